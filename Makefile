@@ -1,0 +1,43 @@
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help demo test test-slow lint bench fresh clean
+help:            ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+# One environment per set of extras; the stamp makes every later start immediate.
+$(VENV)/.demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[torch,dev]'
+	touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo   ## train a small pool on scikit-learn's digits, extract, search, plot, evaluate
+	$(BIN)/wisecommittee demo
+
+test: $(VENV)/.dev    ## everything the tests need, then the tests
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(VENV)/.dev   ## the long statistical runs
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev    ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev   ## ratios against naive baselines, in one process each
+	$(BIN)/python -m benchmarks
+
+fresh:           ## the README's two commands in a clean clone with a fresh environment
+	sh tests/fresh_clone.sh
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,400 @@
+"""The oracle: what an ensemble or cascade search means, written as loops over the definitions.
+
+Nothing here is fast and nothing is shared with the package. Array letters: N units, C classes, K stages, P grid levels.
+Counts and costs are Python ints. What the semantics call float32 is numpy float32; everything between two float32
+values is computed in float64 (Python floats) and rounded once.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+LOGIT_MEANS = ("mean_logits", "geometric_mean")  # two names of one rule
+COMBINES = (*LOGIT_MEANS, "mean_probs", "last")
+CONFIDENCES = ("max_prob", "prob_gap", "logit_gap", "neg_entropy")  # any other name is a stored score
+FLOOR = 1e-38  # probabilities are raised to this before a logarithm
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One model and its cached outputs; two models are the same only if they are the same object."""
+
+    name: str
+    architecture: str
+    replica: int
+    blocks: dict[str, int]  # block id -> integer cost; a set of members pays each block once
+    outputs: np.ndarray | None = None  # float32 [N, C]
+    kind: str = "logits"  # "logits" | "probabilities" | "answers"
+    answers: list | None = None  # [N], for kind "answers"
+    stored_scores: dict[str, list[float]] = field(default_factory=dict)  # name -> [N], higher exits earlier
+    unit_costs: list[int] | None = None  # [N], the cost of running this model on each unit; replaces blocks
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one committee does on N units."""
+
+    correct: int
+    total_cost: int  # sum over units of the cumulative cost at their exit
+    worst_case: int  # cost of all members; the dearest unit's where costs vary per unit
+    exits: list[int]  # [K] units that exit at each stage
+    exit_stage: list[int]  # [N] stage at which each unit exits
+
+
+@dataclass(frozen=True)
+class Point:
+    """One frontier point with its witness; `stages` and `thresholds` are the reported committee."""
+
+    correct: int
+    total_cost: int
+    worst_case: int  # cost of all members of the combination
+    combination: tuple[str, ...]
+    levels: tuple[int, ...]  # one index 0..P-1 per stage but the last
+    stages: tuple[tuple[str, ...], ...]
+    thresholds: tuple[np.float32, ...]
+
+
+# Levels and thresholds
+
+
+def levels(confidences, P):
+    """The P levels of a stage, from the confidences [N] of ALL units: order statistics, then infinity.
+
+    t_j = sorted_conf[min(N-1, ceil(j*N/(P-1)))] for j = 0..P-2 and t_{P-1} = inf. Duplicates are legal.
+    """
+    ordered = sorted(np.float32(c) for c in confidences)
+    N = len(ordered)
+    values = []
+    for j in range(P - 1):
+        index = -((-j * N) // (P - 1))  # ceil(j*N / (P-1)), exact in integers
+        values.append(ordered[min(N - 1, index)])
+    return [*values, np.float32(np.inf)]
+
+
+def reported_threshold(confidences, level_value):
+    """The float32 midpoint between a level and the next lower distinct confidence over all N units.
+
+    The level itself if nothing lies below it or if the midpoint does not lie strictly above the lower one.
+    """
+    upper = np.float32(level_value)
+    below = [np.float32(c) for c in confidences if np.float32(c) < upper]
+    if not below:
+        return upper
+    lower = max(below)
+    midpoint = np.float32((float(lower) + float(upper)) / 2)
+    return midpoint if midpoint > lower else upper
+
+
+# Combination, prediction and confidence of a prefix: members in the order in which they were added
+
+
+def canonical(members):
+    """Members by architecture, then replica number."""
+    return sorted(members, key=lambda m: (m.architecture, m.replica))
+
+
+def softmax(row):
+    """Softmax of one row [C] in float64."""
+    largest = max(float(v) for v in row)
+    exps = [math.exp(float(v) - largest) for v in row]
+    total = math.fsum(exps)
+    return [e / total for e in exps]
+
+
+def floored_log(p):
+    """log(max(p, 1e-38)) in float64."""
+    return math.log(max(float(p), FLOOR))
+
+
+def summand(model, combine):
+    """What one member adds to the sum: float32 [N, C]."""
+    if model.outputs is None or model.kind not in ("logits", "probabilities"):
+        raise ValueError(f"{model.name}: kind {model.kind!r} has no outputs to combine by {combine!r}")
+    outputs = np.asarray(model.outputs, dtype=np.float32)
+    if combine in LOGIT_MEANS and model.kind == "probabilities":
+        return np.array([[floored_log(p) for p in row] for row in outputs], dtype=np.float32)
+    if combine == "mean_probs" and model.kind == "logits":
+        return np.array([softmax(row) for row in outputs], dtype=np.float32)
+    return outputs
+
+
+def summed_outputs(members, combine):
+    """The float32 sum [N, C] over members in canonical order; for `last` the newest member's outputs as stored."""
+    if combine not in COMBINES:
+        raise ValueError(f"unknown combining rule {combine!r}; known: {', '.join(COMBINES)}")
+    if combine == "last":
+        return summand(members[-1], combine)
+    first, *rest = canonical(members)
+    total = summand(first, combine)
+    for member in rest:
+        total = total + summand(member, combine)  # float32 + float32
+    return total
+
+
+def prefix_outputs(members, combine):
+    """The combined outputs float32 [N, C]: sum, then divide by the number of members summed."""
+    number = 1 if combine == "last" else len(members)
+    return summed_outputs(members, combine) / np.float32(number)
+
+
+def prediction(members, combine):
+    """[N] first argmax of the SUM; the newest member's answer where it has answers and the rule is `last`."""
+    newest = members[-1]
+    if combine == "last" and newest.kind == "answers":
+        return list(newest.answers)
+    rows = summed_outputs(members, combine).tolist()
+    return [row.index(max(row)) for row in rows]
+
+
+def confidence(members, combine, name):
+    """float32 [N], higher exits earlier: a confidence of the combined outputs, or the newest member's stored score."""
+    newest = members[-1]
+    if name not in CONFIDENCES:
+        if name not in newest.stored_scores:
+            raise ValueError(f"{newest.name}: no stored score {name!r}; known: {sorted(newest.stored_scores)}")
+        return [np.float32(v) for v in newest.stored_scores[name]]
+    combined = prefix_outputs(members, combine)
+    are_logits = combine in LOGIT_MEANS or (combine == "last" and newest.kind == "logits")
+    values = []
+    for row in combined.tolist():
+        probabilities = softmax(row) if are_logits else row
+        logits = row if are_logits else [floored_log(p) for p in row]
+        if name == "max_prob":
+            value = max(probabilities)
+        elif name == "prob_gap":
+            value = top2_gap(probabilities)
+        elif name == "logit_gap":
+            value = top2_gap(logits)
+        else:  # neg_entropy, in nats, with 0 log 0 = 0
+            value = math.fsum(p * math.log(p) for p in probabilities if p > 0)
+        values.append(np.float32(value))
+    return values
+
+
+def top2_gap(row):
+    """Largest minus second largest of a row [C], C >= 2."""
+    first, second = sorted(row, reverse=True)[:2]
+    return first - second
+
+
+# Costs
+
+
+def has_unit_costs(models):
+    """Whether cost varies per unit; then every model must say what it costs on each."""
+    told = [m.unit_costs is not None for m in models]
+    if any(told) and not all(told):
+        raise ValueError("some models have unit costs and others have not")
+    return any(told)
+
+
+def set_cost(members, i):
+    """What running all these members costs on unit i: the sum of unit costs, or the union of blocks, each once."""
+    if has_unit_costs(members):
+        return sum(int(m.unit_costs[i]) for m in members)
+    union = {}
+    for member in members:
+        for block, cost in member.blocks.items():
+            if union.setdefault(block, int(cost)) != int(cost):
+                raise ValueError(f"block {block!r} has two costs, {union[block]} and {cost}")
+    return sum(union.values())
+
+
+def worst_cost(members, N):
+    """The cost of all members on the dearest of N units."""
+    return max(set_cost(members, i) for i in range(N))
+
+
+# One committee on N units
+
+
+def exit_stages(confidences, thresholds, N):
+    """[N] the first stage k with confidences[k][i] >= thresholds[k]; the last stage always exits.
+
+    confidences: one [N] per threshold; there is one threshold per stage but the last.
+    """
+    stages = []
+    for i in range(N):
+        stage = 0
+        while stage < len(thresholds) and not confidences[stage][i] >= thresholds[stage]:
+            stage += 1
+        stages.append(stage)
+    return stages
+
+
+def tally(exit_stage, correct, cost):
+    """(correct, total cost): each unit counts what it has at the stage where it exits.
+
+    correct, cost : int [K][N]; cost is cumulative.
+    """
+    total_correct = 0
+    total_cost = 0
+    for i, stage in enumerate(exit_stage):
+        total_correct += correct[stage][i]
+        total_cost += cost[stage][i]
+    return total_correct, total_cost
+
+
+def prefix_correct(members, labels, combine):
+    """int [N]: 1 where the prefix predicts the label, else 0."""
+    return [int(predicted == label) for predicted, label in zip(prediction(members, combine), labels, strict=True)]
+
+
+def prefix_scores(members, combine, confidence_name, scores):
+    """float32 [N]: `scores` of the members' names where it is given, else their confidence."""
+    if scores is None:
+        return confidence(members, combine, confidence_name)
+    return [np.float32(v) for v in scores(tuple(m.name for m in members))]
+
+
+def evaluate(members_by_stage, thresholds, labels, combine, confidence_name, scores=None):
+    """The cascade of these stages: stage k runs its members and predicts with all members of stages 0..k.
+
+    A unit exits at stage k iff its score there is >= thresholds[k] (float32, one per stage but the last). It pays for
+    everything that ran up to its exit. Nothing is merged or dropped. `scores` replaces the confidence; neither is asked
+    about the last stage.
+    """
+    N = len(labels)
+    if len(thresholds) != len(members_by_stage) - 1:
+        raise ValueError(f"{len(members_by_stage)} stages need one threshold less, not {len(thresholds)}")
+    thresholds = [np.float32(t) for t in thresholds]
+    prefixes = [tuple(itertools.chain(*members_by_stage[: k + 1])) for k in range(len(members_by_stage))]
+    has_unit_costs(prefixes[-1])
+    confidences = [prefix_scores(prefix, combine, confidence_name, scores) for prefix in prefixes[:-1]]
+    correct = [prefix_correct(prefix, labels, combine) for prefix in prefixes]
+    cost = [[set_cost(prefix, i) for i in range(N)] for prefix in prefixes]
+    exit_stage = exit_stages(confidences, thresholds, N)
+    total_correct, total_cost = tally(exit_stage, correct, cost)
+    exits = [exit_stage.count(k) for k in range(len(prefixes))]
+    return Result(total_correct, total_cost, worst_cost(prefixes[-1], N), exits, exit_stage)
+
+
+# The search
+
+
+def combinations(models, max_models, replicas):
+    """Every ordered sequence of 1..max_models members, as tuples of Model.
+
+    "canonical": ordered sequences of architectures with repetition; an architecture used r times uses its first r
+    replicas (by replica number) in order of appearance, and sequences that need more replicas than exist are left out.
+    "all": ordered sequences of distinct models.
+    """
+    places = [(m.architecture, m.replica) for m in models]
+    if len(set(places)) != len(places) or len({m.name for m in models}) != len(models):
+        raise ValueError("two models share a name, or an architecture and replica number")
+    found = []
+    if replicas == "all":
+        for n in range(1, max_models + 1):
+            found.extend(itertools.permutations(canonical(models), n))
+        return found
+    if replicas != "canonical":
+        raise ValueError(f"unknown replicas {replicas!r}; known: canonical, all")
+    copies = {}
+    for model in canonical(models):
+        copies.setdefault(model.architecture, []).append(model)
+    for n in range(1, max_models + 1):
+        for sequence in itertools.product(copies, repeat=n):
+            if all(sequence.count(a) <= len(copies[a]) for a in sequence):
+                found.append(tuple(copies[a][sequence[:k].count(a)] for k, a in enumerate(sequence)))
+    return found
+
+
+def count(models, max_models, P, replicas):
+    """(combinations, threshold vectors) of the search without a worst-case limit; singles included."""
+    found = combinations(models, max_models, replicas)
+    return len(found), sum(P ** (len(combination) - 1) for combination in found)
+
+
+def report(combination, values, confidences, combine, confidence_name):
+    """The reported committee of a combination with level values: (stages of members, thresholds).
+
+    values: [n-1] level values; confidences: float32 [n-1][N]. A stage where nobody exits is merged into the next,
+    stages after everybody has exited are dropped. So a stage ends where somebody exits, and nowhere else.
+    """
+    N = len(confidences[0]) if confidences else 1  # a single member: all exit at once, however many they are
+    exit_stage = exit_stages(confidences, values, N)
+    order_free = combine != "last" and confidence_name in CONFIDENCES
+    stages, thresholds, tier = [], [], []
+    for k, member in enumerate(combination):
+        tier.append(member)
+        if k in exit_stage:
+            stages.append(tuple(canonical(tier) if order_free else tier))
+            if k < len(values):
+                thresholds.append(reported_threshold(confidences[k], values[k]))
+            tier = []
+    return tuple(stages), tuple(thresholds[: len(stages) - 1])
+
+
+def search(
+    models,
+    labels,
+    max_models,
+    P,
+    combine="mean_logits",
+    confidence_name="max_prob",
+    replicas="canonical",
+    max_worst=None,
+    scores=None,
+):
+    """The exact frontier of every combination with every one of its P**(n-1) level vectors, as a list of Point.
+
+    A vector is on the frontier iff none has at least as many correct at less cost and none has more correct at equal
+    cost. One witness each, the least of: members in the combination, worst case, names (architecture, replica) in
+    combination order, level indexes. A combination whose members together cost more than max_worst is not tried.
+    """
+    N = len(labels)
+    has_unit_costs(models)
+    known = {}  # prefix -> (float32 [N], the P levels), so that each is worked out once
+    right = {}  # prefix -> int [N]
+    price = {}  # prefix -> int [N]
+    best = {}  # (total cost, correct) -> (tie key, combination)
+
+    for combination in combinations(models, max_models, replicas):
+        worst = worst_cost(combination, N)
+        if max_worst is not None and worst > max_worst:
+            continue
+        prefixes = [combination[: k + 1] for k in range(len(combination))]
+        for prefix in prefixes:
+            if prefix not in right:
+                right[prefix] = prefix_correct(prefix, labels, combine)
+                price[prefix] = [set_cost(prefix, i) for i in range(N)]
+        for prefix in prefixes[:-1]:
+            if prefix not in known:
+                confidences = prefix_scores(prefix, combine, confidence_name, scores)
+                known[prefix] = confidences, levels(confidences, P)
+        confidences = [known[prefix][0] for prefix in prefixes[:-1]]
+        correct = [right[prefix] for prefix in prefixes]
+        cost = [price[prefix] for prefix in prefixes]
+        names = tuple((m.architecture, m.replica) for m in combination)
+
+        for vector in itertools.product(range(P), repeat=len(combination) - 1):
+            values = [known[prefix][1][j] for prefix, j in zip(prefixes[:-1], vector, strict=True)]
+            total_correct, total_cost = tally(exit_stages(confidences, values, N), correct, cost)
+            key = len(combination), worst, names, vector
+            pair = total_cost, total_correct
+            if pair not in best or key < best[pair][0]:
+                best[pair] = key, combination
+
+    points = []
+    for total_cost, total_correct in sorted(best, key=lambda pair: (pair[0], -pair[1])):  # cheapest, then best, first
+        if points and total_correct <= points[-1].correct:
+            continue
+        (_, worst, _, vector), combination = best[total_cost, total_correct]
+        prefixes = [combination[: k + 1] for k in range(len(combination) - 1)]
+        confidences = [known[prefix][0] for prefix in prefixes]
+        values = [known[prefix][1][j] for prefix, j in zip(prefixes, vector, strict=True)]
+        stages, thresholds = report(combination, values, confidences, combine, confidence_name)
+        points.append(
+            Point(
+                total_correct,
+                total_cost,
+                worst,
+                tuple(m.name for m in combination),
+                vector,
+                tuple(tuple(m.name for m in stage) for stage in stages),
+                thresholds,
+            )
+        )
+    return points

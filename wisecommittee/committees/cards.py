@@ -1,0 +1,322 @@
+"""ModelCard and Committee: the two frozen values everything else passes around, and their JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseCommitteeError
+
+CARD_VERSION = 1
+COMMITTEE_VERSION = 1
+KINDS = ("logits", "probabilities", "answers")
+_REPLICA_NAME = re.compile(r"^(?P<architecture>.+)/(?P<replica>\d+)$")
+
+
+def split_model_name(model: str) -> tuple[str, int]:
+    """'b3/0' -> ('b3', 0); a name without a replica number is replica 0 of itself."""
+    match = _REPLICA_NAME.match(model)
+    return (match["architecture"], int(match["replica"])) if match else (model, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One immutable Parquet file of a model: its name, its rows and the sha256 of its bytes."""
+
+    file: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the store holds of a model in one split.
+
+    rows : number of units; classes : number of columns of the outputs, None for answers;
+    content : hash of the decoded values, independent of row order, part boundaries and compression;
+    scores, unit_costs : names of the extra columns; graded : whether answers carry a graded quality.
+    """
+
+    rows: int
+    classes: int | None
+    dtype: str
+    content: str
+    parts: tuple[Part, ...] = ()
+    scores: tuple[str, ...] = ()
+    unit_costs: tuple[str, ...] = ()
+    graded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A model of the store: who it is and what it costs.
+
+    blocks : {block id: MACs}; a set of members costs the UNION of its blocks, so networks that share a trunk list the
+    trunk under one id. Independent models have one block each. costs : further costs per forward of one unit, by name
+    (``latency_ms``, ``usd``). weights : sha256 of the checkpoint, None where unknown. training_cost, params, input_size,
+    group and position (members of a jointly trained network) and meta are optional and free.
+    """
+
+    model: str
+    architecture: str = ""
+    replica: int = 0
+    kind: str = "logits"
+    blocks: Mapping[str, int | float] = field(default_factory=dict)
+    costs: Mapping[str, int | float] = field(default_factory=dict)
+    params: int | None = None
+    input_size: tuple[int, ...] | None = None
+    training_cost: float | None = None
+    group: str | None = None
+    position: int | None = None
+    origin: str | None = None
+    weights: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    contents: Contents | None = None
+
+    def __post_init__(self) -> None:
+        if not self.model or self.model != self.model.strip() or any(ord(c) < 32 for c in self.model):
+            raise StoreError(f"model name {self.model!r}: expected text without control characters or outer spaces")
+        if len(self.model.encode()) > 180:
+            raise StoreError(f"model name {self.model[:40]!r}..: longer than 180 bytes, which no folder name can hold")
+        if not self.architecture:
+            architecture, replica = split_model_name(self.model)
+            object.__setattr__(self, "architecture", architecture)
+            object.__setattr__(self, "replica", replica)
+        if self.kind not in KINDS:
+            raise StoreError(f"{self.model}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
+        for noun, costs in (("block", self.blocks), ("cost", self.costs)):
+            for name, value in costs.items():
+                check_cost(value, f"{self.model}: {noun} {name!r}")
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """Canonical order: architecture, then replica (the name only tells apart what should not exist)."""
+        return (self.architecture, self.replica, self.model)
+
+    def with_contents(self, contents: Contents | None) -> ModelCard:
+        return replace(self, contents=contents)
+
+    def to_json(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"version": CARD_VERSION}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name == "contents":
+                if value is not None:
+                    out["contents"] = _plain(value)
+            elif value is not None and value != {}:
+                out[f.name] = _plain(value)
+        return out
+
+    @classmethod
+    def from_json(cls, data: Any) -> ModelCard:
+        data = _checked_object(data, "card.json", CARD_VERSION, {f.name for f in fields(cls)}, {"model"}, StoreError)
+        try:
+            contents = data.get("contents")
+            if contents is not None:
+                contents = _contents_from_json(contents)
+            numbers = {
+                name: _typed(data, name, (int,), StoreError) for name in ("params", "position", "replica") if name in data
+            }
+            texts = {
+                name: _typed(data, name, (str,), StoreError)
+                for name in ("model", "architecture", "kind", "group", "origin", "weights")
+                if name in data
+            }
+            objects = {
+                name: _typed(data, name, (dict,), StoreError) for name in ("blocks", "costs", "meta") if name in data
+            }
+            if numbers.get("replica", 0) is None or numbers.get("replica", 0) < 0:
+                raise StoreError(f"card.json: replica {data['replica']!r} is not a number from 0")
+            size = data.get("input_size")
+            return cls(
+                **texts,
+                **numbers,
+                **objects,
+                training_cost=_typed(data, "training_cost", (int, float), StoreError),
+                input_size=None if size is None else tuple(int(s) for s in size),
+                contents=contents,
+            )
+        except (TypeError, ValueError, KeyError, CostError) as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"card.json of {data.get('model')!r}: {error}") from error
+
+
+def check_cost(value: object, what: str) -> None:
+    """A cost is a finite number above zero."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise CostError(f"{what} is {value!r}; expected a number above 0")
+    if value <= 0 or not value < 1e300:
+        raise CostError(f"{what} is {value!r}; expected a finite number above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Committee:
+    """An ensemble or a cascade: which members answer at each stage, and when a unit exits.
+
+    stages : tiers of model names; a unit that reaches stage k has run every member of stages 0..k.
+    thresholds : len(stages) - 1 float32 values as Python floats; exit at stage k iff confidence >= thresholds[k]; the
+    last stage always exits. members : {model: {"weights", "blocks", "kind"}} as it was when the committee was chosen.
+    """
+
+    stages: tuple[tuple[str, ...], ...]
+    thresholds: tuple[float, ...] = ()
+    confidence: str = "max_prob"
+    combine: str = "mean_logits"
+    family: str = "cascade"
+    cost: str = "flops"
+    chosen_on: str | None = None
+    members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.stages or not all(self.stages):
+            raise CommitteeError("a committee needs at least one stage, and each stage at least one model")
+        names = self.models
+        if len(set(names)) != len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise CommitteeError(f"{', '.join(twice)} stands more than once in the stages; a model runs once")
+        if len(self.thresholds) != len(self.stages) - 1:
+            raise CommitteeError(
+                f"{len(self.thresholds)} thresholds for {len(self.stages)} stages; "
+                f"expected {len(self.stages) - 1}: one for every stage but the last"
+            )
+        for value in self.thresholds:
+            if not math.isfinite(value):
+                raise CommitteeError(f"threshold {value!r} is not finite; merge the stages instead of never exiting")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(model for stage in self.stages for model in stage)
+
+    @property
+    def shape(self) -> str:
+        """'single', 'ensemble' or 'cascade'."""
+        return "cascade" if len(self.stages) > 1 else "ensemble" if len(self.models) > 1 else "single"
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the identity of its members: weights where known, blocks and kind."""
+        identity = {name: dict(self.members.get(name, {})) for name in sorted(self.models)}
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    def label(self) -> str:
+        """'b3/0 | b5/0 + b5/1': stages separated by bars, members of a tier joined by plus signs."""
+        return " | ".join(" + ".join(stage) for stage in self.stages)
+
+    def to_json(self) -> dict[str, Any]:
+        out = {
+            "version": COMMITTEE_VERSION,
+            "stages": [list(stage) for stage in self.stages],
+            "thresholds": list(self.thresholds),
+            "confidence": self.confidence,
+            "combine": self.combine,
+            "family": self.family,
+            "cost": self.cost,
+        }
+        if self.chosen_on is not None:
+            out["chosen_on"] = self.chosen_on
+        if self.members:
+            out["members"] = {name: _plain(dict(value)) for name, value in sorted(self.members.items())}
+            out["fingerprint"] = self.fingerprint
+        return out
+
+    @classmethod
+    def from_json(cls, data: Any) -> Committee:
+        known = {f.name for f in fields(cls)} | {"fingerprint"}
+        data = _checked_object(data, "committee", COMMITTEE_VERSION, known, {"stages"}, CommitteeError)
+        stages = data["stages"]
+        if not isinstance(stages, list) or not all(
+            isinstance(stage, list) and all(isinstance(name, str) for name in stage) for stage in stages
+        ):
+            raise CommitteeError('committee: "stages" must be a list of lists of model names, [["a"], ["b", "c"]]')
+        thresholds = data.get("thresholds", [])
+        if not isinstance(thresholds, list) or any(
+            isinstance(t, bool) or not isinstance(t, (int, float)) for t in thresholds
+        ):
+            raise CommitteeError(f'committee: "thresholds" must be a list of numbers, not {thresholds!r}')
+        try:
+            numbers = tuple(float(t) for t in thresholds)
+        except OverflowError:
+            raise CommitteeError(f"committee: a threshold of {thresholds!r} is not a float32 number") from None
+        if any(abs(t) > 3.4e38 for t in numbers):
+            raise CommitteeError(f"committee: a threshold of {thresholds!r} is not a finite float32 number")
+        texts = {
+            name: _typed(data, name, (str,), CommitteeError)
+            for name in ("confidence", "combine", "family", "cost", "chosen_on")
+            if data.get(name) is not None
+        }
+        members = data.get("members", {})
+        if not isinstance(members, dict) or not all(isinstance(m, dict) for m in members.values()):
+            raise CommitteeError('committee: "members" must be an object of objects')
+        committee = cls(
+            stages=tuple(tuple(stage) for stage in stages),
+            thresholds=numbers,
+            members=members,
+            **texts,
+        )
+        if members and data.get("fingerprint") not in (None, committee.fingerprint):
+            raise CommitteeError("committee: the fingerprint does not fit the members; the file was edited by hand")
+        return committee
+
+
+def _plain(value: Any) -> Any:
+    """Frozen dataclasses, mappings and tuples as JSON values."""
+    if isinstance(value, (Part, Contents)):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _typed(data: Mapping[str, Any], name: str, types: tuple[type, ...], error: Callable[[str], WiseCommitteeError]) -> Any:
+    value = data.get(name)
+    if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
+        raise error(f"{name!r} is {value!r}; expected {' or '.join(t.__name__ for t in types)}")
+    return value
+
+
+def _checked_object(
+    data: Any, what: str, version: int, known: set[str], required: set[str], error: Callable[[str], WiseCommitteeError]
+) -> dict[str, Any]:
+    """A JSON object of the right version with no missing and no unknown field."""
+    if not isinstance(data, dict):
+        raise error(f"{what}: expected a JSON object, found {type(data).__name__}")
+    if "version" not in data or data["version"] != version or isinstance(data["version"], bool):
+        raise error(f"{what}: version {data.get('version')!r}; this release reads version {version}")
+    unknown = sorted(set(data) - known - {"version"})
+    if unknown:
+        raise error(f"{what}: unknown field {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")
+    missing = sorted(required - set(data))
+    if missing:
+        raise error(f"{what}: field {', '.join(map(repr, missing))} is missing")
+    return data
+
+
+def _contents_from_json(data: Any) -> Contents:
+    if not isinstance(data, dict):
+        raise StoreError(f"card.json: contents is {data!r}; expected an object")
+    unknown = sorted(set(data) - {f.name for f in fields(Contents)})
+    if unknown:
+        raise StoreError(f"card.json: unknown field {', '.join(map(repr, unknown))} in contents")
+    parts = tuple(Part(str(p["file"]), int(p["rows"]), str(p["sha256"])) for p in data.get("parts", []))
+    for part in parts:
+        if not re.fullmatch(r"part-\d+-\d+\.parquet", part.file) or part.rows < 0:
+            raise StoreError(f"card.json: part {part.file!r} with {part.rows} rows is not a part of a store")
+    classes = data["classes"]
+    return Contents(
+        rows=int(data["rows"]),
+        classes=None if classes is None else int(classes),
+        dtype=str(data["dtype"]),
+        content=str(data["content"]),
+        parts=parts,
+        scores=tuple(map(str, data.get("scores", ()))),
+        unit_costs=tuple(map(str, data.get("unit_costs", ()))),
+        graded=bool(data.get("graded", False)),
+    )

@@ -1,0 +1,148 @@
+"""What a set of members costs: the union of their blocks, in exact integers.
+
+Inside a search every cost is an integer multiple of one unit: FLOPs as they are, dollars and milliseconds in fixed point,
+all divided by their gcd, and guarded against int64 overflow of the sum over units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import CostError
+
+INT64_SAFE = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """Integer costs of M models for one cost name.
+
+    unit : Fraction; true cost = integer cost * unit.
+    blocks : int64 [B] cost of every block; uses : bool [M, B] which blocks a model runs.
+    per_unit : int64 [M, N] where cost varies per unit (then blocks are unused and sets add), else None.
+    """
+
+    name: str
+    unit: Fraction
+    blocks: NDArray[np.int64]
+    uses: NDArray[np.bool_]
+    per_unit: NDArray[np.int64] | None = None
+
+    def cumulative(self, sequences: NDArray[np.integer]) -> NDArray[np.int64]:
+        """int64 [.., n]: cost of the first 1..n members of each sequence of model indices [.., n] (not per unit)."""
+        seen = np.logical_or.accumulate(self.uses[sequences], axis=-2)
+        return seen @ self.blocks
+
+    def worst(self, sequences: NDArray[np.integer]) -> NDArray[np.int64]:
+        """int64 [..]: cost of all members; where cost varies per unit, the dearest unit's."""
+        if self.per_unit is None:
+            return self.cumulative(sequences)[..., -1]
+        flat = sequences.reshape(-1, sequences.shape[-1])
+        sums = [self.per_unit[list(row)].sum(axis=0).max() for row in flat]
+        return np.array(sums, dtype=np.int64).reshape(sequences.shape[:-1])
+
+    def stages(self, stages: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+        """int64 [K] or [K, N]: cumulative cost if a unit exits at stage k."""
+        if self.per_unit is not None:
+            return np.cumsum([self.per_unit[list(stage)].sum(axis=0) for stage in stages], axis=0)
+        used = np.zeros(len(self.blocks), dtype=bool)
+        out = []
+        for stage in stages:
+            used = used | self.uses[list(stage)].any(axis=0)
+            out.append(int(self.blocks[used].sum()))
+        return np.array(out, dtype=np.int64)
+
+    def true(self, total: int, count: int = 1) -> float:
+        """Integer total over `count` units as an average in the cost's own unit."""
+        return float(Fraction(int(total)) * self.unit / count)
+
+    def ceiling(self, limit: float, count: int = 1) -> int:
+        """Largest integer total over `count` units whose average does not exceed `limit`."""
+        return math.floor(Fraction(Decimal(repr(limit))) * count / self.unit)
+
+
+def fixed_point(values: Sequence[int | float], headroom: int = 1) -> tuple[list[int], Fraction]:
+    """Integers and a unit with values = integers * unit, exact unless sum(values) * headroom / unit would pass int64.
+
+    >>> fixed_point([0.0005, 0.0015])
+    ([1, 3], Fraction(1, 2000))
+    """
+    exact = [Decimal(repr(v)) if isinstance(v, float) else Decimal(int(v)) for v in values]
+    digits = max((-int(d.normalize().as_tuple().exponent) for d in exact), default=0)
+    digits = max(0, digits)
+    fractions = [Fraction(d) for d in exact]
+    while True:
+        integers = [round(f * 10**digits) for f in fractions]
+        divisor = math.gcd(*integers) or 1
+        integers = [i // divisor for i in integers]
+        if sum(integers) * headroom < INT64_SAFE:
+            break
+        if digits == 0:
+            raise CostError(
+                f"costs up to {max(values):.3g} over {headroom} units do not fit exact 64-bit sums; use a larger unit"
+            )
+        digits -= 1
+    if any(f > 0 and i == 0 for f, i in zip(fractions, integers, strict=True)):
+        raise CostError(f"costs from {min(values):.3g} to {max(values):.3g} span too many digits for exact sums")
+    return integers, Fraction(divisor, 10**digits)
+
+
+def cost_model(
+    cards: Sequence[ModelCard], name: str, units: int, per_unit: Mapping[str, NDArray[np.float64]] | None = None
+) -> CostModel:
+    """Costs called `name` of these cards over `units` units.
+
+    per_unit : {model: float64 [N]} for models whose cost varies per unit. 'flops' is the union of blocks; any other name
+    is looked up in the card's costs and adds up over members.
+    """
+    varying = dict(per_unit or {})
+    known: set[str] = set()
+    for card in cards:
+        known |= set(card.costs) | ({"flops"} if card.blocks else set())
+        known |= set(card.contents.unit_costs) if card.contents else set()
+    table: list[Mapping[str, int | float]] = []
+    for card in cards:
+        if card.model in varying:
+            table.append({})
+        elif name == "flops" and card.blocks:
+            table.append(card.blocks)
+        elif name != "flops" and name in card.costs:
+            table.append({f"{card.model}\0{name}": card.costs[name]})
+        else:
+            have = ", ".join(sorted(known)) or "none"
+            raise CostError(
+                f"{card.model} has no cost {name!r}; costs in this pool: {have}. "
+                f"Choose one with --cost, or add the column with `wisecommittee import --costs models.csv`"
+            )
+    if varying:
+        rows = [
+            varying[card.model] if card.model in varying else np.full(units, float(sum(costs.values())))
+            for card, costs in zip(cards, table, strict=True)
+        ]
+        matrix = np.stack(rows)
+        if not np.isfinite(matrix).all() or (matrix < 0).any():
+            raise CostError(f"cost {name!r} varies per unit and holds negative or non-finite values")
+        distinct, inverse = np.unique(matrix, return_inverse=True)
+        dearest = float(matrix.max(axis=1).sum()) / max(float(distinct.sum()), 1e-300)
+        integers, unit = fixed_point(distinct.tolist(), headroom=max(1, math.ceil(units * dearest)))
+        counted = np.array(integers, dtype=np.int64)[inverse.reshape(matrix.shape)]
+        none = np.zeros(0, dtype=np.int64)
+        return CostModel(name, unit, none, np.zeros((len(cards), 0), dtype=bool), counted)
+
+    ids: dict[str, int | float] = {}
+    for costs in table:
+        for block, value in costs.items():
+            if ids.setdefault(block, value) != value:
+                raise CostError(f"block {block!r} costs {ids[block]} in one card and {value} in another; give it two ids")
+    names = list(ids)
+    integers, unit = fixed_point(list(ids.values()), headroom=units)
+    uses = np.array([[block in costs for block in names] for costs in table], dtype=bool)
+    return CostModel(name, unit, np.array(integers, dtype=np.int64), uses)

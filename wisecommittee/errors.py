@@ -1,0 +1,80 @@
+"""Everything that can go wrong, as one tree. Messages name the thing, the value, the expectation and the remedy.
+
+WiseCommitteeError            exit code 1: it could not be done
+├── UsageError                exit code 2: the request itself is wrong
+│   └── UnknownNameError      a name that is not in its dict; lists the known ones, suggests the nearest
+├── StoreError                the store, or something on its way into it, is not as it must be
+│   ├── AlignmentError        units of a model and of its split do not correspond one to one
+│   ├── ContentError          the values are wrong: NaN, another number of classes, rows that are no probabilities
+│   └── BusyError             another process is writing the same model
+├── CommitteeError            a committee.json that is malformed or belongs to other models
+├── InfeasibleError           no committee meets the constraints
+├── CostError                 a cost is missing, not a number, not positive, or too large to count exactly
+└── MissingExtraError         an optional dependency is not installed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WiseCommitteeError(Exception):
+    """Base of all errors a user can cause or mend; the command line prints it as one line."""
+
+    exit_code = 1
+
+
+class UsageError(WiseCommitteeError, ValueError):
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that is not in its dict.
+
+    >>> raise UnknownNameError("confidence", "maxprob", ["max_prob", "prob_gap"])
+    Traceback (most recent call last):
+    wisecommittee.errors.UnknownNameError: unknown confidence 'maxprob'; did you mean 'max_prob'? Known: max_prob, prob_gap
+    """
+
+    def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
+        super().__init__(f"unknown {noun} {name!r}; {hint}Known: {shown or '(none)'}")
+
+
+class StoreError(WiseCommitteeError):
+    pass
+
+
+class AlignmentError(StoreError):
+    pass
+
+
+class ContentError(StoreError):
+    pass
+
+
+class BusyError(StoreError):
+    pass
+
+
+class CommitteeError(WiseCommitteeError):
+    pass
+
+
+class InfeasibleError(WiseCommitteeError):
+    pass
+
+
+class CostError(WiseCommitteeError):
+    pass
+
+
+class MissingExtraError(WiseCommitteeError):
+    """An optional dependency is missing; names the command that installs it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; run: pip install 'wisecommittee[{extra}]'")

@@ -1,0 +1,112 @@
+"""A store without a disk, and small random pools with ties everywhere, for comparing the search with the oracle."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import naive
+import numpy as np
+from hypothesis import strategies as st
+
+from wisecommittee.committees.cards import Contents, ModelCard
+
+
+class MemoryStore:
+    """The reading side of LogitStore over arrays in memory, one split."""
+
+    def __init__(self, models: list[naive.Model], labels: list, split: str = "val", cost: str = "flops") -> None:
+        self.files = SimpleNamespace(uri="memory")
+        self._split, self._cost = split, cost
+        self._models = {m.name: m for m in models}
+        self._labels = np.array(labels) if not isinstance(labels[0], str) else np.array(labels, dtype=np.str_)
+
+    def require_split(self, split: str) -> None:
+        assert split == self._split
+
+    def models(self, split: str) -> tuple[str, ...]:
+        return tuple(self._models)
+
+    def card(self, model: str, split: str) -> ModelCard:
+        m = self._models[model]
+        contents = Contents(
+            rows=len(self._labels),
+            classes=None if m.outputs is None else m.outputs.shape[1],
+            dtype="float32",
+            content="",
+            scores=tuple(m.stored_scores),
+            unit_costs=() if m.unit_costs is None else (self._cost,),
+        )
+        blocks = {} if m.unit_costs is not None else m.blocks
+        return ModelCard(m.name, m.architecture, m.replica, kind=m.kind, blocks=blocks, contents=contents)
+
+    def cards(self, split: str) -> tuple[ModelCard, ...]:
+        return tuple(sorted((self.card(m, split) for m in self._models), key=lambda card: card.key))
+
+    def labels(self, split: str) -> np.ndarray:
+        return self._labels
+
+    def outputs(self, model: str, split: str) -> np.ndarray:
+        return self._models[model].outputs
+
+    def scores(self, model: str, split: str, name: str) -> np.ndarray:
+        return np.array(self._models[model].stored_scores[name], np.float32)
+
+    def unit_costs(self, model: str, split: str, name: str) -> np.ndarray:
+        return np.array(self._models[model].unit_costs, np.float64)
+
+    def answers(self, model: str, split: str) -> np.ndarray:
+        return np.array([str(a) for a in self._models[model].answers], dtype=np.str_)
+
+
+@st.composite
+def pools(draw: st.DrawFn, kind: str = "logits", per_unit: bool | None = None) -> tuple[list[naive.Model], list]:
+    """Up to 4 models (replicas, shared blocks, constant confidences) on up to 14 units, values from a handful."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    units = draw(st.integers(1, 14))
+    classes = draw(st.integers(2, 4))
+    names = draw(
+        st.sampled_from(
+            [
+                [("a", 0)],
+                [("a", 0), ("b", 0)],
+                [("a", 0), ("a", 1)],
+                [("a", 0), ("a", 1), ("b", 0)],
+                [("b", 0), ("a", 2), ("c", 0)],
+                [("a", 0), ("b", 0), ("b", 1), ("c", 0)],
+            ]
+        )
+    )
+    labels = rng.integers(0, classes, units).tolist()
+    coarse = draw(st.integers(1, 4))
+    shared = draw(st.booleans())
+    varying = draw(st.booleans()) if per_unit is None else per_unit
+    models = []
+    for architecture, replica in names:
+        logits = rng.integers(-coarse, coarse + 1, (units, classes)).astype(np.float32)
+        if rng.random() < 0.15:
+            logits[:] = logits[0]  # the same answer and confidence for everybody
+        outputs, answers = logits, None
+        if kind == "probabilities":
+            parts = rng.integers(0, 4, (units, classes)) * 2.0 ** -rng.integers(0, 3)
+            parts[:, 0] += parts.sum(axis=1) == 0
+            outputs = (parts / parts.sum(axis=1, keepdims=True)).astype(np.float32)
+        if kind == "answers":
+            outputs, answers = None, rng.integers(0, classes, units).tolist()
+        blocks = {f"{architecture}/{replica}": int(rng.integers(1, 5))}
+        if shared:
+            blocks["trunk"] = 3
+        models.append(
+            naive.Model(
+                name=f"{architecture}/{replica}",
+                architecture=architecture,
+                replica=replica,
+                blocks=blocks,
+                outputs=outputs,
+                kind=kind,
+                answers=answers,
+                stored_scores={"confidence": rng.integers(0, 4, units).astype(np.float32).tolist()},
+                unit_costs=rng.integers(0, 4, units).tolist() if varying else None,
+            )
+        )
+    return models, labels

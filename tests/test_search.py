@@ -1,0 +1,311 @@
+"""The search against the oracle: every count, cost and witness, on pools with ties everywhere."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from memory import MemoryStore, pools
+
+from wisecommittee.committees.confidence import CONFIDENCES
+from wisecommittee.errors import InfeasibleError, UsageError
+from wisecommittee.search import tables
+from wisecommittee.search.evaluate import evaluate_in
+from wisecommittee.search.exhaustive import level_values, reported_threshold, search
+
+CASES = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def product_scores(pool: tables.Pool):
+    """The product's own float32 confidence of any prefix, as the oracle asks for it."""
+
+    def scores(names: tuple[str, ...]) -> np.ndarray:
+        sequence = [pool.index(name) for name in names]
+        if isinstance(pool.confidence, str):
+            return pool.store.scores(names[-1], pool.split, pool.confidence)
+        trie = tables.build_prefixes([tables.correct_key(pool, sequence)])
+        node = trie.find[tables.correct_key(pool, sequence)]
+        scored = np.zeros(len(trie), bool)
+        scored[node] = True
+        return tables.stage_tables(pool, trie, scored).score[0]
+
+    cache: dict = {}
+    return lambda names: cache.setdefault(names, scores(names))
+
+
+def check_against_oracle(models, labels, *, max_models, levels, combine, confidence, replicas="canonical", max_worst=None):
+    store = MemoryStore(models, labels)
+    options = {"combine": combine, "confidence": confidence}
+    pool = tables.open_pool(store, "val", store.cards("val"), **options)
+    arguments = {"max_models": max_models, "levels": levels, "replicas": replicas, "max_worst_cost": max_worst, **options}
+    expected = naive.search(
+        models, labels, max_models, levels, combine, confidence, replicas, max_worst, scores=product_scores(pool)
+    )
+    if not expected:
+        with pytest.raises(InfeasibleError):
+            search(store, threads=1, **arguments)
+        return
+    frontier = search(store, threads=1, **arguments)
+    assert [e.correct for e in frontier] == [p.correct for p in expected]
+    n = len(labels)
+    assert [e.average_cost for e in frontier] == [float(Fraction(p.total_cost, n)) for p in expected]
+    assert [e.committee.stages for e in frontier] == [p.stages for p in expected]
+    assert [e.committee.thresholds for e in frontier] == [tuple(map(float, p.thresholds)) for p in expected]
+    by_name = {m.name: m for m in models}
+    for e, p in zip(frontier, expected, strict=True):
+        stages = [[by_name[name] for name in stage] for stage in e.committee.stages]
+        plain = naive.evaluate(
+            stages, e.committee.thresholds, labels, combine, confidence, scores=product_scores(pool)
+        )
+        assert (plain.correct, plain.total_cost) == (p.correct, p.total_cost)
+        assert e.worst_case_cost == plain.worst_case
+        assert [r * n for r in e.exit_ratios] == pytest.approx(plain.exits, abs=1e-9)
+        assert evaluate_in(pool, e.committee) == e  # from the outputs, not from the search's tables
+    if max_worst is None:
+        combinations, vectors = naive.count(models, max_models, levels, replicas)
+        assert (frontier.searched["combinations"], frontier.searched["threshold_vectors"]) == (combinations, vectors)
+
+
+@CASES
+@given(
+    pools(),
+    st.integers(1, 3),
+    st.integers(2, 5),
+    st.sampled_from(["max_prob", "prob_gap", "logit_gap", "neg_entropy", "confidence"]),
+    st.sampled_from(["canonical", "all"]),
+    st.sampled_from([None, None, 4, 7]),
+)
+def test_mean_logits_equals_oracle(pool, max_models, levels, confidence, replicas, max_worst):
+    check_against_oracle(
+        *pool,
+        max_models=max_models,
+        levels=levels,
+        combine="mean_logits",
+        confidence=confidence,
+        replicas=replicas,
+        max_worst=max_worst,
+    )
+
+
+@CASES
+@given(pools("probabilities"), st.integers(1, 3), st.integers(2, 5), st.sampled_from(sorted(CONFIDENCES)))
+def test_mean_probs_equals_oracle(pool, max_models, levels, confidence):
+    check_against_oracle(*pool, max_models=max_models, levels=levels, combine="mean_probs", confidence=confidence)
+
+
+@CASES
+@given(pools("answers"), st.integers(1, 3), st.integers(2, 5), st.sampled_from(["canonical", "all"]))
+def test_answers_equal_oracle(pool, max_models, levels, replicas):
+    check_against_oracle(
+        *pool, max_models=max_models, levels=levels, combine="last", confidence="confidence", replicas=replicas
+    )
+
+
+@CASES
+@given(pools(), st.integers(2, 3), st.integers(2, 5), st.sampled_from(["max_prob", "logit_gap", "confidence"]))
+def test_last_equals_oracle(pool, max_models, levels, confidence):
+    check_against_oracle(*pool, max_models=max_models, levels=levels, combine="last", confidence=confidence)
+
+
+@settings(CASES, max_examples=60)
+@given(pools(), st.integers(2, 4), st.booleans())
+def test_four_members_equal_oracle(pool, levels, everything):
+    check_against_oracle(
+        *pool,
+        max_models=4,
+        levels=levels,
+        combine="mean_logits",
+        confidence="max_prob",
+        replicas="all" if everything else "canonical",
+    )
+
+
+@pytest.mark.parametrize("per_unit", [False, True])
+def test_five_members_equal_oracle(per_unit):
+    """Longer cascades than the kernel sweeps loop over their outer levels."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 9).tolist()
+    models = [
+        naive.Model(
+            name=f"a/{r}",
+            architecture="a",
+            replica=r,
+            blocks={f"a/{r}": 1 + r},
+            outputs=rng.integers(-2, 3, (9, 3)).astype(np.float32),
+            unit_costs=rng.integers(1, 4, 9).tolist() if per_unit else None,
+        )
+        for r in range(5)
+    ]
+    check_against_oracle(models, labels, max_models=5, levels=3, combine="mean_logits", confidence="max_prob")
+    check_against_oracle(
+        models, labels, max_models=5, levels=2, combine="mean_logits", confidence="max_prob", replicas="all"
+    )
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+@pytest.mark.parametrize("combine", ["mean_logits", "mean_probs", "last"])
+@pytest.mark.parametrize("confidence", sorted(CONFIDENCES))
+def test_scores_and_predictions_match_definitions(kind, combine, confidence):
+    rng = np.random.default_rng(5)
+    models, labels = [], rng.integers(0, 40, 300).tolist()
+    for name in "abc":
+        logits = rng.normal(size=(300, 40)).astype(np.float32) * 4
+        logits[np.arange(300), labels] += 4
+        outputs = logits
+        if kind == "probabilities":
+            e = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+            outputs = (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+            outputs[outputs < 1e-6] = 0
+        models.append(naive.Model(name, name, 0, {name: 1}, outputs, kind=kind))
+    store = MemoryStore(models, labels)
+    pool = tables.open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
+    own = product_scores(pool)
+    for members in (models[:1], models[:2], models):
+        expected = naive.confidence(members, combine, confidence)
+        np.testing.assert_allclose(own(tuple(m.name for m in members)), expected, rtol=2e-5, atol=2e-6)
+        keys = [tables.correct_key(pool, [pool.index(m.name) for m in members])]
+        trie = tables.build_prefixes(keys)
+        _, predicted, _ = tables.walk_blocks(pool, trie, np.zeros(len(trie), bool), predict=True)
+        assert predicted[trie.find[keys[0]]].tolist() == naive.prediction(members, combine)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 1 - 2**-24, 2.0]), min_size=1, max_size=30), st.integers(2, 12))
+def test_levels_and_midpoints_equal_oracle(values, levels):
+    confidence = np.array(values, np.float32)
+    own = level_values(confidence, levels)
+    assert own.tolist() == [float(v) for v in naive.levels(values, levels)[:-1]]
+    for value in own:
+        assert reported_threshold(confidence, value) == naive.reported_threshold(values, value)
+
+
+def random_pool(units=400, classes=5, seed=0, models=6):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, units)
+    made = []
+    for m in range(models):
+        logits = rng.normal(size=(units, classes)).astype(np.float32)
+        logits[np.arange(units), labels] += 0.6 * (m + 1)
+        made.append(naive.Model(f"m{m}", f"m{m}", 0, {f"m{m}": 10 * 2**m}, logits))
+    return made, labels.tolist()
+
+
+def test_same_frontier_for_any_threads_and_order_of_import():
+    models, labels = random_pool()
+    first = search(MemoryStore(models, labels), threads=1, levels=20)
+    for threads, order in ((2, models), (3, models[::-1]), (2, models[3:] + models[:3])):
+        other = search(MemoryStore(order, labels), threads=threads, levels=20)
+        assert other.evaluations == first.evaluations
+        assert other.singles == first.singles
+
+
+def test_extremes_are_the_first_model_and_the_ensemble():
+    """Threshold -inf leaves everybody at the first model; never exiting is the ensemble."""
+    models, labels = random_pool(models=2)
+    labels_array = np.array(labels)
+    single = (models[0].outputs.argmax(1) == labels_array).sum()
+    both = ((models[0].outputs + models[1].outputs).argmax(1) == labels_array).sum()
+    ensembles = search(MemoryStore(models, labels), family="ensemble")
+    found = {e.committee.label(): e.correct for e in (*ensembles.evaluations, *ensembles.singles)}
+    assert found["m0"] == single
+    assert found.get("m0 + m1", both) == both
+    everybody = naive.evaluate([[models[0]], [models[1]]], [-np.inf], labels, "mean_logits", "max_prob")
+    assert everybody.correct == single
+
+
+def test_ensemble_family_equals_all_sets():
+    from itertools import combinations
+
+    models, labels = random_pool()
+    frontier = search(MemoryStore(models, labels), family="ensemble", max_models=3)
+    points = []
+    for size in (1, 2, 3):
+        for members in combinations(models, size):
+            result = naive.evaluate([list(members)], [], labels, "mean_logits", "max_prob")
+            points.append((result.total_cost / len(labels), result.correct))
+    sky, best = [], -1
+    for cost, correct in sorted(points, key=lambda p: (p[0], -p[1])):
+        if correct > best:
+            sky.append((cost, correct))
+            best = correct
+    assert [(e.average_cost, e.correct) for e in frontier] == sky
+    assert frontier.searched["threshold_vectors"] == frontier.searched["combinations"] == len(points)
+
+
+def test_queries_on_the_frontier():
+    models, labels = random_pool()
+    frontier = search(MemoryStore(models, labels), levels=20)
+    middle = frontier.evaluations[len(frontier) // 2]
+    assert frontier.within(average_flops=middle.average_cost) == middle
+    assert frontier.matching(middle.quality) == middle
+    assert frontier.best().quality == max(e.quality for e in frontier)
+    single = frontier.cheapest_single_matching(middle.quality)
+    assert single is None or frontier.speedup(middle) == single.average_cost / middle.average_cost
+    with pytest.raises(InfeasibleError, match="the cheapest is"):
+        frontier.within(average_flops=1.0)
+    cheapest = search(MemoryStore(models, labels), levels=20, max_worst_flops=10)
+    with pytest.raises(InfeasibleError, match="the best is m0"):
+        cheapest.matching(1.0)
+    for bad in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError):
+            frontier.within(average_flops=bad)
+    with pytest.raises(UsageError, match=r"0\.94"):
+        frontier.matching(94)
+
+
+def test_frontier_survives_its_file(tmp_path):
+    from wisecommittee import Frontier
+
+    models, labels = random_pool()
+    frontier = search(MemoryStore(models, labels), levels=10)
+    frontier.save(tmp_path / "f.parquet")
+    again = Frontier.load(tmp_path / "f.parquet")
+    assert again.evaluations == frontier.evaluations
+    assert again.singles == frontier.singles
+    assert again.query == frontier.query
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "test"}, "chooses"),
+        ({"max_models": 0}, "at least 1"),
+        ({"levels": 1}, "2 to"),
+        ({"confidence": "maxprob"}, "max_prob"),
+        ({"combine": "mean"}, "mean_logits"),
+        ({"family": "cascades"}, "cascade"),
+        ({"models": ["x*"]}, "m0"),
+        ({"threads": 0}, "at least 1"),
+        ({"max_worst_flops": float("nan")}, "finite"),
+        ({"cost": "usd"}, "no cost 'usd'"),
+    ],
+)
+def test_wrong_requests_name_the_remedy(options, message):
+    from wisecommittee.errors import WiseCommitteeError
+
+    models, labels = random_pool()
+    with pytest.raises(WiseCommitteeError, match=message):
+        search(MemoryStore(models, labels), **options)
+
+
+def test_worst_case_limit_nobody_meets_names_the_nearest():
+    models, labels = random_pool()
+    with pytest.raises(InfeasibleError, match="cheapest model costs 10"):
+        search(MemoryStore(models, labels), max_worst_flops=5)
+
+
+def test_paper_counts():
+    """4672 combinations of 2 to 4 members and 494 distinct prefixes from 8 architectures with 4 replicas (App. E.4)."""
+    from wisecommittee.committees.cards import ModelCard
+    from wisecommittee.committees.families import cascade
+
+    cards = [ModelCard(f"a{a}/{r}") for a in range(8) for r in range(4)]
+    found = [cascade.combinations(cards, n) for n in (1, 2, 3, 4)]
+    assert sum(map(len, found[1:])) == 4672
+    sets = {tuple(sorted(row)) for sequences in found for row in sequences.tolist()}
+    assert len(sets) == 494
+    assert len(tables.build_prefixes(sets)) == 494
+    assert sum(len(s) < 4 for s in sets) == 164

@@ -1,0 +1,53 @@
+"""wisecommittee: the exact accuracy/compute frontier of the models you already have, from their cached outputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wisecommittee.committees.cards import Committee, ModelCard
+    from wisecommittee.report import plot
+    from wisecommittee.search.evaluate import Evaluation, evaluate
+    from wisecommittee.search.exhaustive import search
+    from wisecommittee.search.frontier import Frontier
+    from wisecommittee.store import LogitStore
+
+__version__ = "0.1.0"
+
+# Loaded on first use: importing the package costs nothing, and never matplotlib or torch.
+_HOMES = {
+    "Committee": "wisecommittee.committees.cards",
+    "ModelCard": "wisecommittee.committees.cards",
+    "Evaluation": "wisecommittee.search.evaluate",
+    "evaluate": "wisecommittee.search.evaluate",
+    "search": "wisecommittee.search.exhaustive",
+    "Frontier": "wisecommittee.search.frontier",
+    "LogitStore": "wisecommittee.store",
+    "plot": "wisecommittee.report",
+}
+
+__all__ = [
+    "Committee",
+    "Evaluation",
+    "Frontier",
+    "LogitStore",
+    "ModelCard",
+    "__version__",
+    "evaluate",
+    "plot",
+    "search",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'wisecommittee' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,82 @@
+"""The JIT policy: which compile options the kernels use, and why.
+
+Kernels are serial and release the GIL; callers run them in Python threads over blocks. A cached parallel=True kernel has
+a crash history (numba #4807, #8578, #10128). Floating-point flags are the fewest that let a loop vectorise:
+
+njit_exact  no reordering: integers, comparisons, and the polynomial of exp, whose error terms must stay where they are
+njit_sums   sums may be reassociated into lanes; inputs are finite (checked at the gate), so nnan and ninf are promises kept
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+njit_exact = njit(cache=True, nogil=True, error_model="numpy", boundscheck=None)
+njit_poly = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nnan", "ninf", "nsz"})
+njit_sums = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nnan", "ninf", "nsz"})
+
+
+@intrinsic
+def larger(typing_context, a, b):
+    """max(a, b) of float32 values that are never NaN, in the one form LLVM vectorises as a reduction."""
+
+    def codegen(context, builder, signature, arguments):
+        flags = ("nnan", "ninf", "nsz")
+        compare = builder.fcmp_ordered(">", arguments[0], arguments[1], flags=flags)
+        return builder.select(compare, arguments[0], arguments[1], flags=flags)
+
+    return types.float32(types.float32, types.float32), codegen
+
+
+@intrinsic
+def float_bits(typing_context, value):
+    """The bits of a float32 as int32."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.int32(types.float32), codegen
+
+
+@intrinsic
+def bits_float(typing_context, value):
+    """The float32 with these int32 bits."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), codegen
+
+
+_LOG2E = np.float32(1.4426950408889634)
+_MAGIC = np.float32(12582912.0)  # 1.5 * 2**23: adding it rounds to an integer that sits in the low bits
+_LN2_HIGH = np.float32(0.693359375)
+_LN2_LOW = np.float32(-2.12194440e-4)
+_LEAST = np.float32(-87.0)
+_C6, _C5, _C4 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
+_C3, _C2, _C1 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
+_ONE = np.float32(1.0)
+
+
+@njit_poly
+def exp_nonpositive(x):
+    """exp(x) for float32 x <= 0, within 2 ulp above -87 (below, exp(-87)): the Cephes polynomial, branch-free.
+
+    PyPI's llvmlite has no SVML, so math.exp would be one call per element; this vectorises.
+    """
+    x = larger(x, _LEAST)
+    t = x * _LOG2E + _MAGIC
+    n = t - _MAGIC
+    r = x - n * _LN2_HIGH
+    r = r - n * _LN2_LOW
+    p = _C6
+    p = p * r + _C5
+    p = p * r + _C4
+    p = p * r + _C3
+    p = p * r + _C2
+    p = p * r + _C1
+    p = p * r * r + r + _ONE
+    return p * bits_float((float_bits(t) << np.int32(23)) + np.int32(0x3F800000))

@@ -1,0 +1,148 @@
+"""The one place where a cascade is evaluated. Every reported figure comes from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.errors import CommitteeError, WiseCommitteeError
+from wisecommittee.search.statistics import interval
+from wisecommittee.search.tables import ExitTable, Pool, exit_table, open_pool
+from wisecommittee.store import LogitStore
+from wisecommittee.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a committee does on a split.
+
+    quality : in [0, 1]; correct : sum of the task's statistic; n : units; interval : 95 % of quality
+    average_cost, worst_case_cost : in units of `cost` ('flops' = multiply-adds); exit_ratios : share of units per stage
+    """
+
+    committee: Committee
+    split: str
+    n: int
+    correct: float
+    quality: float
+    interval: tuple[float, float]
+    average_cost: float
+    worst_case_cost: float
+    exit_ratios: tuple[float, ...]
+
+    def figures(self) -> dict[str, Any]:
+        """The figures of the contract, without the committee."""
+        out: dict[str, Any] = {
+            "n": self.n,
+            "correct": self.correct,
+            "quality": self.quality,
+            "interval": list(self.interval),
+            "average_cost": self.average_cost,
+            "worst_case_cost": self.worst_case_cost,
+            "exit_ratios": list(self.exit_ratios),
+        }
+        if self.committee.cost == "flops":
+            out["average_flops"], out["worst_case_flops"] = self.average_cost, self.worst_case_cost
+        return out
+
+
+def exit_stages(score: NDArray[np.float32], thresholds: Sequence[float]) -> NDArray[np.int64]:
+    """int64 [N]: the first stage k with score[k] >= thresholds[k], else the last (Wang et al. 2022, Alg. 1)."""
+    last = score.shape[0] - 1
+    stage = np.full(score.shape[1], last, dtype=np.int64)
+    for k in range(last - 1, -1, -1):
+        stage[score[k] >= np.float32(thresholds[k])] = k
+    return stage
+
+
+def evaluate_table(
+    table: ExitTable, committee: Committee, task: Task, pool_cost: Any, split: str
+) -> Evaluation:
+    """Sum the statistics and the cost each unit has at the stage where it exits."""
+    stages, units = table.score.shape
+    stage = exit_stages(table.score, committee.thresholds)
+    everyone = np.arange(units)
+    total = int(table.stats[stage, everyone, 0].sum(dtype=np.int64))
+    cost = table.cost[stage] if table.cost.ndim == 1 else table.cost[stage, everyone]
+    spent = int(cost.sum(dtype=np.int64))
+    exits = np.bincount(stage, minlength=stages)
+    grades = table.stats[stage, everyone, 0]
+    return Evaluation(
+        committee,
+        split,
+        units,
+        total if task.scale == 1 else total / task.scale,
+        task.quality(total, units),
+        interval(total, units, task.scale, grades),
+        pool_cost.true(spent, units),
+        pool_cost.true(int(np.max(table.cost[-1]))),
+        tuple(float(e) / units for e in exits),
+    )
+
+
+def evaluate(
+    committee: Committee, store: LogitStore, split: str = "test", *, force: bool = False, cost: str | None = None
+) -> Evaluation:
+    """Evaluate a committee on a split of a store that holds its members.
+
+    Refuses members whose weights or multiply-adds differ from those the committee was chosen with, unless force.
+    """
+    return evaluate_in(members_pool(committee, store, split, force=force, cost=cost), committee)
+
+
+def members_pool(
+    committee: Committee, store: LogitStore, split: str, *, force: bool = False, cost: str | None = None
+) -> Pool:
+    """The pool that consists of the committee's members, checked to be the models it was chosen with."""
+    store.require_split(split)
+    known = set(store.models(split))
+    missing = [model for model in committee.models if model not in known]
+    if missing:
+        raise CommitteeError(
+            f"the committee has {', '.join(missing)}, which {store.files.uri!r} does not hold in split {split!r} "
+            f"({len(known)} models there); extract or import it, or name the store it was chosen from"
+        )
+    cards = sorted((store.card(model, split) for model in committee.models), key=lambda card: card.key)
+    if not force:
+        for card in cards:
+            check_identity(card, committee.members.get(card.model, {}))
+    try:
+        return open_pool(
+            store, split, cards, combine=committee.combine, confidence=committee.confidence, cost=cost or committee.cost
+        )
+    except WiseCommitteeError as error:
+        raise CommitteeError(f"this committee cannot be evaluated on {store.files.uri!r}: {error}") from error
+
+
+def evaluate_in(pool: Pool, committee: Committee) -> Evaluation:
+    """Evaluate a committee of models of an open pool."""
+    return evaluate_table(exit_table(pool, committee), committee, pool.task, pool.cost, pool.split)
+
+
+def identity(card: ModelCard) -> dict[str, Any]:
+    """What makes a member the same model elsewhere: its kind, its blocks and, where known, the hash of its weights."""
+    return {"kind": card.kind, "blocks": dict(card.blocks), "weights": card.weights}
+
+
+def check_identity(card: ModelCard, recorded: Mapping[str, Any]) -> None:
+    """Raise if the store's model is not the one the committee was chosen with."""
+    if not recorded:
+        return
+    now = identity(card)
+    for name, noun in (("weights", "weights"), ("blocks", "multiply-adds"), ("kind", "kind of outputs")):
+        before = recorded.get(name)
+        if before and now[name] and before != now[name]:
+            raise CommitteeError(
+                f"{card.model}: its {noun} differ from those the committee was chosen with "
+                f"({_short(before)}, now {_short(now[name])}); search again, or evaluate anyway with --force"
+            )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

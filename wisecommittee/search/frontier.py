@@ -1,0 +1,179 @@
+"""The result of one search: its committees by rising cost and rising quality, and the questions it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wisecommittee.committees.cards import Committee
+from wisecommittee.errors import InfeasibleError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.search.evaluate import Evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = b"wisecommittee_frontier"
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """The exact average-cost / quality frontier of one search.
+
+    evaluations : by strictly rising average cost and quality, on the split that chose them; singles : every model of the
+    pool by itself, by cost. searched : {"combinations", "threshold_vectors", "exact", "seconds"}. A worst-case limit is part
+    of the search: filtering a frontier afterwards would lose committees.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    singles: tuple[Evaluation, ...]
+    query: Mapping[str, Any] = field(default_factory=dict)
+    searched: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.evaluations)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self.evaluations)
+
+    def __repr__(self) -> str:
+        first, last = self.evaluations[0], self.evaluations[-1]
+        return (
+            f"Frontier({len(self)} committees on {first.split}, quality {first.quality:.4f}..{last.quality:.4f}, "
+            f"average {first.committee.cost} {first.average_cost:.4g}..{last.average_cost:.4g})"
+        )
+
+    @property
+    def cost(self) -> str:
+        return self.evaluations[0].committee.cost
+
+    def within(self, average_flops: float | None = None, *, average_cost: float | None = None) -> Evaluation:
+        """The most accurate committee whose average cost does not exceed the target; InfeasibleError names the nearest."""
+        limit = _target(average_cost if average_flops is None else average_flops, "target cost")
+        if average_flops is not None and self.cost != "flops":
+            raise UsageError(f"this frontier is in {self.cost}, not FLOPs; use within(average_cost=..)")
+        fitting = [e for e in self.evaluations if Fraction(e.average_cost) <= Fraction(limit)]
+        if not fitting:
+            least = self.evaluations[0]
+            raise InfeasibleError(
+                f"no committee costs at most {limit:.6g} {self.cost} on average; the cheapest is {least.committee.label()} "
+                f"at {least.average_cost:.6g}"
+            )
+        return fitting[-1]
+
+    def matching(self, quality: float) -> Evaluation:
+        """The cheapest committee of at least this quality, in [0, 1]; InfeasibleError names the nearest."""
+        wanted = _target(quality, "target accuracy")
+        if wanted > 1:
+            raise UsageError(f"target accuracy {wanted:g}; expected a share from 0 to 1, for example {wanted / 100:g}")
+        for evaluation in self.evaluations:
+            if evaluation.quality >= wanted:
+                return evaluation
+        best = self.best()
+        raise InfeasibleError(
+            f"no committee reaches {wanted:.6g} on {best.split}; the best is {best.committee.label()} with {best.quality:.6g}"
+        )
+
+    def best(self) -> Evaluation:
+        """The most accurate committee, at whatever cost the search allowed."""
+        return self.evaluations[-1]
+
+    def best_single(self) -> Evaluation:
+        """The most accurate model by itself; of equals the cheapest."""
+        return max(self.singles, key=lambda e: (e.quality, -e.average_cost))
+
+    def cheapest_single_matching(self, quality: float) -> Evaluation | None:
+        """The cheapest model that alone is at least this good, or None."""
+        as_good = [e for e in self.singles if e.quality >= quality]
+        return min(as_good, key=lambda e: (e.average_cost, -e.quality), default=None)
+
+    def speedup(self, evaluation: Evaluation) -> float | None:
+        """Cost of the cheapest single model as accurate over the committee's average cost; None if there is none."""
+        single = self.cheapest_single_matching(evaluation.quality)
+        return None if single is None else single.average_cost / evaluation.average_cost
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per committee: figures, shape, stages and thresholds; `kind` 'frontier' or 'single'."""
+        import pandas as pd
+
+        rows = []
+        for kind, some in (("frontier", self.evaluations), ("single", self.singles)):
+            for e in some:
+                low, high = e.interval
+                rows.append(
+                    {
+                        "kind": kind,
+                        "committee": e.committee.label(),
+                        "shape": e.committee.shape,
+                        "members": len(e.committee.models),
+                        "split": e.split,
+                        "n": e.n,
+                        "correct": float(e.correct),
+                        "quality": e.quality,
+                        "low": low,
+                        "high": high,
+                        "average_cost": e.average_cost,
+                        "worst_case_cost": e.worst_case_cost,
+                        "exit_ratios": list(e.exit_ratios),
+                        "json": json.dumps(e.committee.to_json()),
+                    }
+                )
+        return pd.DataFrame(rows)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write as Parquet: `to_frame` with query and searched in the file's metadata."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pandas(self.to_frame(), preserve_index=False)
+        about = json.dumps({"query": dict(self.query), "searched": dict(self.searched)})
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            pq.write_table(table.replace_schema_metadata({FORMAT: about.encode()}), temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Frontier:
+        """Read what `save` wrote; StoreError for anything else."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(path)
+            about = json.loads((table.schema.metadata or {})[FORMAT])
+            found: dict[str, list[Evaluation]] = {"frontier": [], "single": []}
+            for row in table.to_pylist():
+                found[row["kind"]].append(
+                    Evaluation(
+                        committee=Committee.from_json(json.loads(row["json"])),
+                        split=row["split"],
+                        n=int(row["n"]),
+                        correct=int(row["correct"]) if float(row["correct"]).is_integer() else float(row["correct"]),
+                        quality=float(row["quality"]),
+                        interval=(float(row["low"]), float(row["high"])),
+                        average_cost=float(row["average_cost"]),
+                        worst_case_cost=float(row["worst_case_cost"]),
+                        exit_ratios=tuple(map(float, row["exit_ratios"])),
+                    )
+                )
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, WiseCommitteeError) as error:
+            raise StoreError(f"{os.fspath(path)!r} is not a frontier written by `search --frontier` ({error})") from error
+        if not found["frontier"]:
+            raise StoreError(f"{os.fspath(path)!r} holds no committee")
+        return cls(tuple(found["frontier"]), tuple(found["single"]), about["query"], about["searched"])
+
+
+def _target(value: float | None, noun: str) -> float:
+    if value is None:
+        raise UsageError(f"{noun}: name a number")
+    number = float(value)
+    if not number >= 0 or number == float("inf"):
+        raise UsageError(f"{noun} {value!r}; expected a finite number from 0")
+    return number

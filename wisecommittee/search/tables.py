@@ -1,0 +1,342 @@
+"""Store -> arrays: the pool a search runs over, the stage tables of all its prefixes, the exit table of one committee."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.combine import Combine, combine_named
+from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
+from wisecommittee.committees.cost import CostModel, cost_model
+from wisecommittee.errors import CommitteeError, StoreError, UnknownNameError, UsageError
+from wisecommittee.kernels import prefixes
+from wisecommittee.store import LogitStore
+from wisecommittee.tasks import Answers, Classification, Task
+
+BLOCK_BYTES = 1 << 20  # summands of one block of units; stays in the second-level cache
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ExitTable:
+    """One committee over N units, ready to be evaluated.
+
+    score : float32 [K, N]; higher exits earlier; row K-1 is not compared
+    stats : int32 [K, N, S] additive statistics if unit i exits at stage k
+    cost  : int64 [K] or [K, N]; cumulative integer cost if it exits at stage k (times CostModel.unit)
+    prediction : int64 [K, N] class, or text [K, N] for answers
+    """
+
+    score: NDArray[np.float32]
+    stats: NDArray[np.int32]
+    cost: NDArray[np.int64]
+    prediction: NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The models of a search on one split, in canonical order, with how they are combined, scored and charged.
+
+    confidence : a function, or the name of a score stored with every model.
+    """
+
+    store: LogitStore
+    split: str
+    cards: tuple[ModelCard, ...]
+    combine: Combine
+    confidence: Confidence | str
+    task: Task
+    cost: CostModel
+    labels: NDArray[np.generic]
+
+    @property
+    def units(self) -> int:
+        return len(self.labels)
+
+    @property
+    def confidence_name(self) -> str:
+        return self.confidence if isinstance(self.confidence, str) else self.confidence.name
+
+    @property
+    def answers(self) -> bool:
+        return self.cards[0].kind == "answers"
+
+    @property
+    def sequenced(self) -> bool:
+        """Whether the order of members matters beyond their set (`last`, stored scores)."""
+        return self.combine.ordered or isinstance(self.confidence, str)
+
+    def index(self, model: str) -> int:
+        return next(i for i, card in enumerate(self.cards) if card.model == model)
+
+
+def select_cards(store: LogitStore, split: str, models: Sequence[str] | None) -> tuple[ModelCard, ...]:
+    """Cards of the models that match any of the globs (all of them by default), in canonical order."""
+    store.require_split(split)
+    cards = store.cards(split)
+    if not cards:
+        raise StoreError(f"store {store.files.uri!r} has no models in split {split!r}; extract or import some")
+    if not models:
+        return cards
+    chosen = []
+    for pattern in models:
+        found = [card for card in cards if fnmatch.fnmatchcase(card.model, pattern)]
+        if not found:
+            raise UnknownNameError(f"model in {split}", pattern, [card.model for card in cards])
+        chosen += found
+    return tuple(sorted({card.model: card for card in chosen}.values(), key=lambda card: card.key))
+
+
+def open_pool(
+    store: LogitStore,
+    split: str,
+    cards: Sequence[ModelCard],
+    *,
+    combine: str | None = None,
+    confidence: str | None = None,
+    cost: str = "flops",
+) -> Pool:
+    """Check that these models can be combined, scored and charged together, and load what is small.
+
+    Defaults: mean_logits and max_prob for outputs, last and the stored score 'confidence' for answers.
+    """
+    kinds = {card.kind for card in cards}
+    answers = "answers" in kinds
+    if answers and len(kinds) > 1:
+        raise UsageError("answers and logits cannot be combined in one committee; choose models with --models")
+    rule = combine_named(combine or ("last" if answers else "mean_logits"))
+    if answers and not rule.ordered:
+        raise UsageError(f"answers have no logits to average; use --combine last instead of {rule.name}")
+    stored = _common_scores(cards)
+    name = confidence or ("confidence" if answers else "max_prob")
+    if answers and name in CONFIDENCES:
+        raise UsageError(f"confidence {name!r} needs logits; answers carry their own: {', '.join(stored) or 'none stored'}")
+    function = confidence_named(name, stored)
+    units = len(store.labels(split))
+    varying = {
+        card.model: store.unit_costs(card.model, split, cost)
+        for card in cards
+        if card.contents is not None and cost in card.contents.unit_costs
+    }
+    task: Task = Classification()
+    if answers:
+        graded = all(card.contents is not None and card.contents.graded for card in cards)
+        task = Answers.graded([store.quality(c.model, split) for c in cards]) if graded else Answers()
+    charges = cost_model(cards, cost, units, varying)
+    return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split))
+
+
+def _common_scores(cards: Sequence[ModelCard]) -> tuple[str, ...]:
+    names = [set(card.contents.scores) if card.contents else set() for card in cards]
+    return tuple(sorted(set.intersection(*names))) if names else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prefixes:
+    """The distinct prefixes of a set of sequences, as a trie in depth-first order.
+
+    parents, members, sizes : int64 [nodes]; parents -1 at the top. find maps the identity of a prefix to its node: the
+    ascending member indices where only their set matters, the newest member alone where it answers alone.
+    """
+
+    parents: NDArray[np.int64]
+    members: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    find: dict[tuple[int, ...], int]
+
+    def __len__(self) -> int:
+        return len(self.parents)
+
+
+def build_prefixes(wanted: Iterable[tuple[int, ...]]) -> Prefixes:
+    """Trie of these prefixes (each in ascending order) and of everything on the way to them."""
+    every = {prefix[:size] for prefix in wanted for size in range(1, len(prefix) + 1)}
+    order = sorted(every)  # lexicographic = depth first, a parent before its children
+    find = {prefix: node for node, prefix in enumerate(order)}
+    parents = [find[prefix[:-1]] if len(prefix) > 1 else -1 for prefix in order]
+    return Prefixes(
+        np.array(parents, dtype=np.int64),
+        np.array([prefix[-1] for prefix in order], dtype=np.int64),
+        np.array([len(prefix) for prefix in order], dtype=np.int64),
+        find,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StageTables:
+    """Correctness and confidence of every prefix.
+
+    correct : uint8 or int32 [nodes, N] integer quality (Task.scale of a fully right unit); score : float32 [rows, N];
+    score_row : int64 [nodes] row of a node in score, -1 where it is never compared (stored scores: by member instead).
+    """
+
+    prefixes: Prefixes
+    correct: NDArray[np.integer]
+    score: NDArray[np.float32]
+    score_row: NDArray[np.int64]
+
+
+def correct_key(pool: Pool, sequence: Sequence[int]) -> tuple[int, ...]:
+    """Which prefix decides the prediction after these members."""
+    return (sequence[-1],) if pool.combine.ordered else tuple(sorted(sequence))
+
+
+def stage_tables(
+    pool: Pool,
+    prefixes_wanted: Prefixes,
+    scored: NDArray[np.bool_],
+    *,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> StageTables:
+    """Tables of all prefixes; scored : bool [nodes] marks those whose confidence is needed."""
+    nodes = len(prefixes_wanted)
+    if pool.answers:
+        correct = np.empty((nodes, pool.units), np.uint8 if pool.task.scale == 1 else np.int32)
+        for node, member in enumerate(prefixes_wanted.members):
+            correct[node] = _answer_statistics(pool, int(member))
+    else:
+        correct, _, statistics = walk_blocks(pool, prefixes_wanted, scored, threads=threads, progress=progress)
+    if isinstance(pool.confidence, str):
+        rows = [pool.store.scores(card.model, pool.split, pool.confidence) for card in pool.cards]
+        return StageTables(prefixes_wanted, correct, np.stack(rows), prefixes_wanted.members.copy())
+    score_row = np.where(scored, np.cumsum(scored) - 1, -1)
+    score = confidence_rows(pool, prefixes_wanted, np.flatnonzero(scored), statistics)
+    return StageTables(prefixes_wanted, correct, score, score_row)
+
+
+def _answer_statistics(pool: Pool, member: int) -> NDArray[np.int32]:
+    assert isinstance(pool.task, Answers)
+    model = pool.cards[member].model
+    if pool.task.name == "score":
+        return pool.task.grade(pool.store.quality(model, pool.split))
+    return pool.task.statistics(pool.store.answers(model, pool.split), pool.labels)
+
+
+def confidence_rows(
+    pool: Pool, trie: Prefixes, nodes: NDArray[np.int64], statistics: dict[str, NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """float32 [rows, N] confidences of the scored nodes from the kernel's row statistics."""
+    assert isinstance(pool.confidence, Confidence)
+    out = np.empty((len(nodes), pool.units), np.float32)
+    spaces = np.array([_space(pool, int(trie.members[node])) for node in nodes])
+    for space in ("logits", "probabilities"):
+        rows = np.flatnonzero(spaces == space)
+        for row in rows:
+            out[row] = pool.confidence({name: values[row] for name, values in statistics.items()}, space)
+    return out
+
+
+def _space(pool: Pool, member: int) -> str:
+    return pool.combine.space[pool.cards[member].kind]
+
+
+def walk_blocks(
+    pool: Pool,
+    trie: Prefixes,
+    scored: NDArray[np.bool_],
+    *,
+    predict: bool = False,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> tuple[NDArray[np.uint8], NDArray[np.int32], dict[str, NDArray[np.float32]]]:
+    """Run the stage kernel over all units: correct [nodes, N], prediction [nodes, N] or [0, N], statistics {name: [rows, N]}.
+
+    Units go through in blocks whose summands fit the cache; each block is independent, so any number of threads gives
+    the same bits.
+    """
+    used = np.unique(trie.members)
+    place = np.full(len(pool.cards), -1, dtype=np.int64)
+    place[used] = np.arange(len(used))
+    outputs = [pool.store.outputs(pool.cards[m].model, pool.split) for m in used]
+    summand = [pool.combine.summand[pool.cards[m].kind] for m in used]
+    classes = outputs[0].shape[1]
+    nodes, units, rows = len(trie), pool.units, int(scored.sum())
+    names = pool.confidence.needs("logits") + pool.confidence.needs("probabilities") if isinstance(
+        pool.confidence, Confidence
+    ) else ()
+    wanted = {name for name in names} if rows else set()
+    needs = sum(1 << i for i, name in enumerate(prefixes.STATISTICS) if name in wanted)
+    correct = np.empty((nodes, units), np.uint8)
+    predicted = np.empty((nodes if predict else 0, units), np.int32)
+    statistics = {name: np.empty((rows, units), np.float32) for name in prefixes.STATISTICS if name in wanted}
+    logit_space = np.array([_space(pool, int(m)) == "logits" for m in trie.members])
+    score_rows = np.where(scored, np.cumsum(scored) - 1, -1)
+    members = place[trie.members]
+    deepest = int(trie.sizes.max())
+    step = max(1, min(4096, BLOCK_BYTES // (4 * len(used) * classes)))
+    labels = pool.labels.astype(np.int64)
+
+    def block(start: int) -> int:
+        stop = min(units, start + step)
+        n = stop - start
+        x = np.empty((n, len(used), classes), np.float32)
+        for m, source in enumerate(outputs):
+            x[:, m] = summand[m](source[start:stop])
+        sums = np.empty((deepest + 1, classes), np.float32)
+        hit = np.empty((n, nodes), np.uint8)
+        said = np.empty((n, nodes) if predict else (0, 0), np.int32)
+        gathered = np.empty((len(prefixes.STATISTICS), n, max(rows, 1)), np.float32)
+        prefixes.walk(
+            x, labels[start:stop], trie.parents, members, trie.sizes, logit_space, score_rows, needs, sums, hit, said, gathered
+        )  # fmt: skip
+        correct[:, start:stop] = hit.T
+        if predict:
+            predicted[:, start:stop] = said.T
+        for i, name in enumerate(prefixes.STATISTICS):
+            if name in statistics:
+                statistics[name][:, start:stop] = gathered[i, :, :rows].T
+        return n
+
+    done = 0
+    with ThreadPoolExecutor(threads) as workers:
+        try:
+            for n in workers.map(block, range(0, units, step)):
+                done += n
+                if progress:
+                    progress("stage tables", done, units)
+        except BaseException:
+            workers.shutdown(cancel_futures=True)
+            raise
+    return correct, predicted, statistics
+
+
+def exit_table(pool: Pool, committee: Committee) -> ExitTable:
+    """The exit table of one committee, straight from the stored outputs of its members."""
+    try:
+        stages = [[pool.index(model) for model in stage] for stage in committee.stages]
+    except StopIteration:
+        raise CommitteeError(f"{committee.label()}: not all members are in the pool") from None
+    cost = pool.cost.stages(stages)
+    sequences = [[m for stage in stages[: k + 1] for m in stage] for k in range(len(stages))]
+    newest = [sequence[-1] for sequence in sequences]
+    score = np.zeros((len(stages), pool.units), np.float32)
+    prediction: NDArray[np.generic]
+    if pool.answers:
+        prediction = np.stack([pool.store.answers(pool.cards[m].model, pool.split) for m in newest])
+        stats = np.stack([_answer_statistics(pool, m) for m in newest])
+    else:
+        keys = [correct_key(pool, sequence) for sequence in sequences]
+        trie = build_prefixes(keys)
+        at = [trie.find[key] for key in keys]
+        scored = np.zeros(len(trie), dtype=bool)
+        if isinstance(pool.confidence, Confidence):
+            scored[at[:-1]] = True
+        _, predicted, statistics = walk_blocks(pool, trie, scored, predict=True)
+        prediction = predicted[at].astype(np.int64)
+        assert isinstance(pool.task, Classification)
+        stats = pool.task.statistics(prediction, pool.labels.astype(np.int64))
+        if isinstance(pool.confidence, Confidence) and len(stages) > 1:
+            rows = confidence_rows(pool, trie, np.flatnonzero(scored), statistics)
+            row_of = np.cumsum(scored) - 1
+            score[:-1] = rows[[row_of[node] for node in at[:-1]]]
+    if isinstance(pool.confidence, str):
+        for k, member in enumerate(newest[:-1]):
+            score[k] = pool.store.scores(pool.cards[member].model, pool.split, pool.confidence)
+    return ExitTable(score, stats[:, :, None], cost, prediction)

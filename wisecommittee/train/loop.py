@@ -1,0 +1,240 @@
+"""The only training loop of the project.
+
+A Method yields phases, one after another: a later one may use what an earlier one trained. A phase is a loss over
+minibatches, optimisers with schedules, and hooks. The same seed gives the same weights on the same machine, whether or not
+the run was interrupted: every epoch draws its order, augmentation and dropout from (seed, phase, epoch) alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from wisecommittee.errors import ContentError, WiseCommitteeError
+
+Batch = tuple[Tensor, ...]
+Row = dict[str, Any]  # of the learning curve: phase, epoch, loss, accuracy, .., lr, seconds
+Schedule = Callable[[float], float]  # epochs elapsed, fractional -> factor on the initial lr
+Progress = Callable[[str, int, int | None], None]  # (task, epochs done, epochs in total)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where the run is. time : epochs elapsed, fractional; schedules see it before, hooks after the step."""
+
+    epoch: int
+    index: int
+    steps: int
+
+    @property
+    def time(self) -> float:
+        return self.epoch + self.index / self.steps
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One stretch of training.
+
+    modules : all that is in train mode and saved, by name (frozen predecessors and copies included if they must survive
+    a restart; a hook that wants one in eval mode says so in `on_epoch`). batches : the minibatches of an epoch.
+    loss : (batch, step) -> {"loss": scalar to minimise, and means over the batch to be logged, such as "accuracy"}.
+    optimizers : each with the schedule of its lr; all of them step after one backward pass.
+    on_epoch, on_step : called before each epoch, after each step; evaluate : figures added to the row of an epoch.
+    """
+
+    name: str
+    modules: Mapping[str, nn.Module]
+    batches: Minibatches
+    loss: Callable[[Batch, Step], Mapping[str, Tensor]]
+    optimizers: Sequence[tuple[Optimizer, Schedule]]
+    epochs: int
+    on_epoch: Callable[[int], None] | None = None
+    on_step: Callable[[Step], None] | None = None
+    evaluate: Callable[[], Mapping[str, float]] | None = None
+
+
+class Method(Protocol):
+    """What can be trained. key : text that changes whenever the result would; checkpoints of another key are refused."""
+
+    key: str
+
+    def phases(self) -> Iterable[Phase]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Minibatches:
+    """Shuffled minibatches of aligned tensors [N, ..]; augment : (x [n, ..], generator) -> x, on the first tensor."""
+
+    tensors: Batch
+    size: int
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.tensors[0]) / self.size)
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+        for rows in torch.randperm(len(self.tensors[0]), generator=generator).split(self.size):
+            first, *others = (tensor[rows] for tensor in self.tensors)
+            yield (self.augment(first, generator) if self.augment else first, *others)
+
+
+def cosine(epochs: int) -> Schedule:
+    """From 1 to 0 over half a cosine, per iteration."""
+    return lambda time: 0.5 * (1 + math.cos(math.pi * min(1.0, time / epochs)))
+
+
+def train(
+    method: Method,
+    *,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    mixed_precision: torch.dtype | None = None,
+    checkpoints: Path | None = None,
+    checkpoint_every: int = 10,
+    progress: Progress | None = None,
+    log: Callable[[Row], None] | None = None,
+) -> list[Row]:
+    """Run every phase of a method; returns the learning curve, one row per phase and epoch.
+
+    checkpoints : folder with one file per phase, written every `checkpoint_every` epochs and at the end of a phase; what
+    is there is not trained again. mixed_precision : torch.bfloat16 or torch.float16.
+    """
+    rows: list[Row] = []
+    device = torch.device(device)
+    for number, phase in enumerate(method.phases()):
+        for module in phase.modules.values():
+            module.to(device)
+        scaler = torch.amp.GradScaler(device.type, enabled=mixed_precision == torch.float16)
+        file = checkpoints / f"{number:02d}-{phase.name.replace('/', '_')}.pt" if checkpoints else None
+        curve = _restore(phase, scaler, file, method.key, device)
+        rates = [[group["initial_lr"] for group in optimizer.param_groups] for optimizer, _ in phase.optimizers]
+        for epoch in range(len(curve), phase.epochs):
+            if progress:
+                progress(f"train {phase.name}", epoch, phase.epochs)
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                row = _epoch(phase, epoch, number, rates, scaler, seed, device, mixed_precision)
+            curve.append(row)
+            if log:
+                log(row)
+            if file and (len(curve) == phase.epochs or len(curve) % checkpoint_every == 0):
+                _save(phase, scaler, file, method.key, curve)
+        if progress:
+            progress(f"train {phase.name}", phase.epochs, phase.epochs)
+        rows += curve
+    return rows
+
+
+def _epoch(
+    phase: Phase,
+    epoch: int,
+    number: int,
+    rates: list[list[float]],
+    scaler: torch.amp.GradScaler,
+    seed: int,
+    device: torch.device,
+    mixed_precision: torch.dtype | None,
+) -> Row:
+    started = time.perf_counter()
+    draw = _seed(seed, number, epoch)
+    torch.manual_seed(draw)
+    for module in phase.modules.values():
+        module.train()
+    if phase.on_epoch:
+        phase.on_epoch(epoch)
+    sums: dict[str, Tensor] = {}
+    units, steps = 0, len(phase.batches)
+    for index, batch in enumerate(phase.batches.epoch(torch.Generator().manual_seed(draw))):
+        step = Step(epoch, index, steps)
+        for (optimizer, schedule), initial in zip(phase.optimizers, rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, initial, strict=True):
+                group["lr"] = rate * schedule(step.time)
+        batch = tuple(tensor.to(device, non_blocking=True) for tensor in batch)
+        with torch.autocast(device.type, dtype=mixed_precision, enabled=mixed_precision is not None):
+            figures = phase.loss(batch, step)
+        for optimizer, _ in phase.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        scaler.scale(figures["loss"]).backward()
+        for optimizer, _ in phase.optimizers:
+            scaler.step(optimizer)
+        scaler.update()
+        units += len(batch[0])
+        for name, value in figures.items():
+            sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * len(batch[0])
+        if phase.on_step:
+            phase.on_step(Step(epoch, index + 1, steps))
+    row: Row = {"phase": phase.name, "epoch": epoch + 1}
+    row |= {name: float(total) / units for name, total in sums.items()}
+    if not math.isfinite(row["loss"]):
+        raise WiseCommitteeError(f"{phase.name}: the loss became {row['loss']} in epoch {epoch + 1}; use a lower learning rate")
+    if phase.evaluate:
+        for module in phase.modules.values():
+            module.eval()
+        with torch.inference_mode():
+            row |= phase.evaluate()
+    return row | {"lr": phase.optimizers[0][0].param_groups[0]["lr"], "seconds": time.perf_counter() - started}
+
+
+def _seed(*numbers: int) -> int:
+    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:7], "big")
+
+
+# Checkpoints: state dicts and numbers only, so that they load without running code
+
+
+def _restore(phase: Phase, scaler: torch.amp.GradScaler, file: Path | None, key: str, device: torch.device) -> list[Row]:
+    """Set the phase to its checkpoint if there is one; the rows so far."""
+    for optimizer, _ in phase.optimizers:
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+    if file is None or not file.exists():
+        return []
+    state = load_checkpoint(file, key, device)
+    try:
+        for name, module in phase.modules.items():
+            module.load_state_dict(state["modules"][name])
+        for (optimizer, _), saved in zip(phase.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        scaler.load_state_dict(state["scaler"])
+        return list(state["curve"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ContentError(f"{str(file)!r} does not fit phase {phase.name}; remove it to train again") from error
+
+
+def load_checkpoint(file: Path, key: str, device: torch.device | str = "cpu") -> dict[str, Any]:
+    try:
+        state = torch.load(file, map_location=device, weights_only=True)
+        found = state["key"]
+    except Exception as error:
+        raise ContentError(f"{str(file)!r} is no checkpoint of this version; remove it to train again") from error
+    if found != key:
+        raise ContentError(f"{str(file)!r} belongs to other settings; name another --checkpoints folder, or remove it")
+    return state
+
+
+def _save(phase: Phase, scaler: torch.amp.GradScaler, file: Path, key: str, curve: list[Row]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        torch.save(
+            {
+                "key": key,
+                "modules": {name: module.state_dict() for name, module in phase.modules.items()},
+                "optimizers": [optimizer.state_dict() for optimizer, _ in phase.optimizers],
+                "scaler": scaler.state_dict(),
+                "curve": curve,
+            },
+            temporary,
+        )
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

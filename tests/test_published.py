@@ -440,6 +440,8 @@ def wide_resnet_16(width, classes=10, pixels=32):
 
 def test_wide_resnet_costs_follow_from_the_layers():
     for row in printed("small_models_wide_resnets"):
+        assert (row["model"], row["depth"]) == (f"Wide ResNet 16-{row['width']}", "16")
+        assert (row["top1_percent"] == "95") == (row["printed_flops_million"] != "")
         low, high = span(row["computed_multiply_adds_million"])
         assert low <= Decimal(wide_resnet_16(int(row["width"])) * int(row["members"])) / 10**6 <= high
         if row["printed_flops_million"]:  # ten times too small, and rounded

@@ -1,7 +1,7 @@
-"""Data specs -> batches in a fixed order. One entry of SOURCES per scheme; a spec without a known scheme names Python code.
+"""Data specs -> batches in a fixed order. One entry of SOURCES per scheme; without a known scheme it names Python code.
 
-package.module:factory   a callable returning (or an object being) a Dataset of (x, y) or (x, y, unit_id) items, an iterable
-                         of batches (x, y) or (x, y, ids) such as a DataLoader, or a tuple of arrays (x, y) or (x, y, ids)
+package.module:factory   a callable returning (or an object being) a Dataset of (x, y) or (x, y, unit_id) items, an
+                         iterable of batches (x, y) or (x, y, ids) such as a DataLoader, or a tuple of arrays
 digits[:SPLIT]           scikit-learn's digits with noise; SPLIT is train, val or test, by default the split written to
 """
 
@@ -42,7 +42,7 @@ class Batch:
 class Data:
     """A split as batches, the same ones in the same order at every pass.
 
-    spec : text that identifies it in cards; make : gives the data set anew for each pass; units : rows, None if unknown;
+    spec : text that identifies it in cards; make : gives the data anew for each pass; units : rows, None if unknown;
     limit : only the first rows; workers : loading processes for a Dataset of items.
     """
 
@@ -53,7 +53,7 @@ class Data:
     workers: int = 0
 
     def batches(self, batch_size: int, skip: int = 0) -> Iterator[Batch]:
-        """Batches from the one that contains row `skip` on; boundaries do not depend on `skip`, so neither do the bits."""
+        """Batches from the one with row `skip` on; boundaries do not depend on `skip`, so neither do the bits."""
         items = self.make()
         if _is_arrays(items):
             batches: Iterable[Any] = _array_batches(items, batch_size, first := skip // batch_size * batch_size)
@@ -108,7 +108,8 @@ def open_data(spec: str, split: str, *, limit: int | None = None, workers: int =
         make = SOURCES[scheme](spec, split)
         spec = spec if colon else f"{spec}:{split}"
     elif not colon:
-        raise UsageError(f"data {spec!r}: expected package.module:factory or {', '.join(f'{s}[:SPLIT]' for s in SOURCES)}")
+        known = ", ".join(f"{source}[:SPLIT]" for source in SOURCES)
+        raise UsageError(f"data {spec!r}: expected package.module:factory or {known}")
     else:
         check_scheme("data source", scheme, SOURCES)
         found = find_object(spec, spec)
@@ -133,10 +134,11 @@ def wrap_data(make: Callable[[], Any], spec: str, *, limit: int | None = None, w
     elif _is_map_style(items):
         units = len(items)
     elif isinstance(items, DataLoader) and not isinstance(items.dataset, IterableDataset):
-        units = len(items.dataset)
+        units = len(items.dataset)  # type: ignore[arg-type]
     elif not isinstance(items, Iterable):
         raise UsageError(
-            f"data {spec!r}: a {type(items).__name__}; expected a Dataset, an iterable of batches or a tuple of arrays (x, y)"
+            f"data {spec!r}: a {type(items).__name__}; "
+            f"expected a Dataset, an iterable of batches or a tuple of arrays (x, y)"
         )
     if units is not None and limit is not None:
         units = min(units, limit)
@@ -147,7 +149,7 @@ def wrap_data(make: Callable[[], Any], spec: str, *, limit: int | None = None, w
 
 def _check_loader(loader: DataLoader[Any], spec: str) -> None:
     if isinstance(loader.sampler, RandomSampler):
-        raise UsageError(f"data {spec!r}: its DataLoader shuffles, so rows would not line up between models; use shuffle=False")
+        raise UsageError(f"data {spec!r}: its DataLoader shuffles, so units would not line up; use shuffle=False")
     if loader.drop_last:
         raise UsageError(f"data {spec!r}: its DataLoader drops the last units; use drop_last=False")
 
@@ -177,11 +179,12 @@ def _as_batch(item: Any, start: int, spec: str) -> Batch:
         try:
             inputs = torch.as_tensor(np.asarray(inputs))
         except (TypeError, ValueError) as error:
-            raise ContentError(f"data {spec!r}: inputs are {type(item[0]).__name__}; expected tensors or arrays") from error
+            shown = type(item[0]).__name__
+            raise ContentError(f"data {spec!r}: inputs are {shown}; expected tensors or arrays") from error
     if labels.ndim != 1 or inputs.ndim < 2 or len(labels) != len(inputs):
         raise ContentError(
-            f"data {spec!r}: inputs of shape {list(inputs.shape)} with labels of shape {list(labels.shape)} after row {start}; "
-            f"expected [n, ..] and [n]"
+            f"data {spec!r}: after row {start} inputs of shape {list(inputs.shape)} with labels of shape "
+            f"{list(labels.shape)}; expected [n, ..] and [n]"
         )
     ids = item[2] if len(item) == 3 else range(start, start + len(labels))
     unit_ids = [str(unit) for unit in (ids.tolist() if isinstance(ids, (torch.Tensor, np.ndarray)) else ids)]

@@ -1,8 +1,8 @@
 """Multiply-adds of one forward pass of one unit, counted without running it.
 
-PyTorch's FlopCounterMode (two operations per multiply-add) on the meta device: there every fused kernel (LSTM, attention,
-TransformerEncoderLayer's fast path) falls apart into the matrix products the counter knows, while on the CPU it counts some
-of them as 0 and says nothing. What still has no formula must be on a list of cheap operators, or the count is refused.
+PyTorch's FlopCounterMode (two operations per multiply-add) on the meta device: there every fused kernel (LSTM,
+attention, TransformerEncoderLayer's fast path) falls apart into the matrix products the counter knows, while on the CPU
+it counts them as 0 and says nothing. What still has no formula must be a known cheap operator, or the count is refused.
 """
 
 from __future__ import annotations
@@ -19,29 +19,28 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wisecommittee.errors import CostError
 
-# Not counted, by the convention of this field: linear in their input and without a matrix product. Elementwise operators,
-# reductions and views say so themselves (their tags); these do not.
-CHEAP = frozenset(
-    """
-    arange bernoulli empty empty_like empty_strided eye full full_like linspace lift_fresh new_empty new_empty_strided
-    new_full new_ones new_zeros ones ones_like rand rand_like randn randn_like randint scalar_tensor zeros zeros_like
-    _to_copy clone copy_ fill_ zero_ _local_scalar_dense _assert_async _unsafe_view _reshape_copy set_ resize_
-    cat stack roll flip constant_pad_nd pad reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d
-    gather index index_select index_put _unsafe_index _unsafe_index_put index_add scatter scatter_add scatter_reduce
-    masked_fill masked_select select_scatter slice_scatter slice_backward nonzero repeat repeat_interleave take
-    tril triu one_hot embedding _embedding_bag _embedding_bag_forward_only unfold im2col col2im pixel_shuffle
-    pixel_unshuffle channel_shuffle native_channel_shuffle
-    _softmax _log_softmax _safe_softmax softmax log_softmax logsumexp cumsum cumprod sort topk argsort max min median
-    std var std_mean var_mean norm linalg_vector_norm any all argmax argmin mean sum prod amax amin
-    native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm batch_norm
-    native_layer_norm native_group_norm instance_norm _fused_rms_norm rms_norm native_dropout
-    avg_pool1d avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices _adaptive_avg_pool2d
-    _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d
-    upsample_nearest1d upsample_nearest2d _upsample_nearest_exact2d upsample_bilinear2d _upsample_bilinear2d_aa
-    upsample_bicubic2d _upsample_bicubic2d_aa upsample_trilinear3d grid_sampler_2d grid_sampler_3d
-    glu _prelu_kernel rrelu_with_noise hardswish_ hardsigmoid_ hardtanh_ relu_ silu_ mish_ leaky_relu_ elu_ gelu_
-    """.split()
-)
+# Not counted, by the convention of this field: linear in their input and without a matrix product. Elementwise
+# operators, reductions and views say so themselves (their tags); these do not.
+_CHEAP_NAMES = """
+arange bernoulli empty empty_like empty_strided eye full full_like linspace lift_fresh new_empty new_empty_strided
+new_full new_ones new_zeros ones ones_like rand rand_like randn randn_like randint scalar_tensor zeros zeros_like
+_to_copy clone copy_ fill_ zero_ _local_scalar_dense _assert_async _unsafe_view _reshape_copy set_ resize_
+cat stack roll flip constant_pad_nd pad reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d
+gather index index_select index_put _unsafe_index _unsafe_index_put index_add scatter scatter_add scatter_reduce
+masked_fill masked_select select_scatter slice_scatter slice_backward nonzero repeat repeat_interleave take
+tril triu one_hot embedding _embedding_bag _embedding_bag_forward_only unfold im2col col2im pixel_shuffle
+pixel_unshuffle channel_shuffle native_channel_shuffle
+_softmax _log_softmax _safe_softmax softmax log_softmax logsumexp cumsum cumprod sort topk argsort max min median
+std var std_mean var_mean norm linalg_vector_norm any all argmax argmin mean sum prod amax amin
+native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm batch_norm
+native_layer_norm native_group_norm instance_norm _fused_rms_norm rms_norm native_dropout
+avg_pool1d avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices _adaptive_avg_pool2d
+_adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d
+upsample_nearest1d upsample_nearest2d _upsample_nearest_exact2d upsample_bilinear2d _upsample_bilinear2d_aa
+upsample_bicubic2d _upsample_bicubic2d_aa upsample_trilinear3d grid_sampler_2d grid_sampler_3d
+glu _prelu_kernel rrelu_with_noise hardswish_ hardsigmoid_ hardtanh_ relu_ silu_ mish_ leaky_relu_ elu_ gelu_
+"""
+CHEAP = frozenset(_CHEAP_NAMES.split())
 
 
 # Formulas the counter lacks, in its unit (two per multiply-add), from shapes.
@@ -53,7 +52,7 @@ FORMULAS: dict[Any, Callable[..., int]] = {
 
 
 def count_macs(module: nn.Module, example: torch.Tensor, what: str = "the model") -> int:
-    """Multiply-adds of `module` for one unit. example : a batch [n, ..] of its inputs; only shape [1, ..] and dtype count.
+    """Multiply-adds of `module` for one unit. example : a batch of its inputs; its shape [.., 1:] and dtype count.
 
     Raises CostError, with the remedy of declaring the number, where the pass cannot be traced or counts too little.
     """
@@ -69,7 +68,7 @@ def count_macs(module: nn.Module, example: torch.Tensor, what: str = "the model"
     except Exception as error:
         reason = str(error).splitlines()[0][:160] if str(error) else ""
         raise CostError(
-            f"{what}: its multiply-adds cannot be counted without running it ({type(error).__name__}: {reason}); {remedy}"
+            f"{what}: its multiply-adds cannot be counted ({type(error).__name__}: {reason}); {remedy}"
         ) from error
     uncounted = sorted(seen.packets - set(counter.flop_registry), key=str)
     if uncounted:
@@ -115,7 +114,7 @@ def _in_place_of_cheap(name: str) -> bool:
 
 
 def _meta_copy(module: nn.Module) -> nn.Module:
-    """A copy whose parameters and buffers have shapes but no storage; the original is not touched, its data not copied."""
+    """A copy whose parameters and buffers have shapes but no storage; no data is copied."""
     memo: dict[int, Any] = {}
     for parameter in module.parameters():
         memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), requires_grad=False)

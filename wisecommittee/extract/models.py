@@ -31,7 +31,7 @@ class LoadedModel:
     """A module in eval mode with its identity.
 
     origin : the spec it came from; weights : sha256 of the weights file, or of the state dict where there is none;
-    meta : free-form facts for the card.
+    training_cost : multiply-adds spent on training, where known; meta : free-form facts for the card.
     """
 
     module: nn.Module
@@ -40,6 +40,7 @@ class LoadedModel:
     replica: int
     origin: str
     weights: str
+    training_cost: float | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def named(self, name: str) -> LoadedModel:
@@ -47,7 +48,7 @@ class LoadedModel:
         return replace(self, name=name, architecture=architecture, replica=replica)
 
 
-# A source gets the spec, the part after its scheme, the name asked for (or None) and whether weights stay random.
+# A source gets the spec, the part after its scheme, the name asked for (or None), and whether weights stay random.
 # Written as 'module:function' it is imported on first use, so that a source may live on a floor above.
 Source = Callable[[str, str, str | None, bool], LoadedModel]
 SOURCES: dict[str, Source | str] = {
@@ -56,7 +57,7 @@ SOURCES: dict[str, Source | str] = {
 
 
 def load_model(spec: str, name: str | None = None, *, random_weights: bool = False) -> LoadedModel:
-    """The module a spec stands for; `name` overrides the model's name in the store ('small/0' = architecture/replica)."""
+    """The module a spec stands for; `name` overrides its name in the store ('small/0' = architecture/replica)."""
     scheme, colon, rest = spec.partition(":")
     if not colon or not rest:
         raise UsageError(f"model {spec!r}: expected {CODE} or {', '.join(f'{s}:NAME' for s in sorted(SOURCES))}")
@@ -88,7 +89,9 @@ def _from_code(spec: str, name: str | None, random_weights: bool) -> LoadedModel
             torch.manual_seed(replica)
             module = call(factory, spec)
     if not isinstance(module, nn.Module):
-        raise UsageError(f"model {spec!r}: gave a {type(module).__name__}; expected a torch.nn.Module or a callable returning one")
+        raise UsageError(
+            f"model {spec!r}: gave a {type(module).__name__}; expected a torch.nn.Module or a callable returning one"
+        )
     if weights_file and not random_weights:
         weights = load_weights(module, Path(weights_file), spec)
     else:
@@ -97,7 +100,7 @@ def _from_code(spec: str, name: str | None, random_weights: bool) -> LoadedModel
     architecture = str(getattr(factory, "architecture", getattr(module, "architecture", default)))
     replica = int(getattr(factory, "replica", getattr(module, "replica", 0)))
     meta = {"random_weights": True} if random_weights else {}
-    return LoadedModel(module, default, architecture, replica, spec, weights, meta)
+    return LoadedModel(module, default, architecture, replica, spec, weights, meta=meta)
 
 
 def load_weights(module: nn.Module, path: Path, spec: str) -> str:
@@ -111,7 +114,7 @@ def load_weights(module: nn.Module, path: Path, spec: str) -> str:
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ContentError(
-            f"model {spec!r}: {str(path)!r} is no file of tensors ({reason}); save it with torch.save(model.state_dict(), path)"
+            f"model {spec!r}: {str(path)!r} holds no plain tensors ({reason}); save its state_dict() with torch.save"
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
@@ -160,7 +163,9 @@ def find_object(code: str, spec: str) -> Any:
         target = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise UsageError(f"{spec!r}: no module {error.name!r}; expected {CODE}, importable from {os.getcwd()!r}") from None
+            raise UsageError(
+                f"{spec!r}: no module {error.name!r}; expected {CODE}, importable from {os.getcwd()!r}"
+            ) from None
         raise WiseCommitteeError(f"{spec!r}: importing {module_name} failed: {error}") from error
     except Exception as error:
         raise WiseCommitteeError(f"{spec!r}: importing {module_name} raised {type(error).__name__}: {error}") from error

@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace as with_fields
+from dataclasses import dataclass
+from dataclasses import replace as with_fields
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from wisecommittee.committees.cards import Contents, ModelCard
-from wisecommittee.errors import AlignmentError, ContentError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.errors import AlignmentError, ContentError, StoreError, UsageError
 from wisecommittee.extract.data import Batch, Data, open_data
-from wisecommittee.extract.macs import count_macs, floating_dtype
+from wisecommittee.extract.forward import forward, pick_device
+from wisecommittee.extract.macs import count_macs
 from wisecommittee.extract.models import LoadedModel, load_model
 from wisecommittee.store import LogitStore, gate
 from wisecommittee.store.logit_store import check_split_name
@@ -74,7 +75,9 @@ def extract(
     models = list(models)
     for noun, values in (("--name", names), ("--macs", macs)):
         if values and len(values) != len(models):
-            raise UsageError(f"{len(values)} values of {noun} for {len(models)} models; give one for each model, in order")
+            raise UsageError(
+                f"{len(values)} values of {noun} for {len(models)} models; give one for each model, in order"
+            )
     if not models:
         raise UsageError("no model to extract; name at least one")
     if batch_size < 1:
@@ -95,57 +98,6 @@ def extract(
         plans.append(_plan(load, probe, data, split, store, target, options, macs[i] if macs else None, replace))
         _check_distinct(plans)
     return [_stream(plan, data, split, store, target, batch_size, dtype, replace, progress) for plan in plans]
-
-
-def pick_device(device: str) -> torch.device:
-    """'auto' is the first of cuda, mps, cpu that is there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        target = torch.device(device)
-        torch.empty(1, device=target)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(f"device {device!r} is not to be had here ({str(error).splitlines()[0]}); try auto or cpu") from error
-    return target
-
-
-def forward(module: nn.Module, inputs: torch.Tensor, what: str) -> NDArray[np.float32]:
-    """Logits float32 [n, C] on the CPU, checked. inputs : [n, ..] on any device."""
-    parameter = next(module.parameters(), None)
-    device = inputs.device if parameter is None else parameter.device
-    dtype = floating_dtype(module) if inputs.is_floating_point() else inputs.dtype
-    try:
-        with torch.inference_mode():
-            outputs = module(inputs.to(device, dtype))
-    except torch.OutOfMemoryError as error:
-        raise WiseCommitteeError(f"{what}: {device} ran out of memory at {len(inputs)} units; use a smaller --batch-size") from error
-    except Exception as error:
-        raise WiseCommitteeError(
-            f"{what}: its forward pass raised {type(error).__name__} on inputs of shape {list(inputs.shape)}: {error}"
-        ) from error
-    outputs = _logits(outputs, what)
-    if outputs.ndim != 2 or outputs.shape[0] != len(inputs) or not outputs.is_floating_point():
-        raise ContentError(
-            f"{what}: {outputs.dtype} outputs of shape {list(outputs.shape)} for {len(inputs)} units; "
-            f"expected floating point logits [{len(inputs)}, classes]"
-        )
-    logits = outputs.float().cpu().numpy()
-    gate.check_outputs(logits, "logits", what, warn=False)
-    return logits
-
-
-def _logits(outputs: Any, what: str) -> torch.Tensor:
-    if isinstance(outputs, torch.Tensor):
-        return outputs
-    if isinstance(found := getattr(outputs, "logits", None), torch.Tensor):
-        return found
-    values = list(outputs.values()) if isinstance(outputs, dict) else outputs
-    if isinstance(outputs, dict) and isinstance(outputs.get("logits"), torch.Tensor):
-        return outputs["logits"]
-    if isinstance(values, (tuple, list)) and len(values) == 1 and isinstance(values[0], torch.Tensor):
-        return values[0]
-    shown = f"{type(outputs).__name__}" + (f" with {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else "")
-    raise ContentError(f"{what}: its forward pass returned a {shown}; expected a tensor of logits [n, classes], or .logits")
 
 
 # Phase one: everything is checked, nothing is written
@@ -191,7 +143,9 @@ def _plan(
     what = f"{loaded.name} in {split}"
     logits = forward(loaded.module.to(device), probe.inputs, what)
     if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
-        warnings.warn(f"{what}: its outputs look like probabilities; extract logits, without a final softmax", stacklevel=3)
+        warnings.warn(
+            f"{what}: its outputs look like probabilities; extract logits, without a final softmax", stacklevel=3
+        )
     classes = logits.shape[1]
     gate.check_labels(probe.labels, classes, what)
     loaded.module.to("cpu")
@@ -202,6 +156,7 @@ def _plan(
         blocks={loaded.name: macs if macs is not None else count_macs(loaded.module, probe.inputs, loaded.name)},
         params=sum(parameter.numel() for parameter in loaded.module.parameters()),
         input_size=tuple(probe.inputs.shape[1:]),
+        training_cost=loaded.training_cost,
         origin=loaded.origin,
         weights=loaded.weights,
         meta={"data": data.spec, **loaded.meta},
@@ -218,7 +173,13 @@ def _plan(
 
 
 def _compare(
-    committed: ModelCard, card: ModelCard, split: str, store: LogitStore, probe: Batch, logits: NDArray[np.float32], dtype: str
+    committed: ModelCard,
+    card: ModelCard,
+    split: str,
+    store: LogitStore,
+    probe: Batch,
+    logits: NDArray[np.float32],
+    dtype: str,
 ) -> str:
     """'unchanged' or 'card updated' if the split holds this very extraction; else an error."""
     assert committed.contents is not None
@@ -247,11 +208,13 @@ def _check_distinct(plans: Sequence[_Plan]) -> None:
     new = plans[-1]
     for other in plans[:-1]:
         if other.card.model == new.card.model:
-            raise UsageError(f"two models are called {new.card.model!r}; tell them apart with --name, one for each model")
+            raise UsageError(
+                f"two models are called {new.card.model!r}; tell them apart with --name, one for each model"
+            )
         if other.card.key[:2] == new.card.key[:2]:
             raise UsageError(
-                f"{other.card.model} and {new.card.model} are both replica {new.card.replica} of {new.card.architecture!r}; "
-                f"name them {new.card.architecture}/0, {new.card.architecture}/1, .. with --name"
+                f"{other.card.model} and {new.card.model} are both replica {new.card.replica} of "
+                f"{new.card.architecture!r}; give each a replica number with --name, such as {new.card.architecture}/1"
             )
         if other.classes != new.classes:
             raise ContentError(
@@ -284,7 +247,9 @@ def _stream(
     loaded = plan.load()
     what = f"{card.model} in {split}"
     if loaded.weights != card.weights:
-        raise ContentError(f"{what}: its weights differ from one loading to the next; store them and name the file, {card.origin}@FILE")
+        raise ContentError(
+            f"{what}: its weights differ from one loading to the next; store them and name the file, {card.origin}@FILE"
+        )
     module = loaded.module.to(device)
     with store.writer(
         card, split, classes=plan.classes, identity=plan.identity, dtype=dtype, replace=replace

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError, WiseCommitteeError
-from wisecommittee.search.statistics import interval
+from wisecommittee.search.statistics import bootstrap_interval, wilson_interval
 from wisecommittee.search.tables import ExitTable, Pool, exit_table, open_pool
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Task
@@ -21,8 +22,9 @@ from wisecommittee.tasks import Task
 class Evaluation:
     """What a committee does on a split.
 
-    quality : in [0, 1]; correct : sum of the task's statistic; n : units; interval : 95 % of quality
+    quality : in [0, 1]; correct : sum of the task's statistic; n : units
     average_cost, worst_case_cost : in units of `cost` ('flops' = multiply-adds); exit_ratios : share of units per stage
+    graded_interval : 95 % interval of a graded quality; None where units are right or wrong
     """
 
     committee: Committee
@@ -30,10 +32,15 @@ class Evaluation:
     n: int
     correct: float
     quality: float
-    interval: tuple[float, float]
     average_cost: float
     worst_case_cost: float
     exit_ratios: tuple[float, ...]
+    graded_interval: tuple[float, float] | None = None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of quality: Wilson for counts, bootstrap for grades."""
+        return self.graded_interval or wilson_interval(int(self.correct), self.n)
 
     def figures(self) -> dict[str, Any]:
         """The figures of the contract, without the committee."""
@@ -60,28 +67,28 @@ def exit_stages(score: NDArray[np.float32], thresholds: Sequence[float]) -> NDAr
     return stage
 
 
-def evaluate_table(
-    table: ExitTable, committee: Committee, task: Task, pool_cost: Any, split: str
-) -> Evaluation:
+def evaluate_table(table: ExitTable, committee: Committee, task: Task, charges: CostModel, split: str) -> Evaluation:
     """Sum the statistics and the cost each unit has at the stage where it exits."""
     stages, units = table.score.shape
     stage = exit_stages(table.score, committee.thresholds)
     everyone = np.arange(units)
-    total = int(table.stats[stage, everyone, 0].sum(dtype=np.int64))
-    cost = table.cost[stage] if table.cost.ndim == 1 else table.cost[stage, everyone]
-    spent = int(cost.sum(dtype=np.int64))
+    statistic = table.stats[stage, everyone, 0]
+    total = int(statistic.sum(dtype=np.int64))
     exits = np.bincount(stage, minlength=stages)
-    grades = table.stats[stage, everyone, 0]
+    if table.cost.ndim == 1:
+        spent = sum(int(count) * int(cost) for count, cost in zip(exits, table.cost, strict=True))
+    else:
+        spent = int(table.cost[stage, everyone].sum(dtype=np.int64))
     return Evaluation(
         committee,
         split,
         units,
         total if task.scale == 1 else total / task.scale,
         task.quality(total, units),
-        interval(total, units, task.scale, grades),
-        pool_cost.true(spent, units),
-        pool_cost.true(int(np.max(table.cost[-1]))),
+        charges.true(spent, units),
+        charges.true(int(np.max(table.cost[-1]))),
         tuple(float(e) / units for e in exits),
+        None if task.scale == 1 else bootstrap_interval(statistic / task.scale),
     )
 
 

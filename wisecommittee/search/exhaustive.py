@@ -211,22 +211,31 @@ def _check_memory(nodes: int, scored: int, units: int) -> None:
         )
 
 
-def level_values(confidence: NDArray[np.float32], levels: int) -> NDArray[np.float32]:
-    """float32 [P - 1]: the finite levels of a stage, order statistics of its confidence [N] over all units."""
-    ordered = np.sort(confidence)
+def level_values(ordered: NDArray[np.float32], levels: int) -> NDArray[np.float32]:
+    """float32 [P - 1]: the finite levels of a stage, order statistics of its ascending confidences [N] over all units."""
     n, steps = len(ordered), levels - 1
     places = [min(n - 1, -(-j * n // steps)) for j in range(steps)]
     return ordered[places]
 
 
-def reported_threshold(confidence: NDArray[np.float32], value: np.float32) -> np.float32:
-    """The float32 midpoint between a level and the next lower distinct confidence, if it lies strictly above that one."""
-    below = confidence[confidence < value]
-    if not len(below):
+def reported_threshold(ordered: NDArray[np.float32], value: np.float32) -> np.float32:
+    """The float32 midpoint between a level and the next lower distinct confidence, if it lies strictly above that one.
+
+    ordered : float32 [N] confidences of the stage over all units, ascending.
+    """
+    place = int(np.searchsorted(ordered, value))
+    if place == 0:
         return value
-    lower = below.max()
+    lower = ordered[place - 1]
     middle = np.float32((np.float64(lower) + np.float64(value)) / 2)
     return middle if middle > lower else value
+
+
+def score_row(pool: Pool, tables: StageTables, sequence: Sequence[int]) -> int:
+    """Row of tables.score with the confidence after these members; -1 if it is never compared."""
+    if isinstance(pool.confidence, str):
+        return sequence[-1]
+    return int(tables.score_row[tables.prefixes.find[correct_key(pool, sequence)]])
 
 
 class _Search:
@@ -250,7 +259,7 @@ class _Search:
         self.level_values: list[NDArray[np.float32]] = []
         if levels > 1:
             for row, score in enumerate(tables.score):
-                values = level_values(score, levels)
+                values = level_values(np.sort(score), levels)
                 self.level_values.append(values)
                 self.bins[row] = np.searchsorted(values, score, side="right")
         self.everybody = np.zeros(units, self.bins.dtype)
@@ -355,12 +364,7 @@ class _Search:
             )  # fmt: skip
 
     def _stage_bins(self, sequence: tuple[int, ...]) -> NDArray[np.unsignedinteger]:
-        return self.everybody if self.levels == 1 else self.bins[self._score_row(sequence)]
-
-    def _score_row(self, sequence: tuple[int, ...]) -> int:
-        if isinstance(self.pool.confidence, str):
-            return sequence[-1]
-        return int(self.tables.score_row[self.tables.prefixes.find[correct_key(self.pool, sequence)]])
+        return self.everybody if self.levels == 1 else self.bins[score_row(self.pool, self.tables, sequence)]
 
     def _marginal_costs(
         self, head: tuple[int, ...], lasts: NDArray[np.int64]
@@ -407,7 +411,7 @@ class _Search:
     def _value(self, sequence: tuple[int, ...], stage: int, level: int) -> float:
         if level >= self.levels - 1:
             return float("inf")
-        return float(self.level_values[self._score_row(sequence[: stage + 1])][level])
+        return float(self.level_values[score_row(self.pool, self.tables, sequence[: stage + 1])][level])
 
 
 class _Reporter:
@@ -416,6 +420,7 @@ class _Reporter:
     def __init__(self, pool: Pool, tables: StageTables, family: str) -> None:
         self.pool, self.tables, self.family = pool, tables, family
         self.members = {card.model: identity(card) for card in pool.cards}
+        self._sorted: dict[int, NDArray[np.float32]] = {}
 
     def all_singles(self) -> list[Evaluation]:
         return [self.report((m,), ()) for m in range(len(self.pool.cards))]
@@ -438,7 +443,7 @@ class _Reporter:
             waiting = waiting & ~leaves
             if last or not waiting.any():
                 break
-            thresholds.append(float(reported_threshold(table.score[k], np.float32(values[k]))))
+            thresholds.append(float(reported_threshold(self._ordered(sequence[: k + 1]), np.float32(values[k]))))
         table, names = self._table(stages)
         committee = Committee(
             stages=names,
@@ -452,6 +457,12 @@ class _Reporter:
         )
         return evaluate_table(table, committee, self.pool.task, self.pool.cost, self.pool.split)
 
+    def _ordered(self, sequence: tuple[int, ...]) -> NDArray[np.float32]:
+        row = score_row(self.pool, self.tables, sequence)
+        if row not in self._sorted:
+            self._sorted[row] = np.sort(self.tables.score[row])
+        return self._sorted[row]
+
     def _table(self, stages: Sequence[tuple[int, ...]]) -> tuple[ExitTable, tuple[tuple[str, ...], ...]]:
         """The exit table of these tiers, assembled from the stage tables."""
         pool, find = self.pool, self.tables.prefixes.find
@@ -459,7 +470,7 @@ class _Reporter:
         nodes = [find[correct_key(pool, sequence)] for sequence in sequences]
         score = np.zeros((len(stages), pool.units), np.float32)
         for k, sequence in enumerate(sequences[:-1]):
-            row = sequence[-1] if isinstance(pool.confidence, str) else self.tables.score_row[nodes[k]]
+            row = score_row(pool, self.tables, sequence)
             if row >= 0:  # an ensemble's prefixes are never compared
                 score[k] = self.tables.score[row]
         stats = self.tables.correct[nodes].astype(np.int32)[:, :, None]

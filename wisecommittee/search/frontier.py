@@ -119,6 +119,7 @@ class Frontier:
                         "average_cost": e.average_cost,
                         "worst_case_cost": e.worst_case_cost,
                         "exit_ratios": list(e.exit_ratios),
+                        "graded": e.graded_interval is not None,
                         "json": json.dumps(e.committee.to_json()),
                     }
                 )
@@ -157,10 +158,10 @@ class Frontier:
                         n=int(row["n"]),
                         correct=int(row["correct"]) if float(row["correct"]).is_integer() else float(row["correct"]),
                         quality=float(row["quality"]),
-                        interval=(float(row["low"]), float(row["high"])),
                         average_cost=float(row["average_cost"]),
                         worst_case_cost=float(row["worst_case_cost"]),
                         exit_ratios=tuple(map(float, row["exit_ratios"])),
+                        graded_interval=(float(row["low"]), float(row["high"])) if row["graded"] else None,
                     )
                 )
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, WiseCommitteeError) as error:

@@ -8,20 +8,19 @@ from numpy.typing import NDArray
 LEVEL = 0.95
 
 
-def interval(total: int, units: int, scale: int, grades: NDArray[np.integer]) -> tuple[float, float]:
-    """95 % interval of the mean: Wilson for right or wrong, bootstrap (seeded, percentile) for graded quality.
+def wilson_interval(correct: int, units: int) -> tuple[float, float]:
+    """95 % Wilson interval of a share."""
+    from scipy.stats import binomtest
 
-    total : sum of grades; grades : integer [units], full marks = scale.
-    """
-    from scipy import stats
+    found = binomtest(correct, units).proportion_ci(LEVEL, method="wilson")
+    return float(found.low), float(found.high)
 
-    if scale == 1:
-        found = stats.binomtest(total, units).proportion_ci(LEVEL, method="wilson")
-        return float(found.low), float(found.high)
-    values = grades / scale
-    if np.ptp(values) == 0:
-        return float(values[0]), float(values[0])
-    drawn = stats.bootstrap(
-        (values,), np.mean, confidence_level=LEVEL, n_resamples=2000, batch=50, method="percentile", rng=0
-    )
+
+def bootstrap_interval(grades: NDArray[np.floating]) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean of grades [units]; seeded, so it is the same every time."""
+    from scipy.stats import bootstrap
+
+    if np.ptp(grades) == 0:
+        return float(grades[0]), float(grades[0])
+    drawn = bootstrap((grades,), np.mean, confidence_level=LEVEL, n_resamples=999, batch=50, method="percentile", rng=0)
     return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)

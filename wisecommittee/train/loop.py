@@ -1,8 +1,8 @@
 """The only training loop of the project.
 
 A Method yields phases, one after another: a later one may use what an earlier one trained. A phase is a loss over
-minibatches, optimisers with schedules, and hooks. The same seed gives the same weights on the same machine, whether or not
-the run was interrupted: every epoch draws its order, augmentation and dropout from (seed, phase, epoch) alone.
+minibatches, optimisers with schedules, and hooks. The same seed gives the same weights on the same machine, interrupted
+or not: every epoch draws its order, augmentation and dropout from (seed, phase, epoch) alone.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ class Step:
     def time(self) -> float:
         return self.epoch + self.index / self.steps
 
+    @property
+    def ends_epoch(self) -> bool:
+        return self.index == self.steps
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -63,10 +67,19 @@ class Phase:
     evaluate: Callable[[], Mapping[str, float]] | None = None
 
 
-class Method(Protocol):
-    """What can be trained. key : text that changes whenever the result would; checkpoints of another key are refused."""
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """curve : one row per phase and epoch; modules : {phase name: its modules}."""
 
-    key: str
+    curve: list[Row]
+    modules: dict[str, Mapping[str, nn.Module]]
+
+
+class Method(Protocol):
+    """What can be trained. key : text that changes whenever the result would; others' checkpoints are refused."""
+
+    @property
+    def key(self) -> str: ...
 
     def phases(self) -> Iterable[Phase]: ...
 
@@ -103,13 +116,13 @@ def train(
     checkpoint_every: int = 10,
     progress: Progress | None = None,
     log: Callable[[Row], None] | None = None,
-) -> list[Row]:
-    """Run every phase of a method; returns the learning curve, one row per phase and epoch.
+) -> Trained:
+    """Run every phase of a method, in order.
 
-    checkpoints : folder with one file per phase, written every `checkpoint_every` epochs and at the end of a phase; what
-    is there is not trained again. mixed_precision : torch.bfloat16 or torch.float16.
+    checkpoints : folder with one file per phase, written every `checkpoint_every` epochs and at the end of a phase;
+    what is there is not trained again. mixed_precision : torch.bfloat16 or torch.float16.
     """
-    rows: list[Row] = []
+    done = Trained([], {})
     device = torch.device(device)
     for number, phase in enumerate(method.phases()):
         for module in phase.modules.values():
@@ -130,8 +143,9 @@ def train(
                 _save(phase, scaler, file, method.key, curve)
         if progress:
             progress(f"train {phase.name}", phase.epochs, phase.epochs)
-        rows += curve
-    return rows
+        done.curve.extend(curve)
+        done.modules[phase.name] = phase.modules
+    return done
 
 
 def _epoch(
@@ -175,7 +189,9 @@ def _epoch(
     row: Row = {"phase": phase.name, "epoch": epoch + 1}
     row |= {name: float(total) / units for name, total in sums.items()}
     if not math.isfinite(row["loss"]):
-        raise WiseCommitteeError(f"{phase.name}: the loss became {row['loss']} in epoch {epoch + 1}; use a lower learning rate")
+        raise WiseCommitteeError(
+            f"{phase.name}: the loss became {row['loss']} in epoch {epoch + 1}; use a lower learning rate"
+        )
     if phase.evaluate:
         for module in phase.modules.values():
             module.eval()
@@ -191,7 +207,9 @@ def _seed(*numbers: int) -> int:
 # Checkpoints: state dicts and numbers only, so that they load without running code
 
 
-def _restore(phase: Phase, scaler: torch.amp.GradScaler, file: Path | None, key: str, device: torch.device) -> list[Row]:
+def _restore(
+    phase: Phase, scaler: torch.amp.GradScaler, file: Path | None, key: str, device: torch.device
+) -> list[Row]:
     """Set the phase to its checkpoint if there is one; the rows so far."""
     for optimizer, _ in phase.optimizers:
         for group in optimizer.param_groups:

@@ -1,4 +1,4 @@
-"""The embedded pool: every architecture of nets.py, two replicas each, trained on 597 noisy digits with cross-entropy."""
+"""The embedded pool: every architecture of nets.py, two replicas each, trained on 597 noisy digits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from dataclasses import replace as with_fields
 from pathlib import Path
 
 import torch
@@ -14,6 +15,9 @@ from torch.nn import functional
 
 from wisecommittee.errors import UnknownNameError
 from wisecommittee.extract.digits import NOISE, SEED, digits
+from wisecommittee.extract.digits import SPLITS as SPLIT_UNITS
+from wisecommittee.extract.forward import pick_device
+from wisecommittee.extract.macs import count_macs
 from wisecommittee.extract.models import LoadedModel, state_hash
 from wisecommittee.extract.run import Extracted, extract
 from wisecommittee.store import LogitStore
@@ -50,7 +54,7 @@ class Pool:
         return {f"{a}/{r}": (a, r) for a in self.architectures for r in range(self.replicas)}
 
     def build(self, model: str) -> nn.Module:
-        """The network before training, the same at every call. Replicas differ in their initialisation and their batches."""
+        """The network before training, the same at every call. Replicas differ in initialisation and batches."""
         if model not in self.members:
             raise UnknownNameError("model of the digits pool", model, self.members)
         architecture, replica = self.members[model]
@@ -101,9 +105,10 @@ def train_pool(
 ) -> list[Extracted]:
     """Train the pool where it is not trained yet, and put its logits for val and test into the store.
 
-    checkpoints : folder of the trained networks, default `pool/<key>` in the user's cache folder: later calls only load.
+    checkpoints : folder of the trained networks, default `pool/<key>` in the user's cache folder; later calls load.
     """
     pool = pool or Pool()
+    device = str(pick_device(device))
     models = trained(pool, checkpoints, device=device, progress=progress, log=log)
     extracted: list[Extracted] = []
     for split in splits:
@@ -122,6 +127,24 @@ def trained(
 ) -> list[LoadedModel]:
     """The pool's trained networks, in eval mode on the CPU."""
     folder = checkpoints or cache_folder() / "pool" / pool.key
-    method = _Kept(pool)
-    train(method, seed=pool.seed, device=device, checkpoints=folder, progress=progress, log=log)
-    return [_loaded(pool, model, net) for model, net in method.nets.items()]
+    run = train(pool, seed=pool.seed, device=device, checkpoints=folder, progress=progress, log=log)
+    return [_loaded(pool, model, modules["net"].cpu()) for model, modules in run.modules.items()]
+
+
+def load_member(spec: str, model: str, name: str | None = None, random_weights: bool = False) -> LoadedModel:
+    """The model source `digits:NAME`: a member of the default pool, trained first if it has to be."""
+    pool = Pool()
+    untrained = _loaded(pool, model, pool.build(model))
+    if random_weights:
+        return with_fields(untrained, meta={"random_weights": True})
+    return next(loaded for loaded in trained(pool) if loaded.name == model)
+
+
+def _loaded(pool: Pool, model: str, net: nn.Module) -> LoadedModel:
+    architecture, replica = pool.members[model]
+    net.eval()
+    images = pool.epochs * SPLIT_UNITS["train"]
+    # A training step is counted as three forward passes: forward, gradient of the inputs, gradient of the weights.
+    cost = 3.0 * images * count_macs(net, torch.empty(1, 1, 8, 8), model)
+    origin, meta = f"digits:{model}", {"pool": pool.key}
+    return LoadedModel(net, model, architecture, replica, origin, state_hash(net), training_cost=cost, meta=meta)

@@ -37,11 +37,19 @@ def product_scores(pool: tables.Pool):
     return lambda names: cache.setdefault(names, scores(names))
 
 
-def check_against_oracle(models, labels, *, max_models, levels, combine, confidence, replicas="canonical", max_worst=None):
+def check_against_oracle(
+    models, labels, *, max_models, levels, combine, confidence, replicas="canonical", max_worst=None
+):
     store = MemoryStore(models, labels)
     options = {"combine": combine, "confidence": confidence}
     pool = tables.open_pool(store, "val", store.cards("val"), **options)
-    arguments = {"max_models": max_models, "levels": levels, "replicas": replicas, "max_worst_cost": max_worst, **options}
+    arguments = {
+        "max_models": max_models,
+        "levels": levels,
+        "replicas": replicas,
+        "max_worst_cost": max_worst,
+        **options,
+    }
     expected = naive.search(
         models, labels, max_models, levels, combine, confidence, replicas, max_worst, scores=product_scores(pool)
     )
@@ -55,16 +63,15 @@ def check_against_oracle(models, labels, *, max_models, levels, combine, confide
     assert [e.average_cost for e in frontier] == [float(Fraction(p.total_cost, n)) for p in expected]
     assert [e.committee.stages for e in frontier] == [p.stages for p in expected]
     assert [e.committee.thresholds for e in frontier] == [tuple(map(float, p.thresholds)) for p in expected]
+    # Again from the outputs, not from the search's tables.
+    assert evaluate_in(pool, [e.committee for e in frontier]) == list(frontier)
     by_name = {m.name: m for m in models}
     for e, p in zip(frontier, expected, strict=True):
         stages = [[by_name[name] for name in stage] for stage in e.committee.stages]
-        plain = naive.evaluate(
-            stages, e.committee.thresholds, labels, combine, confidence, scores=product_scores(pool)
-        )
+        plain = naive.evaluate(stages, e.committee.thresholds, labels, combine, confidence, scores=product_scores(pool))
         assert (plain.correct, plain.total_cost) == (p.correct, p.total_cost)
         assert e.worst_case_cost == plain.worst_case
         assert [r * n for r in e.exit_ratios] == pytest.approx(plain.exits, abs=1e-9)
-        assert evaluate_in(pool, e.committee) == e  # from the outputs, not from the search's tables
     if max_worst is None:
         combinations, vectors = naive.count(models, max_models, levels, replicas)
         assert (frontier.searched["combinations"], frontier.searched["threshold_vectors"]) == (combinations, vectors)

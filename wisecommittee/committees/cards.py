@@ -120,7 +120,9 @@ class ModelCard:
             if contents is not None:
                 contents = _contents_from_json(contents)
             numbers = {
-                name: _typed(data, name, (int,), StoreError) for name in ("params", "position", "replica") if name in data
+                name: _typed(data, name, (int,), StoreError)
+                for name in ("params", "position", "replica")
+                if name in data
             }
             texts = {
                 name: _typed(data, name, (str,), StoreError)
@@ -275,7 +277,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _typed(data: Mapping[str, Any], name: str, types: tuple[type, ...], error: Callable[[str], WiseCommitteeError]) -> Any:
+def _typed(
+    data: Mapping[str, Any], name: str, types: tuple[type, ...], error: Callable[[str], WiseCommitteeError]
+) -> Any:
     value = data.get(name)
     if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
         raise error(f"{name!r} is {value!r}; expected {' or '.join(t.__name__ for t in types)}")

@@ -141,7 +141,9 @@ def cost_model(
     for costs in table:
         for block, value in costs.items():
             if ids.setdefault(block, value) != value:
-                raise CostError(f"block {block!r} costs {ids[block]} in one card and {value} in another; give it two ids")
+                raise CostError(
+                    f"block {block!r} costs {ids[block]} in one card and {value} in another; give it two ids"
+                )
     names = list(ids)
     integers, unit = fixed_point(list(ids.values()), headroom=units)
     uses = np.array([[block in costs for block in names] for costs in table], dtype=bool)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +16,12 @@ from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError, WiseCommitteeError
 from wisecommittee.search.statistics import bootstrap_interval, wilson_interval
-from wisecommittee.search.tables import ExitTable, Pool, exit_table, open_pool
+from wisecommittee.search.tables import ExitTable, Pool, committee_tables, open_pool
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Task
+
+
+MAX_COMMITTEE = 4 << 20  # bytes of a committee.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,21 @@ def evaluate_table(table: ExitTable, committee: Committee, task: Task, charges: 
     )
 
 
+def read_committee(path: str | os.PathLike[str]) -> Committee:
+    """Read a committee.json; CommitteeError names what is wrong with it."""
+    file = Path(path)
+    try:
+        if file.stat().st_size > MAX_COMMITTEE:
+            raise CommitteeError(f"{file}: {file.stat().st_size:,} bytes; a committee has a few hundred")
+        return Committee.from_json(json.loads(file.read_text()))
+    except FileNotFoundError:
+        raise CommitteeError(f"{file}: no such file; write one with `wisecommittee search --save {file}`") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
+    except CommitteeError as error:
+        raise CommitteeError(f"{file}: {error}") from error
+
+
 def evaluate(
     committee: Committee, store: LogitStore, split: str = "test", *, force: bool = False, cost: str | None = None
 ) -> Evaluation:
@@ -99,36 +120,59 @@ def evaluate(
 
     Refuses members whose weights or multiply-adds differ from those the committee was chosen with, unless force.
     """
-    return evaluate_in(members_pool(committee, store, split, force=force, cost=cost), committee)
+    return evaluate_all([committee], store, split, force=force, cost=cost)[0]
+
+
+def evaluate_all(
+    committees: Sequence[Committee],
+    store: LogitStore,
+    split: str = "test",
+    *,
+    force: bool = False,
+    cost: str | None = None,
+) -> list[Evaluation]:
+    """Evaluate committees that share confidence, rule and cost, in one pass over their members' outputs."""
+    if not committees:
+        return []
+    pool = members_pool(committees, store, split, force=force, cost=cost)
+    return evaluate_in(pool, committees if cost is None else [replace(c, cost=cost) for c in committees])
 
 
 def members_pool(
-    committee: Committee, store: LogitStore, split: str, *, force: bool = False, cost: str | None = None
+    committees: Sequence[Committee], store: LogitStore, split: str, *, force: bool = False, cost: str | None = None
 ) -> Pool:
-    """The pool that consists of the committee's members, checked to be the models it was chosen with."""
+    """The pool that consists of the committees' members, checked to be the models they were chosen with."""
     store.require_split(split)
+    first = committees[0]
+    if len({(c.confidence, c.combine, c.cost) for c in committees}) > 1:
+        raise CommitteeError("committees with different confidence, rule or cost cannot share one evaluation")
+    members = sorted({model for committee in committees for model in committee.models})
     known = set(store.models(split))
-    missing = [model for model in committee.models if model not in known]
-    if missing:
+    if missing := [model for model in members if model not in known]:
         raise CommitteeError(
             f"the committee has {', '.join(missing)}, which {store.files.uri!r} does not hold in split {split!r} "
             f"({len(known)} models there); extract or import it, or name the store it was chosen from"
         )
-    cards = sorted((store.card(model, split) for model in committee.models), key=lambda card: card.key)
+    cards = {model: store.card(model, split) for model in members}
     if not force:
-        for card in cards:
-            check_identity(card, committee.members.get(card.model, {}))
+        for committee in committees:
+            for model in committee.models:
+                check_identity(cards[model], committee.members.get(model, {}))
+    ordered = sorted(cards.values(), key=lambda card: card.key)
     try:
         return open_pool(
-            store, split, cards, combine=committee.combine, confidence=committee.confidence, cost=cost or committee.cost
+            store, split, ordered, combine=first.combine, confidence=first.confidence, cost=cost or first.cost
         )
     except WiseCommitteeError as error:
         raise CommitteeError(f"this committee cannot be evaluated on {store.files.uri!r}: {error}") from error
 
 
-def evaluate_in(pool: Pool, committee: Committee) -> Evaluation:
-    """Evaluate a committee of models of an open pool."""
-    return evaluate_table(exit_table(pool, committee), committee, pool.task, pool.cost, pool.split)
+def evaluate_in(pool: Pool, committees: Sequence[Committee]) -> list[Evaluation]:
+    """Evaluate committees of models of an open pool."""
+    return [
+        evaluate_table(table, committee, pool.task, pool.cost, pool.split)
+        for table, committee in zip(committee_tables(pool, committees), committees, strict=True)
+    ]
 
 
 def identity(card: ModelCard) -> dict[str, Any]:

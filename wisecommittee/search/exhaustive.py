@@ -25,13 +25,14 @@ from wisecommittee.kernels import grid
 from wisecommittee.search.evaluate import Evaluation, evaluate_table, identity
 from wisecommittee.search.frontier import Frontier
 from wisecommittee.search.tables import (
-    ExitTable,
     Pool,
     Progress,
     StageTables,
+    assemble,
     build_prefixes,
     correct_key,
     open_pool,
+    score_row,
     select_cards,
     stage_tables,
 )
@@ -231,13 +232,6 @@ def reported_threshold(ordered: NDArray[np.float32], value: np.float32) -> np.fl
     return middle if middle > lower else value
 
 
-def score_row(pool: Pool, tables: StageTables, sequence: Sequence[int]) -> int:
-    """Row of tables.score with the confidence after these members; -1 if it is never compared."""
-    if isinstance(pool.confidence, str):
-        return sequence[-1]
-    return int(tables.score_row[tables.prefixes.find[correct_key(pool, sequence)]])
-
-
 class _Search:
     """The sweep over all groups of all sizes; holds what the groups share."""
 
@@ -372,8 +366,10 @@ class _Search:
         """Marginal cost of each stage of the head as int64 [N], of each last member as int64 [m] or [N, m]."""
         cost, units = self.pool.cost, self.pool.units
         if cost.per_unit is not None:
-            return [cost.per_unit[m] for m in head], np.zeros(len(lasts), np.int64), np.ascontiguousarray(
-                cost.per_unit[lasts].T
+            return (
+                [cost.per_unit[m] for m in head],
+                np.zeros(len(lasts), np.int64),
+                np.ascontiguousarray(cost.per_unit[lasts].T),
             )
         sequences = np.array([[*head, m] for m in lasts], np.int64)
         cumulative = cost.cumulative(sequences)
@@ -427,7 +423,7 @@ class _Reporter:
 
     def report(self, sequence: tuple[int, ...], values: tuple[float, ...]) -> Evaluation:
         """Merge stages where nobody exits, drop stages nobody reaches, put thresholds midway, evaluate."""
-        table, _ = self._table([(m,) for m in sequence])
+        table = assemble(self.pool, self.tables, [(m,) for m in sequence])
         stages: list[tuple[int, ...]] = []
         thresholds: list[float] = []
         waiting = np.ones(self.pool.units, dtype=bool)
@@ -444,7 +440,8 @@ class _Reporter:
             if last or not waiting.any():
                 break
             thresholds.append(float(reported_threshold(self._ordered(sequence[: k + 1]), np.float32(values[k]))))
-        table, names = self._table(stages)
+        table = assemble(self.pool, self.tables, stages)
+        names = tuple(tuple(self.pool.cards[m].model for m in stage) for stage in stages)
         committee = Committee(
             stages=names,
             thresholds=tuple(thresholds),
@@ -462,20 +459,6 @@ class _Reporter:
         if row not in self._sorted:
             self._sorted[row] = np.sort(self.tables.score[row])
         return self._sorted[row]
-
-    def _table(self, stages: Sequence[tuple[int, ...]]) -> tuple[ExitTable, tuple[tuple[str, ...], ...]]:
-        """The exit table of these tiers, assembled from the stage tables."""
-        pool, find = self.pool, self.tables.prefixes.find
-        sequences = [tuple(m for stage in stages[: k + 1] for m in stage) for k in range(len(stages))]
-        nodes = [find[correct_key(pool, sequence)] for sequence in sequences]
-        score = np.zeros((len(stages), pool.units), np.float32)
-        for k, sequence in enumerate(sequences[:-1]):
-            row = score_row(pool, self.tables, sequence)
-            if row >= 0:  # an ensemble's prefixes are never compared
-                score[k] = self.tables.score[row]
-        stats = self.tables.correct[nodes].astype(np.int32)[:, :, None]
-        names = tuple(tuple(pool.cards[m].model for m in stage) for stage in stages)
-        return ExitTable(score, stats, pool.cost.stages(stages), np.zeros((len(stages), 0), np.int64)), names
 
 
 def _skyline(points: list[Evaluation]) -> tuple[Evaluation, ...]:

@@ -165,7 +165,9 @@ class Frontier:
                     )
                 )
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, WiseCommitteeError) as error:
-            raise StoreError(f"{os.fspath(path)!r} is not a frontier written by `search --frontier` ({error})") from error
+            raise StoreError(
+                f"{os.fspath(path)!r} is not a frontier written by `search --frontier` ({error})"
+            ) from error
         if not found["frontier"]:
             raise StoreError(f"{os.fspath(path)!r} holds no committee")
         return cls(tuple(found["frontier"]), tuple(found["single"]), about["query"], about["searched"])

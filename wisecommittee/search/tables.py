@@ -30,13 +30,13 @@ class ExitTable:
     score : float32 [K, N]; higher exits earlier; row K-1 is not compared
     stats : int32 [K, N, S] additive statistics if unit i exits at stage k
     cost  : int64 [K] or [K, N]; cumulative integer cost if it exits at stage k (times CostModel.unit)
-    prediction : int64 [K, N] class, or text [K, N] for answers
+    prediction : int64 [K, N] class, or text [K, N] for answers; None where only figures were asked for
     """
 
     score: NDArray[np.float32]
     stats: NDArray[np.int32]
     cost: NDArray[np.int64]
-    prediction: NDArray[np.generic]
+    prediction: NDArray[np.generic] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,9 @@ def open_pool(
     stored = _common_scores(cards)
     name = confidence or ("confidence" if answers else "max_prob")
     if answers and name in CONFIDENCES:
-        raise UsageError(f"confidence {name!r} needs logits; answers carry their own: {', '.join(stored) or 'none stored'}")
+        raise UsageError(
+            f"confidence {name!r} needs logits; answers carry their own: {', '.join(stored) or 'none stored'}"
+        )
     function = confidence_named(name, stored)
     units = len(store.labels(split))
     varying = {
@@ -174,12 +176,14 @@ class StageTables:
 
     correct : uint8 or int32 [nodes, N] integer quality (Task.scale of a fully right unit); score : float32 [rows, N];
     score_row : int64 [nodes] row of a node in score, -1 where it is never compared (stored scores: by member instead).
+    prediction : int32 class or text [nodes, N] where asked for.
     """
 
     prefixes: Prefixes
     correct: NDArray[np.integer]
     score: NDArray[np.float32]
     score_row: NDArray[np.int64]
+    prediction: NDArray[np.generic] | None = None
 
 
 def correct_key(pool: Pool, sequence: Sequence[int]) -> tuple[int, ...]:
@@ -189,26 +193,34 @@ def correct_key(pool: Pool, sequence: Sequence[int]) -> tuple[int, ...]:
 
 def stage_tables(
     pool: Pool,
-    prefixes_wanted: Prefixes,
+    trie: Prefixes,
     scored: NDArray[np.bool_],
     *,
+    predict: bool = False,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> StageTables:
     """Tables of all prefixes; scored : bool [nodes] marks those whose confidence is needed."""
-    nodes = len(prefixes_wanted)
+    nodes = len(trie)
+    prediction: NDArray[np.generic] | None = None
     if pool.answers:
         correct = np.empty((nodes, pool.units), np.uint8 if pool.task.scale == 1 else np.int32)
-        for node, member in enumerate(prefixes_wanted.members):
+        for node, member in enumerate(trie.members):
             correct[node] = _answer_statistics(pool, int(member))
+        if predict:
+            prediction = np.stack([pool.store.answers(pool.cards[m].model, pool.split) for m in trie.members])
+        statistics: dict[str, NDArray[np.float32]] = {}
     else:
-        correct, _, statistics = walk_blocks(pool, prefixes_wanted, scored, threads=threads, progress=progress)
+        correct, predicted, statistics = walk_blocks(
+            pool, trie, scored, predict=predict, threads=threads, progress=progress
+        )
+        prediction = predicted if predict else None
     if isinstance(pool.confidence, str):
-        rows = [pool.store.scores(card.model, pool.split, pool.confidence) for card in pool.cards]
-        return StageTables(prefixes_wanted, correct, np.stack(rows), prefixes_wanted.members.copy())
+        stored = [pool.store.scores(card.model, pool.split, pool.confidence) for card in pool.cards]
+        return StageTables(trie, correct, np.stack(stored), trie.members.copy(), prediction)
     score_row = np.where(scored, np.cumsum(scored) - 1, -1)
-    score = confidence_rows(pool, prefixes_wanted, np.flatnonzero(scored), statistics)
-    return StageTables(prefixes_wanted, correct, score, score_row)
+    score = confidence_rows(pool, trie, np.flatnonzero(scored), statistics)
+    return StageTables(trie, correct, score, score_row, prediction)
 
 
 def _answer_statistics(pool: Pool, member: int) -> NDArray[np.int32]:
@@ -258,10 +270,9 @@ def walk_blocks(
     summand = [pool.combine.summand[pool.cards[m].kind] for m in used]
     classes = outputs[0].shape[1]
     nodes, units, rows = len(trie), pool.units, int(scored.sum())
-    names = pool.confidence.needs("logits") + pool.confidence.needs("probabilities") if isinstance(
-        pool.confidence, Confidence
-    ) else ()
-    wanted = {name for name in names} if rows else set()
+    wanted: set[str] = set()
+    if rows and isinstance(pool.confidence, Confidence):
+        wanted = {name for m in used for name in pool.confidence.needs(_space(pool, int(m)))}
     needs = sum(1 << i for i, name in enumerate(prefixes.STATISTICS) if name in wanted)
     correct = np.empty((nodes, units), np.uint8)
     predicted = np.empty((nodes if predict else 0, units), np.int32)
@@ -307,36 +318,60 @@ def walk_blocks(
     return correct, predicted, statistics
 
 
-def exit_table(pool: Pool, committee: Committee) -> ExitTable:
-    """The exit table of one committee, straight from the stored outputs of its members."""
-    try:
-        stages = [[pool.index(model) for model in stage] for stage in committee.stages]
-    except StopIteration:
-        raise CommitteeError(f"{committee.label()}: not all members are in the pool") from None
-    cost = pool.cost.stages(stages)
-    sequences = [[m for stage in stages[: k + 1] for m in stage] for k in range(len(stages))]
-    newest = [sequence[-1] for sequence in sequences]
-    score = np.zeros((len(stages), pool.units), np.float32)
-    prediction: NDArray[np.generic]
-    if pool.answers:
-        prediction = np.stack([pool.store.answers(pool.cards[m].model, pool.split) for m in newest])
-        stats = np.stack([_answer_statistics(pool, m) for m in newest])
-    else:
-        keys = [correct_key(pool, sequence) for sequence in sequences]
-        trie = build_prefixes(keys)
-        at = [trie.find[key] for key in keys]
-        scored = np.zeros(len(trie), dtype=bool)
-        if isinstance(pool.confidence, Confidence):
-            scored[at[:-1]] = True
-        _, predicted, statistics = walk_blocks(pool, trie, scored, predict=True)
-        prediction = predicted[at].astype(np.int64)
-        assert isinstance(pool.task, Classification)
-        stats = pool.task.statistics(prediction, pool.labels.astype(np.int64))
-        if isinstance(pool.confidence, Confidence) and len(stages) > 1:
-            rows = confidence_rows(pool, trie, np.flatnonzero(scored), statistics)
-            row_of = np.cumsum(scored) - 1
-            score[:-1] = rows[[row_of[node] for node in at[:-1]]]
+def score_row(pool: Pool, tables: StageTables, sequence: Sequence[int]) -> int:
+    """Row of tables.score with the confidence after these members; -1 if it is never compared."""
     if isinstance(pool.confidence, str):
-        for k, member in enumerate(newest[:-1]):
-            score[k] = pool.store.scores(pool.cards[member].model, pool.split, pool.confidence)
-    return ExitTable(score, stats[:, :, None], cost, prediction)
+        return sequence[-1]
+    return int(tables.score_row[tables.prefixes.find[correct_key(pool, sequence)]])
+
+
+def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -> ExitTable:
+    """The exit table of these tiers of members, from stage tables that hold all its prefixes."""
+    sequences = running(stages)
+    nodes = [tables.prefixes.find[correct_key(pool, sequence)] for sequence in sequences]
+    score = np.zeros((len(stages), pool.units), np.float32)
+    for k, sequence in enumerate(sequences[:-1]):
+        row = score_row(pool, tables, sequence)
+        if row >= 0:  # the prefixes of an ensemble are never compared
+            score[k] = tables.score[row]
+    stats = tables.correct[nodes].astype(np.int32)[:, :, None]
+    prediction = None if tables.prediction is None else tables.prediction[nodes]
+    return ExitTable(score, stats, pool.cost.stages(stages), prediction)
+
+
+def running(stages: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """The members a unit has run after each stage."""
+    return [tuple(m for stage in stages[: k + 1] for m in stage) for k in range(len(stages))]
+
+
+def committee_tables(pool: Pool, committees: Sequence[Committee], *, predict: bool = False) -> list[ExitTable]:
+    """Exit tables of committees of pool members, straight from the stored outputs, in one pass over them."""
+    every = []
+    for committee in committees:
+        try:
+            every.append([[pool.index(model) for model in stage] for stage in committee.stages])
+        except StopIteration:
+            raise CommitteeError(f"{committee.label()}: not all of its members are in the pool") from None
+    keys = {correct_key(pool, sequence) for stages in every for sequence in running(stages)}
+    compared = {correct_key(pool, sequence) for stages in every for sequence in running(stages)[:-1]}
+    trie = build_prefixes(keys)
+    scored = np.zeros(len(trie), dtype=bool)
+    if isinstance(pool.confidence, Confidence):
+        scored[[trie.find[key] for key in compared]] = True
+    tables = stage_tables(pool, trie, scored, predict=predict)
+    return [assemble(pool, tables, stages) for stages in every]
+
+
+def model_quality(store: LogitStore, split: str, card: ModelCard) -> float:
+    """Accuracy (or mean grade) of one model by itself."""
+    labels = store.labels(split)
+    if card.kind == "answers":
+        if card.contents is not None and card.contents.graded:
+            return float(store.quality(card.model, split).mean(dtype=np.float64))
+        return float(Answers().statistics(store.answers(card.model, split), labels).mean())
+    outputs = store.outputs(card.model, split)
+    step = max(1, (8 << 20) // outputs.shape[1])
+    right = sum(
+        int((outputs[a : a + step].argmax(axis=1) == labels[a : a + step]).sum()) for a in range(0, len(outputs), step)
+    )
+    return right / len(labels)

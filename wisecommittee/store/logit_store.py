@@ -222,6 +222,10 @@ class LogitStore:
                 raise StoreError(f"{path} changed since it was written; extract or import {card.model} again with --replace")
             yield from parts.decode(data, path)
 
+    def refresh(self) -> None:
+        """Forget the units read so far; needed after something else changed the splits."""
+        self._units.clear()
+
     # Writing
 
     def writer(self, card: ModelCard, split: str, *, classes: int | None, **options: Any) -> Writer:

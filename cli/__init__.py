@@ -1,0 +1,50 @@
+"""The command line: one file per command that parses, calls one library function and prints.
+
+May be added: a command file and its line in COMMANDS. Heavy imports stay inside command bodies.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import typer
+
+from . import demo, evaluate, extract, import_, maintain, models, plot, search, train
+from .console import fail
+
+app = typer.Typer(
+    name="wisecommittee",
+    help="Search every ensemble and cascade of models you already have, from outputs cached once.\n\n"
+    "FLOPs are multiply-adds (MACs) throughout, as in the papers: --target-flops 4e9 means 4e9 multiply-adds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+COMMANDS = {
+    "demo": demo.demo,
+    "extract": extract.extract,
+    "import": import_.import_,
+    "models": models.models,
+    "verify": models.verify,
+    "search": search.search,
+    "evaluate": evaluate.evaluate,
+    "plot": plot.plot,
+    "split": maintain.split,
+    "remove": maintain.remove,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+app.add_typer(train.app, name="train")
+
+
+def main() -> None:
+    """Run a command; a mistake of the user's ends in one line on stderr and exit code 1 or 2, never in a traceback."""
+    warnings.showwarning = lambda message, *_args, **_named: print(f"warning: {message}", file=sys.stderr)
+    try:
+        code = app(standalone_mode=False)
+    except BaseException as error:
+        sys.exit(fail(error))
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,180 @@
+"""What the commands share on the terminal: results on stdout, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from wisecommittee.errors import WiseCommitteeError
+
+PIPED_WIDTH = 160  # files and pipes keep whole lines
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_WIDTH)
+
+Update = Callable[[str, int, int | None], None]
+
+
+def fail(error: BaseException) -> int:
+    """Print one line for an error a user can act on and return its exit code; raise what is a defect of ours."""
+    if isinstance(error, WiseCommitteeError):
+        _complain(str(error))
+        return error.exit_code
+    if isinstance(error, typer.Exit):
+        return int(error.exit_code)
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        _complain("interrupted; nothing half-written is left, run the same command again to go on")
+        return 130
+    if isinstance(error, BrokenPipeError):
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(error, MemoryError):
+        _complain("out of memory; choose fewer models with --models, or lower --max-models or --batch-size")
+        return 1
+    if isinstance(error, OSError):
+        what = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        _complain(f"{error.filename or 'input/output'}: {what}; nothing half-written is left")
+        return 1
+    usage = getattr(error, "format_message", None)  # typer's own usage errors
+    if usage is not None:
+        context = getattr(error, "ctx", None)
+        _complain(usage() + (f"; see {context.command_path} --help" if context else ""))
+        return int(getattr(error, "exit_code", 2))
+    raise error
+
+
+def _complain(text: str) -> None:
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """ONE object on stdout; NaN and infinity would be no JSON and are refused."""
+    print(json.dumps(value, allow_nan=False, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Update]:
+    """Bars on stderr with rate and time left, one per task name; plain lines every ten seconds where there is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield (lambda task, done, total: None) if quiet else _plain_progress()
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    ) as bars:
+        ids: dict[str, Any] = {}
+
+        def update(task: str, done: int, total: int | None) -> None:
+            if task not in ids:
+                ids[task] = bars.add_task(task, total=total)
+            bars.update(ids[task], completed=done, total=total)
+
+        yield update
+
+
+def _plain_progress() -> Update:
+    import time
+
+    started: dict[str, tuple[float, int]] = {}
+    shown: dict[str, float] = {}
+
+    def update(task: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        first, at = started.setdefault(task, (now, done))
+        if now - shown.setdefault(task, now) >= 10:
+            shown[task] = now
+            rate = (done - at) / max(now - first, 1e-9)
+            left = f", {(total - done) / rate:.0f} s left" if total and rate > 0 else ""
+            print(f"{task}: {done:,}{f' of {total:,}' if total else ''}, {rate:,.0f}/s{left}", file=sys.stderr)
+
+    return update
+
+
+def table(title: str, columns: list[tuple[str, str]], rows: list[list[str]], caption: str | None = None) -> None:
+    """Print a table on stdout; columns are (heading, 'left' | 'right'). Only the first column wraps."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(
+        title=Text(title, style="bold"),
+        box=SIMPLE_HEAD,
+        title_justify="left",
+        caption=None if caption is None else Text(caption, style="dim"),
+        caption_justify="left",
+        pad_edge=False,
+    )
+    for place, (heading, justify) in enumerate(columns):
+        made.add_column(Text(heading), justify=justify, no_wrap=place > 0, min_width=min(14, max((len(row[0]) for row in rows), default=0)) if place == 0 else None)  # type: ignore[arg-type]
+    for row in rows:
+        made.add_row(*map(Text, row))
+    out.print(made)
+
+
+def shares(ratios: Sequence[float]) -> str:
+    """Exit ratios in whole percent: '55/37/<1/7'."""
+    return "/".join("<1" if 0 < r < 0.005 else f"{100 * r:.0f}" for r in ratios)
+
+
+class Unit:
+    """How the costs of one table are printed: MACs as 88.0 M, small prices per 1,000 or 1,000,000 units."""
+
+    def __init__(self, cost: str, values: Sequence[float]) -> None:
+        self.cost, self.factor, self.name = cost, 1.0, cost
+        if cost == "flops":
+            self.name = "MACs per unit"
+            return
+        least = min((v for v in values if v > 0), default=1.0)
+        for factor, name in ((1.0, "unit"), (1e3, "1,000 units"), (1e6, "1,000,000 units")):
+            self.factor, self.name = factor, f"{cost} per {name}"
+            if least * factor >= 0.01:
+                break
+
+    def __call__(self, value: float) -> str:
+        return human(value) if self.cost == "flops" else f"{value * self.factor:.4g}"
+
+
+def human(macs: float) -> str:
+    """Multiply-adds as people read them: 640, 88 M, 4.13 G."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if macs >= 0.9995 * size:
+            return f"{macs / size:.3g} {letter}"
+    return f"{macs:.3g}"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.2f}"

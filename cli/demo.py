@@ -1,0 +1,53 @@
+"""wisecommittee demo: the whole path on scikit-learn's digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .console import err, out, progress
+from .show import show_answer, show_frontier, write_json
+
+
+def demo(
+    store: options.Store = None,
+    figure: Annotated[Path, typer.Option(help="Where the frontier is drawn.")] = Path("frontier.png"),
+    save: Annotated[Path, typer.Option(help="Where the chosen committee is written.")] = Path("committee.json"),
+    threads: options.Threads = None,
+) -> None:
+    """Train a small pool on scikit-learn's digits, extract its logits, search, plot, and evaluate on test.
+
+    The first run trains for some seconds; later runs find the trained networks and the logits, and start at once.
+
+    **Example**  `wisecommittee demo`
+    """
+    from wisecommittee.errors import MissingExtraError
+    from wisecommittee.search.answer import answer
+    from wisecommittee.store import LogitStore
+
+    try:
+        from wisecommittee.train.pool import train_pool
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "torch", "torch") from error
+
+    target = LogitStore(store)
+    err.print("1. training the digits pool (or loading it) and extracting its logits ..", markup=False)
+    with progress() as update:
+        done = train_pool(target, progress=update)
+    out.print(f"{target.files.uri}: {len(done)} model outputs in splits {', '.join(target.splits())}", markup=False)
+    err.print("2. searching every cascade and ensemble of up to 4 of them ..", markup=False)
+    with progress() as update:
+        best = answer(target, threads=threads, progress=update)
+        single = best.best_single.committee.models[0]
+        found = answer(target, match=single, threads=threads, progress=update)
+    show_frontier(best.frontier, target)
+    out.print(f"\nAs accurate as the best single model, {single}, for less:", markup=False)
+    show_answer(found, target)
+    write_json(save, found.val.committee.to_json())
+    from wisecommittee.report.figures import draw_frontier
+
+    draw_frontier(figure, target, best.frontier)
+    out.print(f"\nwrote {figure} and {save}; evaluate it again with: wisecommittee evaluate {save}", markup=False)

@@ -1,0 +1,99 @@
+"""wisecommittee import: cached outputs from elsewhere into the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .console import print_json, table
+
+
+def import_(
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=FILE]..", help="Further arrays of the kind named by the option."),
+    ] = None,
+    store: options.Store = None,
+    split: Annotated[str, typer.Option(help="Split the arrays belong to: val chooses, test reports.")] = "val",
+    labels: Annotated[Path | None, typer.Option(help="True classes: .npy, or csv/Parquet with unit_id,label.")] = None,
+    costs: Annotated[
+        Path | None,
+        typer.Option(
+            help="models.csv: model, flops, and optionally architecture, replica, params, latency_ms, usd, blocks."
+        ),
+    ] = None,
+    logits: Annotated[
+        list[str] | None,
+        typer.Option("--logits", metavar="NAME=FILE", help="Logits [units, classes]; may be repeated."),
+    ] = None,
+    probabilities: Annotated[
+        list[str] | None,
+        typer.Option("--probabilities", metavar="NAME=FILE", help="Softmax outputs [units, classes]; may be repeated."),
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Long table: unit_id, model, answer, confidence, then per-unit costs (usd, tokens); optionally score."
+        ),
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option(help="float32, or float16 for half the disk (it can flip near-ties).")
+    ] = "float32",
+    replace: options.Replace = False,
+    as_json: options.Json = False,
+) -> None:
+    """Put outputs that are already on disk into the store. Everything is checked before anything is written.
+
+    Files: .npy or .npz [units, classes]; .csv or .parquet with unit_id and one column per class. Rows are aligned by
+    unit id where files have them, else by position. Importing the same content again changes nothing.
+
+    **Examples**
+
+    `wisecommittee import --split val --labels labels.npy --costs models.csv --logits b3/0=b3.npy --logits b5/0=b5.npy`
+
+    `wisecommittee import --split val --answers answers.csv --labels truth.csv` (then `search --cost usd`)
+
+    `wisecommittee import --costs models.csv` (adds cost columns to models already in the store)
+    """
+    from wisecommittee.errors import UsageError
+    from wisecommittee.store import LogitStore
+    from wisecommittee.store.importing import import_answers, import_costs, import_outputs
+
+    target = LogitStore(store)
+    files = [("logits", *_pair(text)) for text in logits or []] + [
+        ("probabilities", *_pair(text)) for text in probabilities or []
+    ]
+    if more:
+        if bool(logits) == bool(probabilities):
+            raise UsageError(f"{more[0]!r}: say what it is with --logits NAME=FILE or --probabilities NAME=FILE")
+        files += [("logits" if logits else "probabilities", *_pair(text)) for text in more]
+    if answers and files:
+        raise UsageError("--answers cannot be mixed with --logits or --probabilities in one store")
+    if answers:
+        done = import_answers(target, split, answers, labels=labels, costs=costs, replace=replace)
+    elif files:
+        if labels is None or costs is None:
+            raise UsageError(
+                f"{'--labels' if labels is None else '--costs'} is missing; arrays need both --labels and --costs models.csv"
+            )
+        done = import_outputs(target, split, files, labels=labels, costs=costs, dtype=dtype, replace=replace)
+    elif costs:
+        done = import_costs(target, costs)
+    else:
+        raise UsageError("nothing to import; give --logits or --probabilities NAME=FILE, or --answers FILE")
+    if as_json:
+        print_json({"store": target.files.uri, "split": split, "models": done})
+        return
+    table(f"{target.files.uri}, split {split}", [("model", "left"), ("", "left")], [[m, s] for m, s in done.items()])
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    from wisecommittee.errors import UsageError
+
+    name, found, file = text.rpartition("=") if Path(text.partition("=")[2]).name == "" else text.partition("=")
+    if not found or not name or not file:
+        raise UsageError(f"{text!r}: expected NAME=FILE, for example b3/0=b3_val.npy")
+    return name, Path(file)

@@ -1,0 +1,58 @@
+"""wisecommittee split and remove: keeping house in a store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import options
+from .console import out, print_json
+
+
+def split(
+    into: Annotated[str, typer.Option(help="New splits with their shares, for example val=0.5,test=0.5.")],
+    store: options.Store = None,
+    source: Annotated[str | None, typer.Option("--split", help="Split to divide; default the only one.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random division.")] = 0,
+    as_json: options.Json = False,
+) -> None:
+    """Divide a split of all models into new ones, stratified by label.
+
+    **Example**  `wisecommittee split --store S --into val=0.5,test=0.5 --seed 0`
+    """
+    from wisecommittee.errors import UsageError
+    from wisecommittee.store import LogitStore
+    from wisecommittee.store.splitting import split_store
+
+    shares: dict[str, float] = {}
+    for part in into.split(","):
+        name, _, share = part.partition("=")
+        try:
+            shares[name.strip()] = float(share)
+        except ValueError:
+            raise UsageError(
+                f"--into {into!r}: {part!r} is not NAME=SHARE; expected for example val=0.5,test=0.5"
+            ) from None
+    target = LogitStore(store)
+    done = split_store(target, shares, seed=seed, source=source)
+    if as_json:
+        print_json({"store": target.files.uri, "units": done, "seed": seed})
+    else:
+        out.print(f"{target.files.uri}: " + ", ".join(f"{name} {n:,} units" for name, n in done.items()), markup=False)
+
+
+def remove(
+    model: Annotated[str, typer.Argument(help="Model to remove.")],
+    store: options.Store = None,
+    source: Annotated[str | None, typer.Option("--split", help="Only from this split; default from all.")] = None,
+) -> None:
+    """Remove a model and its outputs from the store.
+
+    **Example**  `wisecommittee remove b3/0`
+    """
+    from wisecommittee.store import LogitStore
+
+    target = LogitStore(store)
+    found = target.remove(model, source)
+    out.print(f"removed {model} from {', '.join(found)}", markup=False)

@@ -1,0 +1,86 @@
+"""wisecommittee models and verify: what is in the store, and whether it is sound."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import options
+from .console import human, out, percent, print_json, table
+
+
+def models(
+    store: options.Store = None,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the models of the store with their accuracy and cost.
+
+    **Example**  `wisecommittee models --store logits`
+    """
+    from wisecommittee.search.tables import model_quality
+    from wisecommittee.store import LogitStore
+
+    source = LogitStore(store)
+    if split is not None or not source.splits():
+        source.require_split(split or "val")
+    listed = []
+    for name in [split] if split else source.splits():
+        for card in source.cards(name):
+            entry = {"split": name, **card.to_json(), "quality": model_quality(source, name, card)}
+            entry["flops"] = sum(card.blocks.values()) or None
+            listed.append(entry)
+    if as_json:
+        print_json({"store": source.files.uri, "models": listed})
+        return
+    costs = sorted({cost for entry in listed for cost in entry.get("costs", {})})
+    columns = [
+        ("split", "left"),
+        ("model", "left"),
+        ("kind", "left"),
+        ("units", "right"),
+        ("classes", "right"),
+        ("accuracy %", "right"),
+        ("MACs", "right"),
+    ]
+    rows = [
+        [
+            e["split"],
+            e["model"],
+            e["kind"],
+            f"{e['contents']['rows']:,}",
+            str(e["contents"]["classes"] or "-"),
+            percent(e["quality"]),
+            human(e["flops"]) if e["flops"] else "-",
+            *(f"{e['costs'][c]:.4g}" if c in e.get("costs", {}) else "-" for c in costs),
+            ", ".join(e["contents"]["unit_costs"]) or "-",
+        ]
+        for e in listed
+    ]
+    table(source.files.uri, [*columns, *((c, "right") for c in costs), ("per-unit costs", "left")], rows)
+
+
+def verify(store: options.Store = None, as_json: options.Json = False) -> None:
+    """Run every check of the store over every byte, changing nothing. Exit code 1 if anything is wrong.
+
+    **Example**  `wisecommittee verify --store logits`
+    """
+    from wisecommittee.store import LogitStore
+
+    source = LogitStore(store)
+    problems = source.verify()
+    if as_json:
+        print_json({"store": source.files.uri, "problems": problems})
+    else:
+        for problem in problems:
+            out.print(f"- {problem}", markup=False)
+        count = sum(len(source.models(split)) for split in source.splits())
+        out.print(
+            f"{source.files.uri}: {len(problems)} problems"
+            if problems
+            else f"{source.files.uri}: sound ({count} model outputs checked)",
+            markup=False,
+        )
+    if problems:
+        raise typer.Exit(1)

@@ -1,0 +1,141 @@
+"""How answers look on the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .console import Unit, out, percent, shares, table
+
+if TYPE_CHECKING:
+    from wisecommittee.search.answer import Answer
+    from wisecommittee.search.evaluate import Evaluation
+    from wisecommittee.search.frontier import Frontier
+    from wisecommittee.store import LogitStore
+
+ROWS = 20
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def show_answer(found: Answer, store: LogitStore) -> None:
+    searched = found.frontier.searched
+    out.print(
+        f"searched {searched['combinations']:,} combinations, {searched['threshold_vectors']:,} threshold vectors "
+        f"in {searched['seconds']:.1f} s",
+        markup=False,
+    )
+    if found.target:
+        show_evaluations([found.val, *([found.test] if found.test else [])])
+        show_thresholds(found.val)
+        show_references(found)
+    else:
+        show_frontier(found.frontier, store)
+
+
+def show_evaluations(evaluations: Sequence[Evaluation]) -> None:
+    """One committee on several splits."""
+    first = evaluations[0]
+    unit = Unit(first.committee.cost, [e.average_cost for e in evaluations])
+    rows = [
+        [
+            e.split,
+            f"{e.n:,}",
+            f"{percent(e.quality)} {_around(e)}",
+            unit(e.average_cost),
+            unit(e.worst_case_cost),
+            shares(e.exit_ratios),
+        ]
+        for e in evaluations
+    ]
+    columns = [
+        ("split", "left"),
+        ("units", "right"),
+        ("accuracy % [95 %]", "right"),
+        ("average", "right"),
+        ("worst", "right"),
+        ("exits %", "left"),
+    ]
+    caption = None
+    if any(e.split == first.committee.chosen_on for e in evaluations):
+        caption = f"{first.committee.chosen_on} chose this committee, so its figures there are optimistic."
+        if len(evaluations) == 1:
+            caption += " Add a test split to see honest ones."
+    table(f"{first.committee.label()}   (costs in {unit.name})", columns, rows, caption)
+
+
+def show_thresholds(e: Evaluation) -> None:
+    c = e.committee
+    for stage, threshold in zip(c.stages, c.thresholds, strict=False):
+        out.print(f"  after {' + '.join(stage)}: answer if {c.confidence} >= {threshold:.6g}, else go on", markup=False)
+
+
+def show_references(found: Answer) -> None:
+    best, cheapest = found.best_single, found.cheapest_single
+    unit = Unit(found.val.committee.cost, [found.val.average_cost])
+    out.print(
+        f"  best single model: {best.committee.label()}, {percent(best.quality)} % at {unit(best.average_cost)}",
+        markup=False,
+    )
+    if cheapest is None:
+        out.print("  no single model is as accurate", markup=False)
+    else:
+        out.print(
+            f"  cheapest single model as accurate: {cheapest.committee.label()}, {percent(cheapest.quality)} % at "
+            f"{unit(cheapest.average_cost)}; the committee is {found.speedup:.2f}x cheaper on average",
+            markup=False,
+        )
+
+
+def show_frontier(frontier: Frontier, store: LogitStore) -> None:
+    """The frontier, thinned to what fits a screen, with test beside it where the store has it."""
+    from wisecommittee.search.answer import reported
+
+    step = max(1, -(-len(frontier) // ROWS))
+    chosen = list(frontier)[::-1][::step][::-1]  # the best stays
+    tests = reported(chosen, store)
+    unit = Unit(frontier.cost, [e.average_cost for e in chosen])
+    rows = []
+    for place, e in enumerate(chosen):
+        speedup = frontier.speedup(e)
+        rows.append(
+            [
+                e.committee.label(),
+                f"{percent(e.quality)} ±{50 * (e.interval[1] - e.interval[0]):.1f}",
+                *([percent(tests[place].quality)] if tests else []),
+                unit(e.average_cost),
+                unit(e.worst_case_cost),
+                f"{speedup:.2f}x" if speedup else "-",
+                shares(e.exit_ratios),
+            ]
+        )
+    columns = [
+        ("committee", "left"),
+        (f"{chosen[0].split} % ±", "right"),
+        *([("test %", "right")] if tests else []),
+        ("average", "right"),
+        ("worst", "right"),
+        ("speed", "right"),
+        ("exits %", "left"),
+    ]
+    caption = (
+        f"{len(rows)} of {len(frontier)} committees; --frontier FILE or --json gives all. ±: half of the 95 % interval. "
+        f"Speed: cheapest single model as accurate over the committee's average. "
+        f"{chosen[0].split} chose these, so its accuracies are optimistic."
+    )
+    table(f"frontier of all these combinations and thresholds; costs in {unit.name}", columns, rows, caption)
+
+
+def _around(e: Evaluation) -> str:
+    low, high = e.interval
+    return f"[{percent(low)}, {percent(high)}]"

@@ -1,0 +1,134 @@
+"""One question, one answer: search, choose by the target, evaluate again on val and test, put it beside single models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import UnknownNameError, UsageError
+from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
+from wisecommittee.search.exhaustive import search
+from wisecommittee.search.frontier import Frontier
+from wisecommittee.store import LogitStore
+
+REPORTING = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The chosen committee on the split that chose it and on test (None without one), with what it is compared to.
+
+    speedup : cost of the cheapest single model as accurate over the committee's average cost, both on val.
+    """
+
+    frontier: Frontier
+    target: dict[str, Any]
+    val: Evaluation
+    test: Evaluation | None
+    best_single: Evaluation
+    cheapest_single: Evaluation | None
+    speedup: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object `search --json` prints; without a target it also lists the frontier."""
+        out: dict[str, Any] = {
+            "query": {**self.frontier.query, **self.target},
+            "searched": dict(self.frontier.searched),
+            "committee": self.val.committee.to_json(),
+            "val": self.val.figures(),
+            "test": None if self.test is None else self.test.figures(),
+            "references": {
+                "best_single": _reference(self.best_single),
+                "cheapest_single_as_accurate": None
+                if self.cheapest_single is None
+                else _reference(self.cheapest_single),
+            },
+            "speedup": self.speedup,
+        }
+        if not self.target:
+            out["frontier"] = [{"committee": e.committee.to_json(), "val": e.figures()} for e in self.frontier]
+        return out
+
+
+def _reference(single: Evaluation) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "model": single.committee.models[0],
+        "quality": single.quality,
+        "cost": single.average_cost,
+    }
+    if single.committee.cost == "flops":
+        out["flops"] = single.average_cost
+    return out
+
+
+def answer(
+    store: LogitStore,
+    *,
+    target_flops: float | None = None,
+    target_cost: float | None = None,
+    target_accuracy: float | None = None,
+    match: str | None = None,
+    **options: Any,
+) -> Answer:
+    """Search with `options` (those of `search`) and choose: the most accurate committee within a target cost, the
+    cheapest of a target accuracy or as accurate as the model `match`, or without a target the most accurate of all.
+    """
+    targets = {
+        "target_flops": target_flops,
+        "target_cost": target_cost,
+        "target_accuracy": target_accuracy,
+        "match": match,
+    }
+    target = {name: value for name, value in targets.items() if value is not None}
+    if len(target) > 1:
+        named = " and ".join("--" + name.replace("_", "-") for name in target)
+        raise UsageError(f"{named}: choose one target; the worst case can be limited beside it with --max-worst-flops")
+    if target_flops is not None and options.get("cost", "flops") != "flops":
+        raise UsageError(
+            f"--target-flops with --cost {options['cost']}; give the target in that unit with --target-cost"
+        )
+    for name in ("target_flops", "target_cost", "target_accuracy"):
+        value = target.get(name)
+        if value is not None and not 0 <= value < float("inf"):
+            raise UsageError(f"--{name.replace('_', '-')} {value}; expected a finite number from 0")
+    if target_accuracy is not None and target_accuracy > 1:
+        raise UsageError(
+            f"--target-accuracy {target_accuracy:g}; expected a share from 0 to 1, such as {target_accuracy / 100:g}"
+        )
+    frontier = search(store, **options)
+    if target_accuracy is not None:
+        chosen = frontier.matching(target_accuracy)
+    elif match is not None:
+        chosen = frontier.matching(single_named(frontier, match).quality)
+    elif target:
+        chosen = frontier.within(average_cost=target_flops if target_flops is not None else target_cost)
+    else:
+        chosen = frontier.best()
+    val = evaluate(chosen.committee, store, chosen.split)
+    return Answer(
+        frontier,
+        target,
+        val,
+        next(iter(reported([val], store)), None),
+        frontier.best_single(),
+        frontier.cheapest_single_matching(val.quality),
+        frontier.speedup(val),
+    )
+
+
+def single_named(frontier: Frontier, model: str) -> Evaluation:
+    for single in frontier.singles:
+        if single.committee.models == (model,):
+            return single
+    raise UnknownNameError("model", model, [single.committee.models[0] for single in frontier.singles])
+
+
+def reported(chosen: list[Evaluation], store: LogitStore, split: str = REPORTING) -> list[Evaluation]:
+    """The same committees on the reporting split; empty if the store lacks it, or lacks some of their members there."""
+    if not store.has_split(split) or any(e.split == split for e in chosen):
+        return []
+    there: dict[str, ModelCard] = {card.model: card for card in store.cards(split)}
+    if any(model not in there for e in chosen for model in e.committee.models):
+        return []
+    return evaluate_all([e.committee for e in chosen], store, split)

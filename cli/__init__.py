@@ -47,4 +47,6 @@ def main() -> None:
         code = app(standalone_mode=False)
     except BaseException as error:
         sys.exit(fail(error))
+    if code == 130:  # typer has swallowed the interrupt
+        code = fail(KeyboardInterrupt())
     sys.exit(code if isinstance(code, int) else 0)

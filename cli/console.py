@@ -13,12 +13,21 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from wisecommittee.errors import WiseCommitteeError
+from wisecommittee.errors import MissingExtraError, WiseCommitteeError
 
 PIPED_WIDTH = 160  # files and pipes keep whole lines
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 
+EXTRAS = {
+    "torch": "torch",
+    "sklearn": "torch",
+    "timm": "zoo",
+    "torchvision": "zoo",
+    "onnxruntime": "onnx",
+    "distributed": "cluster",
+    "optuna": "tune",
+}
 Update = Callable[[str, int, int | None], None]
 
 
@@ -38,6 +47,8 @@ def fail(error: BaseException) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        return fail(MissingExtraError(error.name, EXTRAS[error.name]))
     if isinstance(error, MemoryError):
         _complain("out of memory; choose fewer models with --models, or lower --max-models or --batch-size")
         return 1
@@ -139,7 +150,12 @@ def table(title: str, columns: list[tuple[str, str]], rows: list[list[str]], cap
         pad_edge=False,
     )
     for place, (heading, justify) in enumerate(columns):
-        made.add_column(Text(heading), justify=justify, no_wrap=place > 0, min_width=min(14, max((len(row[0]) for row in rows), default=0)) if place == 0 else None)  # type: ignore[arg-type]
+        made.add_column(
+            Text(heading),
+            justify=justify,
+            no_wrap=place > 0,
+            min_width=min(14, max((len(row[0]) for row in rows), default=0)) if place == 0 else None,
+        )  # type: ignore[arg-type]
     for row in rows:
         made.add_row(*map(Text, row))
     out.print(made)

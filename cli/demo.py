@@ -9,7 +9,7 @@ import typer
 
 from . import options
 from .console import err, out, progress
-from .show import show_answer, show_frontier, write_json
+from .show import show_answer, show_frontier
 
 
 def demo(
@@ -24,14 +24,9 @@ def demo(
 
     **Example**  `wisecommittee demo`
     """
-    from wisecommittee.errors import MissingExtraError
     from wisecommittee.search.answer import answer
     from wisecommittee.store import LogitStore
-
-    try:
-        from wisecommittee.train.pool import train_pool
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "torch", "torch") from error
+    from wisecommittee.train.pool import train_pool
 
     target = LogitStore(store)
     err.print("1. training the digits pool (or loading it) and extracting its logits ..", markup=False)
@@ -46,7 +41,7 @@ def demo(
     show_frontier(best.frontier, target)
     out.print(f"\nAs accurate as the best single model, {single}, for less:", markup=False)
     show_answer(found, target)
-    write_json(save, found.val.committee.to_json())
+    found.val.committee.save(save)
     from wisecommittee.report.figures import draw_frontier
 
     draw_frontier(figure, target, best.frontier)

@@ -28,11 +28,11 @@ def evaluate(
 
     **Example**  `wisecommittee evaluate committee.json --split test`
     """
+    from wisecommittee.committees.cards import Committee
     from wisecommittee.search.evaluate import evaluate as evaluate_committee
-    from wisecommittee.search.evaluate import read_committee
     from wisecommittee.store import LogitStore
 
-    chosen = read_committee(committee)
+    chosen = Committee.load(committee)
     result = evaluate_committee(chosen, LogitStore(store), split, force=force, cost=cost)
     if as_json:
         print_json({"committee": result.committee.to_json(), "split": split, **result.figures()})

@@ -9,7 +9,7 @@ import typer
 
 from . import options
 from .console import print_json, progress
-from .show import show_answer, write_json
+from .show import show_answer
 
 
 def search(
@@ -96,7 +96,7 @@ def search(
     if frontier:
         found.frontier.save(frontier)
     if save:
-        write_json(save, found.val.committee.to_json())
+        found.val.committee.save(save)
     if as_json:
         out = found.to_json()
         out["query"]["seed"] = seed

@@ -342,6 +342,12 @@ def test_the_ladder_of_costs():
         build("conv5")
 
 
+def test_replicas_start_from_weights_of_their_own():
+    hashes = [state_hash(pool.build(name)) for pool in (Pool(), Pool(seed=1)) for name in ("mlp/0", "mlp/1")]
+    assert len(set(hashes)) == 4
+    assert state_hash(Pool().build("mlp/0")) == hashes[0]
+
+
 def test_train_pool_writes_what_the_networks_say(tmp_path):
     store, curve = LogitStore(tmp_path / "logits"), []
     done = train_pool(store, pool=SMALL, checkpoints=tmp_path / "kept", log=curve.append)
@@ -381,6 +387,16 @@ def test_the_cache_is_keyed_by_the_settings(tmp_path):
     assert [m.weights for m in trained(SMALL, log=never)] == [m.weights for m in first]
     others = [Pool(), Pool(epochs=41), Pool(lr=0.06), Pool(seed=1), Pool(noise=0.1), Pool(replicas=3), SMALL]
     assert len({pool.key for pool in others}) == len(others)
+
+
+def test_the_weights_do_not_depend_on_the_number_of_threads(tmp_path):
+    weights = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        weights.append([m.weights for m in trained(SMALL, tmp_path / str(threads))])
+        assert torch.get_num_threads() == threads
+        torch.set_num_threads(1)
+    assert weights[0] == weights[1]
 
 
 def test_digits_as_a_model_source(monkeypatch):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wisecommittee.committees.cards import Committee, ModelCard
     from wisecommittee.report import plot
-    from wisecommittee.search.evaluate import Evaluation, evaluate
+    from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
     from wisecommittee.search.exhaustive import search
     from wisecommittee.search.frontier import Frontier
     from wisecommittee.store import LogitStore
@@ -20,7 +20,8 @@ _HOMES = {
     "ModelCard": "wisecommittee.committees.cards",
     "Evaluation": "wisecommittee.search.evaluate",
     "evaluate": "wisecommittee.search.evaluate",
-    "search": "wisecommittee.search.exhaustive",
+    "evaluate_all": "wisecommittee.search.evaluate",
+    "search": "wisecommittee",  # the package is callable
     "Frontier": "wisecommittee.search.frontier",
     "LogitStore": "wisecommittee.store",
     "plot": "wisecommittee.report",
@@ -34,6 +35,7 @@ __all__ = [
     "ModelCard",
     "__version__",
     "evaluate",
+    "evaluate_all",
     "plot",
     "search",
 ]
@@ -44,6 +46,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'wisecommittee' has no attribute {name!r}")
     import importlib
 
+    if name == "search":
+        return importlib.import_module("wisecommittee.search")
     value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseCommitteeError
 
 CARD_VERSION = 1
 COMMITTEE_VERSION = 1
+MAX_COMMITTEE = 4 << 20  # bytes of a committee.json
 KINDS = ("logits", "probabilities", "answers")
 _REPLICA_NAME = re.compile(r"^(?P<architecture>.+)/(?P<replica>\d+)$")
 
@@ -226,6 +229,35 @@ class Committee:
             out["members"] = {name: _plain(dict(value)) for name, value in sorted(self.members.items())}
             out["fingerprint"] = self.fingerprint
         return out
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write committee.json: the deployable artefact."""
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            temporary.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Committee:
+        """Read a committee.json; CommitteeError names what is wrong with it."""
+        file = Path(path)
+        try:
+            size = file.stat().st_size
+            text = file.read_text() if size <= MAX_COMMITTEE else None
+            data = None if text is None else json.loads(text)
+        except FileNotFoundError:
+            raise CommitteeError(f"{file}: no such file; write one with `wisecommittee search --save {file}`") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
+        if text is None:
+            raise CommitteeError(f"{file}: {size:,} bytes; a committee has a few thousand")
+        try:
+            return cls.from_json(data)
+        except CommitteeError as error:
+            raise CommitteeError(f"{file}: {error}") from error
 
     @classmethod
     def from_json(cls, data: Any) -> Committee:

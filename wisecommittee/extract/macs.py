@@ -38,7 +38,9 @@ avg_pool1d avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices
 _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d
 upsample_nearest1d upsample_nearest2d _upsample_nearest_exact2d upsample_bilinear2d _upsample_bilinear2d_aa
 upsample_bicubic2d _upsample_bicubic2d_aa upsample_trilinear3d grid_sampler_2d grid_sampler_3d
-glu _prelu_kernel rrelu_with_noise hardswish_ hardsigmoid_ hardtanh_ relu_ silu_ mish_ leaky_relu_ elu_ gelu_
+_weight_norm_interface
+glu log_sigmoid_forward _prelu_kernel rrelu_with_noise hardswish_ hardsigmoid_ hardtanh_ relu_ silu_ mish_
+leaky_relu_ elu_ gelu_
 """
 CHEAP = frozenset(_CHEAP_NAMES.split())
 

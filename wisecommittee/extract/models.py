@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from wisecommittee.committees.cards import split_model_name
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError, WiseCommitteeError
@@ -92,6 +93,8 @@ def _from_code(spec: str, name: str | None, random_weights: bool) -> LoadedModel
         raise UsageError(
             f"model {spec!r}: gave a {type(module).__name__}; expected a torch.nn.Module or a callable returning one"
         )
+    if any(is_lazy(parameter) for parameter in module.parameters()):
+        raise UsageError(f"model {spec!r}: lazy layers without shapes; run it once on an input inside its factory")
     if weights_file and not random_weights:
         weights = load_weights(module, Path(weights_file), spec)
     else:

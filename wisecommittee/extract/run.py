@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +24,6 @@ from wisecommittee.extract.macs import count_macs
 from wisecommittee.extract.models import LoadedModel, load_model
 from wisecommittee.store import LogitStore, gate
 from wisecommittee.store.logit_store import check_split_name
-from wisecommittee.store.writer import check_against_units
 
 PROBE_UNITS = 2
 Progress = Callable[[str, int, int | None], None]  # (task, units done, units in total or None)
@@ -38,6 +36,19 @@ class Extracted:
     card: ModelCard
     split: str
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is the same for all models of a call."""
+
+    data: Data
+    split: str
+    store: LogitStore
+    device: torch.device
+    batch_size: int
+    dtype: str
+    replace: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +101,14 @@ def extract(
         data = open_data(data, split, limit=limit, workers=workers)
     elif limit is not None:
         data = with_fields(data, limit=limit, units=None if data.units is None else min(limit, data.units))
-    probe = _probe(data, split, store, batch_size)
-    plans = []
+    run = _Run(data, split, store, target, batch_size, dtype, replace)
+    probe = _probe(run)
+    plans: list[_Plan] = []
     for i, model in enumerate(models):
         load = _loader(model, names[i] if names else None, random_weights)
-        options = {"device": str(target), "batch_size": batch_size, "dtype": dtype, "limit": limit}
-        plans.append(_plan(load, probe, data, split, store, target, options, macs[i] if macs else None, replace))
+        plans.append(_plan(run, load, probe, macs[i] if macs else None))
         _check_distinct(plans)
-    return [_stream(plan, data, split, store, target, batch_size, dtype, replace, progress) for plan in plans]
+    return [_stream(run, plan, progress) for plan in plans]
 
 
 # Phase one: everything is checked, nothing is written
@@ -110,38 +121,35 @@ def _loader(model: str | LoadedModel, name: str | None, random_weights: bool) ->
     return lambda: loaded
 
 
-def _probe(data: Data, split: str, store: LogitStore, batch_size: int) -> Batch:
+def _probe(run: _Run) -> Batch:
     """The first units; checked, with their number, against a split that exists."""
-    first = next(data.batches(min(batch_size, PROBE_UNITS)), None)
+    what = f"data {run.data.spec!r}"
+    first = next(run.data.batches(PROBE_UNITS), None)
     if first is None or not len(first):
-        raise ContentError(f"data {data.spec!r}: no units; expected at least one")
+        raise ContentError(f"{what}: no units; expected at least one")
     probe = Batch(0, first.inputs[:PROBE_UNITS], first.labels[:PROBE_UNITS], first.unit_ids[:PROBE_UNITS])
-    if store.has_split(split):
-        known = store.unit_index(split)
-        if data.units not in (None, len(known)):
+    if run.store.has_split(run.split):
+        known = run.store.unit_index(run.split)
+        if run.data.units not in (None, len(known)):
             raise AlignmentError(
-                f"data {data.spec!r}: {data.units:,} units, {split} has {len(known):,}; "
+                f"{what}: {run.data.units:,} units, {run.split} has {len(known):,}; "
                 f"the models of a split see the same units, write to another --split"
             )
-        labels = gate.check_labels(probe.labels, None, f"data {data.spec!r}")
-        check_against_units(f"data {data.spec!r}", probe.unit_ids, labels, known, store.labels(split))
+        there = run.store.labels(run.split)
+        for unit, label in zip(probe.unit_ids, gate.check_labels(probe.labels, None, what), strict=True):
+            found = f"label {there[known[unit]]}" if unit in known else "no such unit"
+            if found != f"label {label}":
+                raise AlignmentError(
+                    f"{what}: unit {unit!r} has label {label}, {run.split} has {found}; "
+                    f"the models of a split see the same units, write to another --split"
+                )
     return probe
 
 
-def _plan(
-    load: Callable[[], LoadedModel],
-    probe: Batch,
-    data: Data,
-    split: str,
-    store: LogitStore,
-    device: torch.device,
-    options: dict[str, Any],
-    macs: int | None,
-    replace: bool,
-) -> _Plan:
+def _plan(run: _Run, load: Callable[[], LoadedModel], probe: Batch, macs: int | None) -> _Plan:
     loaded = load()
-    what = f"{loaded.name} in {split}"
-    logits = forward(loaded.module.to(device), probe.inputs, what)
+    what = f"{loaded.name} in {run.split}"
+    logits = forward(loaded.module.to(run.device), probe.inputs, what)
     if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
         warnings.warn(
             f"{what}: its outputs look like probabilities; extract logits, without a final softmax", stacklevel=3
@@ -159,42 +167,35 @@ def _plan(
         training_cost=loaded.training_cost,
         origin=loaded.origin,
         weights=loaded.weights,
-        meta={"data": data.spec, **loaded.meta},
+        meta={"data": run.data.spec, **loaded.meta},
     )
-    placeholder = Contents(data.units or 0, classes, options["dtype"], "")
-    store.check_siblings(split, card.with_contents(placeholder))
-    committed = store.read_card(split, card.model)
+    placeholder = Contents(run.data.units or 0, classes, run.dtype, "")
+    run.store.check_siblings(run.split, card.with_contents(placeholder))
+    committed = run.store.read_card(run.split, card.model)
     status = "added" if committed is None else "replaced"
-    if committed is not None and not replace:
-        status = _compare(committed, card, split, store, probe, logits, options["dtype"])
+    if committed is not None and not run.replace:
+        status = _compare(run, committed, card, probe, logits)
         card = card.with_contents(committed.contents)
     seen = hashlib.sha256(probe.inputs.cpu().numpy().tobytes() + logits.tobytes()).hexdigest()
-    return _Plan(load, card, classes, f"{sorted(options.items())} {seen}", status)
+    identity = f"{run.device} {run.batch_size} {run.data.limit} {seen}"
+    return _Plan(load, card, classes, identity, status)
 
 
-def _compare(
-    committed: ModelCard,
-    card: ModelCard,
-    split: str,
-    store: LogitStore,
-    probe: Batch,
-    logits: NDArray[np.float32],
-    dtype: str,
-) -> str:
+def _compare(run: _Run, committed: ModelCard, card: ModelCard, probe: Batch, logits: NDArray[np.float32]) -> str:
     """'unchanged' or 'card updated' if the split holds this very extraction; else an error."""
     assert committed.contents is not None
-    what = f"{card.model} is in {split} already"
+    what = f"{card.model} is in {run.split} already"
     remedy = "use --replace to exchange it, or --name for another name"
     facts = (
         ("weights", committed.weights, card.weights),
         ("data", committed.meta.get("data"), card.meta["data"]),
         ("kind", committed.kind, card.kind),
-        ("dtype", committed.contents.dtype, dtype),
+        ("dtype", committed.contents.dtype, run.dtype),
     )
     for noun, old, new in facts:
         if old != new:
             raise StoreError(f"{what} with other {noun} ({str(old)[:40]}, now {str(new)[:40]}); {remedy}")
-    rows = next(iter(store.read_parts(committed, split)))
+    rows = next(iter(run.store.read_parts(committed, run.split)))
     place = {unit: row for row, unit in enumerate(rows.unit_ids)}
     if set(probe.unit_ids) <= set(place):
         stored = np.asarray(rows.outputs, np.float32)[[place[unit] for unit in probe.unit_ids]]
@@ -226,38 +227,27 @@ def _check_distinct(plans: Sequence[_Plan]) -> None:
 # Phase two: one model at a time
 
 
-def _stream(
-    plan: _Plan,
-    data: Data,
-    split: str,
-    store: LogitStore,
-    device: torch.device,
-    batch_size: int,
-    dtype: str,
-    replace: bool,
-    progress: Progress | None,
-) -> Extracted:
+def _stream(run: _Run, plan: _Plan, progress: Progress | None) -> Extracted:
     card = plan.card
     if plan.status == "card updated":
-        committed = store.card(card.model, split)
+        committed = run.store.card(card.model, run.split)
         card = with_fields(committed, blocks=card.blocks, params=card.params, input_size=card.input_size)
-        store.update_card(split, card)
+        run.store.update_card(run.split, card)
     if plan.status in ("unchanged", "card updated"):
-        return Extracted(card, split, plan.status)
+        return Extracted(card, run.split, plan.status)
     loaded = plan.load()
-    what = f"{card.model} in {split}"
+    what = f"{card.model} in {run.split}"
     if loaded.weights != card.weights:
         raise ContentError(
             f"{what}: its weights differ from one loading to the next; store them and name the file, {card.origin}@FILE"
         )
-    module = loaded.module.to(device)
-    with store.writer(
-        card, split, classes=plan.classes, identity=plan.identity, dtype=dtype, replace=replace
-    ) as writer:
+    module = loaded.module.to(run.device)
+    options = {"identity": plan.identity, "dtype": run.dtype, "replace": run.replace}
+    with run.store.writer(card, run.split, classes=plan.classes, **options) as writer:
         done = writer.rows_done
-        for batch in data.batches(batch_size, skip=done):
+        for batch in run.data.batches(run.batch_size, skip=done):
             if progress:
-                progress(what, done, data.units)
+                progress(what, done, run.data.units)
             logits = forward(module, batch.inputs, what)
             if logits.shape[1] != plan.classes:
                 raise ContentError(f"{what}: {logits.shape[1]} classes from row {batch.start}; expected {plan.classes}")
@@ -268,4 +258,4 @@ def _stream(
     module.to("cpu")
     if progress:
         progress(what, done, done)
-    return Extracted(card, split, plan.status)
+    return Extracted(card, run.split, plan.status)

@@ -1,6 +1,12 @@
-"""Stage tables by a direct walk: for every unit, every distinct prefix of members, its correctness and row statistics.
+"""Stage tables: for every unit, every distinct prefix of members, its correctness and row statistics.
 
-Prefixes form a trie in depth-first order, so each is its parent's float32 sum plus one member. Naive twin: tests/naive.py.
+Prefixes form a trie in depth-first order, so each is its parent's float32 sum plus one member. Two walks over it, one unit at a time:
+
+walk           the direct one, for any statistic
+walk_products  for max_prob: predictions on the few classes that can win, softmax denominators as products of exponentials
+
+What a walk writes for a prefix depends on its members' outputs alone, never on the rest of the trie, so the evaluator of
+one committee gets the bits the search saw. Naive twin: tests/naive.py.
 """
 
 from __future__ import annotations
@@ -11,7 +17,7 @@ import numpy as np
 
 from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_sums
 
-# Bits of `needs`, in the order of the statistics' last axis.
+# Bits of `needs`, in the order of the statistics' axis.
 TOP, SECOND, MASS, SPREAD, PLOGP = 1, 2, 4, 8, 16
 STATISTICS = ("top", "second", "mass", "spread", "plogp")
 _LOWEST = np.float32(-3.4028235e38)
@@ -98,7 +104,7 @@ def walk(x, labels, parents, members, sizes, logit_space, score_rows, needs, sum
     logit_space : bool [nodes]; score_rows : int64 [nodes] row in `statistics`, -1 where no confidence is wanted
     needs : bits of STATISTICS; sums : float32 [deepest + 1, C] scratch
     correct : uint8 [B, nodes] out; predicted : int32 [B, nodes] out, or [0, 0] if not wanted
-    statistics : float32 [5, B, score rows] out, written where needed
+    statistics : float32 [B, score rows, 5] out, written where needed
     """
     nodes = parents.size
     want_prediction = predicted.size > 0
@@ -122,15 +128,212 @@ def walk(x, labels, parents, members, sizes, logit_space, score_rows, needs, sum
             if row >= 0:
                 scale = np.float32(1.0) / np.float32(size)
                 if needs & TOP:
-                    statistics[0, i, row] = top / np.float32(size)
+                    statistics[i, row, 0] = top / np.float32(size)
                 if needs & SECOND:
                     best = _first(total, top)
                     second = larger(_top_of(total, 0, best), _top_of(total, best + 1, total.size))
-                    statistics[1, i, row] = second / np.float32(size)
+                    statistics[i, row, 1] = second / np.float32(size)
                 if logit_space[node]:
                     if needs & MASS:
-                        statistics[2, i, row] = _mass(total, top, scale)
+                        statistics[i, row, 2] = _mass(total, top, scale)
                     if needs & SPREAD:
-                        statistics[3, i, row] = _spread(total, top, scale)
+                        statistics[i, row, 3] = _spread(total, top, scale)
                 elif needs & PLOGP:
-                    statistics[4, i, row] = _plogp(total, scale)
+                    statistics[i, row, 4] = _plogp(total, scale)
+
+
+@njit_exact
+def _add(total, row):
+    for c in range(total.size):
+        total[c] += row[c]
+
+
+@njit_sums
+def _add_and_range(total, row):
+    """total += row; returns the largest and the smallest value of row."""
+    top = _LOWEST
+    low = _LOWEST
+    for c in range(total.size):
+        value = row[c]
+        total[c] += value
+        top = larger(top, value)
+        low = larger(low, -value)
+    return top, -low
+
+
+@njit_sums
+def _raise_to_gap(gap, row, at):
+    """gap = max(gap, row - at)."""
+    for c in range(gap.size):
+        gap[c] = larger(gap[c], row[c] - at)
+
+
+@njit_exact
+def _exponentials(out, row, top, scale):
+    for c in range(row.size):
+        out[c] = exp_nonpositive((row[c] - top) * scale)
+
+
+@njit_exact
+def _multiply(out, a, b):
+    for c in range(out.size):
+        out[c] = a[c] * b[c]
+
+
+@njit_sums
+def _sum(row):
+    total = _ZERO
+    for c in range(row.size):
+        total += row[c]
+    return total
+
+
+@njit_sums
+def _dot(a, b):
+    total = _ZERO
+    for c in range(a.size):
+        total += a[c] * b[c]
+    return total
+
+
+@njit_exact
+def _candidates(rows, label, tops, work, gap, candidates):
+    """Classes that can win some prefix, ascending, and the label; fills tops with each model's largest value.
+
+    With p the argmax of the sum over all models: a class that lies below p in every model, by more than a float32 sum can
+    round away, lies below p in every prefix.
+    """
+    count = rows.shape[0]
+    largest = _ZERO
+    work[:] = _ZERO
+    for m in range(count):
+        tops[m], low = _add_and_range(work, rows[m])
+        largest = larger(largest, larger(tops[m], -low))
+    pivot = _first(work, _top_of(work, 0, work.size))
+    gap[:] = _LOWEST
+    for m in range(count):
+        _raise_to_gap(gap, rows[m], rows[m, pivot])
+    slack = -(np.float32(1e-5) * largest + np.float32(1e-30))
+    found = 0
+    for c in range(work.size):
+        if gap[c] >= slack or c == label:
+            candidates[found] = c
+            found += 1
+    return found
+
+
+@njit_exact
+def _winners(columns, found, parents, members, sizes, sums, best, tops):
+    """Place of the winning candidate of every prefix, and the value it wins with; columns : float32 [M, candidates]."""
+    for node in range(parents.size):
+        size, member = sizes[node], members[node]
+        top, place = _LOWEST, 0
+        if found <= _FEW:
+            for d in range(found):
+                value = columns[member, d] if size == 1 else sums[size - 1, d] + columns[member, d]
+                sums[size, d] = value
+                if value > top:
+                    top, place = value, d
+        else:
+            total = sums[size, :found]
+            if size == 1:
+                top = _copy_and_top(total, columns[member, :found])
+            else:
+                top = _add_and_top(total, sums[size - 1, :found], columns[member, :found])
+            place = _first(total, top)
+        best[node] = place
+        tops[node] = top
+
+
+_FEW = 12  # candidates up to which a scalar loop is faster
+_TINY = np.float32(1e-25)  # below, a product of exponentials has lost bits: go back to the sum
+
+
+@njit_exact
+def walk_products(
+    x, labels, parents, members, sizes, score_rows, deepest, raised, logits, sums, powers, products, correct, predicted,
+    statistics,
+):  # fmt: skip
+    """The walk for max_prob; arguments as in `walk`, and
+
+    deepest : int64 [nodes] largest size of a scored prefix at or below a node, 0 if none; raised : bool [D, M] which
+    E_m,k a scored prefix needs; logits : bool, else the rows are probabilities and only the top is wanted; powers : float32 [max(D, 2), M, C], products : float32 [D + 1, D + 1, C]
+    scratch with D = deepest.max().
+
+    Predictions come from the candidate classes (median 1 to 3 of 1000). Denominators: with
+    E_i,k(c) = exp((l_i(c) - max l_i) / k), the sum over c of exp(mean of k members at c) is the sum of prod_i E_i,k(c) up
+    to a factor, so a few rows of exponentials per model serve all prefixes of size k.
+    """
+    count, classes = x.shape[1], x.shape[2]
+    depth = powers.shape[0] if logits else 0
+    work = np.empty(classes, np.float32)
+    gap = np.empty(classes, np.float32)
+    candidates = np.empty(classes, np.int64)
+    columns = np.empty((count, classes), np.float32)
+    tops = np.empty(count, np.float32)
+    best = np.empty(parents.size, np.int64)
+    won = np.empty(parents.size, np.float32)
+    path = np.zeros(sums.shape[0], np.int64)
+    for i in range(x.shape[0]):
+        rows = x[i]
+        found = _candidates(rows, labels[i], tops, work, gap, candidates)
+        for m in range(count):
+            for d in range(found):
+                columns[m, d] = rows[m, candidates[d]]
+        if found == 1 and logits:
+            best[:] = 0
+        else:
+            _winners(columns, found, parents, members, sizes, sums, best, won)
+        for node in range(parents.size):
+            correct[i, node] = candidates[best[node]] == labels[i]
+        if predicted.size > 0:
+            for node in range(parents.size):
+                predicted[i, node] = candidates[best[node]]
+        if not logits:
+            for node in range(parents.size):
+                if score_rows[node] >= 0:
+                    statistics[i, score_rows[node], 0] = won[node] / np.float32(sizes[node])
+            continue
+        for m in range(count):
+            for k in range(1, depth):
+                if raised[k, m] or (k == 1 and raised[0, m]):
+                    _exponentials(powers[k, m], rows[m], tops[m], np.float32(1.0) / np.float32(k + 1))
+            if depth and raised[0, m]:
+                _multiply(powers[0, m], powers[1, m], powers[1, m])  # exp(z) = exp(z / 2) ** 2
+        for node in range(parents.size):
+            if deepest[node] == 0:
+                continue
+            size, member = sizes[node], members[node]
+            path[size] = member
+            # Products that deeper prefixes continue: one for each size they are scaled by.
+            for k in range(size + 1, deepest[node] + 1):
+                if size == 2:
+                    _multiply(products[k, 2], powers[k - 1, path[1]], powers[k - 1, member])
+                elif size > 2:
+                    _multiply(products[k, size], products[k, size - 1], powers[k - 1, member])
+            row = score_rows[node]
+            if row < 0:
+                continue
+            winner = candidates[best[node]]
+            at_top = np.float32(1.0)
+            for k in range(1, size + 1):
+                at_top *= powers[size - 1, path[k], winner]
+            own = powers[size - 1, member]
+            if at_top < _TINY:
+                mass = _mass_of_sum(rows, path, size, winner)
+            elif size == 1:
+                mass = _sum(own) / at_top
+            elif size == 2:
+                mass = _dot(powers[1, path[1]], own) / at_top
+            else:
+                mass = _dot(products[size, size - 1], own) / at_top
+            statistics[i, row, 2] = mass
+
+
+@njit_exact
+def _mass_of_sum(rows, path, size, best):
+    """sum exp(mean - mean[best]) from the sum itself, where members disagree too far for products."""
+    total = rows[path[1]].copy()
+    for k in range(2, size + 1):
+        _add(total, rows[path[k]])
+    return _mass(total, total[best], np.float32(1.0) / np.float32(size))

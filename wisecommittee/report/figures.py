@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import UnknownNameError
 from wisecommittee.report.plot import draw
 from wisecommittee.search.answer import reported
-from wisecommittee.search.evaluate import Evaluation, evaluate, read_committee
+from wisecommittee.search.evaluate import Evaluation, evaluate
 from wisecommittee.search.exhaustive import search
 from wisecommittee.search.frontier import Frontier
 from wisecommittee.store import LogitStore
 
 KINDS = ("frontier", "exits")
+QUALITIES = {"top-1": "top-1 accuracy", "score": "mean score"}
 BARS = 8  # committees of the exits plot, spread over the frontier
 HOLLOW = 400  # committees evaluated again on test at most
 
@@ -34,7 +36,7 @@ def figure(
     if kind not in KINDS:
         raise UnknownNameError("plot", kind, KINDS)
     if kind == "exits" and committees:
-        return draw(kind, path, evaluations=[evaluate(read_committee(file), store, split) for file in committees])
+        return draw(kind, path, evaluations=[evaluate(Committee.load(file), store, split) for file in committees])
     found = Frontier.load(frontier_file) if frontier_file else search(store, split, **options)
     if kind == "exits":
         return draw(kind, path, evaluations=spread(list(found), BARS))
@@ -45,7 +47,8 @@ def figure(
 def draw_frontier(path: Path, store: LogitStore, found: Frontier, ensembles: Frontier | None = None) -> Path:
     """The frontier with its single models and, where the store has test, the same committees there."""
     test = reported(spread(list(found), HOLLOW), store)
-    return draw("frontier", path, frontier=found, test=test or None, ensembles=ensembles)
+    quality = QUALITIES.get(str(found.query.get("quality")), "accuracy")
+    return draw("frontier", path, frontier=found, test=test or None, ensembles=ensembles, quality=quality)
 
 
 def spread(evaluations: list[Evaluation], most: int) -> list[Evaluation]:

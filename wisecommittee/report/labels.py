@@ -20,7 +20,7 @@ DIRECTIONS = ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -
 CLEAR = 3.0  # points that stay free around marks
 CROSSED = 1.5  # what one sampled point of a line under a name costs, in points of distance
 CROWDED = 8.0  # what another mark beside a name costs, in points of distance: the name might be taken for its
-RAISED = 0.08  # of its height: text beside a mark is centred on its small letters
+RAISED = -0.04  # of its height: text beside a mark is centred on its small letters
 
 
 class Name(Annotation):
@@ -45,7 +45,7 @@ class Names(Artist):
         self.set_in_layout(False)
         self.set_zorder(-1)  # drawn first, so that the names are in place when their turn comes
         leader = {"arrowstyle": "-", "linewidth": 0.5, "color": "0.6", "shrinkA": 0, "shrinkB": 2}
-        fixed: dict[str, Any] = {"in_layout": False, "parse_math": False, "zorder": 5}
+        fixed: dict[str, Any] = {"va": "bottom", "in_layout": False, "parse_math": False, "zorder": 5}
         self.names = [
             Name(name, point, (0, 0), textcoords="offset points", arrowprops=leader, **fixed, **style)
             for name, point in zip(names, points, strict=True)
@@ -65,14 +65,16 @@ class Names(Artist):
         for name in self.names:
             mark = ax.transData.transform(name.xy)
             name.update_positions(renderer)
-            place = _place(mark, Text.get_window_extent(name, renderer), inside, taken, marks, lines, unit)
+            extent = Text.get_window_extent(name, renderer)
+            size = (round(extent.width, 2), round(extent.height, 2))  # free of where it stands now
+            place = _place(mark, size, inside, taken, marks, lines, unit)
             name.placed = place is not None
             if place is None:
                 continue
             box, leader = place
             taken.append(box)
             lines = np.concatenate([lines, leader])
-            offset = ((box.x0 - mark[0]) / unit, (box.y0 - mark[1]) / unit)
+            offset = (round(float(box.x0 - mark[0]) / unit, 2), round(float(box.y0 - mark[1]) / unit, 2))
             if offset != name.get_position():  # setting it asks for another draw
                 name.set_position(offset)
             assert name.arrow_patch is not None
@@ -81,7 +83,7 @@ class Names(Artist):
 
 def _place(
     mark: NDArray[np.float64],
-    size: Bbox,
+    size: tuple[float, float],
     inside: Bbox,
     taken: Sequence[Bbox],
     marks: NDArray[np.float64],
@@ -89,7 +91,7 @@ def _place(
     unit: float,
 ) -> tuple[Bbox, NDArray[np.float64]] | None:
     """The cheapest free box for a name of this size, and points [n, 2] of the leader to its mark; all in pixels."""
-    x, y = mark
+    (x, y), (width, height) = mark, size
     others = marks[np.abs(marks - mark).max(axis=1) > unit]
     best: tuple[float, Bbox, NDArray[np.float64]] | None = None
     for distance in RADII:
@@ -97,9 +99,9 @@ def _place(
             break
         for rank, (right, up) in enumerate(DIRECTIONS):
             reach = distance * unit * (0.7 if right and up else 1)
-            x0 = x + right * reach + size.width * (right - 1) / 2
-            y0 = y + up * reach + size.height * ((up - 1) / 2 + (0 if up else RAISED))
-            box = Bbox.from_bounds(x0, y0, size.width, size.height)
+            x0 = x + right * reach + width * (right - 1) / 2
+            y0 = y + up * reach + height * ((up - 1) / 2 + (0 if up else RAISED))
+            box = Bbox.from_bounds(x0, y0, width, height)
             free = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
             if not free or any(_overlap(box, other, unit) for other in taken) or _within(box, marks, CLEAR * unit):
                 continue

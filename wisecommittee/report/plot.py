@@ -18,8 +18,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter
 
+from wisecommittee.committees.cards import split_model_name
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
 from wisecommittee.report.labels import Fitted, Names
 from wisecommittee.search.evaluate import Evaluation
@@ -107,7 +109,7 @@ def frontiers(
     label_points: bool = False,
     quality: str = "top-1 accuracy",
 ) -> Axes:
-    """Several frontiers of one cost side by side, by name, each with its own colour, marker and dashes.
+    """Several frontiers of one cost side by side, by name, each with its own colour, dashes and (some) markers.
 
     singles : also draw the single models of their pools. label_points, quality : as in `frontier`.
     """
@@ -129,7 +131,8 @@ def frontiers(
             linestyle=dashes,
             linewidth=1.3,
             marker=marker,
-            markersize=0.8 * _marker_size(len(evaluations)),
+            markersize=5,
+            markevery=max(1, len(evaluations) // 15),
             markeredgewidth=0,
             zorder=2.5 + z / 100,
             label=name,
@@ -264,13 +267,20 @@ def _width(ax: Axes) -> float:
 
 
 def _name_points(ax: Axes, singles: Sequence[Evaluation], published: Mapping[str, tuple[float, float]]) -> None:
-    """Names beside points, the important first: models that none beats at their cost, the published, the rest."""
+    """Names beside points, the important first: models that none beats at their cost, the published, the rest.
+
+    Replicas of an architecture at one cost share the architecture's name, beside the best of them.
+    """
+    copies: dict[tuple[str, float], list[Evaluation]] = {}
+    for e in sorted(singles, key=lambda e: (e.average_cost, -e.quality)):
+        copies.setdefault((split_model_name(e.committee.label())[0], e.average_cost), []).append(e)
     undominated: list[tuple[str, tuple[float, float]]] = []
     rest: list[tuple[str, tuple[float, float]]] = []
     best = -1.0
-    for e in sorted(singles, key=lambda e: (e.average_cost, -e.quality)):
-        (undominated if e.quality > best else rest).append((e.committee.label(), (e.average_cost, e.quality)))
-        best = max(best, e.quality)
+    for (architecture, cost), group in copies.items():
+        name = architecture if len(group) > 1 else group[0].committee.label()
+        (undominated if group[0].quality > best else rest).append((name, (cost, group[0].quality)))
+        best = max(best, group[0].quality)
     names = [*undominated, *published.items(), *rest][:NAMED_AT_MOST]
     if names:
         Names(ax, [n for n, _ in names], [p for _, p in names], fontsize="small", color="0.25")
@@ -279,7 +289,7 @@ def _name_points(ax: Axes, singles: Sequence[Evaluation], published: Mapping[str
 def _legend(ax: Axes) -> Axes:
     """Above the axes, where no data are."""
     handles, labels = ax.get_legend_handles_labels()
-    fitting = (n for n in range(len(labels), 1, -1) if _row_width(labels, n) < 1.15 * _width(ax))
+    fitting = (n for n in range(len(labels), 1, -1) if _row_width(labels, n) < 1.12 * _width(ax))
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.2}
     style: dict[str, Any] = {
         "frameon": False,
@@ -294,7 +304,8 @@ def _legend(ax: Axes) -> Axes:
 
 def _row_width(labels: Sequence[str], columns: int) -> float:
     """Of a legend, in points, roughly; it fills its columns from top to bottom."""
-    return sum(36 + 4.2 * max(map(len, column)) for column in np.array_split(np.array(labels), columns))
+    size = FontProperties(size="small").get_size_in_points()
+    return sum(size * (3.6 + 0.58 * max(map(len, column))) for column in np.array_split(np.array(labels), columns))
 
 
 class Percent(Formatter):

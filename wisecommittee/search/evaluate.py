@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +16,6 @@ from wisecommittee.search.statistics import bootstrap_interval, wilson_interval
 from wisecommittee.search.tables import ExitTable, Pool, committee_tables, open_pool
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Task
-
-
-MAX_COMMITTEE = 4 << 20  # bytes of a committee.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +90,6 @@ def evaluate_table(table: ExitTable, committee: Committee, task: Task, charges: 
         tuple(float(e) / units for e in exits),
         None if task.scale == 1 else bootstrap_interval(statistic / task.scale),
     )
-
-
-def read_committee(path: str | os.PathLike[str]) -> Committee:
-    """Read a committee.json; CommitteeError names what is wrong with it."""
-    file = Path(path)
-    try:
-        if file.stat().st_size > MAX_COMMITTEE:
-            raise CommitteeError(f"{file}: {file.stat().st_size:,} bytes; a committee has a few hundred")
-        return Committee.from_json(json.loads(file.read_text()))
-    except FileNotFoundError:
-        raise CommitteeError(f"{file}: no such file; write one with `wisecommittee search --save {file}`") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
-    except CommitteeError as error:
-        raise CommitteeError(f"{file}: {error}") from error
 
 
 def evaluate(

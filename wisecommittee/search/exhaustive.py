@@ -116,6 +116,7 @@ def search(
         "combine": pool.combine.name,
         "confidence": pool.confidence_name,
         "cost": cost,
+        "quality": pool.task.name,
         "max_worst_cost": worst_limit,
     }
     searched = {

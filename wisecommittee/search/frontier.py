@@ -53,6 +53,8 @@ class Frontier:
 
     def within(self, average_flops: float | None = None, *, average_cost: float | None = None) -> Evaluation:
         """The most accurate committee whose average cost does not exceed the target; InfeasibleError names the nearest."""
+        if (average_flops is None) == (average_cost is None):
+            raise UsageError("within: name one of average_flops=.. and average_cost=..")
         limit = _target(average_cost if average_flops is None else average_flops, "target cost")
         if average_flops is not None and self.cost != "flops":
             raise UsageError(f"this frontier is in {self.cost}, not FLOPs; use within(average_cost=..)")
@@ -97,7 +99,7 @@ class Frontier:
         return None if single is None else single.average_cost / evaluation.average_cost
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per committee: figures, shape, stages and thresholds; `kind` 'frontier' or 'single'."""
+        """One row per committee: figures, stages, thresholds; `kind` is 'frontier' or 'single' (the models by themselves)."""
         import pandas as pd
 
         rows = []
@@ -118,6 +120,7 @@ class Frontier:
                         "high": high,
                         "average_cost": e.average_cost,
                         "worst_case_cost": e.worst_case_cost,
+                        "thresholds": list(e.committee.thresholds),
                         "exit_ratios": list(e.exit_ratios),
                         "graded": e.graded_interval is not None,
                         "json": json.dumps(e.committee.to_json()),

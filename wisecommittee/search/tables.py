@@ -280,9 +280,13 @@ def walk_blocks(
     logit_space = np.array([_space(pool, int(m)) == "logits" for m in trie.members])
     score_rows = np.where(scored, np.cumsum(scored) - 1, -1)
     members = place[trie.members]
-    deepest = int(trie.sizes.max())
-    step = max(1, min(4096, BLOCK_BYTES // (4 * len(used) * classes)))
+    largest = int(trie.sizes.max())
     labels = pool.labels.astype(np.int64)
+    # Which walk depends on the rule and the confidence alone, so that a committee is scored alike wherever it is.
+    products = not pool.combine.ordered and wanted <= {"mass", "top"} and len(wanted) < 2
+    in_logits = bool(logit_space.all())
+    deepest, raised = _scored_powers(trie, scored, members, len(used)) if products else (members, logit_space)
+    step = max(1, min(1024, BLOCK_BYTES // (4 * len(used) * classes)))
 
     def block(start: int) -> int:
         stop = min(units, start + step)
@@ -290,19 +294,26 @@ def walk_blocks(
         x = np.empty((n, len(used), classes), np.float32)
         for m, source in enumerate(outputs):
             x[:, m] = summand[m](source[start:stop])
-        sums = np.empty((deepest + 1, classes), np.float32)
+        sums = np.empty((largest + 1, classes), np.float32)
         hit = np.empty((n, nodes), np.uint8)
         said = np.empty((n, nodes) if predict else (0, 0), np.int32)
-        gathered = np.empty((len(prefixes.STATISTICS), n, max(rows, 1)), np.float32)
-        prefixes.walk(
-            x, labels[start:stop], trie.parents, members, trie.sizes, logit_space, score_rows, needs, sums, hit, said, gathered
-        )  # fmt: skip
+        gathered = np.empty((n, max(rows, 1), len(prefixes.STATISTICS)), np.float32)
+        tree = (x, labels[start:stop], trie.parents, members, trie.sizes)
+        if products:
+            depth = len(raised) if in_logits else 0
+            powers = np.empty((depth, len(used), classes), np.float32)
+            partial = np.empty((depth + 1, depth + 1, classes), np.float32)
+            prefixes.walk_products(
+                *tree, score_rows, deepest, raised, in_logits, sums, powers, partial, hit, said, gathered
+            )
+        else:
+            prefixes.walk(*tree, logit_space, score_rows, needs, sums, hit, said, gathered)
         correct[:, start:stop] = hit.T
         if predict:
             predicted[:, start:stop] = said.T
         for i, name in enumerate(prefixes.STATISTICS):
             if name in statistics:
-                statistics[name][:, start:stop] = gathered[i, :, :rows].T
+                statistics[name][:, start:stop] = gathered[:, :rows, i].T
         return n
 
     done = 0
@@ -316,6 +327,23 @@ def walk_blocks(
             workers.shutdown(cancel_futures=True)
             raise
     return correct, predicted, statistics
+
+
+def _scored_powers(
+    trie: Prefixes, scored: NDArray[np.bool_], members: NDArray[np.int64], models: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """What the products need: the largest size of a scored prefix at or below each node (0 if none), and bool [D, models]
+    which model takes part in a scored prefix of each size; D is at least 2 where anything is scored."""
+    deepest = np.where(scored, trie.sizes, 0)
+    raised = np.zeros((max(2, int(deepest.max())) if scored.any() else 0, models), dtype=bool)
+    for node in range(len(trie) - 1, -1, -1):
+        above, size = node, trie.sizes[node]
+        while scored[node] and above >= 0:
+            raised[size - 1, members[above]] = True
+            above = trie.parents[above]
+        if (parent := trie.parents[node]) >= 0:
+            deepest[parent] = max(deepest[parent], deepest[node])
+    return deepest, raised
 
 
 def score_row(pool: Pool, tables: StageTables, sequence: Sequence[int]) -> int:

@@ -1,7 +1,7 @@
 """The few file operations a store needs, on local disks and on object stores (pyarrow.fs).
 
-Writes are whole or absent: locally a dot-prefixed temporary, fsync and rename; on an object store one PUT. What the system
-refuses (no permission, a full disk, a file where a folder should be) becomes one StoreError with the place and the remedy.
+Writes are whole or absent: locally a dot-prefixed temporary, fsync and rename; on an object store one PUT. What the
+system refuses (no permission, a full disk, a file where a folder should be) becomes one StoreError with the remedy.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import random
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,19 +48,19 @@ class Files:
         given = os.fspath(root)
         if not given or "\0" in given:
             raise UsageError(f"store {given!r}: expected a folder or a URI; name one with --store")
+        self.uri = _without_credentials(given)
+        self.local: Path | None = None
         try:
             if "://" in given and not given.startswith("file://"):
-                self.uri = _without_credentials(given)
                 self.fs, path = fs.FileSystem.from_uri(given)
-                self.root, self.local = path.rstrip("/"), None
+                self.root = path.rstrip("/")
             else:
-                self.uri = given
                 path = unquote(urlsplit(given).path) if given.startswith("file://") else given
-                self.local: Path | None = Path(path).expanduser().absolute()
+                self.local = Path(path).expanduser().absolute()
                 self.fs, self.root = fs.LocalFileSystem(), str(self.local)
         except Exception as error:  # pyarrow raises its own and OSError kinds, pathlib RuntimeError
             reason = str(error).replace(given, self.uri)
-            raise UsageError(f"store {self.uri!r}: {reason}; expected a folder, s3://BUCKET/.. or gs://BUCKET/..") from error
+            raise UsageError(f"store {self.uri!r}: {reason}; expected a folder or s3://BUCKET/FOLDER") from error
 
     def place(self, path: str) -> str:
         """A path as messages name it."""
@@ -104,7 +105,7 @@ class Files:
         if info.type != fs.FileType.File:
             raise FileNotFoundError(self.place(path))
         if info.size is not None and info.size > limit:
-            raise StoreError(f"{self.place(path)} has {info.size:,} bytes; expected {limit:,} at most, it is no file of a store")
+            raise StoreError(f"{self.place(path)}: {info.size:,} bytes; expected {limit:,} at most, no store writes it")
         with self._explained(path), self.fs.open_input_file(self._full(path)) as source:
             return source.read()
 
@@ -138,7 +139,7 @@ class Files:
 
     @contextlib.contextmanager
     def lock(self, path: str, what: str) -> Iterator[None]:
-        """One writer at a time on a local disk; the system releases it when the process dies. A no-op on object stores."""
+        """One writer at a time on a local disk, until its process ends or dies. A no-op on object stores."""
         with self._explained(path):
             held = None if self.local is None else _flock(self.local / path)
         if held is None and self.local is not None:
@@ -164,7 +165,7 @@ class Files:
             elif self._is_alone(folder, claim):
                 break
             if time.monotonic() > deadline:
-                raise BusyError(f"{what}: other processes keep {self.place(folder)} busy; wait for them, then run again")
+                raise BusyError(f"{what}: others keep {self.place(folder)} busy; wait for them, then run again")
             time.sleep(random.uniform(0.01, 0.05))
         try:
             yield
@@ -181,17 +182,16 @@ class Files:
         """
         self.write(claim, b"")
         own = claim.rpartition("/")[2]
-        seen = {info.base_name: info.mtime_ns or 0 for info in self._list(folder) if info.base_name.startswith(".turn-")}
-        now = seen.get(own, 0)
-        others = [name for name, written in seen.items() if name != own and now - written < TURN_STALE * 1e9]
+        written = {info.base_name: info.mtime_ns or 0 for info in self._list(folder)}
+        oldest = written.get(own, 0) - TURN_STALE * 1e9
+        others = [n for n, time_ns in written.items() if n.startswith(".turn-") and n != own and time_ns > oldest]
         if others and own > min(others):
             self.delete(claim)
         return not others
 
 
 def _without_credentials(uri: str) -> str:
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return re.sub("^([^/]+://)[^/@]*@", r"\1", uri)
 
 
 def _flock(path: Path) -> IO[bytes] | None:

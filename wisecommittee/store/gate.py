@@ -3,87 +3,178 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.errors import AlignmentError, ContentError
 
 PROBABILITY_TOLERANCE = 1e-3  # real rows miss 1 by 3e-4
-BLOCK_VALUES = 4_000_000  # checked at a time, so memory-mapped arrays stay on disk
+BLOCK_VALUES = 1 << 20  # checked at a time: memory-mapped arrays stay on disk
+MAX_TEXT = 10_000  # characters of an id, an answer or a label: a row group of them is a few MB
+MAX_TEXT_ARRAY = 4 << 30  # bytes
+DTYPES = ("float32", "float16")
 
 
-def _blocks(outputs: NDArray[np.floating]) -> range:
-    return range(0, len(outputs), max(1, BLOCK_VALUES // max(1, outputs.shape[1])))
+def check_dtype(dtype: str) -> np.dtype:
+    if dtype not in DTYPES:
+        raise ContentError(f"dtype {dtype!r}: a store holds {' or '.join(DTYPES)}")
+    return np.dtype(dtype)
 
 
-def check_outputs(outputs: NDArray[np.floating], kind: str, what: str, *, warn: bool = True) -> None:
-    """outputs : floating [n, C], finite; rows of probabilities sum to 1 within 1e-3. Warns of logits that look like them."""
+def check_outputs(
+    outputs: NDArray[np.floating], kind: str, what: str, *, dtype: str = "float32", warn: bool = True, first: int = 0
+) -> None:
+    """outputs : floating [n, C], finite once stored as dtype; rows of probabilities sum to 1 within 1e-3.
+
+    Warns of logits that look like probabilities. first : the number of the first row in messages.
+    """
     if outputs.ndim != 2 or outputs.shape[1] < 2:
-        raise ContentError(f"{what}: outputs of shape {list(outputs.shape)}; expected [units, classes] with 2 classes or more")
+        raise ContentError(
+            f"{what}: outputs of shape {list(outputs.shape)}; expected [units, classes], 2 classes or more"
+        )
     if outputs.dtype.kind != "f":
         raise ContentError(f"{what}: outputs are {outputs.dtype}; expected floating point numbers")
-    looks_like_probabilities = True
-    step = _blocks(outputs).step
-    for start in _blocks(outputs):
+    normalised = True
+    step = max(1, BLOCK_VALUES // outputs.shape[1])
+    for start in range(0, len(outputs), step):
         block = outputs[start : start + step]
-        sums = block.sum(axis=1, dtype=np.float64)
-        if not np.isfinite(sums).all():
-            finite = np.isfinite(block).all(axis=1)
-            if not finite.all():
-                bad = start + int(np.flatnonzero(~finite)[0])
-                raise ContentError(f"{what}: NaN or infinity in row {bad} and {(~finite).sum() - 1} more of this block")
-        # Cheap test first: a block whose sums are off needs no look at its signs.
-        unit_sums = np.abs(sums - 1) <= PROBABILITY_TOLERANCE
-        if kind == "probabilities" or looks_like_probabilities:
-            nonnegative = block.min(initial=0) >= 0
-        if kind == "probabilities" and not (nonnegative and unit_sums.all()):
-            if not nonnegative:
-                row = start + int(np.flatnonzero((block < 0).any(axis=1))[0])
-                raise ContentError(f"{what}: row {row} has a negative value; these are no probabilities, import them with --logits")
-            row = int(np.flatnonzero(~unit_sums)[0])
-            raise ContentError(
-                f"{what}: row {start + row} sums to {sums[row]:.6g}; probabilities sum to 1 within {PROBABILITY_TOLERANCE}; "
-                f"import logits with --logits"
-            )
-        looks_like_probabilities = looks_like_probabilities and bool(nonnegative and unit_sums.all())
-    if warn and kind == "logits" and looks_like_probabilities and len(outputs):
+        with np.errstate(over="ignore", invalid="ignore"):
+            stored = block.astype(dtype, copy=False)
+            least, largest = stored.min(), stored.max()  # NaN if any is
+        if not (np.isfinite(least) and np.isfinite(largest)):
+            _refuse_infinite(block, stored, what, first + start)
+        if kind == "probabilities":
+            _check_probabilities(stored, what, first + start)
+        elif normalised:
+            # Cheap tests first: most logits need no sums.
+            normalised = least >= 0 and largest <= 1 + PROBABILITY_TOLERANCE and bool(_misses(stored).all())
+    if warn and kind == "logits" and normalised and len(outputs):
         warnings.warn(
             f"{what}: declared as logits, but every row is non-negative and sums to 1; if these are softmax outputs, "
             f"import them with --probabilities",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
-def check_float16(outputs: NDArray[np.floating], what: str) -> None:
-    step = _blocks(outputs).step
-    for start in _blocks(outputs):
-        largest = float(np.abs(outputs[start : start + step]).max(initial=0))
-        if largest > 65504:
-            raise ContentError(f"{what}: a value of {largest:.4g} does not fit float16; store it as float32")
+def _misses(block: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """bool [n]: rows that sum to 1."""
+    return np.abs(block.sum(axis=1, dtype=np.float64) - 1) <= PROBABILITY_TOLERANCE
 
 
-def check_labels(labels: NDArray[np.generic], classes: int | None, what: str) -> NDArray[np.generic]:
+def _check_probabilities(block: NDArray[np.floating], what: str, first: int) -> None:
+    bad = (block < 0).any(axis=1)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ContentError(
+            f"{what}: row {first + row} has a negative value, {block[row].min():.6g}; probabilities are 0 or more; "
+            f"import logits with --logits"
+        )
+    fits = _misses(block)
+    if not fits.all():
+        row = int(np.flatnonzero(~fits)[0])
+        raise ContentError(
+            f"{what}: row {first + row} sums to {block[row].sum(dtype=np.float64):.6g}; probabilities sum to 1 within "
+            f"{PROBABILITY_TOLERANCE}; import logits with --logits"
+        )
+
+
+def _refuse_infinite(given: NDArray[np.floating], stored: NDArray[np.floating], what: str, first: int) -> None:
+    bad = ~np.isfinite(stored)
+    row, column = (int(places[0]) for places in np.nonzero(bad))
+    value = given[row, column]
+    if np.isfinite(value):
+        remedy = "store them as float32" if stored.dtype == np.float16 else "scale them down"
+        raise ContentError(f"{what}: {value:.6g} in row {first + row} does not fit {stored.dtype}; {remedy}")
+    raise ContentError(
+        f"{what}: NaN or infinity, {value} in row {first + row}, class {column} ({bad.any(axis=1).sum():,} such rows in "
+        f"this block); expected finite numbers; mend the model or leave these units out of the split"
+    )
+
+
+def as_labels(labels: ArrayLike, what: str) -> NDArray[np.generic]:
+    """Labels [n] of any type."""
+    try:
+        array = np.asarray(labels)
+    except ValueError:
+        raise ContentError(f"{what}: labels of different lengths; expected one label for each unit") from None
+    if array.ndim != 1:
+        raise ContentError(f"{what}: labels of shape {list(array.shape)}; expected one label for each unit")
+    return array
+
+
+def check_labels(given: ArrayLike, classes: int | None, what: str) -> NDArray[np.generic]:
     """int64 [n] in 0..C-1 for outputs; text or int64 for answers (classes None)."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1:
-        raise ContentError(f"{what}: labels of shape {list(labels.shape)}; expected one label for each unit")
+    labels = as_labels(given, what)
     if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.trunc(labels)).all():
         labels = labels.astype(np.int64)
-    if labels.dtype.kind == "b":
-        labels = labels.astype(np.int64)
-    if labels.dtype.kind in "iu":
+    if labels.dtype.kind == "u" and labels.max(initial=0) > np.iinfo(np.int64).max:
+        raise ContentError(f"{what}: a label of {labels.max()}; expected numbers below 2**63")
+    if labels.dtype.kind in "iub":
         labels = labels.astype(np.int64)
     elif classes is not None:
-        raise ContentError(f"{what}: labels are {labels.dtype}, for example {labels[:1].tolist()}; expected whole numbers from 0")
+        raise ContentError(f"{what}: labels are {labels.dtype}, {labels[:1].tolist()}..; expected whole numbers from 0")
+    else:
+        texts = as_text(labels, "label", what)
+        check_texts(texts, "label", what)
+        labels = text_array(texts, what)
     if classes is not None and len(labels):
-        bad = np.flatnonzero((labels < 0) | (labels >= classes))
+        numbers: NDArray[np.int64] = labels.astype(np.int64, copy=False)
+        bad = np.flatnonzero((numbers < 0) | (numbers >= classes))
         if len(bad):
             raise ContentError(
-                f"{what}: label {labels[bad[0]]} of row {bad[0]} (and {len(bad) - 1} more) is outside the {classes} classes 0..{classes - 1}"
+                f"{what}: label {labels[bad[0]]} of row {bad[0]} (and {len(bad) - 1} more) is outside the {classes} "
+                f"classes 0..{classes - 1}; mend the labels, or give outputs of every class"
             )
-    return labels if labels.dtype.kind in "iu" else labels.astype(np.str_)
+    return labels
+
+
+def as_text(values: Iterable[Any], noun: str, what: str) -> list[str]:
+    """Texts or numbers as a list of text; None and NaN are refused."""
+    if isinstance(values, np.ndarray):
+        values = (values.astype(np.str_) if values.dtype.kind == "S" else values).tolist()
+    texts: list[str] = []
+    for value in values:
+        if value is None or (isinstance(value, float) and value != value):
+            raise ContentError(f"{what}: {noun} {value} in row {len(texts)}; expected one for every unit")
+        texts.append(str(value))
+    return texts
+
+
+def check_texts(texts: Sequence[str], noun: str, what: str) -> None:
+    longest = max(texts, key=len, default="")
+    if len(longest) > MAX_TEXT:
+        raise ContentError(
+            f"{what}: a {noun} of {len(longest):,} characters, {longest[:20]!r}..; expected {MAX_TEXT:,} at most; "
+            f"keep the part that is compared"
+        )
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        raise ContentError(f"{what}: a {noun} that is no Unicode text ({error.reason}); expected UTF-8") from None
+
+
+def text_array(texts: Sequence[str], what: str) -> NDArray[np.str_]:
+    """Text [n]; numpy gives every element the room of the longest, so that is bounded."""
+    longest = max(map(len, texts), default=0)
+    if 4 * longest * len(texts) > MAX_TEXT_ARRAY:
+        raise ContentError(
+            f"{what}: {len(texts):,} texts, the longest of {longest:,} characters; they would take "
+            f"{4 * longest * len(texts) / 1e9:.1f} GB of memory; shorten the longest"
+        )
+    return np.array(texts, dtype=np.str_)
+
+
+def as_column(values: ArrayLike, dtype: type[np.floating], noun: str, what: str) -> NDArray[Any]:
+    """Numbers as an array of dtype; those too large become infinite, which check_column refuses."""
+    array = np.asarray(values)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return array.astype(dtype, casting="same_kind", copy=False)
+    except TypeError:
+        raise ContentError(f"{what}: {noun} is {array.dtype}; expected numbers") from None
 
 
 def check_unit_ids(unit_ids: Sequence[str], what: str) -> None:
@@ -93,12 +184,16 @@ def check_unit_ids(unit_ids: Sequence[str], what: str) -> None:
         raise AlignmentError(f"{what}: unit id {twice!r} stands more than once; every unit needs one row")
 
 
-def check_column(values: NDArray[np.floating], rows: int, what: str, *, least: float | None = None) -> None:
-    """A score or per-unit cost: one finite number for every row."""
+def check_column(
+    values: NDArray[np.floating], rows: int, what: str, *, least: float | None = None, most: float | None = None
+) -> None:
+    """A score, quality or per-unit cost: one finite number for every row, within bounds."""
     if values.shape != (rows,):
-        raise AlignmentError(f"{what}: {list(values.shape)} values for {rows:,} units")
+        raise AlignmentError(f"{what}: {list(values.shape)} values for {rows:,} units; expected one for each")
     if not np.isfinite(values).all():
-        raise ContentError(f"{what}: NaN or infinity in row {int(np.flatnonzero(~np.isfinite(values))[0])}")
-    if least is not None and (values < least).any():
-        row = int(np.flatnonzero(values < least)[0])
-        raise ContentError(f"{what}: {values[row]} in row {row}; expected at least {least}")
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ContentError(f"{what}: {values[row]} in row {row}; expected finite numbers")
+    for bound, name, bad in ((least, "least", values < (least or 0)), (most, "most", values > (most or 0))):
+        if bound is not None and bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise ContentError(f"{what}: {values[row]} in row {row}; expected at {name} {bound}")

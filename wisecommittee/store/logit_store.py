@@ -5,24 +5,43 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace as with_fields
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import Contents, ModelCard
-from wisecommittee.errors import AlignmentError, ContentError, StoreError, UnknownNameError, UsageError, WiseCommitteeError
+from wisecommittee.errors import (
+    AlignmentError,
+    ContentError,
+    StoreError,
+    UnknownNameError,
+    UsageError,
+    WiseCommitteeError,
+)
 from wisecommittee.store import gate, parts
-from wisecommittee.store.cache import cached
+from wisecommittee.store.cache import Places, cached
 from wisecommittee.store.files import MAX_JSON, Files
 from wisecommittee.store.parts import Rows
-from wisecommittee.store.writer import Writer, check_against_units
+from wisecommittee.store.writer import PLAN_NAME, Writer, check_against_units, missing_units
 
 DEFAULT_STORE = "logits"
-IMPORT_ROWS_PER_PART = 4 * parts.ROW_GROUP
+IMPORT_GROUPS_PER_PART = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """index {unit id: row}, labels [N] and a hash of the order; stamp : of the file they were read from."""
+
+    index: dict[str, int]
+    labels: NDArray[np.generic]
+    order: str
+    stamp: tuple[int, int]
 
 
 class LogitStore:
@@ -37,26 +56,31 @@ class LogitStore:
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.files = Files(path if path is not None else os.environ.get("WISECOMMITTEE_STORE") or DEFAULT_STORE)
-        self._units: dict[str, tuple[dict[str, int], NDArray[np.generic]]] = {}
+        self._units: dict[str, _Units] = {}
 
     def __repr__(self) -> str:
-        return f"LogitStore({self.files.uri!r}, splits={list(self.splits())})"
+        return f"LogitStore({self.files.uri!r})"
 
     # Layout
 
     def model_folder(self, split: str, model: str) -> str:
-        return f"{split}/model={quote(model, safe='')}"
+        check_split_name(split)
+        return f"{split}/{_folder_name(model)}"
 
     def lock_name(self, split: str, model: str, rank: int) -> str:
-        return f"{split}/.lock-{hashlib.sha256(model.encode()).hexdigest()[:16]}-{rank}"
+        return f"{split}/.lock-{self.turn_name(model)}-{rank}"
+
+    def turn_name(self, model: str) -> str:
+        return hashlib.sha256(model.encode()).hexdigest()[:16]
 
     # Reading
 
     def splits(self) -> tuple[str, ...]:
-        return tuple(n for n in self.files.names() if not n.startswith(".") and self.has_split(n))
+        return tuple(name for name in self.files.names() if _is_split_name(name) and self.has_split(name))
 
     def has_split(self, split: str) -> bool:
-        return self.files.exists(f"{split}/units.parquet")
+        """Whether at least one model is in that split; the first one fixes its units."""
+        return next(self._committed(split), None) is not None
 
     def require_split(self, split: str) -> None:
         """Raise unless the store has that split and at least one model in it."""
@@ -72,11 +96,14 @@ class LogitStore:
 
     def models(self, split: str) -> tuple[str, ...]:
         """Names of the committed models of a split, sorted."""
-        names = []
+        return tuple(sorted(self._committed(split)))
+
+    def _committed(self, split: str) -> Iterator[str]:
+        check_split_name(split)
         for name in self.files.names(split):
-            if name.startswith("model=") and self.files.exists(f"{split}/{name}/card.json"):
-                names.append(unquote(name.removeprefix("model=")))
-        return tuple(sorted(names))
+            model = unquote(name.removeprefix("model="))
+            if name == _folder_name(model) and self.files.exists(f"{split}/{name}/card.json"):
+                yield model
 
     def cards(self, split: str) -> tuple[ModelCard, ...]:
         """The cards of a split in canonical order (architecture, replica)."""
@@ -90,137 +117,181 @@ class LogitStore:
 
     def read_card(self, split: str, model: str) -> ModelCard | None:
         path = f"{self.model_folder(split, model)}/card.json"
+        remedy = f"extract or import {model} again with --replace"
         try:
             data = json.loads(self.files.read(path, MAX_JSON))
         except FileNotFoundError:
             return None
         except (ValueError, RecursionError) as error:
-            raise StoreError(f"{self.files.uri}/{path}: not JSON ({error}); extract or import the model again") from error
+            raise StoreError(f"{self.files.place(path)}: not JSON ({error}); {remedy}") from error
         try:
             card = ModelCard.from_json(data)
-        except WiseCommitteeError as error:
-            raise StoreError(f"{self.files.uri}/{path}: {error}") from error
+            _check_as_written(data, card)
+        except (WiseCommitteeError, ArithmeticError, RecursionError) as error:
+            raise StoreError(f"{self.files.place(path)}: {error}; {remedy}") from error
         if card.model != model or card.contents is None:
-            raise StoreError(f"{self.files.uri}/{path}: the card of {card.model!r}, not of {model!r}")
+            raise StoreError(f"{self.files.place(path)}: the card of {card.model!r}, not of {model!r}; {remedy}")
         return card
+
+    def committed(self, split: str, model: str, *, replace: bool = False) -> ModelCard | None:
+        """The card of a model if it is in the split; one that cannot be read does not stop its replacement."""
+        try:
+            return self.read_card(split, model)
+        except StoreError:
+            if replace:
+                return None
+            raise
 
     def unit_index(self, split: str) -> dict[str, int]:
         """{unit id: row} in the order of every array this store returns for the split."""
-        return self._read_units(split)[0]
+        return self._read_units(split).index
 
     def unit_ids(self, split: str) -> list[str]:
         return list(self.unit_index(split))
 
     def labels(self, split: str) -> NDArray[np.generic]:
         """int64 [N], or text [N] where answers are text."""
-        return self._read_units(split)[1]
+        return self._read_units(split).labels
 
-    def _read_units(self, split: str) -> tuple[dict[str, int], NDArray[np.generic]]:
-        if split not in self._units:
-            self.require_split(split)
-            what = f"{self.files.uri}/{split}/units.parquet"
-            unit_ids, labels = parts.decode_units(self.files.read(f"{split}/units.parquet"), what)
-            gate.check_unit_ids(unit_ids, what)
-            labels.flags.writeable = False
-            self._units[split] = ({unit: row for row, unit in enumerate(unit_ids)}, labels)
+    def _read_units(self, split: str) -> _Units:
+        check_split_name(split)
+        path = f"{split}/units.parquet"
+        what = self.files.place(path)
+        stamp = self.files.stamp(path)
+        known = self._units.get(split)
+        if known is not None and known.stamp == stamp:
+            return known
+        self.require_split(split)
+        if stamp is None:
+            raise StoreError(f"{what} is missing; restore it, or remove the models of {split} and import them again")
+        unit_ids, labels = parts.decode_units(self.files.read(path), what)
+        gate.check_unit_ids(unit_ids, what)
+        if not unit_ids:
+            raise StoreError(f"{what}: no units; remove the models of {split} and import them again")
+        labels.flags.writeable = False
+        order = hashlib.sha256("\0".join(unit_ids).encode()).hexdigest()
+        index = {unit: row for row, unit in enumerate(unit_ids)}
+        self._units[split] = _Units(index, labels, order, stamp)
         return self._units[split]
 
     def outputs(self, model: str, split: str) -> NDArray[np.float32]:
         """Logits or probabilities, float32 [N, C] in unit order, memory-mapped from the decoded cache; read-only."""
-        contents = self._contents(model, split)
+        card, contents = self._described(model, split)
         if contents.classes is None:
             raise StoreError(f"{model} in {split} holds answers, not logits; combine them with --combine last")
-        shape = (contents.rows, contents.classes)
-        return self._column(model, split, "outputs", shape, np.float32, lambda rows: rows.outputs)
+        return self._column(card, split, "outputs", np.float32, lambda rows: rows.outputs, contents.classes)
 
     def scores(self, model: str, split: str, name: str) -> NDArray[np.float32]:
         """A stored confidence, float32 [N]."""
-        contents = self._contents(model, split)
+        card, contents = self._described(model, split)
         if name not in contents.scores:
             raise UnknownNameError(f"stored score of {model} in {split}", name, contents.scores)
-        return self._column(model, split, f"score_{name}", (contents.rows,), np.float32, lambda rows: rows.scores[name])
+        return self._column(card, split, f"score_{name}", np.float32, lambda rows: rows.scores[name])
 
     def unit_costs(self, model: str, split: str, name: str) -> NDArray[np.float64]:
         """A cost that varies per unit, float64 [N] in its own unit."""
-        contents = self._contents(model, split)
+        card, contents = self._described(model, split)
         if name not in contents.unit_costs:
             raise UnknownNameError(f"per-unit cost of {model} in {split}", name, contents.unit_costs)
-        return self._column(model, split, f"cost_{name}", (contents.rows,), np.float64, lambda rows: rows.unit_costs[name])
+        return self._column(card, split, f"cost_{name}", np.float64, lambda rows: rows.unit_costs[name])
 
     def quality(self, model: str, split: str) -> NDArray[np.float32]:
         """Graded quality of a model's answers, float32 [N] in [0, 1]."""
-        contents = self._contents(model, split)
+        card, contents = self._described(model, split)
         if not contents.graded:
             raise StoreError(f"{model} in {split} has no graded score; import its answers with a score column")
-        return self._column(model, split, "quality", (contents.rows,), np.float32, lambda rows: rows.quality)
+        return self._column(card, split, "quality", np.float32, lambda rows: rows.quality)
 
     def answers(self, model: str, split: str) -> NDArray[np.str_]:
         """Answers as text [N] in unit order."""
-        card = self.card(model, split)
-        out = np.empty(self._contents(model, split).rows, dtype=object)
-        self._scatter(card, split, out, lambda rows: rows.answers)
-        return out.astype(np.str_)
+        card, contents = self._described(model, split)
+        if contents.classes is not None:
+            raise StoreError(f"{model} in {split} holds {card.kind}, not answers; read them with outputs()")
+        out = np.empty(len(self.unit_index(split)), dtype=object)
+        for places, values in self._blocks(card, split, lambda rows: np.array(rows.answers, dtype=object)):
+            out[places] = values
+        return gate.text_array(out.tolist(), f"{model} in {split}")
 
-    def _contents(self, model: str, split: str) -> Contents:
-        contents = self.card(model, split).contents
-        assert contents is not None
-        return contents
+    def _described(self, model: str, split: str) -> tuple[ModelCard, Contents]:
+        card = self.card(model, split)
+        assert card.contents is not None
+        return card, card.contents
 
     def _column(
         self,
-        model: str,
+        card: ModelCard,
         split: str,
         name: str,
-        shape: tuple[int, ...],
         dtype: type[np.floating],
-        pick: Callable[[Rows], Any],
+        pick: Callable[[Rows], NDArray[Any] | None],
+        *tail: int,
     ) -> NDArray[Any]:
-        card = self.card(model, split)
-        assert card.contents is not None
-        index = self.unit_index(split)
-        if shape[0] != len(index):
-            raise AlignmentError(f"{model}: {shape[0]:,} {split} units, the split has {len(index):,}; extract it again")
-        order = hashlib.sha256("\0".join(index).encode()).hexdigest()
-        key = hashlib.sha256(f"{card.contents.content} {order} {name} {shape}".encode()).hexdigest()[:40]
-        return cached(key, shape, np.dtype(dtype), lambda out: self._scatter(card, split, out, pick))
+        """A column of a committed model, [N, *tail] in unit order."""
+        contents, units = card.contents, self._read_units(split)
+        assert contents is not None
+        if contents.rows != len(units.index):
+            raise AlignmentError(
+                f"{card.model}: {contents.rows:,} {split} units, the split has {len(units.index):,}; "
+                f"extract or import it again"
+            )
+        files = [part.sha256 for part in contents.parts]
+        identity = json.dumps([contents.content, files, units.order, name, tail])
+        key = hashlib.sha256(identity.encode()).hexdigest()[:40]
+        return cached(key, (contents.rows, *tail), np.dtype(dtype), lambda: self._blocks(card, split, pick))
 
-    def _scatter(self, card: ModelCard, split: str, out: NDArray[Any], pick: Callable[[Rows], Any]) -> None:
-        """Fill out [N, ..] in unit order from the parts of a model, checking bytes, ids and shapes on the way."""
-        index = self.unit_index(split)
+    def _blocks(self, card: ModelCard, split: str, pick: Callable[[Rows], Any]) -> Iterator[tuple[Places, Any]]:
+        """(places in unit order, values) of a model's row groups; raises unless every unit comes once."""
         what = f"{card.model} in {split}"
+        index = self.unit_index(split)
         filled = np.zeros(len(index), dtype=bool)
         for rows in self.read_parts(card, split):
             try:
                 places = np.fromiter((index[unit] for unit in rows.unit_ids), dtype=np.int64, count=len(rows))
             except KeyError as error:
-                raise AlignmentError(f"{what}: unit {error.args[0]!r} is not in the split; extract it again") from None
-            column = pick(rows)
-            if np.shape(column) != (len(rows), *out.shape[1:]):
-                raise StoreError(f"{what}: a part of shape {np.shape(column)}; its card says {out.shape}")
+                unit = error.args[0]
+                raise AlignmentError(f"{what}: unit {unit!r} is not in the split; extract or import it again") from None
             if filled[places].any() or len(np.unique(places)) != len(places):
-                raise AlignmentError(f"{what}: a unit id stands more than once; extract it again")
+                raise AlignmentError(f"{what}: a unit id stands more than once; extract or import it again")
             filled[places] = True
-            first = int(places[0]) if len(places) else 0
-            if len(places) and np.array_equal(places, np.arange(first, first + len(places))):
-                out[first : first + len(places)] = column
+            if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
+                yield slice(int(places[0]), int(places[0]) + len(places)), pick(rows)
             else:
-                out[places] = column
+                yield places, pick(rows)
         if not filled.all():
-            raise AlignmentError(f"{what}: {(~filled).sum():,} of {len(index):,} units are missing; extract it again")
+            raise AlignmentError(
+                f"{what}: {(~filled).sum():,} of {len(index):,} units are missing; extract or import it again"
+            )
 
-    def read_parts(self, card: ModelCard, split: str) -> Any:
-        """Row groups of a committed model as they are stored; raises if a part is missing or its bytes changed."""
-        assert card.contents is not None
-        folder = self.model_folder(split, card.model)
-        for part in card.contents.parts:
-            path = f"{self.files.uri}/{folder}/{part.file}"
+    def read_parts(self, card: ModelCard, split: str) -> Iterator[Rows]:
+        """Row groups of a committed model as they are stored; raises unless they are what its card says."""
+        contents = card.contents
+        assert contents is not None
+        for part in contents.parts:
+            path = f"{self.model_folder(split, card.model)}/{part.file}"
+            place = self.files.place(path)
+            remedy = f"extract or import {card.model} again with --replace"
             try:
-                data = self.files.read(f"{folder}/{part.file}")
+                data = self.files.read(path)
             except FileNotFoundError:
-                raise StoreError(f"{path} is missing; extract or import {card.model} again with --replace") from None
-            if hashlib.sha256(data).hexdigest() != part.sha256:
-                raise StoreError(f"{path} changed since it was written; extract or import {card.model} again with --replace")
-            yield from parts.decode(data, path)
+                data = b""
+            if not data or hashlib.sha256(data).hexdigest() != part.sha256:
+                if self.read_card(split, card.model) != card:
+                    raise StoreError(f"{card.model} in {split} was replaced while it was read; run again")
+                raise StoreError(f"{place} {'changed since it was written' if data else 'is missing'}; {remedy}")
+            total = 0
+            for rows in parts.decode(data, place):
+                classes = None if rows.outputs is None else rows.outputs.shape[1]
+                columns = (tuple(sorted(contents.scores)), tuple(sorted(contents.unit_costs)), contents.graded)
+                if (classes, rows.columns) != (contents.classes, columns):
+                    raise StoreError(
+                        f"{place}: {classes or 'no'} classes and columns {rows.columns}; its card says "
+                        f"{contents.classes or 'none'} and {columns}; {remedy}"
+                    )
+                parts.check_values(place, card.kind, rows, first=total)
+                total += len(rows)
+                yield rows
+            if total != part.rows:
+                raise StoreError(f"{place}: {total:,} rows; its card says {part.rows:,}; {remedy}")
 
     def refresh(self) -> None:
         """Forget the units read so far; needed after something else changed the splits."""
@@ -230,7 +301,6 @@ class LogitStore:
 
     def writer(self, card: ModelCard, split: str, *, classes: int | None, **options: Any) -> Writer:
         """A streamed writer (see Writer) for one model of one split."""
-        check_split_name(split)
         return Writer(self, card, split, classes=classes, **options)
 
     def add(
@@ -238,13 +308,13 @@ class LogitStore:
         card: ModelCard,
         split: str,
         *,
-        labels: NDArray[np.generic] | Sequence[Any],
+        labels: ArrayLike,
         outputs: NDArray[np.floating] | None = None,
         unit_ids: Sequence[str] | None = None,
         answers: Sequence[str] | None = None,
-        quality: NDArray[np.floating] | None = None,
-        scores: Mapping[str, NDArray[np.floating]] | None = None,
-        unit_costs: Mapping[str, NDArray[np.floating]] | None = None,
+        quality: ArrayLike | None = None,
+        scores: Mapping[str, ArrayLike] | None = None,
+        unit_costs: Mapping[str, ArrayLike] | None = None,
         dtype: str = "float32",
         replace: bool = False,
     ) -> str:
@@ -254,86 +324,69 @@ class LogitStore:
         labels [N]; unit_ids [N] text, default '0'..'N-1'; scores, unit_costs {name: [N]}.
         Everything is checked before anything is written; equal content is a no-op, other content needs replace=True.
         """
-        check_split_name(split)
-        n = len(labels)
-        ids = [str(i) for i in range(n)] if unit_ids is None else list(map(str, unit_ids))
-        rows = Rows(
-            ids,
-            outputs,
-            None if answers is None else list(map(str, answers)),
-            None if quality is None else np.asarray(quality, np.float32),
-            {k: np.asarray(v, np.float32) for k, v in (scores or {}).items()},
-            {k: np.asarray(v, np.float64) for k, v in (unit_costs or {}).items()},
-        )
-        known_labels = self.check(card, split, rows, np.asarray(labels), dtype)
-        committed = self.read_card(split, card.model)
+        what = f"{card.model} in {split}"
+        given = gate.as_labels(labels, what)
+        ids: Iterable[Any] = map(str, range(len(given))) if unit_ids is None else unit_ids
+        columns: dict[str, Any] = {"answers": answers, "quality": quality, "scores": scores, "unit_costs": unit_costs}
+        rows = parts.make_rows(what, ids, outputs, **columns)
+        known = self.check(card, split, rows, given, dtype)
+        committed = self.committed(split, card.model, replace=replace)
         if committed is not None and not replace:
             return self._keep_or_refuse(committed, card, split, rows, dtype)
-        classes = None if outputs is None else int(outputs.shape[1])
-        with self.writer(
-            card, split, classes=classes, dtype=dtype, rows_per_part=IMPORT_ROWS_PER_PART, replace=replace
-        ) as writer:
-            for start in range(writer.rows_done, n, parts.ROW_GROUP):
-                stop = min(n, start + parts.ROW_GROUP)
-                piece = rows.slice(start, stop)
-                writer.append(
-                    piece.unit_ids,
-                    known_labels[start:stop],
-                    piece.outputs,
-                    answers=piece.answers,
-                    quality=piece.quality,
-                    scores=piece.scores,
-                    unit_costs=piece.unit_costs,
-                )
+        classes = None if rows.outputs is None else int(rows.outputs.shape[1])
+        writer = self.writer(
+            card,
+            split,
+            classes=classes,
+            dtype=dtype,
+            source=lambda start, stop: (rows.slice(start, stop), known[start:stop]),
+            rows_per_part=IMPORT_GROUPS_PER_PART * parts.row_group_rows(classes),
+            replace=replace,
+        )
+        with writer:
+            for start in range(writer.rows_done, len(rows), writer.group_rows):
+                stop = min(len(rows), start + writer.group_rows)
+                writer.append_rows(rows.slice(start, stop), known[start:stop])
             writer.commit()
-        self._units.pop(split, None)
         return "added" if committed is None else "replaced"
 
-    def check(self, card: ModelCard, split: str, rows: Rows, labels: NDArray[np.generic], dtype: str) -> NDArray[np.generic]:
+    def check(self, card: ModelCard, split: str, rows: Rows, labels: ArrayLike, dtype: str) -> NDArray[np.generic]:
         """Every check of the gate for a model about to enter a split; changes nothing. Returns the labels as stored."""
         what = f"{card.model} in {split}"
-        n = len(labels)
-        given = {"unit ids": len(rows)}
-        given |= {k: len(v) for k, v in (("outputs", rows.outputs), ("answers", rows.answers)) if v is not None}
-        for noun, length in given.items():
-            if length != n:
-                raise AlignmentError(f"{what}: {length:,} {noun} and {n:,} labels; expected one label for each row")
+        check_split_name(split)
+        self.card_text(card)
+        given = gate.as_labels(labels, what)
+        columns = (("unit ids", rows.unit_ids), ("outputs", rows.outputs), ("answers", rows.answers))
+        for noun, values in columns:
+            if values is not None and len(values) != len(given):
+                raise AlignmentError(
+                    f"{what}: {len(values):,} {noun}, {len(given):,} labels; expected one for each unit"
+                )
         gate.check_unit_ids(rows.unit_ids, what)
-        classes = None
-        if rows.outputs is not None:
-            gate.check_outputs(rows.outputs, card.kind, what)
-            classes = int(rows.outputs.shape[1])
-            if dtype == "float16":
-                gate.check_float16(rows.outputs, what)
-        for name, score in rows.scores.items():
-            gate.check_column(score, n, f"{what}: score {name!r}")
-        for name, costs in rows.unit_costs.items():
-            gate.check_column(costs, n, f"{what}: cost {name!r}", least=0.0)
-        if rows.quality is not None:
-            gate.check_column(rows.quality, n, f"{what}: score", least=0.0)
-            if rows.quality.max(initial=0) > 1:
-                raise ContentError(f"{what}: a score of {rows.quality.max()}; graded quality lies in [0, 1]")
-        labels = gate.check_labels(labels, classes, what)
+        parts.check_values(what, card.kind, rows, dtype=gate.check_dtype(dtype).name, warn=True)
+        classes = None if rows.outputs is None else int(rows.outputs.shape[1])
+        known = gate.check_labels(given, classes, what)
+        if not len(rows):
+            raise ContentError(f"{what}: no units; expected at least one")
         if self.has_split(split):
             units = self.unit_index(split)
-            check_against_units(what, rows.unit_ids, labels, units, self.labels(split))
-            if n != len(units):
-                missing = next(unit for unit in units if unit not in set(rows.unit_ids))
-                raise AlignmentError(f"{what}: {n:,} units, the split has {len(units):,} (first missing: {missing!r})")
-        placeholder = Contents(n, classes, dtype, "", graded=rows.quality is not None)
+            check_against_units(what, rows.unit_ids, known, units, self.labels(split))
+            if len(rows) != len(units):
+                raise missing_units(what, rows.unit_ids, units)
+        placeholder = Contents(len(rows), classes, dtype, "", graded=rows.quality is not None)
         self.check_siblings(split, card.with_contents(placeholder))
-        return labels
+        return known
 
     def check_siblings(self, split: str, card: ModelCard) -> None:
         """The card fits the other models of its split: same classes and task, its own place among the replicas."""
         assert card.contents is not None
-        for other in self.cards(split):
-            if other.model == card.model or other.contents is None:
+        for model in self.models(split):
+            if model == card.model or (other := self.read_card(split, model)) is None or other.contents is None:
                 continue
             if (other.architecture, other.replica) == (card.architecture, card.replica):
                 raise StoreError(
-                    f"{card.model}: {other.model} is architecture {other.architecture!r} replica {other.replica} already; "
-                    f"give it another replica number"
+                    f"{card.model}: {other.model} is architecture {other.architecture!r} replica {other.replica} "
+                    f"already; give it another replica number"
                 )
             if other.contents.classes != card.contents.classes:
                 raise ContentError(
@@ -341,18 +394,20 @@ class LogitStore:
                     f"{other.contents.classes or 'none (answers)'}; the models of a split answer the same question"
                 )
             if other.contents.graded != card.contents.graded:
-                raise ContentError(f"{card.model}: graded and ungraded answers ({other.model}) cannot share a split")
+                raise ContentError(
+                    f"{card.model}: graded and ungraded answers ({other.model}) cannot share a split; use another one"
+                )
 
     def _keep_or_refuse(self, committed: ModelCard, card: ModelCard, split: str, rows: Rows, dtype: str) -> str:
         assert committed.contents is not None
-        stored = rows
-        if rows.outputs is not None:
-            stored = with_fields(rows, outputs=np.asarray(rows.outputs, dtype=dtype))
-        content = f"{parts.content_sum(stored) % parts.CONTENT_MODULUS:064x}"
-        if content != committed.contents.content or card.kind != committed.kind:
+        content = 0
+        for start in range(0, len(rows), parts.ROW_GROUP):
+            content += parts.content_sum(rows.slice(start, start + parts.ROW_GROUP).stored(np.dtype(dtype)))
+        same = (committed.contents.content, committed.kind) == (parts.content_hash(content), card.kind)
+        if not same or committed.contents.dtype != dtype:
             raise StoreError(f"{card.model} is in {split} already with other content; use --replace to exchange it")
         updated = card.with_contents(committed.contents)
-        if updated == committed:
+        if updated.to_json() == committed.to_json():
             return "unchanged"
         return self.update_card(split, updated)
 
@@ -363,74 +418,118 @@ class LogitStore:
         return "card updated"
 
     def write_card(self, split: str, card: ModelCard) -> None:
-        text = json.dumps(card.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
-        self.files.write(f"{self.model_folder(split, card.model)}/card.json", text.encode())
+        self.files.write(f"{self.model_folder(split, card.model)}/card.json", self.card_text(card))
+
+    def card_text(self, card: ModelCard) -> bytes:
+        """card.json."""
+        try:
+            text = json.dumps(card.to_json(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise StoreError(
+                f"{card.model}: its card is no JSON ({error}); expected text, finite numbers, lists and objects in meta"
+            ) from error
+        if len(text) > MAX_JSON:
+            raise StoreError(f"{card.model}: card of {len(text):,} bytes; expected {MAX_JSON:,} at most, shorten meta")
+        return text
 
     def remove(self, model: str, split: str | None = None) -> tuple[str, ...]:
-        """Remove a model from one split or from all; returns the splits it was in. The card goes first."""
-        found = [s for s in ([split] if split else self.splits()) if self.files.exists(self.model_folder(s, model))]
+        """Remove a model from one split or from all; returns the splits it was in. The card goes first.
+
+        The units of a split go with its last model.
+        """
+        splits = [split] if split else [name for name in self.files.names() if _is_split_name(name)]
+        found = [name for name in splits if self.files.exists(self.model_folder(name, model))]
         if not found:
-            known = {name for s in self.splits() for name in self.models(s)}
+            known = {other for name in self.splits() for other in self.models(name)}
             raise UnknownNameError("model", model, known)
         for name in found:
-            with self.files.lock(self.lock_name(name, model, 0), f"{model} in {name}"):
-                self.files.delete(f"{self.model_folder(name, model)}/card.json")
-                self.files.delete_folder(self.model_folder(name, model))
+            folder, what = self.model_folder(name, model), f"{model} in {name}"
+            ranks = {int(match[1]) for left in self.files.names(folder) if (match := PLAN_NAME.fullmatch(left))}
+            with ExitStack() as held:
+                for rank in sorted(ranks | {0}):
+                    held.enter_context(self.files.lock(self.lock_name(name, model, rank), what))
+                self.files.delete(f"{folder}/card.json")
+                self.files.delete_folder(folder)
+                held.enter_context(self.files.turn(name, self.turn_name(model), what))
+                if not any(left.startswith("model=") for left in self.files.names(name)):
+                    self.files.delete(f"{name}/units.parquet")
         return tuple(found)
 
     def verify(self) -> list[str]:
-        """Every check of the gate over all splits; one line per problem, none if the store is sound. Changes nothing."""
+        """Every check of the gate over all splits; one line per problem, none if all is sound. Changes nothing."""
         problems: list[str] = []
 
-        def attempt(action: Callable[[], object]) -> bool:
+        def attempt(action: Callable[..., object], *arguments: str) -> bool:
             try:
-                action()
+                action(*arguments)
             except WiseCommitteeError as error:
                 problems.append(str(error))
                 return False
             return True
 
-        if not self.splits():
-            attempt(lambda: self.require_split("val"))
         blocks: dict[str, tuple[str, float]] = {}
-        for split in self.splits():
-            if not attempt(lambda split=split: self.unit_index(split)):
-                continue
+        splits = [name for name in self.files.names() if _is_split_name(name)]
+        for split in splits:
+            committed = self.models(split)
             for folder in self.files.names(split):
-                if folder.startswith("model=") and not self.files.exists(f"{split}/{folder}/card.json"):
-                    name = unquote(folder.removeprefix("model="))
-                    problems.append(f"{name} in {split}: unfinished; run its extraction or import again, or `remove` it")
-            for model in self.models(split):
-                if attempt(lambda model=model, split=split: self._verify_model(model, split)):
+                name = unquote(folder.removeprefix("model="))
+                if folder.startswith("model=") and name not in committed:
+                    problems.append(f"{name} in {split}: unfinished; extract or import it again, or `remove` it")
+            if not committed or not attempt(self.unit_index, split):
+                continue
+            for model in committed:
+                if attempt(self._verify_model, model, split):
                     for block, value in self.card(model, split).blocks.items():
                         first, cost = blocks.setdefault(block, (f"{model} in {split}", value))
                         if cost != value:
-                            problems.append(f"block {block!r} costs {cost} in {first} and {value} in {model} in {split}")
+                            there = f"{model} in {split}"
+                            problems.append(
+                                f"block {block!r} costs {cost} in {first}, {value} in {there}; make them equal"
+                            )
+        if not problems and not any(self.has_split(split) for split in splits):
+            attempt(self.require_split, "val")
         return problems
 
     def _verify_model(self, model: str, split: str) -> None:
-        card = self.card(model, split)
-        assert card.contents is not None
+        card, contents = self._described(model, split)
         self.check_siblings(split, card)
-        classes = card.contents.classes
-        gate.check_labels(self.labels(split), classes, split)
-        total, seen = 0, np.zeros(len(self.unit_index(split)), dtype=bool)
-        for rows in self.read_parts(card, split):
-            check_against_units(f"{model} in {split}", rows.unit_ids, self.labels(split)[:0], self.unit_index(split), None)
-            seen[[self.unit_index(split)[unit] for unit in rows.unit_ids]] = True
-            if rows.outputs is not None:
-                gate.check_outputs(rows.outputs, card.kind, f"{model} in {split}", warn=False)
-                if rows.outputs.shape[1] != classes:
-                    raise ContentError(f"{model} in {split}: {rows.outputs.shape[1]} classes, its card says {classes}")
-            for name, score in rows.scores.items():
-                gate.check_column(score, len(rows), f"{model} in {split}: score {name!r}")
-            for name, costs in rows.unit_costs.items():
-                gate.check_column(costs, len(rows), f"{model} in {split}: cost {name!r}", least=0.0)
-            total += len(rows)
-        if total != card.contents.rows or total != len(seen) or not seen.all():
-            raise AlignmentError(f"{model} in {split}: {total:,} rows for {len(seen):,} units; extract or import it again")
+        gate.check_labels(self.labels(split), contents.classes, split)
+        content = sum(values for _, values in self._blocks(card, split, parts.content_sum))
+        if parts.content_hash(content) != contents.content:
+            raise StoreError(
+                f"{model} in {split}: its values are not those its card was written for; "
+                f"extract or import {model} again with --replace"
+            )
+
+
+def _folder_name(model: str) -> str:
+    return f"model={quote(model, safe='')}"
+
+
+def _is_split_name(name: str) -> bool:
+    return bool(name) and not name.startswith(".") and quote(name, safe="") == name
 
 
 def check_split_name(split: str) -> None:
-    if not split or split.startswith(".") or quote(split, safe="") != split:
+    if not _is_split_name(split):
         raise UsageError(f"split {split!r}: expected a plain name such as val or test")
+
+
+def _check_as_written(data: Any, card: ModelCard) -> None:
+    """A card has to be what its file says, without conversions, and its contents have to make sense."""
+    written = card.to_json()
+    given = [(name, value, written.get(name)) for name, value in data.items() if name != "contents"]
+    contents = card.contents
+    if contents is not None:
+        given += [(f"contents.{k}", v, written["contents"].get(k)) for k, v in data["contents"].items()]
+        sound = {
+            "dtype": contents.dtype in gate.DTYPES,
+            "classes": (contents.classes is None) == (card.kind == "answers") and (contents.classes or 2) >= 2,
+            "content": re.fullmatch("[0-9a-f]{64}", contents.content) is not None,
+            "parts": len({part.file for part in contents.parts}) == len(contents.parts),
+            "rows": contents.rows == sum(part.rows for part in contents.parts) > 0,
+        }
+        given += [(f"contents.{name}", written["contents"][name], None) for name, fine in sound.items() if not fine]
+    for name, value, kept in given:
+        if value != kept and not (value in (None, {}) and kept is None):
+            raise StoreError(f"card.json: {name} is {str(value)[:100]}, which no store writes")

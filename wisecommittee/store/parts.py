@@ -1,30 +1,42 @@
 """One part of a model as Parquet bytes, and back.
 
 Columns: unit_id (text); outputs FixedSizeList<float32 | float16>[C], or answer (text) with quality (float32) if graded;
-score_<name> (float32) and cost_<name> (float64). Row groups of 5,000 rows.
+score_<name> (float32) and cost_<name> (float64). Row groups of 5,000 rows, fewer where rows are long. Before a group is
+decompressed its page headers are read: what it would unpack to has to fit its rows.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from dataclasses import replace as with_fields
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from wisecommittee.errors import ContentError, StoreError
+from wisecommittee.errors import AlignmentError, ContentError, StoreError
+from wisecommittee.store import gate
 
 ROW_GROUP = 5_000
-MAX_ROW_GROUP_BYTES = 2 << 30
+ROW_GROUP_BYTES = 256 << 20  # of outputs; what a writer holds at a time
+MAX_NUMBERS_BYTES = 4 << 30  # of one numeric column of a group, unpacked
+MAX_TEXT_BYTES = 256 << 20  # of one text column of a group, unpacked
+MAX_UNITS = 50_000_000
 CONTENT_MODULUS = 1 << 256
+
+
+def row_group_rows(classes: int | None) -> int:
+    """Rows of a group: 5,000, or as many as make 256 MB of outputs."""
+    return max(1, min(ROW_GROUP, ROW_GROUP_BYTES // (4 * (classes or 1))))
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of one model. unit_ids [n] text; outputs [n, C] or answers [n] text; per column [n] scores, unit costs, quality."""
+    """Rows of one model. unit_ids [n] text; outputs [n, C] or answers [n] text; scores, unit costs, quality [n]."""
 
     unit_ids: list[str]
     outputs: NDArray[np.floating] | None = None
@@ -36,6 +48,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.unit_ids)
 
+    @property
+    def columns(self) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+        """Names of the scores, names of the unit costs, and whether answers are graded."""
+        return tuple(sorted(self.scores)), tuple(sorted(self.unit_costs)), self.quality is not None
+
     def slice(self, start: int, stop: int) -> Rows:
         cut = slice(start, stop)
         return Rows(
@@ -46,6 +63,71 @@ class Rows:
             {name: column[cut] for name, column in self.scores.items()},
             {name: column[cut] for name, column in self.unit_costs.items()},
         )
+
+    def stored(self, dtype: np.dtype) -> Rows:
+        """The same rows with outputs as they are stored; a copy only if the type differs."""
+        if self.outputs is None or self.outputs.dtype == dtype:
+            return self
+        return with_fields(self, outputs=self.outputs.astype(dtype))
+
+    def copy(self) -> Rows:
+        """The same rows, which no longer change with the arrays they were made of."""
+        return Rows(
+            self.unit_ids,
+            None if self.outputs is None else self.outputs.copy(),
+            self.answers,
+            None if self.quality is None else self.quality.copy(),
+            {name: column.copy() for name, column in self.scores.items()},
+            {name: column.copy() for name, column in self.unit_costs.items()},
+        )
+
+
+def make_rows(
+    what: str,
+    unit_ids: Iterable[Any],
+    outputs: ArrayLike | None = None,
+    *,
+    answers: Iterable[Any] | None = None,
+    quality: ArrayLike | None = None,
+    scores: Mapping[str, ArrayLike] | None = None,
+    unit_costs: Mapping[str, ArrayLike] | None = None,
+) -> Rows:
+    """Rows of what a caller gave; outputs are not copied."""
+    return Rows(
+        gate.as_text(unit_ids, "unit id", what),
+        None if outputs is None else np.asarray(outputs),
+        None if answers is None else gate.as_text(answers, "answer", what),
+        None if quality is None else gate.as_column(quality, np.float32, "score", what),
+        {name: gate.as_column(c, np.float32, f"score {name!r}", what) for name, c in (scores or {}).items()},
+        {name: gate.as_column(c, np.float64, f"cost {name!r}", what) for name, c in (unit_costs or {}).items()},
+    )
+
+
+def check_values(
+    what: str, kind: str, rows: Rows, *, dtype: str = "float32", first: int = 0, warn: bool = False
+) -> None:
+    """Everything the gate asks of rows by themselves. first : the number of the first row in messages."""
+    n = len(rows)
+    if (rows.outputs is None) == (rows.answers is None):
+        raise ContentError(f"{what}: expected either outputs or answers")
+    if (kind == "answers") != (rows.answers is not None):
+        given = "outputs" if rows.answers is None else "answers"
+        raise ContentError(f"{what}: declared as {kind}, but {given} are given; expected what the card says")
+    for noun, values in (("outputs", rows.outputs), ("answers", rows.answers)):
+        if values is not None and len(values) != n:
+            raise AlignmentError(f"{what}: {len(values):,} {noun} for {n:,} units; expected one row for each")
+    for noun, texts in (("unit id", rows.unit_ids), ("answer", rows.answers or [])):
+        gate.check_texts(texts, noun, what)
+    if rows.outputs is not None:
+        gate.check_outputs(rows.outputs, kind, what, dtype=dtype, warn=warn, first=first)
+    if rows.quality is not None:
+        if rows.answers is None:
+            raise ContentError(f"{what}: a score for outputs; graded quality belongs to answers")
+        gate.check_column(rows.quality, n, f"{what}: score", least=0.0, most=1.0)
+    for name, score in rows.scores.items():
+        gate.check_column(score, n, f"{what}: score {name!r}")
+    for name, costs in rows.unit_costs.items():
+        gate.check_column(costs, n, f"{what}: cost {name!r}", least=0.0)
 
 
 def join(pieces: list[Rows]) -> Rows:
@@ -64,15 +146,14 @@ def join(pieces: list[Rows]) -> Rows:
 
 def content_sum(rows: Rows) -> int:
     """Sum over rows of a 256-bit hash of (unit id, values): independent of row order and of part boundaries."""
-    n = len(rows)
     columns: list[NDArray[np.generic]] = []
     if rows.outputs is not None:
         columns.append(np.ascontiguousarray(rows.outputs, dtype="<f4"))
     if rows.quality is not None:
-        columns.append(np.asarray(rows.quality, dtype="<f4"))
-    columns += [np.asarray(rows.scores[name], dtype="<f4") for name in sorted(rows.scores)]
-    columns += [np.asarray(rows.unit_costs[name], dtype="<f8") for name in sorted(rows.unit_costs)]
-    views = [(memoryview(np.ascontiguousarray(c).reshape(-1).view(np.uint8).data), c.nbytes // max(n, 1)) for c in columns]
+        columns.append(np.ascontiguousarray(rows.quality, dtype="<f4"))
+    columns += [np.ascontiguousarray(rows.scores[name], dtype="<f4") for name in sorted(rows.scores)]
+    columns += [np.ascontiguousarray(rows.unit_costs[name], dtype="<f8") for name in sorted(rows.unit_costs)]
+    views = [(c.reshape(-1).view(np.uint8).data, c.nbytes // max(len(rows), 1)) for c in columns]
     total = 0
     for i, unit in enumerate(rows.unit_ids):
         digest = hashlib.blake2b(unit.encode() + b"\0", digest_size=32)
@@ -84,8 +165,44 @@ def content_sum(rows: Rows) -> int:
     return total % CONTENT_MODULUS
 
 
-def encode(rows: Rows) -> bytes:
-    """The Parquet bytes of a part."""
+def content_hash(content: int) -> str:
+    return f"{content % CONTENT_MODULUS:064x}"
+
+
+# Writing
+
+
+class Encoder:
+    """A part that grows by row groups; it holds their compressed bytes only."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._sink = pa.BufferOutputStream()
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, rows: Rows) -> None:
+        table = _table(rows)
+        if self._writer is None:
+            # Other readers cannot decode split float16.
+            split = rows.outputs is not None and rows.outputs.dtype == np.float32
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                table.schema,
+                compression="zstd",
+                use_dictionary=False,
+                column_encoding={"outputs.list.element": "BYTE_STREAM_SPLIT"} if split else None,
+            )
+        self._writer.write_table(table, row_group_size=max(1, len(rows)))
+        self.rows += len(rows)
+
+    def close(self) -> memoryview:
+        """The Parquet bytes."""
+        assert self._writer is not None
+        self._writer.close()
+        return memoryview(self._sink.getvalue())
+
+
+def _table(rows: Rows) -> pa.Table:
     arrays: dict[str, pa.Array] = {"unit_id": pa.array(rows.unit_ids, pa.string())}
     if rows.outputs is not None:
         values = pa.array(np.ascontiguousarray(rows.outputs).reshape(-1))
@@ -95,47 +212,68 @@ def encode(rows: Rows) -> bytes:
         arrays["answer"] = pa.array(rows.answers, pa.string())
     if rows.quality is not None:
         arrays["quality"] = pa.array(rows.quality, pa.float32())
-    for name, column in rows.scores.items():
-        arrays[f"score_{name}"] = pa.array(np.ascontiguousarray(column, dtype=np.float32))
-    for name, costs in rows.unit_costs.items():
-        arrays[f"cost_{name}"] = pa.array(np.ascontiguousarray(costs, dtype=np.float64))
-    table = pa.table(arrays)
-    split = rows.outputs is not None and rows.outputs.dtype == np.float32
+    for name in sorted(rows.scores):
+        arrays[f"score_{name}"] = pa.array(np.ascontiguousarray(rows.scores[name], dtype=np.float32))
+    for name in sorted(rows.unit_costs):
+        arrays[f"cost_{name}"] = pa.array(np.ascontiguousarray(rows.unit_costs[name], dtype=np.float64))
+    return pa.table(arrays)
+
+
+def encode_units(unit_ids: list[str], labels: NDArray[np.generic]) -> bytes:
+    """units.parquet: unit_id (text), label (int64, or text for answers)."""
+    integral = labels.dtype.kind in "iu"
+    label = pa.array(labels.astype(np.int64)) if integral else pa.array([str(x) for x in labels], pa.string())
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        sink,
-        row_group_size=ROW_GROUP,
-        compression="zstd",
-        use_dictionary=False,
-        # Other readers cannot decode split float16.
-        column_encoding={"outputs.list.element": "BYTE_STREAM_SPLIT"} if split else None,
-    )
+    table = pa.table({"unit_id": pa.array(unit_ids, pa.string()), "label": label})
+    pq.write_table(table, sink, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=["label"])
     return sink.getvalue().to_pybytes()
 
 
+# Reading
+
+
 def decode(data: bytes, what: str) -> Iterator[Rows]:
-    """The rows of a part, one row group at a time; outputs as float32. Raises StoreError on foreign or damaged bytes."""
+    """The rows of a part, one row group at a time; outputs as float32. Foreign or damaged bytes are a StoreError."""
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        for group in range(file.num_row_groups):
-            size = file.metadata.row_group(group).total_byte_size
-            if size > MAX_ROW_GROUP_BYTES:
-                raise StoreError(f"{what}: a row group of {size:,} bytes; parts of a store hold {ROW_GROUP:,} rows each")
-            yield _rows(file.read_row_group(group), what)
+        for table in _groups(data, what, _is_part_column):
+            yield _rows(table, what)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise StoreError(f"{what}: not a readable part ({str(error).splitlines()[0]}); extract or import it again") from error
+        raise StoreError(f"{what}: not a readable part ({_first_line(error)}); extract or import it again") from error
+
+
+def decode_units(data: bytes, what: str) -> tuple[list[str], NDArray[np.generic]]:
+    """Unit ids [N] text and labels [N] int64, or text for answers."""
+    unit_ids: list[str] = []
+    numbers: list[NDArray[np.int64]] = []
+    texts: list[str] = []
+    try:
+        for table in _groups(data, what, lambda name: name in ("unit_id", "label")):
+            if table.num_columns != 2:
+                raise StoreError(f"{what}: only column {table.column_names[0]}; expected unit_id and label")
+            unit_ids += _text(table.column("unit_id"), what)
+            label = table.column("label")
+            if pa.types.is_integer(label.type):
+                numbers.append(label.to_numpy().astype(np.int64))
+            else:
+                texts += _text(label, what)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise StoreError(
+            f"{what}: not a readable list of units ({_first_line(error)}); "
+            f"restore it, or remove the models of the split and import them again"
+        ) from error
+    return unit_ids, gate.text_array(texts, what) if texts or not numbers else np.concatenate(numbers)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _rows(table: pa.Table, what: str) -> Rows:
     names = table.column_names
-    if "unit_id" not in names or not ({"outputs", "answer"} & set(names)):
-        raise StoreError(f"{what}: columns {', '.join(names)}; expected unit_id and outputs, or unit_id and answer")
-    for name in names:
-        if table.column(name).null_count:
-            raise ContentError(f"{what}: column {name} has {table.column(name).null_count} empty values")
+    if "unit_id" not in names or ("outputs" in names) == ("answer" in names):
+        raise StoreError(f"{what}: columns {', '.join(names)}; expected unit_id and either outputs or answer")
 
-    def column(name: str, dtype: type[np.floating]) -> NDArray[np.floating]:
+    def column(name: str, dtype: type[np.floating]) -> NDArray[Any]:
         kind = table.schema.field(name).type
         if not pa.types.is_floating(kind):
             raise StoreError(f"{what}: column {name} is {kind}; expected numbers")
@@ -144,46 +282,154 @@ def _rows(table: pa.Table, what: str) -> Rows:
     outputs = None
     if "outputs" in names:
         kind = table.schema.field("outputs").type
-        if not pa.types.is_fixed_size_list(kind) or not pa.types.is_floating(kind.value_type):
-            raise StoreError(f"{what}: outputs are {kind}; expected a fixed-size list of float32 or float16")
-        flat = table.column("outputs").combine_chunks()
-        values = (flat.chunk(0) if isinstance(flat, pa.ChunkedArray) else flat).flatten()
+        values = table.column("outputs").combine_chunks().flatten()
+        if isinstance(values, pa.ChunkedArray):
+            values = values.combine_chunks()
         if values.null_count or len(values) != len(table) * kind.list_size:
-            raise ContentError(f"{what}: outputs have empty values")
-        outputs = values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False).reshape(len(table), kind.list_size)
+            raise ContentError(f"{what}: outputs have empty values; extract or import it again")
+        outputs = values.to_numpy(zero_copy_only=False).reshape(len(table), kind.list_size)
+        outputs = outputs.astype(np.float32, copy=False)
     return Rows(
-        table.column("unit_id").cast(pa.string()).to_pylist(),
+        _text(table.column("unit_id"), what),
         outputs,
-        table.column("answer").cast(pa.string()).to_pylist() if "answer" in names else None,
+        _text(table.column("answer"), what) if "answer" in names else None,
         column("quality", np.float32) if "quality" in names else None,
         {n.removeprefix("score_"): column(n, np.float32) for n in names if n.startswith("score_")},
         {n.removeprefix("cost_"): column(n, np.float64) for n in names if n.startswith("cost_")},
     )
 
 
-def encode_units(unit_ids: list[str], labels: NDArray[np.generic]) -> bytes:
-    """units.parquet: unit_id (text), label (int64, or text for answers)."""
-    integral = labels.dtype.kind in "iu"
-    label = pa.array(labels.astype(np.int64)) if integral else pa.array([str(x) for x in labels], pa.string())
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({"unit_id": pa.array(unit_ids, pa.string()), "label": label}), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+def _is_part_column(name: str) -> bool:
+    return name in ("unit_id", "outputs", "answer", "quality") or name.startswith(("score_", "cost_"))
 
 
-def decode_units(data: bytes, what: str) -> tuple[list[str], NDArray[np.generic]]:
-    try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        size = sum(file.metadata.row_group(g).total_byte_size for g in range(file.num_row_groups))
-        if size > MAX_ROW_GROUP_BYTES:
-            raise StoreError(f"{what}: {size:,} bytes of unit ids and labels")
-        table = file.read()
-        labels, ids = table.column("label"), table.column("unit_id")
-        if labels.null_count or ids.null_count:
-            raise StoreError(f"{what}: empty unit ids or labels")
-        if pa.types.is_integer(labels.type):
-            values: NDArray[np.generic] = labels.to_numpy().astype(np.int64, copy=False)
+def _text(column: pa.ChunkedArray, what: str) -> list[str]:
+    """Text as Python strings; equal ones of a dictionary are one object."""
+    out: list[str] = []
+    for chunk in column.chunks:
+        if pa.types.is_dictionary(chunk.type):
+            words = chunk.dictionary.cast(pa.string()).to_pylist()
+            out += [words[i] for i in chunk.indices.to_pylist()]
         else:
-            values = np.array(labels.cast(pa.string()).to_pylist(), dtype=np.str_)
-        return ids.cast(pa.string()).to_pylist(), values
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise StoreError(f"{what}: not a readable list of units ({str(error).splitlines()[0]})") from error
+            out += chunk.cast(pa.string()).to_pylist()
+    gate.check_texts(out, "text", what)
+    return out
+
+
+def _groups(data: bytes, what: str, known: Callable[[str], bool]) -> Iterator[pa.Table]:
+    """The row groups of a Parquet file, each checked before it is unpacked, without empty values."""
+    metadata = pq.read_metadata(pa.BufferReader(data))
+    leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
+    text = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and not leaf.max_repetition_level]
+    file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, read_dictionary=text)
+    for field_ in file.schema_arrow:
+        if not known(field_.name):
+            raise StoreError(f"{what}: column {field_.name!r} is not one of a store's; extract or import it again")
+        kind = field_.type
+        vectors = pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)
+        if vectors != (field_.name == "outputs") or (pa.types.is_nested(kind) and not vectors):
+            raise StoreError(
+                f"{what}: column {field_.name!r} is {kind}; expected outputs as a fixed-size list of float32 or "
+                f"float16, text and numbers otherwise; extract or import it again"
+            )
+    if len(set(file.schema_arrow.names)) != len(file.schema_arrow.names):
+        raise StoreError(f"{what}: two columns of one name; extract or import it again")
+    if file.metadata.num_rows > MAX_UNITS:
+        raise StoreError(f"{what}: {file.metadata.num_rows:,} rows; expected {MAX_UNITS:,} at most")
+    for group in range(file.num_row_groups):
+        _check_sizes(data, file, group, what)
+        table = file.read_row_group(group)
+        for name in table.column_names:
+            if table.column(name).null_count:
+                raise ContentError(f"{what}: column {name} has {table.column(name).null_count} empty values")
+        yield table
+
+
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "FLOAT": 4, "DOUBLE": 8}
+_PLAIN, _DELTA_PREFIXES = 0, 7  # encodings; the second spells long texts as short differences
+_DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = 0, 2, 3
+
+
+def _check_sizes(data: bytes, file: pq.ParquetFile, group: int, what: str) -> None:
+    """Add up what the pages of a row group say they unpack to, whatever the file's own summary claims."""
+    metadata = file.metadata.row_group(group)
+    for leaf in range(metadata.num_columns):
+        chunk, column = metadata.column(leaf), file.schema.column(leaf)
+        length = file.schema_arrow.field("outputs").type.list_size if column.max_repetition_level else 1
+        values = unpacked = 0
+        for page, encoding, count, size in _pages(data, chunk):
+            if encoding == _DELTA_PREFIXES or page not in (_DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2):
+                raise ValueError(f"{chunk.path_in_schema}: a page of kind {page} and encoding {encoding}")
+            values += count if page != _DICTIONARY_PAGE else 0
+            unpacked += size
+        width = _WIDTHS.get(chunk.physical_type, column.length if chunk.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0)
+        expected = metadata.num_rows * length
+        limit = min(MAX_NUMBERS_BYTES, 2 * expected * width + (64 << 10)) if width else MAX_TEXT_BYTES
+        if values != expected or unpacked > limit:
+            raise StoreError(
+                f"{what}: row group {group} unpacks column {chunk.path_in_schema} to {values:,} values in {unpacked:,} "
+                f"bytes; expected {expected:,} values in at most {limit:,}; extract or import it again"
+            )
+
+
+def _pages(data: bytes, chunk: Any) -> Iterator[tuple[int, int, int, int]]:
+    """(kind, encoding, values, unpacked bytes) of the pages of a column, from their headers."""
+    at = chunk.data_page_offset
+    if chunk.has_dictionary_page:
+        at = min(at, chunk.dictionary_page_offset)
+    end = at + chunk.total_compressed_size
+    if not 0 < at <= end <= len(data):
+        raise ValueError(f"{chunk.path_in_schema}: pages from {at} to {end} of {len(data)} bytes")
+    while at < end:
+        try:
+            header, at = _thrift(data, at)
+            kind, unpacked, packed = header[1], header[2], header[3]
+            page = header[{_DATA_PAGE: 5, _DICTIONARY_PAGE: 7, _DATA_PAGE_V2: 8}[kind]]
+            values, encoding = page[1], page[4 if kind == _DATA_PAGE_V2 else 2]
+        except (IndexError, KeyError, TypeError) as error:
+            raise ValueError(f"{chunk.path_in_schema}: a page header that cannot be read") from error
+        if min(unpacked, packed, values) < 0:
+            raise ValueError(f"{chunk.path_in_schema}: a page of negative size")
+        at += packed
+        yield kind, encoding, values, unpacked
+
+
+def _thrift(data: bytes, at: int, depth: int = 4) -> tuple[dict[int, Any], int]:
+    """A struct in Thrift's compact protocol as {field id: value}, and where it ends; what page headers consist of."""
+    if not depth:
+        raise IndexError
+    fields: dict[int, Any] = {}
+    last = 0
+    while head := data[at]:
+        kind, at = head & 15, at + 1
+        if head >> 4:
+            last += head >> 4
+        else:
+            last, at = _zigzag(data, at)
+        if kind in (1, 2):
+            fields[last] = kind == 1
+        elif kind in (4, 5, 6):
+            fields[last], at = _zigzag(data, at)
+        elif kind == 8:
+            length, at = _varint(data, at)
+            at += length
+        elif kind == 12:
+            fields[last], at = _thrift(data, at, depth - 1)
+        else:
+            raise KeyError(kind)
+    return fields, at + 1
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        value |= (data[at] & 127) << shift
+        at += 1
+        if data[at - 1] < 128:
+            return value, at
+    raise IndexError
+
+
+def _zigzag(data: bytes, at: int) -> tuple[int, int]:
+    value, at = _varint(data, at)
+    return (value >> 1) ^ -(value & 1), at

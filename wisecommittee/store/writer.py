@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import Contents, ModelCard, Part
 from wisecommittee.errors import AlignmentError, ContentError, StoreError
@@ -25,17 +26,44 @@ from wisecommittee.store.parts import Rows
 if TYPE_CHECKING:
     from wisecommittee.store.logit_store import LogitStore
 
-PART_NAME = re.compile(r"part-(\d+)-(\d+)\.parquet")
-UNITS_NAME = ".units-{rank}-{number}.parquet"  # labels of a part, until the split has its units.parquet
-PLAN_NAME = ".writing-{rank}.json"
+PART_NAME = re.compile(r"part-([0-9]+)-([0-9]+)\.parquet")
+PLAN_NAME = re.compile(r"\.writing-([0-9]+)\.json")
+
+Source = Callable[[int, int], tuple[Rows, NDArray[np.generic]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a rank is writing: whose rows, the number of its first part, and how many parts once it has finished."""
+
+    identity: str
+    first: int
+    finished: int | None = None
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Plan | None:
+        """None if it is not a plan."""
+        try:
+            plan = cls(**json.loads(data))
+        except (ValueError, TypeError, RecursionError):
+            return None
+        numbers = (plan.first, 0 if plan.finished is None else plan.finished)
+        return plan if all(type(number) is int and number >= 0 for number in numbers) else None
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
 
 
 class Writer:
     """Writes one model into one split; use as a context manager and call `commit` at the end.
 
-    card : the model, without contents. classes : columns of the outputs, None for answers. dtype : 'float32' | 'float16'.
-    identity : text that says what is being extracted (model, weights, data, preprocessing, number of ranks); rows left by
-    a killed writer are kept only if it is equal. rows_per_part : rows in each part but the last of a rank.
+    card : the model. classes : columns of the outputs, None for answers. dtype : 'float32' | 'float16'.
+    identity : text that says what is being extracted (model, weights, data, preprocessing, number of ranks); rows left
+    by a killed writer are kept only if it is equal.
+    source : (start, stop) -> the rows and labels that will be appended, where they are known already; rows left by a
+    killed writer are kept only if they are equal.
+    rows_per_part : rows in each part but the last of a rank; default one row group.
+    ranks : how many write this model. A commit needs them all to have finished; without it, all that have begun.
     """
 
     def __init__(
@@ -47,172 +75,229 @@ class Writer:
         classes: int | None,
         dtype: str = "float32",
         identity: str = "",
-        rows_per_part: int = parts.ROW_GROUP,
+        source: Source | None = None,
+        rows_per_part: int | None = None,
         rank: int = 0,
+        ranks: int | None = None,
         replace: bool = False,
     ) -> None:
-        if dtype not in ("float32", "float16"):
-            raise ContentError(f"dtype {dtype!r}; a store holds float32 or float16")
-        self.store, self.card, self.split, self.rank = store, card, split, rank
-        self.classes, self.dtype, self.rows_per_part = classes, np.dtype(dtype), rows_per_part
+        if rank < 0 or (ranks is not None and rank >= ranks):
+            raise ContentError(f"rank {rank} of {ranks or 'any number'}; expected a number from 0")
+        self.store, self.split, self.rank, self.ranks = store, split, rank, ranks
+        self.card = card.with_contents(None)
+        self.classes, self.dtype = classes, gate.check_dtype(dtype)
+        self.group_rows = parts.row_group_rows(classes)
+        self.rows_per_part = rows_per_part or self.group_rows
         self.what = f"{card.model} in {split}"
         self.folder = store.model_folder(split, card.model)
-        self._replace = replace
-        described = json.dumps([card.to_json(), classes, dtype, identity, rows_per_part], sort_keys=True, default=str)
-        self._identity = hashlib.sha256(described.encode()).hexdigest()
+        self.rows_done = 0
+        self._replace, self._source = replace, source
+        described = [store.card_text(self.card).decode(), classes, dtype, identity, self.rows_per_part, ranks]
+        self._identity = hashlib.sha256(json.dumps(described).encode()).hexdigest()
         self._stack = ExitStack()
-        self._pending: list[Rows] = []
-        self._pending_labels: list[NDArray[np.generic]] = []
+        self._units: Mapping[str, int] | None = None
+        self._labels: NDArray[np.generic] | None = None
+        self._pending: list[tuple[Rows, NDArray[np.generic]]] = []
         self._pending_rows = 0
+        self._encoder = parts.Encoder()
+        self._encoded: list[tuple[list[str], NDArray[np.generic]]] = []
         self._parts: list[Part] = []
         self._content = 0
         self._columns: tuple[tuple[str, ...], tuple[str, ...], bool] | None = None
-        self._units: dict[str, int] | None = None
-        self._labels: NDArray[np.generic] | None = None
         self._seen: set[str] = set()
-        self.rows_done = 0
 
     def __enter__(self) -> Self:
         name = self.store.lock_name(self.split, self.card.model, self.rank)
         self._stack.enter_context(self.store.files.lock(name, self.what))
-        committed = self.store.read_card(self.split, self.card.model)
-        if committed is not None and not self._replace:
+        try:
+            committed = self.store.committed(self.split, self.card.model, replace=self._replace)
+            if committed is not None and not self._replace:
+                raise StoreError(f"{self.what}: already in the store; use --replace to exchange it")
+            if self.store.has_split(self.split):
+                self._units, self._labels = self.store.unit_index(self.split), self.store.labels(self.split)
+            self._continue_or_clear(committed)
+        except BaseException:
             self._stack.close()
-            raise StoreError(f"{self.what}: already in the store with {self._rows_of(committed)} rows; use --replace")
-        if self.store.has_split(self.split):
-            self._units, self._labels = self.store.unit_index(self.split), self.store.labels(self.split)
-        self._continue_or_clear(committed)
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    @staticmethod
-    def _rows_of(card: ModelCard) -> str:
-        return f"{card.contents.rows:,}" if card.contents else "0"
+    # What an earlier run left
 
     def _continue_or_clear(self, committed: ModelCard | None) -> None:
-        files = self.store.files
         kept = {part.file for part in committed.contents.parts} if committed and committed.contents else set()
-        plan_path = f"{self.folder}/{PLAN_NAME.format(rank=self.rank)}"
-        mine = {
-            name: int(match[2])
-            for name in files.names(self.folder)
-            if (match := PART_NAME.fullmatch(name)) and int(match[1]) == self.rank
-        }
+        names = self.store.files.names(self.folder)
+        mine = {int(m[2]): name for name in names if (m := PART_NAME.fullmatch(name)) and int(m[1]) == self.rank}
         # Parts are immutable: a replacement is numbered after what it replaces.
-        self._first = 1 + max((number for name, number in mine.items() if name in kept), default=-1)
-        try:
-            plan = json.loads(files.read(plan_path, limit=1 << 16))
-        except (FileNotFoundError, ValueError, StoreError):
-            plan = None
-        left = sorted((number, name) for name, number in mine.items() if name not in kept)
-        if plan == {"identity": self._identity, "first": self._first}:
-            for offset, (number, name) in enumerate(left):
-                if number != self._first + offset or not self._adopt(name, number):
-                    break
-        for _, name in left[len(self._parts) :]:
-            files.delete(f"{self.folder}/{name}")
-        files.write(plan_path, json.dumps({"identity": self._identity, "first": self._first}).encode())
+        self._first = number = 1 + max((number for number, name in mine.items() if name in kept), default=-1)
+        plan = self._read_plan(self.rank)
+        if plan is not None and (plan.identity, plan.first) == (self._identity, self._first):
+            last = None if plan.finished is None else plan.first + plan.finished - 1
+            while number in mine and self._adopt(number, short=number == last):
+                number += 1
+        for left, name in mine.items():
+            if name not in kept and not self._first <= left < number:
+                self.store.files.delete(f"{self.folder}/{name}")
+        self._write_plan()
 
-    def _adopt(self, name: str, number: int) -> bool:
-        """Take over a whole part of an earlier run; False if it cannot be read."""
-        files = self.store.files
+    def _adopt(self, number: int, *, short: bool) -> bool:
+        """Take over a whole part of an earlier run; False if it has to be written again."""
         try:
-            data = files.read(f"{self.folder}/{name}")
-            pieces = list(parts.decode(data, name))
-            labels_path = f"{self.folder}/{UNITS_NAME.format(rank=self.rank, number=number)}"
-            unit_ids, labels = parts.decode_units(files.read(labels_path), name)
-        except (StoreError, FileNotFoundError):
+            data, pieces = self._read_part(self.rank, number)
+        except StoreError:
             return False
-        rows = parts.join(pieces)
-        if rows.unit_ids != unit_ids or len(rows) != self.rows_per_part:
+        rows = sum(len(piece) for piece, _ in pieces)
+        if (rows != self.rows_per_part and not short) or not self._is_source(pieces):
             return False
-        self._check(rows, labels)
-        self._record(rows, name, data)
-        self.rows_done += len(rows)
+        for piece, labels in pieces:
+            self._check(piece, labels)
+            self._content += parts.content_sum(piece)
+        self._record(self.rank, number, rows, data)
+        self.rows_done += rows
         return True
+
+    def _is_source(self, pieces: list[tuple[Rows, NDArray[np.generic]]]) -> bool:
+        start = self.rows_done
+        if self._source is None:
+            return True
+        for rows, labels in pieces:
+            stop = start + len(rows)
+            expected, known = self._source(start, stop)
+            alike = (expected.unit_ids, expected.columns) == (rows.unit_ids, rows.columns)
+            if not alike or not np.array_equal(known, labels):
+                return False
+            if parts.content_sum(expected.stored(self.dtype)) != parts.content_sum(rows):
+                return False
+            start = stop
+        return True
+
+    def _read_part(self, rank: int, number: int) -> tuple[bytes, list[tuple[Rows, NDArray[np.generic]]]]:
+        """The bytes of an uncommitted part; its row groups with their labels."""
+        name = _part_name(rank, number)
+        try:
+            data = self.store.files.read(f"{self.folder}/{name}")
+            unit_ids, labels = parts.decode_units(self.store.files.read(self._units_path(rank, number)), name)
+        except FileNotFoundError as error:
+            raise StoreError(f"{error} is missing; run rank {rank} again") from None
+        pieces, start = [], 0
+        for rows in parts.decode(data, name):
+            stop = start + len(rows)
+            if rows.unit_ids != unit_ids[start:stop]:
+                break
+            pieces.append((rows, labels[start:stop]))
+            start = stop
+        if start != len(unit_ids):
+            raise StoreError(f"{self.what}: {name} has other units than its labels; run rank {rank} again")
+        return data, pieces
+
+    def _units_path(self, rank: int, number: int) -> str:
+        """Labels of a part, until the split has its units.parquet."""
+        return f"{self.folder}/.units-{rank}-{number}.parquet"
+
+    def _plan_path(self, rank: int) -> str:
+        return f"{self.folder}/.writing-{rank}.json"
+
+    def _read_plan(self, rank: int) -> Plan | None:
+        try:
+            return Plan.from_bytes(self.store.files.read(self._plan_path(rank), limit=1 << 16))
+        except (FileNotFoundError, StoreError):
+            return None
+
+    def _write_plan(self, finished: int | None = None) -> None:
+        self.store.files.write(self._plan_path(self.rank), Plan(self._identity, self._first, finished).to_bytes())
+
+    # Rows
 
     def append(
         self,
         unit_ids: Sequence[str],
-        labels: NDArray[np.generic],
+        labels: ArrayLike,
         outputs: NDArray[np.floating] | None = None,
         *,
         answers: Sequence[str] | None = None,
-        quality: NDArray[np.floating] | None = None,
-        scores: Mapping[str, NDArray[np.floating]] | None = None,
-        unit_costs: Mapping[str, NDArray[np.floating]] | None = None,
+        quality: ArrayLike | None = None,
+        scores: Mapping[str, ArrayLike] | None = None,
+        unit_costs: Mapping[str, ArrayLike] | None = None,
     ) -> None:
-        """Add rows: unit_ids [n] text, labels [n], outputs floating [n, C] or answers [n], columns [n]. Order is free."""
-        n = len(unit_ids)
-        if outputs is not None and outputs.dtype != self.dtype:
-            if self.dtype == np.float16:
-                gate.check_float16(outputs, self.what)
-            outputs = outputs.astype(self.dtype)
-        rows = Rows(
-            list(map(str, unit_ids)),
-            outputs,
-            None if answers is None else list(map(str, answers)),
-            None if quality is None else np.asarray(quality, dtype=np.float32),
-            {name: np.asarray(c, dtype=np.float32) for name, c in (scores or {}).items()},
-            {name: np.asarray(c, dtype=np.float64) for name, c in (unit_costs or {}).items()},
-        )
-        lengths = {n, len(labels)} | {len(c) for c in (outputs, answers, quality) if c is not None}
-        if len(lengths) != 1 or (outputs is None) == (answers is None):
-            raise AlignmentError(f"{self.what}: a batch with {sorted(lengths)} rows; ids, labels and outputs go together")
-        labels = self._check(rows, np.asarray(labels))
-        self._pending.append(rows)
-        self._pending_labels.append(labels)
-        self._pending_rows += n
-        while self._pending_rows >= self.rows_per_part:
-            self._flush(self.rows_per_part)
+        """Add rows in any order: unit_ids [n] text, labels [n], outputs floating [n, C] or answers [n], columns [n]."""
+        columns: dict[str, Any] = {"answers": answers, "quality": quality, "scores": scores, "unit_costs": unit_costs}
+        self.append_rows(parts.make_rows(self.what, unit_ids, outputs, **columns), labels)
 
-    def _check(self, rows: Rows, labels: NDArray[np.generic]) -> NDArray[np.generic]:
-        if rows.outputs is not None:
-            if rows.outputs.ndim != 2 or rows.outputs.shape[1] != self.classes:
-                raise ContentError(f"{self.what}: outputs of shape {list(rows.outputs.shape)}; expected {self.classes} classes")
-            gate.check_outputs(rows.outputs, self.card.kind, self.what, warn=False)
-        for name, score in rows.scores.items():
-            gate.check_column(score, len(rows), f"{self.what}: score {name!r}")
-        for name, costs in rows.unit_costs.items():
-            gate.check_column(costs, len(rows), f"{self.what}: cost {name!r}", least=0.0)
-        if rows.quality is not None:
-            gate.check_column(rows.quality, len(rows), f"{self.what}: score", least=0.0)
-        columns = (tuple(sorted(rows.scores)), tuple(sorted(rows.unit_costs)), rows.quality is not None)
-        if self._columns not in (None, columns):
-            raise ContentError(f"{self.what}: columns {columns} after rows with {self._columns}")
-        self._columns = columns
-        labels = gate.check_labels(labels, self.classes, self.what)
-        for unit in rows.unit_ids:
-            if unit in self._seen:
-                raise AlignmentError(f"{self.what}: unit id {unit!r} stands more than once; every unit needs one row")
-            self._seen.add(unit)
+    def append_rows(self, rows: Rows, labels: ArrayLike) -> None:
+        """Add rows that are put together already."""
+        known = self._check(rows, labels)
+        at = 0
+        while at < len(rows):
+            room = min(self.group_rows, self.rows_per_part - self._encoder.rows) - self._pending_rows
+            stop = min(len(rows), at + room)
+            piece = rows.slice(at, stop).stored(self.dtype)
+            # What waits for the next call has to outlive the caller's buffer.
+            self._pending.append((piece if stop - at == room else piece.copy(), known[at:stop]))
+            self._pending_rows += stop - at
+            if stop - at == room:
+                self._encode()
+            if self._encoder.rows == self.rows_per_part:
+                self._flush()
+            at = stop
+
+    def _check(self, rows: Rows, labels: ArrayLike) -> NDArray[np.generic]:
+        """Everything the gate asks; returns the labels as stored."""
+        classes = None if rows.outputs is None or rows.outputs.ndim != 2 else rows.outputs.shape[1]
+        if rows.outputs is not None and classes not in (None, self.classes):
+            raise ContentError(f"{self.what}: {classes} classes; expected {self.classes or 'answers'}, as announced")
+        first = sum(part.rows for part in self._parts) + self._encoder.rows + self._pending_rows
+        parts.check_values(self.what, self.card.kind, rows, dtype=self.dtype.name, first=first)
+        known = gate.check_labels(labels, self.classes, self.what)
+        if len(known) != len(rows):
+            raise AlignmentError(f"{self.what}: {len(rows):,} rows with {len(known):,} labels; expected one for each")
+        if self._columns not in (None, rows.columns):
+            raise ContentError(
+                f"{self.what}: columns {rows.columns} after {self._columns}; expected the same in all rows"
+            )
         if self._units is not None:
-            check_against_units(self.what, rows.unit_ids, labels, self._units, self._labels)
-        return labels
+            check_against_units(self.what, rows.unit_ids, known, self._units, self._labels)
+        gate.check_unit_ids(rows.unit_ids, self.what)
+        if not self._seen.isdisjoint(rows.unit_ids):
+            twice = next(unit for unit in rows.unit_ids if unit in self._seen)
+            raise AlignmentError(f"{self.what}: unit id {twice!r} stands more than once; every unit needs one row")
+        self._columns = rows.columns
+        self._seen.update(rows.unit_ids)
+        return known
 
-    def _flush(self, count: int) -> None:
-        rows, labels = parts.join(self._pending), np.concatenate(self._pending_labels)
-        now, later = rows.slice(0, count), rows.slice(count, len(rows))
-        number = self._first + len(self._parts)
-        units_name = UNITS_NAME.format(rank=self.rank, number=number)
-        name = f"part-{self.rank}-{number}.parquet"
-        data = parts.encode(now)
-        self.store.files.write(f"{self.folder}/{units_name}", parts.encode_units(now.unit_ids, labels[:count]))
-        self.store.files.write(f"{self.folder}/{name}", data)
-        self._record(now, name, data)
-        self._pending, self._pending_labels = [later], [labels[count:]]
-        self._pending_rows = len(later)
-
-    def _record(self, rows: Rows, name: str, data: bytes) -> None:
-        self._parts.append(Part(name, len(rows), hashlib.sha256(data).hexdigest()))
+    def _encode(self) -> None:
+        """Compress what is pending into a row group."""
+        rows = parts.join([rows for rows, _ in self._pending])
+        self._encoded.append((rows.unit_ids, np.concatenate([labels for _, labels in self._pending])))
+        self._encoder.add(rows)
         self._content += parts.content_sum(rows)
+        self._pending, self._pending_rows = [], 0
+
+    def _flush(self) -> None:
+        """Write the part. Its labels go first: a part that is there is whole."""
+        number = self._first + len(self._parts)
+        unit_ids = [unit for ids, _ in self._encoded for unit in ids]
+        labels = np.concatenate([labels for _, labels in self._encoded])
+        data = self._encoder.close()
+        self.store.files.write(self._units_path(self.rank, number), parts.encode_units(unit_ids, labels))
+        self.store.files.write(f"{self.folder}/{_part_name(self.rank, number)}", data)
+        self._record(self.rank, number, len(unit_ids), data)
+        self._encoder, self._encoded = parts.Encoder(), []
+
+    def _record(self, rank: int, number: int, rows: int, data: bytes | memoryview) -> None:
+        self._parts.append(Part(_part_name(rank, number), rows, hashlib.sha256(data).hexdigest()))
+
+    # The end
 
     def finish(self) -> None:
         """Write what is pending; a rank that does not commit ends with this."""
         if self._pending_rows:
-            self._flush(self._pending_rows)
+            self._encode()
+        if self._encoder.rows:
+            self._flush()
+        own = sum(part.file.startswith(f"part-{self.rank}-") for part in self._parts)
+        self._write_plan(finished=own)
 
     def commit(self) -> ModelCard:
         """Write the rest, the split's units if it is the first model, and the card. Only then does the model exist.
@@ -220,53 +305,63 @@ class Writer:
         With several ranks: after every rank has called `finish`, one calls `commit`; it takes over their parts.
         """
         self.finish()
-        files = self.store.files
-        for number, rank, name in self._foreign_parts():
-            data = files.read(f"{self.folder}/{name}")
-            rows = parts.join(list(parts.decode(data, name)))
-            side = f"{self.folder}/{UNITS_NAME.format(rank=rank, number=number)}"
-            self._check(rows, parts.decode_units(files.read(side), name)[1])
-            self._record(rows, name, data)
+        for rank, numbers in self._other_ranks():
+            for number in numbers:
+                data, pieces = self._read_part(rank, number)
+                for rows, labels in pieces:
+                    self._check(rows, labels)
+                    self._content += parts.content_sum(rows)
+                self._record(rank, number, sum(len(rows) for rows, _ in pieces), data)
         total = sum(part.rows for part in self._parts)
         if not total:
-            raise StoreError(f"{self.what}: no rows; the data is empty")
-        if self._units is None:
-            unit_ids, labels = self._gather_units()
-            if not files.write(f"{self.split}/units.parquet", parts.encode_units(unit_ids, labels), exclusive=True):
-                self._units, self._labels = self.store.unit_index(self.split), self.store.labels(self.split)
-                check_against_units(self.what, unit_ids, labels, self._units, self._labels)
-        if self._units is not None and total != len(self._units):
-            missing = next(unit for unit in self._units if unit not in self._seen)
-            raise AlignmentError(
-                f"{self.what}: {total:,} units, the split has {len(self._units):,} (first missing: {missing!r}); "
-                f"give every unit, or use another split"
-            )
+            raise StoreError(f"{self.what}: no rows; expected at least one, the data is empty")
         scores, unit_costs, graded = self._columns or ((), (), False)
-        content = f"{self._content % parts.CONTENT_MODULUS:064x}"
+        content = parts.content_hash(self._content)
         contents = Contents(
             total, self.classes, self.dtype.name, content, tuple(self._parts), scores, unit_costs, graded
         )
         card = self.card.with_contents(contents)
-        self.store.check_siblings(self.split, card)
-        old = self.store.read_card(self.split, self.card.model)
-        self.store.write_card(self.split, card)
-        kept = {part.file for part in self._parts}
-        stale = [part.file for part in old.contents.parts] if old and old.contents else []
-        for name in files.names(self.folder):
-            if (name in stale and name not in kept) or name.startswith((".units-", ".writing-")):
-                files.delete(f"{self.folder}/{name}")
+        with self.store.files.turn(self.split, self.store.turn_name(self.card.model), self.what):
+            self._settle_units(total)
+            self.store.check_siblings(self.split, card)
+            self.store.write_card(self.split, card)
+        kept = {"card.json", *(part.file for part in self._parts)}
+        for name in self.store.files.names(self.folder):
+            if name not in kept:
+                self.store.files.delete(f"{self.folder}/{name}")
         return card
 
-    def _foreign_parts(self) -> Iterator[tuple[int, int, str]]:
-        """(number, rank, file) of parts the other ranks wrote in this run."""
+    def _other_ranks(self) -> list[tuple[int, range]]:
+        """(rank, part numbers) of the other ranks of this run; raises unless all have finished."""
         names = self.store.files.names(self.folder)
-        ranks = {int(m[1]) for name in names if (m := re.fullmatch(r"\.writing-(\d+)\.json", name))}
-        for rank in sorted(ranks - {self.rank}):
-            plan = json.loads(self.store.files.read(f"{self.folder}/{PLAN_NAME.format(rank=rank)}", limit=1 << 16))
-            if plan.get("identity") != self._identity:
-                continue
-            found = sorted((int(m[2]), n) for n in names if (m := PART_NAME.fullmatch(n)) and int(m[1]) == rank)
-            yield from ((number, rank, name) for number, name in found if number >= plan["first"])
+        begun = {int(match[1]) for name in names if (match := PLAN_NAME.fullmatch(name))}
+        found = []
+        expected = set(range(self.ranks or 0))
+        for rank in sorted((begun | expected) - {self.rank}):
+            plan = self._read_plan(rank)
+            lock = self.store.lock_name(self.split, self.card.model, rank)
+            if plan is None or plan.identity != self._identity:
+                with self.store.files.lock(lock, self.what):  # left by an earlier run, unless somebody is at it
+                    if rank in expected:
+                        raise StoreError(f"{self.what}: rank {rank} of {self.ranks} has not begun; run it, then commit")
+            elif plan.finished is None:
+                raise StoreError(f"{self.what}: rank {rank} has not finished; wait for it or run it again, then commit")
+            else:
+                found.append((rank, range(plan.first, plan.first + plan.finished)))
+        return found
+
+    def _settle_units(self, total: int) -> None:
+        """The split's units are this model's: compared if it has models, written if this is the first."""
+        if not self.store.has_split(self.split):
+            unit_ids, labels = self._gather_units()
+            self.store.files.write(f"{self.split}/units.parquet", parts.encode_units(unit_ids, labels))
+            return
+        units, labels = self.store.unit_index(self.split), self.store.labels(self.split)
+        if units is not self._units:
+            unit_ids, own = self._gather_units()
+            check_against_units(self.what, unit_ids, own, units, labels)
+        if total != len(units):
+            raise missing_units(self.what, self._seen, units)
 
     def _gather_units(self) -> tuple[list[str], NDArray[np.generic]]:
         unit_ids: list[str] = []
@@ -274,11 +369,15 @@ class Writer:
         for part in self._parts:
             match = PART_NAME.fullmatch(part.file)
             assert match is not None
-            side = f"{self.folder}/{UNITS_NAME.format(rank=match[1], number=match[2])}"
-            some_ids, some_labels = parts.decode_units(self.store.files.read(side), part.file)
+            side = self.store.files.read(self._units_path(int(match[1]), int(match[2])))
+            some_ids, some_labels = parts.decode_units(side, part.file)
             unit_ids += some_ids
             labels.append(some_labels)
         return unit_ids, np.concatenate(labels)
+
+
+def _part_name(rank: int, number: int) -> str:
+    return f"part-{rank}-{number}.parquet"
 
 
 def check_against_units(
@@ -298,12 +397,22 @@ def check_against_units(
         ) from None
     if known is None or len(places) == 0:
         return
-    differs = np.flatnonzero(np.asarray(known[places]).astype(np.str_) != labels.astype(np.str_)) if (
-        known.dtype.kind != labels.dtype.kind
-    ) else np.flatnonzero(known[places] != labels)
+    here = known[places]
+    alike = here.dtype.kind == labels.dtype.kind
+    differs = np.flatnonzero(here != labels if alike else here.astype(np.str_) != labels.astype(np.str_))
     if len(differs):
         first = differs[0]
         raise AlignmentError(
-            f"{what}: unit {unit_ids[first]!r} has label {labels[first]}, the split says {known[places[first]]} "
+            f"{what}: unit {unit_ids[first]!r} has label {labels[first]}, the split says {here[first]} "
             f"({len(differs):,} units differ); use another split, or remove its models first"
         )
+
+
+def missing_units(what: str, unit_ids: Iterable[str], units: Mapping[str, int]) -> AlignmentError:
+    """The error of a model that lacks some of the split's units."""
+    given = set(unit_ids)
+    first = next((unit for unit in units if unit not in given), None)
+    return AlignmentError(
+        f"{what}: {len(given):,} units, the split has {len(units):,} (first missing: {first!r}); "
+        f"give every unit, or use another split"
+    )

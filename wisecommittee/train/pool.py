@@ -127,7 +127,12 @@ def trained(
 ) -> list[LoadedModel]:
     """The pool's trained networks, in eval mode on the CPU."""
     folder = checkpoints or cache_folder() / "pool" / pool.key
-    run = train(pool, seed=pool.seed, device=device, checkpoints=folder, progress=progress, log=log)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as fast for networks this small, and the weights do not depend on the machine's cores
+    try:
+        run = train(pool, seed=pool.seed, device=device, checkpoints=folder, progress=progress, log=log)
+    finally:
+        torch.set_num_threads(threads)
     return [_loaded(pool, model, modules["net"].cpu()) for model, modules in run.modules.items()]
 
 

@@ -1,0 +1,63 @@
+"""`python -m benchmarks [NAME..]`: one JSON line per measurement, then a table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+NAMES = ("start", "import", "grid", "tables", "memory")
+
+
+def start() -> list[dict]:
+    """CPU time of `wisecommittee --help`, a whole process."""
+    import resource
+
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        code = "import sys; sys.argv = ['wisecommittee', '--help']; from wisecommittee.cli import main; main()"
+        subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return [{"benchmark": "wisecommittee --help", "cpu_seconds": round(min(once() for _ in range(5)), 3)}]
+
+
+def benchmark(name: str) -> list[dict]:
+    if name == "start":
+        return start()
+    if name == "import":
+        from benchmarks import bench_import
+
+        return [bench_import.run()]
+    if name == "tables":
+        from benchmarks import bench_tables
+
+        return bench_tables.run()
+    from benchmarks import bench_grid
+
+    return bench_grid.run() if name == "grid" else bench_grid.memory()
+
+
+def main() -> None:
+    if len(sys.argv) == 2 and sys.argv[1] in NAMES:
+        for line in benchmark(sys.argv[1]):
+            print(json.dumps(line), flush=True)
+        return
+    names = sys.argv[1:] or NAMES
+    if unknown := set(names) - set(NAMES):
+        sys.exit(f"unknown benchmark {sorted(unknown)}; known: {', '.join(NAMES)}")
+    lines = []
+    for name in names:  # each in a process of its own, so that peaks of memory do not mix
+        done = subprocess.run([sys.executable, "-m", "benchmarks", name], stdout=subprocess.PIPE, text=True, check=True)
+        print(done.stdout, end="", flush=True)
+        lines += [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    print(f"\n{'benchmark':<56} {'CPU s':>8} {'ratio':>10}  opponent")
+    for line in lines:
+        print(
+            f"{line['benchmark']:<56} {line.get('cpu_seconds', ''):>8} {line.get('ratio', ''):>10}  {line.get('opponent', '')}"
+        )
+
+
+if __name__ == "__main__":
+    main()

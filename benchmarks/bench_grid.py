@@ -1,0 +1,95 @@
+"""All threshold vectors of all 4680 combinations from ready stage tables, against one vector at a time.
+
+Evaluating 4.1e9 vectors one by one would take days: the opponents run a sample and are quoted per vector.
+"""
+
+from __future__ import annotations
+
+import resource
+
+import numpy as np
+from numba import njit
+
+from benchmarks.bench_tables import problem
+from benchmarks.timing import cpu_seconds
+from wisecommittee.committees.families import cascade
+from wisecommittee.search import exhaustive
+from wisecommittee.search.tables import stage_tables
+
+
+def numpy_vector(score: np.ndarray, correct: np.ndarray, cost: np.ndarray, thresholds: np.ndarray) -> tuple[int, int]:
+    """One cascade of four at one threshold vector."""
+    exits = score >= thresholds[:, None]
+    stage = np.where(exits.any(axis=0), exits.argmax(axis=0), len(cost) - 1)
+    return int(correct[stage, np.arange(correct.shape[1])].sum()), int(cost[stage].sum())
+
+
+@njit
+def loop_vector(score, correct, cost, thresholds):  # type: ignore[no-untyped-def]
+    right, spent = 0, 0
+    last = cost.size - 1
+    for i in range(correct.shape[1]):
+        k = 0
+        while k < last and score[k, i] < thresholds[k]:
+            k += 1
+        right += correct[k, i]
+        spent += cost[k]
+    return right, spent
+
+
+def run(units: int = 25_000, classes: int = 100) -> list[dict]:
+    pool, trie, scored = problem(units, classes)
+    tables = stage_tables(pool, trie, scored, threads=2)
+    found = {n: cascade.combinations(pool.cards, n) for n in (1, 2, 3, 4)}
+    candidates = exhaustive._within_worst_case(pool, found, None)
+
+    def sweep(threads: int = 1):  # type: ignore[no-untyped-def]
+        return exhaustive._Search(pool, tables, candidates, 100, threads, None).run()
+
+    sweep()
+    ours = cpu_seconds(sweep)
+    vectors = sum(len(s) * 100 ** (n - 1) for n, s in found.items())
+    rng = np.random.default_rng(0)
+    sequence = found[4][1000]
+    nodes = [trie.find[tuple(sorted(sequence[:k]))] for k in (1, 2, 3, 4)]
+    score = tables.score[tables.score_row[nodes[:3]]]
+    correct = tables.correct[nodes].astype(np.int64)
+    cost = pool.cost.stages([(int(m),) for m in sequence])
+    sample = np.quantile(score, rng.random((200, 3))).astype(np.float32)
+    loop_vector(score, correct, cost, sample[0])
+    assert all(numpy_vector(score, correct, cost, t) == loop_vector(score, correct, cost, t) for t in sample)
+    naive = cpu_seconds(lambda: [numpy_vector(score, correct, cost, t) for t in sample]) / len(sample)
+    loop = cpu_seconds(lambda: [loop_vector(score, correct, cost, t) for t in sample]) / len(sample)
+    line = {
+        "benchmark": "grid: every vector of all combinations, full frontier",
+        "units": units,
+        "combinations": sum(map(len, found.values())),
+        "threshold_vectors": vectors,
+        "cpu_seconds": round(ours, 2),
+        "ns_per_vector": round(1e9 * ours / vectors, 3),
+    }
+    return [
+        {**line, "opponent": "naive numpy, one vector", "opponent_us_per_vector": round(1e6 * naive, 1),
+         "opponent_sampled_vectors": len(sample), "ratio": round(naive * vectors / ours)},
+        {**line, "opponent": "plain numba loop, one vector", "opponent_us_per_vector": round(1e6 * loop, 1),
+         "opponent_sampled_vectors": len(sample), "ratio": round(loop * vectors / ours)},
+    ]  # fmt: skip
+
+
+def memory(units: int = 25_000, classes: int = 1000) -> list[dict]:
+    """Peak memory of a whole search beyond the logits it reads."""
+    from benchmarks.synthetic import Synthetic
+
+    store = Synthetic(units, classes)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = cpu_seconds(lambda: exhaustive.search(store, threads=2), 1)  # type: ignore[arg-type]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return [
+        {
+            "benchmark": "whole search at paper size",
+            "units": units,
+            "logits_gb": round(store.nbytes / 1e9, 2),
+            "beyond_logits_mb": round((peak - before) / 1e3),
+            "cpu_seconds": round(seconds, 2),
+        }
+    ]

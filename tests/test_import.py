@@ -1,0 +1,321 @@
+"""Cached outputs from elsewhere: what is accepted, and what is refused with which words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wisecommittee.errors import WiseCommitteeError
+from wisecommittee.search.exhaustive import search
+from wisecommittee.store import LogitStore
+from wisecommittee.store.importing import import_answers, import_costs, import_outputs, read_cards
+from wisecommittee.store.splitting import assign, split_store
+
+N, C = 60, 4
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, C, N)
+    np.save(tmp_path / "labels.npy", labels)
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(N, C)).astype(np.float32) + 2 * np.eye(C)[labels])
+    (tmp_path / "models.csv").write_text('model,flops,params,usd\na,1e6,"1,014.45",0.5\nb,2000000,3,1.5\nother,x,,\n')
+    return tmp_path
+
+
+def outputs(files, *names, kind="logits", split="val", **changed):
+    arguments = {"labels": files / "labels.npy", "costs": files / "models.csv", **changed}
+    store = LogitStore(files / "store")
+    return store, import_outputs(store, split, [(kind, n, files / f"{n}.npy") for n in names], **arguments)
+
+
+def test_arrays_come_back_as_they_were(files):
+    store, done = outputs(files, "a", "b")
+    assert done == {"a": "added", "b": "added"}
+    for name in ("a", "b"):
+        np.testing.assert_array_equal(store.outputs(name, "val"), np.load(files / f"{name}.npy").astype(np.float32))
+    card = store.card("a", "val")
+    assert (card.blocks, card.costs, card.params) == ({"a": 1_000_000}, {"usd": 0.5}, 1014)
+    assert store.unit_ids("val")[:3] == ["0", "1", "2"]
+    assert outputs(files, "a", "b")[1] == {"a": "unchanged", "b": "unchanged"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
+def test_files_with_unit_ids_are_aligned(files, suffix):
+    rng = np.random.default_rng(1)
+    order = rng.permutation(N)
+    values, labels = np.load(files / "a.npy"), np.load(files / "labels.npy")
+    ids = np.array([f"img{i}.png" for i in range(N)])
+    pd.DataFrame({"unit_id": ids, "label": labels}).to_csv(files / "labels.csv", index=False)
+    frame = pd.DataFrame(values[order], columns=[f"class{c}" for c in range(C)])
+    frame.insert(0, "unit_id", ids[order])
+    file = files / f"shuffled.{suffix}"
+    if suffix == "csv":
+        frame.to_csv(file, index=False)
+    elif suffix == "parquet":
+        frame.to_parquet(file)
+    else:
+        np.savez(file, outputs=values[order], unit_id=ids[order])
+    store = LogitStore(files / "store")
+    common = {"labels": files / "labels.csv", "costs": files / "models.csv"}
+    # The first has no ids and is paired with the labels by position; the second is aligned by id.
+    import_outputs(store, "val", [("logits", "b", files / "a.npy"), ("logits", "a", file)], **common)
+    np.testing.assert_allclose(store.outputs("a", "val"), store.outputs("b", "val"), rtol=1e-6)
+    assert store.unit_ids("val") == ids.tolist()
+
+
+def test_rows_without_ids_are_units_by_number(files):
+    """Labels that name 0..n-1 in another order are matched by that number."""
+    labels = np.load(files / "labels.npy")
+    order = np.random.default_rng(2).permutation(N)
+    pd.DataFrame({"unit_id": order, "label": labels[order]}).to_csv(files / "labels.csv", index=False)
+    store, _ = outputs(files, "a", labels=files / "labels.csv")
+    by_id = dict(zip(store.unit_ids("val"), store.labels("val"), strict=True))
+    assert [by_id[str(i)] for i in range(N)] == labels.tolist()
+
+
+def change(files, name, edit):
+    array = np.load(files / f"{name}.npy")
+    np.save(files / f"{name}.npy", edit(array))
+
+
+BAD_ARRAYS = {
+    "another length": (lambda a: a[:-1], "one label for each row"),
+    "nan": (lambda a: np.where(np.arange(a.size).reshape(a.shape) == 7, np.nan, a), "NaN or infinity"),
+    "inf": (lambda a: np.where(np.arange(a.size).reshape(a.shape) == 7, np.inf, a), "NaN or infinity"),
+    "classes": (lambda a: np.c_[a, a], "numbers of classes"),
+    "one column": (lambda a: a[:, 0], r"\[units, classes\]"),
+    "text": (lambda a: a.astype(str), "expected numbers"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARRAYS)
+def test_bad_arrays_leave_nothing_behind(files, case):
+    edit, message = BAD_ARRAYS[case]
+    change(files, "b", edit)
+    with pytest.raises(WiseCommitteeError, match=message):
+        outputs(files, "a", "b")
+    assert not (files / "store").exists()
+
+
+def test_labels_outside_the_classes(files):
+    change(files, "labels", lambda y: np.where(np.arange(N) == 3, C, y))
+    with pytest.raises(WiseCommitteeError, match=r"label 4 of row 3 .* outside the 4 classes"):
+        outputs(files, "a")
+    change(files, "labels", lambda y: y + 0.5)
+    with pytest.raises(WiseCommitteeError, match="whole numbers"):
+        outputs(files, "a")
+
+
+def test_logits_and_probabilities_are_told_apart(files):
+    with pytest.raises(WiseCommitteeError, match="import.* with --logits"):
+        outputs(files, "a", kind="probabilities")
+    change(files, "a", lambda a: np.exp(a) / np.exp(a).sum(1, keepdims=True))
+    with pytest.warns(UserWarning, match="import them with --probabilities"):
+        outputs(files, "a")
+    store, _ = outputs(files, "a", kind="probabilities", split="other")
+    assert store.card("a", "other").kind == "probabilities"
+
+
+BAD_COSTS = {
+    "zero": ("model,flops\na,0\n", "above 0"),
+    "negative": ("model,flops\na,-3\n", "above 0"),
+    "nan": ("model,flops\na,nan\n", "above 0"),
+    "infinite": ("model,flops\na,inf\n", "above 0"),
+    "text": ("model,flops\na,many\n", "'many'; expected a number above 0"),
+    "empty": ("model,flops\na,\n", "no cost"),
+    "no cost column": ("model\na\n", "no cost column"),
+    "no model column": ("name,flops\na,1\n", "no column 'model'"),
+    "missing model": ("model,flops\naa,1\n", "did you mean 'aa'"),
+    "twice": ("model,flops\na,1\na,2\n", "2 rows for a"),
+    "no rows": ("model,flops\n", "no rows"),
+    "blocks disagree": ("model,flops,blocks\na,10,t:3;h:4\n", "add up to 7"),
+    "blocks malformed": ("model,blocks\na,t3\n", "expected 'trunk"),
+    "replica": ("model,flops,replica\na,1,x\n", "whole number"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_COSTS)
+def test_bad_costs(files, case):
+    text, message = BAD_COSTS[case]
+    (files / "models.csv").write_text(text)
+    with pytest.raises(WiseCommitteeError, match=message):
+        outputs(files, "a")
+    assert not (files / "store").exists()
+
+
+def test_blocks_are_shared(files):
+    (files / "models.csv").write_text('model,blocks\na,trunk:100;one:10\nb,"{""trunk"": 100, ""two"": 20}"\n')
+    cards = read_cards(files / "models.csv", ["a", "b"])
+    assert cards["a"].blocks == {"trunk": 100, "one": 10}
+    assert cards["b"].blocks == {"trunk": 100, "two": 20}
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("a.npy", lambda p: np.save(p, np.array([{"x": 1}] * N), allow_pickle=True), "never loaded"),
+        ("a.npy", lambda p: p.write_bytes(p.read_bytes()[:50]), "not a plain"),
+        ("a.npy", lambda p: p.write_bytes(b"hello"), "not a plain"),
+        ("a.npy", lambda p: p.unlink(), "no such file"),
+        ("models.csv", lambda p: p.write_bytes(b"\xff\xfe\x00"), "not a readable table"),
+        ("labels.npy", lambda p: np.save(p, np.array([None] * N), allow_pickle=True), "never loaded"),
+    ],
+)
+def test_unreadable_files_are_named(files, name, write, message):
+    write(files / name)
+    with pytest.raises(WiseCommitteeError, match=message) as caught:
+        outputs(files, "a")
+    assert name in str(caught.value)
+
+
+def test_costs_can_be_added_later(files):
+    store, _ = outputs(files, "a", "b")
+    before = store.card("a", "val").contents
+    (files / "latency.csv").write_text("model,latency_ms\na,3.5\nc,1\n")
+    assert import_costs(store, files / "latency.csv") == {"a": "card updated"}
+    card = store.card("a", "val")
+    assert card.costs == {"usd": 0.5, "latency_ms": 3.5}
+    assert card.blocks == {"a": 1_000_000}
+    assert card.contents == before
+    assert import_costs(store, files / "latency.csv") == {"a": "unchanged"}
+
+
+def long_table(**columns):
+    rows = [
+        {
+            "unit_id": f"q{i}",
+            "model": m,
+            "answer": "yes" if (i + k) % 3 else "no",
+            "confidence": (i % 4) / 4,
+            "usd": cost,
+        }
+        for k, (m, cost) in enumerate([("small", 0.001), ("large", 0.02)])
+        for i in range(30)
+    ]
+    return pd.DataFrame(rows).assign(**columns)
+
+
+def truth(tmp_path):
+    frame = pd.DataFrame(
+        {"unit_id": [f"q{i}" for i in range(30)], "label": ["yes" if i % 2 else "no" for i in range(30)]}
+    )
+    frame.to_csv(tmp_path / "truth.csv", index=False)
+    return tmp_path / "truth.csv"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_answers(files, suffix):
+    table = long_table(tokens=lambda t: t.index + 1).sample(frac=1, random_state=0)
+    file = files / f"answers.{suffix}"
+    table.to_csv(file, index=False) if suffix == "csv" else table.to_parquet(file)
+    store = LogitStore(files / "store")
+    assert import_answers(store, "val", file, labels=truth(files)) == dict.fromkeys(table["model"].unique(), "added")
+    card = store.card("small", "val")
+    assert (card.kind, card.contents.scores, card.contents.unit_costs) == (
+        "answers",
+        ("confidence",),
+        ("tokens", "usd"),
+    )
+    mine = table[table["model"] == "small"].set_index("unit_id").loc[store.unit_ids("val")]
+    assert store.answers("small", "val").tolist() == mine["answer"].tolist()
+    np.testing.assert_allclose(store.unit_costs("small", "val", "tokens"), mine["tokens"])
+    frontier = search(store, cost="usd")
+    assert frontier.evaluations[0].average_cost == pytest.approx(0.001)
+    assert search(store, cost="tokens").cost == "tokens"
+    with pytest.raises(WiseCommitteeError, match="no cost 'flops'; costs in this pool: tokens, usd"):
+        search(store)
+    with pytest.raises(WiseCommitteeError, match="--combine last"):
+        search(store, cost="usd", combine="mean_logits")
+
+
+def test_graded_answers(files):
+    grades = np.round(np.linspace(0, 1, 60), 2)
+    table = long_table(score=grades)
+    table.to_csv(files / "answers.csv", index=False)
+    store = LogitStore(files / "store")
+    import_answers(store, "val", files / "answers.csv")
+    frontier = search(store, cost="usd")
+    assert frontier.evaluations[0].quality == pytest.approx(grades[:30].mean())
+    assert frontier.best().quality == pytest.approx(grades[30:].mean(), abs=0.02)
+    low, high = frontier.best().interval
+    assert low < frontier.best().quality < high
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda t: t.drop(columns="confidence"), "no column 'confidence'"),
+        (lambda t: t.drop(columns="usd"), "no cost column"),
+        (lambda t: t.assign(confidence="high"), "expected numbers"),
+        (lambda t: t.assign(usd=-1.0), "at least 0"),
+        (lambda t: t.iloc[:-1], "answered by only one of"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), "more than once"),
+        (lambda t: t.assign(unit_id="u" + t["unit_id"]), "no label"),
+    ],
+)
+def test_bad_answers(files, edit, message):
+    edit(long_table()).to_csv(files / "answers.csv", index=False)
+    with pytest.raises(WiseCommitteeError, match=message):
+        import_answers(LogitStore(files / "store"), "val", files / "answers.csv", labels=truth(files))
+    assert not (files / "store").exists()
+
+
+def test_split_is_stratified_disjoint_and_complete(files):
+    store, _ = outputs(files, "a", "b", split="all")
+    everything = dict(zip(store.unit_ids("all"), store.outputs("a", "all").tolist(), strict=True))
+    assert split_store(store, {"val": 0.5, "test": 0.25, "rest": 0.25}, seed=3) == {"val": 30, "test": 15, "rest": 15}
+    seen: dict = {}
+    for split in ("val", "test", "rest"):
+        for unit, row in zip(store.unit_ids(split), store.outputs("a", split).tolist(), strict=True):
+            assert unit not in seen
+            seen[unit] = row
+    assert seen == everything
+    labels = np.load(files / "labels.npy")
+    for c in range(C):
+        assert abs((store.labels("val") == c).sum() - (labels == c).sum() / 2) <= 1
+    assert store.verify() == []
+
+
+def test_split_can_replace_its_source_and_recovers(files):
+    store, _ = outputs(files, "a", "b")
+    before = store.unit_ids("val")
+    split_store(store, {"val": 0.5, "test": 0.5})
+    assert sorted(store.unit_ids("val") + store.unit_ids("test")) == sorted(before)
+    assert store.splits() == ("test", "val")
+    # Cut off between the two renames, the old source is put back by the next call.
+    (files / "store/val").rename(files / "store/.held-val")
+    store.remove("a", "test")
+    store.remove("b", "test")
+    (files / "store/test/units.parquet").unlink()
+    again = LogitStore(files / "store")
+    split_store(again, {"val": 0.5, "test": 0.5}, source="val")
+    assert again.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("into", "message"),
+    [
+        ({"val": 1.0}, "two or more"),
+        ({"val": 0.5, "test": 0.0}, "above 0"),
+        ({"val": 0.5, "te/st": 0.5}, "plain name"),
+        ({"val": 1, "test": 1e-9}, "too few"),
+    ],
+)
+def test_bad_splits(files, into, message):
+    store, _ = outputs(files, "a")
+    with pytest.raises(WiseCommitteeError, match=message):
+        split_store(store, into)
+    assert len(store.unit_ids("val")) == N
+
+
+def test_assign_is_deterministic_and_proportional():
+    labels = np.array([0] * 7 + [1] * 8 + [2] * 1)
+    first = assign(labels, {"a": 1, "b": 1}, 5)
+    second = assign(labels, {"a": 1, "b": 1}, 5)
+    assert all((first[k] == second[k]).all() for k in first)
+    assert sorted(map(len, first.values())) == [8, 8]

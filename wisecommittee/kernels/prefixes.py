@@ -174,26 +174,57 @@ def _exponentials(out, row, top, scale):
         out[c] = exp_nonpositive((row[c] - top) * scale)
 
 
+# Below, rows are (flat array, unsigned offset): a view per call would cost two atomic reference counts, and unsigned
+# offsets spare the test for negative indices that keeps a loop from vectorising.
+
+
 @njit_exact
-def _multiply(out, a, b):
-    for c in range(out.size):
-        out[c] = a[c] * b[c]
+def _multiply(out, o, a, i, b, j, n):
+    for c in range(n):
+        out[o + c] = a[i + c] * b[j + c]
 
 
 @njit_sums
-def _sum(row):
+def _sum(a, i, n):
     total = _ZERO
-    for c in range(row.size):
-        total += row[c]
+    for c in range(n):
+        total += a[i + c]
     return total
 
 
 @njit_sums
-def _dot(a, b):
+def _dot(a, i, b, j, n):
     total = _ZERO
-    for c in range(a.size):
-        total += a[c] * b[c]
+    for c in range(n):
+        total += a[i + c] * b[j + c]
     return total
+
+
+@njit_sums
+def _put_and_top(out, o, a, i, n):
+    top = _LOWEST
+    for c in range(n):
+        out[o + c] = a[i + c]
+        top = larger(top, a[i + c])
+    return top
+
+
+@njit_sums
+def _put_sum_and_top(out, o, a, i, b, j, n):
+    top = _LOWEST
+    for c in range(n):
+        value = a[i + c] + b[j + c]
+        out[o + c] = value
+        top = larger(top, value)
+    return top
+
+
+@njit_exact
+def _place(a, i, n, value):
+    for c in range(n):
+        if a[i + c] == value:
+            return c
+    return np.uint64(0)
 
 
 @njit_exact
@@ -223,26 +254,43 @@ def _candidates(rows, label, tops, work, gap, candidates):
 
 
 @njit_exact
-def _winners(columns, found, parents, members, sizes, sums, best, tops):
-    """Place of the winning candidate of every prefix, and the value it wins with; columns : float32 [M, candidates]."""
+def _equal_below(a, i, n, value):
+    count = 0
+    for c in range(n):
+        count += a[i + c] == value
+    return count
+
+
+@njit_exact
+def _winners(columns, found, truth, parents, members, sizes, score_rows, tops, predict, sums, top_sums, hit, won, best):
+    """Correctness, winning value and, where it is needed, winning candidate of every prefix.
+
+    columns : float32 [M * found] the candidates' outputs; truth : place of the label among them; tops : float32 [M] each
+    model's largest output; sums : float32 [>= (deepest + 1) * found], top_sums : float32 [deepest + 1] scratch.
+    best : found where all members of the prefix put their own maximum there, so that nobody needs the place.
+    """
     for node in range(parents.size):
-        size, member = sizes[node], members[node]
-        top, place = _LOWEST, 0
+        size, own = np.uint64(sizes[node]), np.uint64(members[node]) * found
+        here = size * found
         if found <= _FEW:
+            top = _LOWEST
             for d in range(found):
-                value = columns[member, d] if size == 1 else sums[size - 1, d] + columns[member, d]
-                sums[size, d] = value
-                if value > top:
-                    top, place = value, d
+                value = columns[own + d]
+                if size > 1:
+                    value = sums[here - found + d] + value
+                sums[here + d] = value
+                top = max(top, value)
+        elif size == 1:
+            top = _put_and_top(sums, here, columns, own, found)
         else:
-            total = sums[size, :found]
-            if size == 1:
-                top = _copy_and_top(total, columns[member, :found])
-            else:
-                top = _add_and_top(total, sums[size - 1, :found], columns[member, :found])
-            place = _first(total, top)
-        best[node] = place
-        tops[node] = top
+            top = _put_sum_and_top(sums, here, sums, here - found, columns, own, found)
+        top_sums[size] = tops[members[node]] if size == 1 else top_sums[size - 1] + tops[members[node]]
+        won[node] = top
+        hit[node] = sums[here + truth] == top and _equal_below(sums, here, truth, top) == 0
+        if predict or (score_rows[node] >= 0 and top != top_sums[size]):
+            best[node] = _place(sums, here, found, top)
+        else:
+            best[node] = found
 
 
 _FEW = 12  # candidates up to which a scalar loop is faster
@@ -251,42 +299,70 @@ _TINY = np.float32(1e-25)  # below, a product of exponentials has lost bits: go 
 
 @njit_exact
 def walk_products(
-    x, labels, parents, members, sizes, score_rows, deepest, raised, logits, sums, powers, products, correct, predicted,
-    statistics,
+    x, labels, parents, members, sizes, score_rows, deepest, raised, logits, correct, predicted, statistics
 ):  # fmt: skip
     """The walk for max_prob; arguments as in `walk`, and
 
     deepest : int64 [nodes] largest size of a scored prefix at or below a node, 0 if none; raised : bool [D, M] which
-    E_m,k a scored prefix needs; logits : bool, else the rows are probabilities and only the top is wanted; powers : float32 [max(D, 2), M, C], products : float32 [D + 1, D + 1, C]
-    scratch with D = deepest.max().
+    E_m,k a scored prefix needs, D = 0 or at least 2; logits : bool, else the rows are probabilities and only the top is
+    wanted.
 
     Predictions come from the candidate classes (median 1 to 3 of 1000). Denominators: with
     E_i,k(c) = exp((l_i(c) - max l_i) / k), the sum over c of exp(mean of k members at c) is the sum of prod_i E_i,k(c) up
     to a factor, so a few rows of exponentials per model serve all prefixes of size k.
     """
     count, classes = x.shape[1], x.shape[2]
-    depth = powers.shape[0] if logits else 0
+    depth = raised.shape[0] if logits else 0
+    n = np.uint64(classes)
+    all_models = np.uint64(count) * n
+    longest = 1
+    for node in range(sizes.size):
+        longest = max(longest, sizes[node])
     work = np.empty(classes, np.float32)
     gap = np.empty(classes, np.float32)
     candidates = np.empty(classes, np.int64)
-    columns = np.empty((count, classes), np.float32)
+    columns = np.empty(count * classes, np.float32)
+    sums = np.empty((longest + 1) * classes, np.float32)
+    powers = np.empty(depth * count * classes, np.float32)  # [size - 1, model, class]
+    products = np.empty((depth + 1) * (depth + 1) * classes, np.float32)  # [scaled by, size, class]
     tops = np.empty(count, np.float32)
-    best = np.empty(parents.size, np.int64)
+    best = np.empty(parents.size, np.uint64)
     won = np.empty(parents.size, np.float32)
-    path = np.zeros(sums.shape[0], np.int64)
+    path = np.zeros(longest + 1, np.uint64)
+    top_sums = np.zeros(longest + 1, np.float32)
+    predict = predicted.size > 0
     for i in range(x.shape[0]):
         rows = x[i]
-        found = _candidates(rows, labels[i], tops, work, gap, candidates)
-        for m in range(count):
-            for d in range(found):
-                columns[m, d] = rows[m, candidates[d]]
+        found = np.uint64(_candidates(rows, labels[i], tops, work, gap, candidates))
         if found == 1 and logits:
-            best[:] = 0
+            correct[i, :] = True
+            best[:] = 0 if predict else 1
         else:
-            _winners(columns, found, parents, members, sizes, sums, best, won)
-        for node in range(parents.size):
-            correct[i, node] = candidates[best[node]] == labels[i]
-        if predicted.size > 0:
+            at = 0
+            for m in range(count):
+                for d in range(found):
+                    columns[at] = rows[m, candidates[d]]
+                    at += 1
+            truth = np.uint64(0)
+            while candidates[truth] != labels[i]:
+                truth += np.uint64(1)
+            _winners(
+                columns,
+                found,
+                truth,
+                parents,
+                members,
+                sizes,
+                score_rows,
+                tops,
+                predict,
+                sums,
+                top_sums,
+                correct[i],
+                won,
+                best,
+            )
+        if predict:
             for node in range(parents.size):
                 predicted[i, node] = candidates[best[node]]
         if not logits:
@@ -295,45 +371,54 @@ def walk_products(
                     statistics[i, score_rows[node], 0] = won[node] / np.float32(sizes[node])
             continue
         for m in range(count):
+            here = np.uint64(m) * n
             for k in range(1, depth):
                 if raised[k, m] or (k == 1 and raised[0, m]):
-                    _exponentials(powers[k, m], rows[m], tops[m], np.float32(1.0) / np.float32(k + 1))
-            if depth and raised[0, m]:
-                _multiply(powers[0, m], powers[1, m], powers[1, m])  # exp(z) = exp(z / 2) ** 2
+                    start = np.uint64(k) * all_models + here
+                    _exponentials(powers[start : start + n], rows[m], tops[m], np.float32(1.0) / np.float32(k + 1))
+            if depth and raised[0, m]:  # exp(z) = exp(z / 2) ** 2
+                _multiply(powers, here, powers, all_models + here, powers, all_models + here, n)
         for node in range(parents.size):
             if deepest[node] == 0:
                 continue
-            size, member = sizes[node], members[node]
-            path[size] = member
+            size, own = np.uint64(sizes[node]), np.uint64(members[node]) * n
+            path[size] = own
             # Products that deeper prefixes continue: one for each size they are scaled by.
-            for k in range(size + 1, deepest[node] + 1):
-                if size == 2:
-                    _multiply(products[k, 2], powers[k - 1, path[1]], powers[k - 1, member])
-                elif size > 2:
-                    _multiply(products[k, size], products[k, size - 1], powers[k - 1, member])
+            if size > 1:
+                for k in range(size + np.uint64(1), np.uint64(deepest[node]) + np.uint64(1)):
+                    level = (k - np.uint64(1)) * all_models
+                    line = (k * np.uint64(depth + 1) + size) * n
+                    if size == 2:
+                        _multiply(products, line, powers, level + path[1], powers, level + own, n)
+                    else:
+                        _multiply(products, line, products, line - n, powers, level + own, n)
             row = score_rows[node]
             if row < 0:
                 continue
-            winner = candidates[best[node]]
+            level = (size - np.uint64(1)) * all_models
             at_top = np.float32(1.0)
-            for k in range(1, size + 1):
-                at_top *= powers[size - 1, path[k], winner]
-            own = powers[size - 1, member]
+            winner = np.uint64(0)
+            if best[node] != found:
+                winner = np.uint64(candidates[best[node]])
+                for k in range(np.uint64(1), size + np.uint64(1)):
+                    at_top *= powers[level + path[k] + winner]
             if at_top < _TINY:
                 mass = _mass_of_sum(rows, path, size, winner)
             elif size == 1:
-                mass = _sum(own) / at_top
+                mass = _sum(powers, own, n) / at_top
             elif size == 2:
-                mass = _dot(powers[1, path[1]], own) / at_top
+                mass = _dot(powers, level + path[1], powers, level + own, n) / at_top
             else:
-                mass = _dot(products[size, size - 1], own) / at_top
+                line = (size * np.uint64(depth + 1) + size - np.uint64(1)) * n
+                mass = _dot(products, line, powers, level + own, n) / at_top
             statistics[i, row, 2] = mass
 
 
 @njit_exact
 def _mass_of_sum(rows, path, size, best):
     """sum exp(mean - mean[best]) from the sum itself, where members disagree too far for products."""
-    total = rows[path[1]].copy()
-    for k in range(2, size + 1):
-        _add(total, rows[path[k]])
+    n = np.uint64(rows.shape[1])
+    total = rows[path[1] // n].copy()
+    for k in range(np.uint64(2), size + np.uint64(1)):
+        _add(total, rows[path[k] // n])
     return _mass(total, total[best], np.float32(1.0) / np.float32(size))

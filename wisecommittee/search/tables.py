@@ -294,19 +294,14 @@ def walk_blocks(
         x = np.empty((n, len(used), classes), np.float32)
         for m, source in enumerate(outputs):
             x[:, m] = summand[m](source[start:stop])
-        sums = np.empty((largest + 1, classes), np.float32)
         hit = np.empty((n, nodes), np.uint8)
         said = np.empty((n, nodes) if predict else (0, 0), np.int32)
         gathered = np.empty((n, max(rows, 1), len(prefixes.STATISTICS)), np.float32)
         tree = (x, labels[start:stop], trie.parents, members, trie.sizes)
         if products:
-            depth = len(raised) if in_logits else 0
-            powers = np.empty((depth, len(used), classes), np.float32)
-            partial = np.empty((depth + 1, depth + 1, classes), np.float32)
-            prefixes.walk_products(
-                *tree, score_rows, deepest, raised, in_logits, sums, powers, partial, hit, said, gathered
-            )
+            prefixes.walk_products(*tree, score_rows, deepest, raised, in_logits, hit, said, gathered)
         else:
+            sums = np.empty((largest + 1, classes), np.float32)
             prefixes.walk(*tree, logit_space, score_rows, needs, sums, hit, said, gathered)
         correct[:, start:stop] = hit.T
         if predict:

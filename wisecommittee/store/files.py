@@ -105,7 +105,9 @@ class Files:
         if info.type != fs.FileType.File:
             raise FileNotFoundError(self.place(path))
         if info.size is not None and info.size > limit:
-            raise StoreError(f"{self.place(path)}: {info.size:,} bytes; expected {limit:,} at most, no store writes it")
+            raise StoreError(
+                f"{self.place(path)}: {info.size:,} bytes; expected {limit:,} at most; no store writes that, restore it"
+            )
         with self._explained(path), self.fs.open_input_file(self._full(path)) as source:
             return source.read()
 

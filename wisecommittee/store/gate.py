@@ -18,9 +18,9 @@ MAX_TEXT_ARRAY = 4 << 30  # bytes
 DTYPES = ("float32", "float16")
 
 
-def check_dtype(dtype: str) -> np.dtype:
+def check_dtype(dtype: str, what: str) -> np.dtype:
     if dtype not in DTYPES:
-        raise ContentError(f"dtype {dtype!r}: a store holds {' or '.join(DTYPES)}")
+        raise ContentError(f"{what}: dtype {dtype!r}; a store holds {' or '.join(DTYPES)}")
     return np.dtype(dtype)
 
 
@@ -89,8 +89,8 @@ def _refuse_infinite(given: NDArray[np.floating], stored: NDArray[np.floating], 
         remedy = "store them as float32" if stored.dtype == np.float16 else "scale them down"
         raise ContentError(f"{what}: {value:.6g} in row {first + row} does not fit {stored.dtype}; {remedy}")
     raise ContentError(
-        f"{what}: NaN or infinity, {value} in row {first + row}, class {column} ({bad.any(axis=1).sum():,} such rows in "
-        f"this block); expected finite numbers; mend the model or leave these units out of the split"
+        f"{what}: NaN or infinity, {value} in row {first + row}, class {column} ({bad.any(axis=1).sum():,} such rows "
+        f"in this block); expected finite numbers; mend the model or leave these units out of the split"
     )
 
 

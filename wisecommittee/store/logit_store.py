@@ -31,6 +31,7 @@ from wisecommittee.store.parts import Rows
 from wisecommittee.store.writer import PLAN_NAME, Writer, check_against_units, missing_units
 
 DEFAULT_STORE = "logits"
+MAX_NAME = 240  # bytes of a folder's name; file systems allow 255
 IMPORT_GROUPS_PER_PART = 4
 
 
@@ -65,9 +66,13 @@ class LogitStore:
 
     def model_folder(self, split: str, model: str) -> str:
         check_split_name(split)
-        return f"{split}/{_folder_name(model)}"
+        name = _folder_name(model)
+        if len(name) > MAX_NAME:
+            raise StoreError(f"{model}: its folder's name would have {len(name)} characters; choose a shorter name")
+        return f"{split}/{name}"
 
     def lock_name(self, split: str, model: str, rank: int) -> str:
+        check_split_name(split)
         return f"{split}/.lock-{self.turn_name(model)}-{rank}"
 
     def turn_name(self, model: str) -> str:
@@ -102,7 +107,7 @@ class LogitStore:
         check_split_name(split)
         for name in self.files.names(split):
             model = unquote(name.removeprefix("model="))
-            if name == _folder_name(model) and self.files.exists(f"{split}/{name}/card.json"):
+            if model and name == _folder_name(model) and self.files.exists(f"{split}/{name}/card.json"):
                 yield model
 
     def cards(self, split: str) -> tuple[ModelCard, ...]:
@@ -279,14 +284,10 @@ class LogitStore:
                     raise StoreError(f"{card.model} in {split} was replaced while it was read; run again")
                 raise StoreError(f"{place} {'changed since it was written' if data else 'is missing'}; {remedy}")
             total = 0
-            for rows in parts.decode(data, place):
-                classes = None if rows.outputs is None else rows.outputs.shape[1]
+            for rows in parts.decode(data, place, contents.classes):
                 columns = (tuple(sorted(contents.scores)), tuple(sorted(contents.unit_costs)), contents.graded)
-                if (classes, rows.columns) != (contents.classes, columns):
-                    raise StoreError(
-                        f"{place}: {classes or 'no'} classes and columns {rows.columns}; its card says "
-                        f"{contents.classes or 'none'} and {columns}; {remedy}"
-                    )
+                if rows.columns != columns:
+                    raise StoreError(f"{place}: columns {rows.columns}; its card says {columns}; {remedy}")
                 parts.check_values(place, card.kind, rows, first=total)
                 total += len(rows)
                 yield rows
@@ -363,18 +364,18 @@ class LogitStore:
                     f"{what}: {len(values):,} {noun}, {len(given):,} labels; expected one for each unit"
                 )
         gate.check_unit_ids(rows.unit_ids, what)
-        parts.check_values(what, card.kind, rows, dtype=gate.check_dtype(dtype).name, warn=True)
+        parts.check_values(what, card.kind, rows, dtype=gate.check_dtype(dtype, what).name, warn=True)
         classes = None if rows.outputs is None else int(rows.outputs.shape[1])
         known = gate.check_labels(given, classes, what)
         if not len(rows):
             raise ContentError(f"{what}: no units; expected at least one")
+        placeholder = Contents(len(rows), classes, dtype, "", graded=rows.quality is not None)
+        self.check_siblings(split, card.with_contents(placeholder))
         if self.has_split(split):
             units = self.unit_index(split)
             check_against_units(what, rows.unit_ids, known, units, self.labels(split))
             if len(rows) != len(units):
                 raise missing_units(what, rows.unit_ids, units)
-        placeholder = Contents(len(rows), classes, dtype, "", graded=rows.quality is not None)
-        self.check_siblings(split, card.with_contents(placeholder))
         return known
 
     def check_siblings(self, split: str, card: ModelCard) -> None:
@@ -529,7 +530,8 @@ def _check_as_written(data: Any, card: ModelCard) -> None:
             "parts": len({part.file for part in contents.parts}) == len(contents.parts),
             "rows": contents.rows == sum(part.rows for part in contents.parts) > 0,
         }
-        given += [(f"contents.{name}", written["contents"][name], None) for name, fine in sound.items() if not fine]
+        for name in (name for name, fine in sound.items() if not fine):
+            raise StoreError(f"contents.{name} is {str(written['contents'][name])[:100]}, which no store writes")
     for name, value, kept in given:
         if value != kept and not (value in (None, {}) and kept is None):
-            raise StoreError(f"card.json: {name} is {str(value)[:100]}, which no store writes")
+            raise StoreError(f"{name} is {str(value)[:100]}, which no store writes")

@@ -23,7 +23,7 @@ from wisecommittee.store import gate
 
 ROW_GROUP = 5_000
 ROW_GROUP_BYTES = 256 << 20  # of outputs; what a writer holds at a time
-MAX_NUMBERS_BYTES = 4 << 30  # of one numeric column of a group, unpacked
+MAX_NUMBERS_BYTES = 1 << 30  # of one numeric column of a group, unpacked
 MAX_TEXT_BYTES = 256 << 20  # of one text column of a group, unpacked
 MAX_UNITS = 50_000_000
 CONTENT_MODULUS = 1 << 256
@@ -232,11 +232,14 @@ def encode_units(unit_ids: list[str], labels: NDArray[np.generic]) -> bytes:
 # Reading
 
 
-def decode(data: bytes, what: str) -> Iterator[Rows]:
-    """The rows of a part, one row group at a time; outputs as float32. Foreign or damaged bytes are a StoreError."""
+def decode(data: bytes, what: str, classes: int | None) -> Iterator[Rows]:
+    """The rows of a part, one row group at a time; outputs as float32 [n, classes], or answers if that is None.
+
+    Foreign or damaged bytes are a StoreError.
+    """
     try:
-        for table in _groups(data, what, _is_part_column):
-            yield _rows(table, what)
+        for table in _groups(data, what, _is_part_column, classes):
+            yield _rows(table, what, classes)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StoreError(f"{what}: not a readable part ({_first_line(error)}); extract or import it again") from error
 
@@ -268,10 +271,11 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _rows(table: pa.Table, what: str) -> Rows:
+def _rows(table: pa.Table, what: str, classes: int | None) -> Rows:
     names = table.column_names
-    if "unit_id" not in names or ("outputs" in names) == ("answer" in names):
-        raise StoreError(f"{what}: columns {', '.join(names)}; expected unit_id and either outputs or answer")
+    if not {"unit_id", "outputs" if classes else "answer"} <= set(names) or {"outputs", "answer"} <= set(names):
+        expected = "outputs" if classes else "answer"
+        raise StoreError(f"{what}: columns {', '.join(names)}; expected unit_id and {expected}")
 
     def column(name: str, dtype: type[np.floating]) -> NDArray[Any]:
         kind = table.schema.field(name).type
@@ -281,13 +285,12 @@ def _rows(table: pa.Table, what: str) -> Rows:
 
     outputs = None
     if "outputs" in names:
-        kind = table.schema.field("outputs").type
         values = table.column("outputs").combine_chunks().flatten()
         if isinstance(values, pa.ChunkedArray):
             values = values.combine_chunks()
-        if values.null_count or len(values) != len(table) * kind.list_size:
+        if values.null_count or len(values) != len(table) * (classes or 0):
             raise ContentError(f"{what}: outputs have empty values; extract or import it again")
-        outputs = values.to_numpy(zero_copy_only=False).reshape(len(table), kind.list_size)
+        outputs = values.to_numpy(zero_copy_only=False).reshape(len(table), classes)
         outputs = outputs.astype(np.float32, copy=False)
     return Rows(
         _text(table.column("unit_id"), what),
@@ -316,7 +319,7 @@ def _text(column: pa.ChunkedArray, what: str) -> list[str]:
     return out
 
 
-def _groups(data: bytes, what: str, known: Callable[[str], bool]) -> Iterator[pa.Table]:
+def _groups(data: bytes, what: str, known: Callable[[str], bool], classes: int | None = None) -> Iterator[pa.Table]:
     """The row groups of a Parquet file, each checked before it is unpacked, without empty values."""
     metadata = pq.read_metadata(pa.BufferReader(data))
     leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
@@ -332,11 +335,15 @@ def _groups(data: bytes, what: str, known: Callable[[str], bool]) -> Iterator[pa
                 f"{what}: column {field_.name!r} is {kind}; expected outputs as a fixed-size list of float32 or "
                 f"float16, text and numbers otherwise; extract or import it again"
             )
+        if vectors and kind.list_size != classes:
+            raise StoreError(f"{what}: {kind.list_size:,} classes; its card says {classes or 'answers'}")
     if len(set(file.schema_arrow.names)) != len(file.schema_arrow.names):
         raise StoreError(f"{what}: two columns of one name; extract or import it again")
     if file.metadata.num_rows > MAX_UNITS:
         raise StoreError(f"{what}: {file.metadata.num_rows:,} rows; expected {MAX_UNITS:,} at most")
     for group in range(file.num_row_groups):
+        if not metadata.row_group(group).num_rows:
+            continue
         _check_sizes(data, file, group, what)
         table = file.read_row_group(group)
         for name in table.column_names:

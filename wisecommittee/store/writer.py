@@ -58,10 +58,9 @@ class Writer:
     """Writes one model into one split; use as a context manager and call `commit` at the end.
 
     card : the model. classes : columns of the outputs, None for answers. dtype : 'float32' | 'float16'.
-    identity : text that says what is being extracted (model, weights, data, preprocessing, number of ranks); rows left
-    by a killed writer are kept only if it is equal.
-    source : (start, stop) -> the rows and labels that will be appended, where they are known already; rows left by a
-    killed writer are kept only if they are equal.
+    Rows left by a killed writer are kept if they are known to be the ones that will be appended:
+    identity : text that says what is being extracted (model, weights, data, preprocessing, number of ranks); it is the
+    same. source : (start, stop) -> the rows and labels that will be appended; they are the same.
     rows_per_part : rows in each part but the last of a rank; default one row group.
     ranks : how many write this model. A commit needs them all to have finished; without it, all that have begun.
     """
@@ -74,7 +73,7 @@ class Writer:
         *,
         classes: int | None,
         dtype: str = "float32",
-        identity: str = "",
+        identity: str | None = None,
         source: Source | None = None,
         rows_per_part: int | None = None,
         rank: int = 0,
@@ -83,15 +82,16 @@ class Writer:
     ) -> None:
         if rank < 0 or (ranks is not None and rank >= ranks):
             raise ContentError(f"rank {rank} of {ranks or 'any number'}; expected a number from 0")
+        self.what = f"{card.model} in {split}"
         self.store, self.split, self.rank, self.ranks = store, split, rank, ranks
         self.card = card.with_contents(None)
-        self.classes, self.dtype = classes, gate.check_dtype(dtype)
+        self.classes, self.dtype = classes, gate.check_dtype(dtype, self.what)
         self.group_rows = parts.row_group_rows(classes)
         self.rows_per_part = rows_per_part or self.group_rows
-        self.what = f"{card.model} in {split}"
         self.folder = store.model_folder(split, card.model)
         self.rows_done = 0
         self._replace, self._source = replace, source
+        self._recognisable = identity is not None or source is not None
         described = [store.card_text(self.card).decode(), classes, dtype, identity, self.rows_per_part, ranks]
         self._identity = hashlib.sha256(json.dumps(described).encode()).hexdigest()
         self._stack = ExitStack()
@@ -133,7 +133,8 @@ class Writer:
         # Parts are immutable: a replacement is numbered after what it replaces.
         self._first = number = 1 + max((number for number, name in mine.items() if name in kept), default=-1)
         plan = self._read_plan(self.rank)
-        if plan is not None and (plan.identity, plan.first) == (self._identity, self._first):
+        resumable = plan is not None and (plan.identity, plan.first) == (self._identity, self._first)
+        if plan is not None and resumable and self._recognisable:
             last = None if plan.finished is None else plan.first + plan.finished - 1
             while number in mine and self._adopt(number, short=number == last):
                 number += 1
@@ -182,7 +183,7 @@ class Writer:
         except FileNotFoundError as error:
             raise StoreError(f"{error} is missing; run rank {rank} again") from None
         pieces, start = [], 0
-        for rows in parts.decode(data, name):
+        for rows in parts.decode(data, name, self.classes):
             stop = start + len(rows)
             if rows.unit_ids != unit_ids[start:stop]:
                 break
@@ -256,6 +257,10 @@ class Writer:
             raise ContentError(
                 f"{self.what}: columns {rows.columns} after {self._columns}; expected the same in all rows"
             )
+        if self._columns is None:
+            graded = rows.quality is not None
+            placeholder = Contents(len(rows), self.classes, self.dtype.name, "", graded=graded)
+            self.store.check_siblings(self.split, self.card.with_contents(placeholder))
         if self._units is not None:
             check_against_units(self.what, rows.unit_ids, known, self._units, self._labels)
         gate.check_unit_ids(rows.unit_ids, self.what)
@@ -322,8 +327,8 @@ class Writer:
         )
         card = self.card.with_contents(contents)
         with self.store.files.turn(self.split, self.store.turn_name(self.card.model), self.what):
-            self._settle_units(total)
             self.store.check_siblings(self.split, card)
+            self._settle_units(total)
             self.store.write_card(self.split, card)
         kept = {"card.json", *(part.file for part in self._parts)}
         for name in self.store.files.names(self.folder):

@@ -1,0 +1,272 @@
+"""The command line through its contract: JSON objects, tables, exit codes, and one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from wisecommittee.cli import main
+
+N, C = 200, 5
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """run('search', '--json') -> (exit code, stdout, stderr)."""
+    monkeypatch.setattr("warnings.showwarning", lambda *a, **k: None)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["wisecommittee", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return ended.value.code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch, run):
+    """A store with val and test, imported from files as a user would."""
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    (tmp_path / "models.csv").write_text("model,flops,latency_ms\nsmall,100,1.5\nmid,400,2.5\nlarge,1600,7\n")
+    for split in ("val", "test"):
+        labels = rng.integers(0, C, N)
+        np.save(f"{split}_labels.npy", labels)
+        arrays = []
+        for k, name in enumerate(("small", "mid", "large")):
+            logits = rng.normal(size=(N, C)) + (1.2 + 0.7 * k) * np.eye(C)[labels]
+            np.save(f"{split}_{name}.npy", logits.astype(np.float32))
+            arrays += ["--logits", f"{name}={split}_{name}.npy"]
+        common = ("--store", "S", "--split", split, "--labels", f"{split}_labels.npy", "--costs", "models.csv")
+        code, _, err = run("import", *common, *arrays)
+        assert code == 0, err
+    return tmp_path / "S"
+
+
+def evaluate_by_hand(committee: dict, split: str) -> tuple[int, float, list[float]]:
+    """Correct, average cost and exit ratios from the imported files, in plain numpy."""
+    cost = {"small": 100, "mid": 400, "large": 1600}
+    labels = np.load(f"{split}_labels.npy")
+    total = np.zeros((N, C), np.float32)
+    waiting, spent, correct, exits, members = np.ones(N, bool), 0, 0, [], 0
+    for k, stage in enumerate(committee["stages"]):
+        for model in stage:
+            total += np.load(f"{split}_{model}.npy")
+            spent += cost[model] * waiting.sum()
+            members += 1
+        z = (total / np.float32(members)).astype(np.float64)
+        p = np.exp(z - z.max(1, keepdims=True))
+        confidence = (p / p.sum(1, keepdims=True)).max(1).astype(np.float32)
+        last = k == len(committee["stages"]) - 1
+        leaves = waiting & (last | (confidence >= (0 if last else committee["thresholds"][k])))
+        correct += (total.argmax(1) == labels)[leaves].sum()
+        exits.append(leaves.sum() / N)
+        waiting &= ~leaves
+    return int(correct), spent / N, exits
+
+
+def test_search_json_is_the_contract(run, store):
+    code, out, _ = run("search", "--store", store, "--target-flops", 600, "--json", "--save", "committee.json")
+    assert code == 0
+    answer = json.loads(out)
+    assert {"query", "searched", "committee", "val", "test", "references", "speedup"} <= set(answer)
+    assert answer["searched"]["combinations"] == 3 + 6 + 6
+    assert answer["searched"]["threshold_vectors"] == 3 + 6 * 100 + 6 * 100**2
+    assert answer["searched"]["exact"] is False
+    assert answer["committee"]["version"] == 1
+    for split in ("val", "test"):
+        figures = answer[split]
+        correct, cost, exits = evaluate_by_hand(answer["committee"], split)
+        assert (figures["n"], figures["correct"]) == (N, correct)
+        assert figures["quality"] == correct / N
+        assert figures["average_flops"] == figures["average_cost"] == pytest.approx(cost, abs=1e-9)
+        assert figures["exit_ratios"] == pytest.approx(exits)
+        low, high = figures["interval"]
+        assert low < figures["quality"] < high
+    assert answer["val"]["average_flops"] <= 600
+    best = answer["references"]["best_single"]
+    assert (best["model"], best["flops"]) == ("large", 1600)
+    cheapest = answer["references"]["cheapest_single_as_accurate"]
+    expected = None if cheapest is None else cheapest["flops"] / answer["val"]["average_flops"]
+    assert answer["speedup"] == expected
+    code, out, _ = run("evaluate", "committee.json", "--store", store, "--json")
+    evaluated = json.loads(out)
+    assert evaluated["split"] == "test"
+    assert {k: evaluated[k] for k in answer["test"]} == answer["test"]
+    assert evaluated["committee"] == answer["committee"]
+
+
+def test_targets(run, store):
+    frontier = json.loads(run("search", "--store", store, "--json")[1])["frontier"]
+    points = [(e["val"]["average_flops"], e["val"]["quality"]) for e in frontier]
+    assert points == sorted(points)
+    assert all(a[1] < b[1] for a, b in zip(points, points[1:], strict=False))
+    wanted = points[len(points) // 2]
+    by_cost = json.loads(run("search", "--store", store, "--target-cost", wanted[0], "--json")[1])
+    by_quality = json.loads(run("search", "--store", store, "--target-accuracy", wanted[1], "--json")[1])
+    assert by_cost["val"] == by_quality["val"]
+    matched = json.loads(run("search", "--store", store, "--match", "large", "--json")[1])
+    single = matched["references"]["best_single"]["quality"]
+    assert matched["val"]["quality"] >= single
+    assert matched["val"]["average_flops"] == next(c for c, q in points if q >= single)
+    limited = json.loads(run("search", "--store", store, "--max-worst-flops", 500, "--json")[1])
+    assert limited["val"]["worst_case_flops"] <= 500
+    by_latency = json.loads(run("search", "--store", store, "--cost", "latency_ms", "--json")[1])
+    assert "average_flops" not in by_latency["val"]
+    assert by_latency["val"]["worst_case_cost"] <= 11
+
+
+def test_output_is_the_same_for_any_threads(run, store, monkeypatch):
+    def answer(*more):
+        found = json.loads(run("search", "--store", store, "--json", *more)[1])
+        del found["searched"]["seconds"]
+        return found
+
+    first = answer("--threads", 1)
+    assert answer("--threads", 3) == first
+    monkeypatch.setenv("WISECOMMITTEE_THREADS", "2")
+    assert answer() == first
+
+
+def test_tables_for_people(run, store):
+    code, out, _ = run("search", "--store", store)
+    assert code == 0
+    assert "val chose these" in out
+    assert "test %" in out
+    code, out, _ = run("search", "--store", store, "--target-flops", 600)
+    assert "optimistic" in out
+    assert "answer if max_prob >=" in out
+    assert "best single model: large" in out
+    code, out, _ = run("models", "--store", store)
+    assert code == 0
+    assert "1.6 k" in out
+    listed = json.loads(run("models", "--store", store, "--json")[1])["models"]
+    labels = np.load("val_labels.npy")
+    accuracy = (np.load("val_mid.npy").argmax(1) == labels).mean()
+    assert next(m for m in listed if (m["model"], m["split"]) == ("mid", "val"))["quality"] == accuracy
+
+
+def test_verify_split_remove(run, store):
+    assert run("verify", "--store", store)[0] == 0
+    part = next((store / "val/model=mid").glob("part-*.parquet"))
+    part.write_bytes(part.read_bytes()[:-1])
+    code, out, _ = run("verify", "--store", store, "--json")
+    assert code == 1
+    assert "model=mid" in json.loads(out)["problems"][0]
+    assert run("remove", "mid", "--store", store)[0] == 0
+    assert run("verify", "--store", store)[0] == 0
+    assert run("split", "--store", store, "--split", "val", "--into", "a=0.5,b=0.5")[0] == 0
+    models = json.loads(run("models", "--store", store, "--json")[1])["models"]
+    assert {m["split"] for m in models} == {"a", "b", "test", "val"}
+
+
+def test_plots_are_written(run, store):
+    for kind in ("frontier", "exits"):
+        code, _, err = run("plot", kind, "--store", store, "--out", f"{kind}.png", "--ensembles")
+        assert code == 0, err
+        assert (store.parent / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
+
+
+MISTAKES = [
+    (("search", "--store", "nowhere"), 1, "no store at 'nowhere'"),
+    (("search", "--store", "S", "--split", "test"), 2, "only reports"),
+    (("search", "--store", "S", "--split", "train"), 1, "splits: test, val"),
+    (("search", "--store", "S", "--target-flops", "1"), 1, "the cheapest is small at 100"),
+    (("search", "--store", "S", "--target-flops", "-1"), 2, "finite number from 0"),
+    (("search", "--store", "S", "--target-flops", "nan"), 2, "finite number from 0"),
+    (("search", "--store", "S", "--target-flops", "lots"), 2, "valid number"),
+    (("search", "--store", "S", "--target-accuracy", "94"), 2, "such as 0.94"),
+    (("search", "--store", "S", "--target-accuracy", "1"), 1, "the best is"),
+    (("search", "--store", "S", "--target-flops", "1e3", "--match", "large"), 2, "choose one target"),
+    (("search", "--store", "S", "--match", "larg"), 2, "did you mean 'large'"),
+    (("search", "--store", "S", "--models", "x*"), 2, "unknown model"),
+    (("search", "--store", "S", "--confidence", "maxprob"), 2, "did you mean 'max_prob'"),
+    (("search", "--store", "S", "--combine", "average"), 2, "mean_logits"),
+    (("search", "--store", "S", "--cost", "usd"), 1, "costs in this pool: flops, latency_ms"),
+    (("search", "--store", "S", "--max-worst-flops", "10"), 1, "the cheapest model costs 100"),
+    (("search", "--store", "S", "--levels", "1"), 2, "2 to"),
+    (("evaluate", "none.json", "--store", "S"), 1, "no such file"),
+    (("plot", "frontiers", "--store", "S"), 2, "did you mean 'frontier'"),
+    (("plot", "frontier", "--store", "S", "--out", "x.gifx"), 2, "x.gifx"),
+    (("import", "--store", "S"), 2, "nothing to import"),
+    (("import", "--store", "S", "--logits", "a"), 2, "NAME=FILE"),
+    (("import", "--store", "S", "--logits", "a=b.npy"), 2, "--labels is missing"),
+    (("split", "--store", "S", "--into", "val"), 2, "NAME=SHARE"),
+    (("remove", "huge", "--store", "S"), 2, "unknown model"),
+    (("serch",), 2, "serch"),
+    (("search", "--nonsense"), 2, "--nonsense"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), MISTAKES, ids=lambda value: str(value)[:60])
+def test_mistakes_end_in_one_line(run, store, arguments, code, message):
+    ended, out, err = run(*arguments)
+    assert ended == code
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert out == ""
+
+
+BAD_COMMITTEES = [
+    ("not json", "not a committee in JSON"),
+    ("[]", "JSON object"),
+    ('{"stages": [["small"]]}', "version None"),
+    ('{"version": 2, "stages": [["small"]]}', "version 2"),
+    ('{"version": 1}', "'stages' is missing"),
+    ('{"version": 1, "stages": [["small"], ["mid"]], "thresholds": []}', "0 thresholds for 2 stages"),
+    ('{"version": 1, "stages": [["small"], ["mid"]], "thresholds": [NaN]}', "not finite"),
+    ('{"version": 1, "stages": [["small"], ["mid"]], "thresholds": ["a"]}', "list of numbers"),
+    ('{"version": 1, "stages": [["small"], ["small"]], "thresholds": [0.5]}', "more than once"),
+    ('{"version": 1, "stages": [[]]}', "at least one model"),
+    ('{"version": 1, "stages": "small"}', "list of lists"),
+    ('{"version": 1, "stages": [["small"]], "thresholdz": []}', "unknown field 'thresholdz'"),
+    ('{"version": 1, "stages": [["huge"]]}', "does not hold"),
+    ('{"version": 1, "stages": [["small"]], "combine": "vote"}', "unknown combining rule 'vote'"),
+    ('{"version": 1, "stages": [["small"]], "confidence": "guess"}', "unknown confidence 'guess'"),
+    ('{"version": 1, "stages": [["small"]], "members": {"small": {"blocks": {"small": 7}}}}', "multiply-adds differ"),
+    ("[" * 100_000, "not a committee in JSON"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_COMMITTEES, ids=lambda value: value[:40])
+def test_bad_committees_are_explained(run, store, text, message):
+    (store.parent / "c.json").write_text(text)
+    code, _, err = run("evaluate", "c.json", "--store", store)
+    assert code == 1
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_other_weights_need_force(run, store):
+    committee = {"version": 1, "stages": [["small"]], "members": {"small": {"blocks": {"small": 7}}}}
+    (store.parent / "c.json").write_text(json.dumps(committee))
+    assert run("evaluate", "c.json", "--store", store, "--force")[0] == 0
+
+
+def test_help_has_examples(run):
+    for command in ("search", "import", "extract", "evaluate", "split", "plot", "models"):
+        code, out, _ = run(command, "--help")
+        assert code == 0
+        assert "Example" in out
+
+
+def test_warnings_are_one_line(tmp_path, store):
+    """Through a real process: softmax outputs declared as logits."""
+    p = np.full((N, C), 0.2, np.float32)
+    np.save(tmp_path / "p.npy", p)
+    (tmp_path / "models.csv").write_text("model,flops\np,1\n")
+    code = "from wisecommittee.cli import main; main()"
+    arguments = ["import", "--store", "T", "--labels", "val_labels.npy", "--costs", "models.csv", "--logits", "p=p.npy"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: p in val")
+    assert len(done.stderr.strip().splitlines()) == 1

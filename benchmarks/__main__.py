@@ -54,9 +54,8 @@ def main() -> None:
         lines += [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     print(f"\n{'benchmark':<56} {'CPU s':>8} {'ratio':>10}  opponent")
     for line in lines:
-        print(
-            f"{line['benchmark']:<56} {line.get('cpu_seconds', ''):>8} {line.get('ratio', ''):>10}  {line.get('opponent', '')}"
-        )
+        seconds, ratio, opponent = (line.get(key, "") for key in ("cpu_seconds", "ratio", "opponent"))
+        print(f"{line['benchmark']:<56} {seconds:>8} {ratio:>10}  {opponent}")
 
 
 if __name__ == "__main__":

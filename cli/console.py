@@ -75,7 +75,8 @@ def print_json(value: Any) -> None:
 
 @contextlib.contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Update]:
-    """Bars on stderr with rate and time left, one per task name; plain lines every ten seconds where there is no terminal."""
+    """Bars on stderr with rate and time left, one per task name; plain lines every ten seconds where there is no
+    terminal."""
     if quiet or not sys.stderr.isatty():
         yield (lambda task, done, total: None) if quiet else _plain_progress()
         return
@@ -83,12 +84,12 @@ def progress(*, quiet: bool = False) -> Iterator[Update]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
-
-    from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
     class Rate(ProgressColumn):

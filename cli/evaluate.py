@@ -24,7 +24,8 @@ def evaluate(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Evaluate a committee on outputs in the store: accuracy with its interval, average and worst-case cost, exit ratios.
+    """Evaluate a committee on outputs in the store: accuracy with its interval, average and worst-case cost, exit
+    ratios.
 
     **Example**  `wisecommittee evaluate committee.json --split test`
     """

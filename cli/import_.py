@@ -77,7 +77,8 @@ def import_(
     elif files:
         if labels is None or costs is None:
             raise UsageError(
-                f"{'--labels' if labels is None else '--costs'} is missing; arrays need both --labels and --costs models.csv"
+                f"{'--labels' if labels is None else '--costs'} is missing; "
+                "arrays need both --labels and --costs models.csv"
             )
         done = import_outputs(target, split, files, labels=labels, costs=costs, dtype=dtype, replace=replace)
     elif costs:

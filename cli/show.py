@@ -117,7 +117,8 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
         ("exits %", "left"),
     ]
     caption = (
-        f"{len(rows)} of {len(frontier)} committees; --frontier FILE or --json gives all. ±: half of the 95 % interval. "
+        f"{len(rows)} of {len(frontier)} committees; --frontier FILE or --json gives all. "
+        f"±: half of the 95 % interval. "
         f"Speed: cheapest single model as accurate over the committee's average. "
         f"{chosen[0].split} chose these, so its accuracies are optimistic."
     )

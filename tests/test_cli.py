@@ -6,10 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
-
 from wisecommittee.cli import main
 
 N, C = 200, 5
@@ -109,7 +109,7 @@ def test_targets(run, store):
     frontier = json.loads(run("search", "--store", store, "--json")[1])["frontier"]
     points = [(e["val"]["average_flops"], e["val"]["quality"]) for e in frontier]
     assert points == sorted(points)
-    assert all(a[1] < b[1] for a, b in zip(points, points[1:], strict=False))
+    assert all(a[1] < b[1] for a, b in pairwise(points))
     wanted = points[len(points) // 2]
     by_cost = json.loads(run("search", "--store", store, "--target-cost", wanted[0], "--json")[1])
     by_quality = json.loads(run("search", "--store", store, "--target-accuracy", wanted[1], "--json")[1])

@@ -34,7 +34,8 @@ class UnknownNameError(UsageError):
 
     >>> raise UnknownNameError("confidence", "maxprob", ["max_prob", "prob_gap"])
     Traceback (most recent call last):
-    wisecommittee.errors.UnknownNameError: unknown confidence 'maxprob'; did you mean 'max_prob'? Known: max_prob, prob_gap
+    wisecommittee.errors.UnknownNameError: unknown confidence 'maxprob'; did you mean 'max_prob'? Known: max_prob,
+    prob_gap
     """
 
     def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:

@@ -61,8 +61,8 @@ class ModelCard:
 
     blocks : {block id: MACs}; a set of members costs the UNION of its blocks, so networks that share a trunk list the
     trunk under one id. Independent models have one block each. costs : further costs per forward of one unit, by name
-    (``latency_ms``, ``usd``). weights : sha256 of the checkpoint, None where unknown. training_cost, params, input_size,
-    group and position (members of a jointly trained network) and meta are optional and free.
+    (``latency_ms``, ``usd``). weights : sha256 of the checkpoint, None where unknown. training_cost, params,
+    input_size, group and position (members of a jointly trained network) and meta are optional and free.
     """
 
     model: str

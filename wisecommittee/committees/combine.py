@@ -1,7 +1,8 @@
-"""Combining rules: how the members of a prefix become one prediction (Wang et al. 2022, Sec. 3; Kondratyuk et al. 2020).
+"""Combining rules: how the members of a prefix become one prediction.
 
-A rule says what each member contributes to the float32 SUM over members in canonical order, and in which space the mean
-of that sum lives. Argmax is taken of the sum, ties go to the lowest class.
+Sources: Wang et al. 2022, Sec. 3; Kondratyuk et al. 2020. A rule says what each member contributes to the float32 SUM
+over members in canonical order, and in which space the mean of that sum lives. Argmax is taken of the sum, ties go to
+the lowest class.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def _identity(rows: Rows) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class Combine:
-    """summand[kind] turns stored rows into summands, space[kind] is where their mean lives; kinds: logits, probabilities.
+    """summand[kind] turns stored rows into summands, space[kind] is where their mean lives; kinds: logits,
+    probabilities.
 
     ordered : only the newest member answers, so the order of members matters and not their set.
     """

@@ -4,7 +4,8 @@ A confidence is a numpy function of a few statistics of each output row, which t
 
     top     [..] largest value              second  [..] second largest value
     mass    [..] sum exp(z - top)           spread  [..] sum exp(z - top) * (z - top)      for rows of mean logits z
-    plogp   [..] sum p log p                                                               for rows of mean probabilities p
+    plogp   [..] sum p log p                                                               for rows of mean
+    probabilities p
 
 Add one by writing its two functions and naming it in CONFIDENCES.
 """
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from wisecommittee.errors import UnknownNameError
 
 Statistics = Mapping[str, NDArray[np.float32]]
+Function = Callable[[Statistics], NDArray[np.floating]]
 LOG_FLOOR = np.float32(1e-38)  # log p of a stored zero
 
 
@@ -29,9 +31,9 @@ class Confidence:
 
     name: str
     logits_need: tuple[str, ...]
-    from_logits: Callable[[Statistics], NDArray[np.float32]]
+    from_logits: Function
     probabilities_need: tuple[str, ...]
-    from_probabilities: Callable[[Statistics], NDArray[np.float32]]
+    from_probabilities: Function
 
     def needs(self, space: str) -> tuple[str, ...]:
         return self.logits_need if space == "logits" else self.probabilities_need

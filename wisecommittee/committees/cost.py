@@ -1,7 +1,7 @@
 """What a set of members costs: the union of their blocks, in exact integers.
 
-Inside a search every cost is an integer multiple of one unit: FLOPs as they are, dollars and milliseconds in fixed point,
-all divided by their gcd, and guarded against int64 overflow of the sum over units.
+Inside a search every cost is an integer multiple of one unit: FLOPs as they are, dollars and milliseconds in fixed
+point, all divided by their gcd, and guarded against int64 overflow of the sum over units.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def cost_model(
 ) -> CostModel:
     """Costs called `name` of these cards over `units` units.
 
-    per_unit : {model: float64 [N]} for models whose cost varies per unit. 'flops' is the union of blocks; any other name
-    is looked up in the card's costs and adds up over members.
+    per_unit : {model: float64 [N]} for models whose cost varies per unit. 'flops' is the union of blocks; any other
+    name is looked up in the card's costs and adds up over members.
     """
     varying = dict(per_unit or {})
     known: set[str] = set()

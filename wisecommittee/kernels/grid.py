@@ -1,13 +1,13 @@
 """Every threshold vector of a group of cascades, in exact integers, folded into one envelope.
 
-A group is (s1, s2, s3 | m): three thresholded stages shared by several last members m. Shorter cascades pad with virtual
-stages at the front that everybody continues (one level, one bin, no cost). For levels (j1, j2, j3) a unit continues at
-stage k iff bin_k <= j_k, so the number correct is
+A group is (s1, s2, s3 | m): three thresholded stages shared by several last members m. Shorter cascades pad with
+virtual stages at the front that everybody continues (one level, one bin, no cost). For levels (j1, j2, j3) a unit
+continues at stage k iff bin_k <= j_k, so the number correct is
 
     base[j1, j2] + gain_m[j1, j2, j3],   gain_m = sum over units that continue at all three of (correct_4 - correct_3)
 
-where base counts the cascade that stops at stage 3. Units enter as j1 grows, into histograms over (bin_2, level j3) whose
-rows are already cumulative in j3; adding rows over j2 gives a whole line of j3 in one pass.
+where base counts the cascade that stops at stage 3. Units enter as j1 grows, into histograms over (bin_2, level j3)
+whose rows are already cumulative in j3; adding rows over j2 gives a whole line of j3 in one pass.
 
 The envelope is env[a] = least total cost with at least a correct, with its witness (rank of the combination, level
 index). Cells are skipped only where the envelope already holds at least as many correct at strictly less cost, so the
@@ -96,14 +96,16 @@ def offer(env_cost, env_rank, env_level, correct, cost, rank, level):
             env_rank[a] = rank
             env_level[a] = level
             a -= 1
-    elif cost == env_cost[correct] and (correct == env_cost.size - 1 or env_cost[correct + 1] > cost):
-        # The holder has exactly as many correct: a tie, which the lower (rank, level) wins.
-        if rank < env_rank[correct] or (rank == env_rank[correct] and level < env_level[correct]):
-            a = correct
-            while a >= 0 and env_cost[a] == cost:
-                env_rank[a] = rank
-                env_level[a] = level
-                a -= 1
+        return
+    if cost > env_cost[correct] or (correct < env_cost.size - 1 and env_cost[correct + 1] <= cost):
+        return
+    # The holder has exactly as many correct at the same cost: a tie, which the lower (rank, level) wins.
+    if rank < env_rank[correct] or (rank == env_rank[correct] and level < env_level[correct]):
+        a = correct
+        while a >= 0 and env_cost[a] == cost:
+            env_rank[a] = rank
+            env_level[a] = level
+            a -= 1
 
 
 @njit_exact
@@ -117,9 +119,10 @@ def sweep(
     correct3 : [n], correct4 : [n, m] integer quality at stage 3 and with each last member
     base, spent : int64 [P1, P2] total correct and total cost of the cascade that stops at stage 3
     last_cost : int64 [m] marginal cost of the last member, or unit_cost : int64 [n, m] where it varies per unit
-    ranks : int64 [m]; outer_level : level index of stages before these three; radix : int64 [2] steps of j1 and j2 in it
-    counts : int [P2, P3], gains : int [m, P2, P3], costs : int64 [m, P2, P3] or [0, 0, 0] scratch; the integer type holds
-    the sum of |gain| over n units
+    ranks : int64 [m]; outer_level : level index of stages before these three; radix : int64 [2] steps of j1 and j2 in
+    it
+    counts : int [P2, P3], gains : int [m, P2, P3], costs : int64 [m, P2, P3] or [0, 0, 0] scratch; the integer type
+    holds the sum of |gain| over n units
     """
     members = ranks.size
     levels1, (levels2, levels3) = starts1.size - 1, counts.shape

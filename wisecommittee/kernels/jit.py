@@ -1,10 +1,11 @@
 """The JIT policy: which compile options the kernels use, and why.
 
-Kernels are serial and release the GIL; callers run them in Python threads over blocks. A cached parallel=True kernel has
-a crash history (numba #4807, #8578, #10128). Floating-point flags are the fewest that let a loop vectorise:
+Kernels are serial and release the GIL; callers run them in Python threads over blocks. A cached parallel=True kernel
+has a crash history (numba #4807, #8578, #10128). Floating-point flags are the fewest that let a loop vectorise:
 
 njit_exact  no reordering: integers, comparisons, and the polynomial of exp, whose error terms must stay where they are
-njit_sums   sums may be reassociated into lanes; inputs are finite (checked at the gate), so nnan and ninf are promises kept
+njit_sums   sums may be reassociated into lanes; inputs are finite (checked at the gate), so nnan and ninf are promises
+kept
 """
 
 from __future__ import annotations

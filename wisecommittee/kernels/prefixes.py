@@ -1,12 +1,14 @@
 """Stage tables: for every unit, every distinct prefix of members, its correctness and row statistics.
 
-Prefixes form a trie in depth-first order, so each is its parent's float32 sum plus one member. Two walks over it, one unit at a time:
+Prefixes form a trie in depth-first order, so each is its parent's float32 sum plus one member. Two walks over it, one
+unit at a time:
 
 walk           the direct one, for any statistic
-walk_products  for max_prob: predictions on the few classes that can win, softmax denominators as products of exponentials
+walk_products  for max_prob: predictions on the few classes that can win, softmax denominators as products of
+exponentials
 
-What a walk writes for a prefix depends on its members' outputs alone, never on the rest of the trie, so the evaluator of
-one committee gets the bits the search saw. Naive twin: tests/naive.py.
+What a walk writes for a prefix depends on its members' outputs alone, never on the rest of the trie, so the evaluator
+of one committee gets the bits the search saw. Naive twin: tests/naive.py.
 """
 
 from __future__ import annotations
@@ -231,8 +233,8 @@ def _place(a, i, n, value):
 def _candidates(rows, label, tops, work, gap, candidates):
     """Classes that can win some prefix, ascending, and the label; fills tops with each model's largest value.
 
-    With p the argmax of the sum over all models: a class that lies below p in every model, by more than a float32 sum can
-    round away, lies below p in every prefix.
+    With p the argmax of the sum over all models: a class that lies below p in every model, by more than a float32 sum
+    can round away, lies below p in every prefix.
     """
     count = rows.shape[0]
     largest = _ZERO
@@ -265,8 +267,8 @@ def _equal_below(a, i, n, value):
 def _winners(columns, found, truth, parents, members, sizes, score_rows, tops, predict, sums, top_sums, hit, won, best):
     """Correctness, winning value and, where it is needed, winning candidate of every prefix.
 
-    columns : float32 [M * found] the candidates' outputs; truth : place of the label among them; tops : float32 [M] each
-    model's largest output; sums : float32 [>= (deepest + 1) * found], top_sums : float32 [deepest + 1] scratch.
+    columns : float32 [M * found] the candidates' outputs; truth : place of the label among them; tops : float32 [M]
+    each model's largest output; sums : float32 [>= (deepest + 1) * found], top_sums : float32 [deepest + 1] scratch.
     best : found where all members of the prefix put their own maximum there, so that nobody needs the place.
     """
     for node in range(parents.size):
@@ -308,8 +310,8 @@ def walk_products(
     wanted.
 
     Predictions come from the candidate classes (median 1 to 3 of 1000). Denominators: with
-    E_i,k(c) = exp((l_i(c) - max l_i) / k), the sum over c of exp(mean of k members at c) is the sum of prod_i E_i,k(c) up
-    to a factor, so a few rows of exponentials per model serve all prefixes of size k.
+    E_i,k(c) = exp((l_i(c) - max l_i) / k), the sum over c of exp(mean of k members at c) is the sum of prod_i E_i,k(c)
+    up to a factor, so a few rows of exponentials per model serve all prefixes of size k.
     """
     count, classes = x.shape[1], x.shape[2]
     depth = raised.shape[0] if logits else 0

@@ -1,4 +1,4 @@
-"""One question, one answer: search, choose by the target, evaluate again on val and test, put it beside single models."""
+"""One question, one answer: search, choose by the target, evaluate again, put it beside single models."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def answer(
         raise UsageError(
             f"--target-flops with --cost {options['cost']}; give the target in that unit with --target-cost"
         )
-    for name in ("target_flops", "target_cost", "target_accuracy"):
-        value = target.get(name)
+    numbers = {"target_flops": target_flops, "target_cost": target_cost, "target_accuracy": target_accuracy}
+    for name, value in numbers.items():
         if value is not None and not 0 <= value < float("inf"):
             raise UsageError(f"--{name.replace('_', '-')} {value}; expected a finite number from 0")
     if target_accuracy is not None and target_accuracy > 1:

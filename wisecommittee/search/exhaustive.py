@@ -41,6 +41,7 @@ from wisecommittee.store import LogitStore
 CHUNKS = 16  # private envelopes per size; fixed, so that work is divided alike for any number of threads
 THRESHOLDED = 3  # stages the kernel sweeps; longer cascades loop over the levels of earlier ones
 MOST_LEVELS = 4096
+SCRATCH_BYTES = 1 << 20  # histograms of one batch of last members
 
 
 def search(
@@ -63,11 +64,12 @@ def search(
     """Search all committees of the models of a split and return their exact frontier.
 
     split : the split that chooses; 'test' is refused, it reports. max_models : members of a committee at most.
-    levels : P, percentile thresholds per stage, +inf ('nobody exits') included. confidence : max_prob, prob_gap, logit_gap,
-    neg_entropy or a stored score; combine : mean_logits, mean_probs or last (both default by the kind of outputs).
+    levels : P, percentile thresholds per stage, +inf ('nobody exits') included. confidence : max_prob, prob_gap,
+    logit_gap, neg_entropy or a stored score; combine : mean_logits, mean_probs or last (both default by the kind of
+    outputs).
     models : globs. replicas : 'canonical' or 'all'. cost : 'flops' (multiply-adds) or a cost the cards name.
-    max_worst_flops, max_worst_cost : limit on the cost of all members together. threads : default WISECOMMITTEE_THREADS or
-    every core; the result does not depend on it.
+    max_worst_flops, max_worst_cost : limit on the cost of all members together. threads : default
+    WISECOMMITTEE_THREADS or every core; the result does not depend on it.
     """
     started = time.perf_counter()
     if split == "test":
@@ -170,7 +172,8 @@ def _within_worst_case(pool: Pool, found: dict[int, NDArray[np.int64]], limit: f
         first_rank += len(order)
         out.append(_Candidates(size, sequences, ranks))
     if not out:
-        assert least is not None and limit is not None
+        assert least is not None
+        assert limit is not None
         raise InfeasibleError(
             f"no committee costs at most {limit:.6g} {pool.cost.name} in the worst case; the cheapest model costs "
             f"{pool.cost.true(least):.6g}"
@@ -214,7 +217,8 @@ def _check_memory(nodes: int, scored: int, units: int) -> None:
 
 
 def level_values(ordered: NDArray[np.float32], levels: int) -> NDArray[np.float32]:
-    """float32 [P - 1]: the finite levels of a stage, order statistics of its ascending confidences [N] over all units."""
+    """float32 [P - 1]: the finite levels of a stage, order statistics of its ascending confidences [N] over all
+    units."""
     n, steps = len(ordered), levels - 1
     places = [min(n - 1, -(-j * n // steps)) for j in range(steps)]
     return ordered[places]
@@ -231,6 +235,21 @@ def reported_threshold(ordered: NDArray[np.float32], value: np.float32) -> np.fl
     lower = ordered[place - 1]
     middle = np.float32((np.float64(lower) + np.float64(value)) / 2)
     return middle if middle > lower else value
+
+
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """The thresholded stages the kernel sweeps, first to last: bins, correct and marginal cost [units], levels."""
+
+    bins: list[NDArray[np.unsignedinteger]]
+    correct: list[NDArray[np.integer]]
+    cost: list[NDArray[np.int64]]
+    levels: list[int]
+
+    def of(self, units: NDArray[np.bool_]) -> _Stages:
+        return _Stages(
+            [b[units] for b in self.bins], [c[units] for c in self.correct], [c[units] for c in self.cost], self.levels
+        )
 
 
 class _Search:
@@ -311,51 +330,75 @@ class _Search:
     def _group(
         self, head: tuple[int, ...], lasts: NDArray[np.int64], ranks: NDArray[np.int64], envelope: tuple[Any, ...]
     ) -> None:
+        """Offer every threshold vector of the cascades head + (last,) to the envelope."""
         pool, find = self.pool, self.tables.prefixes.find
-        size = len(head) + 1
-        inner = head[-THRESHOLDED:]
-        outer = head[: len(head) - len(inner)]
-        stage_bins = [self._stage_bins(head[:k]) for k in range(1, size)]
-        stage_correct = [self.correct[find[correct_key(pool, head[:k])]] for k in range(1, size)]
-        last_correct = np.ascontiguousarray(
-            np.stack([self.correct[find[correct_key(pool, (*head, int(m)))]] for m in lasts], axis=1)
-        )
+        prefixes = [head[:k] for k in range(1, len(head) + 1)]
+        stage_bins = [self._stage_bins(prefix) for prefix in prefixes]
+        stage_correct = [self.correct[find[correct_key(pool, prefix)]] for prefix in prefixes]
+        last_correct = np.stack([self.correct[find[correct_key(pool, (*head, int(m)))]] for m in lasts], axis=1)
         stage_cost, last_cost, unit_cost = self._marginal_costs(head, lasts)
-        pad = THRESHOLDED - len(inner)
-        bins = [self.everybody] * pad + stage_bins[len(outer) :]
-        correct = [self.nothing] * pad + stage_correct[len(outer) :]
-        weights = [np.zeros(pool.units, np.int64)] * pad + stage_cost[len(outer) :]
-        counts = [1] * pad + [self.levels] * len(inner)
-        radix = np.array([self.levels**2, self.levels], np.int64)
-        scratch = self._scratch(counts, len(lasts), unit_cost is not None)
-        none = np.zeros((0, 0), np.int64)
-        for vector in itertools.product(range(self.levels), repeat=len(outer)):
+        # Shorter cascades are padded in front with stages that everybody continues and that cost nothing.
+        padding = max(0, THRESHOLDED - len(head))
+        nothing = np.zeros(pool.units, np.int64)
+        inner = _Stages(
+            bins=([self.everybody] * padding + stage_bins)[-THRESHOLDED:],
+            correct=([self.nothing] * padding + stage_correct)[-THRESHOLDED:],
+            cost=([nothing] * padding + stage_cost)[-THRESHOLDED:],
+            levels=([1] * padding + [self.levels] * len(head))[-THRESHOLDED:],
+        )
+        outer = max(0, len(head) - THRESHOLDED)
+        if not outer:
+            self._sweep(inner, last_correct, last_cost, unit_cost, ranks, 0, 0, 0, envelope)
+            return
+        for place, vector in enumerate(itertools.product(range(self.levels), repeat=outer)):
             # Units that leave at an outer stage are settled; the kernel sees the others.
             continues = np.ones(pool.units, dtype=bool)
             settled_correct = settled_cost = 0
-            for level, outer_bins, right, paid in zip(vector, stage_bins, stage_correct, stage_cost, strict=False):
+            for level, bins, right, paid in zip(vector, stage_bins, stage_correct, stage_cost, strict=False):
                 settled_cost += int(paid[continues].sum())
-                leaves = continues & (outer_bins > level)
-                settled_correct += int(right[leaves].sum(dtype=np.int64))
-                continues &= outer_bins <= level
-            if outer and not continues.any():
-                continue
-            index = 0
-            for level in vector:
-                index = index * self.levels + level
-            pick = (lambda a: a[continues]) if outer else (lambda a: a)
-            b1, b2, b3 = map(pick, bins)
-            c1, c2, c3 = (pick(c).astype(np.int64) for c in correct)
-            w1, w2, w3 = map(pick, weights)
-            base = np.empty((counts[0], counts[1]), np.int64)
-            spent = np.empty_like(base)
-            grid.pair_table(b1, b2, c2 - c1, c3 - c2, settled_correct + int(c1.sum()), base)
-            grid.pair_table(b1, b2, w2, w3, settled_cost + int(w1.sum()), spent)
-            order, starts = grid.bucket(b1, counts[0])
+                settled_correct += int(right[continues & (bins > level)].sum(dtype=np.int64))
+                continues &= bins <= level
+            if continues.any():
+                rest = None if unit_cost is None else unit_cost[continues]
+                self._sweep(
+                    inner.of(continues), last_correct[continues], last_cost, rest, ranks,
+                    settled_correct, settled_cost, place * self.levels**THRESHOLDED, envelope,
+                )  # fmt: skip
+
+    def _sweep(
+        self,
+        inner: _Stages,
+        last_correct: NDArray[np.integer],
+        last_cost: NDArray[np.int64],
+        unit_cost: NDArray[np.int64] | None,
+        ranks: NDArray[np.int64],
+        settled_correct: int,
+        settled_cost: int,
+        outer_level: int,
+        envelope: tuple[Any, ...],
+    ) -> None:
+        """The kernel over three stages and all last members, in batches whose histograms fit the cache."""
+        (b1, b2, b3), (w1, w2, w3) = inner.bins, inner.cost
+        c1, c2, c3 = (c.astype(np.int64) for c in inner.correct)
+        levels1, levels2, levels3 = inner.levels
+        base = np.empty((levels1, levels2), np.int64)
+        spent = np.empty_like(base)
+        grid.pair_table(b1, b2, c2 - c1, c3 - c2, settled_correct + int(c1.sum()), base)
+        grid.pair_table(b1, b2, w2, w3, settled_cost + int(w1.sum()), spent)
+        order, starts = grid.bucket(b1, levels1)
+        radix = np.array([self.levels**2, self.levels], np.int64)
+        shape = (levels2, levels3)
+        batch = max(1, SCRATCH_BYTES // (levels2 * levels3 * np.dtype(self.counter).itemsize))
+        for a in range(0, len(ranks), batch):
+            some = slice(a, a + batch)
+            members = len(ranks[some])
+            varying = np.zeros((0, 0), np.int64) if unit_cost is None else np.ascontiguousarray(unit_cost[:, some])
+            counts = np.empty(shape, self.counter)
+            gains = np.empty((members, *shape), self.counter)
+            costs = np.empty((0, 0, 0) if unit_cost is None else (members, *shape), np.int64)
             grid.sweep(
-                order, starts, b2, b3, pick(correct[2]), pick(last_correct), base, spent, last_cost,
-                none if unit_cost is None else pick(unit_cost), ranks, index * self.levels**THRESHOLDED, radix,
-                *scratch, *envelope,
+                order, starts, b2, b3, inner.correct[2], np.ascontiguousarray(last_correct[:, some]), base, spent,
+                last_cost[some], varying, ranks[some], outer_level, radix, counts, gains, costs, *envelope,
             )  # fmt: skip
 
     def _stage_bins(self, sequence: tuple[int, ...]) -> NDArray[np.unsignedinteger]:
@@ -376,14 +419,6 @@ class _Search:
         cumulative = cost.cumulative(sequences)
         marginal = np.diff(cumulative, axis=1, prepend=0)
         return [np.full(units, step) for step in marginal[0, :-1]], np.ascontiguousarray(marginal[:, -1]), None
-
-    def _scratch(self, counts: list[int], lasts: int, per_unit: bool) -> tuple[NDArray[Any], ...]:
-        shape = (counts[1], counts[2])
-        return (
-            np.empty(shape, self.counter),
-            np.empty((lasts, *shape), self.counter),
-            np.empty((lasts, *shape) if per_unit else (0, 0, 0), np.int64),
-        )
 
     def _points(self) -> list[tuple[tuple[int, ...], tuple[float, ...]]]:
         cost, rank, level = self.envelope

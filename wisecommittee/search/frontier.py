@@ -24,9 +24,9 @@ FORMAT = b"wisecommittee_frontier"
 class Frontier:
     """The exact average-cost / quality frontier of one search.
 
-    evaluations : by strictly rising average cost and quality, on the split that chose them; singles : every model of the
-    pool by itself, by cost. searched : {"combinations", "threshold_vectors", "exact", "seconds"}. A worst-case limit is part
-    of the search: filtering a frontier afterwards would lose committees.
+    evaluations : by strictly rising average cost and quality, on the split that chose them; singles : every model of
+    the pool by itself, by cost. searched : {"combinations", "threshold_vectors", "exact", "seconds"}. A worst-case
+    limit is part of the search: filtering a frontier afterwards would lose committees.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -52,7 +52,8 @@ class Frontier:
         return self.evaluations[0].committee.cost
 
     def within(self, average_flops: float | None = None, *, average_cost: float | None = None) -> Evaluation:
-        """The most accurate committee whose average cost does not exceed the target; InfeasibleError names the nearest."""
+        """The most accurate committee whose average cost does not exceed the target; InfeasibleError names the
+        nearest."""
         if (average_flops is None) == (average_cost is None):
             raise UsageError("within: name one of average_flops=.. and average_cost=..")
         limit = _target(average_cost if average_flops is None else average_flops, "target cost")
@@ -62,8 +63,8 @@ class Frontier:
         if not fitting:
             least = self.evaluations[0]
             raise InfeasibleError(
-                f"no committee costs at most {limit:.6g} {self.cost} on average; the cheapest is {least.committee.label()} "
-                f"at {least.average_cost:.6g}"
+                f"no committee costs at most {limit:.6g} {self.cost} on average; "
+                f"the cheapest is {least.committee.label()} at {least.average_cost:.6g}"
             )
         return fitting[-1]
 
@@ -77,7 +78,8 @@ class Frontier:
                 return evaluation
         best = self.best()
         raise InfeasibleError(
-            f"no committee reaches {wanted:.6g} on {best.split}; the best is {best.committee.label()} with {best.quality:.6g}"
+            f"no committee reaches {wanted:.6g} on {best.split}; "
+            f"the best is {best.committee.label()} with {best.quality:.6g}"
         )
 
     def best(self) -> Evaluation:
@@ -99,7 +101,8 @@ class Frontier:
         return None if single is None else single.average_cost / evaluation.average_cost
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per committee: figures, stages, thresholds; `kind` is 'frontier' or 'single' (the models by themselves)."""
+        """One row per committee: figures, stages, thresholds; `kind` is 'frontier' or 'single' (the models by
+        themselves)."""
         import pandas as pd
 
         rows = []

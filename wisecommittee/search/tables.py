@@ -1,4 +1,5 @@
-"""Store -> arrays: the pool a search runs over, the stage tables of all its prefixes, the exit table of one committee."""
+"""Store -> arrays: the pool a search runs over, the stage tables of all its prefixes, the exit table of one
+committee."""
 
 from __future__ import annotations
 
@@ -258,7 +259,8 @@ def walk_blocks(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], dict[str, NDArray[np.float32]]]:
-    """Run the stage kernel over all units: correct [nodes, N], prediction [nodes, N] or [0, N], statistics {name: [rows, N]}.
+    """Run the stage kernel over all units: correct [nodes, N], prediction [nodes, N] or [0, N], statistics {name:
+    [rows, N]}.
 
     Units go through in blocks whose summands fit the cache; each block is independent, so any number of threads gives
     the same bits.
@@ -327,8 +329,8 @@ def walk_blocks(
 def _scored_powers(
     trie: Prefixes, scored: NDArray[np.bool_], members: NDArray[np.int64], models: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """What the products need: the largest size of a scored prefix at or below each node (0 if none), and bool [D, models]
-    which model takes part in a scored prefix of each size; D is at least 2 where anything is scored."""
+    """What the products need: the largest size of a scored prefix at or below each node (0 if none), and bool [D,
+    models] which model takes part in a scored prefix of each size; D is at least 2 where anything is scored."""
     deepest = np.where(scored, trie.sizes, 0)
     raised = np.zeros((max(2, int(deepest.max())) if scored.any() else 0, models), dtype=bool)
     for node in range(len(trie) - 1, -1, -1):

@@ -354,10 +354,7 @@ def _line_up(
         if set(labels.unit_ids) != set(numbered):
             return labels.unit_ids, labels.values
         unit_ids = numbered
-    if labels.unit_ids is None:
-        known = [str(i) for i in range(n)]
-    else:
-        known = labels.unit_ids
+    known = [str(i) for i in range(n)] if labels.unit_ids is None else labels.unit_ids
     places = {unit: i for i, unit in enumerate(known)}
     if len(places) != len(known):
         raise AlignmentError("labels: a unit id stands more than once; every unit needs one label")

@@ -15,7 +15,7 @@ HELD = ".held-"  # the source while its own part takes its place
 
 
 def assign(labels: NDArray[np.generic], shares: Mapping[str, float], seed: int) -> dict[str, NDArray[np.int64]]:
-    """Rows of each new split, ascending; every label is divided in proportion (largest remainders), at random by seed."""
+    """Rows of each new split, ascending; every label is divided in proportion (largest remainders), by seed."""
     names = list(shares)
     weights = np.array([shares[name] for name in names], np.float64)
     weights /= weights.sum()

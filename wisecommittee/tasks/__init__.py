@@ -1,4 +1,4 @@
-"""What is scored: integer statistics of each unit that add over units, and the finaliser that turns their sum into quality.
+"""What is scored: integer statistics that add over units, and the finaliser that turns their sum into quality.
 
 May be added: a task with its own statistics; it never learns about stages, thresholds or costs.
 """

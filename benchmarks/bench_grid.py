@@ -14,6 +14,7 @@ from benchmarks.bench_tables import problem
 from benchmarks.timing import cpu_seconds
 from wisecommittee.committees.families import cascade
 from wisecommittee.search import exhaustive
+from wisecommittee.search.search import search
 from wisecommittee.search.tables import stage_tables
 
 
@@ -41,10 +42,10 @@ def run(units: int = 25_000, classes: int = 100) -> list[dict]:
     pool, trie, scored = problem(units, classes)
     tables = stage_tables(pool, trie, scored, threads=2)
     found = {n: cascade.combinations(pool.cards, n) for n in (1, 2, 3, 4)}
-    candidates = exhaustive._within_worst_case(pool, found, None)
+    candidates = exhaustive.within_worst_case(pool, found, None)
 
     def sweep(threads: int = 1):  # type: ignore[no-untyped-def]
-        return exhaustive._Search(pool, tables, candidates, 100, threads, None).run()
+        return exhaustive.GridSearch(pool, tables, candidates, 100, threads, None).run()
 
     sweep()
     ours = cpu_seconds(sweep)
@@ -82,7 +83,7 @@ def memory(units: int = 25_000, classes: int = 1000) -> list[dict]:
 
     store = Synthetic(units, classes)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = cpu_seconds(lambda: exhaustive.search(store, threads=2), 1)  # type: ignore[arg-type]
+    seconds = cpu_seconds(lambda: search(store, threads=2), 1)  # type: ignore[arg-type]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return [
         {

@@ -24,7 +24,8 @@ def demo(
 
     **Example**  `wisecommittee demo`
     """
-    from wisecommittee.search.answer import answer
+    from wisecommittee.search.answer import choose
+    from wisecommittee.search.search import search
     from wisecommittee.store import LogitStore
     from wisecommittee.train.pool import train_pool
 
@@ -35,14 +36,14 @@ def demo(
     out.print(f"{target.files.uri}: {len(done)} model outputs in splits {', '.join(target.splits())}", markup=False)
     err.print("2. searching every cascade and ensemble of up to 4 of them ..", markup=False)
     with progress() as update:
-        best = answer(target, threads=threads, progress=update)
-        single = best.best_single.committee.models[0]
-        found = answer(target, match=single, threads=threads, progress=update)
-    show_frontier(best.frontier, target)
+        frontier = search(target, threads=threads, progress=update)
+    single = frontier.best_single().committee.models[0]
+    found = choose(frontier, target, {"match": single})
+    show_frontier(frontier, target)
     out.print(f"\nAs accurate as the best single model, {single}, for less:", markup=False)
     show_answer(found, target)
     found.val.committee.save(save)
     from wisecommittee.report.figures import draw_frontier
 
-    draw_frontier(figure, target, best.frontier)
+    draw_frontier(figure, target, frontier)
     out.print(f"\nwrote {figure} and {save}; evaluate it again with: wisecommittee evaluate {save}", markup=False)

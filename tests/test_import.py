@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from wisecommittee.errors import WiseCommitteeError
-from wisecommittee.search.exhaustive import search
+from wisecommittee.search.search import search
 from wisecommittee.store import LogitStore
 from wisecommittee.store.importing import import_answers, import_costs, import_outputs, read_cards
 from wisecommittee.store.splitting import assign, split_store

@@ -21,7 +21,7 @@ from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
 from wisecommittee.report import labels, plot
 from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.exhaustive import search
+from wisecommittee.search.search import search
 from wisecommittee.search.frontier import Frontier
 
 N = 1000

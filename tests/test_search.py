@@ -15,7 +15,9 @@ from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.search import tables
 from wisecommittee.search.evaluate import evaluate_in
-from wisecommittee.search.exhaustive import level_values, reported_threshold, search
+from wisecommittee.search.exhaustive import level_values
+from wisecommittee.search.search import search
+from wisecommittee.search.witness import reported_threshold
 
 CASES = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

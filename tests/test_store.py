@@ -355,7 +355,10 @@ REFUSED = {
     "label text": ({}, {"labels": [f"c{y}" for y in Y]}, ContentError, r"expected whole numbers"),
     "labels one-hot": ({}, {"labels": np.eye(C)[Y]}, ContentError, r"labels of shape \[23, 4\]"),
     "labels ragged": ({}, {"labels": [[1], [1, 2]]}, ContentError, r"different lengths"),
-    "label scalar": ({}, {"labels": 3}, ContentError, r"labels of shape \[\]"),
+    "label scalar": ({}, {"labels": 3}, AlignmentError, r"23 unit ids, 1 labels"),
+    "scalar": ({}, {"outputs": np.float32(3)}, AlignmentError, r"1 outputs, 23 labels"),
+    "ragged": ({}, {"outputs": [[1.0], [1.0, 2.0]]}, ContentError, r"outputs of different lengths"),
+    "score ragged": ({}, {"outputs": X, "scores": {"s": [[1], [1, 2]]}}, ContentError, r"'s' of different lengths"),
     "label huge": ({}, {"labels": Y.astype(np.uint64) + np.uint64(2**63)}, ContentError, r"below 2\*\*63"),
     "sum": ({"kind": "probabilities"}, {"outputs": OFF}, ContentError, r"row 5 sums to 1\.0012.*--logits"),
     "negative": ({"kind": "probabilities"}, {"outputs": BELOW}, ContentError, r"row 5 has a negative value, -0\.01"),
@@ -1381,6 +1384,7 @@ def ordinary_user():
 def test_a_read_only_store_can_be_read_and_says_why_not_written(unprivileged, monkeypatch):
     store = LogitStore(unprivileged / "logits")
     store.add(card(), "val", labels=Y, outputs=X)
+    assert store.verify() == []
     before = tree(store)
     paths = [unprivileged, *unprivileged.rglob("*")]
     for path in paths:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from wisecommittee.committees.cards import Committee, ModelCard
     from wisecommittee.report import plot
     from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
-    from wisecommittee.search.exhaustive import search
+    from wisecommittee.search.search import search
     from wisecommittee.search.frontier import Frontier
     from wisecommittee.store import LogitStore
 

@@ -11,13 +11,13 @@ from typing import Any
 
 
 class _Callable(ModuleType):
-    """This package is also the public function of the same name: `wc.search(store)` is `exhaustive.search(store)`.
+    """This package is also the public function of the same name: `wc.search(store)` is `search(store)`.
 
     Importing any module below would otherwise put the package in the function's place.
     """
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        from wisecommittee.search.exhaustive import search
+        from wisecommittee.search.search import search
 
         return search(*args, **options)
 

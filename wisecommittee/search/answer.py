@@ -8,8 +8,8 @@ from typing import Any
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
-from wisecommittee.search.exhaustive import search
 from wisecommittee.search.frontier import Frontier
+from wisecommittee.search.search import search
 from wisecommittee.store import LogitStore
 
 REPORTING = "test"
@@ -81,28 +81,33 @@ def answer(
         "match": match,
     }
     target = {name: value for name, value in targets.items() if value is not None}
+    _check(target, options.get("cost", "flops"))
+    return choose(search(store, **options), store, target)
+
+
+def _check(target: dict[str, Any], cost: str) -> None:
+    """Wrong targets are refused before the search starts."""
     if len(target) > 1:
         named = " and ".join("--" + name.replace("_", "-") for name in target)
         raise UsageError(f"{named}: choose one target; the worst case can be limited beside it with --max-worst-flops")
-    if target_flops is not None and options.get("cost", "flops") != "flops":
-        raise UsageError(
-            f"--target-flops with --cost {options['cost']}; give the target in that unit with --target-cost"
-        )
-    numbers = {"target_flops": target_flops, "target_cost": target_cost, "target_accuracy": target_accuracy}
-    for name, value in numbers.items():
-        if value is not None and not 0 <= value < float("inf"):
-            raise UsageError(f"--{name.replace('_', '-')} {value}; expected a finite number from 0")
-    if target_accuracy is not None and target_accuracy > 1:
-        raise UsageError(
-            f"--target-accuracy {target_accuracy:g}; expected a share from 0 to 1, such as {target_accuracy / 100:g}"
-        )
-    frontier = search(store, **options)
-    if target_accuracy is not None:
-        chosen = frontier.matching(target_accuracy)
-    elif match is not None:
-        chosen = frontier.matching(single_named(frontier, match).quality)
+    if "target_flops" in target and cost != "flops":
+        raise UsageError(f"--target-flops with --cost {cost}; give the target in that unit with --target-cost")
+    for name, value in target.items():
+        option = "--" + name.replace("_", "-")
+        if name != "match" and not 0 <= value < float("inf"):
+            raise UsageError(f"{option} {value}; expected a finite number from 0")
+        if name == "target_accuracy" and value > 1:
+            raise UsageError(f"{option} {value:g}; expected a share from 0 to 1, such as {value / 100:g}")
+
+
+def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any]) -> Answer:
+    """The committee of a frontier that meets the target (as in `answer`), evaluated again on its splits."""
+    if "target_accuracy" in target:
+        chosen = frontier.matching(target["target_accuracy"])
+    elif "match" in target:
+        chosen = frontier.matching(single_named(frontier, target["match"]).quality)
     elif target:
-        chosen = frontier.within(average_cost=target_flops if target_flops is not None else target_cost)
+        chosen = frontier.within(average_cost=next(iter(target.values())))
     else:
         chosen = frontier.best()
     val = evaluate(chosen.committee, store, chosen.split)

@@ -54,6 +54,8 @@ class Files:
             if "://" in given and not given.startswith("file://"):
                 self.fs, path = fs.FileSystem.from_uri(given)
                 self.root = path.rstrip("/")
+                if not self.root:
+                    raise ValueError("no bucket is named")
             else:
                 path = unquote(urlsplit(given).path) if given.startswith("file://") else given
                 self.local = Path(path).expanduser().absolute()

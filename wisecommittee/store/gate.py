@@ -55,7 +55,7 @@ def check_outputs(
         warnings.warn(
             f"{what}: declared as logits, but every row is non-negative and sums to 1; if these are softmax outputs, "
             f"import them with --probabilities",
-            stacklevel=4,
+            stacklevel=2,  # always the same line: a model that is checked twice is warned of once
         )
 
 
@@ -94,12 +94,17 @@ def _refuse_infinite(given: NDArray[np.floating], stored: NDArray[np.floating], 
     )
 
 
+def as_array(values: ArrayLike, noun: str, what: str) -> NDArray[Any]:
+    """An array [n, ..] of any type, not copied if it is one."""
+    try:
+        return np.atleast_1d(np.asarray(values))
+    except ValueError:
+        raise ContentError(f"{what}: {noun} of different lengths; expected one row for each unit") from None
+
+
 def as_labels(labels: ArrayLike, what: str) -> NDArray[np.generic]:
     """Labels [n] of any type."""
-    try:
-        array = np.asarray(labels)
-    except ValueError:
-        raise ContentError(f"{what}: labels of different lengths; expected one label for each unit") from None
+    array = as_array(labels, "labels", what)
     if array.ndim != 1:
         raise ContentError(f"{what}: labels of shape {list(array.shape)}; expected one label for each unit")
     return array
@@ -169,7 +174,7 @@ def text_array(texts: Sequence[str], what: str) -> NDArray[np.str_]:
 
 def as_column(values: ArrayLike, dtype: type[np.floating], noun: str, what: str) -> NDArray[Any]:
     """Numbers as an array of dtype; those too large become infinite, which check_column refuses."""
-    array = np.asarray(values)
+    array = as_array(values, noun, what)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             return array.astype(dtype, casting="same_kind", copy=False)

@@ -95,7 +95,7 @@ def make_rows(
     """Rows of what a caller gave; outputs are not copied."""
     return Rows(
         gate.as_text(unit_ids, "unit id", what),
-        None if outputs is None else np.asarray(outputs),
+        None if outputs is None else gate.as_array(outputs, "outputs", what),
         None if answers is None else gate.as_text(answers, "answer", what),
         None if quality is None else gate.as_column(quality, np.float32, "score", what),
         {name: gate.as_column(c, np.float32, f"score {name!r}", what) for name, c in (scores or {}).items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import itertools
 import json
@@ -36,7 +37,7 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.store import LogitStore, cache, gate, parts
+from wisecommittee.store import LogitStore, cache, files, gate, parts
 from wisecommittee.store.writer import Plan, Writer
 
 N, C = 23, 4
@@ -791,7 +792,7 @@ def swollen() -> bytes:
 
 
 def shared_prefixes() -> bytes:
-    texts = {"unit_id": [MILLION] * 300, "label": [0] * 300}
+    texts = {"unit_id": [f"{MILLION}{i}" for i in range(300)], "label": [0] * 300}
     return parquet(texts, column_encoding={"unit_id": "DELTA_BYTE_ARRAY"})
 
 
@@ -804,7 +805,7 @@ BOMBS = {
         dictionary_pagesize_limit=1 << 30,
     ),
     "ids by prefix": lambda: parquet(
-        {"unit_id": [MILLION] * 300, "outputs": wide(4)[:1].take([0] * 300)},
+        {"unit_id": [f"{MILLION}{i}" for i in range(300)], "outputs": wide(4)[:1].take([0] * 300)},
         column_encoding={"unit_id": "DELTA_BYTE_ARRAY"},
     ),
     "a lying page": swollen,
@@ -1115,6 +1116,23 @@ def test_the_same_model_has_one_writer_at_a_time(store):
     with store.writer(card("c"), "val", classes=C):
         pass
     assert not list(store.files.local.rglob(".lock*"))
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_again(tmp_path, monkeypatch):
+    """Its last holder removes the file; a lock on what is no longer there would exclude nobody."""
+    path, real, calls = tmp_path / "split" / ".lock", fcntl.flock, itertools.count()
+
+    def flock(handle, how):
+        if next(calls) == 0:
+            path.unlink()
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with files.Files(tmp_path).lock("split/.lock", "m"):
+        with pytest.raises(BusyError), files.Files(tmp_path).lock("split/.lock", "m"):
+            pass
+        assert path.exists()
+    assert not path.parent.exists()
 
 
 @pytest.mark.parametrize("conflict", [False, True])

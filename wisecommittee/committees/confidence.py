@@ -48,14 +48,22 @@ def _log(p: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.log(np.maximum(p, LOG_FLOOR))
 
 
+def _mass(s: Statistics) -> NDArray[np.float64]:
+    return 1.0 + s["rest"].astype(np.float64)
+
+
+def _exp_gap(s: Statistics) -> NDArray[np.float64]:
+    return np.exp(s["second"].astype(np.float64) - s["top"])
+
+
 CONFIDENCES = {
     c.name: c
     for c in (
-        Confidence("max_prob", ("mass",), lambda s: 1 / s["mass"], ("top",), lambda s: s["top"]),
+        Confidence("max_prob", ("rest",), lambda s: 1 / _mass(s), ("top",), lambda s: s["top"]),
         Confidence(
             "prob_gap",
-            ("top", "second", "mass"),
-            lambda s: (1 - np.exp(s["second"] - s["top"])) / s["mass"],
+            ("top", "second", "rest"),
+            lambda s: (1 - _exp_gap(s)) / _mass(s),
             ("top", "second"),
             lambda s: s["top"] - s["second"],
         ),
@@ -68,8 +76,8 @@ CONFIDENCES = {
         ),
         Confidence(
             "neg_entropy",
-            ("mass", "spread"),
-            lambda s: s["spread"] / s["mass"] - np.log(s["mass"]),
+            ("rest", "spread"),
+            lambda s: s["spread"] / _mass(s) - np.log1p(s["rest"].astype(np.float64)),
             ("plogp",),
             lambda s: s["plogp"],
         ),

@@ -1,22 +1,30 @@
 """Data specs -> batches in a fixed order. One entry of SOURCES per scheme; without a known scheme it names Python code.
 
+digits[:SPLIT]           scikit-learn's digits with noise; SPLIT is train, val or test, by default the split written to
+imagefolder:DIR          images in one folder per class (data_images.py)
+parquet:FILE             images in Parquet files as Hugging Face writes them (data_parquet.py)
+npz:FILE                 arrays of numbers or pixels (data_arrays.py)
 package.module:factory   a callable returning (or an object being) a Dataset of (x, y) or (x, y, unit_id) items, an
                          iterable of batches (x, y) or (x, y, ids) such as a DataLoader, or a tuple of arrays
-digits[:SPLIT]           scikit-learn's digits with noise; SPLIT is train, val or test, by default the split written to
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as with_fields
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
 from wisecommittee.errors import AlignmentError, ContentError, UsageError, WiseCommitteeError
+from wisecommittee.extract.data_arrays import open_npz
+from wisecommittee.extract.data_images import Corrupt, ImageFolder, ImageItems
+from wisecommittee.extract.data_labels import class_file, split_settings
+from wisecommittee.extract.data_loading import Preprocessing, find_corrupt, load
 from wisecommittee.extract.digits import digits
 from wisecommittee.extract.models import call, check_scheme, find_object
 
@@ -37,13 +45,18 @@ class Batch:
     def stop(self) -> int:
         return self.start + len(self)
 
+    def head(self, rows: int) -> Batch:
+        return Batch(self.start, self.inputs[:rows], self.labels[:rows], self.unit_ids[:rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
     """A split as batches, the same ones in the same order at every pass.
 
-    spec : text that identifies it in cards; make : gives the data anew for each pass; units : rows, None if unknown;
-    limit : only the first rows; workers : loading processes for a Dataset of items.
+    spec : text that identifies it in cards; make : gives the data anew for each pass; units : how many, None if
+    unknown; limit : only the first rows; workers : loading processes for a Dataset of items; images : items are
+    pictures, which every model preprocesses in its own way; classes : their names in the order of the labels;
+    corrupt : units left out, see `without_corrupt`.
     """
 
     spec: str
@@ -51,23 +64,86 @@ class Data:
     units: int | None
     limit: int | None = None
     workers: int = 0
+    images: bool = False
+    classes: tuple[str, ...] | None = None
+    corrupt: tuple[Corrupt, ...] = ()
 
-    def batches(self, batch_size: int, skip: int = 0) -> Iterator[Batch]:
-        """Batches from the one with row `skip` on; boundaries do not depend on `skip`, so neither do the bits."""
+    @property
+    def what(self) -> str:
+        return f"data {self.spec!r}"
+
+    @property
+    def has_random_access(self) -> bool:
+        """Whether a part of it can be read without reading what stands before."""
         items = self.make()
-        if _is_arrays(items):
-            batches: Iterable[Any] = _array_batches(items, batch_size, first := skip // batch_size * batch_size)
-        elif _is_map_style(items):
-            first = skip // batch_size * batch_size
-            batches = DataLoader(
-                Subset(items, range(first, len(items))), batch_size, num_workers=self.workers, shuffle=False
+        return _is_arrays(items) or _is_map_style(items)
+
+    def limited(self, limit: int | None) -> Data:
+        """The first `limit` rows, corrupt ones counted."""
+        if limit is None:
+            return self
+        if limit < 1:
+            raise UsageError(f"limit {limit}: expected at least 1 unit")
+        return with_fields(self, limit=limit, units=None if self.units is None else min(limit, self.units))
+
+    def without_corrupt(self, found: Iterable[Corrupt]) -> Data:
+        """Without these units. What counts as corrupt is settled once, before the first model: all see the same."""
+        corrupt = tuple(sorted(found, key=lambda unit: unit.row))
+        units = len(self._rows(len(self.make()))) - len(corrupt)
+        if units < 1:
+            raise ContentError(f"{self.what}: none of its {len(corrupt):,} images can be decoded, first {corrupt[0]}")
+        return with_fields(self, corrupt=corrupt, units=units)
+
+    def find_corrupt(self, rank: int = 0, ranks: int = 1) -> list[Corrupt]:
+        """Decode every image once, without a model; one of several ranks looks at its share of them."""
+        items = self.make()
+        if not isinstance(items, ImageItems):
+            raise UsageError(
+                f"{self.what}: --skip-corrupt is for imagefolder: and parquet:, where this package decodes the images; "
+                f"leave broken units out in its own code"
             )
+        return find_corrupt(items, self._rows(len(items))[rank::ranks], self.workers)
+
+    def known(self) -> tuple[list[str], NDArray[np.generic]] | None:
+        """Unit ids and labels [units] if they are known without reading the data."""
+        items = self.make()
+        if isinstance(items, ImageItems):
+            rows = self._rows(len(items))
+            return [items.unit_ids[row] for row in rows], items.labels[rows]
+        if _is_arrays(items):
+            batch = _as_batch((np.zeros((len(items[0]), 1)), *items[1:]), 0, self.spec)
+            return (part := batch.head(self.limit or len(batch))).unit_ids, part.labels
+        return None
+
+    def batches(
+        self,
+        batch_size: int,
+        skip: int = 0,
+        stop: int | None = None,
+        *,
+        preprocess: Preprocessing | None = None,
+        pin: bool = False,
+    ) -> Iterator[Batch]:
+        """Batches from the one with unit `skip` on, up to unit `stop`.
+
+        Boundaries depend on neither, so neither do the bits. preprocess : image -> tensor, where items are images;
+        it runs in the loading processes. pin : into page-locked memory, for a quick way to a GPU.
+        """
+        items = self.make()
+        first = skip // batch_size * batch_size
+        if _is_arrays(items):
+            last = min(len(items[0]), *(bound for bound in (self.limit, stop) if bound is not None))
+            batches: Iterable[Any] = _array_batches(items, batch_size, first, last)
+        elif _is_map_style(items):
+            rows = self._rows(len(items))[first:stop]
+            batches = load(items, rows, batch_size, self.workers, preprocess, self.spec, pin=pin)
         else:
             first = 0
             batches = DataLoader(items, batch_size) if isinstance(items, IterableDataset) else items
         start = first
         iterator = iter(batches)
-        while self.limit is None or start < self.limit:
+        end = min((bound for bound in (self.limit, stop) if bound is not None), default=None)
+        while end is None or start < end:
             try:
                 item = next(iterator)
             except StopIteration:
@@ -76,40 +152,62 @@ class Data:
                 raise
             except Exception as error:
                 raise WiseCommitteeError(
-                    f"data {self.spec!r}: reading after row {start:,} raised {type(error).__name__}: {error}"
+                    f"{self.what}: reading after row {start:,} raised {type(error).__name__}: {error}"
                 ) from error
             batch = _as_batch(item, start, self.spec)
-            if self.limit is not None and batch.stop > self.limit:
-                keep = self.limit - start
-                batch = Batch(start, batch.inputs[:keep], batch.labels[:keep], batch.unit_ids[:keep])
+            if end is not None and batch.stop > end:
+                batch = batch.head(end - start)
             start = batch.stop
             if batch.stop > skip:
                 yield batch
 
-
-Source = Callable[[str, str], Callable[[], Any]]  # (spec, split) -> make
-
-
-def _digits_source(spec: str, split: str) -> Callable[[], Any]:
-    part = spec.partition(":")[2] or split
-    arrays = digits(part)
-    return lambda: arrays
+    def _rows(self, count: int) -> NDArray[np.int64]:
+        """The rows that are used, of `count`."""
+        rows = np.arange(count if self.limit is None else min(count, self.limit))
+        return np.delete(rows, [unit.row for unit in self.corrupt]) if self.corrupt else rows
 
 
-SOURCES: dict[str, Source] = {"digits": _digits_source}
+# A source gets the spec, the part after its scheme and the split written to; it gives what `make` returns.
+Source = Callable[[str, str, str], Any]
+
+
+def _digits(spec: str, rest: str, split: str) -> Any:
+    return digits(rest or split)
+
+
+def _image_folder(spec: str, rest: str, split: str) -> Any:
+    path, settings = split_settings(rest, ("classes",), "imagefolder")
+    return ImageFolder(path, class_file(settings))
+
+
+def _parquet(spec: str, rest: str, split: str) -> Any:
+    from wisecommittee.extract.data_parquet import ParquetImages
+
+    path, settings = split_settings(rest, ("image", "label", "id", "classes"), "parquet")
+    columns = {name: settings.get(name) for name in ("image", "label", "id")}
+    return ParquetImages(path, **columns, classes=class_file(settings))
+
+
+def _npz(spec: str, rest: str, split: str) -> Any:
+    path, settings = split_settings(rest, ("classes",), "npz")
+    return open_npz(path, class_file(settings))
+
+
+SOURCES: dict[str, Source] = {"digits": _digits, "imagefolder": _image_folder, "parquet": _parquet, "npz": _npz}
+FORMS = ("digits[:SPLIT]", "imagefolder:DIR", "parquet:FILE", "npz:FILE")
 
 
 def open_data(spec: str, split: str, *, limit: int | None = None, workers: int = 0) -> Data:
     """The data a spec stands for; `split` is the split of the store it will be written to."""
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit {limit}: expected at least 1 unit")
-    scheme, colon, _ = spec.partition(":")
+    scheme, colon, rest = spec.partition(":")
     if scheme in SOURCES:
-        make = SOURCES[scheme](spec, split)
+        if not rest and scheme != "digits":
+            raise UsageError(f"data {spec!r}: expected {', '.join(FORMS)}")
+        items = SOURCES[scheme](spec, rest, split)
+        make: Callable[[], Any] = lambda: items  # noqa: E731
         spec = spec if colon else f"{spec}:{split}"
     elif not colon:
-        known = ", ".join(f"{source}[:SPLIT]" for source in SOURCES)
-        raise UsageError(f"data {spec!r}: expected package.module:factory or {known}")
+        raise UsageError(f"data {spec!r}: expected package.module:factory or {', '.join(FORMS)}")
     else:
         check_scheme("data source", scheme, SOURCES)
         found = find_object(spec, spec)
@@ -122,6 +220,8 @@ def open_data(spec: str, split: str, *, limit: int | None = None, workers: int =
 
 def wrap_data(make: Callable[[], Any], spec: str, *, limit: int | None = None, workers: int = 0) -> Data:
     """Data made in Python, ready for `extract`; `make` is called at every pass. Checked once here."""
+    if workers < 0:
+        raise UsageError(f"{workers} workers; expected 0 or more")
     items = make()
     if isinstance(items, DataLoader):
         _check_loader(items, spec)
@@ -140,11 +240,11 @@ def wrap_data(make: Callable[[], Any], spec: str, *, limit: int | None = None, w
             f"data {spec!r}: a {type(items).__name__}; "
             f"expected a Dataset, an iterable of batches or a tuple of arrays (x, y)"
         )
-    if units is not None and limit is not None:
-        units = min(units, limit)
     if units == 0:
         raise ContentError(f"data {spec!r}: no units; expected at least one")
-    return Data(spec, make, units, limit, workers)
+    images = isinstance(items, ImageItems) or (_is_map_style(items) and _gives_images(items, spec))
+    data = Data(spec, make, units, None, workers, images, getattr(items, "classes", None) if images else None)
+    return data.limited(limit)
 
 
 def _check_loader(loader: DataLoader[Any], spec: str) -> None:
@@ -152,6 +252,15 @@ def _check_loader(loader: DataLoader[Any], spec: str) -> None:
         raise UsageError(f"data {spec!r}: its DataLoader shuffles, so units would not line up; use shuffle=False")
     if loader.drop_last:
         raise UsageError(f"data {spec!r}: its DataLoader drops the last units; use drop_last=False")
+
+
+def _gives_images(items: Any, spec: str) -> bool:
+    """Whether the first item of a Dataset is a PIL image with its label."""
+    try:
+        first = items[0]
+    except Exception as error:
+        raise WiseCommitteeError(f"data {spec!r}: reading row 0 raised {type(error).__name__}: {error}") from error
+    return isinstance(first, (tuple, list)) and len(first) > 0 and type(first[0]).__module__.startswith("PIL.")
 
 
 def _is_arrays(items: Any) -> bool:
@@ -164,8 +273,8 @@ def _is_map_style(items: Any) -> bool:
     return hasattr(items, "__getitem__") and hasattr(items, "__len__")
 
 
-def _array_batches(arrays: Sequence[Any], batch_size: int, first: int) -> Iterator[tuple[Any, ...]]:
-    for start in range(first, len(arrays[0]), batch_size):
+def _array_batches(arrays: Sequence[Any], batch_size: int, first: int, last: int) -> Iterator[tuple[Any, ...]]:
+    for start in range(first, last, batch_size):
         yield tuple(part[start : start + batch_size] for part in arrays)
 
 

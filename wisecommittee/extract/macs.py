@@ -3,13 +3,18 @@
 PyTorch's FlopCounterMode (two operations per multiply-add) on the meta device: there every fused kernel (LSTM,
 attention, TransformerEncoderLayer's fast path) falls apart into the matrix products the counter knows, while on the CPU
 it counts them as 0 and says nothing. What still has no formula must be a known cheap operator, or the count is refused.
+
+TorchScript keeps its weights out of reach of the meta device and runs on its own device, under the same refusal: there
+a fused kernel has no formula. A module that cannot be traced at all (ONNX) brings a method `count_macs`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -18,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from wisecommittee.errors import CostError
+from wisecommittee.extract.preprocess import ViewMean
 
 # Not counted, by the convention of this field: linear in their input and without a matrix product. Elementwise
 # operators, reductions and views say so themselves (their tags); these do not.
@@ -59,14 +65,20 @@ def count_macs(module: nn.Module, example: torch.Tensor, what: str = "the model"
     Raises CostError, with the remedy of declaring the number, where the pass cannot be traced or counts too little.
     """
     remedy = "declare its multiply-adds per unit with --macs N"
+    if isinstance(module, ViewMean):  # [n, V, C, H, W]
+        return example.shape[1] * count_macs(module.module, example[:, 0], what)
+    if callable(own := getattr(module, "count_macs", None)):
+        return _positive(own(tuple(example.shape[1:]), what), what)
     seen = _Operators()
     counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
     try:
-        on_meta = _meta_copy(module)
-        unit = torch.empty_like(example[:1], device="meta", dtype=_input_dtype(module, example))
+        scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+        traced = module if scripted else meta_copy(module)
+        device = _device(module) if scripted else torch.device("meta")
+        unit = torch.zeros_like(example[:1], device=device, dtype=_input_dtype(module, example))
         # Tensors the forward pass makes without naming a device are meta tensors too.
-        with torch.inference_mode(), torch.device("meta"), seen, counter:
-            on_meta(unit)
+        with torch.inference_mode(), device, quiet(), seen, counter:
+            traced(unit)
     except Exception as error:
         reason = str(error).splitlines()[0][:160] if str(error) else ""
         raise CostError(
@@ -76,10 +88,33 @@ def count_macs(module: nn.Module, example: torch.Tensor, what: str = "the model"
     if uncounted:
         names = ", ".join(str(packet).removeprefix("aten.") for packet in uncounted[:6])
         raise CostError(f"{what}: no multiply-add formula for {names}; {remedy}")
-    macs = counter.get_total_flops() // 2
+    return _positive(counter.get_total_flops() // 2, what)
+
+
+def _positive(macs: int, what: str) -> int:
     if macs <= 0:
-        raise CostError(f"{what}: 0 multiply-adds counted; {remedy}")
+        raise CostError(f"{what}: 0 multiply-adds counted; declare its multiply-adds per unit with --macs N")
     return macs
+
+
+def run_on_meta(module: nn.Module, input_size: tuple[int, ...]) -> str | None:
+    """Why the module cannot run on one unit of that shape; None if it can. No data is touched."""
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()) or hasattr(module, "count_macs"):
+        return None
+    try:
+        with torch.inference_mode(), torch.device("meta"), quiet():
+            meta_copy(module)(torch.empty(1, *input_size, device="meta", dtype=floating_dtype(module)))
+    except Exception as error:
+        return " ".join(str(error).split())[:160] or type(error).__name__
+    return None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Copying an exported module meets deprecations inside torch itself, which nobody else can mend."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*LeafSpec", FutureWarning)
+        yield
 
 
 class _Operators(TorchDispatchMode):
@@ -115,14 +150,19 @@ def _in_place_of_cheap(name: str) -> bool:
     return packet is not None and any(_is_cheap(getattr(packet, overload)) for overload in packet.overloads())
 
 
-def _meta_copy(module: nn.Module) -> nn.Module:
+def meta_copy(module: nn.Module) -> nn.Module:
     """A copy whose parameters and buffers have shapes but no storage; no data is copied."""
     memo: dict[int, Any] = {}
     for parameter in module.parameters():
         memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
     for buffer in module.buffers():
         memo[id(buffer)] = buffer.detach().to("meta")
-    return copy.deepcopy(module, memo).to("meta").eval()
+    with quiet():
+        return copy.deepcopy(module, memo).to("meta").eval()
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
 def _input_dtype(module: nn.Module, example: torch.Tensor) -> torch.dtype:

@@ -1,30 +1,38 @@
-"""Model specs -> loaded modules. One entry of SOURCES per scheme; a spec without a known scheme names Python code.
+"""Model specs -> loaded modules. One entry of SOURCES per scheme, one of FILES per file ending; a spec without either
+names Python code. Every source says what it knows: input size, preprocessing, class names, whether it takes other sizes.
 
+timm:NAME[@weights-file]                timm's models, for example timm:resnet50.a1_in1k
+torchvision:NAME[@weights-file|WEIGHTS] torchvision's, for example torchvision:resnet50@IMAGENET1K_V1
+hf:NAME-or-folder                       image classifiers of transformers
+file.pt2, file.ts, file.onnx            exported models (torch.export, TorchScript, ONNX)
 package.module:factory[@weights-file]   a callable returning an nn.Module, or an nn.Module itself
 digits:NAME                             a member of the embedded pool, for example digits:conv8/0
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
-import os
-import pickle
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from wisecommittee.committees.cards import split_model_name
-from wisecommittee.errors import ContentError, UnknownNameError, UsageError, WiseCommitteeError
+from wisecommittee.errors import ContentError, UsageError
+from wisecommittee.extract.classes import read_classes, select_classes
+from wisecommittee.extract.macs import run_on_meta
+from wisecommittee.extract.preprocess import Preprocess, ViewMean
+from wisecommittee.extract.python_code import CODE, check_scheme, find_object
+from wisecommittee.extract.python_code import call as call
+from wisecommittee.extract.weights import load_weights, state_hash
 
-CODE = "package.module:factory[@weights-file]"
+# (size) -> (module, preprocess) of the same model for square inputs of that many pixels
+Resize = Callable[[int], tuple[nn.Module, Preprocess | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,9 @@ class LoadedModel:
     """A module in eval mode with its identity.
 
     origin : the spec it came from; weights : sha256 of the weights file, or of the state dict where there is none;
-    training_cost : multiply-adds spent on training, where known; meta : free-form facts for the card.
+    training_cost : multiply-adds spent on training, where known; meta : free-form facts for the card;
+    input_size : (C, H, W) of one view; preprocess : image -> tensor; classes : {vocabulary: a name per output column};
+    resize : gives the model at another input size. These four are None or empty where the source does not know.
     """
 
     module: nn.Module
@@ -43,31 +53,121 @@ class LoadedModel:
     weights: str
     training_cost: float | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    input_size: tuple[int, ...] | None = None
+    preprocess: Preprocess | None = None
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    resize: Resize | None = None
+
+    @property
+    def preprocess_key(self) -> str | None:
+        """Models with equal keys want equal tensors of equal images."""
+        return None if self.preprocess is None else self.preprocess.key
+
+    @property
+    def params(self) -> int:
+        """Trainable numbers; modules that are not made of torch parameters say theirs in `params`."""
+        declared = getattr(_inner(self.module), "params", None)
+        return declared if isinstance(declared, int) else sum(p.numel() for p in self.module.parameters())
 
     def named(self, name: str) -> LoadedModel:
         architecture, replica = split_model_name(name)
         return replace(self, name=name, architecture=architecture, replica=replica)
 
+    def at_size(self, size: int) -> LoadedModel:
+        """The same weights at inputs of size x size, called b3@240 (b3@240/1 for b3/1): a member of its own.
+
+        UsageError where the model cannot take that size.
+        """
+        if size < 1:
+            raise UsageError(f"{self.name}: input size {size}; expected a number of pixels above 0")
+        if isinstance(self.module, ViewMean):
+            raise UsageError(f"{self.name}: choose the input size before the views")
+        fixed = f"; it takes {' x '.join(map(str, self.input_size))}" if self.input_size else ""
+        if self.resize is None:
+            raise UsageError(f"{self.name}: cannot take another input size, {size}{fixed}")
+        module, preprocess = self.resize(size)
+        channels = self.input_size[0] if self.input_size else 3
+        reason = run_on_meta(module, (channels, size, size))
+        if reason is not None:
+            raise UsageError(f"{self.name}: cannot take inputs of {size} x {size} ({reason}){fixed}")
+        made = replace(self, module=module, preprocess=preprocess, input_size=(channels, size, size))
+        return made._tagged(f"@{size}")
+
+    def with_view(self, view: str) -> LoadedModel:
+        """The model averaging its logits over the crops of a view (preprocess.VIEWS): b3+flip. Costs as many passes."""
+        if self.preprocess is None:
+            raise UsageError(f"{self.name}: views need preprocessing, which {self.origin!r} does not define")
+        if isinstance(self.module, ViewMean):
+            raise UsageError(f"{self.name}: has a view already ({self.preprocess.view})")
+        preprocess = self.preprocess.with_view(view)
+        if view == "center":
+            return self
+        return replace(self, module=ViewMean(self.module), preprocess=preprocess)._tagged(f"+{view}")
+
+    def with_classes(self, names: Sequence[str] | Path) -> LoadedModel:
+        """With these class names per output column (or those of a file, see classes.read_classes)."""
+        return replace(self, classes={"given": tuple(read_classes(names) if isinstance(names, Path) else names)})
+
+    def columns(self, data_classes: Sequence[str]) -> NDArray[np.int64]:
+        """The output column of each class of the data, by the vocabulary that knows all of them.
+
+        Without class names the columns in order; the caller compares the numbers. ContentError names what is lacking.
+        """
+        if not self.classes:
+            return select_classes(None, data_classes)
+        errors = []
+        for names in self.classes.values():
+            try:
+                return select_classes(names, data_classes)
+            except ContentError as error:
+                known = len(set(names) & set(data_classes))
+                errors.append((-known, len(errors), error))
+        nearest = min(errors, key=lambda entry: entry[:2])[2]
+        raise ContentError(f"{self.name}: {nearest}") from nearest
+
+    def _tagged(self, tag: str) -> LoadedModel:
+        base, replica = split_model_name(self.name)
+        name = f"{base}{tag}/{replica}" if base != self.name else f"{self.name}{tag}"
+        return replace(self, name=name, architecture=f"{self.architecture}{tag}")
+
+
+def _inner(module: nn.Module) -> nn.Module:
+    return module.module if isinstance(module, ViewMean) else module
+
 
 # A source gets the spec, the part after its scheme, the name asked for (or None), and whether weights stay random.
-# Written as 'module:function' it is imported on first use, so that a source may live on a floor above.
+# Written as 'module:function' it is imported on first use, so that a source may live on a floor above or need an extra.
 Source = Callable[[str, str, str | None, bool], LoadedModel]
 SOURCES: dict[str, Source | str] = {
     "digits": "wisecommittee.train.pool:load_member",
+    "timm": "wisecommittee.extract.from_timm:load",
+    "torchvision": "wisecommittee.extract.from_torchvision:load",
+    "hf": "wisecommittee.extract.from_hf:load",
+}
+# A file source gets the path in place of the part after the scheme.
+FILES: dict[str, Source | str] = {
+    ".pt2": "wisecommittee.extract.from_torch_file:load_exported",
+    ".ts": "wisecommittee.extract.from_torch_file:load_torchscript",
+    ".onnx": "wisecommittee.extract.from_onnx:load",
 }
 
 
 def load_model(spec: str, name: str | None = None, *, random_weights: bool = False) -> LoadedModel:
     """The module a spec stands for; `name` overrides its name in the store ('small/0' = architecture/replica)."""
     scheme, colon, rest = spec.partition(":")
-    if not colon or not rest:
-        raise UsageError(f"model {spec!r}: expected {CODE} or {', '.join(f'{s}:NAME' for s in sorted(SOURCES))}")
-    if scheme in SOURCES:
+    source: Source | str
+    if scheme in SOURCES and rest:
         source = SOURCES[scheme]
-        loaded = (find_object(source, spec) if isinstance(source, str) else source)(spec, rest, name, random_weights)
+    elif (ending := Path(spec).suffix) in FILES and "@" not in spec:
+        source, rest = FILES[ending], spec
+    elif not colon or not rest:
+        names = ", ".join(f"{s}:NAME" for s in sorted(SOURCES))
+        raise UsageError(f"model {spec!r}: expected {CODE} or {names}, or a file ending in {', '.join(FILES)}")
     else:
         check_scheme("model source", scheme, SOURCES)
-        loaded = _from_code(spec, name, random_weights)
+        source = _from_code
+    loader = find_object(source, spec) if isinstance(source, str) else source
+    loaded: LoadedModel = loader(spec, rest, name, random_weights)
     loaded.module.eval().requires_grad_(False)
     return loaded.named(name) if name else loaded
 
@@ -79,16 +179,20 @@ def wrap_module(module: nn.Module, name: str) -> LoadedModel:
     return LoadedModel(module, name, architecture, replica, type(module).__qualname__, state_hash(module))
 
 
-def _from_code(spec: str, name: str | None, random_weights: bool) -> LoadedModel:
+def seeded(make: Callable[[], Any], name: str | None, replica: int = 0) -> Any:
+    """make() under a seed, the replica number: without stored weights the model is the same at every start."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(split_model_name(name)[1] if name else replica)
+        return make()
+
+
+def _from_code(spec: str, rest: str, name: str | None, random_weights: bool) -> LoadedModel:
+    """The factory or module may carry architecture, replica, input_size, preprocess (a Preprocess) and classes."""
     code, _, weights_file = spec.partition("@")
     factory = find_object(code, spec)
-    replica = split_model_name(name)[1] if name else int(getattr(factory, "replica", 0))
     module = factory
     if not isinstance(factory, nn.Module):
-        # Seeded, so that a factory without stored weights gives the same model at every start.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(replica)
-            module = call(factory, spec)
+        module = seeded(lambda: call(factory, spec), name, int(getattr(factory, "replica", 0)))
     if not isinstance(module, nn.Module):
         raise UsageError(
             f"model {spec!r}: gave a {type(module).__name__}; expected a torch.nn.Module or a callable returning one"
@@ -100,98 +204,23 @@ def _from_code(spec: str, name: str | None, random_weights: bool) -> LoadedModel
     else:
         weights = state_hash(module)
     default = code.rpartition(":")[2]
-    architecture = str(getattr(factory, "architecture", getattr(module, "architecture", default)))
-    replica = int(getattr(factory, "replica", getattr(module, "replica", 0)))
-    meta = {"random_weights": True} if random_weights else {}
-    return LoadedModel(module, default, architecture, replica, spec, weights, meta=meta)
 
+    def says(fact: str, otherwise: Any = None) -> Any:
+        return getattr(factory, fact, getattr(module, fact, otherwise))
 
-def load_weights(module: nn.Module, path: Path, spec: str) -> str:
-    """Load a state dict (bare, or under 'state_dict' or 'model') into the module; returns the file's sha256."""
-    try:
-        with path.open("rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UsageError(f"model {spec!r}: there is no weights file {str(path)!r}") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ContentError(
-            f"model {spec!r}: {str(path)!r} holds no plain tensors ({reason}); save its state_dict() with torch.save"
-        ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    try:
-        module.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
-        reason = "; ".join(line.strip() for line in str(error).splitlines()[:3])
-        raise ContentError(f"model {spec!r}: the weights in {str(path)!r} do not fit: {reason}") from error
-    return digest
-
-
-def state_hash(module: nn.Module) -> str:
-    """sha256 over names, types, shapes and bytes of the state dict, in sorted key order."""
-    digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
-        digest.update(key.encode())
-        if isinstance(value, torch.Tensor):
-            tensor = value.detach().cpu().contiguous()
-            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-        else:
-            digest.update(repr(value).encode())
-    return digest.hexdigest()
-
-
-# Python code named on the command line, for models and data alike
-
-
-def check_scheme(noun: str, scheme: str, sources: Mapping[str, object]) -> None:
-    """Raise unless an unknown scheme can be the name of a Python module."""
-    _import_from_here()
-    try:
-        found = importlib.util.find_spec(scheme.partition(".")[0]) is not None
-    except (ImportError, ValueError):
-        found = False
-    if not found:
-        raise UnknownNameError(noun, scheme, [*sources, "package.module:factory (a module found from this folder)"])
-
-
-def find_object(code: str, spec: str) -> Any:
-    """'package.module:name' -> the object; the current folder can be imported from, as with `python -m`."""
-    _import_from_here()
-    module_name, _, attribute = code.partition(":")
-    try:
-        target = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise UsageError(
-                f"{spec!r}: no module {error.name!r}; expected {CODE}, importable from {os.getcwd()!r}"
-            ) from None
-        raise WiseCommitteeError(f"{spec!r}: importing {module_name} failed: {error}") from error
-    except Exception as error:
-        raise WiseCommitteeError(f"{spec!r}: importing {module_name} raised {type(error).__name__}: {error}") from error
-    for part in attribute.split("."):
-        if not hasattr(target, part):
-            known = [n for n, v in vars(target).items() if callable(v) and not n.startswith("_")]
-            raise UnknownNameError(f"name in {module_name}", attribute, known)
-        target = getattr(target, part)
-    return target
-
-
-def call(factory: Any, spec: str) -> Any:
-    if not callable(factory):
-        raise UsageError(f"{spec!r}: a {type(factory).__name__} is not callable; expected {CODE}")
-    try:
-        return factory()
-    except WiseCommitteeError:
-        raise
-    except Exception as error:
-        raise WiseCommitteeError(f"{spec!r}: calling it raised {type(error).__name__}: {error}") from error
-
-
-def _import_from_here() -> None:
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+    preprocess, classes, size = says("preprocess"), says("classes"), says("input_size")
+    preprocess = preprocess if isinstance(preprocess, Preprocess) else None
+    is_names = isinstance(classes, (list, tuple)) and all(isinstance(c, str) for c in classes)
+    is_size = isinstance(size, (list, tuple)) and all(isinstance(s, int) for s in size)
+    return LoadedModel(
+        module,
+        default,
+        str(says("architecture", default)),
+        int(says("replica", 0)),
+        spec,
+        weights,
+        meta={"random_weights": True} if random_weights else {},
+        input_size=tuple(size) if is_size else preprocess.size if preprocess else None,
+        preprocess=preprocess,
+        classes={"given": tuple(classes)} if is_names else {},
+    )

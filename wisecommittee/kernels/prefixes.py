@@ -20,8 +20,8 @@ import numpy as np
 from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_sums
 
 # Bits of `needs`, in the order of the statistics' axis.
-TOP, SECOND, MASS, SPREAD, PLOGP = 1, 2, 4, 8, 16
-STATISTICS = ("top", "second", "mass", "spread", "plogp")
+TOP, SECOND, REST, SPREAD, PLOGP = 1, 2, 4, 8, 16
+STATISTICS = ("top", "second", "rest", "spread", "plogp")
 _LOWEST = np.float32(-3.4028235e38)
 _ZERO = np.float32(0.0)
 
@@ -71,10 +71,13 @@ def _first(row, value):
 
 
 @njit_sums
-def _mass(row, top, scale):
+def _rest(row, best, scale):
+    """sum exp((row - row[best]) * scale) over the other classes: beside the top's own 1 it would lose its last bits."""
+    top = row[best]
     total = _ZERO
     for c in range(row.size):
-        total += exp_nonpositive((row[c] - top) * scale)
+        e = exp_nonpositive((row[c] - top) * scale)
+        total += e if c != best else _ZERO
     return total
 
 
@@ -136,8 +139,8 @@ def walk(x, labels, parents, members, sizes, logit_space, score_rows, needs, sum
                     second = larger(_top_of(total, 0, best), _top_of(total, best + 1, total.size))
                     statistics[i, row, 1] = second / np.float32(size)
                 if logit_space[node]:
-                    if needs & MASS:
-                        statistics[i, row, 2] = _mass(total, top, scale)
+                    if needs & REST:
+                        statistics[i, row, 2] = _rest(total, _first(total, top), scale)
                     if needs & SPREAD:
                         statistics[i, row, 3] = _spread(total, top, scale)
                 elif needs & PLOGP:
@@ -264,12 +267,11 @@ def _equal_below(a, i, n, value):
 
 
 @njit_exact
-def _winners(columns, found, truth, parents, members, sizes, score_rows, tops, predict, sums, top_sums, hit, won, best):
+def _winners(columns, found, truth, parents, members, sizes, score_rows, predict, sums, hit, won, best):
     """Correctness, winning value and, where it is needed, winning candidate of every prefix.
 
-    columns : float32 [M * found] the candidates' outputs; truth : place of the label among them; tops : float32 [M]
-    each model's largest output; sums : float32 [>= (deepest + 1) * found], top_sums : float32 [deepest + 1] scratch.
-    best : found where all members of the prefix put their own maximum there, so that nobody needs the place.
+    columns : float32 [M * found] the candidates' outputs; truth : place of the label among them;
+    sums : float32 [>= (deepest + 1) * found] scratch; best : uint64 [nodes] out, only of scored prefixes unless predict.
     """
     for node in range(parents.size):
         size, own = np.uint64(sizes[node]), np.uint64(members[node]) * found
@@ -286,13 +288,13 @@ def _winners(columns, found, truth, parents, members, sizes, score_rows, tops, p
             top = _put_and_top(sums, here, columns, own, found)
         else:
             top = _put_sum_and_top(sums, here, sums, here - found, columns, own, found)
-        top_sums[size] = tops[members[node]] if size == 1 else top_sums[size - 1] + tops[members[node]]
         won[node] = top
-        hit[node] = sums[here + truth] == top and _equal_below(sums, here, truth, top) == 0
-        if predict or (score_rows[node] >= 0 and top != top_sums[size]):
+        right = sums[here + truth] == top and _equal_below(sums, here, truth, top) == 0
+        hit[node] = right
+        if right:
+            best[node] = truth
+        elif predict or score_rows[node] >= 0:
             best[node] = _place(sums, here, found, top)
-        else:
-            best[node] = found
 
 
 _FEW = 12  # candidates up to which a scalar loop is faster
@@ -331,14 +333,13 @@ def walk_products(
     best = np.empty(parents.size, np.uint64)
     won = np.empty(parents.size, np.float32)
     path = np.zeros(longest + 1, np.uint64)
-    top_sums = np.zeros(longest + 1, np.float32)
     predict = predicted.size > 0
     for i in range(x.shape[0]):
         rows = x[i]
         found = np.uint64(_candidates(rows, labels[i], tops, work, gap, candidates))
         if found == 1 and logits:
             correct[i, :] = True
-            best[:] = 0 if predict else 1
+            best[:] = 0
         else:
             at = 0
             for m in range(count):
@@ -349,21 +350,8 @@ def walk_products(
             while candidates[truth] != labels[i]:
                 truth += np.uint64(1)
             _winners(
-                columns,
-                found,
-                truth,
-                parents,
-                members,
-                sizes,
-                score_rows,
-                tops,
-                predict,
-                sums,
-                top_sums,
-                correct[i],
-                won,
-                best,
-            )
+                columns, found, truth, parents, members, sizes, score_rows, predict, sums, correct[i], won, best
+            )  # fmt: skip
         if predict:
             for node in range(parents.size):
                 predicted[i, node] = candidates[best[node]]
@@ -398,29 +386,32 @@ def walk_products(
             if row < 0:
                 continue
             level = (size - np.uint64(1)) * all_models
+            winner = np.uint64(candidates[best[node]])
             at_top = np.float32(1.0)
-            winner = np.uint64(0)
-            if best[node] != found:
-                winner = np.uint64(candidates[best[node]])
-                for k in range(np.uint64(1), size + np.uint64(1)):
-                    at_top *= powers[level + path[k] + winner]
+            for k in range(np.uint64(1), size + np.uint64(1)):
+                at_top *= powers[level + path[k] + winner]
             if at_top < _TINY:
-                mass = _mass_of_sum(rows, path, size, winner)
-            elif size == 1:
-                mass = _sum(powers, own, n) / at_top
+                statistics[i, row, 2] = _rest_of_sum(rows, path, size, winner)
+                continue
+            # The winner's own term stays out of the sum, where its last bits would drown the others.
+            kept = powers[level + own + winner]
+            powers[level + own + winner] = _ZERO
+            if size == 1:
+                rest = _sum(powers, own, n)
             elif size == 2:
-                mass = _dot(powers, level + path[1], powers, level + own, n) / at_top
+                rest = _dot(powers, level + path[1], powers, level + own, n)
             else:
                 line = (size * np.uint64(depth + 1) + size - np.uint64(1)) * n
-                mass = _dot(products, line, powers, level + own, n) / at_top
-            statistics[i, row, 2] = mass
+                rest = _dot(products, line, powers, level + own, n)
+            powers[level + own + winner] = kept
+            statistics[i, row, 2] = rest / at_top
 
 
 @njit_exact
-def _mass_of_sum(rows, path, size, best):
-    """sum exp(mean - mean[best]) from the sum itself, where members disagree too far for products."""
+def _rest_of_sum(rows, path, size, best):
+    """The same from the sum itself, where members disagree too far for products."""
     n = np.uint64(rows.shape[1])
     total = rows[path[1] // n].copy()
     for k in range(np.uint64(2), size + np.uint64(1)):
         _add(total, rows[path[k] // n])
-    return _mass(total, total[best], np.float32(1.0) / np.float32(size))
+    return _rest(total, np.int64(best), np.float32(1.0) / np.float32(size))

@@ -285,7 +285,7 @@ def walk_blocks(
     largest = int(trie.sizes.max())
     labels = pool.labels.astype(np.int64)
     # Which walk depends on the rule and the confidence alone, so that a committee is scored alike wherever it is.
-    products = not pool.combine.ordered and wanted <= {"mass", "top"} and len(wanted) < 2
+    products = not pool.combine.ordered and wanted <= {"rest", "top"} and len(wanted) < 2
     in_logits = bool(logit_space.all())
     deepest, raised = _scored_powers(trie, scored, members, len(used)) if products else (members, logit_space)
     step = max(1, min(1024, BLOCK_BYTES // (4 * len(used) * classes)))

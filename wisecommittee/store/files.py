@@ -220,13 +220,14 @@ def _flock(path: Path) -> IO[bytes] | None:
 
 
 def _unlock(handle: IO[bytes]) -> None:
-    """Remove the lock file, and its folder if nothing else is in it, then release the lock."""
+    """Remove the lock file while it is held, so that a forked child which inherited it holds nothing that counts.
+
+    Its folder goes too if nothing else is in it.
+    """
     path = Path(handle.name)
     with contextlib.suppress(OSError):
         path.unlink()
         path.parent.rmdir()
-    with contextlib.suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough where a forked child inherited it
     handle.close()
 
 

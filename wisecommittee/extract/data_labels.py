@@ -1,0 +1,64 @@
+"""Class names of a data set and the numbers that stand for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.errors import ContentError, UnknownNameError
+from wisecommittee.extract.classes import read_classes
+
+
+def split_settings(text: str, known: Sequence[str], what: str) -> tuple[str, dict[str, str]]:
+    """'FILE?label=fine&id=name' -> ('FILE', {'label': 'fine', 'id': 'name'})."""
+    path, _, query = text.partition("?")
+    settings = dict(parse_qsl(query, keep_blank_values=True))
+    for name in settings:
+        if name not in known:
+            raise UnknownNameError(f"setting of {what} {path!r}", name, known)
+    return path, settings
+
+
+def class_file(settings: dict[str, str]) -> tuple[str, ...] | None:
+    """The class names of the setting classes=FILE, in the order of their labels."""
+    return read_classes(Path(settings["classes"])) if "classes" in settings else None
+
+
+def numbered(
+    names: Sequence[str], classes: Sequence[str] | None, what: str
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Labels int64 [n] of class names [n], and the classes: those given, else the sorted distinct names."""
+    classes = tuple(sorted(set(names)) if classes is None else classes)
+    places = {name: label for label, name in enumerate(classes)}
+    unknown = sorted(set(names) - set(places))
+    if unknown:
+        raise ContentError(
+            f"{what}: class {unknown[0]!r} (and {len(unknown) - 1} more) is not one of the {len(classes)} given with "
+            f"?classes=FILE ({', '.join(classes[:3])}, ..); add it there"
+        )
+    return np.array([places[name] for name in names], dtype=np.int64), classes
+
+
+def renumbered(
+    labels: NDArray[np.int64], names: Sequence[str] | None, classes: Sequence[str] | None, what: str
+) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
+    """Labels int64 [n] that number `names` -> labels that number `classes`. Either may be unknown."""
+    known = names if names is not None else classes
+    outside = np.flatnonzero((labels < 0) | (labels >= (np.iinfo(np.int64).max if known is None else len(known))))
+    if len(outside):
+        label = labels[outside[0]]
+        expected = "whole numbers from 0" if known is None else f"0..{len(known) - 1}, its classes"
+        remedy = "data without labels cannot be used" if label == -1 else "mend the labels or the class names"
+        raise ContentError(
+            f"{what}: label {label} in row {outside[0]} (and {len(outside) - 1} more); expected {expected}; {remedy}"
+        )
+    if names is None or classes is None or tuple(names) == tuple(classes):
+        return labels, None if known is None else tuple(known)
+    used = np.unique(labels)
+    table = np.zeros(len(names), dtype=np.int64)
+    table[used], classes = numbered([names[label] for label in used], classes, what)
+    return table[labels], classes

@@ -56,7 +56,7 @@ class Data:
     spec : text that identifies it in cards; make : gives the data anew for each pass; units : how many, None if
     unknown; limit : only the first rows; workers : loading processes for a Dataset of items; images : items are
     pictures, which every model preprocesses in its own way; classes : their names in the order of the labels;
-    corrupt : units left out, see `without_corrupt`.
+    corrupt : units left out, see `without_corrupt`; random_access : a part can be read without what stands before.
     """
 
     spec: str
@@ -67,16 +67,11 @@ class Data:
     images: bool = False
     classes: tuple[str, ...] | None = None
     corrupt: tuple[Corrupt, ...] = ()
+    random_access: bool = False
 
     @property
     def what(self) -> str:
         return f"data {self.spec!r}"
-
-    @property
-    def has_random_access(self) -> bool:
-        """Whether a part of it can be read without reading what stands before."""
-        items = self.make()
-        return _is_arrays(items) or _is_map_style(items)
 
     def limited(self, limit: int | None) -> Data:
         """The first `limit` rows, corrupt ones counted."""
@@ -219,7 +214,7 @@ def open_data(spec: str, split: str, *, limit: int | None = None, workers: int =
 
 
 def wrap_data(make: Callable[[], Any], spec: str, *, limit: int | None = None, workers: int = 0) -> Data:
-    """Data made in Python, ready for `extract`; `make` is called at every pass. Checked once here."""
+    """Data made in Python, ready for `extract`. Checked once here; batches that can be used up are made anew later."""
     if workers < 0:
         raise UsageError(f"{workers} workers; expected 0 or more")
     items = make()
@@ -242,8 +237,12 @@ def wrap_data(make: Callable[[], Any], spec: str, *, limit: int | None = None, w
         )
     if units == 0:
         raise ContentError(f"data {spec!r}: no units; expected at least one")
+    random_access = _is_arrays(items) or _is_map_style(items)
+    if random_access:
+        make = lambda: items  # noqa: E731
     images = isinstance(items, ImageItems) or (_is_map_style(items) and _gives_images(items, spec))
-    data = Data(spec, make, units, None, workers, images, getattr(items, "classes", None) if images else None)
+    classes = items.classes if isinstance(items, ImageItems) else None
+    data = Data(spec, make, units, None, workers, images, classes, random_access=random_access)
     return data.limited(limit)
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, default_collate
 
@@ -138,6 +139,7 @@ def _loader(items: Dataset[Any], batch_size: int, workers: int, *, pin: bool = F
         num_workers=workers,
         collate_fn=_as_it_is,
         pin_memory=pin,
+        generator=torch.Generator(),  # of seeds nobody uses; the global one stays as it is
         worker_init_fn=partial(_in_worker, os.getpid()) if workers else None,
     )
 

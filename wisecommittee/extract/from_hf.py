@@ -37,7 +37,7 @@ except ModuleNotFoundError as error:
 
 
 class Logits(nn.Module):
-    """[n, C, H, W] -> logits [n, classes] of a transformers model; position tables follow the input if `interpolate`."""
+    """[n, C, H, W] -> logits [n, classes] of a transformers model. interpolate : position tables follow the input."""
 
     def __init__(self, model: nn.Module, interpolate: bool = False) -> None:
         super().__init__()

@@ -42,7 +42,7 @@ def load(spec: str, rest: str, name: str | None, random_weights: bool) -> Loaded
         state, weights = read_weights(Path(given), spec)
         heads = config.classifier if isinstance(config.classifier, (list, tuple)) else [config.classifier]
         outputs = next((n for head in heads if head and (n := outputs_of(state, head))), config.num_classes)
-        module = timm.create_model(model, pretrained=False, num_classes=outputs)
+        module: Any = timm.create_model(model, pretrained=False, num_classes=outputs)
         fill(module, state, Path(given), spec)
         meta["weights"] = Path(given).name
     elif random_weights:
@@ -51,8 +51,8 @@ def load(spec: str, rest: str, name: str | None, random_weights: bool) -> Loaded
     else:
         module = _pretrained(model, config, spec)
         weights = state_hash(module)
-    config = module.pretrained_cfg
-    data_config = resolve_data_config({}, pretrained_cfg=config)
+    facts: dict[str, Any] = module.pretrained_cfg
+    data_config = resolve_data_config({}, pretrained_cfg=facts)
     return LoadedModel(
         module,
         model,
@@ -63,8 +63,8 @@ def load(spec: str, rest: str, name: str | None, random_weights: bool) -> Loaded
         meta=meta,
         input_size=tuple(data_config["input_size"]),
         preprocess=preprocess_of(data_config),
-        classes=_vocabularies(module, config),
-        resize=partial(_at_size, module, config),
+        classes=_vocabularies(module, facts),
+        resize=partial(_at_size, module, facts),
     )
 
 
@@ -106,7 +106,7 @@ def _pretrained(model: str, config: Any, spec: str) -> nn.Module:
         raise missing_weights(spec, file, folder, "TORCH_HOME", error) from error
 
 
-def _vocabularies(module: nn.Module, config: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def _vocabularies(module: Any, config: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     """The weights' own label names, else ImageNet's where the number of classes is one of its subsets'."""
     outputs, names = module.num_classes, config.get("label_names")
     if names and len(names) == outputs:
@@ -115,7 +115,7 @@ def _vocabularies(module: nn.Module, config: dict[str, Any]) -> dict[str, tuple[
     return {} if subset is None else imagenet_vocabularies(subset=subset)
 
 
-def _at_size(module: nn.Module, config: dict[str, Any], size: int) -> tuple[nn.Module, Preprocess]:
+def _at_size(module: Any, config: dict[str, Any], size: int) -> tuple[nn.Module, Preprocess]:
     """Convolutional networks take any size; position tables are resampled by timm. At the weights' test size the crop
     is the one timm tests with."""
     channels = config["input_size"][0]

@@ -95,7 +95,9 @@ def load_torchscript(spec: str, path: str, name: str | None, random_weights: boo
             warnings.filterwarnings("ignore", r"`?torch.jit", DeprecationWarning)
             program = torch.jit.load(path, map_location="cpu")
     except (RuntimeError, ValueError, OSError) as error:
-        raise ContentError(f"model {spec!r}: no TorchScript archive ({_first_line(error)})") from error
+        raise ContentError(
+            f"model {spec!r}: torch.jit.load cannot read it ({_first_line(error)}); write it with torch.jit.save, not optimized for inference"
+        ) from error
     program.eval()
     return _loaded(spec, path, FromFile(program), digest, None)
 

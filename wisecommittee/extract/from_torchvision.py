@@ -7,6 +7,7 @@ of the weights: of the table's entry whose file name the weights file has, else 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,8 @@ def _outputs(blank: nn.Module, state: Any) -> int:
     """Classes of a state dict: rows of the layer that has 1000 in torchvision's own model and comes last."""
     last = [key for key, value in blank.state_dict().items() if value.ndim and value.shape[0] == 1000]
     for key in reversed(last):
-        if isinstance(getattr(state, "get", dict().get)(key), Tensor):
-            return int(state[key].shape[0])
+        if isinstance(state, Mapping) and isinstance(weight := state.get(key), Tensor):
+            return int(weight.shape[0])
     return 1000
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from wisecommittee.errors import CostError
 from wisecommittee.extract.preprocess import ViewMean
@@ -55,6 +55,8 @@ CHEAP = frozenset(_CHEAP_NAMES.split())
 FORMULAS: dict[Any, Callable[..., int]] = {
     torch.ops.aten.mv: lambda matrix, vector, *rest, **kw: 2 * math.prod(matrix),
     torch.ops.aten.addmv: lambda bias, matrix, vector, *rest, **kw: 2 * math.prod(matrix),
+    # The counter knows the fused attention of GPUs only. TorchScript meets this one on the CPU.
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *rest, **kw: sdpa_flop_count(q, k, v),
     torch.ops.aten.dot: lambda left, right, *rest, **kw: 2 * math.prod(left),
 }
 

@@ -1,5 +1,5 @@
 """Model specs -> loaded modules. One entry of SOURCES per scheme, one of FILES per file ending; a spec without either
-names Python code. Every source says what it knows: input size, preprocessing, class names, whether it takes other sizes.
+names Python code. A source says what it knows: input size, preprocessing, class names, how to take other sizes.
 
 timm:NAME[@weights-file]                timm's models, for example timm:resnet50.a1_in1k
 torchvision:NAME[@weights-file|WEIGHTS] torchvision's, for example torchvision:resnet50@IMAGENET1K_V1
@@ -115,7 +115,7 @@ class LoadedModel:
         """
         if not self.classes:
             return select_classes(None, data_classes)
-        errors = []
+        errors: list[tuple[int, int, ContentError]] = []
         for names in self.classes.values():
             try:
                 return select_classes(names, data_classes)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import onnx
+import onnx.inliner
+import onnx.shape_inference
 
 from wisecommittee.errors import CostError
 

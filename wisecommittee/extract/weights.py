@@ -1,4 +1,4 @@
-"""Weights files -> state dicts, without unpickling objects: .safetensors, and torch.save files with weights_only=True."""
+"""Weights files -> state dicts without unpickling objects: .safetensors, and torch.save files with weights_only."""
 
 from __future__ import annotations
 
@@ -94,16 +94,18 @@ def state_hash(module: nn.Module) -> str:
 def missing_weights(
     spec: str, file: str, folder: str, variable: str, reason: BaseException | None = None
 ) -> UsageError:
-    """Pretrained weights that are neither cached nor to be downloaded: which file, where it may lie, what else to do."""
+    """Pretrained weights that are neither cached nor to be downloaded: which file, where it goes, what else to do."""
     why = f" ({str(reason).splitlines()[0][:120]})" if reason is not None and str(reason) else ""
     scheme, _, rest = spec.partition(":")
     give = (
-        "name a local folder, " if scheme == "hf" else f"name a local file as {scheme}:{rest.partition('@')[0]}@FILE, "
+        "name a local folder, or "
+        if scheme == "hf"
+        else f"name a local file as {scheme}:{rest.partition('@')[0]}@FILE, "
     )
+    last = "" if file.endswith("config.json") else ", or use --random-weights for timing and multiply-adds"
     return UsageError(
-        f"model {spec!r}: its weights {file} are not in {folder} and could not be downloaded{why}; "
-        f"{give}put it into that cache (its place is the variable {variable}), "
-        f"or use --random-weights for timing and multiply-adds"
+        f"model {spec!r}: its file {file} is not in the cache {folder} (moved with {variable}) "
+        f"and could not be downloaded{why}; {give}put it into that cache{last}"
     )
 
 

@@ -2,12 +2,14 @@
 
 Call a unit a gain at stage k if it is wrong there and right at some later stage. Lowering a threshold to just above the
 largest gain confidence below it lets only other units exit: cost does not rise, correct does not fall. So some optimum
-has thresholds only just above gain confidences; these are the levels here, a few hundred or thousand instead of N.
+has thresholds only just above gain confidences (also under limits on the units that run each stage: lowering a
+threshold lowers every such number); these are the levels here, a few hundred or thousand instead of N.
 At level j a unit continues iff its bin <= j, where bin = number of gain confidences below its own; bin = levels: never.
 
 What is skipped is bounded exactly. need(cost) is the least number correct that the envelope does not beat at strictly
 less cost; the slack of a cell is what it lacks. Going up one level at a stage adds cost and at most one correct for each
 gain unit that continues, so with slack s nothing can be found before s more gain units. What remains is the proof.
+What a limit forbids stays forbidden at higher levels, so it takes no part in the slack.
 Shorter cascades are padded in front with a stage of one level that everybody continues at no cost.
 """
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wisecommittee.kernels.grid import UNREACHED, offer
+from wisecommittee.kernels.grid import UNREACHED, fitting, offer, room
 from wisecommittee.kernels.jit import njit_exact
 
 BLOCK = 64  # levels of the last threshold that share one bound
@@ -94,14 +96,15 @@ def _block_top(line, start, stop):
 @njit_exact
 def sweep_exact(
     order1, starts1, reached1, bins2, bins3, levels2, levels3, step2, step3, step4, gain2, correct, spent, cost2, cost3,
-    cost4, rank, counts, gains, tile_counts, tile_gains, table, low, shift, env_cost, env_rank, env_level,
+    cost4, caps, others, ceilings, rank, counts, gains, tile_counts, tile_gains, table, low, shift, env_cost, env_rank, env_level,
 ):  # fmt: skip
     """Offer the best cells of one cascade to the envelope; returns how many lines were evaluated.
 
     order1, starts1 : units by bin at stage 1, as `grid.bucket` gives them; reached1 : int64 [P1] gain at or below a level
     bins2, bins3 : int32 [N]; step2, step3, step4 : int64 [N] change of correct from a stage to the next; gain2 : int64 [N]
     what a unit can gain after stage 2; correct, spent : totals if everybody exits at stage 1
-    cost2, cost3, cost4 : marginal costs; counts, gains : integer [>= P2, >= P3] scratch, and tile_counts, tile_gains
+    cost2, cost3, cost4 : marginal costs; caps : int64 [4], others : int64 [Q, 4], ceilings : int64 [Q] as in `grid.room`;
+    counts, gains : integer [>= P2, >= P3] scratch, and tile_counts, tile_gains
     [>= P2 // TILE + 1, >= P3]; table, low, shift : need_table of this envelope. The level index is (j1 * P2 + j2) * P3 + j3.
     """
     levels1 = starts1.size - 1
@@ -117,6 +120,7 @@ def sweep_exact(
     line_count = np.empty(width, counts.dtype)
     line_gain = np.empty(width, gains.dtype)
     evaluated = 0
+    entered = np.int64(order1.size)
     skip_until = np.int64(0)  # gain at stage 1 before which nothing can be found
     last = np.int64(table.size - 1)
     for j1 in range(levels1):
@@ -137,6 +141,9 @@ def sweep_exact(
                 if step4[i] != 0:
                     _raise(gains, b2, b3, width, step4[i])
                     _raise(tile_gains, b2 // TILE, b3, width, step4[i])
+        passed1 = starts1[j1 + 1]
+        if room(entered, passed1, 0, caps, others, ceilings) < 0:
+            break
         if reached1[j1] < skip_until:
             continue
         line_count[:] = 0
@@ -145,12 +152,17 @@ def sweep_exact(
         here_correct, here_spent, passed = correct, spent, np.int64(0)
         look_from = np.int64(0)  # gain at stage 2 before which nothing can be found
         slab_slack = _FAR
+        passed2 = np.int64(0)
         for j2 in range(levels2):
             here_correct += row_correct[j2]
             here_spent += cost3 * row_units[j2]
             passed += row_gain[j2]
+            passed2 += row_units[j2]
             if row_units[j2] == 0 or passed < look_from:
                 continue
+            most_units = room(entered, passed1, passed2, caps, others, ceilings)
+            if most_units < 0:
+                break
             while added <= j2:
                 if added % TILE == 0 and added + TILE <= j2 + 1:
                     _add_rows(line_count, tile_counts, added // TILE)
@@ -162,8 +174,9 @@ def sweep_exact(
                     added += 1
             evaluated += 1
             slack = _FAR
-            for start in range(0, width, BLOCK):
-                stop = min(start + BLOCK, width)
+            end = width if np.int64(line_count[width - 1]) <= most_units else fitting(line_count, most_units)
+            for start in range(0, end, BLOCK):
+                stop = min(start + BLOCK, end)
                 cost = here_spent + cost4 * np.int64(line_count[start])
                 most = here_correct + _block_top(line_gain, start, stop)
                 bucket = min(max(cost - low, 0) >> shift, last)

@@ -12,6 +12,9 @@ whose rows are already cumulative in j3; adding rows over j2 gives a whole line 
 The envelope is env[a] = least total cost with at least a correct, with its witness (rank of the combination, level
 index). Cells are skipped only where the envelope already holds at least as many correct at strictly less cost, so the
 result does not depend on the order of groups. Naive twin: tests/naive.py `search`.
+
+Limits beside the worst case are limits on the units that run each stage (search/limits.py); those numbers rise with
+every level, so a sweep leaves a line, a slab or the group at the first violation.
 """
 
 from __future__ import annotations
@@ -109,9 +112,41 @@ def offer(env_cost, env_rank, env_level, correct, cost, rank, level):
 
 
 @njit_exact
+def room(entered, passed1, passed2, caps, others, ceilings):
+    """Most units that may run the last of four stages, -1 if these numbers break a limit by themselves.
+
+    entered, passed1, passed2 : units that run stages 1, 2 and 3; caps : int64 [4] most units that may run each stage
+    others : int64 [Q, 4] what each stage adds to Q further costs; ceilings : int64 [Q] the most each may total
+    """
+    if entered > caps[0] or passed1 > caps[1] or passed2 > caps[2]:
+        return np.int64(-1)
+    most = caps[3]
+    for q in range(ceilings.size):
+        left = ceilings[q] - others[q, 0] * entered - others[q, 1] * passed1 - others[q, 2] * passed2
+        if left < 0:
+            return np.int64(-1)
+        if others[q, 3] > 0:
+            most = min(most, left // others[q, 3])
+    return most
+
+
+@njit_exact
+def fitting(line, most):
+    """How many entries of an ascending line do not exceed most."""
+    low, high = 0, line.size
+    while low < high:
+        middle = (low + high) // 2
+        if np.int64(line[middle]) <= most:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit_exact
 def sweep(
     order1, starts1, bins2, bins3, correct3, correct4, base, spent, last_cost, unit_cost, ranks, outer_level, radix,
-    counts, gains, costs, env_cost, env_rank, env_level,
+    caps, others, ceilings, counts, gains, costs, env_cost, env_rank, env_level,
 ):  # fmt: skip
     """All levels of one group, offered to the envelope.
 
@@ -121,12 +156,17 @@ def sweep(
     last_cost : int64 [m] marginal cost of the last member, or unit_cost : int64 [n, m] where it varies per unit
     ranks : int64 [m]; outer_level : level index of stages before these three; radix : int64 [2] steps of j1 and j2 in
     it
+    caps : int64 [m, 4], others : int64 [m, Q, 4], ceilings : int64 [Q] as in `room`; caps [0, 4] where nothing is
+    limited
     counts : int [P2, P3], gains : int [m, P2, P3], costs : int64 [m, P2, P3] or [0, 0, 0] scratch; the integer type
     holds the sum of |gain| over n units
     """
     members = ranks.size
     levels1, (levels2, levels3) = starts1.size - 1, counts.shape
     per_unit = unit_cost.size > 0
+    limited = caps.shape[0] > 0
+    entered = np.int64(order1.size)
+    rooms = np.full(members, entered)
     counts[:] = 0
     gains[:] = 0
     costs[:] = 0
@@ -150,9 +190,24 @@ def sweep(
         line_count[:] = 0
         line_gain[:] = 0
         line_cost[:] = 0
+        if limited:
+            most_room = np.int64(-1)
+            for m in range(members):
+                most_room = max(most_room, room(entered, starts1[j1 + 1], 0, caps[m], others[m], ceilings))
+            if most_room < 0:
+                break
+        passed2 = np.int64(0)
         for j2 in range(levels2):
             if counts[j2, levels3 - 1] == 0:
                 continue
+            passed2 += counts[j2, levels3 - 1]
+            if limited:
+                most_room = np.int64(-1)
+                for m in range(members):
+                    rooms[m] = room(entered, starts1[j1 + 1], passed2, caps[m], others[m], ceilings)
+                    most_room = max(most_room, rooms[m])
+                if most_room < 0:
+                    break
             _add_line(line_count, counts[j2])
             level12 = outer_level + j1 * radix[0] + j2 * radix[1]
             for m in range(members):
@@ -161,7 +216,8 @@ def sweep(
                     _add_line(line_cost[m], costs[m, j2])
                 if env_cost[most] < spent[j1, j2]:
                     continue
-                for j3 in range(levels3):
+                stop = fitting(line_count, rooms[m]) if limited else levels3
+                for j3 in range(stop):
                     extra = line_cost[m, j3] if per_unit else last_cost[m] * np.int64(line_count[j3])
                     cost = spent[j1, j2] + extra
                     if env_cost[most] < cost:

@@ -411,7 +411,8 @@ def _member(archive: Any, name: str, path: Path) -> NDArray[Any]:
 
 def _reason(error: BaseException) -> str:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return "it holds pickled Python objects, which are never loaded" if "pickle" in text.lower() else text
+    pickled = "pickle" in text.lower() or "Python objects" in text
+    return "it holds pickled Python objects, which are never loaded" if pickled else text
 
 
 def _read_table(file: str | os.PathLike[str], text: tuple[str, ...] = ()) -> pd.DataFrame:

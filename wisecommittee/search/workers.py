@@ -1,0 +1,124 @@
+"""Who does the chunks of a search: threads of this process here, other machines in cluster.py.
+
+A mapper has `parts`, into how many chunks work should be cut, and `map(function, chunks, task, total)`, which yields
+function(chunk, control) for every chunk in order. The result of a search depends neither on the parts nor on who did
+them: envelopes merge by a total order.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from wisecommittee.search.tables import Progress
+
+POLL = 0.25  # seconds between two looks at progress and interrupts
+
+
+class Control:
+    """Asked between two pieces of a chunk: stop now? deadline : seconds as of time.time(), or None."""
+
+    def __init__(self, deadline: float | None = None) -> None:
+        self.deadline = deadline
+
+    def stopped(self) -> bool:
+        return self.deadline is not None and time.time() >= self.deadline
+
+    def tick(self, pieces: int) -> None:
+        """So many pieces more are done."""
+
+
+class Mapper(Protocol):
+    """What does the chunks."""
+
+    parts: int
+
+    def map(
+        self, function: Callable[[Any, Control], Any], chunks: Sequence[Any], task: str, total: int
+    ) -> Iterator[Any]: ...
+
+    def stop(self) -> None: ...
+
+    def stopped(self) -> bool: ...
+
+
+class _Shared(Control):
+    """The control of threads that share this process."""
+
+    def __init__(self, deadline: float | None) -> None:
+        super().__init__(deadline)
+        self.event = threading.Event()
+        self.lock = threading.Lock()
+        self.done = 0
+
+    def stopped(self) -> bool:
+        return self.event.is_set() or super().stopped()
+
+    def tick(self, pieces: int) -> None:
+        with self.lock:
+            self.done += pieces
+
+
+class Threads:
+    """Threads of this process; kernels release the interpreter lock."""
+
+    parts = 16  # fixed, so that work is divided alike for any number of threads
+
+    def __init__(self, threads: int, progress: Progress | None = None, deadline: float | None = None) -> None:
+        self.threads, self.progress = threads, progress
+        self.control = _Shared(deadline)
+
+    def stop(self) -> None:
+        """Finish what is under way and begin nothing; chunks then return what they have."""
+        self.control.event.set()
+
+    def stopped(self) -> bool:
+        return self.control.stopped()
+
+    def map(
+        self, function: Callable[[Any, Control], Any], chunks: Sequence[Any], task: str, total: int
+    ) -> Iterator[Any]:
+        control = self.control
+        control.done = 0
+        with ThreadPoolExecutor(self.threads) as workers:
+            try:
+                futures = [workers.submit(function, chunk, control) for chunk in chunks]
+                for future in futures:
+                    while not future.done():
+                        wait([future], POLL, FIRST_COMPLETED)
+                        if self.progress:
+                            self.progress(task, control.done, total)
+                    yield future.result()
+                if self.progress:
+                    self.progress(task, control.done, total)
+            except BaseException:
+                self.stop()
+                workers.shutdown(cancel_futures=True)
+                raise
+
+
+@contextmanager
+def interruptible(mapper: Mapper) -> Iterator[None]:
+    """The first Ctrl-C stops the mapper, so that a search returns what it has; the second interrupts as usual.
+
+    Leaves alone whatever handler the program has set for itself, and threads other than the main one.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def first(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        mapper.stop()
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

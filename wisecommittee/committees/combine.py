@@ -25,8 +25,10 @@ def log_probabilities(rows: Rows) -> Rows:
 
 
 def softmax(rows: Rows) -> Rows:
+    """Softmax over classes; the sum is float64, so that probabilities near 1 are rounded once."""
     shifted = np.exp(rows - rows.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+    scale = 1 / shifted.sum(axis=-1, keepdims=True, dtype=np.float64)
+    return np.multiply(shifted, scale, out=shifted, casting="same_kind")
 
 
 def _identity(rows: Rows) -> Rows:

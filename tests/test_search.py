@@ -211,6 +211,16 @@ def test_same_frontier_for_any_threads_and_order_of_import():
         assert other.singles == first.singles
 
 
+def test_a_subset_reads_only_its_models():
+    models, labels = random_pool()
+    store = MemoryStore(models, labels)
+    read = []
+    original = store.outputs
+    store.outputs = lambda model, split: read.append(model) or original(model, split)
+    search(store, models=["m[12]"], levels=5)
+    assert set(read) == {"m1", "m2"}
+
+
 def test_extremes_are_the_first_model_and_the_ensemble():
     """Threshold -inf leaves everybody at the first model; never exiting is the ensemble."""
     models, labels = random_pool(models=2)

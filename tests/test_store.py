@@ -862,6 +862,7 @@ def test_the_peak_of_reading_a_bomb_is_small(filled, tmp_path):
     done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True)
     *refusals, peak = done.stdout.splitlines()
     assert len(refusals) == len(names)
+    assert sum("encoding 7" in refusal for refusal in refusals) == 2
     assert int(peak) < 16 << 20
 
 

@@ -143,10 +143,10 @@ class ModelCard:
                 **numbers,
                 **objects,
                 training_cost=_typed(data, "training_cost", (int, float), StoreError),
-                input_size=None if size is None else tuple(int(s) for s in size),
+                input_size=None if size is None else _sizes(size),
                 contents=contents,
             )
-        except (TypeError, ValueError, KeyError, CostError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError, CostError) as error:
             if isinstance(error, StoreError):
                 raise
             raise StoreError(f"card.json of {data.get('model')!r}: {error}") from error
@@ -333,6 +333,12 @@ def _checked_object(
     if missing:
         raise error(f"{what}: field {', '.join(map(repr, missing))} is missing")
     return data
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in value):
+        raise StoreError(f"'input_size' is {value!r}; expected a list of whole numbers")
+    return tuple(value)
 
 
 def _contents_from_json(data: Any) -> Contents:

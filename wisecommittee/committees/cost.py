@@ -104,6 +104,10 @@ def cost_model(
     name is looked up in the card's costs and adds up over members.
     """
     varying = dict(per_unit or {})
+    # A column with one value in it is a cost of the model: the prices of an API per call.
+    constant = {model: float(column[0]) for model, column in varying.items() if len(column) and np.ptp(column) == 0}
+    if len(constant) == len(varying):
+        varying = {}
     known: set[str] = set()
     for card in cards:
         known |= set(card.costs) | ({"flops"} if card.blocks else set())
@@ -112,6 +116,8 @@ def cost_model(
     for card in cards:
         if card.model in varying:
             table.append({})
+        elif card.model in constant:
+            table.append({f"{card.model}\0{name}": constant[card.model]})
         elif name == "flops" and card.blocks:
             table.append(card.blocks)
         elif name != "flops" and name in card.costs:

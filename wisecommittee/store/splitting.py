@@ -80,6 +80,8 @@ def split_store(
     for name in into:
         if name == source:
             (root / source).rename(root / f"{HELD}{source}")
+        else:
+            store.files.delete_folder(name)  # what an unfinished writer may have left
         (root / STAGING / name).rename(root / name)
     store.files.delete_folder(STAGING)
     store.files.delete_folder(f"{HELD}{source}")

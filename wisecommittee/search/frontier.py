@@ -153,7 +153,7 @@ class Frontier:
         import pyarrow.parquet as pq
 
         try:
-            table = pq.read_table(path)
+            table = pq.read_table(path, use_threads=False)
             about = json.loads((table.schema.metadata or {})[FORMAT])
             found: dict[str, list[Evaluation]] = {"frontier": [], "single": []}
             for row in table.to_pylist():

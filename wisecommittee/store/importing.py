@@ -426,7 +426,7 @@ def _read_table(file: str | os.PathLike[str], text: tuple[str, ...] = ()) -> pd.
         raise StoreError(f"{path}: no such file")
     try:
         if path.suffix == ".parquet":
-            table = pq.read_table(path).to_pandas()
+            table = pq.read_table(path, use_threads=False).to_pandas(use_threads=False)
             for name in set(text) & set(table.columns):
                 column = table[name]
                 if column.isna().any():

@@ -345,7 +345,8 @@ def _groups(data: bytes, what: str, known: Callable[[str], bool], classes: int |
         if not metadata.row_group(group).num_rows:
             continue
         _check_sizes(data, file, group, what)
-        table = file.read_row_group(group)
+        # A pool thread that outlives the interpreter aborts it while it releases these bytes.
+        table = file.read_row_group(group, use_threads=False)
         for name in table.column_names:
             if table.column(name).null_count:
                 raise ContentError(f"{what}: column {name} has {table.column(name).null_count} empty values")

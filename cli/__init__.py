@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Annotated
 
 import typer
+
+from wisecommittee import __version__
 
 from . import demo, evaluate, extract, import_, maintain, models, plot, search, train
 from .console import fail
@@ -23,6 +26,23 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wisecommittee {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 COMMANDS = {
     "demo": demo.demo,
     "extract": extract.extract,

@@ -59,7 +59,8 @@ def fail(error: BaseException) -> int:
     usage = getattr(error, "format_message", None)  # typer's own usage errors
     if usage is not None:
         context = getattr(error, "ctx", None)
-        _complain(usage() + (f"; see {context.command_path} --help" if context else ""))
+        if usage():  # without arguments the help was printed instead
+            _complain(usage() + (f"; see {context.command_path} --help" if context else ""))
         return int(getattr(error, "exit_code", 2))
     raise error
 

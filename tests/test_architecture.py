@@ -44,7 +44,7 @@ ROOMS = {
 
 def modules() -> list[tuple[str, Path]]:
     found = [(path.relative_to(PACKAGE).parts[0].removesuffix(".py"), path) for path in PACKAGE.rglob("*.py")]
-    return [f for f in found if f[0] != "__init__"] + [("cli", path) for path in (ROOT / "cli").rglob("*.py")]
+    return [f for f in found if not f[0].startswith("__")] + [("cli", path) for path in (ROOT / "cli").rglob("*.py")]
 
 
 def imports(path: Path) -> set[str]:

@@ -1,0 +1,5 @@
+"""`python -m wisecommittee` is the command line."""
+
+from wisecommittee.cli import main
+
+main()

@@ -20,7 +20,7 @@ from wisecommittee.kernels import prefixes
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Task
 
-BLOCK_BYTES = 1 << 20  # summands of one block of units; stays in the second-level cache
+BLOCK_BYTES = 4 << 20  # summands of one block of units: enough to make the work around the kernel small
 Progress = Callable[[str, int, int], None]
 
 

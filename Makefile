@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test test-slow lint bench fresh clean
+.PHONY: help demo test test-slow test-nojit lint bench fresh clean
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -27,6 +27,9 @@ test: $(VENV)/.dev    ## everything the tests need, then the tests
 
 test-slow: $(VENV)/.dev   ## the long statistical runs
 	$(BIN)/python -m pytest -m slow
+
+test-nojit: $(VENV)/.dev   ## the kernels as plain Python: bounds and coverage
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/test_search.py tests/test_exact.py -k 'oracle or brute or scores or extremes'
 
 lint: $(VENV)/.dev    ## ruff and mypy
 	$(BIN)/ruff check .

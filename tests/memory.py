@@ -6,9 +6,17 @@ from types import SimpleNamespace
 
 import naive
 import numpy as np
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from numba import config
 
 from wisecommittee.committees.cards import Contents, ModelCard
+
+
+def cases(number: int) -> settings:
+    """Hypothesis settings; kernels run as plain Python (make test-nojit) get a few cases instead of hundreds."""
+    few = max(5, number // 20) if config.DISABLE_JIT else number
+    return settings(max_examples=few, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class MemoryStore:

@@ -7,9 +7,9 @@ from fractions import Fraction
 import naive
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from memory import MemoryStore, pools
+from memory import MemoryStore, cases, pools
 from test_search import product_scores
 
 from wisecommittee.errors import UsageError
@@ -17,7 +17,7 @@ from wisecommittee.search import tables
 from wisecommittee.search.evaluate import evaluate_in
 from wisecommittee.search.search import search
 
-CASES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CASES = cases(150)
 
 
 def check_against_brute_force(models, labels, *, max_models, levels, combine, confidence, replicas="canonical"):

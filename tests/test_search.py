@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import signal
 from fractions import Fraction
 
 import naive
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from memory import MemoryStore, pools
+from memory import MemoryStore, cases, pools
 
 from wisecommittee.committees.confidence import CONFIDENCES
+from wisecommittee.committees.families import cascade
 from wisecommittee.errors import InfeasibleError, UsageError
+from wisecommittee.kernels.grid import UNREACHED
 from wisecommittee.search import tables
+from wisecommittee.search.bound import gap
+from wisecommittee.search.estimate import chosen, estimate
 from wisecommittee.search.evaluate import evaluate_in
-from wisecommittee.search.exhaustive import level_values
+from wisecommittee.search.exact import ExactSearch
+from wisecommittee.search.exhaustive import GridSearch, level_values, within_worst_case
 from wisecommittee.search.search import search
 from wisecommittee.search.witness import reported_threshold
+from wisecommittee.search.workers import Threads
 
-CASES = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CASES = cases(250)
 
 
 def product_scores(pool: tables.Pool):
@@ -120,7 +127,7 @@ def test_last_equals_oracle(pool, max_models, levels, confidence):
     check_against_oracle(*pool, max_models=max_models, levels=levels, combine="last", confidence=confidence)
 
 
-@settings(CASES, max_examples=60)
+@cases(60)
 @given(pools(), st.integers(2, 4), st.booleans())
 def test_four_members_equal_oracle(pool, levels, everything):
     check_against_oracle(
@@ -328,3 +335,164 @@ def test_paper_counts():
     assert len(sets) == 494
     assert len(tables.build_prefixes(sets)) == 494
     assert sum(len(s) < 4 for s in sets) == 164
+
+
+# Stopping early
+
+
+class StopsAfter(Threads):
+    """Threads whose control says stop after so many questions."""
+
+    def __init__(self, questions):
+        super().__init__(1)
+        outer = self
+
+        class Counting(type(self.control)):
+            def stopped(self):
+                outer.left -= 1
+                return outer.left < 0
+
+        self.left = questions
+        self.control = Counting(None)
+
+
+def pieces(store, levels=12):
+    """What `search` prepares for a sweep over sizes 1 to 3."""
+    pool = tables.open_pool(store, "val", store.cards("val"))
+    found = {n: cascade.combinations(pool.cards, n) for n in range(1, 1 + min(3, len(pool.cards)))}
+    candidates = within_worst_case(pool, found, None)
+    keys = {tuple(sorted(row)) for s in found.values() for row in s.tolist()}
+    trie = tables.build_prefixes(keys)
+    ready = tables.stage_tables(pool, trie, trie.sizes < 3)
+    return GridSearch(pool, ready, candidates, levels), ready
+
+
+@pytest.mark.parametrize(
+    ("exact", "questions"), [(False, 0), (False, 1), (False, 5), (False, 14), (True, 3), (True, 20), (True, 50)]
+)
+def test_gap_of_a_stopped_search_holds(exact, questions):
+    """At every cost, the finished search is better than the stopped one by at most the gap."""
+    models, labels = random_pool(units=300, models=4)
+    n = len(labels)
+    sweep, ready = pieces(MemoryStore(models, labels))
+    full, _ = pieces(MemoryStore(models, labels))
+    assert full.run(Threads(2)) == []
+    envelope, complete = sweep.envelope, full.envelope
+    mapper = StopsAfter(questions)
+    unfinished = sweep.run(mapper)
+    if exact:
+        proof, whole = ExactSearch(sweep, ready), ExactSearch(full, ready)
+        assert whole.run(Threads(2)) == []
+        unfinished, envelope, complete = proof.run(mapper), proof.envelope, whole.envelope
+    assert unfinished
+    most = gap(sweep, envelope[0], unfinished)
+    assert 0 < most <= 1
+    for a in range(n + 1):
+        if complete[0][a] < UNREACHED:
+            have = np.searchsorted(envelope[0], complete[0][a], side="right") - 1
+            assert a - have <= round(most * n)
+
+
+def test_gap_is_closed_where_the_rest_cannot_gain():
+    """A second model that is right only where the first is cannot add anything."""
+    labels = [0, 1, 0, 1]
+    first = np.array([[2, 0], [0, 2], [1, 0], [1, 0]], np.float32)
+    second = np.array([[1, 0], [0, 1], [0, 1.5], [1, 0]], np.float32)
+    models = [naive.Model(m, m, 0, {m: 1}, o) for m, o in (("a", first), ("b", second))]
+    sweep, _ = pieces(MemoryStore(models, labels))
+    unfinished = [s for s in sweep.run(StopsAfter(0)) if s[0] == 0]
+    assert gap(sweep, sweep.envelope[0], unfinished) == 0.0
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_time_limit_returns_the_best_so_far(exact):
+    models, labels = random_pool()
+    store = MemoryStore(models, labels)
+    stopped = search(store, exact=exact, time_limit=0)
+    assert stopped.searched["complete"] is stopped.searched["certified"] is stopped.searched["exact"] is False
+    assert stopped.searched["unfinished_combinations"] == stopped.searched["combinations"] - len(models)
+    assert 0 < stopped.searched["gap"] <= 1
+    assert all(len(e.committee.models) == 1 for e in stopped)
+    whole = search(store, exact=exact, time_limit=1000, levels=10)
+    assert whole.searched["complete"] is whole.searched["certified"] is True
+    assert whole.searched["exact"] is exact
+    assert "gap" not in whole.searched
+    assert list(whole) == list(search(store, exact=exact, levels=10, threads=1))
+    with pytest.raises(UsageError, match="time limit"):
+        search(store, time_limit=-1)
+
+
+def test_first_interrupt_returns_the_best_so_far():
+    """Ctrl-C after the first report of progress; the handler of before is back afterwards."""
+    models, labels = random_pool(units=3000, models=6)
+    before = signal.getsignal(signal.SIGINT)
+    sent = []
+
+    def interrupt(task, done, total):
+        if task.startswith("thresholds") and not sent:
+            sent.append(task)
+            signal.raise_signal(signal.SIGINT)
+
+    stopped = search(MemoryStore(models, labels), levels=100, threads=2, progress=interrupt)
+    assert sent
+    assert stopped.searched["complete"] is False
+    assert stopped.searched["gap"] > 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# Methods
+
+
+def test_estimate_counts_what_is_enumerated():
+    from wisecommittee.committees.cards import ModelCard
+    from wisecommittee.committees.families import ensemble
+
+    cards = [ModelCard(f"{a}/{r}") for a, copies in (("a", 3), ("b", 1), ("c", 2)) for r in range(copies)]
+    for replicas in ("canonical", "all"):
+        for family, thresholded in ((cascade, True), (ensemble, False)):
+            guess = estimate(
+                cards, 100, max_models=4, levels=7, replicas=replicas, thresholded=thresholded, ordered=False
+            )
+            found = [family.combinations(cards, n, replicas) for n in (1, 2, 3, 4)]
+            assert guess.combinations == sum(map(len, found))
+            assert guess.vectors == sum(len(s) * (7 if thresholded else 1) ** n for n, s in enumerate(found))
+            assert guess.prefixes == len({tuple(sorted(row)) for s in found for row in s.tolist()})
+
+
+def test_auto_is_exhaustive_where_that_is_feasible():
+    models, labels = random_pool(units=50)
+    store, told = MemoryStore(models, labels), []
+    found = search(store, levels=5, notify=told.append)
+    assert found.searched["method"] == "exhaustive"
+    assert not told  # a matter of seconds is not announced
+    assert search(store, levels=5, method="exact").searched == {
+        **search(store, levels=5, exact=True).searched,
+        "seconds": pytest.approx(0, abs=60),
+    }
+    guess = estimate(
+        store.cards("val") * 20, 10**6, max_models=4, levels=100, replicas="all", thresholded=True, ordered=False
+    )
+    assert guess.combinations == 120 * 119 * 118 * 117 + 120 * 119 * 118 + 120 * 119 + 120
+    assert chosen("auto", False, guess, threads=64) == "beam"
+    assert chosen("exhaustive", False, guess, threads=1) == "exhaustive"
+    with pytest.raises(UsageError, match="choose one"):
+        search(store, exact=True, method="beam")
+    with pytest.raises(UsageError, match="expected auto"):
+        search(store, method="genetic")
+    with pytest.raises(UsageError, match="limits the worst case only"):
+        search(store, method="beam", max_percentile_cost=(99, 5.0))
+    with pytest.raises(UsageError, match="one machine"):
+        search(store, method="greedy", scheduler="local")
+    with pytest.raises(UsageError, match="family"):
+        search(store, method="beam", family="ensemble")
+
+
+def test_beam_is_never_better_than_exact():
+    pytest.importorskip("wisecommittee.search.beam")
+    models, labels = random_pool(units=200, models=4)
+    store = MemoryStore(models, labels)
+    beam, exact = search(store, method="beam"), search(store, exact=True)
+    assert beam.searched["method"] == "beam"
+    assert beam.searched["certified"] is beam.searched["exact"] is False
+    for e in beam:
+        assert exact.within(average_cost=e.average_cost).quality >= e.quality

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import config, njit, types
 from numba.extending import intrinsic
 
 njit_exact = njit(cache=True, nogil=True, error_model="numpy", boundscheck=None)
@@ -20,36 +20,46 @@ njit_poly = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contrac
 njit_sums = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nnan", "ninf", "nsz"})
 
 
-@intrinsic
-def larger(typing_context, a, b):
-    """max(a, b) of float32 values that are never NaN, in the one form LLVM vectorises as a reduction."""
+if config.DISABLE_JIT:
+    # The same in plain Python, for a run that checks bounds and coverage.
+    def larger(a, b):
+        return a if a > b else b
 
-    def codegen(context, builder, signature, arguments):
-        flags = ("nnan", "ninf", "nsz")
-        compare = builder.fcmp_ordered(">", arguments[0], arguments[1], flags=flags)
-        return builder.select(compare, arguments[0], arguments[1], flags=flags)
+    def float_bits(value):
+        return np.float32(value).view(np.int32)
 
-    return types.float32(types.float32, types.float32), codegen
+    def bits_float(value):
+        return np.int32(value).view(np.float32)
+else:
 
+    @intrinsic
+    def larger(typing_context, a, b):
+        """max(a, b) of float32 values that are never NaN, in the one form LLVM vectorises as a reduction."""
 
-@intrinsic
-def float_bits(typing_context, value):
-    """The bits of a float32 as int32."""
+        def codegen(context, builder, signature, arguments):
+            flags = ("nnan", "ninf", "nsz")
+            compare = builder.fcmp_ordered(">", arguments[0], arguments[1], flags=flags)
+            return builder.select(compare, arguments[0], arguments[1], flags=flags)
 
-    def codegen(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(32))
+        return types.float32(types.float32, types.float32), codegen
 
-    return types.int32(types.float32), codegen
+    @intrinsic
+    def float_bits(typing_context, value):
+        """The bits of a float32 as int32."""
 
+        def codegen(context, builder, signature, arguments):
+            return builder.bitcast(arguments[0], ir.IntType(32))
 
-@intrinsic
-def bits_float(typing_context, value):
-    """The float32 with these int32 bits."""
+        return types.int32(types.float32), codegen
 
-    def codegen(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.FloatType())
+    @intrinsic
+    def bits_float(typing_context, value):
+        """The float32 with these int32 bits."""
 
-    return types.float32(types.int32), codegen
+        def codegen(context, builder, signature, arguments):
+            return builder.bitcast(arguments[0], ir.FloatType())
+
+        return types.float32(types.int32), codegen
 
 
 _LOG2E = np.float32(1.4426950408889634)

@@ -14,8 +14,10 @@ from benchmarks.bench_tables import problem
 from benchmarks.timing import cpu_seconds
 from wisecommittee.committees.families import cascade
 from wisecommittee.search import exhaustive
+from wisecommittee.search.exact import ExactSearch
 from wisecommittee.search.search import search
 from wisecommittee.search.tables import stage_tables
+from wisecommittee.search.workers import Threads
 
 
 def numpy_vector(score: np.ndarray, correct: np.ndarray, cost: np.ndarray, thresholds: np.ndarray) -> tuple[int, int]:
@@ -45,7 +47,7 @@ def run(units: int = 25_000, classes: int = 100) -> list[dict]:
     candidates = exhaustive.within_worst_case(pool, found, None)
 
     def sweep(threads: int = 1):  # type: ignore[no-untyped-def]
-        return exhaustive.GridSearch(pool, tables, candidates, 100, threads, None).run()
+        return exhaustive.GridSearch(pool, tables, candidates, 100).run(Threads(threads))
 
     sweep()
     ours = cpu_seconds(sweep)
@@ -75,6 +77,37 @@ def run(units: int = 25_000, classes: int = 100) -> list[dict]:
         {**line, "opponent": "plain numba loop, one vector", "opponent_us_per_vector": round(1e6 * loop, 1),
          "opponent_sampled_vectors": len(sample), "ratio": round(loop * vectors / ours)},
     ]  # fmt: skip
+
+
+def exact() -> list[dict]:
+    """The proof over all real thresholds beyond the grid it starts from; ratio: to the CPU time of the grid with 4
+    members and as many units."""
+    lines = []
+    for units, members in ((10_000, 4), (25_000, 3), (25_000, 4)):
+        pool, trie, scored = problem(units, 100)
+        tables = stage_tables(pool, trie, scored, threads=2)
+        every = {n: cascade.combinations(pool.cards, n) for n in (1, 2, 3, 4)}
+
+        def sweep(most: int) -> exhaustive.GridSearch:
+            found = {n: sequences for n, sequences in every.items() if n <= most}  # noqa: B023
+            grid = exhaustive.GridSearch(pool, tables, exhaustive.within_worst_case(pool, found, None), 100)  # noqa: B023
+            grid.run(Threads(1))
+            return grid
+
+        grid = sweep(members)
+        full = cpu_seconds(lambda: sweep(4), 2)
+        ours = cpu_seconds(lambda: ExactSearch(grid, tables).run(Threads(1)), 1 if members == 4 else 2)  # noqa: B023
+        lines.append(
+            {
+                "benchmark": f"exact: all real thresholds, {members} members",
+                "units": units,
+                "cpu_seconds": round(ours, 2),
+                "opponent": "the grid of 100 levels, 4 members",
+                "opponent_cpu_seconds": round(full, 2),
+                "ratio": round(full / ours, 2),
+            }
+        )
+    return lines
 
 
 def memory(units: int = 25_000, classes: int = 1000) -> list[dict]:

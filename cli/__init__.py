@@ -13,7 +13,7 @@ import typer
 
 from wisecommittee import __version__
 
-from . import demo, evaluate, extract, import_, maintain, models, plot, search, train
+from . import bench_models, demo, evaluate, extract, import_, maintain, models, plot, search, train
 from .console import fail
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -52,6 +52,7 @@ COMMANDS = {
     "search": search.search,
     "evaluate": evaluate.evaluate,
     "plot": plot.plot,
+    "bench-models": bench_models.bench_models,
     "split": maintain.split,
     "remove": maintain.remove,
 }

@@ -24,7 +24,11 @@ EXTRAS = {
     "sklearn": "torch",
     "timm": "zoo",
     "torchvision": "zoo",
+    "safetensors": "zoo",
+    "transformers": "hf",
+    "onnx": "onnx",
     "onnxruntime": "onnx",
+    "onnxscript": "onnx",
     "distributed": "cluster",
     "optuna": "tune",
 }

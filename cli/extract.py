@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +16,16 @@ from .console import err, human, print_json, progress, table
 
 if TYPE_CHECKING:
     from wisecommittee.extract.run import Extracted
+    from wisecommittee.extract.run_estimate import Estimate
 
-MODEL_SPEC = "`package.module:factory`, optionally with `@weights-file`, or `digits:NAME`."
-DATA_SPEC = "`package.module:factory` giving a Dataset, batches, or arrays (x, y, optionally ids); or `digits:SPLIT`."
+MODEL_SPEC = (
+    "`timm:NAME`, `torchvision:NAME`, `hf:NAME`, a `.pt2`, `.ts` or `.onnx` file, `digits:NAME`, or "
+    "`package.module:factory`, optionally with `@weights-file`."
+)
+DATA_SPEC = (
+    "`imagefolder:DIR`, `parquet:FILE`, `npz:FILE`, `digits:SPLIT`, or `package.module:factory` giving a Dataset, "
+    "batches, or arrays (x, y, optionally ids)."
+)
 
 
 def extract(
@@ -28,15 +38,40 @@ def extract(
     device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
     batch_size: Annotated[int, typer.Option(help="Units per forward pass.")] = 256,
     workers: Annotated[int, typer.Option(help="Processes that load data.")] = 0,
-    dtype: Annotated[str, typer.Option(help="float32, or float16 at half the size.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Of the stored logits: float32, or float16 at half the size.")] = "float32",
+    precision: Annotated[
+        str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16 (autocast; NaN is computed again).")
+    ] = "float32",
+    layout: Annotated[
+        str, typer.Option(help="Of images: contiguous, channels_last, or auto: the faster one on a GPU.")
+    ] = "auto",
+    sizes: Annotated[
+        list[int] | None, typer.Option("--sizes", help="Input size, 288; repeat: every model at each, as b3@288.")
+    ] = None,
+    views: Annotated[
+        list[str] | None, typer.Option("--views", help="center, flip, fivecrop or tencrop, averaged; repeat.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="File with the class names of the models' outputs (txt, csv or json).")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N units.")] = None,
-    random_weights: Annotated[bool, typer.Option("--random-weights", help="Load no weights: a dry run.")] = False,
+    skip_corrupt: Annotated[
+        bool,
+        typer.Option("--skip-corrupt", help="Leave images that cannot be decoded out, for all models; they are named."),
+    ] = False,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Load no weights.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print sizes, multiply-adds, disk and time from two batches; write nothing."),
+    ] = False,
     replace: options.Replace = False,
     as_json: options.Json = False,
 ) -> None:
     """Run each model once over the data and keep its logits. Without arguments: the digits pool, val and test.
 
-    Multiply-adds are counted without running the model. An interrupted run continues where it stopped.
+    Multiply-adds are counted without running the model. An interrupted run continues where it stopped. Models with the
+    same preprocessing share one pass over the data. Several GPUs or machines: torchrun --no-python starts one rank for
+    each, on a shared store.
 
     **Examples**
 
@@ -45,6 +80,10 @@ def extract(
     `wisecommittee extract nets:small@small.pt nets:large@large.pt --data nets:val_data --split val`
 
     `wisecommittee extract nets:net@a.pt nets:net@b.pt --name net/0 --name net/1 --data nets:val_data`
+
+    `wisecommittee extract timm:resnet50.a1_in1k --data imagefolder:photos/val --sizes 224 --sizes 288 --workers 8`
+
+    `torchrun --nproc-per-node 4 --no-python wisecommittee extract timm:resnet50.a1_in1k --data 'parquet:val-*.parquet'`
     """
     if bool(models) != bool(data):
         missing = "--data SPEC, the data to run them on" if models else "MODEL.., the models to run on the data"
@@ -55,8 +94,15 @@ def extract(
     target = LogitStore(store)
     common: dict[str, Any] = {"device": device, "dtype": dtype, "replace": replace}
     more: dict[str, Any] = {"names": name, "macs": macs, "batch_size": batch_size, "workers": workers}
-    more |= {"limit": limit, "random_weights": random_weights}
-    with progress() as update:
+    more |= {"limit": limit, "random_weights": random_weights, "precision": precision, "layout": layout}
+    more |= {"sizes": sizes, "views": views, "classes": classes, "skip_corrupt": skip_corrupt}
+    if dry_run:
+        if not models or not data:
+            raise UsageError("--dry-run: expected MODEL.. and --data SPEC; the digits pool takes seconds")
+        show_estimate(run.estimate(models, data, split, target, **common, **more), target.files.uri, as_json)
+        return
+    follows = os.environ.get("RANK", "0") != "0"  # only rank 0 of torchrun's prints
+    with progress(quiet=follows) as update:
         if models and data:
             done = run.extract(models, data, split, target, progress=update, **common, **more)
         else:
@@ -64,7 +110,8 @@ def extract(
 
             err.print("no model named: the digits pool (trained on first use), into val and test")
             done = train_pool(target, progress=update, **common)
-    show(done, target.files.uri, as_json)
+    if not follows:
+        show(done, target.files.uri, as_json)
 
 
 def show(extracted: list[Extracted], store: str, as_json: bool) -> None:
@@ -93,3 +140,44 @@ def show(extracted: list[Extracted], store: str, as_json: bool) -> None:
         for e in listed
     ]
     table(store, columns, rows)
+
+
+def show_estimate(found: Estimate, store: str, as_json: bool) -> None:
+    """What a run would do: a table, or {"store", "units", "passes", "bytes", "seconds", "models": [..]}."""
+    if as_json:
+        print_json({"store": store, **asdict(found)})
+        return
+    headings = (("model", "left"), ("input", "left"), ("classes", "right"), ("MACs", "right"), ("params", "right"))
+    columns = [*headings, ("disk", "right"), ("time", "right"), ("status", "left")]
+    rows = [
+        [
+            model.model,
+            " x ".join(map(str, model.input_size or ("?",))),
+            str(model.classes),
+            human(model.macs),
+            "?" if model.params is None else human(model.params),
+            _size(model.bytes),
+            _time(model.seconds),
+            model.status,
+        ]
+        for model in found.models
+    ]
+    units = "an unknown number of" if found.units is None else f"{found.units:,}"
+    caption = (
+        f"dry run, nothing written: {units} units, {found.passes} passes over the data, at most {_size(found.bytes)} "
+        f"of disk, about {_time(found.seconds)} with reading"
+    )
+    table(store, columns, rows, caption)
+
+
+def _size(count: int | None) -> str:
+    """Bytes as people read them."""
+    return "?" if count is None else f"{human(count)}B"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, whole = divmod(rest, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {whole:02} s" if minutes else f"{seconds:.2g} s"

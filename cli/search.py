@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,8 +32,33 @@ def search(
         float | None, typer.Option(help="Most FLOPs any unit may cost: all members together.")
     ] = None,
     max_worst_cost: Annotated[float | None, typer.Option(help="The same in the unit of --cost.")] = None,
+    percentile: Annotated[
+        float, typer.Option(help="Which percentile --max-percentile-cost limits, above 0 and up to 100.")
+    ] = 99.0,
+    max_percentile_cost: Annotated[
+        float | None,
+        typer.Option(
+            help="Most that this percentile of the cost per unit may be: all but 1 % of the units by default."
+        ),
+    ] = None,
+    max_average: Annotated[
+        list[str] | None,
+        typer.Option(help="Limit on the average of a further cost, such as latency_ms=3.5; may be repeated."),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Seconds after which the best found so far is the answer; so does Ctrl-C."),
+    ] = None,
     max_models: Annotated[int, typer.Option(help="Most members of a committee.")] = 4,
     levels: Annotated[int, typer.Option(help="Percentile thresholds per stage, never-exit included.")] = 100,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="exhaustive: every combination and level; exact: proved over all real thresholds, up to 4 members; "
+            "beam or greedy: large pools, not proved; auto: exhaustive where that is feasible, else beam."
+        ),
+    ] = "auto",
+    exact: Annotated[bool, typer.Option("--exact", help="The same as --method exact.")] = False,
     confidence: Annotated[
         str | None,
         typer.Option(help="max_prob, prob_gap, logit_gap, neg_entropy, or a stored score.", show_default="max_prob"),
@@ -46,6 +73,10 @@ def search(
     ] = "canonical",
     cost: options.Cost = "flops",
     threads: options.Threads = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of a dask scheduler, such as tcp://host:8786, whose workers search; or local."),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of searches that draw; this one is exhaustive and draws nothing.")
     ] = 0,
@@ -55,7 +86,7 @@ def search(
     frontier: Annotated[Path | None, typer.Option(help="Write the whole frontier as Parquet.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Search every ensemble and cascade of the models in the store, exactly.
+    """Search every ensemble and cascade of the models in the store.
 
     FLOPs are multiply-adds. Without a target the whole frontier is printed. Figures on val belong to the committee that
     was chosen there and are optimistic; figures on test, where the store has it, are not.
@@ -67,10 +98,13 @@ def search(
     `wisecommittee search --match b7/0 --max-worst-flops 2e10`
 
     `wisecommittee search --store S --cost usd --target-cost 0.001 --json`
+
+    `wisecommittee search --exact --percentile 99 --max-percentile-cost 2e9 --max-average latency_ms=3.5`
     """
     from wisecommittee.search.answer import answer
     from wisecommittee.store import LogitStore
 
+    limit = None if max_percentile_cost is None else (percentile, max_percentile_cost)
     source = LogitStore(store)
     with progress() as update:
         found = answer(
@@ -82,8 +116,13 @@ def search(
             match=match,
             max_worst_flops=max_worst_flops,
             max_worst_cost=max_worst_cost,
+            max_percentile_cost=limit,
+            max_average=_named_numbers(max_average),
+            time_limit=time_limit,
             max_models=max_models,
             levels=levels,
+            exact=exact,
+            method=method,
             confidence=confidence,
             combine=combine,
             family=family,
@@ -91,8 +130,12 @@ def search(
             replicas=replicas,
             cost=cost,
             threads=threads,
+            scheduler=scheduler,
             progress=update,
+            notify=lambda line: print(line, file=sys.stderr),
         )
+    if not found.frontier.searched["complete"]:
+        print(_unfinished(found.frontier.searched), file=sys.stderr)
     if frontier:
         found.frontier.save(frontier)
     if save:
@@ -103,3 +146,24 @@ def search(
         print_json(out)
     else:
         show_answer(found, source)
+
+
+def _named_numbers(given: Sequence[str] | None) -> dict[str, float] | None:
+    """['latency_ms=3.5'] as {'latency_ms': 3.5}."""
+    from wisecommittee.errors import UsageError
+
+    out: dict[str, float] = {}
+    for text in given or ():
+        name, _, value = text.partition("=")
+        try:
+            out[name] = float(value)
+        except ValueError:
+            raise UsageError(f"--max-average {text}; expected NAME=NUMBER, such as latency_ms=3.5") from None
+    return out or None
+
+
+def _unfinished(searched: Mapping[str, Any]) -> str:
+    line = "stopped before the end; this is the best found so far"
+    if "gap" in searched:
+        line += f": no combination left can be more than {100 * searched['gap']:.2f} points better at equal cost"
+    return line

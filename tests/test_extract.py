@@ -15,11 +15,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from wisecommittee.errors import (
     AlignmentError,
+    BusyError,
     ContentError,
     CostError,
     StoreError,
@@ -29,7 +31,8 @@ from wisecommittee.errors import (
 )
 from wisecommittee.extract.data import open_data, wrap_data
 from wisecommittee.extract.digits import SPLITS, digits
-from wisecommittee.extract.models import load_model, state_hash, wrap_module
+from wisecommittee.extract.models import LoadedModel, load_model, state_hash, wrap_module
+from wisecommittee.extract.preprocess import Preprocess
 from wisecommittee.extract.run import extract
 from wisecommittee.store import LogitStore
 
@@ -306,9 +309,10 @@ extract(["user_nets:Counted"], sys.argv[1], "val", LogitStore("logits"), batch_s
 
 @pytest.mark.parametrize("data", ["user_nets:items", "user_nets:batches"])
 def test_a_killed_run_continues_to_the_same_bytes(nets, tmp_path, data):
-    # Call 1 is the probe; call 13 is batch 12 of 18, rows 7,700 to 8,400: one part of 5,000 rows is whole by then.
+    # Call 1 is the probe; call 15 is batch 14 of 18, rows 9,100 to 9,800. At most five batches are on their way to the
+    # store, so the first part of 5,000 rows is whole by then.
     killed = subprocess.run(
-        [sys.executable, "-c", SCRIPT, data], env=os.environ | {"STOP_AT": "13", "STOP_BY": "kill"}, timeout=60
+        [sys.executable, "-c", SCRIPT, data], env=os.environ | {"STOP_AT": "15", "STOP_BY": "kill"}, timeout=60
     )
     assert killed.returncode == -signal.SIGKILL
     store = LogitStore(tmp_path / "logits")
@@ -462,7 +466,7 @@ def test_models_of_a_split_must_fit_together(store):
         pytest.param(torch.full((N,), 4), "outside the 4 classes", id="too large"),
         pytest.param(torch.full((N,), -1), "outside the 4 classes", id="negative"),
         pytest.param(torch.full((N,), 0.5), "expected whole numbers", id="fractions"),
-        pytest.param(torch.zeros(N, 4), r"labels of shape \[2, 4\]", id="one-hot"),
+        pytest.param(torch.zeros(N, 4), r"labels of shape \[50, 4\]", id="one-hot"),
         pytest.param(torch.zeros(N - 1), "arrays of", id="one missing"),
     ],
 )
@@ -479,7 +483,7 @@ def test_labels_are_checked(labels, message, store):
 @pytest.mark.parametrize(
     ("spec", "error", "message"),
     [
-        ("timm:resnet50", UnknownNameError, r"unknown model source 'timm'.*Known: digits, package.module:factory"),
+        ("tim:resnet50", UnknownNameError, r"unknown model source 'tim'; did you mean 'timm'.*package.module:factory"),
         ("resnet50", UsageError, r"expected package.module:factory\[@weights-file\] or digits:NAME"),
         ("user_nets:smal", UnknownNameError, "did you mean 'small'"),
         ("user_nets.deeper:small", UsageError, "no module 'user_nets.deeper'"),
@@ -517,8 +521,8 @@ def test_data_that_is_refused(make, message):
 
 
 def test_data_specs_that_are_refused(nets):
-    with pytest.raises(UnknownNameError, match=r"unknown data source 'imagefolder'.*digits"):
-        open_data("imagefolder:photos", "val")
+    with pytest.raises(UnknownNameError, match=r"unknown data source 'imagefolders'; did you mean 'imagefolder'"):
+        open_data("imagefolders:photos", "val")
     with pytest.raises(UsageError, match=r"expected package.module:factory or digits\[:SPLIT\]"):
         open_data("photos", "val")
     with pytest.raises(UnknownNameError, match=r"unknown split of the digits 'holdout'.*test, train, val"):
@@ -534,6 +538,11 @@ def test_data_specs_that_are_refused(nets):
         ({"limit": 0}, "limit 0"),
         ({"dtype": "int8"}, "float32 or float16"),
         ({"device": "abacus"}, "try auto or cpu"),
+        ({"precision": "float8"}, "unknown precision 'float8'"),
+        ({"layout": "channels"}, "did you mean 'channels_last'"),
+        ({"workers": -1}, "-1 workers"),
+        ({"sizes": [8]}, "small: cannot take another input size, 8"),
+        ({"views": ["flip"]}, "small: views need preprocessing"),
     ],
 )
 def test_options_that_are_refused(options, message, nets, store):
@@ -589,7 +598,7 @@ def test_the_command(nets, store, monkeypatch, capsys):
     [
         (["user_nets:small"], 2, "expected also --data SPEC"),
         (["--data", "user_nets:data"], 2, "expected also MODEL.."),
-        (["timm:x", "--data", "user_nets:data"], 2, "unknown model source 'timm'"),
+        (["tim:x", "--data", "user_nets:data"], 2, "unknown model source 'tim'"),
         (["user_nets:broken", "--data", "user_nets:data"], 1, "ValueError: no such layer"),
         (["user_nets:Counted", "--data", "user_nets:data", "--batch-size", "700"], 130, "run the same command again"),
     ],
@@ -629,3 +638,477 @@ def test_digits_noise_is_what_it_says():
     assert noise.std() == pytest.approx(0.15, rel=0.02)
     np.testing.assert_array_equal(labels, table.target[chosen])
     np.testing.assert_allclose(digits("val", noise=0.0)[0][:, 0], table.images[chosen] / 16, atol=1e-7)
+
+
+# Several models, one pass
+
+
+class Reads(Dataset):
+    """Notes which rows are read."""
+
+    def __init__(self, x, y):
+        self.x, self.y, self.read = x, y, []
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, i):
+        self.read.append(i)
+        return self.x[i], self.y[i]
+
+
+def test_models_that_see_the_same_tensors_share_a_pass(store):
+    x, y = rows()
+    items = Reads(x, y)
+    data = wrap_data(lambda: items, "reads")
+    models = [wrap_module(net(hidden, seed=hidden), f"net/{hidden}") for hidden in (3, 5, 8)]
+    items.read.clear()
+    extract(models, data, "val", store, batch_size=16)
+    assert items.read == [0, 1, *range(N)]
+    for model in models:
+        np.testing.assert_allclose(store.outputs(model.name, "val"), by_hand(model.module, x), atol=1e-6)
+
+
+def test_a_pass_is_continued_where_each_model_stopped(nets, tmp_path, monkeypatch):
+    """One model is ahead of the other, a third is new; each gets the rows it lacks, and the bits of one run."""
+    store, whole = LogitStore(tmp_path / "logits"), LogitStore(tmp_path / "whole")
+    specs = ["user_nets:small", "user_nets:Counted", "user_nets:large"]
+    monkeypatch.setenv("STOP_BY", "keyboard")
+    monkeypatch.setenv("STOP_AT", "18")
+    with pytest.raises(KeyboardInterrupt):
+        extract(specs[1:2], "user_nets:items", "val", store, batch_size=700)  # 10,000 rows
+    load_model("user_nets:Counted").module.__class__.calls = 0
+    monkeypatch.setenv("STOP_AT", "10")
+    with pytest.raises(KeyboardInterrupt):
+        extract(
+            [*specs[:1], "user_nets:Counted"], "user_nets:items", "val", store, batch_size=700, names=["small", "c"]
+        )
+    monkeypatch.delenv("STOP_AT")
+    seen = {}
+    extract(
+        specs,
+        "user_nets:items",
+        "val",
+        store,
+        batch_size=700,
+        progress=lambda task, done, _: seen.setdefault(task, done),
+    )
+    assert seen == {
+        "small in val": 5_000,
+        "Counted in val": 10_000,
+        "large in val": 0,
+        "all 3 models in val": seen["all 3 models in val"],
+    }
+    extract(specs, "user_nets:items", "val", whole, batch_size=700)
+    for name in store.models("val"):
+        assert store.card(name, "val") == whole.card(name, "val")
+        np.testing.assert_array_equal(store.outputs(name, "val"), whole.outputs(name, "val"))
+
+
+def test_progress_of_all_models_is_weighted_by_their_cost(store):
+    x, y = rows()
+    seen = []
+    models = [wrap_module(net(8), "a/0"), wrap_module(net(8, 1), "b/0")]
+    data = wrap_data(lambda: (x, y), "test")
+    report = lambda *item: seen.append(item)  # noqa: E731
+    extract(models, data, "val", store, macs=[100, 300], batch_size=25, progress=report)
+    total = [done for task, done, units in seen if task == "all 2 models in val" and units == N]
+    # 25 units of a are 25 x 100 of 50 x 400; of b 25 x 300
+    assert [done for i, done in enumerate(total) if done != (total[i - 1] if i else None)] == [0, 6, 25, 31, 50]
+
+
+# Units, bits and order do not depend on how it is run
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_workers_change_nothing(nets, store, workers, tmp_path):
+    extract(["user_nets:small"], "user_nets:items", "val", store, limit=600, batch_size=64, workers=workers)
+    whole = LogitStore(tmp_path / "whole")
+    extract(["user_nets:small"], "user_nets:items", "val", whole, limit=600, batch_size=64)
+    assert tree(tmp_path / "logits") == tree(tmp_path / "whole")
+    assert store.unit_ids("val") == list(map(str, range(600)))
+
+
+def test_the_generator_of_random_numbers_is_left_alone(nets, store):
+    load_model("user_nets:small")  # importing the module draws
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    extract(["user_nets:small"], "user_nets:items", "val", store, limit=64, workers=1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+DRIVER = """
+import os, random, signal, sys, time
+import torch
+import torch._dynamo  # or every child would import it while it counts multiply-adds
+torch.set_num_threads(1)
+from wisecommittee.extract.macs import count_macs
+from wisecommittee.extract.run import extract
+from wisecommittee.store import LogitStore
+count_macs(torch.nn.Linear(2, 2), torch.zeros(1, 2))
+
+def run(folder):
+    child = os.fork()
+    if child == 0:
+        try:
+            extract(["user_nets:small", "user_nets:large"], sys.argv[1], "val", LogitStore(folder),
+                    batch_size=256, workers=int(sys.argv[2]))
+        except BaseException as error:
+            print(repr(error), flush=True)
+            os._exit(1)
+        os._exit(0)
+    return child
+
+started = time.monotonic()
+assert os.waitpid(run("whole"), 0)[1] == 0
+seconds = time.monotonic() - started
+rng = random.Random(2022)
+kills, finished = 0, 0
+while kills < int(sys.argv[3]) or not finished:
+    child = run(f"logits{finished}")
+    if kills < int(sys.argv[3]):
+        time.sleep(rng.uniform(0.05, 1.0) * seconds)
+        if os.waitpid(child, os.WNOHANG)[0] == 0:
+            os.kill(child, signal.SIGKILL)
+            kills += 1
+            os.waitpid(child, 0)
+            continue
+        finished += 1
+        continue
+    assert os.waitpid(child, 0)[1] == 0
+    finished += 1
+print("finished", finished)
+"""
+
+
+@pytest.mark.parametrize(("data", "workers", "kills"), [("user_nets:data", 0, 20), ("user_nets:items", 1, 4)])
+def test_killed_at_random_moments(nets, tmp_path, data, workers, kills):
+    command = [sys.executable, "-c", DRIVER, data, str(workers), str(kills)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    finished = int(done.stdout.split()[-1])
+    assert done.stdout.split() == ["finished", str(finished)], done.stdout
+    for number in range(finished):
+        assert tree(tmp_path / f"logits{number}") == tree(tmp_path / "whole")
+
+
+def test_loading_processes_end_with_a_killed_run(nets, tmp_path):
+    """They hold the locks of the store open; the rerun must not wait for them."""
+    script = SCRIPT.replace("batch_size=700", "batch_size=700, workers=2")
+    subprocess.run(
+        [sys.executable, "-c", script, "user_nets:items"],
+        env=os.environ | {"STOP_AT": "4", "STOP_BY": "kill"},
+        timeout=60,
+        cwd=tmp_path,
+    )
+    (item,) = extract(["user_nets:Counted"], "user_nets:items", "val", LogitStore(tmp_path / "logits"), batch_size=700)
+    assert item.status == "added"
+
+
+# Memory, precision, layout
+
+
+class Hungry(nn.Module):
+    """Runs out of memory above a number of units."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.linear, self.room, self.sizes = nn.Linear(FEATURES, CLASSES), room, []
+
+    def forward(self, x):
+        if x.device.type != "meta":
+            self.sizes.append(len(x))
+            if len(x) > self.room:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return self.linear(x)
+
+
+def test_out_of_memory_halves_this_and_the_following_batches(store):
+    x, y = rows()
+    module = Hungry(5)
+    with pytest.warns(UserWarning, match=r"net/0 in val: cpu ran out of memory at 20 units") as warned:
+        extract([wrap_module(module, "net/0")], wrap_data(lambda: (x, y), "test"), "val", store, batch_size=20)
+    assert len(warned) == 1
+    assert module.sizes == [2, 20, 10, *[5] * 10]
+    np.testing.assert_allclose(store.outputs("net/0", "val"), by_hand(module, x), atol=1e-6)
+
+
+def test_not_even_one_unit_fits(store):
+    x, y = rows()
+    module = Hungry(2)
+    data = wrap_data(lambda: (x, y), "test")
+    message = r"net/0 in val: cpu ran out of memory at a single unit \(CUDA out"
+    with pytest.raises(WiseCommitteeError, match=message), pytest.warns(UserWarning, match="at 2 units"):
+        extract([wrap_module(Hungry(0), "net/0")], data, "val", store, batch_size=1)
+    assert store.models("val") == ()
+    extract([wrap_module(module, "net/0")], data, "val", store, batch_size=1)
+
+
+def test_models_without_room_beside_others_run_in_a_later_pass(store, monkeypatch):
+    from wisecommittee.extract.forward import Forward
+
+    here = []
+    enter, leave = Forward.__enter__, Forward.__exit__
+
+    def entered(self):
+        if len(here) == 2:
+            from wisecommittee.extract.forward import OutOfMemory
+
+            raise OutOfMemory("no room")
+        here.append(self)
+        return enter(self)
+
+    def left(self, *error):
+        here.remove(self)
+        return leave(self, *error)
+
+    monkeypatch.setattr(Forward, "__enter__", entered)
+    monkeypatch.setattr(Forward, "__exit__", left)
+    x, y = rows()
+    items = Reads(x, y)
+    data = wrap_data(lambda: items, "reads")
+    items.read.clear()
+    models = [wrap_module(net(h, seed=h), f"net/{h}") for h in range(3, 8)]
+    done = extract(models, data, "val", store)
+    assert items.read == [0, 1, *range(N), *range(N), *range(N)]
+    assert [item.card.model for item in done] == [model.name for model in models]
+    for model in models:
+        np.testing.assert_allclose(store.outputs(model.name, "val"), by_hand(model.module, x), atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_reduced_precision(store, precision):
+    x, y = rows()
+    module = net()
+    (item,) = extract([wrap_module(module, "net/0")], wrap_data(lambda: (x, y), "t"), "val", store, precision=precision)
+    exact = by_hand(module, x)
+    with torch.no_grad(), torch.autocast("cpu", getattr(torch, precision)):
+        expected = module(x).float().numpy()
+    np.testing.assert_array_equal(store.outputs("net/0", "val"), expected)
+    assert 0 < np.abs(expected - exact).max() < 0.05
+    assert item.card.meta["precision"] == precision
+    with pytest.raises(StoreError, match=r"with other precision \(\w+, now None\)"):
+        extract([wrap_module(module, "net/0")], wrap_data(lambda: (x, y), "t"), "val", store)
+
+
+def test_what_is_not_finite_in_reduced_precision_is_computed_in_float32(store):
+    x, y = rows()
+    x[20] *= 1e5  # more than float16 holds
+    x[45] *= 1e5
+    module = nn.Linear(FEATURES, CLASSES)
+    with pytest.warns(UserWarning, match="net/0 in val: NaN or infinity in float16") as warned:
+        extract(
+            [wrap_module(module, "net/0")],
+            wrap_data(lambda: (x, y), "t"),
+            "val",
+            store,
+            precision="float16",
+            batch_size=10,
+        )
+    assert len(warned) == 1
+    got, exact = np.array(store.outputs("net/0", "val")), by_hand(module, x)
+    again = np.r_[20:30, 40:50]
+    np.testing.assert_allclose(got[again], exact[again], rtol=1e-5, atol=1e-6)
+    assert np.abs(np.delete(got - exact, again, 0)).max() > 1e-5
+
+
+def test_a_nan_in_float32_names_the_unit(store):
+    x, y = rows()
+    x[37, 2] = torch.nan
+    for precision in ("float32", "bfloat16"):
+        with pytest.raises(ContentError, match=r"net/0 in val: NaN.* in row 37 \(unit 'photo-37'\), class 0"):
+            extract(
+                [wrap_module(net(), "net/0")],
+                wrap_data(lambda: (x, y, PHOTOS), "test"),
+                "val",
+                store,
+                batch_size=8,
+                precision=precision,
+            )
+
+
+def small_convolutions():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8 * 16, CLASSES))
+
+
+def test_channels_last(store):
+    x, y = torch.randn(20, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(20) % CLASSES
+    module, seen = small_convolutions(), []
+    module[0].register_forward_pre_hook(
+        lambda _, given: seen.append(given[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    data = wrap_data(lambda: (x, y), "test")
+    extract([wrap_module(module, "net/0")], data, "val", store, layout="channels_last")
+    assert seen[-1]
+    assert module[0].weight.is_contiguous()
+    expected = by_hand(module, x)
+    np.testing.assert_allclose(store.outputs("net/0", "val"), expected, atol=1e-6)
+
+
+def test_the_faster_layout_is_picked(monkeypatch):
+    from wisecommittee.extract.forward import Forward
+
+    x, module = torch.randn(4, 3, 8, 8), small_convolutions()
+    for faster in ("contiguous", "channels_last"):
+        monkeypatch.setattr(Forward, "seconds", lambda self, _, f=faster: 1.0 if self.layout == f else 2.0)
+        with Forward(module, "net", torch.device("cpu")) as forward:
+            assert forward.pick_layout(x) == faster
+            assert module[0].weight.is_contiguous() == (faster == "contiguous")
+        assert module[0].weight.is_contiguous()
+    with Forward(net(), "net", torch.device("cpu")) as forward:
+        assert forward.pick_layout(torch.randn(4, FEATURES)) == "contiguous"
+
+
+# Errors on the way to the store
+
+
+def test_an_error_of_the_writer_surfaces(nets, store, monkeypatch):
+    from wisecommittee.store.writer import Writer
+
+    append, calls = Writer.append, []
+
+    def failing(self, *rows):
+        calls.append(self)
+        if len(calls) == 3:
+            raise StoreError("the disk is full")
+        return append(self, *rows)
+
+    monkeypatch.setattr(Writer, "append", failing)
+    with pytest.raises(StoreError, match="the disk is full"):
+        extract(["user_nets:small"], "user_nets:data", "val", store, batch_size=100)
+    assert len(calls) == 3
+    monkeypatch.setattr(Writer, "append", append)
+    (item,) = extract(["user_nets:small"], "user_nets:data", "val", store, batch_size=100)
+    assert item.status == "added"
+
+
+def test_two_runs_into_one_store(store):
+    x, y = rows()
+    data = wrap_data(lambda: (x, y), "test")
+
+    class Meanwhile(nn.Linear):
+        """Another run of the same models, started in the middle of this one."""
+
+        def forward(self, given):
+            if given.device.type != "meta" and len(given) > 2 and not calls:
+                calls.append(1)
+                with pytest.raises(BusyError, match="a/0 in val: another process is writing it"):
+                    extract([wrap_module(nn.Linear(FEATURES, CLASSES), "a/0")], data, "val", store)
+                extract([wrap_module(net(), "b/0")], data, "val", store)
+            return super().forward(given)
+
+    calls = []
+    extract([wrap_module(Meanwhile(FEATURES, CLASSES), "a/0")], data, "val", store)
+    assert store.models("val") == ("a/0", "b/0")
+    assert store.verify() == []
+
+
+def test_the_number_of_outputs_may_not_change(store):
+    x, y = rows()
+    module = Returns(lambda y: y[:, :3] if len(y) == 10 else y)
+    with pytest.raises(ContentError, match="net/0 in val: 3 classes from row 40; expected 4"):
+        extract(
+            [wrap_module(module, "net/0")], wrap_data(lambda: (x, y), "test"), "val", store, batch_size=20, macs=[1]
+        )
+
+
+def test_labels_and_units_are_compared_before_anything_runs(store):
+    x, y = rows()
+    extract([wrap_module(net(), "a/0")], wrap_data(lambda: (x, y, PHOTOS), "test"), "val", store)
+    other, mixed = y.clone(), PHOTOS.copy()
+    other[49] = (y[49] + 1) % CLASSES
+    mixed[48] = "photo-x"
+    for arrays, message in (
+        ((x, other, PHOTOS), "unit 'photo-49' has label"),
+        ((x, y, mixed), "unit 'photo-x' is not"),
+    ):
+        module = Hungry(0)
+        with pytest.raises(AlignmentError, match=message):
+            extract([wrap_module(module, "b/0")], wrap_data(lambda a=arrays: a, "test"), "val", store)
+        assert module.sizes == []
+    twice = PHOTOS.copy()
+    twice[40] = "photo-3"
+    with pytest.raises(AlignmentError, match="'photo-3' stands more than once"):
+        extract([wrap_module(net(), "b/0")], wrap_data(lambda: (x, y, twice), "test"), "test", store)
+
+
+# A dry run
+
+
+def test_an_estimate_writes_nothing(nets, store, tmp_path):
+    from wisecommittee.extract.run import estimate
+
+    specs = ["user_nets:small", "user_nets:large"]
+    found = estimate(specs, "user_nets:items", "val", store, batch_size=100, dtype="float16")
+    assert not (tmp_path / "logits").exists()
+    assert (found.units, found.passes, found.bytes) == (12_000, 1, 2 * 12_000 * 4 * 2)
+    listed = [(m.model, m.input_size, m.macs, m.classes, m.status, m.bytes) for m in found.models]
+    assert listed[0] == ("small", (6,), 6 * 8 + 8 * 4, 4, "added", 96_000)
+    assert listed[1][:4] == ("large", (6,), 6 * 16 + 16 * 4, 4)
+    assert 0 < sum(m.seconds for m in found.models) < found.seconds < 60
+    extract(specs[:1], "user_nets:items", "val", store, limit=100)
+    found = estimate(specs, "user_nets:items", "val", store, limit=100)
+    assert [(m.status, m.bytes) for m in found.models] == [("unchanged", 0), ("added", 1600)]
+    found = estimate(["user_nets:large"], "user_nets:batches", "test", store)
+    assert (found.units, found.bytes, found.seconds) == (None, None, None)
+
+
+def test_the_command_s_dry_run(nets, store, monkeypatch, capsys, tmp_path):
+    arguments = ["user_nets:small", "--data", "user_nets:items", "--store", str(store.files.uri), "--dry-run"]
+    assert command(monkeypatch, *arguments, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["units"], printed["bytes"], printed["models"][0]["macs"]) == (12_000, 192_000, 80)
+    assert command(monkeypatch, *arguments) == 0
+    text = capsys.readouterr().out
+    assert "small" in text
+    assert "192 kB" in text
+    assert "nothing written: 12,000 units, 1 passes" in text
+    assert not (tmp_path / "logits").exists()
+    assert command(monkeypatch, "--dry-run") == 2
+
+
+# Sizes and views
+
+
+def sizable():
+    """A model of images that takes every size; the tensors are the image's corner."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES))
+
+    def resize(size):
+        def whole(image):
+            return torch.from_numpy(np.array(image)[:size, :size].transpose(2, 0, 1).copy()).float() / 255
+
+        return module, Preprocess(f"corner {size}", (3, size, size), whole)
+
+    made = resize(8)
+    return LoadedModel(
+        module, "net/0", "net", 0, "made", state_hash(module), input_size=(3, 8, 8), preprocess=made[1], resize=resize
+    )
+
+
+def test_every_model_at_every_size_and_view(store):
+    class Pictures(Dataset):
+        def __len__(self):
+            return 9
+
+        def __getitem__(self, i):
+            return Image.fromarray(np.random.default_rng(i).integers(0, 256, (12, 12, 3), dtype=np.uint8)), i % CLASSES
+
+    data = wrap_data(lambda: Pictures(), "own")
+    loaded = sizable()
+    done = extract([loaded], data, "val", store, sizes=[8, 10], views=["center", "flip"], batch_size=4)
+    names = [item.card.model for item in done]
+    assert names == ["net@8/0", "net@8+flip/0", "net@10/0", "net@10+flip/0"]
+    macs = [sum(item.card.blocks.values()) for item in done]
+    assert macs == [4 * 27 * 36 + 16, 2 * (4 * 27 * 36 + 16), 4 * 27 * 64 + 16, 2 * (4 * 27 * 64 + 16)]
+    images = [Pictures()[i][0] for i in range(9)]
+    for size in (8, 10):
+        tensors = torch.stack([loaded.resize(size)[1].whole(image) for image in images])
+        with torch.no_grad():
+            plain, mirrored = loaded.module(tensors).numpy(), loaded.module(tensors.flip(-1)).numpy()
+        np.testing.assert_allclose(store.outputs(f"net@{size}/0", "val"), plain, atol=1e-6)
+        np.testing.assert_allclose(store.outputs(f"net@{size}+flip/0", "val"), (plain + mirrored) / 2, atol=1e-6)
+    with pytest.raises(UsageError, match="--macs declares one number per model"):
+        extract([loaded], data, "val", store, sizes=[8, 10], macs=[1])

@@ -21,8 +21,8 @@ from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
 from wisecommittee.report import labels, plot
 from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.search import search
 from wisecommittee.search.frontier import Frontier
+from wisecommittee.search.search import search
 
 N = 1000
 

@@ -487,12 +487,12 @@ def test_auto_is_exhaustive_where_that_is_feasible():
         search(store, method="beam", family="ensemble")
 
 
-def test_beam_is_never_better_than_exact():
-    pytest.importorskip("wisecommittee.search.beam")
+@pytest.mark.parametrize("method", ["beam", "greedy"])
+def test_large_pool_methods_are_never_better_than_exact(method):
     models, labels = random_pool(units=200, models=4)
     store = MemoryStore(models, labels)
-    beam, exact = search(store, method="beam"), search(store, exact=True)
-    assert beam.searched["method"] == "beam"
+    beam, exact = search(store, method=method), search(store, exact=True)
+    assert beam.searched["method"] == method
     assert beam.searched["certified"] is beam.searched["exact"] is False
     for e in beam:
         assert exact.within(average_cost=e.average_cost).quality >= e.quality

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from wisecommittee.committees.cards import Committee, ModelCard
     from wisecommittee.report import plot
     from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
-    from wisecommittee.search.search import search
     from wisecommittee.search.frontier import Frontier
+    from wisecommittee.search.search import search
     from wisecommittee.store import LogitStore
 
 __version__ = "0.1.0"

@@ -1,5 +1,5 @@
 """`python -m wisecommittee` is the command line."""
 
-from wisecommittee.cli import main
+from wisecommittee.cli import main  # type: ignore[import-not-found]  # stands in cli/
 
 main()

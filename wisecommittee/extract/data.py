@@ -127,7 +127,7 @@ class Data:
         items = self.make()
         first = skip // batch_size * batch_size
         if _is_arrays(items):
-            last = min(len(items[0]), *(bound for bound in (self.limit, stop) if bound is not None))
+            last = min(bound for bound in (len(items[0]), self.limit, stop) if bound is not None)
             batches: Iterable[Any] = _array_batches(items, batch_size, first, last)
         elif _is_map_style(items):
             rows = self._rows(len(items))[first:stop]

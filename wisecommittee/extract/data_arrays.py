@@ -1,4 +1,6 @@
-"""npz:FILE[?classes=FILE]   arrays in one file: `x` or `images`, `y` or `labels`, optionally `ids` and `classes`. Never unpickled.
+"""npz:FILE[?classes=FILE]   arrays in one file, never unpickled.
+
+Names: `x` or `images`, `y` or `labels`, optionally `ids` (or `unit_id`) and `classes` (their names in order).
 
 `images` of type uint8 [N, H, W], [N, H, W, 1] or [N, H, W, 3] are images for each model's own preprocessing; `x`, and
 images of another type, go into the models as they are.
@@ -57,9 +59,7 @@ def open_npz(path: str, classes: Sequence[str] | None = None) -> tuple[Any, ...]
 def _read(path: str, what: str) -> dict[str, NDArray[Any] | None]:
     found: dict[str, NDArray[Any] | None] = dict.fromkeys([*NAMES, "are images"])
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise ContentError(f"{what}: a single array; expected named arrays, np.savez(FILE, x=.., y=..)")
+        with open(path, "rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
             for noun, names in NAMES.items():
                 both = [name for name in names if name in file.files]
                 if len(both) > 1:

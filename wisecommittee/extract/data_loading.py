@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +43,7 @@ def load(
     pin: bool = False,
 ) -> Iterator[tuple[Any, ...]]:
     """Batches (inputs, labels, unit ids) of these rows of a map-style Dataset."""
-    for batch in _loader(_Rows(items, rows, preprocess), batch_size, workers, pin=pin):
+    for batch in _loaded(_Rows(items, rows, preprocess), batch_size, workers, pin=pin):
         if isinstance(batch, _Failed):
             raise (ContentError if batch.wrong_content else WiseCommitteeError)(f"data {spec!r}: {batch.message}")
         yield batch
@@ -51,7 +52,7 @@ def load(
 def find_corrupt(items: ImageItems, rows: NDArray[np.int64], workers: int) -> list[Corrupt]:
     """Decode these rows and keep none of them."""
     found: list[Corrupt] = []
-    for batch in _loader(_Probed(items, rows), 64, workers):
+    for batch in _loaded(_Probed(items, rows), 64, workers):
         if isinstance(batch, _Failed):
             raise WiseCommitteeError(batch.message)
         found += batch
@@ -131,17 +132,21 @@ def _refusal(corrupt: Sequence[Corrupt], rows: Sequence[int]) -> _Failed:
     )
 
 
-def _loader(items: Dataset[Any], batch_size: int, workers: int, *, pin: bool = False) -> DataLoader[Any]:
-    return DataLoader(
-        items,
-        batch_size,
-        shuffle=False,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        pin_memory=pin,
-        generator=torch.Generator(),  # of seeds nobody uses; the global one stays as it is
-        worker_init_fn=partial(_in_worker, os.getpid()) if workers else None,
-    )
+def _loaded(items: Dataset[Any], batch_size: int, workers: int, *, pin: bool = False) -> Iterator[Any]:
+    with warnings.catch_warnings():
+        # More processes than cores are the caller's choice; where reading waits for a network they pay.
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        loader = DataLoader(
+            items,
+            batch_size,
+            shuffle=False,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            pin_memory=pin,
+            generator=torch.Generator(),  # of seeds nobody uses; the global one stays as it is
+            worker_init_fn=partial(_in_worker, os.getpid()) if workers else None,
+        )
+        return iter(loader)
 
 
 def _as_it_is(batch: Any) -> Any:

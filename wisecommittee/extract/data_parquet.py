@@ -1,4 +1,4 @@
-"""parquet:FILE[?image=COLUMN&label=COLUMN&id=COLUMN&classes=FILE]   images in a Parquet file, a folder or a glob of them
+"""parquet:FILE[?image=COLUMN&label=COLUMN&id=COLUMN&classes=FILE]   images in Parquet; FILE may be a folder or a glob.
 
 As Hugging Face writes them: the image column is a struct of bytes and path, or bytes alone; class names come from the
 schema's metadata. Without an id column the units are numbered.
@@ -57,7 +57,7 @@ class ParquetImages(ImageItems):
                         self.label = _column(schema, label, LABELS, "label", what)
                         self.id = _column(schema, id, IDS, "id", what, needed=False)
                     columns = [name for name in (self.label, self.id) if name]
-                    missing = set(columns + [self.image]) - set(opened.schema_arrow.names)
+                    missing = {*columns, self.image} - set(opened.schema_arrow.names)
                     if missing:
                         raise ContentError(f"parquet {file!r}: no column {sorted(missing)[0]!r}, {self.files[0]!r} has")
                     tables.append(opened.read(columns))

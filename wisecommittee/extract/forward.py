@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -223,5 +223,3 @@ def _output_tensor(outputs: Any, what: str) -> torch.Tensor:
     raise ContentError(
         f"{what}: its forward pass returned a {shown}; expected a tensor of logits [n, classes], or .logits"
     )
-
-

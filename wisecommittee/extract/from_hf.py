@@ -9,6 +9,7 @@ import copy
 import inspect
 import json
 import os
+import pickle
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wisecommittee.errors import MissingExtraError, UsageError, WiseCommitteeError
+from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError
 from wisecommittee.extract.classes import imagenet_vocabularies
 from wisecommittee.extract.models import LoadedModel, seeded
 from wisecommittee.extract.preprocess import Preprocess
@@ -155,6 +156,11 @@ def _read(spec: str, rest: str, read: Any, file: str) -> Any:
     """Something transformers reads from a folder or the hub; says which file is missing."""
     try:
         return read()
+    except pickle.UnpicklingError as error:
+        raise ContentError(
+            f"model {spec!r}: its weights are more than plain tensors and are not unpickled; "
+            f"save it with save_pretrained, as safetensors"
+        ) from error
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         if os.path.isdir(rest):

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError
 from wisecommittee.extract.from_torch_file import in_batches
 from wisecommittee.extract.models import LoadedModel
-from wisecommittee.extract.onnx_macs import count_graph
 from wisecommittee.extract.preprocess import Preprocess
 from wisecommittee.extract.weights import file_hash
 
@@ -25,6 +24,8 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError(error.name, "onnx") from error
 
+from wisecommittee.extract.onnx_macs import count_graph
+
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 FLOATS = {onnx.TensorProto.FLOAT: torch.float32, onnx.TensorProto.FLOAT16: torch.float16}
 
@@ -32,25 +33,25 @@ FLOATS = {onnx.TensorProto.FLOAT: torch.float32, onnx.TensorProto.FLOAT16: torch
 class OnnxModule(nn.Module):
     """An ONNX graph as a module: [n, ..] -> outputs [n, classes], on the device it was moved to.
 
-    batch : the only batch size the graph takes, None for any; params : numbers in its initializers.
+    fixed_batch : the only batch size the graph takes, None for any; params : numbers in its initializers.
     """
 
-    def __init__(self, path: str, graph: Any, dtype: torch.dtype, batch: int | None) -> None:
+    def __init__(self, path: str, graph: Any, dtype: torch.dtype, fixed_batch: int | None) -> None:
         super().__init__()
-        self.path, self.batch = path, batch
+        self.path, self.fixed_batch = path, fixed_batch
         self.input, self.output = graph.input[0].name, _output(graph)
         stored = {initializer.name: initializer for initializer in graph.initializer}
-        self.params = sum(int(np.prod(i.dims)) for i in stored.values() if i.data_type in FLOATS)
+        self.params = sum(int(np.prod(i.dims)) for i in stored.values() if i.dims and i.data_type in FLOATS)
         # No number of its own: it carries the device and the type.
         self.place = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
         self._sessions: dict[str, Any] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self._run(inputs) if self.batch is None else in_batches(self._run, inputs, self.batch)
+        return self._run(inputs) if self.fixed_batch is None else in_batches(self._run, inputs, self.fixed_batch)
 
     def count_macs(self, input_size: tuple[int, ...], what: str) -> int:
         """Multiply-adds per unit of that shape, from the graph (macs.count_macs calls this)."""
-        return count_graph(onnx.load(self.path, load_external_data=False), input_size, self.batch or 1, what)
+        return count_graph(onnx.load(self.path, load_external_data=False), input_size, self.fixed_batch or 1, what)
 
     def _run(self, inputs: Tensor) -> Tensor:
         inputs = inputs.contiguous()

@@ -16,8 +16,8 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
+import wisecommittee.extract.from_torchvision  # noqa: F401  (timm needs torchvision, and this says so better)
 from wisecommittee.errors import MissingExtraError, UnknownNameError, UsageError
-from wisecommittee.extract import from_torchvision  # noqa: F401  (timm needs torchvision, and this says so better)
 from wisecommittee.extract.classes import imagenet_vocabularies
 from wisecommittee.extract.models import LoadedModel, seeded
 from wisecommittee.extract.preprocess import Preprocess

@@ -30,12 +30,12 @@ PICKLED = ("opaque_obj", "custom_obj", "aotinductor")
 
 
 class FromFile(nn.Module):
-    """A loaded program, always in the mode it was saved in. batch : the only batch size it takes, None for any;
-    a last batch that is too small is filled up with its first row."""
+    """A loaded program, always in the mode it was saved in. fixed_batch : the only batch size it takes, None for
+    any; a batch that is too small is filled up with its first row."""
 
-    def __init__(self, program: nn.Module, batch: int | None = None) -> None:
+    def __init__(self, program: nn.Module, fixed_batch: int | None = None) -> None:
         super().__init__()
-        self.program, self.batch = program, batch
+        self.program, self.fixed_batch = program, fixed_batch
 
     def train(self, mode: bool = True) -> FromFile:
         """Exported programs have one mode only."""
@@ -48,7 +48,9 @@ class FromFile(nn.Module):
         return self
 
     def forward(self, inputs: Tensor) -> Any:
-        return self.program(inputs) if self.batch is None else in_batches(self.program, inputs, self.batch)
+        if self.fixed_batch is None:
+            return self.program(inputs)
+        return in_batches(self.program, inputs, self.fixed_batch)
 
 
 def in_batches(program: Any, inputs: Tensor, batch: int) -> Tensor:
@@ -96,7 +98,8 @@ def load_torchscript(spec: str, path: str, name: str | None, random_weights: boo
             program = torch.jit.load(path, map_location="cpu")
     except (RuntimeError, ValueError, OSError) as error:
         raise ContentError(
-            f"model {spec!r}: torch.jit.load cannot read it ({_first_line(error)}); write it with torch.jit.save, not optimized for inference"
+            f"model {spec!r}: torch.jit.load cannot read it ({_first_line(error)}); "
+            f"write it with torch.jit.save, not optimized for inference"
         ) from error
     program.eval()
     return _loaded(spec, path, FromFile(program), digest, None)

@@ -77,7 +77,8 @@ def count_macs(module: nn.Module, example: torch.Tensor, what: str = "the model"
         scripted = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
         traced = module if scripted else meta_copy(module)
         device = _device(module) if scripted else torch.device("meta")
-        unit = torch.zeros_like(example[:1], device=device, dtype=_input_dtype(module, example))
+        rows = getattr(module, "fixed_batch", None) or 1  # an exported program may take one batch size only
+        unit = torch.zeros(rows, *example.shape[1:], device=device, dtype=_input_dtype(module, example))
         # Tensors the forward pass makes without naming a device are meta tensors too.
         with torch.inference_mode(), device, quiet(), seen, counter:
             traced(unit)
@@ -90,7 +91,7 @@ def count_macs(module: nn.Module, example: torch.Tensor, what: str = "the model"
     if uncounted:
         names = ", ".join(str(packet).removeprefix("aten.") for packet in uncounted[:6])
         raise CostError(f"{what}: no multiply-add formula for {names}; {remedy}")
-    return _positive(counter.get_total_flops() // 2, what)
+    return _positive(counter.get_total_flops() // 2 // rows, what)
 
 
 def _positive(macs: int, what: str) -> int:

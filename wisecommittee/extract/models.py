@@ -26,7 +26,7 @@ from wisecommittee.committees.cards import split_model_name
 from wisecommittee.errors import ContentError, UsageError
 from wisecommittee.extract.classes import read_classes, select_classes
 from wisecommittee.extract.macs import run_on_meta
-from wisecommittee.extract.preprocess import Preprocess, ViewMean
+from wisecommittee.extract.preprocess import COUNTS, Preprocess, ViewMean
 from wisecommittee.extract.python_code import CODE, check_scheme, find_object
 from wisecommittee.extract.python_code import call as call
 from wisecommittee.extract.weights import load_weights, state_hash
@@ -69,6 +69,13 @@ class LoadedModel:
         declared = getattr(_inner(self.module), "params", None)
         return declared if isinstance(declared, int) else sum(p.numel() for p in self.module.parameters())
 
+    @property
+    def unit_shape(self) -> tuple[int, ...] | None:
+        """What the module takes per unit: the input size, with the number of views in front where there are several."""
+        if self.input_size is None or not isinstance(self.module, ViewMean) or self.preprocess is None:
+            return self.input_size
+        return (COUNTS[self.preprocess.view], *self.input_size)
+
     def named(self, name: str) -> LoadedModel:
         architecture, replica = split_model_name(name)
         return replace(self, name=name, architecture=architecture, replica=replica)
@@ -103,6 +110,19 @@ class LoadedModel:
         if view == "center":
             return self
         return replace(self, module=ViewMean(self.module), preprocess=preprocess)._tagged(f"+{view}")
+
+    def with_preprocess_of(self, other: LoadedModel) -> LoadedModel:
+        """With the preprocessing of another model, for files that hold none (.pt2, .ts, .onnx); its class names too
+        where this one has none."""
+        if other.preprocess is None:
+            raise UsageError(f"{other.name}: {other.origin!r} defines no preprocessing")
+        if self.input_size not in (None, other.preprocess.size):
+            raise UsageError(
+                f"{self.name}: takes inputs of {list(self.input_size or ())}, the preprocessing of {other.name} gives "
+                f"{list(other.preprocess.size)}; choose another size of {other.name}"
+            )
+        classes = self.classes or other.classes
+        return replace(self, preprocess=other.preprocess, input_size=other.preprocess.size, classes=classes)
 
     def with_classes(self, names: Sequence[str] | Path) -> LoadedModel:
         """With these class names per output column (or those of a file, see classes.read_classes)."""
@@ -158,7 +178,7 @@ def load_model(spec: str, name: str | None = None, *, random_weights: bool = Fal
     source: Source | str
     if scheme in SOURCES and rest:
         source = SOURCES[scheme]
-    elif (ending := Path(spec).suffix) in FILES and "@" not in spec:
+    elif (ending := Path(spec).suffix) in FILES and (not colon or Path(spec).exists()):
         source, rest = FILES[ending], spec
     elif not colon or not rest:
         names = ", ".join(f"{s}:NAME" for s in sorted(SOURCES))

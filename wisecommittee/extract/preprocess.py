@@ -97,6 +97,9 @@ VIEWS: dict[str, Callable[[Preprocess, Image], Tensor]] = {
 }
 
 
+COUNTS = {"center": 1, "flip": 2, "fivecrop": 5, "tencrop": 10}
+
+
 class ViewMean(nn.Module):
     """Inputs [n, V, C, H, W] -> the mean over V of the module's logits, [n, classes]. Costs V forward passes."""
 

@@ -7,8 +7,8 @@ threshold lowers every such number); these are the levels here, a few hundred or
 At level j a unit continues iff its bin <= j, where bin = number of gain confidences below its own; bin = levels: never.
 
 What is skipped is bounded exactly. need(cost) is the least number correct that the envelope does not beat at strictly
-less cost; the slack of a cell is what it lacks. Going up one level at a stage adds cost and at most one correct for each
-gain unit that continues, so with slack s nothing can be found before s more gain units. What remains is the proof.
+less cost; the slack of a cell is what it lacks. Going up one level at a stage adds cost and at most one correct for
+each gain unit that continues, so with slack s nothing can be found before s more gain units. What remains is the proof.
 What a limit forbids stays forbidden at higher levels, so it takes no part in the slack.
 Shorter cascades are padded in front with a stage of one level that everybody continues at no cost.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wisecommittee.kernels.grid import UNREACHED, fitting, offer, room
+from wisecommittee.kernels.grid import fitting, offer, room
 from wisecommittee.kernels.jit import njit_exact
 
 BLOCK = 64  # levels of the last threshold that share one bound
@@ -27,9 +27,9 @@ _FAR = np.int64(2**60)
 
 @njit_exact
 def gain_levels(order, gain, level_of):
-    """Levels of a stage. order : int32 [N] units by ascending confidence rank with ties numbered alike in level_of.
+    """Levels of a stage.
 
-    order : int64 [N] distinct-confidence number of each unit, 0 the least; gain : int64 [N] what a unit can gain later;
+    order : int32 [N] distinct-confidence number of each unit, 0 the least; gain : int64 [N] what a unit can gain later;
     level_of : int64 [distinct + 1] scratch. Returns bins int32 [N], the distinct numbers of the levels, and the gain at
     or below each level.
     """
@@ -96,16 +96,18 @@ def _block_top(line, start, stop):
 @njit_exact
 def sweep_exact(
     order1, starts1, reached1, bins2, bins3, levels2, levels3, step2, step3, step4, gain2, correct, spent, cost2, cost3,
-    cost4, caps, others, ceilings, rank, counts, gains, tile_counts, tile_gains, table, low, shift, env_cost, env_rank, env_level,
+    cost4, caps, others, ceilings, rank, counts, gains, tile_counts, tile_gains, table, low, shift, env_cost, env_rank,
+    env_level,
 ):  # fmt: skip
     """Offer the best cells of one cascade to the envelope; returns how many lines were evaluated.
 
-    order1, starts1 : units by bin at stage 1, as `grid.bucket` gives them; reached1 : int64 [P1] gain at or below a level
-    bins2, bins3 : int32 [N]; step2, step3, step4 : int64 [N] change of correct from a stage to the next; gain2 : int64 [N]
-    what a unit can gain after stage 2; correct, spent : totals if everybody exits at stage 1
-    cost2, cost3, cost4 : marginal costs; caps : int64 [4], others : int64 [Q, 4], ceilings : int64 [Q] as in `grid.room`;
-    counts, gains : integer [>= P2, >= P3] scratch, and tile_counts, tile_gains
-    [>= P2 // TILE + 1, >= P3]; table, low, shift : need_table of this envelope. The level index is (j1 * P2 + j2) * P3 + j3.
+    order1, starts1 : units by bin at stage 1, as `grid.bucket` gives them
+    reached1 : int64 [P1] gain at or below a level; bins2, bins3 : int32 [N]
+    step2, step3, step4 : int64 [N] change of correct from a stage to the next
+    gain2 : int64 [N] what a unit can gain after stage 2; correct, spent : totals if everybody exits at stage 1
+    cost2, cost3, cost4 : marginal costs; caps [4], others [Q, 4], ceilings [Q] : int64 as in `grid.room`
+    counts, gains : integer [>= P2, >= P3] scratch, tile_counts, tile_gains : [>= P2 // TILE + 1, >= P3]
+    table, low, shift : need_table of this envelope. The level index is (j1 * P2 + j2) * P3 + j3.
     """
     levels1 = starts1.size - 1
     width = levels3

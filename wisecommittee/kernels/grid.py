@@ -234,3 +234,10 @@ def merge(env_cost, env_rank, env_level, other_cost, other_rank, other_level):
         cost = other_cost[correct]
         if cost != UNREACHED and (correct == other_cost.size - 1 or other_cost[correct + 1] > cost):
             offer(env_cost, env_rank, env_level, correct, cost, other_rank[correct], other_level[correct])
+
+
+@njit_exact
+def merge_corners(env_cost, env_rank, env_level, correct, cost, rank, level):
+    """Fold the corners of another envelope, int64 [n] each by rising correct, into this one."""
+    for place in range(correct.size - 1, -1, -1):
+        offer(env_cost, env_rank, env_level, correct[place], cost[place], rank[place], level[place])

@@ -20,7 +20,7 @@ njit_poly = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contrac
 njit_sums = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nnan", "ninf", "nsz"})
 
 
-if config.DISABLE_JIT:
+if config.DISABLE_JIT:  # type: ignore[attr-defined]
     # The same in plain Python, for a run that checks bounds and coverage.
     def larger(a, b):
         return a if a > b else b

@@ -271,7 +271,7 @@ def _winners(columns, found, truth, parents, members, sizes, score_rows, predict
     """Correctness, winning value and, where it is needed, winning candidate of every prefix.
 
     columns : float32 [M * found] the candidates' outputs; truth : place of the label among them;
-    sums : float32 [>= (deepest + 1) * found] scratch; best : uint64 [nodes] out, only of scored prefixes unless predict.
+    sums : float32 [>= (deepest + 1) * found] scratch; best : uint64 [nodes] out, of scored prefixes unless predict.
     """
     for node in range(parents.size):
         size, own = np.uint64(sizes[node]), np.uint64(members[node]) * found

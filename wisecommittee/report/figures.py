@@ -11,8 +11,8 @@ from wisecommittee.errors import UnknownNameError
 from wisecommittee.report.plot import draw
 from wisecommittee.search.answer import reported
 from wisecommittee.search.evaluate import Evaluation, evaluate
-from wisecommittee.search.search import search
 from wisecommittee.search.frontier import Frontier
+from wisecommittee.search.search import search
 from wisecommittee.store import LogitStore
 
 KINDS = ("frontier", "exits")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
 from wisecommittee.search.frontier import Frontier
+from wisecommittee.search.limits import LimitFigures
 from wisecommittee.search.search import search
 from wisecommittee.store import LogitStore
 
@@ -19,6 +20,7 @@ REPORTING = "test"
 class Answer:
     """The chosen committee on the split that chose it and on test (None without one), with what it is compared to.
 
+    further : the figures that a query with limits asks for beside those of an evaluation
     speedup : cost of the cheapest single model as accurate over the committee's average cost, both on val.
     """
 
@@ -29,6 +31,11 @@ class Answer:
     best_single: Evaluation
     cheapest_single: Evaluation | None
     speedup: float | None
+    further: LimitFigures | None = field(default=None, compare=False)
+
+    def figures(self, evaluation: Evaluation) -> dict[str, Any]:
+        """Its figures, with percentile and further averages where the query limits them."""
+        return evaluation.figures() | ({} if self.further is None else self.further(evaluation))
 
     def to_json(self) -> dict[str, Any]:
         """The object `search --json` prints; without a target it also lists the frontier."""
@@ -36,8 +43,8 @@ class Answer:
             "query": {**self.frontier.query, **self.target},
             "searched": dict(self.frontier.searched),
             "committee": self.val.committee.to_json(),
-            "val": self.val.figures(),
-            "test": None if self.test is None else self.test.figures(),
+            "val": self.figures(self.val),
+            "test": None if self.test is None else self.figures(self.test),
             "references": {
                 "best_single": _reference(self.best_single),
                 "cheapest_single_as_accurate": None
@@ -47,7 +54,7 @@ class Answer:
             "speedup": self.speedup,
         }
         if not self.target:
-            out["frontier"] = [{"committee": e.committee.to_json(), "val": e.figures()} for e in self.frontier]
+            out["frontier"] = [{"committee": e.committee.to_json(), "val": self.figures(e)} for e in self.frontier]
         return out
 
 
@@ -119,6 +126,7 @@ def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any]) -> Ans
         frontier.best_single(),
         frontier.cheapest_single_matching(val.quality),
         frontier.speedup(val),
+        LimitFigures(store, frontier.query),
     )
 
 

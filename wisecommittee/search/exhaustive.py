@@ -7,22 +7,24 @@ unit continues at level j iff fewer than j+1 of the levels are <= its confidence
 from __future__ import annotations
 
 import itertools
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import InfeasibleError
 from wisecommittee.kernels import grid
-from wisecommittee.search.tables import Pool, Progress, StageTables, correct_key, score_row
+from wisecommittee.search.limits import Limits
+from wisecommittee.search.tables import Pool, StageTables
+from wisecommittee.search.workers import Control, Mapper
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # members in order, thresholds (inf: nobody exits)
-CHUNKS = 16  # private envelopes per size; fixed, so that work is divided alike for any number of threads
+Group = tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.int64]]  # shared first members, last members, ranks
+Envelope = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # cost, rank, level by number correct
 THRESHOLDED = 3  # stages the kernel sweeps; longer cascades loop over the levels of earlier ones
 SCRATCH_BYTES = 1 << 20  # histograms of one batch of last members
+
+Corners = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # correct, and the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,37 @@ class _Stages:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """Limits of one group as the kernel takes them. caps int64 [m, K], others int64 [m, Q, K], ceilings int64 [Q];
+    m = 0 where nothing is limited. met : whether the stages left behind are within them."""
+
+    caps: NDArray[np.int64]
+    others: NDArray[np.int64]
+    ceilings: NDArray[np.int64]
+    met: bool = True
+
+    @classmethod
+    def of(cls, limits: Limits | None, sequences: NDArray[np.int64]) -> _Bounds:
+        if not limits:
+            return cls(np.zeros((0, 4), np.int64), np.zeros((0, 0, 4), np.int64), np.zeros(0, np.int64))
+        stages = max(THRESHOLDED + 1, sequences.shape[1])
+        return cls(*limits.padded(sequences, stages), np.array(limits.ceilings, np.int64))
+
+    def after(self, units: int) -> _Bounds:
+        """What is left after the first stage (the same for the whole group), which so many units run."""
+        if not len(self.caps):
+            return self
+        return _Bounds(
+            np.ascontiguousarray(self.caps[:, 1:]),
+            np.ascontiguousarray(self.others[:, :, 1:]),
+            self.ceilings - self.others[0, :, 0] * units,
+            self.met and units <= int(self.caps[0, 0]),
+        )
+
+
 class GridSearch:
-    """The sweep over all groups of all sizes; holds what the groups share."""
+    """The sweep over all groups of all sizes; holds what the groups share, and pickles: it travels to workers."""
 
     def __init__(
         self,
@@ -94,53 +125,61 @@ class GridSearch:
         tables: StageTables,
         candidates: list[Candidates],
         levels: int,
-        threads: int,
-        progress: Progress | None,
+        limits: Limits | None = None,
     ) -> None:
-        self.pool, self.tables, self.candidates = pool, tables, candidates
-        self.levels, self.threads, self.progress = levels, threads, progress
+        self.candidates, self.levels, self.limits = candidates, levels, limits
+        self.cost, self.units = pool.cost, pool.units
+        self.ordered, self.stored_score = pool.combine.ordered, isinstance(pool.confidence, str)
+        self.find, self.rows = tables.prefixes.find, tables.score_row
         self.correct = tables.correct
-        units = pool.units
         # One level means ensembles: nobody exits before the end.
-        self.bins = np.zeros((len(tables.score), units), np.uint8 if levels <= 256 else np.uint16)
+        self.bins = np.zeros((len(tables.score), self.units), np.uint8 if levels <= 256 else np.uint16)
         self.level_values: list[NDArray[np.float32]] = []
         if levels > 1:
             for row, score in enumerate(tables.score):
                 values = level_values(np.sort(score), levels)
                 self.level_values.append(values)
                 self.bins[row] = np.searchsorted(values, score, side="right")
-        self.everybody = np.zeros(units, self.bins.dtype)
-        self.nothing = np.zeros(units, self.correct.dtype)
-        best = int(pool.task.scale) * units
-        self.counter = np.int16 if best <= np.iinfo(np.int16).max else np.int32
-        self.envelope = (
+        self.everybody = np.zeros(self.units, self.bins.dtype)
+        self.nothing = np.zeros(self.units, self.correct.dtype)
+        best = int(pool.task.scale) * self.units
+        self.counter: type[np.signedinteger] = np.int16 if best <= np.iinfo(np.int16).max else np.int32
+        self.envelope: Envelope = (
             np.full(best + 1, grid.UNREACHED, np.int64),
             np.full(best + 1, -1, np.int64),
             np.full(best + 1, -1, np.int64),
         )
-        self.stop = threading.Event()
 
-    def run(self) -> None:
-        """Fold every threshold vector of every combination into the envelope."""
+    def run(self, mapper: Mapper) -> list[tuple[int, ...]]:
+        """Fold every threshold vector of every combination into the envelope; returns the combinations that a stop
+        has left unfinished. Single models are always finished."""
         total = sum(len(c.sequences) for c in self.candidates)
-        done = 0
+        unfinished: list[tuple[int, ...]] = []
         for c in self.candidates:
             groups = self._groups(c)
-            chunks = [groups[i::CHUNKS] for i in range(min(CHUNKS, len(groups)))]
-            with ThreadPoolExecutor(self.threads) as workers:
-                try:
-                    for envelope, count in workers.map(self._chunk, chunks):
-                        grid.merge(*self.envelope, *envelope)
-                        done += count
-                        if self.progress:
-                            self.progress("thresholds", done, total)
-                except BaseException:
-                    self.stop.set()
-                    workers.shutdown(cancel_futures=True)
-                    raise
+            parts = [groups[i :: mapper.parts] for i in range(min(mapper.parts, len(groups)))]
+            name = f"thresholds, {c.size} member{'s' if c.size > 1 else ''}"
+            done = mapper.map(self.chunk, copied(self.envelope), parts, name, len(c.sequences))
+            for part, (found, finished) in zip(parts, done, strict=True):
+                if found is not None:
+                    grid.merge_corners(*self.envelope, *found)
+                unfinished += [(*head, int(m)) for head, lasts, _ in part[finished:] for m in lasts]
+        assert len(unfinished) <= total
+        return unfinished
 
-    def _groups(self, c: Candidates) -> list[tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.int64]]]:
-        """(shared first members, last members, ranks), cheapest first so that the envelope prunes early."""
+    def correct_of(self, sequence: tuple[int, ...]) -> NDArray[np.integer]:
+        """Integer quality [N] of the prediction after these members."""
+        return self.correct[self.find[self._key(sequence)]]
+
+    def score_row(self, sequence: tuple[int, ...]) -> int:
+        """Row of the confidence after these members."""
+        return sequence[-1] if self.stored_score else int(self.rows[self.find[self._key(sequence)]])
+
+    def _key(self, sequence: tuple[int, ...]) -> tuple[int, ...]:
+        return (sequence[-1],) if self.ordered else tuple(sorted(sequence))
+
+    def _groups(self, c: Candidates) -> list[Group]:
+        """Cheapest first, so that the envelope prunes early."""
         heads = c.sequences[:, :-1]
         starts = np.flatnonzero(np.r_[True, (heads[1:] != heads[:-1]).any(axis=1)]) if c.size > 1 else np.array([0])
         stops = np.r_[starts[1:], len(heads)]
@@ -149,29 +188,35 @@ class GridSearch:
         ]
         return sorted(groups, key=lambda group: int(group[2].min()))
 
-    def _chunk(self, groups: list[tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.int64]]]) -> tuple[Any, int]:
-        envelope = tuple(array.copy() for array in self.envelope)
-        count = 0
-        for head, lasts, ranks in groups:
-            if self.stop.is_set():
-                break
-            self._group(head, lasts, ranks, envelope)
-            count += len(lasts)
-        return envelope, count
+    def chunk(self, before: Envelope, groups: list[Group], control: Control) -> tuple[Corners, int]:
+        """Corners of the envelope after these groups, and how many of them are finished."""
+        envelope = copied(before)
+        for finished, (head, lasts, ranks) in enumerate(groups):
+            if head and control.stopped():
+                return cornered(envelope), finished
+            if not self._group(head, lasts, ranks, envelope, control):
+                return cornered(envelope), finished
+            control.tick(len(lasts))
+        return cornered(envelope), len(groups)
 
     def _group(
-        self, head: tuple[int, ...], lasts: NDArray[np.int64], ranks: NDArray[np.int64], envelope: tuple[Any, ...]
-    ) -> None:
-        """Offer every threshold vector of the cascades head + (last,) to the envelope."""
-        pool, find = self.pool, self.tables.prefixes.find
+        self,
+        head: tuple[int, ...],
+        lasts: NDArray[np.int64],
+        ranks: NDArray[np.int64],
+        envelope: Envelope,
+        control: Control,
+    ) -> bool:
+        """Offer every threshold vector of the cascades head + (last,) to the envelope; False if stopped on the way."""
         prefixes = [head[:k] for k in range(1, len(head) + 1)]
         stage_bins = [self._stage_bins(prefix) for prefix in prefixes]
-        stage_correct = [self.correct[find[correct_key(pool, prefix)]] for prefix in prefixes]
-        last_correct = np.stack([self.correct[find[correct_key(pool, (*head, int(m)))]] for m in lasts], axis=1)
+        stage_correct = [self.correct_of(prefix) for prefix in prefixes]
+        last_correct = np.stack([self.correct_of((*head, int(m))) for m in lasts], axis=1)
         stage_cost, last_cost, unit_cost = self._marginal_costs(head, lasts)
+        bound = _Bounds.of(self.limits, np.array([[*head, m] for m in lasts], np.int64))
         # Shorter cascades are padded in front with stages that everybody continues and that cost nothing.
         padding = max(0, THRESHOLDED - len(head))
-        nothing = np.zeros(pool.units, np.int64)
+        nothing = np.zeros(self.units, np.int64)
         inner = _Stages(
             bins=([self.everybody] * padding + stage_bins)[-THRESHOLDED:],
             correct=([self.nothing] * padding + stage_correct)[-THRESHOLDED:],
@@ -180,22 +225,27 @@ class GridSearch:
         )
         outer = max(0, len(head) - THRESHOLDED)
         if not outer:
-            self._sweep(inner, last_correct, last_cost, unit_cost, ranks, 0, 0, 0, envelope)
-            return
+            self._sweep(inner, last_correct, last_cost, unit_cost, ranks, 0, 0, 0, bound, envelope)
+            return True
         for place, vector in enumerate(itertools.product(range(self.levels), repeat=outer)):
+            if control.stopped():
+                return False
             # Units that leave at an outer stage are settled; the kernel sees the others.
-            continues = np.ones(pool.units, dtype=bool)
+            continues = np.ones(self.units, dtype=bool)
             settled_correct = settled_cost = 0
+            rest = bound
             for level, bins, right, paid in zip(vector, stage_bins, stage_correct, stage_cost, strict=False):
+                rest = rest.after(int(continues.sum()))
                 settled_cost += int(paid[continues].sum())
                 settled_correct += int(right[continues & (bins > level)].sum(dtype=np.int64))
                 continues &= bins <= level
-            if continues.any():
-                rest = None if unit_cost is None else unit_cost[continues]
+            if continues.any() and rest.met:
+                varying = None if unit_cost is None else unit_cost[continues]
                 self._sweep(
-                    inner.of(continues), last_correct[continues], last_cost, rest, ranks,
-                    settled_correct, settled_cost, place * self.levels**THRESHOLDED, envelope,
+                    inner.of(continues), last_correct[continues], last_cost, varying, ranks,
+                    settled_correct, settled_cost, place * self.levels**THRESHOLDED, rest, envelope,
                 )  # fmt: skip
+        return True
 
     def _sweep(
         self,
@@ -207,7 +257,8 @@ class GridSearch:
         settled_correct: int,
         settled_cost: int,
         outer_level: int,
-        envelope: tuple[Any, ...],
+        bound: _Bounds,
+        envelope: Envelope,
     ) -> None:
         """The kernel over three stages and all last members, in batches whose histograms fit the cache."""
         (b1, b2, b3), (w1, w2, w3) = inner.bins, inner.cost
@@ -230,17 +281,18 @@ class GridSearch:
             costs = np.empty((0, 0, 0) if unit_cost is None else (members, *shape), np.int64)
             grid.sweep(
                 order, starts, b2, b3, inner.correct[2], np.ascontiguousarray(last_correct[:, some]), base, spent,
-                last_cost[some], varying, ranks[some], outer_level, radix, counts, gains, costs, *envelope,
+                last_cost[some], varying, ranks[some], outer_level, radix, bound.caps[some], bound.others[some],
+                bound.ceilings, counts, gains, costs, *envelope,
             )  # fmt: skip
 
     def _stage_bins(self, sequence: tuple[int, ...]) -> NDArray[np.unsignedinteger]:
-        return self.everybody if self.levels == 1 else self.bins[score_row(self.pool, self.tables, sequence)]
+        return self.everybody if self.levels == 1 else self.bins[self.score_row(sequence)]
 
     def _marginal_costs(
         self, head: tuple[int, ...], lasts: NDArray[np.int64]
     ) -> tuple[list[NDArray[np.int64]], NDArray[np.int64], NDArray[np.int64] | None]:
         """Marginal cost of each stage of the head as int64 [N], of each last member as int64 [m] or [N, m]."""
-        cost, units = self.pool.cost, self.pool.units
+        cost, units = self.cost, self.units
         if cost.per_unit is not None:
             return (
                 [cost.per_unit[m] for m in head],
@@ -278,7 +330,19 @@ class GridSearch:
     def _value(self, sequence: tuple[int, ...], stage: int, level: int) -> float:
         if level >= self.levels - 1:
             return float("inf")
-        return float(self.level_values[score_row(self.pool, self.tables, sequence[: stage + 1])][level])
+        return float(self.level_values[self.score_row(sequence[: stage + 1])][level])
+
+
+def copied(envelope: Envelope) -> Envelope:
+    cost, rank, level = envelope
+    return cost.copy(), rank.copy(), level.copy()
+
+
+def cornered(envelope: Envelope) -> Corners:
+    """What of an envelope is worth sending: at ten million units a whole one is 240 MB."""
+    at = corners(envelope[0])
+    cost, rank, level = (array[at] for array in envelope)
+    return at, cost, rank, level
 
 
 def corners(cost: NDArray[np.int64]) -> NDArray[np.int64]:

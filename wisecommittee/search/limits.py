@@ -44,6 +44,18 @@ class Limits:
     def __bool__(self) -> bool:
         return self.dear is not None or bool(self.others)
 
+    def __str__(self) -> str:
+        """As a user would say it."""
+        told = []
+        if self.dear is not None:
+            told.append(
+                f"all but {self.allowed:,} of {self.units:,} units (the percentile) cost at most "
+                f"{self.cost.true(self.dear):.6g} {self.cost.name}"
+            )
+        for other, ceiling in zip(self.others, self.ceilings, strict=True):
+            told.append(f"{other.name} is at most {other.true(ceiling, self.units):.6g} on average")
+        return " and ".join(told)
+
     def caps(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64 [m, n]: the most units that may run each stage of these sequences [m, n]."""
         caps = np.full(sequences.shape, self.units, np.int64)
@@ -131,6 +143,7 @@ class LimitFigures:
         self.store = store
         self.percentile: Sequence[float] | None = query.get("max_percentile_cost")
         self.averages: Mapping[str, float] = query.get("max_average") or {}
+        self._cards: dict[tuple[str, str], ModelCard] = {}
         self._models: dict[tuple[str, ...], CostModel] = {}
 
     def __call__(self, e: Evaluation) -> dict[str, Any]:
@@ -151,10 +164,13 @@ class LimitFigures:
     def _stages(self, committee: Committee, name: str, e: Evaluation) -> list[float]:
         """Cumulative cost of every stage, in its own unit."""
         key = (name, e.split, *committee.models)
-        cards = [self.store.card(model, e.split) for model in committee.models]
+        for model in committee.models:
+            if (model, e.split) not in self._cards:
+                self._cards[model, e.split] = self.store.card(model, e.split)
+        cards = [self._cards[model, e.split] for model in committee.models]
         if key not in self._models:
             self._models[key] = _constant_costs(self.store, e.split, cards, name, e.n)
-        model = self._models[key]
+        charges = self._models[key]
         place = {card.model: i for i, card in enumerate(cards)}
         stages = [[place[m] for m in stage] for stage in committee.stages]
-        return [model.true(int(total)) for total in model.stages(stages)]
+        return [charges.true(int(total)) for total in charges.stages(stages)]

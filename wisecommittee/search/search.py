@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wisecommittee.committees.families import family_named
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import InfeasibleError, UsageError
+from wisecommittee.search.bound import gap
+from wisecommittee.search.estimate import chosen, estimate, machine_memory, table_memory
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.exact import ExactSearch
-from wisecommittee.search.exhaustive import Candidates, GridSearch, within_worst_case
+from wisecommittee.search.exhaustive import Candidates, GridSearch, Point, within_worst_case
 from wisecommittee.search.frontier import Frontier
+from wisecommittee.search.limits import Limits, make_limits
 from wisecommittee.search.tables import (
     Pool,
     Progress,
@@ -25,9 +30,12 @@ from wisecommittee.search.tables import (
     stage_tables,
 )
 from wisecommittee.search.witness import Reporter
+from wisecommittee.search.workers import Mapper, Threads, interruptible
 from wisecommittee.store import LogitStore
 
 MOST_LEVELS = 4096
+NOTICEABLE = 5.0  # CPU seconds of work that is announced
+Notify = Callable[[str], None]
 
 
 def search(
@@ -37,6 +45,7 @@ def search(
     max_models: int = 4,
     levels: int = 100,
     exact: bool = False,
+    method: str = "auto",
     confidence: str | None = None,
     combine: str | None = None,
     family: str = "cascade",
@@ -45,58 +54,83 @@ def search(
     cost: str = "flops",
     max_worst_flops: float | None = None,
     max_worst_cost: float | None = None,
+    max_percentile_cost: tuple[float, float] | None = None,
+    max_average: Mapping[str, float] | None = None,
+    time_limit: float | None = None,
     threads: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
+    notify: Notify | None = None,
 ) -> Frontier:
     """Search all committees of the models of a split and return their exact frontier.
 
     split : the split that chooses; 'test' is refused, it reports. max_models : members of a committee at most.
-    levels : P, percentile thresholds per stage, +inf ('nobody exits') included. exact : prove the optimum over all real
-    thresholds, for up to 4 members; the grid is its warm start. confidence : max_prob, prob_gap,
-    logit_gap, neg_entropy or a stored score; combine : mean_logits, mean_probs or last (both default by the kind of
-    outputs).
-    models : globs. replicas : 'canonical' or 'all'. cost : 'flops' (multiply-adds) or a cost the cards name.
-    max_worst_flops, max_worst_cost : limit on the cost of all members together. threads : default
-    WISECOMMITTEE_THREADS or every core; the result does not depend on it.
+    levels : P, percentile thresholds per stage, +inf ('nobody exits') included.
+    method : 'exhaustive' (every combination, every vector of levels), 'exact' (or exact=True: the optimum over all real
+    thresholds, proved, for up to 4 members; the grid is its warm start), 'beam' or 'greedy' (large pools, not proved),
+    'auto' (exhaustive unless the work estimated is too much, then beam); `notify` is told which and the estimate before
+    it starts, unless it is a matter of seconds.
+    confidence : max_prob, prob_gap, logit_gap, neg_entropy or a stored score; combine : mean_logits, mean_probs or last
+    (both default by the kind of outputs). models : globs. replicas : 'canonical' or 'all'.
+    cost : 'flops' (multiply-adds) or a cost the cards name. max_worst_flops, max_worst_cost : limit on the cost of all
+    members together. max_percentile_cost : (percent, limit): the smallest cost that at least so many percent of the
+    units do not exceed is at most the limit. max_average : {name: limit} on the averages of further costs.
+    time_limit : seconds after which what was found so far is returned, as after Ctrl-C; stage tables and single models
+    are always finished. `searched` then says complete: False, and as `gap` (where it is proved, see bound.py) by how
+    much quality anything it has not finished can exceed what it found at equal cost.
+    threads : default WISECOMMITTEE_THREADS or every core. scheduler : address of a dask scheduler whose workers do the
+    sweeps, or 'local'. The result of a complete search depends on neither.
     """
     started = time.perf_counter()
-    if split == "test":
-        raise UsageError("search chooses a committee and test only reports; choose on val (or another split)")
-    if max_models < 1:
-        raise UsageError(f"max_models {max_models}; expected at least 1")
-    if not 2 <= levels <= MOST_LEVELS:
-        raise UsageError(f"levels {levels}; expected 2 to {MOST_LEVELS}")
+    deadline = None if time_limit is None else time.time() + time_limit
     kind = family_named(family)
-    if max_worst_flops is not None and cost != "flops":
-        raise UsageError(f"a limit in FLOPs and costs in {cost}; use --max-worst-cost")
     worst_limit = max_worst_flops if max_worst_flops is not None else max_worst_cost
-    if worst_limit is not None and not 0 <= worst_limit < float("inf"):
-        raise UsageError(f"worst-case limit {worst_limit!r}; expected a finite number from 0")
+    _check(split, max_models, levels, time_limit, max_worst_flops, worst_limit, cost)
     threads = thread_count(threads)
     cards = select_cards(store, split, models)
     pool = open_pool(store, split, cards, combine=combine, confidence=confidence, cost=cost)
-
-    sizes = range(1, min(max_models, len(cards)) + 1)
-    found = {n: kind.combinations(cards, n, replicas) for n in sizes}
     if not kind.thresholded and pool.combine.ordered:
         raise UsageError("an ensemble needs a rule that averages; `last` has only cascades")
-    found = {n: sequences for n, sequences in found.items() if len(sequences)}
-    candidates = within_worst_case(pool, found, worst_limit)
-    tables = _tables(pool, candidates, found[1], kind.thresholded, threads, progress)
-    sweep = GridSearch(pool, tables, candidates, levels if kind.thresholded else 1, threads, progress)
-    sweep.run()
-    found_points = ExactSearch(sweep, progress).run() if exact and kind.thresholded else sweep.points()
-
-    total = sum(len(c.sequences) for c in candidates)
-    vectors = sum(len(c.sequences) * (levels if kind.thresholded else 1) ** (c.size - 1) for c in candidates)
-    reporter = Reporter(pool, tables, family)
-    points = [reporter.report(*point) for point in found_points]
-    singles = tuple(
-        sorted(
-            (reporter.report((int(m),), ()) for (m,) in found[1]) if replicas == "all" else reporter.all_singles(),
-            key=lambda e: (e.average_cost, -e.quality),
-        )
+    limits = make_limits(pool, max_percentile_cost, max_average)
+    guess = estimate(
+        cards,
+        pool.units,
+        max_models=max_models,
+        levels=levels,
+        replicas=replicas,
+        thresholded=kind.thresholded,
+        ordered=pool.combine.ordered,
     )
+    plan = chosen(method, exact, guess, threads)
+    if plan in ("beam", "greedy"):
+        _check_heuristic(plan, method, family, limits, scheduler)
+    if notify and plan in ("beam", "greedy"):
+        notify(f"{plan}, which proves nothing; an exhaustive search would be {guess}")
+    elif notify and guess.cpu_seconds > NOTICEABLE:
+        notify(f"{plan}: {guess}{' for the grid it starts from' if plan == 'exact' else ''}")
+
+    if plan in ("beam", "greedy"):
+        searched, points, tables = _heuristic(
+            plan, pool, max_models, levels, replicas, worst_limit, threads, deadline, progress
+        )
+    else:
+        sizes = range(1, min(max_models, len(cards)) + 1)
+        found = {n: kind.combinations(cards, n, replicas) for n in sizes}
+        candidates = within_worst_case(pool, {n: s for n, s in found.items() if len(s)}, worst_limit)
+        tables = _tables(pool, candidates, kind.thresholded, threads, progress)
+        sweep = GridSearch(pool, tables, candidates, levels if kind.thresholded else 1, limits)
+        with _mapper(scheduler, threads, progress, deadline) as mapper:
+            searched, points = _exhaustive(sweep, tables, mapper, plan == "exact" and kind.thresholded)
+        searched["exact"] = searched["complete"] and (plan == "exact" or not kind.thresholded)
+    if not points:
+        if not searched.get("complete", True):
+            raise InfeasibleError(f"no committee that keeps the limits ({limits}) was found in time; allow more of it")
+        raise InfeasibleError(f"no committee keeps the limits: {limits}; raise one of them")
+
+    reporter = Reporter(pool, tables, family)
+    evaluations = [reporter.report(*point) for point in points]
+    singles = kind.combinations(cards, 1, replicas).ravel().tolist() if replicas == "all" else range(len(cards))
+    alone = sorted((reporter.report((m,), ()) for m in singles), key=lambda e: (e.average_cost, -e.quality))
     query = {
         "store": store.files.uri,
         "split": split,
@@ -110,14 +144,126 @@ def search(
         "cost": cost,
         "quality": pool.task.name,
         "max_worst_cost": worst_limit,
+        "max_percentile_cost": None if max_percentile_cost is None else list(max_percentile_cost),
+        "max_average": None if max_average is None else dict(max_average),
     }
+    searched["seconds"] = round(time.perf_counter() - started, 4)
+    return Frontier(_skyline(evaluations), tuple(alone), query, searched)
+
+
+def _check(
+    split: str,
+    max_models: int,
+    levels: int,
+    time_limit: float | None,
+    max_worst_flops: float | None,
+    worst_limit: float | None,
+    cost: str,
+) -> None:
+    if split == "test":
+        raise UsageError("search chooses a committee and test only reports; choose on val (or another split)")
+    if max_models < 1:
+        raise UsageError(f"max_models {max_models}; expected at least 1")
+    if not 2 <= levels <= MOST_LEVELS:
+        raise UsageError(f"levels {levels}; expected 2 to {MOST_LEVELS}")
+    if time_limit is not None and not 0 <= time_limit < float("inf"):
+        raise UsageError(f"time limit {time_limit!r}; expected a finite number of seconds from 0")
+    if max_worst_flops is not None and cost != "flops":
+        raise UsageError(f"a limit in FLOPs and costs in {cost}; use --max-worst-cost")
+    if worst_limit is not None and not 0 <= worst_limit < float("inf"):
+        raise UsageError(f"worst-case limit {worst_limit!r}; expected a finite number from 0")
+
+
+@contextmanager
+def _mapper(scheduler: str | None, threads: int, progress: Progress | None, deadline: float | None) -> Iterator[Mapper]:
+    """Who does the chunks; the first Ctrl-C stops it and leaves what was found."""
+    if scheduler is None:
+        mapper = Threads(threads, progress, deadline)
+        with interruptible(mapper):
+            yield mapper
+        return
+    from wisecommittee.search.cluster import Cluster
+
+    with Cluster(scheduler, progress, deadline) as cluster, interruptible(cluster):
+        yield cluster
+
+
+def _exhaustive(
+    sweep: GridSearch, tables: StageTables, mapper: Mapper, exact: bool
+) -> tuple[dict[str, Any], list[Point]]:
+    """What was searched, and the points of the frontier."""
+    unfinished = sweep.run(mapper)
+    envelope, points = sweep.envelope, sweep.points
+    if exact:
+        proof = ExactSearch(sweep, tables)
+        unfinished = proof.run(mapper)
+        envelope, points = proof.envelope, proof.points
+    searched: dict[str, Any] = {
+        "combinations": sum(len(c.sequences) for c in sweep.candidates),
+        "threshold_vectors": sum(len(c.sequences) * sweep.levels ** (c.size - 1) for c in sweep.candidates),
+        "method": "exact" if exact else "exhaustive",
+        "complete": not unfinished,
+        # Nothing better exists: over all real thresholds if exact, else over the grid of levels.
+        "certified": not unfinished,
+    }
+    if unfinished:
+        searched["unfinished_combinations"] = len(unfinished)
+        if (most := gap(sweep, envelope[0], unfinished)) is not None:
+            searched["gap"] = most
+    return searched, points()
+
+
+def _check_heuristic(plan: str, method: str, family: str, limits: Limits, scheduler: str | None) -> None:
+    why = f"--method {plan}" if method == plan else f"this pool is too large to exhaust, and --method {plan}"
+    if family != "cascade":
+        raise UsageError(f"{why} searches cascades, not family {family!r}; choose fewer models with --models")
+    if limits:
+        raise UsageError(
+            f"{why} limits the worst case only; choose fewer models with --models, fewer --levels or --max-models"
+        )
+    if scheduler is not None:
+        raise UsageError(f"{why} runs on one machine; leave --scheduler out")
+
+
+def _heuristic(
+    plan: str,
+    pool: Pool,
+    max_models: int,
+    levels: int,
+    replicas: str,
+    worst_limit: float | None,
+    threads: int,
+    deadline: float | None,
+    progress: Progress | None,
+) -> tuple[dict[str, Any], list[Point], StageTables]:
+    """Points of a search that proves nothing, with the stage tables of their own prefixes."""
+    find = getattr(importlib.import_module(f"wisecommittee.search.{plan}"), f"{plan}_points")
+    mapper = Threads(threads, progress, deadline)
+    with interruptible(mapper), mapper.until_deadline() as stop:
+        points, about = find(
+            pool,
+            max_models=max_models,
+            levels=levels,
+            replicas=replicas,
+            max_worst=None if worst_limit is None else pool.cost.ceiling(worst_limit),
+            threads=threads,
+            progress=progress,
+            stop=stop,
+        )
+    sizes = sorted({len(sequence) for sequence, _ in points})
+    some = [np.array([s for s, _ in points if len(s) == n], np.int64) for n in sizes]
+    candidates = [Candidates(n, rows, np.arange(len(rows))) for n, rows in zip(sizes, some, strict=True)]
+    tables = _tables(pool, candidates, True, threads, None)
     searched = {
-        "combinations": total,
-        "threshold_vectors": vectors,
-        "exact": exact or not kind.thresholded,
-        "seconds": round(time.perf_counter() - started, 4),
+        "combinations": 0,
+        "threshold_vectors": 0,
+        "method": plan,
+        "complete": not mapper.stopped(),
+        "certified": False,
+        **about,
+        "exact": False,
     }
-    return Frontier(_skyline(points), singles, query, searched)
+    return searched, points, tables
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -137,7 +283,6 @@ def thread_count(threads: int | None = None) -> int:
 def _tables(
     pool: Pool,
     candidates: list[Candidates],
-    singles: NDArray[np.int64],
     thresholded: bool,
     threads: int,
     progress: Progress | None,
@@ -160,12 +305,11 @@ def _tables(
 
 
 def _check_memory(nodes: int, scored: int, units: int) -> None:
-    needed = units * (nodes + 10 * scored)
-    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed, have = table_memory(nodes, scored, units), machine_memory()
     if needed > 0.7 * have:
         raise UsageError(
             f"{nodes:,} distinct prefixes over {units:,} units need {needed / 1e9:.1f} GB, this machine has "
-            f"{have / 1e9:.1f}; lower --max-models or choose models with --models"
+            f"{have / 1e9:.1f}; lower --max-models, choose models with --models, or take --method beam"
         )
 
 

@@ -17,10 +17,12 @@ def wilson_interval(correct: int, units: int) -> tuple[float, float]:
 
 
 def bootstrap_interval(grades: NDArray[np.floating]) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean of grades [units]; seeded, and independent of the order of units."""
+    """95 % percentile bootstrap interval of the mean of grades [units]; seeded, whatever the order of units."""
     from scipy.stats import bootstrap
 
     if np.ptp(grades) == 0:
         return float(grades[0]), float(grades[0])
-    drawn = bootstrap((np.sort(grades),), np.mean, confidence_level=LEVEL, n_resamples=999, batch=50, method="percentile", rng=0)
+    drawn = bootstrap(
+        (np.sort(grades),), np.mean, confidence_level=LEVEL, n_resamples=999, batch=50, method="percentile", rng=0
+    )
     return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)

@@ -36,7 +36,6 @@ class Reporter:
 
     def report(self, sequence: tuple[int, ...], values: tuple[float, ...]) -> Evaluation:
         """Merge stages where nobody exits, drop stages nobody reaches, put thresholds midway, evaluate."""
-        table = assemble(self.pool, self.tables, [(m,) for m in sequence])
         stages: list[tuple[int, ...]] = []
         thresholds: list[float] = []
         waiting = np.ones(self.pool.units, dtype=bool)
@@ -44,9 +43,15 @@ class Reporter:
         for k, member in enumerate(sequence):
             tier = (*tier, member)
             last = k == len(sequence) - 1
-            leaves = waiting if last else waiting & (table.score[k] >= np.float32(values[k]))
-            if not last and not leaves.any():
-                continue
+            if last:
+                leaves = waiting
+            elif values[k] == float("inf"):
+                continue  # nobody leaves
+            else:
+                row = score_row(self.pool, self.tables, sequence[: k + 1])
+                leaves = waiting & (self.tables.score[row] >= np.float32(values[k]))
+                if not leaves.any():
+                    continue
             stages.append(tier if self.pool.sequenced else tuple(sorted(tier)))
             tier = ()
             waiting = waiting & ~leaves

@@ -1,8 +1,8 @@
 """Who does the chunks of a search: threads of this process here, other machines in cluster.py.
 
-A mapper has `parts`, into how many chunks work should be cut, and `map(function, chunks, task, total)`, which yields
-function(chunk, control) for every chunk in order. The result of a search depends neither on the parts nor on who did
-them: envelopes merge by a total order.
+A mapper has `parts`, into how many chunks work should be cut, and `map(function, common, chunks, task, total)`, which
+yields function(common, chunk, control) for every chunk in order. The result of a search depends neither on the parts
+nor on who did them: envelopes merge by a total order.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Mapper(Protocol):
     parts: int
 
     def map(
-        self, function: Callable[[Any, Control], Any], chunks: Sequence[Any], task: str, total: int
+        self, function: Callable[[Any, Any, Control], Any], common: Any, chunks: Sequence[Any], task: str, total: int
     ) -> Iterator[Any]: ...
 
     def stop(self) -> None: ...
@@ -80,14 +80,28 @@ class Threads:
     def stopped(self) -> bool:
         return self.control.stopped()
 
+    @contextmanager
+    def until_deadline(self) -> Iterator[threading.Event]:
+        """An event that is set by `stop` and at the deadline, for searches that bring their own threads."""
+        left = None if self.control.deadline is None else max(0.0, self.control.deadline - time.time())
+        timer = None if left is None else threading.Timer(left, self.stop)
+        if timer:
+            timer.daemon = True
+            timer.start()
+        try:
+            yield self.control.event
+        finally:
+            if timer:
+                timer.cancel()
+
     def map(
-        self, function: Callable[[Any, Control], Any], chunks: Sequence[Any], task: str, total: int
+        self, function: Callable[[Any, Any, Control], Any], common: Any, chunks: Sequence[Any], task: str, total: int
     ) -> Iterator[Any]:
         control = self.control
         control.done = 0
         with ThreadPoolExecutor(self.threads) as workers:
             try:
-                futures = [workers.submit(function, chunk, control) for chunk in chunks]
+                futures = [workers.submit(function, common, chunk, control) for chunk in chunks]
                 for future in futures:
                     while not future.done():
                         wait([future], POLL, FIRST_COMPLETED)

@@ -1,0 +1,363 @@
+"""Phase one of an extraction: every model is loaded, runs on a few units and is checked; nothing is written."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as with_fields
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cards import Contents, ModelCard
+from wisecommittee.errors import AlignmentError, ContentError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.extract.data import Batch, Data, open_data
+from wisecommittee.extract.forward import Forward, pick_device
+from wisecommittee.extract.macs import count_macs
+from wisecommittee.extract.models import LoadedModel, load_model
+from wisecommittee.extract.preprocess import Preprocess
+from wisecommittee.extract.run_ranks import Ranks, find_ranks, own_device
+from wisecommittee.extract.run_settings import Settings
+from wisecommittee.store import LogitStore, gate
+from wisecommittee.store.logit_store import check_split_name
+from wisecommittee.store.writer import check_against_units, missing_units
+
+PROBE_UNITS = 2
+SHOWN_CORRUPT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is the same for all models of a call."""
+
+    data: Data
+    split: str
+    store: LogitStore
+    device: torch.device
+    ranks: Ranks
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """A model that has passed phase one.
+
+    outputs : columns of the module; columns : those that are stored, None for all; identity : rows of a killed run
+    are kept only if it is equal; status : what will have happened to the model; preprocess : of images, else None.
+    """
+
+    load: Callable[[], LoadedModel]
+    card: ModelCard
+    outputs: int
+    columns: NDArray[np.int64] | None
+    layout: str
+    identity: str
+    status: str
+    preprocess: Preprocess | None
+
+    @property
+    def classes(self) -> int:
+        return self.outputs if self.columns is None else len(self.columns)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it has to run over the data."""
+        return self.status in ("added", "replaced")
+
+    @property
+    def group(self) -> str | None:
+        """Models of one group see the same tensors, and so share a pass over the data."""
+        return None if self.preprocess is None else self.preprocess.key
+
+    def chosen(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[n, outputs] -> [n, classes]"""
+        return logits if self.columns is None else logits[:, self.columns]
+
+
+def make_plan(
+    models: Iterable[str | LoadedModel], data: str | Data, split: str, store: LogitStore, settings: Settings
+) -> tuple[Run, list[ModelPlan]]:
+    """Everything checked. Of several ranks all get through, or none."""
+    models = list(models)
+    settings.check_models(len(models))
+    check_split_name(split)
+    ranks = find_ranks()
+    plans: list[ModelPlan] = []
+    problem: Exception | None = None
+    try:
+        device = pick_device(own_device(settings.device))
+        if isinstance(data, str):
+            data = open_data(data, split, limit=settings.limit, workers=settings.workers)
+        else:
+            data = with_fields(data.limited(settings.limit), workers=settings.workers or data.workers)
+        if ranks.count > 1 and (data.units is None or not data.random_access):
+            raise UsageError(f"{data.what}: several ranks need a Dataset with a length, or arrays; run a single one")
+        if settings.classes is not None and data.classes is None:
+            raise UsageError(f"{data.what}: its classes have no names to match with those of --classes; leave it out")
+    except Exception as error:
+        problem = error
+    ranks.agree(problem)
+    assert isinstance(data, Data)
+    run = Run(data, split, store, device, ranks, settings)
+    if settings.skip_corrupt:
+        run = with_fields(run, data=_without_corrupt(run))
+    try:
+        probes = _Probes(run)
+        _check_split(run, probes)
+        for loader, macs in _loaders(models, settings):
+            plans.append(_plan_model(run, loader, probes, macs))
+            _check_distinct(plans)
+    except Exception as error:
+        problem = error
+    ranks.agree(problem)
+    return run, _as_rank_0(run, plans)
+
+
+def _as_rank_0(run: Run, plans: list[ModelPlan]) -> list[ModelPlan]:
+    """The same extraction on all ranks: last bits may differ between their GPUs, weights and statuses may not."""
+    described = [(plan.card.model, plan.card.weights, plan.status, plan.identity, plan.layout) for plan in plans]
+    found = run.ranks.gather(described)
+    if found is None:
+        return plans
+    for rank, other in enumerate(found):
+        for ours, theirs in zip(found[0], other, strict=True):
+            if ours[:3] != theirs[:3]:
+                raise WiseCommitteeError(
+                    f"rank {rank} has {theirs[0]} with weights {str(theirs[1])[:12]} ({theirs[2]}), rank 0 has "
+                    f"{ours[0]} with {str(ours[1])[:12]} ({ours[2]}); all need the same models and the same store"
+                )
+    return [with_fields(p, identity=d[3], layout=d[4]) for p, d in zip(plans, found[0], strict=True)]
+
+
+def _without_corrupt(run: Run) -> Data:
+    """Which units are left out is settled here for all models, passes and ranks."""
+    data, ranks = run.data, run.ranks
+    shared = ranks.group is not None
+    problem, own = None, []
+    try:
+        own = data.find_corrupt(ranks.rank, ranks.count) if shared else data.find_corrupt()
+    except Exception as error:
+        problem = error
+    ranks.agree(problem)
+    found = [unit for part in ranks.gather(own) or [own] for unit in part]
+    if not found:
+        return data
+    data = data.without_corrupt(found)
+    shown = ", ".join(map(str, data.corrupt[:10])) + (", .." if len(data.corrupt) > 10 else "")
+    if ranks.rank == 0:
+        warnings.warn(
+            f"{data.what}: {len(data.corrupt):,} images cannot be decoded and are left out for every model: {shown}",
+            stacklevel=5,
+        )
+    return data
+
+
+def _loaders(
+    models: Sequence[str | LoadedModel], settings: Settings
+) -> Iterator[tuple[Callable[[], LoadedModel], int | None]]:
+    """(how to load it, declared multiply-adds) of every model at every size and view."""
+
+    def loader(model: str | LoadedModel, name: str | None, size: int | None, view: str | None) -> LoadedModel:
+        if isinstance(model, str):
+            loaded = load_model(model, name, random_weights=settings.random_weights)
+        else:
+            loaded = model.named(name) if name else model
+        loaded = loaded if settings.classes is None else loaded.with_classes(Path(settings.classes))
+        loaded = loaded if size is None else loaded.at_size(size)
+        return loaded if view is None else loaded.with_view(view)
+
+    for place, model in enumerate(models):
+        name = settings.names[place] if settings.names else None
+        sizes: Sequence[int | None] = settings.sizes or [None]
+        views: Sequence[str | None] = settings.views or [None]
+        for size, view in product(sizes, views):
+            yield partial(loader, model, name, size, view), settings.macs[place] if settings.macs else None
+
+
+class _Probes:
+    """The first units, as tensors for each preprocessing."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._known: dict[tuple[str | None, int], Batch] = {}
+
+    def __call__(self, preprocess: Preprocess | None, units: int = PROBE_UNITS) -> Batch:
+        key = (None if preprocess is None else preprocess.key, units)
+        if key not in self._known:
+            data = with_fields(self.run.data, workers=0)
+            first = next(data.batches(units, stop=units, preprocess=preprocess), None)
+            if first is None or not len(first):
+                raise ContentError(f"{data.what}: no units; expected at least one")
+            self._known[key] = first.head(units)
+        return self._known[key]
+
+
+def _check_split(run: Run, probes: _Probes) -> None:
+    """The units, as far as they are known before they are read, are those of the split if it is there."""
+    data, split = run.data, run.split
+    known = data.known()
+    if known is None and not data.images:
+        probe = probes(None)
+        known = probe.unit_ids, probe.labels
+    if known is not None:
+        gate.check_unit_ids(known[0], data.what)
+    if not run.store.has_split(split):
+        return
+    index = run.store.unit_index(split)
+    left_out = next((unit for unit in data.corrupt if unit.unit_id in index), None)
+    if left_out is not None:
+        raise AlignmentError(
+            f"{data.what}: {left_out} cannot be decoded, but the models of {split} have seen it; mend it, or write to "
+            f"another --split: the models of a split see the same units"
+        )
+    if data.units not in (None, len(index)):
+        raise AlignmentError(
+            f"{data.what}: {data.units:,} units, {split} has {len(index):,}; "
+            f"the models of a split see the same units, write to another --split"
+        )
+    if known is None:
+        return
+    labels = gate.check_labels(known[1], None, data.what)
+    there = run.store.labels(split)
+    for unit, label in zip(known[0][:PROBE_UNITS], labels[:PROBE_UNITS], strict=True):
+        found = f"label {there[index[unit]]}" if unit in index else "no such unit"
+        if found != f"label {label}":
+            raise AlignmentError(
+                f"{data.what}: unit {unit!r} has label {label}, {split} has {found}; "
+                f"the models of a split see the same units, write to another --split"
+            )
+    check_against_units(data.what, known[0], labels, index, there)
+    if data.units is not None and len(known[0]) == data.units != len(index):
+        raise missing_units(data.what, known[0], index)
+
+
+def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: _Probes, declared_macs: int | None) -> ModelPlan:
+    loaded = load()
+    data, settings = run.data, run.settings
+    what = f"{loaded.name} in {run.split}"
+    preprocess = loaded.preprocess if data.images else None
+    if data.images and preprocess is None:
+        raise UsageError(
+            f"{what}: {data.what} gives images, and {loaded.origin!r} does not say how to make tensors of them; "
+            f"give its factory an attribute `preprocess`, or give data that is tensors already"
+        )
+    probe = probes(preprocess)
+    with Forward(loaded.module, what, run.device, precision=settings.precision) as forward:
+        logits = forward(probe.inputs, probe.unit_ids)
+        layout = "contiguous" if settings.layout == "auto" else settings.layout
+        if settings.layout == "auto" and run.device.type == "cuda" and (run.ranks.count == 1 or run.ranks.group):
+            layout = forward.pick_layout(probes(preprocess, settings.batch_size).inputs)
+    if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
+        warnings.warn(
+            f"{what}: its outputs look like probabilities; extract logits, without a final softmax", stacklevel=5
+        )
+    outputs = logits.shape[1]
+    columns = _columns(run, loaded, outputs, what)
+    logits = logits if columns is None else logits[:, columns]
+    known = data.known()
+    gate.check_labels(probe.labels if known is None else known[1], logits.shape[1], what)
+    macs = declared_macs if declared_macs is not None else count_macs(loaded.module, probe.inputs, loaded.name)
+    card = ModelCard(
+        loaded.name,
+        loaded.architecture,
+        loaded.replica,
+        blocks={loaded.name: macs},
+        params=loaded.params,
+        input_size=loaded.input_size if preprocess is not None else tuple(probe.inputs.shape[1:]),
+        training_cost=loaded.training_cost,
+        origin=loaded.origin,
+        weights=loaded.weights,
+        meta=_meta(run, preprocess, None if columns is None else outputs) | dict(loaded.meta),
+    )
+    placeholder = Contents(data.units or 0, logits.shape[1], settings.dtype, "")
+    run.store.check_siblings(run.split, card.with_contents(placeholder))
+    committed = run.store.committed(run.split, card.model, replace=settings.replace)
+    status = "added" if committed is None else "replaced"
+    if committed is not None and not settings.replace:
+        status = _compare(run, committed, card, probe, logits)
+        card = card.with_contents(committed.contents)
+    seen = hashlib.sha256(probe.inputs.cpu().numpy().tobytes() + logits.tobytes()).hexdigest()
+    identity = f"{run.device.type} {settings.batch_size} {data.limit} {layout} {seen}"
+    return ModelPlan(load, card, outputs, columns, layout, identity, status, preprocess)
+
+
+def _columns(run: Run, loaded: LoadedModel, outputs: int, what: str) -> NDArray[np.int64] | None:
+    """Which outputs are the classes of the data, in their order; None if they are all of them in order."""
+    names = run.data.classes
+    if names is None:
+        return None
+    columns = loaded.columns(names)
+    known = next(iter(loaded.classes.values()), None)
+    if known is None and outputs != len(names):
+        raise ContentError(
+            f"{what}: {outputs} outputs for {len(names)} classes of the data; "
+            f"say which output is which with --classes FILE"
+        )
+    if known is not None and len(known) != outputs:
+        raise ContentError(f"{what}: names of {len(known)} classes for {outputs} outputs; give one for each output")
+    return None if np.array_equal(columns, np.arange(outputs)) else columns
+
+
+def _meta(run: Run, preprocess: Preprocess | None, chosen_of: int | None) -> dict[str, Any]:
+    meta: dict[str, Any] = {"data": run.data.spec}
+    if run.settings.precision != "float32":
+        meta["precision"] = run.settings.precision
+    if preprocess is not None:
+        meta["preprocess"] = preprocess.key
+    if chosen_of is not None:
+        meta["chosen_of_outputs"] = chosen_of
+    if run.data.corrupt:
+        names = [unit.unit_id for unit in run.data.corrupt]
+        meta["corrupt"] = {"units": len(names), "first": names[:SHOWN_CORRUPT]}
+    return meta
+
+
+def _compare(run: Run, committed: ModelCard, card: ModelCard, probe: Batch, logits: NDArray[np.float32]) -> str:
+    """'unchanged' or 'card updated' if the split holds this very extraction; else an error."""
+    assert committed.contents is not None
+    what = f"{card.model} is in {run.split} already"
+    remedy = "use --replace to exchange it, or --name for another name"
+    facts = [
+        ("weights", committed.weights, card.weights),
+        ("data", committed.meta.get("data"), card.meta["data"]),
+        ("kind", committed.kind, card.kind),
+        ("dtype", committed.contents.dtype, run.settings.dtype),
+    ]
+    facts += [(noun, committed.meta.get(noun), card.meta.get(noun)) for noun in ("precision", "preprocess")]
+    for noun, old, new in facts:
+        if old != new:
+            raise StoreError(f"{what} with other {noun} ({str(old)[:40]}, now {str(new)[:40]}); {remedy}")
+    rows = next(iter(run.store.read_parts(committed, run.split)))
+    place = {unit: row for row, unit in enumerate(rows.unit_ids)}
+    if set(probe.unit_ids) <= set(place):
+        stored = np.asarray(rows.outputs, np.float32)[[place[unit] for unit in probe.unit_ids]]
+        # Loose enough for float16 and another device, far below what other code or preprocessing changes.
+        if not np.allclose(stored, logits, rtol=1e-2, atol=1e-2 * max(1e-6, float(np.abs(stored).max()))):
+            raise StoreError(f"{what}, with the same weights but other outputs; its code or its data changed; {remedy}")
+    return "unchanged" if committed.blocks == card.blocks else "card updated"
+
+
+def _check_distinct(plans: Sequence[ModelPlan]) -> None:
+    new = plans[-1]
+    for other in plans[:-1]:
+        if other.card.model == new.card.model:
+            raise UsageError(
+                f"two models are called {new.card.model!r}; tell them apart with --name, one for each model"
+            )
+        if other.card.key[:2] == new.card.key[:2]:
+            raise UsageError(
+                f"{other.card.model} and {new.card.model} are both replica {new.card.replica} of "
+                f"{new.card.architecture!r}; give each a replica number with --name, such as {new.card.architecture}/1"
+            )
+        if other.classes != new.classes:
+            raise ContentError(
+                f"{new.card.model}: {new.classes} classes, {other.card.model} has {other.classes}; "
+                f"the models of a split answer the same question"
+            )

@@ -1,0 +1,129 @@
+"""How much work an exhaustive search would be, counted without listing a single combination."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import UsageError
+
+METHODS = ("auto", "exhaustive", "exact", "beam", "greedy")
+MOST_SECONDS = 3600.0  # of all threads together; beyond, auto takes the beam
+MOST_COMBINATIONS = 20_000_000  # listed in memory
+MOST_MEMORY = 0.7  # of this machine's
+
+# CPU seconds, measured by `python -m benchmarks grid tables` and rounded up; they choose a method, nothing else.
+PER_VECTOR = 2.5e-10
+PER_UNIT_AND_COMBINATION = 6e-9
+PER_UNIT_AND_PREFIX, PER_UNIT_PREFIX_AND_CLASS = 2e-8, 1e-10
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """combinations, vectors, prefixes : counts; memory : bytes; cpu_seconds : of one thread."""
+
+    combinations: int
+    vectors: int
+    prefixes: int
+    memory: int
+    cpu_seconds: float
+
+    def fits(self, threads: int) -> bool:
+        return (
+            self.combinations <= MOST_COMBINATIONS
+            and self.memory <= MOST_MEMORY * machine_memory()
+            and self.cpu_seconds <= MOST_SECONDS * threads
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{_count(self.combinations)} combinations, {_count(self.vectors)} threshold vectors, about "
+            f"{_duration(self.cpu_seconds)} of CPU time and {self.memory / 1e9:.2g} GB"
+        )
+
+
+def machine_memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def table_memory(prefixes: int, scored: int, units: int) -> int:
+    """Bytes of the stage tables and of the bins made from them."""
+    return units * (prefixes + 10 * scored)
+
+
+def estimate(
+    cards: Sequence[ModelCard],
+    units: int,
+    *,
+    max_models: int,
+    levels: int,
+    replicas: str,
+    thresholded: bool,
+    ordered: bool,
+) -> Estimate:
+    """ordered : only the newest member answers, so there is one prefix per model."""
+    copies = [1] * len(cards) if replicas == "all" else list(Counter(card.architecture for card in cards).values())
+    sizes = range(1, min(max_models, len(cards)) + 1)
+    sets = {n: sequences(copies, n, as_sets=True) for n in sizes}
+    combinations = {n: sequences(copies, n, as_sets=not thresholded) for n in sizes}
+    total = sum(combinations.values())
+    vectors = sum(number * (levels if thresholded else 1) ** (n - 1) for n, number in combinations.items())
+    prefixes = len(cards) if ordered else sum(sets.values())
+    scored = sum(number for n, number in sets.items() if n < max(sizes, default=1)) if thresholded else 0
+    classes = max((card.contents.classes or 0 for card in cards if card.contents is not None), default=0)
+    seconds = (
+        vectors * PER_VECTOR
+        + total * units * PER_UNIT_AND_COMBINATION
+        + prefixes * units * (PER_UNIT_AND_PREFIX + classes * PER_UNIT_PREFIX_AND_CLASS)
+    )
+    listed = 32 * sum(n * number for n, number in combinations.items())
+    memory = table_memory(prefixes, min(scored, prefixes), units) + listed
+    return Estimate(total, vectors, prefixes, memory, seconds)
+
+
+def sequences(copies: Sequence[int], size: int, *, as_sets: bool = False) -> int:
+    """How many sequences (or sets) of this size there are when architecture a can be used copies[a] times.
+
+    The coefficient of x^size in the product of sum_j x^j (/ j! for sequences, times size!).
+
+    >>> sequences([4] * 8, 4), sequences([4] * 8, 4, as_sets=True)
+    (4096, 330)
+    """
+    coefficients = [Fraction(1)] + [Fraction(0)] * size
+    for count in copies:
+        factor = [Fraction(1, 1 if as_sets else math.factorial(j)) for j in range(min(count, size) + 1)]
+        coefficients = [
+            sum((coefficients[n - j] * factor[j] for j in range(min(n, len(factor) - 1) + 1)), Fraction(0))
+            for n in range(size + 1)
+        ]
+    return int(coefficients[size] * (1 if as_sets else math.factorial(size)))
+
+
+def chosen(method: str, exact: bool, guess: Estimate, threads: int) -> str:
+    """The method to run: exhaustive, exact, beam or greedy."""
+    if method not in METHODS:
+        raise UsageError(f"method {method!r}; expected {', '.join(METHODS)}")
+    if exact and method not in ("auto", "exact"):
+        raise UsageError(f"--exact with --method {method}; choose one")
+    if exact:
+        return "exact"
+    if method != "auto":
+        return method
+    return "exhaustive" if guess.fits(threads) else "beam"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number < 1e7 else f"{number:.2g}"
+
+
+def _duration(seconds: float) -> str:
+    for size, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {name}"
+    return f"{seconds:.2g} s"

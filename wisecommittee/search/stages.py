@@ -1,0 +1,111 @@
+"""Stage tables of one batch of prefixes with the order of their confidences, for searches that cannot hold them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.search.moves import Members
+from wisecommittee.search.tables import Pool, StageTables, build_prefixes, correct_key, score_row, stage_tables
+
+LEVELS = 32  # of a stage in a joint sweep
+BATCH_BYTES = 512 << 20  # stage tables that are held at a time
+Item = TypeVar("Item")
+
+
+class Stages:
+    """Stage tables of one batch of prefixes, and the order of their confidences; rows are made when asked for."""
+
+    def __init__(self, pool: Pool, scored: Iterable[Members], plain: Iterable[Members], threads: int) -> None:
+        """scored : prefixes whose confidence is compared; plain : those whose correctness suffices."""
+        self.pool = pool
+        scored = set(scored)
+        compared = {correct_key(pool, s) for s in scored}
+        trie = build_prefixes(compared | {correct_key(pool, s) for s in plain})
+        marked = np.zeros(len(trie), dtype=bool)
+        if not isinstance(pool.confidence, str):
+            marked[[trie.find[key] for key in compared]] = True
+        self.tables: StageTables = stage_tables(pool, trie, marked, threads=threads)
+        rows = sorted({score_row(pool, self.tables, s) for s in scored})
+        with ThreadPoolExecutor(threads) as workers:
+            orders = workers.map(lambda row: np.argsort(self.tables.score[row], kind="stable"), rows)
+            self.order: dict[int, NDArray[np.int64]] = dict(zip(rows, orders, strict=True))
+        self._bins: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int32]]] = {}  # keeps levels alive
+        self._numbers: dict[int, NDArray[np.int32]] = {}
+
+    def row(self, sequence: Members) -> int:
+        return score_row(self.pool, self.tables, sequence)
+
+    def correct(self, sequence: Members) -> NDArray[np.integer]:
+        return self.tables.correct[self.tables.prefixes.find[correct_key(self.pool, sequence)]]
+
+    def extended(self, head: Members, lasts: NDArray[np.int64]) -> NDArray[np.integer]:
+        """[m, N] quality of head + (last,)."""
+        find = self.tables.prefixes.find
+        return self.tables.correct[[find[correct_key(self.pool, (*head, int(m)))] for m in lasts]]
+
+    def value(self, sequence: Members, below: int) -> float:
+        """The threshold with at most this many units below it."""
+        if below >= self.pool.units:
+            return float("inf")
+        row = self.row(sequence)
+        return float(self.tables.score[row, self.order[row][below]])
+
+    def below(self, sequence: Members, value: float) -> int:
+        row = self.row(sequence)
+        return int(np.count_nonzero(self.tables.score[row] < np.float32(value)))
+
+    def bins(self, sequence: Members, levels: NDArray[np.int64]) -> NDArray[np.int32]:
+        """int32 [N]: how many levels, given as numbers of units below them, are at or below each unit's confidence."""
+        row = self.row(sequence)
+        key = (row, id(levels))
+        if key not in self._bins:
+            score = self.tables.score[row]
+            values = score[self.order[row][levels]]
+            self._bins[key] = levels, np.searchsorted(values, score, side="right").astype(np.int32)
+        return self._bins[key][1]
+
+    def numbers(self, sequence: Members) -> NDArray[np.int32]:
+        """int32 [N]: the number of each unit's confidence among the distinct ones."""
+        row = self.row(sequence)
+        if row not in self._numbers:
+            order = self.order[row]
+            ordered = self.tables.score[row, order]
+            numbers = np.empty(len(order), np.int32)
+            numbers[order] = np.r_[0, np.cumsum(ordered[1:] != ordered[:-1])]
+            self._numbers[row] = numbers
+        return self._numbers[row]
+
+    def number(self, sequence: Members, value: float) -> int:
+        """How many distinct confidences lie below a threshold."""
+        below = self.below(sequence, value)
+        return int(self.numbers(sequence)[self.order[self.row(sequence)][below - 1]]) + 1 if below else 0
+
+    def distinct(self, sequence: Members, number: int) -> float:
+        """The distinct confidence of this number; inf beyond the last."""
+        order = self.order[self.row(sequence)]
+        return self.value(sequence, int(np.searchsorted(self.numbers(sequence)[order], number)))
+
+
+def level_places(units: int, levels: int) -> NDArray[np.int64]:
+    """int64 [P - 1]: places of the finite levels among the ascending confidences, denser where few continue."""
+    steps = np.arange(levels - 1) / (levels - 1)
+    return np.minimum(units - 1, np.ceil(units * steps**3)).astype(np.int64)
+
+
+def batches(items: Sequence[Item], sizes: Sequence[int]) -> Iterator[list[Item]]:
+    """Runs of items whose sizes stay below BATCH_BYTES together."""
+    batch: list[Item] = []
+    filled = 0
+    for item, size in zip(items, sizes, strict=True):
+        if batch and filled + size > BATCH_BYTES:
+            yield batch
+            batch, filled = [], 0
+        batch.append(item)
+        filled += size
+    if batch:
+        yield batch

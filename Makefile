@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test test-slow test-nojit lint bench fresh clean
+.PHONY: help demo test test-nojit test-zoo lint bench fresh clean
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -25,8 +25,9 @@ demo: $(VENV)/.demo   ## train a small pool on scikit-learn's digits, extract, s
 test: $(VENV)/.dev    ## everything the tests need, then the tests
 	$(BIN)/python -m pytest -n 2
 
-test-slow: $(VENV)/.dev   ## the long statistical runs
-	$(BIN)/python -m pytest -m slow
+test-zoo: $(VENV)/.dev   ## model sources with timm, torchvision, transformers and onnx installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[zoo,hf,onnx]'
+	$(BIN)/python -m pytest -n 2 tests/test_sources.py tests/test_bench_models.py tests/test_data_sources.py
 
 test-nojit: $(VENV)/.dev   ## the kernels as plain Python: bounds and coverage
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/test_search.py tests/test_exact.py -k 'oracle or brute or scores or extremes'

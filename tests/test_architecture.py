@@ -33,12 +33,13 @@ TORCH_WING["train"] = TORCH_WING["extract"] | {"extract"}
 ROOMS = {
     "numba": {"kernels"},
     "llvmlite": {"kernels"},
-    "pyarrow": {"store", "search"},  # search: the file a frontier is saved in
+    "pyarrow": {"store", "search", "extract"},  # search: the file a frontier is saved in; extract: images in Parquet
     "matplotlib": {"report"},
     "torch": {"extract", "train", "deploy"},
     "typer": {"cli"},
     "rich": {"cli"},
     "scipy": {"search"},
+    "distributed": {"search"},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from dataclasses import replace
 from fractions import Fraction
 
 import naive
@@ -19,9 +20,10 @@ from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.search import tables
 from wisecommittee.search.beam import BeamSearch, beam_points
 from wisecommittee.search.exhaustive import corners
-from wisecommittee.search.greedy import greedy_points
+from wisecommittee.search.greedy import Greedy, greedy_points
 from wisecommittee.search.moves import Slots, moved
 from wisecommittee.search.search import search
+from wisecommittee.search.stages import Stages
 
 CASES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 OPTIONS = {"max_models": 3, "levels": 100, "replicas": "canonical", "max_worst": None, "threads": 1, "progress": None}
@@ -198,15 +200,27 @@ def test_beam_is_within_a_thousandth_of_the_exhaustive_search(models, max_models
         assert all(lacking <= 0 for lacking in behind(proved, found))
 
 
-def test_claimed_counts_are_the_evaluators():
+@pytest.mark.parametrize("width", [20, 1000])
+def test_claimed_counts_are_the_evaluators(width):
     """Longer cascades than the kernel sweeps jointly keep earlier thresholds as states."""
-    models, labels = small_pool(3, units=200, models=7)
+    models, labels = small_pool(3, units=200, models=6)
     pool = open_all(MemoryStore(models, labels))
-    beam = BeamSearch(pool, 6, 12, "canonical", None, 2, None, threading.Event())
-    beam.run(20)
+    beam = BeamSearch(pool, 6, 8, "canonical", None, 2, None, threading.Event())
+    beam.run(width)
     at = corners(beam.cost)
     assert counts(pool, models, labels, beam.points()) == list(zip(beam.cost[at].tolist(), at.tolist(), strict=True))
     assert max(len(sequence) for sequence, _ in beam.points()) > 4
+
+
+def test_extensions_that_stay_behind_are_still_grown_where_all_fit():
+    """A model that is never right, first in every long cascade: no state of it is worth keeping."""
+    models, labels = small_pool(3, units=60, models=5)
+    wrong = np.zeros((60, 3), np.float32)
+    wrong[np.arange(60), (np.array(labels) + 1) % 3] = 9
+    models.append(naive.Model("z", "z", 0, {"z": 1000}, wrong))
+    pool = open_all(MemoryStore(models, labels))
+    points, _ = beam_points(pool, **{**OPTIONS, "max_models": 6}, stop=threading.Event(), width=5000)
+    assert rising(counts(pool, models, labels, points))
 
 
 def graded_pool(units=60, models=5):
@@ -214,8 +228,6 @@ def graded_pool(units=60, models=5):
 
     class Graded(MemoryStore):
         def card(self, model, split):
-            from dataclasses import replace
-
             card = super().card(model, split)
             return replace(card, contents=replace(card.contents, graded=True))
 
@@ -347,3 +359,73 @@ def test_neighbours_are_sequences_of_the_family():
     assert moved((3, 5), 1, 1, 9) == (3, 5, 5)
     assert moved((3, 5), 2, 1, 9) == (3, 5, 9)
     assert moved((3, 5), 0, -1, 9) == (5,)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 6])
+def test_joint_sweep_equals_every_cell(size):
+    """The kernel and the thresholds fixed before it, against the oracle at every vector it stands for."""
+    models, labels = small_pool(size, units=30, models=7)
+    pool = open_all(MemoryStore(models, labels))
+    search_ = BeamSearch(pool, size, 4, "canonical", None, 1, None, threading.Event())
+    head = (3, 0, 5, 1, 6)[: size - 1]
+    states = [(9, 14)[: max(0, size - 4)], (20, 30)[: max(0, size - 4)]]
+    task = search_._task(head, [2, 4], states)
+    stages = Stages(pool, [head[:k] for k in range(1, size)], [(*head, m) for m in (2, 4)], 1)
+    levels = search_._levels(task)
+    envelope = (
+        np.full(31, np.iinfo(np.int64).max, np.int64),
+        np.full(31, -1, np.int64),
+        np.full(31, -1, np.int64),
+    )
+    lead = np.full((2, 16), -99, np.int64)
+    scale = (np.zeros(4, np.int64), 0, np.array([0, 0, 1, 1]))
+    search_._extend(task, stages, levels, np.arange(2), scale, lead, lead.copy(), envelope)
+    best = np.full(31, np.iinfo(np.int64).max, np.int64)
+    cells = 4 ** len(levels) * len(task.states)
+    points = []
+    for m in (2, 4):
+        for cell in range(cells):
+            below = search_._below(task, levels, cell)
+            values = tuple(stages.value(head[: k + 1], b) for k, b in enumerate(below))
+            points.append(((*head, m), values))
+    every = counts(pool, models, labels, points)
+    for cost, correct in every:
+        best[: correct + 1] = np.minimum(best[: correct + 1], cost // int(pool.cost.unit))
+    # Cells where nobody reaches the last member are left to the shorter cascades.
+    at = corners(envelope[0])
+    decoded = [points[int(envelope[1][a]) * cells + int(envelope[2][a])] for a in at]
+    assert [(cost // int(pool.cost.unit), correct) for cost, correct in counts(pool, models, labels, decoded)] == list(
+        zip(envelope[0][at].tolist(), at.tolist(), strict=True)
+    )
+    reaches = [any(naive_reach(pool, models, labels, point)) for point in points]
+    some = np.full(31, np.iinfo(np.int64).max, np.int64)
+    for (cost, correct), here in zip(every, reaches, strict=True):
+        if here:
+            some[: correct + 1] = np.minimum(some[: correct + 1], cost // int(pool.cost.unit))
+    assert (envelope[0] <= some).all()
+    assert (envelope[0] >= best).all()
+
+
+def naive_reach(pool, models, labels, point):
+    """Which units exit at the last stage."""
+    by_name = {m.name: m for m in models}
+    stages = [[by_name[pool.cards[m].model]] for m in point[0]]
+    result = naive.evaluate(stages, point[1], labels, "mean_logits", "max_prob", scores=product_scores(pool))
+    return [stage == len(stages) - 1 for stage in result.exit_stage]
+
+
+def test_greedy_answers_as_many_as_the_target_allows():
+    """Ties are answered together or not at all; the reference is right everywhere."""
+    scores = [5.0, 4.0, 4.0, 4.0, 3.0, 2.0]
+    answers = ["a", "b", "b", "a", "a", "a"]  # 1/1, then 2/4 with the tie, 3/5, 4/6
+    models = [
+        naive.Model("m0", "m0", 0, {"m0": 1}, kind="answers", answers=answers, stored_scores={"confidence": scores}),
+        naive.Model("m1", "m1", 0, {"m1": 9}, kind="answers", answers=["a"] * 6, stored_scores={"confidence": scores}),
+    ]
+    pool = open_all(MemoryStore(models, ["a"] * 6))
+    greedy = Greedy(pool, Slots.of(pool, "canonical"), None, 1)
+    states = {round(s.target, 6): s for s in greedy.start()}
+    stages = Stages(pool, [(0,)], (), 1)
+    state = next(iter(states.values()))
+    found = [greedy._threshold(replace(state, target=t), stages, (0,)) for t in (0.5, 0.62, 2 / 3, 0.7, 1.01)]
+    assert found == [(6, 2.0), (6, 2.0), (6, 2.0), (1, 5.0), (0, float("inf"))]

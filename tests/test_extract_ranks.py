@@ -169,7 +169,7 @@ def test_a_killed_rank_and_a_rerun(tmp_path):
 
 def test_an_error_of_one_rank_ends_them_all(tmp_path):
     zero, one = together(tmp_path, "a", "user_nets_of_ranks:broken")
-    assert (zero[0], one[0]) == (1, 1)
+    assert (zero[0], one[0]) == (1, 1), (zero, one)
     assert "Small in val: NaN" in one[2]
     assert "in row 3500" in one[2]
     assert "rank 1 of 2 failed: Small in val: NaN" in zero[2]

@@ -50,7 +50,7 @@ class ParquetImages(ImageItems):
         rows = 0
         for file in self.files:
             try:
-                with pq.ParquetFile(file) as opened:
+                with pq.ParquetFile(file, pre_buffer=False) as opened:
                     if schema is None:
                         schema = opened.schema_arrow
                         self.image = _image_column(schema, image, what)
@@ -60,7 +60,7 @@ class ParquetImages(ImageItems):
                     missing = {*columns, self.image} - set(opened.schema_arrow.names)
                     if missing:
                         raise ContentError(f"parquet {file!r}: no column {sorted(missing)[0]!r}, {self.files[0]!r} has")
-                    tables.append(opened.read(columns))
+                    tables.append(opened.read(columns, use_threads=False))
                     for group in range(opened.num_row_groups):
                         self._groups.append((file, group))
                         self._starts.append(rows)
@@ -94,7 +94,7 @@ class ParquetImages(ImageItems):
     def _read(self, group: int) -> list[Any]:
         file, number = self._groups[group]
         try:
-            with pq.ParquetFile(file) as opened:
+            with pq.ParquetFile(file, pre_buffer=False) as opened:
                 return opened.read_row_group(number, columns=[self.image], use_threads=False)[self.image].to_pylist()
         except (pa.ArrowException, OSError) as error:
             raise WiseCommitteeError(f"parquet {file!r}, row group {number}: {_first_line(error)}") from error

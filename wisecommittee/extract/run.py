@@ -7,7 +7,7 @@ parts; the same call continues after them, with the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from typing import Unpack
@@ -18,6 +18,7 @@ from wisecommittee.extract.models import LoadedModel
 from wisecommittee.extract.run_estimate import Estimate, measure
 from wisecommittee.extract.run_pass import passes, run_pass
 from wisecommittee.extract.run_plan import ModelPlan, Run, make_plan
+from wisecommittee.extract.run_ranks import together
 from wisecommittee.extract.run_settings import Meter, Options, Progress, Settings
 from wisecommittee.store import LogitStore
 
@@ -47,19 +48,9 @@ def extract(
     A model that is in the split already with the same weights, data and outputs is left alone. Under torchrun every
     rank calls this with the same arguments.
     """
-    run, plans = make_plan(models, data, split, store, Settings(**options))
-    cards = {plan.card.model: _settled(run, plan) for plan in plans if not plan.is_due}
-    due = passes(plans)
-    costs = {f"{plan.card.model} in {split}": sum(plan.card.blocks.values()) for group in due for plan in group}
-    units = run.data.units
-    if units is not None:
-        units = len(run.ranks.shard(units, run.settings.batch_size))
-    meter = Meter(progress, split, costs, units)
-    while due:
-        committed, left = run_pass(run, due.pop(0), meter)
-        cards |= committed
-        if left:
-            due.insert(0, left)
+    with together() as ranks:
+        run, plans = make_plan(models, data, split, store, ranks, Settings(**options))
+        cards = _settled(run, plans) | _streamed(run, plans, progress)
     return [Extracted(cards[plan.card.model], split, plan.status) for plan in plans]
 
 
@@ -71,17 +62,37 @@ def estimate(
     **options: Unpack[Options],
 ) -> Estimate:
     """What `extract` with the same arguments would do, cost and take, from two batches; writes nothing."""
-    run, plans = make_plan(models, data, split, store, Settings(**options))
-    return measure(run, plans)
+    with together() as ranks:
+        return measure(*make_plan(models, data, split, store, ranks, Settings(**options)))
 
 
-def _settled(run: Run, plan: ModelPlan) -> ModelCard:
-    """The card of a model that is in the split already, with its costs as they are now."""
-    if plan.status != "card updated":
-        return plan.card
-    committed = run.store.card(plan.card.model, run.split)
-    new = plan.card
-    card = with_fields(committed, blocks=new.blocks, params=new.params, input_size=new.input_size)
-    if run.ranks.rank == 0:
-        run.store.update_card(run.split, card)
-    return card
+def _streamed(run: Run, plans: Sequence[ModelPlan], progress: Progress | None) -> dict[str, ModelCard]:
+    """Cards of the models that had to run."""
+    due = passes(plans)
+    costs = {f"{plan.card.model} in {run.split}": sum(plan.card.blocks.values()) for group in due for plan in group}
+    units = run.data.units
+    if units is not None:
+        units = len(run.ranks.shard(units, run.settings.batch_size))
+    meter = Meter(progress, run.split, costs, units)
+    cards: dict[str, ModelCard] = {}
+    while due:
+        committed, left = run_pass(run, due.pop(0), meter)
+        cards |= committed
+        if left:
+            due.insert(0, left)
+    return cards
+
+
+def _settled(run: Run, plans: Sequence[ModelPlan]) -> dict[str, ModelCard]:
+    """Cards of the models that are in the split already, with their costs as they are now."""
+    cards: dict[str, ModelCard] = {}
+    for plan in plans:
+        card = plan.card
+        if plan.status == "card updated":
+            committed = run.store.card(card.model, run.split)
+            card = with_fields(committed, blocks=card.blocks, params=card.params, input_size=card.input_size)
+            if run.ranks.rank == 0:
+                run.store.update_card(run.split, card)
+        if not plan.is_due:
+            cards[card.model] = card
+    return cards

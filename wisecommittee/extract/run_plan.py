@@ -23,7 +23,7 @@ from wisecommittee.extract.forward import Forward, pick_device
 from wisecommittee.extract.macs import count_macs
 from wisecommittee.extract.models import LoadedModel, load_model
 from wisecommittee.extract.preprocess import Preprocess
-from wisecommittee.extract.run_ranks import Ranks, find_ranks, own_device
+from wisecommittee.extract.run_ranks import Ranks, own_device
 from wisecommittee.extract.run_settings import Settings
 from wisecommittee.store import LogitStore, gate
 from wisecommittee.store.logit_store import check_split_name
@@ -82,13 +82,17 @@ class ModelPlan:
 
 
 def make_plan(
-    models: Iterable[str | LoadedModel], data: str | Data, split: str, store: LogitStore, settings: Settings
+    models: Iterable[str | LoadedModel],
+    data: str | Data,
+    split: str,
+    store: LogitStore,
+    ranks: Ranks,
+    settings: Settings,
 ) -> tuple[Run, list[ModelPlan]]:
     """Everything checked. Of several ranks all get through, or none."""
     models = list(models)
     settings.check_models(len(models))
     check_split_name(split)
-    ranks = find_ranks()
     plans: list[ModelPlan] = []
     problem: Exception | None = None
     try:

@@ -7,11 +7,12 @@ WORLD_SIZE alone, through the store's files.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -105,12 +106,29 @@ class Ranks:
         ]
 
 
+@contextlib.contextmanager
+def together() -> Iterator[Ranks]:
+    """The ranks for the length of a call. Where torch.distributed is initialised every rank has to come here."""
+    ranks = find_ranks()
+    if ranks.count == 1 or not _is_connected():
+        yield ranks
+        return
+    # A group of its own on the CPU: the default one may be nccl, or in the middle of something.
+    group = distributed.new_group(backend="gloo")
+    try:
+        yield replace(ranks, group=group)
+    finally:
+        distributed.destroy_process_group(group)
+
+
+def _is_connected() -> bool:
+    return bool(distributed.is_available() and distributed.is_initialized())
+
+
 def find_ranks() -> Ranks:
-    """Collective where torch.distributed is initialised: every rank has to call it."""
-    if distributed.is_available() and distributed.is_initialized():
-        count = distributed.get_world_size()
-        # A group of its own on the CPU: the default one may be nccl, or in the middle of something.
-        return Ranks(distributed.get_rank(), count, distributed.new_group(backend="gloo")) if count > 1 else Ranks()
+    """Who we are, by torch.distributed or else by the environment."""
+    if _is_connected():
+        return Ranks(distributed.get_rank(), distributed.get_world_size())
     try:
         rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     except ValueError:

@@ -179,7 +179,8 @@ class BeamSearch:
             keep = cumulative[:, -1] <= self.max_worst
             allowed, cumulative = allowed[keep], cumulative[keep]
         outer = max(0, len(head) - SWEPT)
-        return Task(head, allowed, cumulative, tuple(dict.fromkeys(s[:outer] for s in states))[:STATES] or ((),))
+        some = tuple(dict.fromkeys(s[:outer] for s in states))[:STATES]
+        return Task(head, allowed, cumulative, some or ((self.pool.units,) * outer,))
 
     def _singles(self) -> None:
         starts = np.array(self.slots.extensions(()), np.int64)

@@ -72,7 +72,7 @@ def greedy_points(
     levels : not used, every confidence is a threshold. max_worst : limit in pool.cost units on the cost of all members.
     stop : set from outside, the best so far is returned.
     """
-    search = _Greedy(pool, Slots.of(pool, replicas), max_worst, threads)
+    search = Greedy(pool, Slots.of(pool, replicas), max_worst, threads)
     states = search.start()
     for size in range(1, max_models + 1):
         if not states or stop.is_set():
@@ -93,7 +93,7 @@ def greedy_points(
     return search.points(), searched
 
 
-class _Greedy:
+class Greedy:
     """Cascades counted so far."""
 
     def __init__(self, pool: Pool, slots: Slots, max_worst: int | None, threads: int) -> None:

@@ -343,6 +343,39 @@ def test_from_the_keyboard(nets, store, monkeypatch):
     assert done == sorted(done)
 
 
+SLOW_ITEMS = """
+import sys, time
+class Items:
+    def __len__(self): return 5_000
+    def __getitem__(self, i):
+        if i == 500: print("reading", flush=True)
+        time.sleep(0.002)
+        return torch.ones(6), i % 4
+slow = Items()
+"""
+
+
+def test_ctrl_c_ends_loading_processes_too_and_says_one_line(nets, tmp_path):
+    """The terminal sends SIGINT to the whole process group."""
+    (tmp_path / "user_nets.py").write_text(NETS + SLOW_ITEMS)
+    code = "from wisecommittee.cli import main; main()"
+    arguments = ["extract", "user_nets:small", "--data", "user_nets:slow", "--workers", "2", "--store", "logits"]
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert run.stdout.readline() == "reading\n"
+    os.killpg(run.pid, signal.SIGINT)
+    out, err = run.communicate(timeout=30)
+    assert (run.returncode, out) == (130, "")
+    assert len(err.splitlines()) == 1, err
+    with pytest.raises(ProcessLookupError):
+        os.killpg(run.pid, 0)
+
+
 def test_rows_of_other_code_are_not_continued(nets, store, monkeypatch, tmp_path):
     monkeypatch.setenv("STOP_BY", "keyboard")
     monkeypatch.setenv("STOP_AT", "13")

@@ -82,6 +82,10 @@ try:
     done = extract(options.pop("models"), sys.argv[2], "val", LogitStore("logits"), **options)
 except WiseCommitteeError as error:
     print("error:", error, file=sys.stderr)
+    done = None
+if sys.argv[1] != "files":
+    distributed.destroy_process_group()
+if done is None:
     sys.exit(1)
 print(*(f"{item.card.model}:{item.status}:{item.card.contents.rows}" for item in done))
 """

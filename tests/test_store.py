@@ -1171,7 +1171,7 @@ def test_models_that_create_a_split_at_once(store, conflict):
         try:
             ids = [IDS[j] for j in order]
             ended[f"m{i}"] = own.add(card(f"m{i}"), "val", labels=labels[order], outputs=X[order] + i, unit_ids=ids)
-        except AlignmentError as error:
+        except WiseCommitteeError as error:
             ended[f"m{i}"] = error
 
     threads = [threading.Thread(target=write, args=(i,)) for i in range(4)]

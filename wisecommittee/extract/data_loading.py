@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -156,7 +157,14 @@ def _as_it_is(batch: Any) -> Any:
 def _in_worker(parent: int, number: int) -> None:
     """A loading process leaves Ctrl-C to its parent, and on Linux ends with it: else it would keep its locks held."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _unless_parent_is_gone
     if sys.platform == "linux" and os.getppid() == parent:
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+
+
+def _unless_parent_is_gone(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A thread of the loading process that was handing over tensors when its parent stopped says nothing."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)

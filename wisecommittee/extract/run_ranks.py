@@ -1,8 +1,9 @@
 """Several processes on one split, on GPUs or machines of their own: who does what, and when all have done it.
 
 Started by torchrun, every rank runs the same call on its own consecutive batches and writes its own parts; rank 0
-commits once all have finished. Where torch.distributed is initialised they talk through it; else, by RANK and
-WORLD_SIZE alone, through the store's files.
+commits once all have finished. Where torch.distributed is initialised they talk through it (whoever initialised it
+also destroys it, or torch may abort the process at its end); else, by RANK and WORLD_SIZE alone, through the store's
+files.
 """
 
 from __future__ import annotations

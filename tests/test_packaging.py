@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -38,10 +40,10 @@ def test_public_names_exist():
         assert getattr(wc, name) is not None
 
 
-def test_command_line_is_inside_the_package():
+def test_command_line_is_inside_the_package(tmp_path):
     """cli/ must not install as a global module of that name."""
     import wisecommittee.cli
 
     assert wisecommittee.cli.main
-    files = {str(f).split("/")[0] for f in metadata.files("wisecommittee") or []}
-    assert "cli" not in files
+    done = subprocess.run([sys.executable, "-c", "import cli"], cwd=tmp_path, capture_output=True, text=True)
+    assert "No module named 'cli'" in done.stderr

@@ -88,7 +88,12 @@ class Files:
 
     def _list(self, path: str) -> list[fs.FileInfo]:
         with self._explained(path):
-            return self.fs.get_file_info(fs.FileSelector(self._full(path), allow_not_found=True))
+            selector = fs.FileSelector(self._full(path), allow_not_found=True)
+            for _ in range(3):
+                # A folder that comes or goes while it is listed is reported as missing in spite of allow_not_found.
+                with contextlib.suppress(FileNotFoundError):
+                    return self.fs.get_file_info(selector)
+            return []
 
     def exists(self, path: str = "") -> bool:
         return self._info(path).type != fs.FileType.NotFound

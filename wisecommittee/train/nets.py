@@ -21,17 +21,17 @@ def mlp(hidden: int = 32) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 
 
-def conv(first: int, second: int, third: int) -> nn.Module:
-    """Two 3x3 convolutions at 8x8, one at 4x4, a linear layer on 2x2; images [n, 1, 8, 8] -> logits [n, 10]."""
+def conv(first: int, second: int, third: int, classes: int = 10, channels: int = 1) -> nn.Sequential:
+    """Two 3x3 convolutions at 8x8, one at 4x4, a linear layer on 2x2; images [n, channels, 8, 8] -> [n, classes]."""
     return nn.Sequential(
-        *_unit(1, first),
+        *_unit(channels, first),
         *_unit(first, second),
         nn.MaxPool2d(2),
         *_unit(second, third),
         nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Dropout(0.3),
-        nn.Linear(4 * third, 10),
+        nn.Linear(4 * third, classes),
     )
 
 

@@ -36,3 +36,30 @@ Replace = Annotated[bool, typer.Option("--replace", help="Exchange models that a
 OutFile = Annotated[
     Path | None, typer.Option("--out", help="File to write; the ending chooses the format (png, pdf, svg).")
 ]
+
+# Of the commands that train
+
+TrainingData = Annotated[
+    str,
+    typer.Option(
+        "--data", help="digits, cifar10[:FOLDER], cifar100[:FOLDER] or imagefolder:FOLDER (with train/, val/, test/)."
+    ),
+]
+LabelNoise = Annotated[
+    float, typer.Option("--label-noise", help="Share of the training labels that is redrawn at random.", min=0, max=1)
+]
+PixelNoise = Annotated[
+    float | None,
+    typer.Option("--pixel-noise", help="Of digits: standard deviation of the noise; pixels lie in [0, 1]."),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data; default: the preset's.", min=1)]
+Seed = Annotated[int, typer.Option("--seed", help="Of initialisation, order, augmentation and label noise.", min=0)]
+Device = Annotated[str, typer.Option("--device", help="auto, cuda, cuda:1, mps or cpu.")]
+Precision = Annotated[str, typer.Option("--precision", help="float32, or bfloat16 or float16 for mixed precision.")]
+Checkpoints = Annotated[
+    Path | None, typer.Option("--checkpoints", help="Folder of checkpoints; default: in the user's cache folder.")
+]
+Curves = Annotated[
+    Path | None, typer.Option("--curves", help="Parquet file for the learning curves; `plot learning` draws them.")
+]
+Workers = Annotated[int, typer.Option("--workers", help="Processes that load images from files.", min=0)]

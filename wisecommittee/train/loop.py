@@ -8,6 +8,7 @@ or not: every epoch draws its order, augmentation and dropout from (seed, phase,
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
 import time
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from wisecommittee.errors import ContentError, WiseCommitteeError
+from wisecommittee.train.ranks import Replicas, replicas
 
 Batch = tuple[Tensor, ...]
 Row = dict[str, Any]  # of the learning curve: phase, epoch, loss, accuracy, .., lr, seconds
@@ -58,7 +60,7 @@ class Phase:
 
     name: str
     modules: Mapping[str, nn.Module]
-    batches: Minibatches
+    batches: Batches
     loss: Callable[[Batch, Step], Mapping[str, Tensor]]
     optimizers: Sequence[tuple[Optimizer, Schedule]]
     epochs: int
@@ -84,9 +86,19 @@ class Method(Protocol):
     def phases(self) -> Iterable[Phase]: ...
 
 
+class Batches(Protocol):
+    """The minibatches of an epoch, shuffled by a generator: all but the last of the same number of units."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Batch]:
+        """Every `count`-th unit of each minibatch, from number `rank` on; the shares of all ranks make it up."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Minibatches:
-    """Shuffled minibatches of aligned tensors [N, ..]; augment : (x [n, ..], generator) -> x, on the first tensor."""
+    """Of aligned tensors [N, ..] in memory. augment : (x [n, ..], generator) -> x, on the first tensor."""
 
     tensors: Batch
     size: int
@@ -95,9 +107,9 @@ class Minibatches:
     def __len__(self) -> int:
         return math.ceil(len(self.tensors[0]) / self.size)
 
-    def epoch(self, generator: torch.Generator) -> Iterator[Batch]:
+    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Batch]:
         for rows in torch.randperm(len(self.tensors[0]), generator=generator).split(self.size):
-            first, *others = (tensor[rows] for tensor in self.tensors)
+            first, *others = (tensor[rows[rank::count]] for tensor in self.tensors)
             yield (self.augment(first, generator) if self.augment else first, *others)
 
 
@@ -120,26 +132,43 @@ def train(
     """Run every phase of a method, in order.
 
     checkpoints : folder with one file per phase, written every `checkpoint_every` epochs and at the end of a phase;
-    what is there is not trained again. mixed_precision : torch.bfloat16 or torch.float16.
+    what is there is not trained again. mixed_precision : torch.bfloat16 or torch.float16. Under torchrun every rank
+    calls this with the same arguments.
     """
-    done = Trained([], {})
     device = torch.device(device)
+    with replicas(device) as ranks:
+        return _train(method, ranks, seed, device, mixed_precision, checkpoints, checkpoint_every, progress, log)
+
+
+def _train(
+    method: Method,
+    ranks: Replicas,
+    seed: int,
+    device: torch.device,
+    mixed_precision: torch.dtype | None,
+    checkpoints: Path | None,
+    checkpoint_every: int,
+    progress: Progress | None,
+    log: Callable[[Row], None] | None,
+) -> Trained:
+    done = Trained([], {})
     for number, phase in enumerate(method.phases()):
         for module in phase.modules.values():
             module.to(device)
         scaler = torch.amp.GradScaler(device.type, enabled=mixed_precision == torch.float16)
         file = checkpoints / f"{number:02d}-{phase.name.replace('/', '_')}.pt" if checkpoints else None
-        curve = _restore(phase, scaler, file, method.key, device)
+        curve = _restore(phase, scaler, file, method.key, device, ranks)
+        ranks.equalise(phase.modules.values())
         rates = [[group["initial_lr"] for group in optimizer.param_groups] for optimizer, _ in phase.optimizers]
         for epoch in range(len(curve), phase.epochs):
             if progress:
                 progress(f"train {phase.name}", epoch, phase.epochs)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                row = _epoch(phase, epoch, number, rates, scaler, seed, device, mixed_precision)
+                row = _epoch(phase, epoch, number, rates, scaler, seed, device, mixed_precision, ranks)
             curve.append(row)
             if log:
                 log(row)
-            if file and (len(curve) == phase.epochs or len(curve) % checkpoint_every == 0):
+            if file and ranks.rank == 0 and (len(curve) == phase.epochs or len(curve) % checkpoint_every == 0):
                 _save(phase, scaler, file, method.key, curve)
         if progress:
             progress(f"train {phase.name}", phase.epochs, phase.epochs)
@@ -157,37 +186,44 @@ def _epoch(
     seed: int,
     device: torch.device,
     mixed_precision: torch.dtype | None,
+    ranks: Replicas,
 ) -> Row:
     started = time.perf_counter()
     draw = _seed(seed, number, epoch)
-    torch.manual_seed(draw)
+    torch.manual_seed(draw + ranks.rank)
     for module in phase.modules.values():
         module.train()
     if phase.on_epoch:
         phase.on_epoch(epoch)
     sums: dict[str, Tensor] = {}
     units, steps = 0, len(phase.batches)
-    for index, batch in enumerate(phase.batches.epoch(torch.Generator().manual_seed(draw))):
+    batches = iter(phase.batches.epoch(torch.Generator().manual_seed(draw), ranks.rank, ranks.count))
+    optimizers = [optimizer for optimizer, _ in phase.optimizers]
+    for index in range(steps):
         step = Step(epoch, index, steps)
         for (optimizer, schedule), initial in zip(phase.optimizers, rates, strict=True):
             for group, rate in zip(optimizer.param_groups, initial, strict=True):
                 group["lr"] = rate * schedule(step.time)
-        batch = tuple(tensor.to(device, non_blocking=True) for tensor in batch)
-        with torch.autocast(device.type, dtype=mixed_precision, enabled=mixed_precision is not None):
-            figures = phase.loss(batch, step)
-        for optimizer, _ in phase.optimizers:
+        for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        scaler.scale(figures["loss"]).backward()
-        for optimizer, _ in phase.optimizers:
+        batch = tuple(tensor.to(device, non_blocking=True) for tensor in next(batches, ()))
+        if n := len(batch[0]) if batch else 0:  # the last minibatch may have fewer units than there are ranks
+            with torch.autocast(device.type, dtype=mixed_precision, enabled=mixed_precision is not None):
+                figures = phase.loss(batch, step)
+            scaler.scale(figures["loss"]).backward()
+            units += n
+            for name, value in figures.items():
+                sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * n
+        ranks.average_gradients(optimizers, n)
+        for optimizer in optimizers:
             scaler.step(optimizer)
         scaler.update()
-        units += len(batch[0])
-        for name, value in figures.items():
-            sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * len(batch[0])
         if phase.on_step:
             phase.on_step(Step(epoch, index + 1, steps))
+    ranks.equalise(phase.modules.values())  # statistics of batch normalisation
+    totals, units = ranks.total(sums, units, device)
     row: Row = {"phase": phase.name, "epoch": epoch + 1}
-    row |= {name: float(total) / units for name, total in sums.items()}
+    row |= {name: total / units for name, total in totals.items()}
     if not math.isfinite(row["loss"]):
         raise WiseCommitteeError(
             f"{phase.name}: the loss became {row['loss']} in epoch {epoch + 1}; use a lower learning rate"
@@ -208,15 +244,21 @@ def _seed(*numbers: int) -> int:
 
 
 def _restore(
-    phase: Phase, scaler: torch.amp.GradScaler, file: Path | None, key: str, device: torch.device
+    phase: Phase,
+    scaler: torch.amp.GradScaler,
+    file: Path | None,
+    key: str,
+    device: torch.device,
+    ranks: Replicas,
 ) -> list[Row]:
     """Set the phase to its checkpoint if there is one; the rows so far."""
     for optimizer, _ in phase.optimizers:
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
-    if file is None or not file.exists():
+    data = ranks.read(file) if file else None
+    if data is None:
         return []
-    state = load_checkpoint(file, key, device)
+    state = load_checkpoint(data, str(file), key, device)
     try:
         for name, module in phase.modules.items():
             module.load_state_dict(state["modules"][name])
@@ -228,14 +270,14 @@ def _restore(
         raise ContentError(f"{str(file)!r} does not fit phase {phase.name}; remove it to train again") from error
 
 
-def load_checkpoint(file: Path, key: str, device: torch.device | str = "cpu") -> dict[str, Any]:
+def load_checkpoint(data: bytes, name: str, key: str, device: torch.device | str = "cpu") -> dict[str, Any]:
     try:
-        state = torch.load(file, map_location=device, weights_only=True)
+        state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
         found = state["key"]
     except Exception as error:
-        raise ContentError(f"{str(file)!r} is no checkpoint of this version; remove it to train again") from error
+        raise ContentError(f"{name!r} is no checkpoint of this version; remove it to train again") from error
     if found != key:
-        raise ContentError(f"{str(file)!r} belongs to other settings; name another --checkpoints folder, or remove it")
+        raise ContentError(f"{name!r} belongs to other settings; name another --checkpoints folder, or remove it")
     return state
 
 

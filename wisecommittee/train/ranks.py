@@ -1,0 +1,95 @@
+"""Several processes train one model: each takes its share of every minibatch, gradients are averaged over all units.
+
+Started by torchrun, every rank makes the same call. A method needs to know nothing of it. Batch normalisation sees the
+units of its own rank, as usual; the statistics kept are those of rank 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.optim import Optimizer
+
+from wisecommittee.errors import UsageError
+from wisecommittee.extract.run_ranks import find_ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Who we are among how many that train the same model."""
+
+    rank: int = 0
+    count: int = 1
+
+    def read(self, file: Path) -> bytes | None:
+        """What rank 0 finds in a file; the others need not see its disk."""
+        found = [file.read_bytes() if self.rank == 0 and file.exists() else None]
+        if self.count > 1:
+            distributed.broadcast_object_list(found, src=0)
+        return found[0]
+
+    def equalise(self, modules: Iterable[nn.Module]) -> None:
+        """Parameters and buffers as rank 0 has them."""
+        if self.count == 1:
+            return
+        with torch.no_grad():
+            for module in modules:
+                for tensor in (*module.parameters(), *module.buffers()):
+                    distributed.broadcast(tensor, src=0)
+
+    def average_gradients(self, optimizers: Iterable[Optimizer], units: int) -> None:
+        """Gradients of the mean loss over the units of all ranks, from those over the `units` of each."""
+        if self.count == 1:
+            return
+        parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+        device = parameters[0].device
+        used = torch.tensor([p.grad is not None for p in parameters], device=device)
+        counts = torch.cat([torch.tensor([units], device=device), used]).float()
+        distributed.all_reduce(counts)
+        share = units / counts[0]
+        for parameter, some in zip(parameters, counts[1:].tolist(), strict=True):
+            if not some:
+                continue  # no loss reaches it: without a gradient it does not decay either
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad * share
+            distributed.all_reduce(gradient)
+            parameter.grad = gradient
+
+    def total(self, sums: dict[str, Tensor], units: int, device: torch.device) -> tuple[dict[str, float], int]:
+        """Sums and numbers of units over all ranks."""
+        if self.count == 1:
+            return {name: float(value) for name, value in sums.items()}, units
+        every: list[dict[str, float] | None] = [None] * self.count
+        distributed.all_gather_object(every, {"": float(units), **{name: float(v) for name, v in sums.items()}})
+        known = [one for one in every if one is not None]
+        names = {name for one in known for name in one}
+        added = {name: sum(one.get(name, 0.0) for one in known) for name in sorted(names)}
+        return {name: value for name, value in added.items() if name}, int(added[""])
+
+
+@contextlib.contextmanager
+def replicas(device: torch.device) -> Iterator[Replicas]:
+    """The ranks for the length of a training; connects them where nobody has yet."""
+    ranks = find_ranks()
+    if ranks.count == 1:
+        yield Replicas()
+        return
+    connect = not distributed.is_initialized()
+    if connect:
+        if "MASTER_ADDR" not in os.environ:
+            raise UsageError(
+                f"WORLD_SIZE is {ranks.count} but MASTER_ADDR is not set; start the ranks with torchrun, or unset it"
+            )
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Replicas(ranks.rank, ranks.count)
+    finally:
+        if connect:
+            distributed.destroy_process_group()

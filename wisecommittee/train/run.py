@@ -1,0 +1,87 @@
+"""What every command that trains does around the loop: device, checkpoints, curves, and the way into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import torch
+
+from wisecommittee.errors import UsageError
+from wisecommittee.extract.forward import PRECISIONS, pick_device
+from wisecommittee.extract.models import LoadedModel
+from wisecommittee.extract.run import Extracted, extract
+from wisecommittee.extract.run_ranks import find_ranks, own_device
+from wisecommittee.store import LogitStore
+from wisecommittee.store.cache import cache_folder
+from wisecommittee.train.curves import save_curves
+from wisecommittee.train.data import TrainingData
+from wisecommittee.train.loop import Method, Progress, Row, Trained, train
+
+
+class TrainOptions(TypedDict, total=False):
+    """How to train, whatever the method.
+
+    device : 'auto', 'cuda', 'cpu', ..; mixed_precision : 'float32' (none), 'bfloat16' or 'float16'; checkpoints :
+    folder, default one per method and settings in the user's cache folder; curves : Parquet file for the learning
+    curves; replace : exchange models of the store; progress, log : see `train.loop.train`.
+    """
+
+    device: str
+    mixed_precision: str
+    checkpoints: Path | None
+    curves: Path | None
+    replace: bool
+    progress: Progress | None
+    log: Callable[[Row], None] | None
+
+
+def fit(method: Method, data: TrainingData, *, seed: int = 0, **options: Unpack[TrainOptions]) -> Trained:
+    """Train a method, or load what is trained already; its modules come back on the CPU in eval mode."""
+    precision = options.get("mixed_precision") or "float32"
+    if precision not in PRECISIONS:
+        raise UsageError(f"mixed precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    device = pick_device(own_device(options.get("device") or "cpu"))
+    folder = options.get("checkpoints") or cache_folder() / "trained" / method.key
+    threads = torch.get_num_threads()
+    if data.name == "digits":
+        # As fast for networks this small, and the weights do not depend on the machine's cores.
+        torch.set_num_threads(1)
+    try:
+        run = train(
+            method,
+            seed=seed,
+            device=device,
+            mixed_precision=PRECISIONS[precision],
+            checkpoints=folder,
+            progress=options.get("progress"),
+            log=options.get("log"),
+        )
+    finally:
+        torch.set_num_threads(threads)
+    for modules in run.modules.values():
+        for module in modules.values():
+            module.cpu().eval()
+    if (curves := options.get("curves")) and find_ranks().rank == 0:
+        save_curves(run.curve, curves)
+    return run
+
+
+def into_store(
+    models: Iterable[LoadedModel], data: TrainingData, store: LogitStore, **options: Unpack[TrainOptions]
+) -> list[Extracted]:
+    """Logits of trained models for val and, where the data have it, test."""
+    models, done = list(models), []
+    for split in ("val", "test"):
+        if split in data.parts:
+            done += extract(
+                models,
+                data.data(split),
+                split,
+                store,
+                device=own_device(options.get("device") or "cpu"),
+                replace=options.get("replace", False),
+                progress=options.get("progress"),
+            )
+    return done

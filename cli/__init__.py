@@ -13,7 +13,7 @@ import typer
 
 from wisecommittee import __version__
 
-from . import bench_models, demo, evaluate, extract, import_, maintain, models, plot, search, train
+from . import bench_models, demo, evaluate, extract, import_, maintain, models, plot, search, tables, train
 from .console import fail
 
 app = typer.Typer(
@@ -52,6 +52,7 @@ COMMANDS = {
     "search": search.search,
     "evaluate": evaluate.evaluate,
     "plot": plot.plot,
+    "tables": tables.tables,
     "bench-models": bench_models.bench_models,
     "split": maintain.split,
     "remove": maintain.remove,

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -141,8 +141,17 @@ def _plain_progress() -> Update:
     return update
 
 
-def table(title: str, columns: list[tuple[str, str]], rows: list[list[str]], caption: str | None = None) -> None:
-    """Print a table on stdout; columns are (heading, 'left' | 'right'). Only the first column wraps."""
+def table(
+    title: str,
+    columns: list[tuple[str, str]],
+    rows: list[list[str]],
+    caption: str | None = None,
+    breaks: Collection[int] = (),
+) -> None:
+    """Print a table on stdout; columns are (heading, 'left' | 'right'). Only the first column wraps.
+
+    breaks : rows before which a line is drawn.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -162,9 +171,18 @@ def table(title: str, columns: list[tuple[str, str]], rows: list[list[str]], cap
             no_wrap=place > 0,
             min_width=min(14, max((len(row[0]) for row in rows), default=0)) if place == 0 else None,
         )  # type: ignore[arg-type]
-    for row in rows:
+    for place, row in enumerate(rows):
+        if place in breaks:
+            made.add_section()
         made.add_row(*map(Text, row))
     out.print(made)
+
+
+def print_kinds(kinds: Mapping[str, str]) -> None:
+    """Names and one line each."""
+    width = max(map(len, kinds))
+    for name, says in kinds.items():
+        print(f"{name:<{width}}  {says}")
 
 
 def shares(ratios: Sequence[float]) -> str:

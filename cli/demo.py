@@ -43,7 +43,8 @@ def demo(
     out.print(f"\nAs accurate as the best single model, {single}, for less:", markup=False)
     show_answer(found, target)
     found.val.committee.save(save)
-    from wisecommittee.report.figures import draw_frontier
+    from wisecommittee.analyses.study import Study
+    from wisecommittee.report.plot import picture
 
-    draw_frontier(figure, target, frontier)
+    picture("frontier", Study(target, given=frontier), figure)
     out.print(f"\nwrote {figure} and {save}; evaluate it again with: wisecommittee evaluate {save}", markup=False)

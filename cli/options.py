@@ -36,6 +36,14 @@ Replace = Annotated[bool, typer.Option("--replace", help="Exchange models that a
 OutFile = Annotated[
     Path | None, typer.Option("--out", help="File to write; the ending chooses the format (png, pdf, svg).")
 ]
+Committees = Annotated[
+    list[Path] | None,
+    typer.Option("--committee", help="A committee.json that the plot or table is about; may be repeated."),
+]
+ListKinds = Annotated[bool, typer.Option("--list", help="List the kinds there are, and stop.")]
+Published = Annotated[
+    bool, typer.Option("--published", help="Add the papers' own figures where they have the same layout.")
+]
 
 # Of the commands that train
 

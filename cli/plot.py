@@ -8,24 +8,21 @@ from typing import Annotated
 import typer
 
 from . import options
-from .console import out, progress
+from .console import out, print_kinds, progress
 
 
 def plot(
-    kind: Annotated[
-        str, typer.Argument(help="frontier: committees and single models; exits: exit ratios per stage.")
-    ] = "frontier",
+    kind: Annotated[str, typer.Argument(help="Which plot; --list shows them all.")] = "frontier",
     store: options.Store = None,
     out_file: options.OutFile = None,
-    split: Annotated[str, typer.Option(help="Split that chooses.")] = "val",
+    list_kinds: options.ListKinds = False,
+    split: Annotated[str, typer.Option(help="Split that chooses, or that given committees are shown on.")] = "val",
     frontier: Annotated[
         Path | None, typer.Option(help="Frontier saved by search --frontier, instead of a new search.")
     ] = None,
-    committee: Annotated[
-        list[Path] | None,
-        typer.Option(help="committee.json to draw exits of; may be repeated. Default: a spread over the frontier."),
-    ] = None,
+    committee: options.Committees = None,
     ensembles: Annotated[bool, typer.Option("--ensembles", help="Draw the frontier of ensembles too.")] = False,
+    published: options.Published = False,
     models: options.Models = None,
     max_models: Annotated[int, typer.Option(help="Most members of a committee.")] = 4,
     cost: options.Cost = "flops",
@@ -39,22 +36,28 @@ def plot(
 
     `wisecommittee plot exits --committee committee.json --split test --out exits.png`
     """
-    from wisecommittee.report.figures import figure
+    from wisecommittee.analyses.study import Study
+    from wisecommittee.committees.cards import Committee
+    from wisecommittee.report import plot as plots
+    from wisecommittee.search.frontier import Frontier
     from wisecommittee.store import LogitStore
 
+    if list_kinds:
+        print_kinds(plots.kinds())
+        return
     with progress() as update:
-        path = figure(
-            kind,
-            out_file or Path(f"{kind}.png"),
+        study = Study(
             LogitStore(store),
-            split=split,
-            frontier_file=frontier,
-            committees=committee or [],
-            ensembles=ensembles,
+            split,
             models=models,
             max_models=max_models,
             cost=cost,
+            committees=tuple(map(Committee.load, committee or ())),
+            given=Frontier.load(frontier) if frontier else None,
+            ensembles=ensembles,
+            published=published,
             threads=threads,
             progress=update,
         )
+        path = plots.picture(kind, study, out_file or Path(f"{kind}.png"))
     out.print(f"wrote {path}", markup=False)

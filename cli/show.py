@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .console import Unit, out, percent, shares, table
 
 if TYPE_CHECKING:
+    from wisecommittee.report.table import Table
     from wisecommittee.search.answer import Answer
     from wisecommittee.search.evaluate import Evaluation
     from wisecommittee.search.frontier import Frontier
@@ -128,3 +129,15 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
 def _around(e: Evaluation) -> str:
     low, high = e.interval
     return f"[{percent(low)}, {percent(high)}]"
+
+
+def show_table(made: Table, form: str) -> None:
+    """On the terminal, or as text in another format on stdout."""
+    from wisecommittee.report.table import render
+
+    if form != "rich":
+        print(render(made, form), end="")
+        return
+    sides = ["right" if right else "left" for right in made.right()]
+    headings = [f"{over}\n{heading}" if over else heading for over, heading in made.headings()]
+    table(made.title, list(zip(headings, sides, strict=True)), made.cells(), "\n".join(made.notes), made.breaks())

@@ -21,9 +21,10 @@ FLOORS = {
     "search": 3,
     "extract": 3,
     "deploy": 3,
+    "analyses": 4,
     "train": 4,
-    "report": 4,
-    "cli": 5,
+    "report": 5,
+    "cli": 6,
 }
 TORCH_WING = {
     "extract": {"errors", "committees", "tasks", "kernels", "store"},

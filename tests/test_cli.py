@@ -169,6 +169,29 @@ def test_verify_split_remove(run, store):
     assert {m["split"] for m in models} == {"a", "b", "test", "val"}
 
 
+def test_tables_are_printed_in_every_format(run, store):
+    code, text, _ = run("tables", "frontier", "--store", store)
+    assert code == 0
+    assert "speed-up" in text
+    code, text, _ = run("tables", "frontier", "--store", store, "--json")
+    found = json.loads(text)
+    place = found["columns"].index("average_cost")
+    assert found["rows"][0][place] == 100
+    for name, start in (("t.csv", "committee,"), ("t.md", "**Frontier**"), ("t.tex", "\\begin{table}")):
+        code, text, _ = run("tables", "--store", store, "--out", name)
+        assert (code, text) == (0, f"wrote {name}\n")
+        written = (store.parent / name).read_text()
+        assert written.startswith(start)
+    assert run("tables", "--store", store, "--format", "latex")[1] == written
+
+
+def test_kinds_are_listed(run):
+    for command in ("plot", "tables"):
+        code, text, _ = run(command, "--list")
+        assert code == 0
+        assert "frontier" in text
+
+
 def test_plots_are_written(run, store):
     for kind in ("frontier", "exits"):
         code, _, err = run("plot", kind, "--store", store, "--out", f"{kind}.png", "--ensembles")
@@ -196,6 +219,8 @@ MISTAKES = [
     (("search", "--store", "S", "--levels", "1"), 2, "2 to"),
     (("evaluate", "none.json", "--store", "S"), 1, "no such file"),
     (("plot", "frontiers", "--store", "S"), 2, "did you mean 'frontier'"),
+    (("tables", "frontir", "--store", "S"), 2, "did you mean 'frontier'"),
+    (("tables", "--store", "S", "--format", "html"), 2, "unknown format 'html'"),
     (("plot", "frontier", "--store", "S", "--out", "x.gifx"), 2, "x.gifx"),
     (("import", "--store", "S"), 2, "nothing to import"),
     (("import", "--store", "S", "--logits", "a"), 2, "NAME=FILE"),
@@ -253,7 +278,7 @@ def test_other_weights_need_force(run, store):
 
 
 def test_help_has_examples(run):
-    for command in ("search", "import", "extract", "evaluate", "split", "plot", "models"):
+    for command in ("search", "import", "extract", "evaluate", "split", "plot", "tables", "models"):
         code, out, _ = run(command, "--help")
         assert code == 0
         assert "Example" in out

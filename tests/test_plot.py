@@ -19,7 +19,7 @@ from memory import MemoryStore
 
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
-from wisecommittee.report import labels, plot
+from wisecommittee.report import labels, plot, style
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.frontier import Frontier
 from wisecommittee.search.search import search
@@ -102,7 +102,7 @@ def test_frontier_draws_its_figures_by_shape():
     assert points(line_named(ax, "single model")) == figures(FRONTIER.singles)
     assert points(line_named(ax, "ensemble")) == [(40, 0.78)]
     assert points(line_named(ax, "cascade")) == [(14, 0.76), (60, 0.85)]
-    shapes = [line_named(ax, noun) for noun in plot.NOUNS.values()]
+    shapes = [line_named(ax, noun) for noun in style.NOUNS.values()]
     assert len({s.get_marker() for s in shapes}) == len({to_hex(s.get_color()) for s in shapes}) == 3
     assert legend(ax) == ["frontier on val (n = 1,000)", "single model", "ensemble", "cascade"]
     assert ax.get_title() == ""
@@ -198,7 +198,7 @@ def test_test_figures_are_hollow_and_say_their_split():
     hollow = [line for line in ax.lines if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
     assert sorted(p for line in hollow for p in points(line)) == sorted(figures(moved))
     markers = {line.get_marker(): points(line) for line in hollow}
-    assert markers[plot.SHAPES["ensemble"][1]] == [(40, 0.77)]
+    assert markers[style.SHAPES["ensemble"][1]] == [(40, 0.77)]
     assert "the same on test (n = 1,000)" in legend(ax)
 
 

@@ -1,6 +1,8 @@
-"""What people look at: plots that take an Axes and return it, and tables. No figure is computed here, only shown.
+"""What people look at: plots that take an Axes and return it, and tables as values. No figure is computed here, only
+shown; what is shown is computed in analyses/.
 
-May be added: a plot (its function and its line in plot.PLOTS), a table; matplotlib is loaded when `plot` is first used.
+May be added: a plot (plot_<kind>.py and its line in plot.PLOTS), a table (table_<kind>.py and its line in
+tables.TABLES); matplotlib is loaded when `plot` is first used.
 """
 
 from __future__ import annotations

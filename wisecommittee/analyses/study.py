@@ -1,0 +1,109 @@
+"""A store and what was asked of it; every search and evaluation runs once, however many tables and plots need it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.errors import UsageError
+from wisecommittee.search.answer import REPORTING, reported
+from wisecommittee.search.evaluate import Evaluation, evaluate
+from wisecommittee.search.frontier import Frontier
+from wisecommittee.search.search import search
+from wisecommittee.search.tables import Pool, Progress, open_pool, select_cards
+from wisecommittee.store import LogitStore
+
+QUALITIES = {"top-1": "top-1 accuracy", "score": "mean score"}
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """split chooses, reports (where the store has it) reports; the options are those of `search`.
+
+    committees : named by the user, for the analyses of given committees; given : a frontier instead of a search;
+    ensembles, published : draw or list these too.
+    """
+
+    store: LogitStore
+    split: str = "val"
+    reports: str = REPORTING
+    models: Sequence[str] | None = None
+    max_models: int = 4
+    levels: int = 100
+    replicas: str = "canonical"
+    cost: str = "flops"
+    confidence: str | None = None
+    combine: str | None = None
+    committees: tuple[Committee, ...] = ()
+    given: Frontier | None = None
+    ensembles: bool = False
+    published: bool = False
+    threads: int | None = None
+    progress: Progress | None = None
+    _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def search(self, **changes: Any) -> Frontier:
+        """The frontier of the study's options with these changes."""
+        key = tuple(sorted((name, str(value)) for name, value in changes.items()))
+        if key not in self._kept:
+            options: dict[str, Any] = {
+                "models": self.models,
+                "max_models": self.max_models,
+                "levels": self.levels,
+                "replicas": self.replicas,
+                "cost": self.cost,
+                "confidence": self.confidence,
+                "combine": self.combine,
+                "threads": self.threads,
+                "progress": self.progress,
+            }
+            self._kept[key] = search(self.store, self.split, **{**options, **changes})
+        found: Frontier = self._kept[key]
+        return found
+
+    def frontier(self) -> Frontier:
+        return self.given or self.search()
+
+    def cards(self) -> tuple[ModelCard, ...]:
+        """Of the models asked for, in canonical order."""
+        return select_cards(self.store, self.split, self.models)
+
+    def reported(self, chosen: Sequence[Evaluation]) -> list[Evaluation]:
+        """The same committees on the reporting split; empty if the store lacks it, or a member there."""
+        return reported(list(chosen), self.store, self.reports)
+
+    def named(self) -> list[Evaluation]:
+        """The committees named by the user, on the split."""
+        return [evaluate(committee, self.store, self.split) for committee in self.committees]
+
+    def require_named(self, what: str) -> list[Evaluation]:
+        if not self.committees:
+            raise UsageError(
+                f"{what} is about given committees; name one with --committee committee.json "
+                "(`wisecommittee search --target-flops X --save committee.json` writes one)"
+            )
+        return self.named()
+
+    def pool(self) -> Pool:
+        """The models asked for, checked to be combined, scored and charged together on the split."""
+        if Pool not in self._kept:
+            how: dict[str, Any] = {"combine": self.combine, "confidence": self.confidence, "cost": self.cost}
+            self._kept[Pool] = open_pool(self.store, self.split, self.cards(), **how)
+        found: Pool = self._kept[Pool]
+        return found
+
+    @property
+    def quality(self) -> str:
+        """What is measured, as axes and headings name it."""
+        task = self.given.query.get("quality") if self.given else self.pool().task.name
+        return QUALITIES.get(str(task), "accuracy")
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most that many of them, evenly spaced, first and last included."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]

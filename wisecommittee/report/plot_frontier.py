@@ -1,0 +1,138 @@
+"""Committees and single models by cost and quality: the frontier of one search, or of several (Wang et al., Fig. 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from wisecommittee.analyses.study import Study, spread
+from wisecommittee.errors import UsageError
+from wisecommittee.report.style import (
+    NOUNS,
+    PUBLISHED,
+    SERIES,
+    SHAPES,
+    coordinates,
+    legend,
+    marker_size,
+    name_axes,
+    name_points,
+    sample,
+    scatter,
+)
+from wisecommittee.search.evaluate import Evaluation
+from wisecommittee.search.frontier import Frontier
+
+HOLLOW = 400  # committees evaluated again on test at most
+
+
+def frontier(
+    ax: Axes,
+    frontier: Frontier,
+    *,
+    test: Iterable[Evaluation] | None = None,
+    ensembles: Frontier | None = None,
+    published: Mapping[str, tuple[float, float]] | None = None,
+    label_points: bool = True,
+    band: bool = False,
+    quality: str = "top-1 accuracy",
+) -> Axes:
+    """The accuracy/cost frontier of a search with all single models of its pool (Wang et al. 2022, Fig. 2).
+
+    The legend stands above the axes, where a title would: give a figure layout="constrained" and use its suptitle.
+
+    test : evaluations of the same committees on another split, drawn hollow. ensembles : frontier of a search with
+    family='ensemble', a thin line. published : {name: (average cost, quality in [0, 1])} of others. label_points : name
+    the single models (as many as find room, the best for their cost first). band : 95 % intervals of the frontier.
+    quality : what the y axis measures; it is printed in percent.
+    """
+    evaluations, singles = list(frontier), list(frontier.singles)
+    reported = [] if test is None else list(test)
+    thin = [] if ensembles is None else list(ensembles)
+    for evaluation in (*reported, *thin):
+        if evaluation.committee.cost != frontier.cost:
+            raise UsageError(f"costs in {evaluation.committee.cost} and in {frontier.cost} cannot share an axis")
+    size = marker_size(len(evaluations))
+    costs, qualities = coordinates(evaluations)
+    blue = SHAPES["cascade"][0]
+    ax.plot(costs, qualities, "-", color=blue, linewidth=1.2, zorder=2.5, label=f"frontier on {sample(evaluations)}")
+    if band:
+        low, high = zip(*(e.interval for e in evaluations), strict=True)
+        ax.fill_between(costs, low, high, color=blue, alpha=0.13, linewidth=0, zorder=1, label="95 % interval")
+    if thin:
+        orange = SHAPES["ensemble"][0]
+        ax.plot(*coordinates(thin), "-", color=orange, linewidth=0.9, marker="s", markersize=2.5, zorder=2.2,
+                label="ensembles only")  # fmt: skip
+    scatter(ax, singles, "single", 6.0, NOUNS["single"])
+    for shape in ("ensemble", "cascade"):
+        scatter(ax, [e for e in evaluations if e.committee.shape == shape], shape, size, NOUNS[shape])
+    for shape in SHAPES:
+        scatter(ax, [e for e in reported if e.committee.shape == shape], shape, size, None, hollow=True)
+    if reported:
+        ax.plot([], [], "o", color="0.35", fillstyle="none", markersize=5, label=f"the same on {sample(reported)}")
+    others = dict(published or {})
+    if others:
+        x, y = zip(*others.values(), strict=True)
+        ax.plot(x, y, "*", color=PUBLISHED, markersize=9, markeredgewidth=0, zorder=4, label="published")
+    name_axes(
+        ax, frontier.cost, [*costs, *coordinates([*singles, *reported, *thin])[0], *(c for c, _ in others.values())]
+    )
+    ax.set_ylabel(f"{quality} (%)")
+    name_points(ax, singles if label_points else [], others)
+    return legend(ax)
+
+
+def frontiers(
+    ax: Axes,
+    frontiers: Mapping[str, Frontier],
+    *,
+    singles: bool = True,
+    label_points: bool = False,
+    quality: str = "top-1 accuracy",
+) -> Axes:
+    """Several frontiers of one cost side by side, by name, each with its own colour, dashes and (some) markers.
+
+    singles : also draw the single models of their pools. label_points, quality : as in `frontier`.
+    """
+    if not frontiers:
+        raise UsageError("frontiers: name at least one, for example {'cascades': frontier}")
+    if len(frontiers) > len(SERIES):
+        raise UsageError(f"{len(frontiers)} frontiers in one plot; at most {len(SERIES)} can be told apart")
+    costs = sorted({f.cost for f in frontiers.values()})
+    if len(costs) > 1:
+        raise UsageError(f"costs in {' and in '.join(costs)} cannot share an axis")
+    pool = {e.committee.label(): e for f in frontiers.values() for e in f.singles} if singles else {}
+    if pool:
+        scatter(ax, list(pool.values()), "single", 5.0, NOUNS["single"])
+    for z, ((name, one), (color, marker, dashes)) in enumerate(zip(frontiers.items(), SERIES, strict=False)):
+        evaluations = list(one)
+        ax.plot(
+            *coordinates(evaluations),
+            color=color,
+            linestyle=dashes,
+            linewidth=1.3,
+            marker=marker,
+            markersize=5,
+            markevery=max(1, len(evaluations) // 15),
+            markeredgewidth=0,
+            zorder=2.5 + z / 100,
+            label=name,
+        )
+    everybody = [*pool.values(), *(e for f in frontiers.values() for e in f)]
+    name_axes(ax, costs[0], coordinates(everybody)[0])
+    ax.set_ylabel(f"{quality} (%) on {sample(everybody)}")
+    name_points(ax, list(pool.values()) if label_points else [], {})
+    return legend(ax)
+
+
+def gather(study: Study) -> dict[str, Any]:
+    """The frontier with its single models and, where the store has test, the same committees there."""
+    found = study.frontier()
+    return {
+        "frontier": found,
+        "test": study.reported(spread(list(found), HOLLOW)) or None,
+        "ensembles": study.search(family="ensemble") if study.ensembles else None,
+        "quality": study.quality,
+    }

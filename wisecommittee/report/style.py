@@ -1,0 +1,181 @@
+"""What all plots share: colours and markers, axes named with their units, ticks, the legend.
+
+Qualities and shares stay in [0, 1] on the axes, as everywhere, and only their ticks are printed in percent. Colours are
+those of Okabe and Ito; a marker's shape always says the same as its colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.font_manager import FontProperties
+from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter
+
+from wisecommittee.committees.cards import split_model_name
+from wisecommittee.report.labels import Names
+from wisecommittee.search.evaluate import Evaluation
+
+# Okabe and Ito's colours; shape: (colour, marker, size relative to a circle of the same weight)
+SHAPES = {"single": ("#000000", "D", 0.8), "ensemble": ("#D55E00", "s", 0.95), "cascade": ("#0072B2", "o", 1.0)}
+NOUNS = {"single": "single model", "ensemble": "ensemble", "cascade": "cascade"}
+SERIES = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#009E73", "^", "-."),
+    ("#CC79A7", "v", ":"),
+    ("#E69F00", "D", "-"),
+    ("#56B4E9", "P", "--"),
+    ("#000000", "X", "-."),
+)
+PUBLISHED = "#CC79A7"
+LOG_FROM = 10.0  # costs that span more than this factor are drawn on a logarithmic axis
+NAMED_AT_MOST = 40
+
+
+def coordinates(evaluations: Sequence[Evaluation]) -> tuple[list[float], list[float]]:
+    return [e.average_cost for e in evaluations], [e.quality for e in evaluations]
+
+
+def sample(evaluations: Sequence[Evaluation]) -> str:
+    """'val (n = 5,000)': claims carry n."""
+    return " and ".join(sorted({f"{e.split} (n = {e.n:,})" for e in evaluations}))
+
+
+def scatter(
+    ax: Axes, evaluations: Sequence[Evaluation], shape: str, size: float, label: str | None, *, hollow: bool = False
+) -> None:
+    if not evaluations:
+        return
+    color, marker, scale = SHAPES[shape]
+    face: dict[str, Any] = {"markerfacecolor": "none" if hollow else color, "markeredgewidth": 0.8 if hollow else 0}
+    style: dict[str, Any] = {"linestyle": "none", "marker": marker, "markersize": scale * size, "color": color, **face}
+    ax.plot(*coordinates(evaluations), zorder=2.8 if hollow else 3, label=label, **style)
+
+
+def marker_size(points: int) -> float:
+    """Smaller where there are many, so that neighbours stay apart."""
+    return 6.0 if points <= 30 else 4.5 if points <= 80 else 3.2
+
+
+def name_axes(ax: Axes, cost: str, costs: Sequence[float]) -> None:
+    flops = cost == "flops"
+    ax.set_xlabel("average FLOPs (multiply-adds) per unit" if flops else f"average {cost} per unit")
+    number = EngFormatter(sep="") if flops else Number()
+    if min(costs) > 0 and max(costs) > LOG_FROM * min(costs):
+        ax.set_xscale("log")
+        decade = width_in_points(ax) / math.log10(max(costs) / min(costs))
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decade > 130 else (1, 3) if decade > 80 else (1,)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_major_formatter(number)
+    ax.yaxis.set_major_formatter(Percent())
+    ax.margins(0.05, 0.08)  # room for the names of the outermost points
+    ax.grid(True, color="0.9", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def width_in_points(ax: Axes) -> float:
+    """Of an Axes, in points, before any layout."""
+    return float(ax.bbox.width / ax.figure.dpi * 72)
+
+
+def name_points(ax: Axes, singles: Sequence[Evaluation], published: Mapping[str, tuple[float, float]]) -> None:
+    """Names beside points, the important first: models that none beats at their cost, the published, the rest.
+
+    Replicas of an architecture at one cost share the architecture's name, beside the best of them.
+    """
+    copies: dict[tuple[str, float], list[Evaluation]] = {}
+    for e in sorted(singles, key=lambda e: (e.average_cost, -e.quality)):
+        copies.setdefault((split_model_name(e.committee.label())[0], e.average_cost), []).append(e)
+    undominated: list[tuple[str, tuple[float, float]]] = []
+    rest: list[tuple[str, tuple[float, float]]] = []
+    best = -1.0
+    for (architecture, cost), group in copies.items():
+        name = architecture if len(group) > 1 else group[0].committee.label()
+        (undominated if group[0].quality > best else rest).append((name, (cost, group[0].quality)))
+        best = max(best, group[0].quality)
+    names = [*undominated, *published.items(), *rest][:NAMED_AT_MOST]
+    if names:
+        Names(ax, [n for n, _ in names], [p for _, p in names], fontsize="small", color="0.25")
+
+
+def legend(ax: Axes) -> Axes:
+    """Above the axes, where no data are."""
+    handles, labels = ax.get_legend_handles_labels()
+    fitting = (n for n in range(len(labels), 1, -1) if _row_width(labels, n) < 1.12 * width_in_points(ax))
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.2}
+    style: dict[str, Any] = {
+        "frameon": False,
+        "fontsize": "small",
+        "columnspacing": 1.4,
+        "handletextpad": 0.6,
+        "handlelength": 1.6,
+    }
+    ax.legend(handles, labels, ncols=next(fitting, 1), **place, **style)
+    return ax
+
+
+def _row_width(labels: Sequence[str], columns: int) -> float:
+    """Of a legend, in points, roughly; it fills its columns from top to bottom."""
+    size = FontProperties(size="small").get_size_in_points()
+    return sum(size * (3.6 + 0.58 * max(map(len, column))) for column in np.array_split(np.array(labels), columns))
+
+
+class Percent(Formatter):
+    """Ticks in [0, 1] as percent, all with the decimals that the finest of them needs."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{100 * x:.10g}"
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        decimals = max((len(self(v).partition(".")[2]) for v in values), default=0)
+        return [f"{100 * v:.{decimals}f}" for v in values]
+
+
+class Number(Formatter):
+    """Ticks in plain digits, or all of them as powers of ten where some would be long."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return number(x)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        return [number(v, digits=all(map(_short, values))) for v in values]
+
+
+def number(value: float, *, digits: bool | None = None) -> str:
+    """'0.002', and 2 x 10^-5 where plain digits would be long; digits decides it for all ticks of an axis."""
+    if _short(value) if digits is None else digits:
+        return f"{value:.6g}"
+    factor, exponent = f"{value:.5e}".split("e")
+    shown = f"{float(factor):g}"
+    return f"${'' if shown == '1' else shown + chr(92) + 'times'}10^{{{int(exponent)}}}$"
+
+
+def _short(value: float) -> bool:
+    return value == 0 or 1e-3 <= abs(value) < 1e6
+
+
+def amount(value: float, cost: str) -> str:
+    return (
+        f"{EngFormatter(places=1, sep='')(value)} FLOPs"
+        if cost == "flops"
+        else f"{number(float(f'{value:.3g}'))} {cost}"
+    )
+
+
+def stage_colors(stages: int) -> list[tuple[float, float, float]]:
+    """One hue, later stages darker."""
+    blues = matplotlib.colormaps["Blues"]
+    shades = [0.3 + 0.65 * k / max(stages - 1, 1) for k in range(stages)]
+    return [to_rgb(blues(shade)) for shade in shades]
+
+
+def luminance(color: tuple[float, float, float]) -> float:
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

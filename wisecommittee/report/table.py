@@ -1,0 +1,257 @@
+"""A table as a value: raw rows, and columns that say how each number is printed and in which unit.
+
+The terminal's rendering lives in cli/; here are csv (full precision, names for programs), markdown and LaTeX.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
+
+Value = str | int | float | tuple[float, ...] | None
+SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+DASH = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """name : for programs (csv, JSON), where values keep their precision, [0, 1] and the cost's own unit.
+
+    heading : for people; the unit is added in brackets. kind : a name in KINDS. over : heading above several columns.
+    """
+
+    name: str
+    heading: str
+    kind: str = "text"
+    over: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """cost : the name of the cost its 'cost' columns are in. grouped : rows with one first value belong together."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    notes: tuple[str, ...] = ()
+    cost: str = "flops"
+    grouped: bool = False
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"{self.title}: a row of {len(row)} values, {len(self.columns)} columns")
+
+    def column(self, name: str) -> list[Value]:
+        """The raw values of one column."""
+        place = next(i for i, column in enumerate(self.columns) if column.name == name)
+        return [row[place] for row in self.rows]
+
+    def headings(self) -> list[tuple[str, str]]:
+        """[(over, heading with its unit)] per column."""
+        units = {"percent": " (%)", "points": " (points)", "exits": " (%)", "cost": self._unit()}
+        return [(c.over, c.heading + units.get(c.kind, "")) for c in self.columns]
+
+    def cells(self) -> list[list[str]]:
+        """The printed rows; in a grouped table the first value is printed where it changes."""
+        scale = self._scale()[0]
+        out: list[list[str]] = []
+        for place, row in enumerate(self.rows):
+            printed = [_printed(v, c.kind, scale) for v, c in zip(row, self.columns, strict=True)]
+            if self.grouped and place and row[0] == self.rows[place - 1][0]:
+                printed[0] = ""
+            out.append(printed)
+        return out
+
+    def right(self) -> list[bool]:
+        """Which columns are numbers."""
+        return [column.kind not in ("text", "exits") for column in self.columns]
+
+    def breaks(self) -> set[int]:
+        """Rows before which a group begins, the first left out."""
+        return {i for i in range(1, len(self.rows)) if self.grouped and self.rows[i][0] != self.rows[i - 1][0]}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "cost": self.cost,
+            "columns": [c.name for c in self.columns],
+            "rows": [[list(v) if isinstance(v, tuple) else _finite(v) for v in row] for row in self.rows],
+            "notes": list(self.notes),
+        }
+
+    def _scale(self) -> tuple[float, str]:
+        """One unit for all costs of the table: the largest that leaves the least at 0.1 or more."""
+        if self.cost != "flops":
+            return 1.0, ""
+        places = [i for i, column in enumerate(self.columns) if column.kind == "cost"]
+        values = [abs(v) for row in self.rows for i in places if isinstance(v := row[i], (int, float)) and v]
+        least = min(values, default=1.0)
+        return next((s for s in SCALES if least >= 0.1 * s[0]), SCALES[-1])
+
+    def _unit(self) -> str:
+        if self.cost != "flops":
+            return f" ({self.cost})"
+        letter = self._scale()[1]
+        return f" ({letter})" if letter else ""
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _printed(value: Value, kind: str, scale: float) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return DASH
+    if isinstance(value, tuple):
+        return " / ".join(_share(v) for v in value)
+    if isinstance(value, str):
+        return value
+    return KINDS[kind](value / scale if kind == "cost" else value)
+
+
+def _share(value: float) -> str:
+    return "<0.1" if 0 < value < 0.0005 else f"{100 * value:.1f}"
+
+
+def _cost(value: float) -> str:
+    if value == 0 or 0.001 <= abs(value) < 999.5:
+        return "0" if value == 0 else f"{value:#.3g}".rstrip(".")
+    return f"{value:,.0f}" if abs(value) < 1e7 and abs(value) >= 1 else f"{value:.2e}"
+
+
+KINDS: dict[str, Callable[[float], str]] = {
+    "text": str,
+    "count": lambda v: f"{v:,}",
+    "number": lambda v: f"{v:.4g}",
+    "percent": lambda v: f"{100 * v:.2f}",
+    "points": lambda v: f"{100 * v:+.2f}",
+    "exits": _share,
+    "cost": _cost,
+    "times": lambda v: f"{v:.2f}x",
+}
+
+
+def as_csv(table: Table) -> str:
+    """Raw values under names for programs; shares of stages joined by '/'; no notes."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([column.name for column in table.columns])
+    for row in table.rows:
+        writer.writerow(["/".join(map(repr, v)) if isinstance(v, tuple) else "" if v is None else v for v in row])
+    return out.getvalue()
+
+
+def as_markdown(table: Table) -> str:
+    headings = [f"{over}: {heading}" if over else heading for over, heading in table.headings()]
+    rows = [headings, *table.cells()]
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(headings))]
+    right = table.right()
+
+    def line(row: Sequence[str]) -> str:
+        cells = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
+        return "| " + " | ".join(cells) + " |"
+
+    ruler = line(["-" * (w - 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)])
+    body = "\n".join([line(rows[0]), ruler, *map(line, rows[1:])])
+    notes = "".join(f"\n{note}\n" for note in table.notes)
+    return f"**{table.title}**\n\n{body}\n{notes}"
+
+
+def as_latex(table: Table) -> str:
+    """A table environment; needs the package booktabs."""
+    columns = "".join("r" if right else "l" for right in table.right())
+    headings = table.headings()
+    above, rules = _spans([over for over, _ in headings])
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escaped(table.title)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        *([f"{above} \\\\", rules] if above else []),
+        " & ".join(escaped(heading) for _, heading in headings) + r" \\",
+        r"\midrule",
+    ]
+    breaks = table.breaks()
+    for place, row in enumerate(table.cells()):
+        if place in breaks:
+            lines.append(r"\midrule")
+        lines.append(" & ".join(map(escaped, row)) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\footnotesize {escaped(note)}" for note in table.notes]
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _spans(overs: Sequence[str]) -> tuple[str, str]:
+    """The row of headings above others and the rules below it; empty where there are none."""
+    cells, rules, place = [], [], 0
+    while place < len(overs):
+        end = place + 1
+        while end < len(overs) and overs[end] == overs[place]:
+            end += 1
+        if overs[place]:
+            cells.append(rf"\multicolumn{{{end - place}}}{{c}}{{{escaped(overs[place])}}}")
+            rules.append(rf"\cmidrule(lr){{{place + 1}-{end}}}")
+        else:
+            cells += [""] * (end - place)
+        place = end
+    return (" & ".join(cells), "".join(rules)) if rules else ("", "")
+
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    **{c: "\\" + c for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
+
+
+def escaped(text: str) -> str:
+    return "".join(LATEX.get(c, c) for c in text)
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {"csv": as_csv, "markdown": as_markdown, "latex": as_latex}
+ENDINGS = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
+
+
+def render(table: Table, form: str) -> str:
+    """The table as text in one of FORMATS."""
+    if form not in FORMATS:
+        raise UnknownNameError("format", form, FORMATS)
+    return FORMATS[form](table)
+
+
+def form_of(asked: str | None, file: Path | None) -> str:
+    """The format asked for, else the one a file's ending says, else 'rich' for the terminal."""
+    if asked is not None:
+        if asked not in (*FORMATS, "rich"):
+            raise UnknownNameError("format", asked, (*FORMATS, "rich"))
+        if asked == "rich" and file is not None:
+            raise UsageError("--format rich is for the terminal; choose csv, markdown or latex for a file")
+        return asked
+    if file is None:
+        return "rich"
+    if file.suffix.lower() not in ENDINGS:
+        raise UsageError(f"{str(file)!r} ends in none of {', '.join(ENDINGS)}; name the format with --format")
+    return ENDINGS[file.suffix.lower()]
+
+
+def write(table: Table, form: str, path: Path) -> Path:
+    text = render(table, form)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WiseCommitteeError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    return path

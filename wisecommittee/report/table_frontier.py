@@ -1,0 +1,45 @@
+"""The frontier of a search with its single models, in rows."""
+
+from __future__ import annotations
+
+from wisecommittee.analyses.study import Study, spread
+from wisecommittee.report.table import Column, Table
+
+ROWS = 20
+
+
+def frontier(study: Study) -> Table:
+    """A spread over the frontier: on the split that chose it, and on the one that reports."""
+    found = study.frontier()
+    chosen = spread(list(found), ROWS)
+    tests = study.reported(chosen)
+    first = chosen[0]
+    columns = (
+        Column("committee", "committee"),
+        Column("quality", f"{first.split} {study.quality}", "percent"),
+        *([Column("test_quality", f"{tests[0].split} {study.quality}", "percent")] if tests else []),
+        Column("average_cost", "average FLOPs" if found.cost == "flops" else "average", "cost"),
+        Column("worst_case_cost", "worst case", "cost"),
+        Column("speedup", "speed-up", "times"),
+        Column("exit_ratios", "exits per stage", "exits"),
+    )
+    rows = tuple(
+        (
+            e.committee.label(),
+            e.quality,
+            *([tests[place].quality] if tests else []),
+            e.average_cost,
+            e.worst_case_cost,
+            found.speedup(e),
+            e.exit_ratios,
+        )
+        for place, e in enumerate(chosen)
+    )
+    n = f"{first.split} (n = {first.n:,}) chose"
+    if tests:
+        n += f", {tests[0].split} (n = {tests[0].n:,}) reports"
+    notes = (
+        f"{len(rows)} of {len(found)} committees of the frontier; {n}.",
+        f"Speed-up: cheapest single model as accurate on {first.split} over the committee's average.",
+    )
+    return Table("Frontier", columns, rows, notes, found.cost)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .console import print_json, table
+from .console import print_json, progress, table
 
 
 def import_(
@@ -39,6 +39,14 @@ def import_(
             help="Long table: unit_id, model, answer, confidence, then per-unit costs (usd, tokens); optionally score."
         ),
     ] = None,
+    cell: Annotated[
+        int | None,
+        typer.Option(
+            help="Semantic segmentation: arrays are [images, height, width, classes], units are cells of so many "
+            "pixels squared, costs are per cell.",
+        ),
+    ] = None,
+    ignore_label: Annotated[int, typer.Option(help="With --cell, the label of pixels that do not count.")] = 255,
     dtype: Annotated[
         str, typer.Option(help="float32, or float16 for half the disk (it can flip near-ties).")
     ] = "float32",
@@ -56,11 +64,14 @@ def import_(
 
     `wisecommittee import --split val --answers answers.csv --labels truth.csv` (then `search --cost usd`)
 
+    `wisecommittee import --cell 128 --labels pixels.npy --costs models.csv --logits r50=r50.npy --logits r101=r101.npy`
+
     `wisecommittee import --costs models.csv` (adds cost columns to models already in the store)
     """
     from wisecommittee.errors import UsageError
     from wisecommittee.store import LogitStore
     from wisecommittee.store.importing import import_answers, import_costs, import_outputs
+    from wisecommittee.store.segmentation import import_images
 
     target = LogitStore(store)
     files = [("logits", *_pair(text)) for text in logits or []] + [
@@ -80,7 +91,14 @@ def import_(
                 f"{'--labels' if labels is None else '--costs'} is missing; "
                 "arrays need both --labels and --costs models.csv"
             )
-        done = import_outputs(target, split, files, labels=labels, costs=costs, dtype=dtype, replace=replace)
+        if cell is None:
+            done = import_outputs(target, split, files, labels=labels, costs=costs, dtype=dtype, replace=replace)
+        else:
+            with progress() as update:
+                done = import_images(
+                    target, split, files, labels=labels, costs=costs, cell=cell, ignored=ignore_label,
+                    replace=replace, progress=update,
+                )  # fmt: skip
     elif costs:
         done = import_costs(target, costs)
     else:

@@ -41,7 +41,7 @@ def models(
         ("kind", "left"),
         ("units", "right"),
         ("classes", "right"),
-        ("accuracy %", "right"),
+        ("mIoU %" if any(e["kind"] == "statistics" for e in listed) else "accuracy %", "right"),
         ("MACs", "right"),
     ]
     rows = [
@@ -50,7 +50,7 @@ def models(
             e["model"],
             e["kind"],
             f"{e['contents']['rows']:,}",
-            str(e["contents"]["classes"] or "-"),
+            str((e["contents"]["classes"] or 0) // (3 if e["kind"] == "statistics" else 1) or "-"),
             percent(e["quality"]),
             human(e["flops"]) if e["flops"] else "-",
             *(f"{e['costs'][c]:.4g}" if c in e.get("costs", {}) else "-" for c in costs),

@@ -50,7 +50,7 @@ def show_evaluations(evaluations: Sequence[Evaluation]) -> None:
     columns = [
         ("split", "left"),
         ("units", "right"),
-        ("accuracy % [95 %]", "right"),
+        (f"{first.measure} % [95 %]", "right"),
         ("average", "right"),
         ("worst", "right"),
         ("exits %", "left"),
@@ -110,7 +110,7 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
         )
     columns = [
         ("committee", "left"),
-        (f"{chosen[0].split} % ±", "right"),
+        (f"{chosen[0].split} {_short(chosen[0])}% ±", "right"),
         *([("test %", "right")] if tests else []),
         ("average", "right"),
         ("worst", "right"),
@@ -121,9 +121,14 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
         f"{len(rows)} of {len(frontier)} committees; --frontier FILE or --json gives all. "
         f"±: half of the 95 % interval. "
         f"Speed: cheapest single model as accurate over the committee's average. "
-        f"{chosen[0].split} chose these, so its accuracies are optimistic."
+        f"{chosen[0].split} chose these, so its figures are optimistic."
     )
     table(f"frontier of all these combinations and thresholds; costs in {unit.name}", columns, rows, caption)
+
+
+def _short(e: Evaluation) -> str:
+    """Accuracy needs no name in a narrow column."""
+    return "" if e.measure == "accuracy" else f"{e.measure} "
 
 
 def _around(e: Evaluation) -> str:

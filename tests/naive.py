@@ -398,3 +398,74 @@ def search(
             )
         )
     return points
+
+
+# Segmentation: units are cells of images; a set of members says the mean of their probabilities, pixel by pixel
+
+
+def cell_entries(images, labels, size, ignored, unlabelled):
+    """(confidence, tp, fp, fn) of every cell: float32, and int [C] each.
+
+    images : [image][row][column] -> probabilities [C]; labels likewise -> class, or `ignored`. Cells of
+    size x size pixels go row by row; those at the far edges are smaller. Confidence: mean of the pixels' largest
+    probabilities above `unlabelled`, 1 without any.
+    """
+    C = len(images[0][0][0])
+    entries = []
+    for image, truth in zip(images, labels, strict=True):
+        H, W = len(image), len(image[0])
+        for top in range(0, H, size):
+            for left in range(0, W, size):
+                sure, tp, fp, fn = [], [0] * C, [0] * C, [0] * C
+                for y in range(top, min(top + size, H)):
+                    for x in range(left, min(left + size, W)):
+                        row = [float(p) for p in image[y][x]]
+                        if max(row) > unlabelled:
+                            sure.append(max(row))
+                        said, label = row.index(max(row)), int(truth[y][x])
+                        if label == ignored:
+                            continue
+                        if said == label:
+                            tp[said] += 1
+                        else:
+                            fp[said] += 1
+                            fn[label] += 1
+                entries.append((np.float32(sum(sure) / len(sure) if sure else 1.0), tp, fp, fn))
+    return entries
+
+
+def mean_iou(tp, fp, fn):
+    """Mean over the classes that occur or are predicted of tp / (tp + fp + fn); 0 if there are none."""
+    shares = [t / (t + p + n) for t, p, n in zip(tp, fp, fn, strict=True) if t + p + n]
+    return sum(shares) / max(1, len(shares))
+
+
+def segmentation_search(entries, cost, P):
+    """Frontier [(total cost, mIoU)] over every chain of growing sets and every vector of P levels.
+
+    entries : {set of members: cell_entries of their mean}; cost : {member: int}.
+    """
+    N = len(next(iter(entries.values())))
+    C = len(next(iter(entries.values()))[0][1])
+    chains = [(s,) for s in entries]
+    for _ in range(len(cost)):
+        chains += [(*c, s) for c in chains for s in entries if c[-1] < s and (*c, s) not in chains]
+    found = set()
+    for chain in chains:
+        confidences = [[e[0] for e in entries[s]] for s in chain[:-1]]
+        grids = [levels(c, P) for c in confidences]
+        for vector in itertools.product(range(P), repeat=len(chain) - 1):
+            stage = exit_stages(confidences, [g[j] for g, j in zip(grids, vector, strict=True)], N)
+            sums = [[0] * C for _ in range(3)]
+            total = 0
+            for i, k in enumerate(stage):
+                total += sum(cost[m] for m in chain[k])
+                for have, more in zip(sums, entries[chain[k]][i][1:], strict=True):
+                    for c in range(C):
+                        have[c] += more[c]
+            found.add((total, mean_iou(*sums)))
+    points = []
+    for total, quality in sorted(found, key=lambda p: (p[0], -p[1])):
+        if not points or quality > points[-1][1]:
+            points.append((total, quality))
+    return points

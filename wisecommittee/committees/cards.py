@@ -17,7 +17,7 @@ from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseComm
 CARD_VERSION = 1
 COMMITTEE_VERSION = 1
 MAX_COMMITTEE = 4 << 20  # bytes of a committee.json
-KINDS = ("logits", "probabilities", "answers")
+KINDS = ("logits", "probabilities", "answers", "statistics")
 _REPLICA_NAME = re.compile(r"^(?P<architecture>.+)/(?P<replica>\d+)$")
 
 
@@ -100,6 +100,12 @@ class ModelCard:
     def key(self) -> tuple[str, int, str]:
         """Canonical order: architecture, then replica (the name only tells apart what should not exist)."""
         return (self.architecture, self.replica, self.model)
+
+    @property
+    def members(self) -> frozenset[str]:
+        """The models behind an entry of statistics (store/segmentation.py); any other model is by itself."""
+        together = self.meta.get("members") if self.kind == "statistics" else None
+        return frozenset(together or (self.model,))
 
     def with_contents(self, contents: Contents | None) -> ModelCard:
         return replace(self, contents=contents)

@@ -41,6 +41,12 @@ class CostModel:
         seen = np.logical_or.accumulate(self.uses[sequences], axis=-2)
         return seen @ self.blocks
 
+    def marginal(self, sequence: Sequence[int], units: int) -> list[NDArray[np.int64]]:
+        """int64 [N] for each member: what it adds for every unit that runs it."""
+        if self.per_unit is not None:
+            return [self.per_unit[m] for m in sequence]
+        return [np.full(units, step) for step in np.diff(self.cumulative(np.array(sequence)), prepend=0)]
+
     def worst(self, sequences: NDArray[np.integer]) -> NDArray[np.int64]:
         """int64 [..]: cost of all members; where cost varies per unit, the dearest unit's."""
         if self.per_unit is None:
@@ -121,7 +127,7 @@ def cost_model(
         elif name == "flops" and card.blocks:
             table.append(card.blocks)
         elif name != "flops" and name in card.costs:
-            table.append({f"{card.model}\0{name}": card.costs[name]})
+            table.append({f"{model}\0{name}": value for model, value in _shares(card, name).items()})
         else:
             have = ", ".join(sorted(known)) or "none"
             raise CostError(
@@ -154,3 +160,10 @@ def cost_model(
     integers, unit = fixed_point(list(ids.values()), headroom=units)
     uses = np.array([[block in costs for block in names] for costs in table], dtype=bool)
     return CostModel(name, unit, np.array(integers, dtype=np.int64), uses)
+
+
+def _shares(card: ModelCard, name: str) -> Mapping[str, int | float]:
+    """{model: cost} of the models behind an entry: statistics of several together cost what each of them costs."""
+    if len(card.members) == 1:
+        return {card.model: card.costs[name]}
+    return {model: costs[name] for model, costs in card.meta["members"].items()}

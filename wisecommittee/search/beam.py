@@ -29,6 +29,7 @@ from wisecommittee.search.exhaustive import Point, corners
 from wisecommittee.search.moves import Members, Slots, moved
 from wisecommittee.search.stages import LEVELS, Stages, batches, level_places
 from wisecommittee.search.tables import Pool, Progress, correct_key
+from wisecommittee.tasks import Segmentation
 
 WIDTH = 512  # heads kept at each size
 BANDS = 16  # of cost, on a logarithmic scale
@@ -130,6 +131,7 @@ class BeamSearch:
         self.pool, self.longest, self.levels = pool, max_models, max(2, levels)
         self.max_worst, self.threads, self.progress, self.stop = max_worst, threads, progress, stop
         self.slots = Slots.of(pool, replicas)
+        assert not isinstance(pool.task, Segmentation)
         self.best = int(pool.task.scale) * pool.units
         self.least = -1 - self.best // SLACK
         self.cost = np.full(self.best + 1, grid.UNREACHED, np.int64)

@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError, WiseCommitteeError
-from wisecommittee.search.statistics import bootstrap_interval, wilson_interval
+from wisecommittee.search.statistics import bootstrap_interval, normal_interval, wilson_interval
 from wisecommittee.search.tables import ExitTable, Pool, committee_tables, open_pool
 from wisecommittee.store import LogitStore
-from wisecommittee.tasks import Task
+from wisecommittee.tasks import Segmentation, Task
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """What a committee does on a split.
 
-    quality : in [0, 1]; correct : sum of the task's statistic; n : units
+    quality : in [0, 1]; correct : sum of the task's statistic (segmentation: pixels that are right); n : units
     average_cost, worst_case_cost : in units of `cost` ('flops' = multiply-adds); exit_ratios : share of units per stage
-    graded_interval : 95 % interval of a graded quality; None where units are right or wrong
+    graded_interval : 95 % interval of a graded quality or of mIoU; None where units are right or wrong
+    measure : what quality is: accuracy (or mean grade), or mIoU
     """
 
     committee: Committee
@@ -36,10 +37,11 @@ class Evaluation:
     worst_case_cost: float
     exit_ratios: tuple[float, ...]
     graded_interval: tuple[float, float] | None = None
+    measure: str = "accuracy"
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of quality: Wilson for counts, bootstrap for grades."""
+        """95 % interval of quality: Wilson for counts, bootstrap for grades, linearised for mIoU."""
         return self.graded_interval or wilson_interval(int(self.correct), self.n)
 
     def figures(self) -> dict[str, Any]:
@@ -72,8 +74,7 @@ def evaluate_table(table: ExitTable, committee: Committee, task: Task, charges: 
     stages, units = table.score.shape
     stage = exit_stages(table.score, committee.thresholds)
     everyone = np.arange(units)
-    statistic = table.stats[stage, everyone, 0]
-    total = int(statistic.sum(dtype=np.int64))
+    correct, quality, interval = _scored(task, table.stats[stage, everyone])
     exits = np.bincount(stage, minlength=stages)
     if table.cost.ndim == 1:
         spent = sum(int(count) * int(cost) for count, cost in zip(exits, table.cost, strict=True))
@@ -83,13 +84,26 @@ def evaluate_table(table: ExitTable, committee: Committee, task: Task, charges: 
         committee,
         split,
         units,
-        total if task.scale == 1 else total / task.scale,
-        task.quality(total, units),
+        correct,
+        quality,
         charges.true(spent, units),
         charges.true(int(np.max(table.cost[-1]))),
         tuple(float(e) / units for e in exits),
-        None if task.scale == 1 else bootstrap_interval(statistic / task.scale),
+        interval,
+        "mIoU" if isinstance(task, Segmentation) else "accuracy",
     )
+
+
+def _scored(task: Task, statistics: NDArray[np.int32]) -> tuple[float, float, tuple[float, float] | None]:
+    """Correct, quality and, unless units are right or wrong, its 95 % interval, from statistics [N, S]."""
+    totals = statistics.sum(axis=0, dtype=np.int64)
+    if isinstance(task, Segmentation):
+        quality = float(task.quality(totals))
+        return task.correct(totals), quality, normal_interval(quality, statistics @ task.gradient(totals))
+    total, quality = int(totals[0]), task.quality(int(totals[0]), len(statistics))
+    if task.scale == 1:
+        return total, quality, None
+    return total / task.scale, quality, bootstrap_interval(statistics[:, 0] / task.scale)
 
 
 def evaluate(

@@ -17,6 +17,7 @@ from wisecommittee.kernels import grid
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import Pool, StageTables
 from wisecommittee.search.workers import Control, Mapper
+from wisecommittee.tasks import Segmentation
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # members in order, thresholds (inf: nobody exits)
 Group = tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.int64]]  # shared first members, last members, ranks
@@ -142,6 +143,7 @@ class GridSearch:
                 self.bins[row] = np.searchsorted(values, score, side="right")
         self.everybody = np.zeros(self.units, self.bins.dtype)
         self.nothing = np.zeros(self.units, self.correct.dtype)
+        assert not isinstance(pool.task, Segmentation)  # skyline.py
         best = int(pool.task.scale) * self.units
         self.counter: type[np.signedinteger] = np.int16 if best <= np.iinfo(np.int16).max else np.int32
         self.envelope: Envelope = (

@@ -126,6 +126,7 @@ class Frontier:
                         "thresholds": list(e.committee.thresholds),
                         "exit_ratios": list(e.exit_ratios),
                         "graded": e.graded_interval is not None,
+                        "measure": e.measure,
                         "json": json.dumps(e.committee.to_json()),
                     }
                 )
@@ -168,6 +169,7 @@ class Frontier:
                         worst_case_cost=float(row["worst_case_cost"]),
                         exit_ratios=tuple(map(float, row["exit_ratios"])),
                         graded_interval=(float(row["low"]), float(row["high"])) if row["graded"] else None,
+                        measure=row["measure"],
                     )
                 )
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, WiseCommitteeError) as error:

@@ -20,6 +20,7 @@ from wisecommittee.search.exact import ExactSearch
 from wisecommittee.search.exhaustive import Candidates, GridSearch, Point, within_worst_case
 from wisecommittee.search.frontier import Frontier
 from wisecommittee.search.limits import Limits, make_limits
+from wisecommittee.search.skyline import SkylineSearch, chains
 from wisecommittee.search.tables import (
     Pool,
     Progress,
@@ -32,6 +33,7 @@ from wisecommittee.search.tables import (
 from wisecommittee.search.witness import Reporter
 from wisecommittee.search.workers import Mapper, Threads, interruptible
 from wisecommittee.store import LogitStore
+from wisecommittee.tasks import Segmentation
 
 MOST_LEVELS = 4096
 NOTICEABLE = 5.0  # CPU seconds of work that is announced
@@ -102,6 +104,8 @@ def search(
         ordered=pool.combine.ordered,
     )
     plan = chosen(method, exact, guess, threads)
+    if isinstance(pool.task, Segmentation):
+        plan = _check_segmentation(plan, method, exact)
     if plan in ("beam", "greedy"):
         _check_heuristic(plan, method, family, limits, scheduler)
     if notify and plan in ("beam", "greedy"):
@@ -115,10 +119,15 @@ def search(
         )
     else:
         sizes = range(1, min(max_models, len(cards)) + 1)
-        found = {n: kind.combinations(cards, n, replicas) for n in sizes}
+        joined = isinstance(pool.task, Segmentation) and any(len(card.members) > 1 for card in cards)
+        found = {n: chains(cards, n) if joined else kind.combinations(cards, n, replicas) for n in sizes}
         candidates = within_worst_case(pool, {n: s for n, s in found.items() if len(s)}, worst_limit)
         tables = _tables(pool, candidates, kind.thresholded, threads, progress)
-        sweep = GridSearch(pool, tables, candidates, levels if kind.thresholded else 1, limits)
+        sweep: GridSearch | SkylineSearch
+        if isinstance(pool.task, Segmentation):
+            sweep = SkylineSearch(pool, tables, candidates, levels, limits)
+        else:
+            sweep = GridSearch(pool, tables, candidates, levels if kind.thresholded else 1, limits)
         with _mapper(scheduler, threads, progress, deadline) as mapper:
             searched, points = _exhaustive(sweep, tables, mapper, plan == "exact" and kind.thresholded)
         searched["exact"] = searched["complete"] and (plan == "exact" or not kind.thresholded)
@@ -130,6 +139,7 @@ def search(
     reporter = Reporter(pool, tables, family)
     evaluations = [reporter.report(*point) for point in points]
     singles = kind.combinations(cards, 1, replicas).ravel().tolist() if replicas == "all" else range(len(cards))
+    singles = [m for m in singles if len(cards[m].members) == 1] or singles
     alone = sorted((reporter.report((m,), ()) for m in singles), key=lambda e: (e.average_cost, -e.quality))
     query = {
         "store": store.files.uri,
@@ -189,15 +199,15 @@ def _mapper(scheduler: str | None, threads: int, progress: Progress | None, dead
 
 
 def _exhaustive(
-    sweep: GridSearch, tables: StageTables, mapper: Mapper, exact: bool
+    sweep: GridSearch | SkylineSearch, tables: StageTables, mapper: Mapper, exact: bool
 ) -> tuple[dict[str, Any], list[Point]]:
     """What was searched, and the points of the frontier."""
     unfinished = sweep.run(mapper)
-    envelope, points = sweep.envelope, sweep.points
+    proof: GridSearch | SkylineSearch | ExactSearch = sweep
     if exact:
+        assert isinstance(sweep, GridSearch)
         proof = ExactSearch(sweep, tables)
         unfinished = proof.run(mapper)
-        envelope, points = proof.envelope, proof.points
     searched: dict[str, Any] = {
         "combinations": sum(len(c.sequences) for c in sweep.candidates),
         "threshold_vectors": sum(len(c.sequences) * sweep.levels ** (c.size - 1) for c in sweep.candidates),
@@ -208,9 +218,19 @@ def _exhaustive(
     }
     if unfinished:
         searched["unfinished_combinations"] = len(unfinished)
-        if (most := gap(sweep, envelope[0], unfinished)) is not None:
-            searched["gap"] = most
-    return searched, points()
+        if isinstance(sweep, GridSearch) and not isinstance(proof, SkylineSearch):
+            most = gap(sweep, proof.envelope[0], unfinished)
+            searched |= {} if most is None else {"gap": most}
+    return searched, proof.points()
+
+
+def _check_segmentation(plan: str, method: str, exact: bool) -> str:
+    if exact or method not in ("auto", "exhaustive"):
+        raise UsageError(
+            f"mIoU is searched over all vectors of levels, without a proof over all thresholds; leave "
+            f"{'--exact' if exact else f'--method {method}'} out"
+        )
+    return "exhaustive"
 
 
 def _check_heuristic(plan: str, method: str, family: str, limits: Limits, scheduler: str | None) -> None:

@@ -26,3 +26,16 @@ def bootstrap_interval(grades: NDArray[np.floating]) -> tuple[float, float]:
         (np.sort(grades),), np.mean, confidence_level=LEVEL, n_resamples=999, batch=50, method="percentile", rng=0
     )
     return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+
+
+def normal_interval(quality: float, influence: NDArray[np.floating]) -> tuple[float, float]:
+    """95 % interval of a smooth function of totals over units, linearised (the delta method), within [0, 1].
+
+    influence : float64 [units] statistics of each unit times the function's gradient. Units count as independent; cells
+    of one image resemble each other, so over few images it is too narrow.
+    """
+    from scipy.stats import norm
+
+    n = len(influence)
+    half = float(norm.ppf((1 + LEVEL) / 2)) * float(np.sqrt(n * np.var(influence, ddof=1))) if n > 1 else 1.0
+    return max(0.0, quality - half), min(1.0, quality + half)

@@ -18,7 +18,7 @@ from wisecommittee.committees.cost import CostModel, cost_model
 from wisecommittee.errors import CommitteeError, StoreError, UnknownNameError, UsageError
 from wisecommittee.kernels import prefixes
 from wisecommittee.store import LogitStore
-from wisecommittee.tasks import Answers, Classification, Task
+from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
 BLOCK_BYTES = 4 << 20  # summands of one block of units: enough to make the work around the kernel small
 Progress = Callable[[str, int, int], None]
@@ -108,17 +108,19 @@ def open_pool(
     Defaults: mean_logits and max_prob for outputs, last and the stored score 'confidence' for answers.
     """
     kinds = {card.kind for card in cards}
-    answers = "answers" in kinds
-    if answers and len(kinds) > 1:
-        raise UsageError("answers and logits cannot be combined in one committee; choose models with --models")
-    rule = combine_named(combine or ("last" if answers else "mean_logits"))
-    if answers and not rule.ordered:
-        raise UsageError(f"answers have no logits to average; use --combine last instead of {rule.name}")
-    stored = _common_scores(cards)
-    name = confidence or ("confidence" if answers else "max_prob")
-    if answers and name in CONFIDENCES:
+    settled = next((kind for kind in ("answers", "statistics") if kind in kinds), None)  # nothing left to average
+    if settled and len(kinds) > 1:
         raise UsageError(
-            f"confidence {name!r} needs logits; answers carry their own: {', '.join(stored) or 'none stored'}"
+            f"{' and '.join(sorted(kinds))} cannot be combined in one committee; choose models with --models"
+        )
+    rule = combine_named(combine or ("last" if settled else "mean_logits"))
+    if settled and not rule.ordered:
+        raise UsageError(f"{settled} have no logits to average; use --combine last instead of {rule.name}")
+    stored = _common_scores(cards)
+    name = confidence or ("confidence" if settled else "max_prob")
+    if settled and name in CONFIDENCES:
+        raise UsageError(
+            f"confidence {name!r} needs logits; {settled} carry their own: {', '.join(stored) or 'none stored'}"
         )
     function = confidence_named(name, stored)
     units = len(store.labels(split))
@@ -128,11 +130,20 @@ def open_pool(
         if card.contents is not None and cost in card.contents.unit_costs
     }
     task: Task = Classification()
-    if answers:
+    if settled == "statistics":
+        task = segmentation(cards[0])
+    elif settled:
         graded = all(card.contents is not None and card.contents.graded for card in cards)
         task = Answers.graded([store.quality(c.model, split) for c in cards]) if graded else Answers()
     charges = cost_model(cards, cost, units, varying)
     return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split))
+
+
+def segmentation(card: ModelCard) -> Segmentation:
+    """The task of an entry of statistics."""
+    assert card.contents is not None
+    assert card.contents.classes is not None
+    return Segmentation(card.contents.classes // 3)
 
 
 def _common_scores(cards: Sequence[ModelCard]) -> tuple[str, ...]:
@@ -204,13 +215,16 @@ def stage_tables(
     """Tables of all prefixes; scored : bool [nodes] marks those whose confidence is needed."""
     nodes = len(trie)
     prediction: NDArray[np.generic] | None = None
-    if pool.answers:
+    if isinstance(pool.task, Segmentation):
+        correct = np.zeros((nodes, 0), np.uint8)  # statistics are read for one committee at a time
+        statistics: dict[str, NDArray[np.float32]] = {}
+    elif isinstance(pool.task, Answers):
         correct = np.empty((nodes, pool.units), np.uint8 if pool.task.scale == 1 else np.int32)
         for node, member in enumerate(trie.members):
             correct[node] = _answer_statistics(pool, int(member))
         if predict:
             prediction = np.stack([pool.store.answers(pool.cards[m].model, pool.split) for m in trie.members])
-        statistics: dict[str, NDArray[np.float32]] = {}
+        statistics = {}
     else:
         correct, predicted, statistics = walk_blocks(
             pool, trie, scored, predict=predict, threads=threads, progress=progress
@@ -359,7 +373,11 @@ def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -
         row = score_row(pool, tables, sequence)
         if row >= 0:  # the prefixes of an ensemble are never compared
             score[k] = tables.score[row]
-    stats = tables.correct[nodes].astype(np.int32)[:, :, None]
+    if isinstance(pool.task, Segmentation):
+        newest = [pool.store.outputs(pool.cards[sequence[-1]].model, pool.split) for sequence in sequences]
+        stats = np.stack(newest).astype(np.int32)
+    else:
+        stats = tables.correct[nodes].astype(np.int32)[:, :, None]
     prediction = None if tables.prediction is None else tables.prediction[nodes]
     return ExitTable(score, stats, pool.cost.stages(stages), prediction)
 
@@ -388,13 +406,15 @@ def committee_tables(pool: Pool, committees: Sequence[Committee], *, predict: bo
 
 
 def model_quality(store: LogitStore, split: str, card: ModelCard) -> float:
-    """Accuracy (or mean grade) of one model by itself."""
+    """Accuracy, mean grade or mIoU of one model by itself."""
     labels = store.labels(split)
     if card.kind == "answers":
         if card.contents is not None and card.contents.graded:
             return float(store.quality(card.model, split).mean(dtype=np.float64))
         return float(Answers().statistics(store.answers(card.model, split), labels).mean())
     outputs = store.outputs(card.model, split)
+    if card.kind == "statistics":
+        return float(segmentation(card).quality(outputs.sum(axis=0, dtype=np.float64).astype(np.int64)))
     step = max(1, (8 << 20) // outputs.shape[1])
     right = sum(
         int((outputs[a : a + step].argmax(axis=1) == labels[a : a + step]).sum()) for a in range(0, len(outputs), step)

@@ -15,6 +15,7 @@ PROBABILITY_TOLERANCE = 1e-3  # real rows miss 1 by 3e-4
 BLOCK_VALUES = 1 << 20  # checked at a time: memory-mapped arrays stay on disk
 MAX_TEXT = 10_000  # characters of an id, an answer or a label: a row group of them is a few MB
 MAX_TEXT_ARRAY = 4 << 30  # bytes
+MAX_COUNT = 1 << 24  # pixels of a cell: float32 counts are exact below
 DTYPES = ("float32", "float16")
 
 
@@ -48,6 +49,8 @@ def check_outputs(
             _refuse_infinite(block, stored, what, first + start)
         if kind == "probabilities":
             _check_probabilities(stored, what, first + start)
+        elif kind == "statistics":
+            _check_statistics(stored, what, first + start)
         elif normalised:
             # Cheap tests first: most logits need no sums.
             normalised = least >= 0 and largest <= 1 + PROBABILITY_TOLERANCE and bool(_misses(stored).all())
@@ -79,6 +82,40 @@ def _check_probabilities(block: NDArray[np.floating], what: str, first: int) -> 
             f"{what}: row {first + row} sums to {block[row].sum(dtype=np.float64):.6g}; probabilities sum to 1 within "
             f"{PROBABILITY_TOLERANCE}; import logits with --logits"
         )
+
+
+def _check_statistics(block: NDArray[np.floating], what: str, first: int) -> None:
+    """Rows tp [C], fp [C], fn [C] of pixel counts; every wrong pixel is one fp and one fn."""
+    if block.shape[1] % 3 or block.dtype != np.float32:
+        raise ContentError(
+            f"{what}: {block.shape[1]} columns of {block.dtype}; statistics are float32 counts tp, fp, fn by class"
+        )
+    bad = ((block < 0) | (block != np.rint(block)) | (block >= MAX_COUNT)).any(axis=1)
+    _, fp, fn = np.split(block, 3, axis=1)
+    bad |= fp.sum(axis=1, dtype=np.float64) != fn.sum(axis=1, dtype=np.float64)
+    if bad.any():
+        raise ContentError(
+            f"{what}: row {first + int(np.flatnonzero(bad)[0])} is no count of pixels; expected whole numbers from 0 "
+            f"with as many fp as fn in total"
+        )
+
+
+def check_pixels(statistics: NDArray[np.floating], labels: NDArray[np.generic], what: str) -> None:
+    """The label of a cell is its number of labelled pixels: tp + fn of every model."""
+    tp, _, fn = np.split(np.asarray(statistics, np.float64), 3, axis=1)
+    counted = tp.sum(axis=1) + fn.sum(axis=1)
+    if labels.dtype.kind not in "iu" or len(labels) != len(counted) or (labels != counted).any():
+        wrong = labels.dtype.kind in "iu" and len(labels) == len(counted)
+        row = int(np.flatnonzero(labels != counted)[0]) if wrong else 0
+        raise AlignmentError(
+            f"{what}: {counted[row]:.0f} labelled pixels in row {row}, its label says {labels[row]}; the label of a "
+            f"cell is its number of labelled pixels, the same for every model"
+        )
+
+
+def labelled_classes(kind: str, classes: int | None) -> int | None:
+    """How many classes a label can be, None where it is no class."""
+    return classes if kind in ("logits", "probabilities") else None
 
 
 def _refuse_infinite(given: NDArray[np.floating], stored: NDArray[np.floating], what: str, first: int) -> None:

@@ -193,7 +193,7 @@ def _as_text(column: pd.Series, integral: bool) -> list[str]:
 def read_labels(file: str | os.PathLike[str]) -> Labels:
     path = Path(file)
     if path.suffix == ".npy":
-        return Labels(_load_npy(path), None)
+        return Labels(load_npy(path), None)
     table = _read_table(path, text=("unit_id",))
     values = _column(table, "label", path)
     text = values.astype(str).str.strip()
@@ -209,7 +209,7 @@ def read_outputs(file: str | os.PathLike[str]) -> tuple[NDArray[np.floating], li
     path = Path(file)
     unit_ids: list[str] | None = None
     if path.suffix == ".npy":
-        outputs = _load_npy(path)
+        outputs = load_npy(path)
     elif path.suffix == ".npz":
         with _opened(path) as archive:
             names = [n for n in archive.files if n not in ("unit_id", "unit_ids")]
@@ -384,7 +384,7 @@ def _distinct_replicas(cards: Sequence[ModelCard]) -> None:
             )
 
 
-def _load_npy(path: Path) -> NDArray[Any]:
+def load_npy(path: Path) -> NDArray[Any]:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:

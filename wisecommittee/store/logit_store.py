@@ -366,7 +366,9 @@ class LogitStore:
         gate.check_unit_ids(rows.unit_ids, what)
         parts.check_values(what, card.kind, rows, dtype=gate.check_dtype(dtype, what).name, warn=True)
         classes = None if rows.outputs is None else int(rows.outputs.shape[1])
-        known = gate.check_labels(given, classes, what)
+        known = gate.check_labels(given, gate.labelled_classes(card.kind, classes), what)
+        if card.kind == "statistics" and rows.outputs is not None:
+            gate.check_pixels(rows.outputs, known, what)
         if not len(rows):
             raise ContentError(f"{what}: no units; expected at least one")
         placeholder = Contents(len(rows), classes, dtype, "", graded=rows.quality is not None)
@@ -388,6 +390,11 @@ class LogitStore:
                 raise StoreError(
                     f"{card.model}: {other.model} is architecture {other.architecture!r} replica {other.replica} "
                     f"already; give it another replica number"
+                )
+            if "statistics" in (kinds := {other.kind, card.kind}) and len(kinds) > 1:
+                raise ContentError(
+                    f"{card.model}: {card.kind}, {other.model} in {split} is {other.kind}; counts of pixels and other "
+                    f"outputs cannot share a split; use another one"
                 )
             if other.contents.classes != card.contents.classes:
                 raise ContentError(
@@ -494,7 +501,9 @@ class LogitStore:
     def _verify_model(self, model: str, split: str) -> None:
         card, contents = self._described(model, split)
         self.check_siblings(split, card)
-        gate.check_labels(self.labels(split), contents.classes, split)
+        gate.check_labels(self.labels(split), gate.labelled_classes(card.kind, contents.classes), split)
+        if card.kind == "statistics":
+            gate.check_pixels(self.outputs(model, split), self.labels(split), f"{model} in {split}")
         content = sum(values for _, values in self._blocks(card, split, parts.content_sum))
         if parts.content_hash(content) != contents.content:
             raise StoreError(

@@ -250,9 +250,11 @@ class Writer:
             raise ContentError(f"{self.what}: {classes} classes; expected {self.classes or 'answers'}, as announced")
         first = sum(part.rows for part in self._parts) + self._encoder.rows + self._pending_rows
         parts.check_values(self.what, self.card.kind, rows, dtype=self.dtype.name, first=first)
-        known = gate.check_labels(labels, self.classes, self.what)
+        known = gate.check_labels(labels, gate.labelled_classes(self.card.kind, self.classes), self.what)
         if len(known) != len(rows):
             raise AlignmentError(f"{self.what}: {len(rows):,} rows with {len(known):,} labels; expected one for each")
+        if self.card.kind == "statistics" and rows.outputs is not None:
+            gate.check_pixels(rows.outputs, known, self.what)
         if self._columns not in (None, rows.columns):
             raise ContentError(
                 f"{self.what}: columns {rows.columns} after {self._columns}; expected the same in all rows"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from wisecommittee.tasks.answers import Answers
 from wisecommittee.tasks.classification import Classification
+from wisecommittee.tasks.segmentation import Segmentation
 
-Task = Answers | Classification
+Task = Answers | Classification | Segmentation
 
-__all__ = ["Answers", "Classification", "Task"]
+__all__ = ["Answers", "Classification", "Segmentation", "Task"]

@@ -1,0 +1,314 @@
+"""Segmentation from pixels to the frontier, against loops over the definitions."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from fractions import Fraction
+from types import SimpleNamespace
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory import cases
+
+from wisecommittee.committees.cards import Committee, Contents, ModelCard
+from wisecommittee.committees.families import cascade
+from wisecommittee.errors import AlignmentError, ContentError, CostError, UsageError
+from wisecommittee.search.evaluate import evaluate, evaluate_in
+from wisecommittee.search.frontier import Frontier
+from wisecommittee.search.search import search
+from wisecommittee.search.skyline import chains
+from wisecommittee.search.statistics import normal_interval
+from wisecommittee.search.tables import model_quality, open_pool
+from wisecommittee.store import LogitStore
+from wisecommittee.store.segmentation import Dense, cells_of, import_images, joint_card
+from wisecommittee.tasks import Segmentation
+
+
+class CellStore:
+    """The reading side of a store with the cells of every set of some models."""
+
+    def __init__(self, dense, labels, cost, cell, further=(), together=3):
+        self.files = SimpleNamespace(uri="memory")
+        cards = {d.model: ModelCard(d.model, blocks={d.model: cost[d.model]}, costs=dict(further)) for d in dense}
+        dense = sorted(dense, key=lambda d: cards[d.model].key)
+        self.unit_ids, entries = cells_of(dense, labels, cell=cell, ignored=9, together=together)
+        self.entries = {}
+        for entry in entries:
+            card = joint_card([cards[m] for m in entry.members], cell)
+            contents = Contents(len(self.unit_ids), entry.statistics.shape[1], "float32", "", scores=("confidence",))
+            self.entries[card.model] = card.with_contents(contents), entry
+
+    def require_split(self, split): ...
+
+    def cards(self, split):
+        return tuple(sorted((card for card, _ in self.entries.values()), key=lambda card: card.key))
+
+    def card(self, model, split):
+        return self.entries[model][0]
+
+    def labels(self, split):
+        return np.zeros(len(self.unit_ids), np.int64)
+
+    def outputs(self, model, split):
+        return self.entries[model][1].statistics.astype(np.float32)
+
+    def scores(self, model, split, name):
+        return self.entries[model][1].confidence
+
+
+@st.composite
+def scenes(draw):
+    """Up to three models on one or two small images: ties, unlabelled pixels, unsure pixels, cells cut at the edge."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    images, height, width = draw(st.integers(1, 2)), draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    classes = draw(st.integers(2, 3))
+    labels = rng.choice([*range(classes), 9], (images, height, width))
+    dense, cost = [], {}
+    for name in "cab"[: draw(st.integers(1, 3))]:
+        weights = (
+            rng.integers(0, 4, (images, height, width, classes)) + np.eye(classes, dtype=int)[rng.integers(classes)]
+        )
+        dense.append(Dense(name, "probabilities", (weights / weights.sum(-1, keepdims=True)).astype(np.float32)))
+        cost[name] = int(rng.integers(1, 5))
+    return dense, labels, cost
+
+
+def entries_of(dense, labels, cell):
+    """Entries of every set, from means over float32 sums in the order of names."""
+    out = {}
+    for size in range(1, len(dense) + 1):
+        for some in itertools.combinations(sorted(dense, key=lambda d: d.model), size):
+            total = some[0].outputs
+            for d in some[1:]:
+                total = total + d.outputs
+            mean = total / np.float32(size)
+            out[frozenset(d.model for d in some)] = naive.cell_entries(mean, labels, cell, 9, 0.5)
+    return out
+
+
+@cases(100)
+@given(scenes(), st.integers(1, 4), st.integers(2, 5))
+def test_frontier_equals_oracle(scene, cell, levels):
+    dense, labels, cost = scene
+    store = CellStore(dense, labels, cost, cell)
+    expected = entries_of(dense, labels, cell)
+    for members, cells in expected.items():
+        _, entry = store.entries["+".join(sorted(members))]
+        assert entry.confidence.tolist() == pytest.approx([float(c[0]) for c in cells], rel=1e-6)
+        assert entry.statistics.tolist() == [c[1] + c[2] + c[3] for c in cells]
+    # The oracle takes the product's own last bits of a confidence, so that ties are the same.
+    own = {
+        members: [(np.float32(c), *cell[1:]) for c, cell in zip(own_confidence(store, members), cells, strict=True)]
+        for members, cells in expected.items()
+    }
+    frontier = search(store, levels=levels, threads=1)
+    n = len(store.unit_ids)
+    assert [(e.average_cost, e.quality) for e in frontier] == [
+        (float(Fraction(total, n)), quality) for total, quality in naive.segmentation_search(own, cost, levels)
+    ]
+    assert evaluate_in(open_pool(store, "val", store.cards("val")), [e.committee for e in frontier]) == list(frontier)
+    again = search(store, levels=levels, threads=3)
+    assert again.evaluations == frontier.evaluations
+    assert {e.committee.models[0] for e in frontier.singles} == set(cost)
+
+
+def own_confidence(store, members):
+    return store.entries["+".join(sorted(members))][1].confidence
+
+
+def scene(models=3, images=6, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, (images, 2, 3)).repeat(4, 1).repeat(4, 2)
+    hard = rng.gamma(1.5, 1.0, (images, 2, 3, 1)).repeat(4, 1).repeat(4, 2)
+    made, cost = [], {}
+    for m in range(models):
+        logits = rng.normal(size=(*labels.shape, 4)) + np.eye(4)[labels] * (1.5 + m) / (0.5 + hard)
+        made.append(Dense(f"m{m}", "logits", logits.astype(np.float32)))
+        cost[f"m{m}"] = 10 * 2**m
+    labels[0, :2] = 9
+    return made, labels, cost
+
+
+def test_four_stages_loop_over_outer_levels():
+    made, labels, cost = scene(4, images=6)
+    store = CellStore(made, labels, cost, 4, together=4)
+    found = search(store, levels=5)
+    own = {
+        card.members: list(zip(e.confidence, *np.split(e.statistics, 3, axis=1), strict=True))
+        for card, e in store.entries.values()
+    }
+    n = len(store.unit_ids)
+    assert [(e.average_cost, e.quality) for e in found] == [
+        (total / n, quality) for total, quality in naive.segmentation_search(own, cost, 5)
+    ]
+    assert max(len(e.committee.stages) for e in found) == 4
+
+
+def test_limits_are_kept_and_complete():
+    """Against filtering every vector of levels afterwards."""
+    made, labels, cost = scene(2)
+    store = CellStore(made, labels, cost, 4, further={"latency_ms": 2.0})
+    pool = open_pool(store, "val", store.cards("val"))
+    n = pool.units
+    for options in ({"max_average": {"latency_ms": 3.0}}, {"max_percentile_cost": (75, 10)}, {"max_worst_flops": 20}):
+        found = search(store, levels=6, **options)
+        points = []
+        for chain in (s for size in (1, 2) for s in chains(pool.cards, size).tolist()):
+            scores = [store.scores(pool.cards[m].model, "val", "confidence") for m in chain[:-1]]
+            grids = [naive.levels(s, 6) for s in scores]
+            for vector in itertools.product(range(6), repeat=len(scores)):
+                stage = naive.exit_stages(scores, [g[j] for g, j in zip(grids, vector, strict=True)], n)
+                spent = sorted(sum(cost[m] for m in pool.cards[chain[k]].members) for k in stage)
+                latency = sum(2.0 * len(pool.cards[chain[k]].members) for k in stage) / n
+                worst = sum(cost[m] for m in pool.cards[chain[-1]].members)
+                if latency > options.get("max_average", {}).get("latency_ms", 1e9):
+                    continue
+                if "max_percentile_cost" in options and spent[-(-75 * n // 100) - 1] > 10:
+                    continue
+                if worst > options.get("max_worst_flops", 1e9):
+                    continue
+                totals = sum(store.outputs(pool.cards[chain[k]].model, "val")[i] for i, k in enumerate(stage))
+                tp, fp, fn = np.split(totals.astype(int), 3)
+                points.append((sum(spent), naive.mean_iou(tp.tolist(), fp.tolist(), fn.tolist())))
+        sky = []
+        for total, quality in sorted(points, key=lambda p: (p[0], -p[1])):
+            if not sky or quality > sky[-1][1]:
+                sky.append((total / n, quality))
+        assert [(e.average_cost, e.quality) for e in found] == sky
+
+
+def test_chains_grow():
+    cards = [joint_card([ModelCard(m, blocks={m: 1}) for m in name], 8) for name in ("a", "b", "ab", "c", "abc")]
+    assert chains(cards, 2).tolist() == [[0, 2], [0, 4], [1, 2], [1, 4], [2, 4], [3, 4]]
+    assert chains(cards, 3).tolist() == [[0, 2, 4], [1, 2, 4]]
+    assert chains(cards, 4).shape == (0, 4)
+
+
+def test_statistics_without_sets_are_cascades_in_which_the_newest_answers():
+    made, labels, cost = scene(3)
+    store = CellStore(made, labels, cost, 4)
+    store.entries = {name: entry for name, entry in store.entries.items() if len(entry[0].members) == 1}
+    found = search(store, levels=5)
+    assert found.searched["combinations"] == sum(len(cascade.combinations(store.cards("val"), n)) for n in (1, 2, 3))
+    assert any(len(e.committee.stages) > 1 for e in found)
+
+
+def test_interval_is_that_of_resampled_cells():
+    rng = np.random.default_rng(0)
+    task = Segmentation(3)
+    labelled = rng.integers(20, 60, (800, 3))
+    tp = rng.binomial(labelled, [0.9, 0.7, 0.4])
+    statistics = np.concatenate([tp, rng.permuted(labelled - tp, axis=1), labelled - tp], axis=1)
+    totals = statistics.sum(axis=0)
+    low, high = normal_interval(float(task.quality(totals)), statistics @ task.gradient(totals))
+    drawn = [task.quality(statistics[rng.integers(0, 800, 800)].sum(axis=0)) for _ in range(2000)]
+    expected = np.quantile(drawn, [0.025, 0.975])
+    assert [low, high] == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
+    assert low < task.quality(totals) < high
+
+
+def test_quality_of_absent_classes():
+    task = Segmentation(3)
+    assert task.quality(np.array([4, 0, 0, 0, 0, 0, 4, 0, 0])) == 0.5  # only class 0 occurs
+    assert task.quality(np.zeros(9, np.int64)) == 0.0
+    assert task.quality(np.array([1, 0, 0, 0, 1, 0, 1, 0, 0])) == 0.25  # class 1 is predicted, never there
+
+
+@pytest.fixture
+def files(tmp_path):
+    made, labels, cost = scene(2)
+    np.save(tmp_path / "labels.npy", labels)
+    (tmp_path / "models.csv").write_text("model,flops\n" + "".join(f"{m},{c}\n" for m, c in cost.items()))
+    for d in made:
+        np.save(tmp_path / f"{d.model}.npy", d.outputs)
+    return tmp_path
+
+
+def run_import(files, store, **options):
+    named = [("logits", m, files / f"{m}.npy") for m in ("m1", "m0")]
+    given = {"labels": files / "labels.npy", "costs": files / "models.csv", "cell": 4, "ignored": 9} | options
+    return import_images(store, "val", named, **given)
+
+
+def test_from_files_to_a_committee_and_back(files, tmp_path):
+    store = LogitStore(tmp_path / "S")
+    assert run_import(files, store) == {"m0": "added", "m1": "added", "m0+m1": "added"}
+    assert set(run_import(files, store).values()) == {"unchanged"}
+    assert store.verify() == []
+    assert store.unit_ids("val")[:3] == ["0:0:0", "0:0:1", "0:0:2"]
+    frontier = search(store, levels=10)
+    best = frontier.best()
+    assert evaluate(best.committee, store, "val") == best
+    assert best.measure == "mIoU"
+    assert model_quality(store, "val", store.card("m1", "val")) == next(
+        e.quality for e in frontier.singles if e.committee.models == ("m1",)
+    )
+    frontier.save(tmp_path / "f.parquet")
+    assert Frontier.load(tmp_path / "f.parquet").evaluations == frontier.evaluations
+    # Softmax in float64 and loops give the same cells.
+    made, labels, _ = scene(2)
+    exps = [np.exp(d.outputs.astype(np.float64) - d.outputs.max(-1, keepdims=True)) for d in made]
+    mean = sum(e / e.sum(-1, keepdims=True) for e in exps) / 2
+    cells = naive.cell_entries(mean, labels, 4, 9, 0.5)
+    assert store.outputs("m0+m1", "val").tolist() == [c[1] + c[2] + c[3] for c in cells]
+    assert store.scores("m0+m1", "val", "confidence").tolist() == pytest.approx([c[0] for c in cells], rel=1e-5)
+
+
+def test_wrong_inputs_name_the_remedy(files, tmp_path):
+    store = LogitStore(tmp_path / "S")
+    with pytest.raises(ContentError, match=r"labelled 9; expected a class 0\.\.3, or 255"):
+        run_import(files, store, ignored=255)
+    with pytest.raises(UsageError, match="cell 0"):
+        run_import(files, store, cell=0)
+    np.save(files / "short.npy", np.zeros((6, 8, 11), np.int64))
+    with pytest.raises(AlignmentError, match=r"\[6, 8, 12\].*\[6, 8, 11\]"):
+        run_import(files, store, labels=files / "short.npy")
+    np.save(files / "flat.npy", np.zeros((6, 8), np.int64))
+    with pytest.raises(ContentError, match="a class for every pixel"):
+        run_import(files, store, labels=files / "flat.npy")
+    assert not store.files.exists()
+    run_import(files, store)
+    for options, match in (
+        ({"exact": True}, "leave --exact out"),
+        ({"method": "beam"}, "leave --method beam out"),
+        ({"combine": "mean_probs"}, "--combine last"),
+        ({"confidence": "max_prob"}, "carry their own: confidence"),
+    ):
+        with pytest.raises(UsageError, match=match):
+            search(store, **options)
+    card, labels = ModelCard("x", kind="statistics", blocks={"x": 1}), store.labels("val")
+    good = store.outputs("m0", "val").copy()
+    for change, match in (
+        ((0, 0, 0.5), "row 0 is no count"),
+        ((2, 0, -1), "row 2 is no count"),
+        ((1, 5, good[1, 5] + 1), "row 1 is no count"),  # a wrong pixel nobody missed
+    ):
+        bad = good.copy()
+        bad[change[0], change[1]] = change[2]
+        with pytest.raises(ContentError, match=match):
+            store.add(card, "val", labels=labels, outputs=bad, scores={"confidence": np.ones(len(bad))})
+    bad = good.copy()
+    bad[3, 0] += 1
+    with pytest.raises(AlignmentError, match="labelled pixels in row 3"):
+        store.add(card, "val", labels=labels, outputs=bad, scores={"confidence": np.ones(len(bad))})
+    with pytest.raises(ContentError, match="cannot share a split"):
+        store.add(
+            ModelCard("y", blocks={"y": 1}), "val", labels=labels % 12, outputs=good, unit_ids=store.unit_ids("val")
+        )
+
+
+def test_a_new_price_of_one_model_is_noticed(files, tmp_path):
+    """A set lists its members' costs; they must not drift apart."""
+    (files / "models.csv").write_text("model,flops,usd\nm0,1,2\nm1,3,4\n")
+    store = LogitStore(tmp_path / "S")
+    run_import(files, store)
+    both = Committee((("m0",), ("m0+m1",)), (0.5,), confidence="confidence", combine="last", cost="usd")
+    assert evaluate(both, store, "val").worst_case_cost == 6
+    card = store.card("m0", "val")
+    store.update_card("val", dataclasses.replace(card, costs={"usd": 2.5}))
+    with pytest.raises(CostError, match=r"costs 2\.5 in one card and 2 in another|costs 2 in one card and 2\.5"):
+        search(store, levels=3, cost="usd")

@@ -1,0 +1,110 @@
+"""Semantic segmentation (Wang et al. 2022, Sec. 7.2 and App. F.2): a unit is a grid cell of an image, quality is mIoU.
+
+A cell carries for every class how many of its labelled pixels are right (tp), are called that class wrongly (fp) and
+are missed (fn). Those counts add over cells; the mean intersection over union is worked out from their sums.
+
+From pixels to cells: `cell_numbers` cuts an image, `cell_confidence` says how willing a cell is to exit and
+`cell_statistics` counts. What several members say together is the mean of their probabilities, so it needs the pixels;
+store/segmentation.py goes through images and keeps the counts of every set of members.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.errors import ContentError
+
+UNLABELLED = 0.5  # t_unlab of App. F.2: pixels no surer than this do not count towards the confidence of a cell
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """S = 3C statistics of a cell, in the order tp [C], fp [C], fn [C]."""
+
+    classes: int
+    name: str = "mIoU"
+
+    def correct(self, totals: NDArray[np.integer]) -> int:
+        """Pixels that are right, of totals [3C]."""
+        return int(totals[: self.classes].sum())
+
+    def quality(self, totals: NDArray[np.integer]) -> NDArray[np.float64]:
+        """float64 [..]: mean of tp / (tp + fp + fn) of totals [.., 3C] over the classes that occur or are predicted.
+
+        Classes are added in order, so that one total gives the same bits wherever it stands in an array.
+        """
+        tp, union = self._areas(totals)
+        there = union > 0
+        shares = np.divide(tp, union, out=np.zeros(tp.shape), where=there)
+        summed = np.zeros(tp.shape[:-1])
+        for c in range(self.classes):
+            summed = summed + shares[..., c]
+        return summed / np.maximum(there.sum(axis=-1), 1)
+
+    def gradient(self, totals: NDArray[np.integer]) -> NDArray[np.float64]:
+        """float64 [3C]: how quality changes with each total."""
+        tp, union = self._areas(totals)
+        there = union > 0
+        one = np.divide(1.0, union, out=np.zeros(tp.shape), where=there)
+        lost = -tp * one**2
+        return np.concatenate([one + lost, lost, lost]) / max(1, int(there.sum()))
+
+    def _areas(self, totals: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+        c = self.classes
+        tp = totals[..., :c]
+        return tp, tp + totals[..., c : 2 * c] + totals[..., 2 * c :]
+
+
+def cell_numbers(height: int, width: int, size: int) -> NDArray[np.int64]:
+    """int64 [height, width]: the number of each pixel's cell of size x size, row by row; smaller at the far edges."""
+    across = -(-width // size)
+    return (np.arange(height)[:, None] // size) * across + np.arange(width)[None, :] // size
+
+
+def cell_confidence(
+    probabilities: NDArray[np.floating], cells: NDArray[np.integer], count: int, unlabelled: float = UNLABELLED
+) -> NDArray[np.float32]:
+    """float32 [count]: mean of the largest probability over a cell's pixels where it exceeds `unlabelled`; 1 where none
+    does.
+
+    probabilities : [pixels, C]; cells : integer [pixels] cell of each, 0 to count - 1. Source: App. F.2; the paper
+    leaves open what a cell without such a pixel does, here it exits.
+    """
+    sure = probabilities.max(axis=-1).astype(np.float64)
+    counted = sure > unlabelled
+    pixels = np.bincount(cells[counted], minlength=count)
+    summed = np.bincount(cells[counted], weights=sure[counted], minlength=count)
+    return np.divide(summed, pixels, out=np.ones(count), where=pixels > 0).astype(np.float32)
+
+
+def cell_statistics(
+    prediction: NDArray[np.integer],
+    labels: NDArray[np.integer],
+    cells: NDArray[np.integer],
+    count: int,
+    classes: int,
+    ignored: int = 255,
+) -> NDArray[np.int32]:
+    """int32 [count, 3C] statistics of the pixels whose label is not `ignored`.
+
+    prediction, labels, cells : integer [pixels].
+    """
+    labelled = labels != ignored
+    truth, said, cell = (np.asarray(a)[labelled].astype(np.int64) for a in (labels, prediction, cells))
+    outside = (truth < 0) | (truth >= classes)
+    if outside.any():
+        raise ContentError(
+            f"a pixel is labelled {truth[outside][0]}; expected a class 0..{classes - 1}, or {ignored} for pixels that "
+            f"do not count"
+        )
+    right = truth == said
+    kinds = (
+        cell[right] * classes + truth[right],
+        cell[~right] * classes + said[~right],
+        cell[~right] * classes + truth[~right],
+    )
+    counted = [np.bincount(kind, minlength=count * classes).reshape(count, classes) for kind in kinds]
+    return np.concatenate(counted, axis=1).astype(np.int32)

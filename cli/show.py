@@ -136,6 +136,13 @@ def _around(e: Evaluation) -> str:
     return f"[{percent(low)}, {percent(high)}]"
 
 
+def narrow(heading: str) -> list[str]:
+    """In lines about as wide as numbers are."""
+    import textwrap
+
+    return textwrap.wrap(heading, 12, break_long_words=False)
+
+
 def show_table(made: Table, form: str) -> None:
     """On the terminal, or as text in another format on stdout."""
     from wisecommittee.report.table import render
@@ -144,5 +151,5 @@ def show_table(made: Table, form: str) -> None:
         print(render(made, form), end="")
         return
     sides = ["right" if right else "left" for right in made.right()]
-    headings = [f"{over}\n{heading}" if over else heading for over, heading in made.headings()]
+    headings = ["\n".join(narrow(over) + narrow(heading)) for over, heading in made.headings()]
     table(made.title, list(zip(headings, sides, strict=True)), made.cells(), "\n".join(made.notes), made.breaks())

@@ -66,6 +66,27 @@ class MemoryStore:
         return np.array([str(a) for a in self._models[model].answers], dtype=np.str_)
 
 
+class TwoSplits:
+    """val and test of the same models, each a MemoryStore."""
+
+    def __init__(self, val: MemoryStore, test: MemoryStore) -> None:
+        self.files = val.files
+        self._stores = {"val": val, "test": test}
+
+    def has_split(self, split: str) -> bool:
+        return split in self._stores
+
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self._stores)
+
+    def __getattr__(self, name: str):  # cards, labels, outputs, ..: all name the split
+        def call(*arguments):
+            split = next(a for a in arguments if a in self._stores)
+            return getattr(self._stores[split], name)(*arguments)
+
+        return call
+
+
 @st.composite
 def pools(draw: st.DrawFn, kind: str = "logits", per_unit: bool | None = None) -> tuple[list[naive.Model], list]:
     """Up to 4 models (replicas, shared blocks, constant confidences) on up to 14 units, values from a handful."""

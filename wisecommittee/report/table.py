@@ -9,7 +9,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,17 @@ from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeErro
 
 Value = str | int | float | tuple[float, ...] | None
 SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+SPAN = 1e5  # costs of one table that span more are printed each in a unit of its own
 DASH = "-"
+OURS = "this store"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """name : for programs (csv, JSON), where values keep their precision, [0, 1] and the cost's own unit.
 
-    heading : for people; the unit is added in brackets. kind : a name in KINDS. over : heading above several columns.
+    heading : for people; the unit is added in brackets. kind : 'cost' or a name in KINDS. over : heading above several
+    columns.
     """
 
     name: str
@@ -60,23 +63,31 @@ class Table:
         return [(c.over, c.heading + units.get(c.kind, "")) for c in self.columns]
 
     def cells(self) -> list[list[str]]:
-        """The printed rows; in a grouped table the first value is printed where it changes."""
-        scale = self._scale()[0]
-        out: list[list[str]] = []
-        for place, row in enumerate(self.rows):
-            printed = [_printed(v, c.kind, scale) for v, c in zip(row, self.columns, strict=True)]
-            if self.grouped and place and row[0] == self.rows[place - 1][0]:
-                printed[0] = ""
-            out.append(printed)
+        """The printed rows; in a grouped table the text that begins a row like the one above is left out."""
+        scale = self._scale()
+        out = [[_printed(v, c.kind, scale) for v, c in zip(row, self.columns, strict=True)] for row in self.rows]
+        for place in range(len(out) - 1, 0, -1) if self.grouped else ():
+            for i, column in enumerate(self.columns):
+                if column.kind != "text" or out[place][i] != out[place - 1][i]:
+                    break
+                out[place][i] = ""
         return out
 
     def right(self) -> list[bool]:
         """Which columns are numbers."""
-        return [column.kind not in ("text", "exits") for column in self.columns]
+        return [column.kind not in ("text", "source") for column in self.columns]
 
     def breaks(self) -> set[int]:
-        """Rows before which a group begins, the first left out."""
-        return {i for i in range(1, len(self.rows)) if self.grouped and self.rows[i][0] != self.rows[i - 1][0]}
+        """Rows before which a group of several rows begins or ends, or those of a paper begin."""
+        if not self.grouped:
+            return set()
+        keys = [(row[0], row[-1] if self.columns[-1].kind == "source" else None) for row in self.rows]
+        alone = [keys.count(key) == 1 for key in keys]
+        return {
+            i
+            for i in range(1, len(keys))
+            if keys[i] != keys[i - 1] and (keys[i][1] != keys[i - 1][1] or not (alone[i] and alone[i - 1]))
+        }
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -87,34 +98,55 @@ class Table:
             "notes": list(self.notes),
         }
 
-    def _scale(self) -> tuple[float, str]:
-        """One unit for all costs of the table: the largest that leaves the least at 0.1 or more."""
+    def _scale(self) -> tuple[float, str] | None:
+        """One unit for all costs of the table: the largest that leaves the least at 0.1 or more. None where they span
+        so much that each cell names its own."""
         if self.cost != "flops":
             return 1.0, ""
         places = [i for i, column in enumerate(self.columns) if column.kind == "cost"]
         values = [abs(v) for row in self.rows for i in places if isinstance(v := row[i], (int, float)) and v]
         least = min(values, default=1.0)
+        if max(values, default=1.0) > SPAN * least:
+            return None
         return next((s for s in SCALES if least >= 0.1 * s[0]), SCALES[-1])
 
     def _unit(self) -> str:
         if self.cost != "flops":
             return f" ({self.cost})"
-        letter = self._scale()[1]
-        return f" ({letter})" if letter else ""
+        scale = self._scale()
+        return f" ({scale[1]})" if scale and scale[1] else ""
+
+
+def extended(table: Table, rows: Sequence[tuple[Value, ...]], source: str) -> Table:
+    """With the rows of a paper below, and a last column that says which rows are whose."""
+    ours = tuple((*row, OURS) for row in table.rows)
+    return replace(
+        table,
+        columns=(*table.columns, Column("source", "source", "source")),
+        rows=(*ours, *((*row, source) for row in rows)),
+        notes=(*table.notes, f"paper: {source}."),
+    )
+
+
+def cost_heading(cost: str, average: str = "average ") -> str:
+    return f"{average}FLOPs" if cost == "flops" else f"{average}cost"
 
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _printed(value: Value, kind: str, scale: float) -> str:
+def _printed(value: Value, kind: str, scale: tuple[float, str] | None) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return DASH
     if isinstance(value, tuple):
         return " / ".join(_share(v) for v in value)
     if isinstance(value, str):
-        return value
-    return KINDS[kind](value / scale if kind == "cost" else value)
+        return value if kind != "source" or value == OURS else "paper"
+    if kind != "cost":
+        return KINDS[kind](value)
+    size, letter = scale or next((s for s in SCALES if abs(value) >= 0.9995 * s[0]), SCALES[-1])
+    return _cost(value / size) + (f" {letter}".rstrip() if scale is None else "")
 
 
 def _share(value: float) -> str:
@@ -134,7 +166,6 @@ KINDS: dict[str, Callable[[float], str]] = {
     "percent": lambda v: f"{100 * v:.2f}",
     "points": lambda v: f"{100 * v:+.2f}",
     "exits": _share,
-    "cost": _cost,
     "times": lambda v: f"{v:.2f}x",
 }
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from wisecommittee.analyses.study import Study, spread
-from wisecommittee.report.table import Column, Table
+from wisecommittee.report.table import Column, Table, cost_heading
 
 ROWS = 20
 
 
-def frontier(study: Study) -> Table:
+def fill(study: Study) -> Table:
     """A spread over the frontier: on the split that chose it, and on the one that reports."""
     found = study.frontier()
     chosen = spread(list(found), ROWS)
@@ -18,7 +18,7 @@ def frontier(study: Study) -> Table:
         Column("committee", "committee"),
         Column("quality", f"{first.split} {study.quality}", "percent"),
         *([Column("test_quality", f"{tests[0].split} {study.quality}", "percent")] if tests else []),
-        Column("average_cost", "average FLOPs" if found.cost == "flops" else "average", "cost"),
+        Column("average_cost", cost_heading(found.cost), "cost"),
         Column("worst_case_cost", "worst case", "cost"),
         Column("speedup", "speed-up", "times"),
         Column("exit_ratios", "exits per stage", "exits"),

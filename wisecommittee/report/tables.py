@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UnknownNameError
+from wisecommittee.report import table_diversity, table_exits, table_frontier, table_match, table_worst_case
 from wisecommittee.report.table import Table
-from wisecommittee.report.table_frontier import frontier
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,11 @@ class Kind:
 
 
 TABLES: dict[str, Kind] = {
-    "frontier": Kind(frontier, "a spread over the frontier of the search"),
+    "frontier": Kind(table_frontier.fill, "a spread over the frontier of the search"),
+    "match": Kind(table_match.fill, "for every model the committee of its cost and of its accuracy (Table 13)"),
+    "worst-case": Kind(table_worst_case.fill, "the same accuracy with and without a bounded worst case (Table 4)"),
+    "exits": Kind(table_exits.fill, "those committees and where units leave them (Table 16)"),
+    "diversity": Kind(table_diversity.fill, "committees of one architecture and of several (Table 18)"),
 }
 
 

@@ -1,0 +1,119 @@
+"""For every single model the committee of similar cost and the committee of similar accuracy (Wang et al. 2022, Fig. 5,
+Tables 13, 16 and 18), with a bound on the worst case too (Table 4). Chosen on one split, shown on both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from glob import escape
+
+from wisecommittee.analyses.study import Study
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import UsageError
+from wisecommittee.search.evaluate import Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A committee on the split that chose it, and on the one that reports (None where the store lacks it)."""
+
+    val: Evaluation
+    test: Evaluation | None
+
+    def on(self) -> tuple[Evaluation, ...]:
+        return (self.val,) if self.test is None else (self.val, self.test)
+
+    @property
+    def best(self) -> Evaluation:
+        """The figures to go by: those that report, where there are some."""
+        return self.test or self.val
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """similar_cost : the most accurate committee that costs no more than the model on average; similar_quality : the
+    cheapest that is at least as accurate; both on the split that chooses, so on the other they are only similar."""
+
+    single: Shown
+    similar_cost: Shown
+    similar_quality: Shown
+
+
+@dataclass(frozen=True, slots=True)
+class Guaranteed:
+    """The cheapest committee as accurate as a model, and the cheapest of which all members together cost no more."""
+
+    single: Shown
+    without: Shown
+    within: Shown
+
+
+@dataclass(frozen=True, slots=True)
+class Diversity:
+    """The cheapest committee as accurate as a model among those of one architecture, and among all."""
+
+    single: Shown
+    same: Shown
+    mixed: Shown
+
+
+def show(study: Study, chosen: Sequence[Evaluation]) -> list[Shown]:
+    tests = study.reported(chosen)
+    return [Shown(e, tests[place] if tests else None) for place, e in enumerate(chosen)]
+
+
+def singles_to_match(study: Study) -> list[Evaluation]:
+    """One model of each architecture, its first replica, by cost (all models where the search takes any replica)."""
+    first: dict[str, ModelCard] = {}
+    for card in study.cards():
+        first.setdefault(card.model if study.replicas == "all" else card.architecture, card)
+    names = {card.model for card in first.values()}
+    return [e for e in study.frontier().singles if e.committee.models[0] in names]
+
+
+def match(study: Study) -> tuple[Match, ...]:
+    """In order of the models' cost. A model that nothing beats is matched by itself."""
+    singles = singles_to_match(study)
+    if len(study.cards()) < 2:
+        raise UsageError("there is one model only, so nothing can match it; extract or import another")
+    found = study.frontier()
+    costs = [found.within(average_cost=e.average_cost) for e in singles]
+    qualities = [found.matching(e.quality) for e in singles]
+    shown = show(study, [*singles, *costs, *qualities])
+    n = len(singles)
+    return tuple(Match(*rows) for rows in zip(shown[:n], shown[n : 2 * n], shown[2 * n :], strict=True))
+
+
+def guaranteed(study: Study) -> tuple[Guaranteed, ...]:
+    """The limit is part of each search: filtering one frontier would lose committees."""
+    matches = match(study)
+    within = [study.search(max_worst_cost=m.single.val.worst_case_cost).matching(m.single.val.quality) for m in matches]
+    shown = show(study, within)
+    return tuple(Guaranteed(m.single, m.similar_quality, w) for m, w in zip(matches, shown, strict=True))
+
+
+def diversity(study: Study) -> tuple[Diversity, ...]:
+    """Needs replicas: a committee of one architecture has several of them."""
+    members: dict[str, list[str]] = {}
+    for card in study.cards():
+        members.setdefault(card.architecture, []).append(card.model)
+    if max(map(len, members.values())) < 2:
+        raise UsageError(
+            "every architecture has one replica, so there is no committee of one architecture; train replicas and "
+            "name them b3/0, b3/1 (`wisecommittee train pool --replicas 4` does so for the digits pool)"
+        )
+    if len(members) < 2:
+        raise UsageError(f"{next(iter(members))} is the only architecture, so no committee is mixed; add another")
+    matches = match(study)
+    alike = [study.search(models=tuple(map(escape, models))) for models in members.values()]
+    same = []
+    for m in matches:
+        quality = m.single.val.quality
+        as_good = [f.matching(quality) for f in alike if f.best().quality >= quality]
+        same.append(min(as_good, key=lambda e: (e.average_cost, -e.quality)))
+    return tuple(Diversity(m.single, s, m.similar_quality) for m, s in zip(matches, show(study, same), strict=True))
+
+
+def speedup(single: Evaluation, committee: Evaluation) -> float:
+    """How many times less the committee costs on average."""
+    return single.average_cost / committee.average_cost

@@ -1,0 +1,37 @@
+"""The papers' printed rows in the units of tables and axes: shares in [0, 1], multiply-adds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+WISDOM = "Wang et al. 2022"
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """One dict per printed row; *_percent columns become shares, *_billion multiply-adds; empty cells are None."""
+    from wisecommittee.published import load
+
+    return [{_short(k): _plain(k, v) for k, v in row.items()} for row in load(name).to_dict("records")]
+
+
+def source(name: str, sample: str = "ImageNet") -> str:
+    """'Wang et al. 2022, Table 13, ImageNet'."""
+    from wisecommittee.published import load
+
+    first = load(name).iloc[0]
+    return f"{WISDOM}, {first.table}, {sample}"
+
+
+def _short(name: str) -> str:
+    return name.removesuffix("_percent").removesuffix("_billion")
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if name.endswith("_percent"):
+        return round(value / 100, 10)
+    if name.endswith("_billion"):
+        return round(value * 1e9)
+    return value

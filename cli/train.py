@@ -10,6 +10,7 @@ import typer
 from . import options
 from .console import err, progress
 from .extract import show
+from .train_irene import irene
 
 app = typer.Typer(no_args_is_help=True, help="Train models and put their logits into the store.")
 
@@ -17,6 +18,9 @@ app = typer.Typer(no_args_is_help=True, help="Train models and put their logits 
 @app.callback()
 def methods() -> None:
     """Train models and put their logits into the store."""
+
+
+app.command()(irene)
 
 
 @app.command()

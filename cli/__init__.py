@@ -13,7 +13,7 @@ import typer
 
 from wisecommittee import __version__
 
-from . import bench_models, demo, evaluate, extract, import_, maintain, models, plot, search, tables, train
+from . import bench_models, calibrate, demo, evaluate, extract, import_, maintain, models, plot, search, tables, train
 from .console import fail
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ COMMANDS = {
     "verify": models.verify,
     "search": search.search,
     "evaluate": evaluate.evaluate,
+    "calibrate": calibrate.calibrate,
     "plot": plot.plot,
     "tables": tables.tables,
     "bench-models": bench_models.bench_models,

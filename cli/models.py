@@ -34,6 +34,7 @@ def models(
     if as_json:
         print_json({"store": source.files.uri, "models": listed})
         return
+    calibrated = any("calibration" in entry["contents"] for entry in listed)
     costs = sorted({cost for entry in listed for cost in entry.get("costs", {})})
     columns = [
         ("split", "left"),
@@ -55,10 +56,12 @@ def models(
             human(e["flops"]) if e["flops"] else "-",
             *(f"{e['costs'][c]:.4g}" if c in e.get("costs", {}) else "-" for c in costs),
             ", ".join(e["contents"]["unit_costs"]) or "-",
+            *([e["contents"].get("calibration", {}).get("method", "-")] if calibrated else []),
         ]
         for e in listed
     ]
-    table(source.files.uri, [*columns, *((c, "right") for c in costs), ("per-unit costs", "left")], rows)
+    columns += [*((c, "right") for c in costs), ("per-unit costs", "left")]
+    table(source.files.uri, columns + ([("calibration", "left")] if calibrated else []), rows)
 
 
 def verify(store: options.Store = None, as_json: options.Json = False) -> None:

@@ -26,6 +26,9 @@ Cost = Annotated[
         "--cost", help="What to count: flops (multiply-adds) or a cost on the cards, such as usd or latency_ms."
     ),
 ]
+Calibrated = Annotated[
+    bool, typer.Option("--calibrated", help="Use the models with their calibrations; see `calibrate`.")
+]
 Threads = Annotated[
     int | None,
     typer.Option(

@@ -67,6 +67,7 @@ def search(
         str | None, typer.Option(help="mean_logits (= geometric_mean), mean_probs or last.", show_default="mean_logits")
     ] = None,
     family: Annotated[str, typer.Option(help="cascade (finds ensembles and tiers too) or ensemble.")] = "cascade",
+    calibrated: options.Calibrated = False,
     models: options.Models = None,
     replicas: Annotated[
         str, typer.Option(help="canonical: an architecture used r times uses its first r replicas; all: any.")
@@ -129,6 +130,7 @@ def search(
             models=models,
             replicas=replicas,
             cost=cost,
+            calibrated=calibrated,
             threads=threads,
             scheduler=scheduler,
             progress=update,

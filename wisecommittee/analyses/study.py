@@ -37,6 +37,7 @@ class Study:
     cost: str = "flops"
     confidence: str | None = None
     combine: str | None = None
+    calibrated: bool = False
     committees: tuple[Committee, ...] = ()
     given: Frontier | None = None
     ensembles: bool = False
@@ -57,6 +58,7 @@ class Study:
                 "cost": self.cost,
                 "confidence": self.confidence,
                 "combine": self.combine,
+                "calibrated": self.calibrated,
                 "threads": self.threads,
                 "progress": self.progress,
             }
@@ -69,7 +71,7 @@ class Study:
 
     def cards(self) -> tuple[ModelCard, ...]:
         """Of the models asked for, in canonical order."""
-        return select_cards(self.store, self.split, self.models)
+        return select_cards(self.store, self.split, self.models, with_calibration=self.calibrated)
 
     def reported(self, chosen: Sequence[Evaluation]) -> list[Evaluation]:
         """The same committees on the reporting split; empty if the store lacks it, or a member there."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from wisecommittee.committees.calibration import Calibration
 from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseCommitteeError
 
 CARD_VERSION = 1
@@ -42,7 +43,8 @@ class Contents:
 
     rows : number of units; classes : number of columns of the outputs, None for answers;
     content : hash of the decoded values, independent of row order, part boundaries and compression;
-    scores, unit_costs : names of the extra columns; graded : whether answers carry a graded quality.
+    scores, unit_costs : names of the extra columns; graded : whether answers carry a graded quality;
+    calibration : fitted on these outputs, which it leaves as they are.
     """
 
     rows: int
@@ -53,6 +55,7 @@ class Contents:
     scores: tuple[str, ...] = ()
     unit_costs: tuple[str, ...] = ()
     graded: bool = False
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,16 @@ class ModelCard:
 
     def with_contents(self, contents: Contents | None) -> ModelCard:
         return replace(self, contents=contents)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        return None if self.contents is None else self.contents.calibration
+
+    def with_calibration(self, calibration: Calibration | None) -> ModelCard:
+        """The same model with another calibration of its outputs, or none."""
+        return (
+            self if self.contents is None else replace(self, contents=replace(self.contents, calibration=calibration))
+        )
 
     def to_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {"version": CARD_VERSION}
@@ -306,8 +319,11 @@ class Committee:
 
 def _plain(value: Any) -> Any:
     """Frozen dataclasses, mappings and tuples as JSON values."""
+    if isinstance(value, Calibration):
+        return value.to_json()
     if isinstance(value, (Part, Contents)):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        values = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {name: v for name, v in values.items() if name != "calibration" or v is not None}
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
@@ -367,4 +383,5 @@ def _contents_from_json(data: Any) -> Contents:
         scores=tuple(map(str, data.get("scores", ()))),
         unit_costs=tuple(map(str, data.get("unit_costs", ()))),
         graded=bool(data.get("graded", False)),
+        calibration=None if data.get("calibration") is None else Calibration.from_json(data["calibration"]),
     )

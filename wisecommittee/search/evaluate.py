@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError, WiseCommitteeError
+from wisecommittee.search.calibrated import as_chosen, recorded
 from wisecommittee.search.statistics import bootstrap_interval, normal_interval, wilson_interval
 from wisecommittee.search.tables import ExitTable, Pool, committee_tables, open_pool
 from wisecommittee.store import LogitStore
@@ -111,7 +112,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a committee on a split of a store that holds its members.
 
-    Refuses members whose weights or multiply-adds differ from those the committee was chosen with, unless force.
+    Refuses members whose weights, multiply-adds or calibration differ from those the committee was chosen with, unless
+    force.
     """
     return evaluate_all([committee], store, split, force=force, cost=cost)[0]
 
@@ -147,10 +149,15 @@ def members_pool(
             f"({len(known)} models there); extract or import it, or name the store it was chosen from"
         )
     cards = {model: store.card(model, split) for model in members}
-    if not force:
-        for committee in committees:
-            for model in committee.models:
-                check_identity(cards[model], committee.members.get(model, {}))
+    chosen_with: dict[str, Mapping[str, Any]] = {}
+    for committee in committees:
+        for model in committee.models:
+            member = committee.members.get(model, {})
+            if not force:
+                check_identity(cards[model], member)
+            if chosen_with.setdefault(model, member).get("calibration") != member.get("calibration"):
+                raise CommitteeError(f"committees with different calibrations of {model} cannot share one evaluation")
+    cards = {model: as_chosen(cards[model], chosen_with[model], store, split, force=force) for model in members}
     ordered = sorted(cards.values(), key=lambda card: card.key)
     try:
         return open_pool(
@@ -169,8 +176,12 @@ def evaluate_in(pool: Pool, committees: Sequence[Committee]) -> list[Evaluation]
 
 
 def identity(card: ModelCard) -> dict[str, Any]:
-    """What makes a member the same model elsewhere: its kind, its blocks and, where known, the hash of its weights."""
-    return {"kind": card.kind, "blocks": dict(card.blocks), "weights": card.weights}
+    """What makes a member the same model elsewhere: its kind, its blocks and, where known, the hash of its weights;
+    with the calibration it is used with, if any."""
+    out: dict[str, Any] = {"kind": card.kind, "blocks": dict(card.blocks), "weights": card.weights}
+    if card.calibration is not None:
+        out["calibration"] = recorded(card)
+    return out
 
 
 def check_identity(card: ModelCard, recorded: Mapping[str, Any]) -> None:

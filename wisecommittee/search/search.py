@@ -58,6 +58,7 @@ def search(
     max_worst_cost: float | None = None,
     max_percentile_cost: tuple[float, float] | None = None,
     max_average: Mapping[str, float] | None = None,
+    calibrated: bool = False,
     time_limit: float | None = None,
     threads: int | None = None,
     scheduler: str | None = None,
@@ -77,6 +78,8 @@ def search(
     cost : 'flops' (multiply-adds) or a cost the cards name. max_worst_flops, max_worst_cost : limit on the cost of all
     members together. max_percentile_cost : (percent, limit): the smallest cost that at least so many percent of the
     units do not exceed is at most the limit. max_average : {name: limit} on the averages of further costs.
+    calibrated : use each model with the calibration fitted for it on this split (`wisecommittee calibrate`),
+    cross-fitted here; a committee records it.
     time_limit : seconds after which what was found so far is returned, as after Ctrl-C; stage tables and single models
     are always finished. `searched` then says complete: False, and as `gap` (where it is proved, see bound.py) by how
     much quality anything it has not finished can exceed what it found at equal cost.
@@ -89,7 +92,7 @@ def search(
     worst_limit = max_worst_flops if max_worst_flops is not None else max_worst_cost
     _check(split, max_models, levels, time_limit, max_worst_flops, worst_limit, cost)
     threads = thread_count(threads)
-    cards = select_cards(store, split, models)
+    cards = select_cards(store, split, models, with_calibration=calibrated)
     pool = open_pool(store, split, cards, combine=combine, confidence=confidence, cost=cost)
     if not kind.thresholded and pool.combine.ordered:
         raise UsageError("an ensemble needs a rule that averages; `last` has only cascades")
@@ -152,6 +155,7 @@ def search(
         "combine": pool.combine.name,
         "confidence": pool.confidence_name,
         "cost": cost,
+        "calibrated": calibrated,
         "quality": pool.task.name,
         "max_worst_cost": worst_limit,
         "max_percentile_cost": None if max_percentile_cost is None else list(max_percentile_cost),

@@ -17,6 +17,7 @@ from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confide
 from wisecommittee.committees.cost import CostModel, cost_model
 from wisecommittee.errors import CommitteeError, StoreError, UnknownNameError, UsageError
 from wisecommittee.kernels import prefixes
+from wisecommittee.search import calibrated
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
@@ -44,6 +45,7 @@ class ExitTable:
 class Pool:
     """The models of a search on one split, in canonical order, with how they are combined, scored and charged.
 
+    cards : a model is used with the calibration on its card here, which need not be the store's.
     confidence : a function, or the name of a score stored with every model.
     """
 
@@ -76,15 +78,33 @@ class Pool:
     def index(self, model: str) -> int:
         return next(i for i, card in enumerate(self.cards) if card.model == model)
 
+    def outputs(self, member: int) -> NDArray[np.float32] | calibrated.CalibratedRows:
+        """Rows [N, C] of a member, of which slices can be read; their kind is kind(member)."""
+        return calibrated.outputs(self.store, self.split, self.cards[member])
 
-def select_cards(store: LogitStore, split: str, models: Sequence[str] | None) -> tuple[ModelCard, ...]:
-    """Cards of the models that match any of the globs (all of them by default), in canonical order."""
+    def kind(self, member: int) -> str:
+        return calibrated.row_kind(self.cards[member])
+
+
+def select_cards(
+    store: LogitStore, split: str, models: Sequence[str] | None, *, with_calibration: bool = False
+) -> tuple[ModelCard, ...]:
+    """Cards of the models that match any of the globs (all of them by default), in canonical order.
+
+    with_calibration : each with the calibration fitted on this split, or an error; else all without one.
+    """
     store.require_split(split)
     cards = store.cards(split)
     if not cards:
         raise StoreError(f"store {store.files.uri!r} has no models in split {split!r}; extract or import some")
-    if not models:
-        return cards
+    found = _matching(split, cards, models) if models else cards
+    if with_calibration:
+        calibrated.require_calibrated(found, split)
+        return found
+    return tuple(card.with_calibration(None) for card in found)
+
+
+def _matching(split: str, cards: Sequence[ModelCard], models: Sequence[str]) -> tuple[ModelCard, ...]:
     chosen = []
     for pattern in models:
         found = [card for card in cards if fnmatch.fnmatchcase(card.model, pattern)]
@@ -106,6 +126,7 @@ def open_pool(
     """Check that these models can be combined, scored and charged together, and load what is small.
 
     Defaults: mean_logits and max_prob for outputs, last and the stored score 'confidence' for answers.
+    cards : with the calibrations to use.
     """
     kinds = {card.kind for card in cards}
     settled = next((kind for kind in ("answers", "statistics") if kind in kinds), None)  # nothing left to average
@@ -231,7 +252,7 @@ def stage_tables(
         )
         prediction = predicted if predict else None
     if isinstance(pool.confidence, str):
-        stored = [pool.store.scores(card.model, pool.split, pool.confidence) for card in pool.cards]
+        stored = [calibrated.scores(pool.store, pool.split, card, pool.confidence) for card in pool.cards]
         return StageTables(trie, correct, np.stack(stored), trie.members.copy(), prediction)
     score_row = np.where(scored, np.cumsum(scored) - 1, -1)
     score = confidence_rows(pool, trie, np.flatnonzero(scored), statistics)
@@ -261,7 +282,7 @@ def confidence_rows(
 
 
 def _space(pool: Pool, member: int) -> str:
-    return pool.combine.space[pool.cards[member].kind]
+    return pool.combine.space[pool.kind(member)]
 
 
 def walk_blocks(
@@ -282,8 +303,8 @@ def walk_blocks(
     used = np.unique(trie.members)
     place = np.full(len(pool.cards), -1, dtype=np.int64)
     place[used] = np.arange(len(used))
-    outputs = [pool.store.outputs(pool.cards[m].model, pool.split) for m in used]
-    summand = [pool.combine.summand[pool.cards[m].kind] for m in used]
+    outputs = [pool.outputs(int(m)) for m in used]
+    summand = [pool.combine.summand[pool.kind(int(m))] for m in used]
     classes = outputs[0].shape[1]
     nodes, units, rows = len(trie), pool.units, int(scored.sum())
     wanted: set[str] = set()

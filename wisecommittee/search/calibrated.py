@@ -1,0 +1,109 @@
+"""Which calibration a model is used with, and its outputs as that makes them.
+
+On the outputs it was fitted on, a calibration answers with the parameters of each unit's own fold, so that the units
+that choose a committee do not see themselves; on all others with those of the whole split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.calibration import Calibration, as_logits, unit_folds
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import CommitteeError, StoreError, UsageError
+from wisecommittee.store import LogitStore
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedRows:
+    """Outputs [N, C] as calibrated logits, a block of units at a time; folds int8 [N] or None."""
+
+    outputs: NDArray[np.float32]
+    kind: str
+    calibration: Calibration
+    folds: NDArray[np.int8] | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.outputs.shape
+
+    def __getitem__(self, units: slice) -> NDArray[np.floating]:
+        folds = None if self.folds is None else self.folds[units]
+        return self.calibration.rows(as_logits(self.outputs[units], self.kind), folds)
+
+
+def outputs(store: LogitStore, split: str, card: ModelCard) -> NDArray[np.float32] | CalibratedRows:
+    """Rows [N, C] of a model, calibrated as its card says."""
+    stored = store.outputs(card.model, split)
+    if card.calibration is None:
+        return stored
+    return CalibratedRows(stored, card.kind, card.calibration, _folds(store, split, card))
+
+
+def scores(store: LogitStore, split: str, card: ModelCard, name: str) -> NDArray[np.float32]:
+    """A stored confidence [N] of a model, calibrated as its card says."""
+    stored = store.scores(card.model, split, name)
+    if card.calibration is None or card.kind != "answers":
+        return stored
+    return card.calibration.scores(stored, _folds(store, split, card)).astype(np.float32)
+
+
+def row_kind(card: ModelCard) -> str:
+    """What the rows are: calibrated probabilities have become logits."""
+    return "logits" if card.calibration is not None and card.kind == "probabilities" else card.kind
+
+
+def _folds(store: LogitStore, split: str, card: ModelCard) -> NDArray[np.int8] | None:
+    """Folds of the units a calibration was fitted on; None on others."""
+    calibration, contents = card.calibration, card.contents
+    if calibration is None or contents is None or calibration.content != contents.content or not calibration.folds:
+        return None
+    return unit_folds(store.unit_ids(split))
+
+
+def require_calibrated(cards: Sequence[ModelCard], split: str) -> None:
+    """Raise unless every model has a calibration fitted on this split."""
+    if missing := [card.model for card in cards if card.calibration is None]:
+        some = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+        raise UsageError(
+            f"not calibrated on {split}: {some}; run `wisecommittee calibrate --model '*' --method temperature`"
+            f"{'' if split == 'val' else f' --split {split}'}, or choose models with --models"
+        )
+
+
+def recorded(card: ModelCard) -> dict[str, Any] | None:
+    """What a committee records of a member's calibration: all it needs to run, not how val was cross-fitted."""
+    return None if card.calibration is None else card.calibration.without_folds().to_json()
+
+
+def as_chosen(
+    card: ModelCard, member: Mapping[str, Any], store: LogitStore, split: str, *, force: bool = False
+) -> ModelCard:
+    """The card with the calibration a committee records of this member, and no other.
+
+    Refuses one that the store has exchanged since, unless force; on the outputs it was fitted on it is needed with its
+    folds, which the store alone has.
+    """
+    if not member.get("calibration"):
+        return card.with_calibration(None)
+    try:
+        chosen = Calibration.from_json(member["calibration"])
+    except StoreError as error:
+        raise CommitteeError(f"{card.model}: {error}") from error
+    own = card.contents is not None and card.contents.content == chosen.content
+    there = card if own else store.read_card(chosen.split, card.model) if store.has_split(chosen.split) else None
+    now = there.calibration if there and there.contents and there.contents.content == chosen.content else None
+    if now is not None and now.digest == chosen.digest:
+        return card.with_calibration(now)
+    if not force and (now is not None or own):
+        found = f"now {now.method}" if now else "since removed"
+        raise CommitteeError(
+            f"{card.model}: its {chosen.method} calibration differs from the one the committee was chosen with "
+            f"({found}); search again, or use the committee's own with --force"
+        )
+    return card.with_calibration(chosen)

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-NAMES = ("start", "import", "grid", "exact", "tables", "memory")
+NAMES = ("start", "import", "grid", "exact", "tables", "memory", "opponents", "process")
 
 
 def start() -> list[dict]:
@@ -34,6 +34,14 @@ def benchmark(name: str) -> list[dict]:
         from benchmarks import bench_tables
 
         return bench_tables.run()
+    if name == "opponents":
+        from benchmarks import bench_opponents
+
+        return bench_opponents.run()
+    if name == "process":
+        from benchmarks import bench_process
+
+        return bench_process.run()
     from benchmarks import bench_grid
 
     return {"grid": bench_grid.run, "exact": bench_grid.exact, "memory": bench_grid.memory}[name]()

@@ -104,8 +104,8 @@ def _random(pool: Any, trie: Any, tables: Any, members: int, seconds: float) -> 
 
 def _fallback(pool: Any, trie: Any, tables: Any) -> tuple[list[Counts], float, int, float]:
     """Its thresholds for every ordered pair, truly charged; CPU seconds; pairs; its own cost over the true one."""
-    from sklearn.base import BaseEstimator, ClassifierMixin
     from skfb.ensemble import ThresholdCascadeClassifierCV
+    from sklearn.base import BaseEstimator, ClassifierMixin
 
     class Cached(ClassifierMixin, BaseEstimator):
         """Stored probabilities; X holds row numbers."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from . import options
-from .console import err, progress
+from . import options, train_fge, train_moe, train_snapshot, training
 from .extract import show
 from .train_irene import irene
 
@@ -26,35 +24,68 @@ app.command()(irene)
 @app.command()
 def pool(
     store: options.Store = None,
-    checkpoints: Annotated[
-        Path | None, typer.Option(help="Folder of the trained networks; default: in the user's cache folder.")
+    data: training.Data = "digits",
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            "--backbone",
+            help="One network: digits-cnn, resnet18, resnet32, wrn16-1, -2, -4, -8, or package.module:factory.",
+            show_default="on digits five networks",
+        ),
     ] = None,
-    replicas: Annotated[int, typer.Option(help="Independently trained copies of each architecture.", min=1)] = 2,
-    epochs: Annotated[int, typer.Option(help="Passes over the 597 training images.", min=1)] = 40,
-    seed: Annotated[int, typer.Option(help="Of initialisation, order and augmentation.", min=0)] = 0,
-    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "cpu",
+    replicas: Annotated[
+        int | None,
+        typer.Option(help="Independently trained copies of each network.", min=1, show_default="2, of a backbone 3"),
+    ] = None,
+    label_noise: training.LabelNoise = 0.0,
+    pixel_noise: training.PixelNoise = None,
+    preset: training.Preset = None,
+    epochs: training.Epochs = None,
+    batch_size: training.BatchSize = None,
+    lr: training.Rate = None,
+    seed: training.Seed = 0,
+    workers: training.Workers = 0,
+    device: training.Device = "cpu",
+    precision: training.Precision = "float32",
+    checkpoints: training.Checkpoints = None,
+    curves: training.Curves = None,
     replace: options.Replace = False,
     as_json: options.Json = False,
 ) -> None:
-    """Five architectures on noisy 8 x 8 digits, from 640 to 398,208 multiply-adds; their val and test logits.
+    """Independent replicas: of five networks on noisy 8 x 8 digits, from 640 to 398,208 multiply-adds, or of one
+    backbone on any data. Their val and test logits.
 
-    Takes seconds on one CPU core the first time, then only loads.
+    The digits take seconds on one CPU core the first time; later calls only load.
 
-    **Example**  `wisecommittee train pool --store logits`
+    **Examples**  `wisecommittee train pool --store logits`
+    `wisecommittee train pool --data cifar10 --backbone wrn16-2 --replicas 8 --device cuda`
     """
+    from wisecommittee.errors import UsageError
     from wisecommittee.store import LogitStore
+    from wisecommittee.train.data import open_training_data
+    from wisecommittee.train.independent import Independent
     from wisecommittee.train.pool import Pool, train_pool
+    from wisecommittee.train.supervised import make_setup, train_baseline
 
-    settings = Pool(replicas=replicas, epochs=epochs, seed=seed)
     target = LogitStore(store)
-
-    def log(row: dict[str, Any]) -> None:
-        if row["epoch"] == epochs:
-            figures = f"training loss {row['loss']:.3f}, training accuracy {100 * row['accuracy']:.1f} %"
-            err.print(f"{row['phase']}: {figures}")
-
-    with progress() as update:
-        done = train_pool(
-            target, pool=settings, checkpoints=checkpoints, device=device, replace=replace, progress=update, log=log
-        )
+    how = {"device": device, "mixed_precision": precision, "checkpoints": checkpoints, "curves": curves}
+    changes = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
+    with training.training(**how, replace=replace) as given:
+        if data == "digits" and backbone is None:
+            if label_noise or pixel_noise is not None or preset:
+                raise UsageError(
+                    "label noise, pixel noise and presets are for replicas of one network; name a --backbone"
+                )
+            known = {name: value for name, value in changes.items() if value is not None}
+            done = train_pool(target, pool=Pool(replicas=replicas or 2, seed=seed, **known), **given)
+        else:
+            images = open_training_data(data, label_noise=label_noise, pixel_noise=pixel_noise, workers=workers)
+            setup = make_setup(images, backbone, seed=seed, preset=preset, **changes)
+            done = train_baseline(Independent(setup, replicas or 3), target, **given)
     show(done, target.files.uri, as_json)
+
+
+app.command("snapshot")(train_snapshot.snapshot)
+app.command("fge")(train_fge.fge)
+app.command("moe")(train_moe.moe)
+app.command("sparse-moe")(train_moe.sparse_moe)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from wisecommittee.cli import main
 
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.naming import METHODS, Origin
@@ -338,3 +342,60 @@ def test_bad_input():
         make_setup(DATA, seed=-1)
     with pytest.raises(UsageError, match="name a backbone for images of 1 x 8 x 8"):
         make_setup(with_fields(DATA, name="imagefolder"))
+
+
+# The commands
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """run('train', 'fge') -> (exit code, stdout, stderr), in a folder of its own."""
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["wisecommittee", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return ended.value.code, captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("command", "models"),
+    [
+        (("pool", "--backbone", "digits-cnn", "--replicas", 1), ["pool-digits-digits-cnn-s2/0"]),
+        (("snapshot", "--count", 2), ["snapshot-digits-digits-cnn-s2/0", "snapshot-digits-digits-cnn-s2/1"]),
+        (("moe", "--experts", 2), ["moe-digits-digits-cnn-s2/0"]),
+        (("sparse-moe", "--active", 1), ["sparse-moe-digits-digits-cnn-s2/0"]),
+    ],
+)
+def test_commands(run, command, models):
+    code, out, err = run("train", *command, "--epochs", 1, "--seed", 2, "--curves", "curves.parquet", "--json")
+    assert code == 0, err
+    assert [m["model"] for m in json.loads(out)["models"] if m["split"] == "val"] == models
+    assert "1 epochs, loss" in err
+    curves = pd.read_parquet("curves.parquet")
+    assert (curves["epoch"] == 1).all()
+    assert curves["phase"].is_unique
+
+
+def test_mistakes_on_the_command_line(run):
+    mistakes = [
+        (("snapshot", "--count", 1), 2, "1 snapshots: expected at least 2"),
+        (("fge", "--lr", "-1"), 2, "learning rate -1: expected a number above 0"),
+        (("sparse-moe", "--active", 3), 2, "3 active experts of 3: expected fewer"),
+        (("pool", "--backbone", "wrn16"), 2, "unknown backbone 'wrn16'; did you mean 'wrn16-"),
+        (("pool", "--label-noise", "0.2"), 2, "name a --backbone"),
+        (("moe", "--data", "mnist"), 2, "unknown training data 'mnist'"),
+        (("moe", "--data", "cifar10"), 2, "no data in 'data/cifar10'"),
+    ]
+    for command, expected, text in mistakes:
+        code, out, err = run("train", *command)
+        assert (code, out) == (expected, ""), err
+        assert err.startswith("error: ")
+        assert text in err
+        assert err.count("\n") == 1

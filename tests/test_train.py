@@ -18,6 +18,7 @@ from wisecommittee.extract.macs import count_macs
 from wisecommittee.extract.models import load_model, state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train import pool as pool_module
+from wisecommittee.train.data import shifted
 from wisecommittee.train.loop import Minibatches, Phase, cosine, train
 from wisecommittee.train.nets import NETS, build
 from wisecommittee.train.pool import Pool, train_pool, trained
@@ -382,7 +383,7 @@ def test_train_pool_writes_what_the_networks_say(tmp_path):
 
 def test_the_cache_is_keyed_by_the_settings(tmp_path):
     first = trained(SMALL)
-    assert (tmp_path / "cache" / "pool" / SMALL.key / "03-conv4_1.pt").exists()
+    assert (tmp_path / "cache" / "trained" / SMALL.key / "03-conv4_1.pt").exists()
     never = lambda row: pytest.fail("trained again")  # noqa: E731
     assert [m.weights for m in trained(SMALL, log=never)] == [m.weights for m in first]
     others = [Pool(), Pool(epochs=41), Pool(lr=0.06), Pool(seed=1), Pool(noise=0.1), Pool(replicas=3), SMALL]
@@ -393,7 +394,7 @@ def test_the_weights_do_not_depend_on_the_number_of_threads(tmp_path):
     weights = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        weights.append([m.weights for m in trained(SMALL, tmp_path / str(threads))])
+        weights.append([m.weights for m in trained(SMALL, checkpoints=tmp_path / str(threads))])
         assert torch.get_num_threads() == threads
         torch.set_num_threads(1)
     assert weights[0] == weights[1]
@@ -416,15 +417,15 @@ def test_digits_as_a_model_source(monkeypatch):
 
 def test_augmentation_shifts_each_image_by_at_most_a_pixel():
     images = torch.from_numpy(digits("train", noise=0.0)[0][:200])
-    shifted = Pool(noise=0.0)._augment(images, torch.Generator().manual_seed(0))
+    moved = shifted(images, torch.Generator().manual_seed(0), noise=0.0)
     padded = functional.pad(images, (1, 1, 1, 1))
     seen = set()
-    for before, after in zip(padded, shifted, strict=True):
+    for before, after in zip(padded, moved, strict=True):
         fits = [(i, j) for i in range(3) for j in range(3) if torch.equal(before[:, i : i + 8, j : j + 8], after)]
         assert fits
         seen.add(fits[0])
     assert len(seen) == 9
-    noise = Pool(noise=0.15)._augment(torch.zeros(200, 1, 8, 8), torch.Generator().manual_seed(0))
+    noise = shifted(torch.zeros(200, 1, 8, 8), torch.Generator().manual_seed(0), noise=0.15)
     assert float(noise.std()) == pytest.approx(0.15, rel=0.02)
 
 

@@ -69,7 +69,12 @@ def fit(method: Method, data: TrainingData, *, seed: int = 0, **options: Unpack[
 
 
 def into_store(
-    models: Iterable[LoadedModel], data: TrainingData, store: LogitStore, **options: Unpack[TrainOptions]
+    models: Iterable[LoadedModel],
+    data: TrainingData,
+    store: LogitStore,
+    *,
+    dtype: str = "float32",
+    **options: Unpack[TrainOptions],
 ) -> list[Extracted]:
     """Logits of trained models for val and, where the data have it, test."""
     models, done = list(models), []
@@ -81,6 +86,7 @@ def into_store(
                 split,
                 store,
                 device=own_device(options.get("device") or "cpu"),
+                dtype=dtype,
                 replace=options.get("replace", False),
                 progress=options.get("progress"),
             )

@@ -86,9 +86,7 @@ class Setup:
         return self.data.batches(self.recipe.batch_size)
 
     def supervised(self, name: str, net: nn.Module) -> Phase:
-        """Training of one network by its cross-entropy."""
-        optimizers = [(self.recipe.optimizer(net), self.recipe.schedule())]
-        return Phase(name, {"net": net}, self.batches(), CrossEntropy(net), optimizers, self.recipe.epochs)
+        return supervised(name, net, self.batches(), self.recipe)
 
     def macs(self, net: nn.Module) -> int:
         """Of one image."""
@@ -161,6 +159,12 @@ def train_baseline(method: Baseline, store: LogitStore, **options: Unpack[TrainO
     data = method.setup.data
     run = fit(method, data, seed=method.setup.seed, **options)
     return into_store(method.models(run), data, store, **options)
+
+
+def supervised(name: str, net: nn.Module, batches: Batches, recipe: Recipe) -> Phase:
+    """Training of one network by its cross-entropy."""
+    optimizers = [(recipe.optimizer(net), recipe.schedule())]
+    return Phase(name, {"net": net}, batches, CrossEntropy(net), optimizers, recipe.epochs)
 
 
 @dataclass(frozen=True, slots=True)

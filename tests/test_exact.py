@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import naive
@@ -41,7 +42,7 @@ def check_against_brute_force(models, labels, *, max_models, levels, combine, co
 
 @CASES
 @given(
-    pools(per_unit=False),
+    pools(),
     st.integers(1, 3),
     st.integers(2, 6),
     st.sampled_from(["max_prob", "logit_gap", "confidence"]),
@@ -51,19 +52,25 @@ def test_exact_equals_brute_force(pool, max_models, levels, confidence):
 
 
 @CASES
-@given(pools("answers", per_unit=False), st.integers(2, 3), st.integers(2, 4))
+@given(pools("answers"), st.integers(2, 3), st.integers(2, 4))
 def test_exact_answers_equal_brute_force(pool, max_models, levels):
     check_against_brute_force(*pool, max_models=max_models, levels=levels, combine="last", confidence="confidence")
 
 
+@pytest.mark.parametrize("per_unit", [False, True])
 @pytest.mark.parametrize("seed", range(6))
-def test_exact_four_members_equal_brute_force(seed):
+def test_exact_four_members_equal_brute_force(seed, per_unit):
     rng = np.random.default_rng(seed)
     units = 9
     labels = rng.integers(0, 3, units).tolist()
     models = [
         naive.Model(
-            f"m{m}", f"m{m}", 0, {f"m{m}": int(rng.integers(1, 6))}, rng.integers(-2, 3, (units, 3)).astype("f4")
+            f"m{m}",
+            f"m{m}",
+            0,
+            {f"m{m}": int(rng.integers(1, 6))},
+            rng.integers(-2, 3, (units, 3)).astype("f4"),
+            unit_costs=rng.integers(0, 6, units).tolist() if per_unit else None,
         )
         for m in range(4)
     ]
@@ -114,5 +121,8 @@ def test_what_exact_cannot_prove_is_said():
         )
         for m in range(2)
     ]
+    store = MemoryStore(costly, [0] * 20)
+    cards = tuple(replace(card, costs={"latency_ms": 1.0}) for card in store.cards("val"))
+    store.cards = lambda split: cards
     with pytest.raises(UsageError, match="same for every unit"):
-        search(MemoryStore(costly, [0] * 20), exact=True)
+        search(store, exact=True, max_average={"latency_ms": 1.5})

@@ -95,9 +95,9 @@ def _block_top(line, start, stop):
 
 @njit_exact
 def sweep_exact(
-    order1, starts1, reached1, bins2, bins3, levels2, levels3, step2, step3, step4, gain2, correct, spent, cost2, cost3,
-    cost4, caps, others, ceilings, rank, counts, gains, tile_counts, tile_gains, table, low, shift, env_cost, env_rank,
-    env_level,
+    order1, starts1, reached1, bins2, bins3, levels2, levels3, step2, step3, step4, gain2, correct, spent, fee2, fee3,
+    load4, price4, caps, others, ceilings, rank, counts, gains, tile_counts, tile_gains, table, low, shift, env_cost,
+    env_rank, env_level,
 ):  # fmt: skip
     """Offer the best cells of one cascade to the envelope; returns how many lines were evaluated.
 
@@ -105,7 +105,9 @@ def sweep_exact(
     reached1 : int64 [P1] gain at or below a level; bins2, bins3 : int32 [N]
     step2, step3, step4 : int64 [N] change of correct from a stage to the next
     gain2 : int64 [N] what a unit can gain after stage 2; correct, spent : totals if everybody exits at stage 1
-    cost2, cost3, cost4 : marginal costs; caps [4], others [Q, 4], ceilings [Q] : int64 as in `grid.room`
+    fee2, fee3 : int64 [N] what each unit pays to run stages 2 and 3; stage 4 costs it price4 times load4 [N]: 1 where
+    costs are the same for every unit, else the costs themselves (counts then hold costs, so nothing may be limited)
+    caps [4], others [Q, 4], ceilings [Q] : int64 as in `grid.room`
     counts, gains : integer [>= P2, >= P3] scratch, tile_counts, tile_gains : [>= P2 // TILE + 1, >= P3]
     table, low, shift : need_table of this envelope. The level index is (j1 * P2 + j2) * P3 + j3.
     """
@@ -118,6 +120,7 @@ def sweep_exact(
     tile_gains[:tiles, :width] = 0
     row_correct = np.zeros(levels2, np.int64)
     row_units = np.zeros(levels2, np.int64)
+    row_spent = np.zeros(levels2, np.int64)
     row_gain = np.zeros(levels2, np.int64)
     line_count = np.empty(width, counts.dtype)
     line_gain = np.empty(width, gains.dtype)
@@ -129,17 +132,18 @@ def sweep_exact(
         for place in range(starts1[j1], starts1[j1 + 1]):
             i = order1[place]
             correct += step2[i]
-            spent += cost2
+            spent += fee2[i]
             b2 = bins2[i]
             if b2 >= levels2:
                 continue
             row_correct[b2] += step3[i]
             row_units[b2] += 1
+            row_spent[b2] += fee3[i]
             row_gain[b2] += gain2[i]
             b3 = bins3[i]
             if b3 < levels3:
-                _raise(counts, b2, b3, width, 1)
-                _raise(tile_counts, b2 // TILE, b3, width, 1)
+                _raise(counts, b2, b3, width, load4[i])
+                _raise(tile_counts, b2 // TILE, b3, width, load4[i])
                 if step4[i] != 0:
                     _raise(gains, b2, b3, width, step4[i])
                     _raise(tile_gains, b2 // TILE, b3, width, step4[i])
@@ -157,7 +161,7 @@ def sweep_exact(
         passed2 = np.int64(0)
         for j2 in range(levels2):
             here_correct += row_correct[j2]
-            here_spent += cost3 * row_units[j2]
+            here_spent += row_spent[j2]
             passed += row_gain[j2]
             passed2 += row_units[j2]
             if row_units[j2] == 0 or passed < look_from:
@@ -179,7 +183,7 @@ def sweep_exact(
             end = width if np.int64(line_count[width - 1]) <= most_units else fitting(line_count, most_units)
             for start in range(0, end, BLOCK):
                 stop = min(start + BLOCK, end)
-                cost = here_spent + cost4 * np.int64(line_count[start])
+                cost = here_spent + price4 * np.int64(line_count[start])
                 most = here_correct + _block_top(line_gain, start, stop)
                 bucket = min(max(cost - low, 0) >> shift, last)
                 lacks = table[bucket] - most
@@ -187,7 +191,7 @@ def sweep_exact(
                     lacks = np.int64(1)
                     for j3 in range(start, stop):
                         total = here_correct + np.int64(line_gain[j3])
-                        cost = here_spent + cost4 * np.int64(line_count[j3])
+                        cost = here_spent + price4 * np.int64(line_count[j3])
                         if env_cost[most] < cost:
                             break
                         if cost <= env_cost[total]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.committees.cost import INT64_SAFE
 from wisecommittee.errors import UsageError
 from wisecommittee.kernels import exact, grid
 from wisecommittee.search.exhaustive import THRESHOLDED, Corners, Envelope, GridSearch, Point, copied, cornered, corners
@@ -40,8 +41,11 @@ class ExactSearch:
             raise UsageError(
                 f"--exact proves cascades of up to {THRESHOLDED + 1} members; lower --max-models {longest}"
             )
-        if sweep.cost.per_unit is not None:
-            raise UsageError(f"--exact needs a cost that is the same for every unit; {sweep.cost.name} varies")
+        if sweep.cost.per_unit is not None and sweep.limits:
+            raise UsageError(
+                f"--exact with limits needs a cost that is the same for every unit; {sweep.cost.name} varies. "
+                f"Leave the limits or --exact out"
+            )
         self.sweep = sweep
         cost, rank, level = sweep.envelope
         self.envelope: Envelope = (cost, np.where(rank >= 0, 2 * rank + 1, rank), level)
@@ -75,7 +79,8 @@ class ExactSearch:
     def chunk(self, before: Envelope, tasks: list[Task], control: Control) -> tuple[Corners, int]:
         """Corners of the envelope after these combinations, and how many of them are proved."""
         envelope = copied(before)
-        scratch = _Scratch(self.sweep.counter, max(map(len, self.distinct), default=1))
+        counter = self.sweep.counter if self.sweep.cost.per_unit is None else np.int64
+        scratch = _Scratch(counter, max(map(len, self.distinct), default=1))
         for finished, (sequence, rank) in enumerate(tasks):
             if control.stopped():
                 return cornered(envelope), finished
@@ -103,20 +108,21 @@ class ExactSearch:
         stages, correct = self._stages(sequence, scratch.level_of)
         if any(not len(stage.numbers) for stage in stages):
             return  # a stage that cannot gain: a shorter cascade is as good and cheaper
-        marginal = np.diff(self.sweep.cost.cumulative(np.array([sequence]))[0], prepend=0)
+        fees = self.sweep.cost.marginal(sequence, units)
         padding = THRESHOLDED - len(stages)
         nothing = np.zeros(units, np.int64)
         virtual = _Stage(self.everybody, np.zeros(1, np.int64), np.zeros(1, np.int64))
         first, second, third = [virtual] * padding + stages
         c1, c2, c3, c4 = [nothing] * padding + correct
-        f1, f2, f3, f4 = [0] * padding + marginal.tolist()
-        caps, others = np.full(4, units, np.int64), np.zeros((0, 4), np.int64)
+        f1, f2, f3, f4 = [nothing] * padding + fees
+        load, price = (np.ones(units, np.int64), int(f4[0])) if self.sweep.cost.per_unit is None else (f4, 1)
+        caps, others = np.full(4, INT64_SAFE, np.int64), np.zeros((0, 4), np.int64)
         ceilings = np.zeros(0, np.int64)
         if limits:
             (caps,), (others,) = limits.padded(np.array([sequence]), THRESHOLDED + 1)
             ceilings = np.array(limits.ceilings, np.int64)
-        low = units * f1
-        highest = units * (f1 + f2 + f3 + f4)
+        low = int(f1.sum())
+        highest = low + int((f2 + f3 + f4).sum())
         shift = max(0, int(highest - low).bit_length() - BUCKETS.bit_length() + 1)
         exact.need_table(envelope[0], low, shift, scratch.table)
         order, starts = grid.bucket(first.bins, len(first.numbers) + 1)
@@ -124,7 +130,8 @@ class ExactSearch:
         exact.sweep_exact(
             order, starts[: len(first.numbers) + 1], first.reached, second.bins, third.bins, len(second.numbers),
             len(third.numbers), c2 - c1, c3 - c2, c4 - c3, np.maximum(np.maximum(c3, c4) - c2, 0), int(c1.sum()), low,
-            f2, f3, f4, caps, others, ceilings, rank, *scratch.histograms, scratch.table, low, shift, *envelope,
+            f2, f3, load, price, caps, others, ceilings, rank, *scratch.histograms, scratch.table, low, shift,
+            *envelope,
         )  # fmt: skip
 
     def points(self) -> list[Point]:

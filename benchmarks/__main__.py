@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-NAMES = ("start", "import", "grid", "exact", "tables", "memory", "opponents", "process")
+NAMES = ("start", "import", "grid", "exact", "tables", "memory", "opponents", "process", "extract")
 
 
 def start() -> list[dict]:
@@ -42,6 +42,10 @@ def benchmark(name: str) -> list[dict]:
         from benchmarks import bench_process
 
         return bench_process.run()
+    if name == "extract":
+        from benchmarks import bench_extract
+
+        return bench_extract.run()
     from benchmarks import bench_grid
 
     return {"grid": bench_grid.run, "exact": bench_grid.exact, "memory": bench_grid.memory}[name]()

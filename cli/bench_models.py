@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from wisecommittee.errors import UsageError
-
 from .console import human, print_json, progress, table
-from .options import Json
+from .options import Json, several, whole_numbers
 
 
 def bench_models(
@@ -18,9 +16,9 @@ def bench_models(
     device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
     store: Annotated[str | None, typer.Option(help="Write the costs to the cards of this store.")] = None,
     split: Annotated[str | None, typer.Option(help="Only the cards of this split; default: all splits.")] = None,
-    name: Annotated[list[str] | None, typer.Option(help="Name in the store; repeat, one per model.")] = None,
+    name: Annotated[list[str] | None, typer.Option(help="Name in the store; one per model.")] = None,
     sizes: Annotated[list[str] | None, typer.Option(help="Input sizes, 240,300: each model at each of them.")] = None,
-    views: Annotated[list[str] | None, typer.Option(help="center, flip, fivecrop or tencrop; may be repeated.")] = None,
+    views: Annotated[list[str] | None, typer.Option(help="center, flip, fivecrop, tencrop.")] = None,
     input_size: Annotated[str | None, typer.Option(help="Shape of one unit, 3,224,224, where unknown.")] = None,
     seconds: Annotated[float, typer.Option(help="Time to measure each figure for.")] = 1.0,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Load no weights; times are equal.")] = False,
@@ -45,10 +43,10 @@ def bench_models(
             batch_size=batch_size,
             device=device,
             seconds=seconds,
-            names=name,
-            sizes=[size for text in sizes or [] for size in _numbers("--sizes", text)],
-            views=views or (),
-            input_size=_numbers("--input-size", input_size) if input_size else None,
+            names=several("--name", name),
+            sizes=whole_numbers("--sizes", sizes),
+            views=several("--views", views),
+            input_size=tuple(whole_numbers("--input-size", [input_size])) if input_size else None,
             random_weights=random_weights,
             store=LogitStore(store) if store else None,
             split=split,
@@ -73,14 +71,3 @@ def bench_models(
     first = timings[0]
     where = f"{first.device}, torch {first.torch}, {first.threads} threads"
     table(where, [*columns, ("units/s", "right")], rows, f"Batch 1, and batches of {batch_size}.")
-
-
-def _numbers(option: str, text: str) -> tuple[int, ...]:
-    """'3,224,224' -> (3, 224, 224)."""
-    try:
-        numbers = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if not numbers or min(numbers) < 1:
-        raise UsageError(f"{option} {text!r}: expected whole numbers above 0, separated by commas")
-    return numbers

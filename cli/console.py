@@ -22,6 +22,7 @@ err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() el
 EXTRAS = {
     "torch": "torch",
     "sklearn": "torch",
+    "PIL": "torch",
     "timm": "zoo",
     "torchvision": "zoo",
     "safetensors": "zoo",

@@ -33,8 +33,11 @@ def extract(
     data: Annotated[str | None, typer.Option(help=DATA_SPEC)] = None,
     split: Annotated[str, typer.Option(help="Split of the store: val to choose on, test to report on.")] = "val",
     store: options.Store = None,
-    name: Annotated[list[str] | None, typer.Option(help="Name in the store, b3/0; repeat, one per model.")] = None,
-    macs: Annotated[list[int] | None, typer.Option(help="Multiply-adds per unit; repeat, one per model.")] = None,
+    name: Annotated[list[str] | None, typer.Option(help="Name in the store, b3/0; one per model.")] = None,
+    macs: Annotated[list[str] | None, typer.Option(help="Multiply-adds per unit, 4.1e9; one per model.")] = None,
+    training_cost: Annotated[
+        list[str] | None, typer.Option(help="Multiply-adds spent on training, for the card; one per model.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
     batch_size: Annotated[int, typer.Option(help="Units per forward pass.")] = 256,
     workers: Annotated[int, typer.Option(help="Processes that load data.")] = 0,
@@ -46,10 +49,13 @@ def extract(
         str, typer.Option(help="Of images: contiguous, channels_last, or auto: the faster one on a GPU.")
     ] = "auto",
     sizes: Annotated[
-        list[int] | None, typer.Option("--sizes", help="Input size, 288; repeat: every model at each, as b3@288.")
+        list[str] | None, typer.Option("--sizes", help="Input sizes, 240,300: every model at each, as b3@240, b3@300.")
     ] = None,
     views: Annotated[
-        list[str] | None, typer.Option("--views", help="center, flip, fivecrop or tencrop, averaged; repeat.")
+        list[str] | None, typer.Option("--views", help="center, flip, fivecrop, tencrop: crops averaged, as b3+flip.")
+    ] = None,
+    preprocess: Annotated[
+        str | None, typer.Option(help="Model spec whose preprocessing serves models that bring none, as .onnx files.")
     ] = None,
     classes: Annotated[
         Path | None, typer.Option(help="File with the class names of the models' outputs (txt, csv or json).")
@@ -70,8 +76,8 @@ def extract(
     """Run each model once over the data and keep its logits. Without arguments: the digits pool, val and test.
 
     Multiply-adds are counted without running the model. An interrupted run continues where it stopped. Models with the
-    same preprocessing share one pass over the data. Several GPUs or machines: torchrun --no-python starts one rank for
-    each, on a shared store.
+    same preprocessing share one pass over the data. Options of several values are repeated or take commas. Several GPUs
+    or machines: torchrun --no-python starts one rank for each, on a shared store.
 
     **Examples**
 
@@ -81,7 +87,9 @@ def extract(
 
     `wisecommittee extract nets:net@a.pt nets:net@b.pt --name net/0 --name net/1 --data nets:val_data`
 
-    `wisecommittee extract timm:resnet50.a1_in1k --data imagefolder:photos/val --sizes 224 --sizes 288 --workers 8`
+    `wisecommittee extract timm:resnet50.a1_in1k --data imagefolder:photos/val --sizes 224,288 --workers 8`
+
+    `wisecommittee extract net.onnx --preprocess timm:resnet50 --classes classes.txt --data imagefolder:photos/val`
 
     `torchrun --nproc-per-node 4 --no-python wisecommittee extract timm:resnet50.a1_in1k --data 'parquet:val-*.parquet'`
     """
@@ -93,9 +101,12 @@ def extract(
 
     target = LogitStore(store)
     common: dict[str, Any] = {"device": device, "dtype": dtype, "replace": replace}
-    more: dict[str, Any] = {"names": name, "macs": macs, "batch_size": batch_size, "workers": workers}
-    more |= {"limit": limit, "random_weights": random_weights, "precision": precision, "layout": layout}
-    more |= {"sizes": sizes, "views": views, "classes": classes, "skip_corrupt": skip_corrupt}
+    more: dict[str, Any] = {"names": options.several("--name", name), "macs": options.whole_numbers("--macs", macs)}
+    more |= {"training_costs": options.whole_numbers("--training-cost", training_cost)}
+    more |= {"sizes": options.whole_numbers("--sizes", sizes), "views": options.several("--views", views)}
+    more |= {"classes": classes, "preprocess": preprocess, "limit": limit, "random_weights": random_weights}
+    more |= {"batch_size": batch_size, "workers": workers, "precision": precision, "layout": layout}
+    more |= {"skip_corrupt": skip_corrupt}
     if dry_run:
         if not models or not data:
             raise UsageError("--dry-run: expected MODEL.. and --data SPEC; the digits pool takes seconds")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from wisecommittee.errors import UsageError
 
 Store = Annotated[
     str | None,
@@ -74,3 +77,28 @@ Curves = Annotated[
     Path | None, typer.Option("--curves", help="Parquet file for the learning curves; `plot learning` draws them.")
 ]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that load images from files.", min=0)]
+
+
+# Options of several values are repeated, or take them with commas between
+
+
+def several(option: str, given: Sequence[str] | None) -> list[str]:
+    """['a,b', 'c'] -> ['a', 'b', 'c']"""
+    values = [value.strip() for text in given or () for value in text.split(",")]
+    if not all(values):
+        raise UsageError(f"{option} {','.join(given or ())!r}: a value is missing beside a comma")
+    return values
+
+
+def whole_numbers(option: str, given: Sequence[str] | None) -> list[int]:
+    """['240,300', '4e9'] -> [240, 300, 4000000000]"""
+    numbers = []
+    for text in several(option, given):
+        try:
+            number = float(text) if "e" in text.lower() else int(text)
+        except ValueError:
+            number = 0
+        if not (0 < number < 2**63 and number == int(number)):
+            raise UsageError(f"{option} {text!r}: expected whole numbers above 0, separated by commas")
+        numbers.append(int(number))
+    return numbers

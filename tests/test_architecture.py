@@ -37,6 +37,7 @@ ROOMS = {
     "pyarrow": {"store", "search", "extract"},  # search: the file a frontier is saved in; extract: images in Parquet
     "matplotlib": {"report"},
     "torch": {"extract", "train", "deploy"},
+    "PIL": {"extract", "train"},
     "typer": {"cli"},
     "rich": {"cli"},
     "scipy": {"search"},

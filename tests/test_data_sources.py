@@ -299,7 +299,10 @@ def test_one_pass_per_preprocessing(folder, store, monkeypatch):
 
 def test_images_need_preprocessing(folder, store):
     bare = wrap_module(nn.Sequential(nn.Flatten(), nn.Linear(108, 3)), "bare/0")
-    with pytest.raises(UsageError, match=r"bare/0 in val: data 'imagefolder:.*gives images.*`preprocess`"):
+    with pytest.raises(
+        UsageError,
+        match=r"bare/0 in val: data 'imagefolder:.*gives images.*--preprocess .*`preprocess`",
+    ):
         extract([bare], f"imagefolder:{folder}", "val", store)
 
     def broken(image):

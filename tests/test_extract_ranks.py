@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,7 +15,9 @@ from PIL import Image
 
 from wisecommittee.errors import UsageError
 from wisecommittee.extract.run import extract
+from wisecommittee.extract.run_plan import make_plan
 from wisecommittee.extract.run_ranks import Ranks, find_ranks, own_device
+from wisecommittee.extract.run_settings import Settings
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)
@@ -67,13 +69,12 @@ import os, sys
 import torch
 from torch import distributed
 torch.set_num_threads(1)
-if sys.argv[1] != "files":
-    distributed.init_process_group(
-        "gloo",
-        init_method="file://" + sys.argv[1],
-        rank=int(os.environ["RANK"]),
-        world_size=int(os.environ["WORLD_SIZE"]),
-    )
+connected = sys.argv[1] != "environment"
+where = "file://" + sys.argv[1] if connected else "env://"
+rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=count)
+if not connected:
+    distributed.destroy_process_group()
 from wisecommittee.errors import WiseCommitteeError
 from wisecommittee.extract.run import extract
 from wisecommittee.store import LogitStore
@@ -83,7 +84,7 @@ try:
 except WiseCommitteeError as error:
     print("error:", error, file=sys.stderr)
     done = None
-if sys.argv[1] != "files":
+if connected:
     distributed.destroy_process_group()
 if done is None:
     sys.exit(1)
@@ -180,11 +181,19 @@ def test_an_error_of_one_rank_ends_them_all(tmp_path):
     assert LogitStore(tmp_path / "logits").models("val") == ()
 
 
-def test_ranks_need_data_that_can_be_shared_out(tmp_path, monkeypatch):
+def test_ranks_need_data_that_can_be_shared_out(monkeypatch):
+    monkeypatch.setattr(Ranks, "gather", lambda self, value: [value])
+    store, settings = LogitStore("logits"), Settings(device="cpu")
+    with pytest.raises(UsageError, match="several ranks need a Dataset with a length, or arrays"):
+        make_plan(MODELS, "user_nets_of_ranks:stream", "val", store, Ranks(1, 2), settings)
+
+
+def test_ranks_need_a_place_to_meet(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="several ranks need a Dataset with a length, or arrays"):
-        extract(MODELS, "user_nets_of_ranks:stream", "val", LogitStore("logits"))
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(UsageError, match=r"WORLD_SIZE is 2, but .*MASTER_ADDR.*start them with torchrun"):
+        extract(MODELS, DATA, "val", LogitStore("logits"))
 
 
 def test_a_rank_without_units(tmp_path):
@@ -193,22 +202,15 @@ def test_a_rank_without_units(tmp_path):
     same_as_single(tmp_path, MODELS, DATA, limit=5)
 
 
-def test_ranks_that_meet_in_the_store_only(tmp_path):
-    """Without torch.distributed: rank 1 dies, rank 0 waits for it, a new rank 1 comes."""
-    one = start(1, "files", environment={"STOP_AT": "9", "STOP_RANK": "1"})
-    zero = start(0, "files")
-    assert one.wait(60) == -signal.SIGKILL
-    plan = tmp_path / "logits/val/model=Small/.writing-0.json"
-    deadline = time.monotonic() + 60
-    while not (plan.exists() and '"finished": 2' in plan.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert zero.poll() is None
-    assert LogitStore(tmp_path / "logits").models("val") == ()
-    done = end(start(1, "files"), zero)
-    one.communicate()
+def test_ranks_connect_as_torchrun_tells_them(tmp_path):
+    """Nobody has called init_process_group, or somebody has and is done with it, as a training is."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    done = end(*(start(rank, "environment", environment=where, limit=800) for rank in (0, 1)))
     assert [code for code, _, _ in done] == [0, 0], done
-    assert {out.strip() for _, out, _ in done} == {"Small:added:12100 large:added:12100"}
-    same_as_single(tmp_path, MODELS, DATA)
+    assert {out.strip() for _, out, _ in done} == {"Small:added:800 large:added:800"}
+    same_as_single(tmp_path, MODELS, DATA, limit=800)
 
 
 def test_corrupt_images_are_left_out_by_all_ranks(tmp_path):

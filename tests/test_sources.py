@@ -30,6 +30,8 @@ from wisecommittee.extract.classes import read_classes, select_classes  # noqa: 
 from wisecommittee.extract.macs import count_macs  # noqa: E402
 from wisecommittee.extract.models import load_model, wrap_module  # noqa: E402
 from wisecommittee.extract.preprocess import COUNTS, VIEWS  # noqa: E402
+from wisecommittee.extract.run import extract  # noqa: E402
+from wisecommittee.store import LogitStore  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -570,9 +572,71 @@ def test_files_borrow_preprocessing(exported, vit_folder, torchvision):
     vit = load_model(f"hf:{vit_folder}")
     program = load_model(str(exported["traced.ts"])).with_preprocess_of(vit)
     assert program.preprocess_key == vit.preprocess_key
-    assert program.classes == vit.classes
-    with pytest.raises(UsageError, match=r"takes inputs of \[3, 16, 16\].*gives \[3, 32, 32\]"):
-        load_model(str(exported["any.pt2"])).with_preprocess_of(vit)
+    assert list(program.classes.values()) == list(vit.classes.values())
+    fixed = load_model(str(exported["any.pt2"])).with_preprocess_of(vit)
+    assert fixed.preprocess_key == vit.at_size(16).preprocess_key
+    assert fixed.input_size == (3, 16, 16)
+
+
+@pytest.fixture
+def lender(tmp_path, monkeypatch):
+    """Code that says how images become tensors, at its own size and at others."""
+    (tmp_path / "lending_nets.py").write_text(
+        "import numpy as np, torch\nfrom torch import nn\nfrom wisecommittee.extract.preprocess import Preprocess\n"
+        "def halved(image): return torch.from_numpy(np.array(image)[:16, :16].transpose(2, 0, 1) / 510).float()\n"
+        "def net(): return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))\n"
+        "net.preprocess, net.classes = Preprocess('halved', (3, 16, 16), halved), ['ant', 'bee', 'cat', 'dog']\n"
+        "def five(): return nn.Linear(6, 5)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    yield "lending_nets:net"
+    sys.modules.pop("lending_nets", None)
+
+
+@pytest.mark.parametrize("name", ["any.pt2", "two.pt2", "traced.ts"])
+def test_a_file_runs_on_images(name, lender, exported, pillow, tmp_path):
+    """With the preprocessing of the model that --preprocess names; its class names do not fit these five outputs."""
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 20, 18, 3), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", images=pixels, labels=np.arange(10) % 5, classes=np.array(list("vwxyz")))
+    store, spec = LogitStore(tmp_path / "logits"), str(exported[name])
+    with pytest.raises(UsageError, match=rf"{Path(name).stem} in val: .*gives images.*--preprocess timm:resnet50$"):
+        extract([spec], "npz:data.npz", "val", store)
+    (item,) = extract([spec], "npz:data.npz", "val", store, preprocess=lender, batch_size=4)
+    inputs = torch.from_numpy(pixels[:, :16, :16].transpose(0, 3, 1, 2) / 510).float()
+    np.testing.assert_allclose(store.outputs(Path(name).stem, "val"), by_hand(Small().eval(), inputs), atol=1e-6)
+    assert (item.card.input_size, item.card.meta["preprocess"]) == ((3, 16, 16), "halved")
+    for other, message in (
+        (spec, "such a file holds no preprocessing"),
+        ("lending_nets:five", "lending_nets:five: defines no preprocessing"),
+        ("lending_nets:nett", "did you mean 'net'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            extract([spec], "npz:data.npz", "val", store, preprocess=other)
+    with pytest.raises(UsageError, match="items are tensors, not images; leave --preprocess out"):
+        extract([lender], "digits", "val", store, preprocess=lender)
+
+
+def test_onnx_on_images_as_its_source_runs(onnx_files, timm, pillow, tmp_path, monkeypatch):
+    """Exported from a timm model, it gives that model's logits on photographs, at its own size and at others."""
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    torch.manual_seed(3)
+    own = timm.create_model("test_resnet").eval()
+    torch.save(own.state_dict(), tmp_path / "w.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        axes = {"x": {0: "n", 2: "h", 3: "w"}}
+        inputs = (torch.rand(2, 3, 160, 160),)
+        torch.onnx.export(own, inputs, tmp_path / "net.onnx", dynamo=True, verbose=False, dynamic_axes=axes)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 200, 230, 3), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", images=pixels, labels=[0, 1, 0, 1], classes=np.array(["goldfish", "tench"]))
+    store, options = LogitStore(tmp_path / "logits"), {"preprocess": "timm:test_resnet", "sizes": [160, 192]}
+    specs = [str(tmp_path / "net.onnx"), f"timm:test_resnet@{tmp_path / 'w.pt'}"]
+    extract(specs, f"npz:{tmp_path / 'data.npz'}", "val", store, **options)
+    for size in (160, 192):
+        source = store.outputs(f"test_resnet@{size}", "val")
+        np.testing.assert_allclose(store.outputs(f"net@{size}", "val"), source, atol=1e-5)
 
 
 # Classes

@@ -79,3 +79,9 @@ class MissingExtraError(WiseCommitteeError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; run: pip install 'wisecommittee[{extra}]'")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what another library complains of, to be quoted; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__

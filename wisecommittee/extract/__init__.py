@@ -6,8 +6,10 @@ May be added: a model source (models.py), a data source (data.py); each is one e
 from wisecommittee.errors import MissingExtraError
 
 try:
+    import PIL  # noqa: F401
     import torch  # noqa: F401
 except ModuleNotFoundError as error:
-    if error.name != "torch":
+    packages = {"torch": "torch", "PIL": "pillow"}
+    if error.name not in packages:
         raise
-    raise MissingExtraError("torch", "torch") from error
+    raise MissingExtraError(packages[error.name], "torch") from error

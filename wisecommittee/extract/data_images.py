@@ -13,17 +13,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
-from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError
+from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError
 from wisecommittee.extract.data_labels import numbered
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 # Only these decoders run: others start programs or read further files.
@@ -51,10 +49,6 @@ def decode(data: bytes, *, upright: bool = False) -> Image.Image:
 
     Raises CorruptImageError. Pillow's limit on the number of pixels stays as it is, and its warning is an error here.
     """
-    try:
-        from PIL import Image, ImageOps
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("pillow", "zoo") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -181,9 +175,5 @@ class ArrayImages(ImageItems):
         self.pixels, self.labels, self.unit_ids, self.classes = pixels, labels, unit_ids, classes
 
     def picture(self, row: int) -> Image.Image:
-        try:
-            from PIL import Image
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("pillow", "zoo") from error
         pixels = self.pixels[row]
         return Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).convert("RGB")

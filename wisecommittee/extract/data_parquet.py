@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError, UnknownNameError, UsageError, WiseCommitteeError
+from wisecommittee.errors import ContentError, UnknownNameError, UsageError, WiseCommitteeError, first_line
 from wisecommittee.extract.data_images import CorruptImageError, ImageItems, decode
 from wisecommittee.extract.data_labels import numbered, renumbered
 
@@ -66,7 +66,7 @@ class ParquetImages(ImageItems):
                         self._starts.append(rows)
                         rows += opened.metadata.row_group(group).num_rows
             except (pa.ArrowException, OSError) as error:
-                raise ContentError(f"parquet {file!r}: {_first_line(error)}; expected a Parquet file") from error
+                raise ContentError(f"parquet {file!r}: {first_line(error)}; expected a Parquet file") from error
         assert schema is not None
         if not rows:
             raise ContentError(f"{what}: no rows; expected at least one image")
@@ -97,7 +97,7 @@ class ParquetImages(ImageItems):
             with pq.ParquetFile(file, pre_buffer=False) as opened:
                 return opened.read_row_group(number, columns=[self.image], use_threads=False)[self.image].to_pylist()
         except (pa.ArrowException, OSError) as error:
-            raise WiseCommitteeError(f"parquet {file!r}, row group {number}: {_first_line(error)}") from error
+            raise WiseCommitteeError(f"parquet {file!r}, row group {number}: {first_line(error)}") from error
 
 
 def _files(path: str, what: str) -> list[str]:
@@ -186,7 +186,3 @@ def _beside(file: str, path: str) -> bytes:
         return place.read_bytes()
     except OSError as error:
         raise WiseCommitteeError(f"parquet {file!r}: image {path!r}: {error.strerror}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

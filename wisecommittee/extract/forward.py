@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError
+from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError, first_line
 from wisecommittee.extract.macs import floating_dtype
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -35,9 +35,7 @@ def pick_device(device: str) -> torch.device:
         target = torch.device(device)
         torch.empty(1, device=target)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(
-            f"device {device!r} is not to be had here ({str(error).splitlines()[0]}); try auto or cpu"
-        ) from error
+        raise UsageError(f"device {device!r} is not to be had here ({first_line(error)}); try auto or cpu") from error
     return target
 
 
@@ -128,7 +126,7 @@ class Forward:
                         f"{self.what}: its forward pass raised {type(error).__name__} on inputs of shape "
                         f"{list(inputs.shape)}: {error}"
                     ) from error
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                reason = first_line(error)
             if reason is None:
                 done = stop
             else:  # outside the handler: the error's frames held the memory that is needed now

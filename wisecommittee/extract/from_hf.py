@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError
+from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError, first_line
 from wisecommittee.extract.classes import imagenet_vocabularies
 from wisecommittee.extract.models import LoadedModel, seeded
 from wisecommittee.extract.preprocess import Preprocess
@@ -68,16 +68,11 @@ def load(spec: str, rest: str, name: str | None, random_weights: bool) -> Loaded
     except (OSError, ValueError):  # no preprocessor_config.json; the runner asks for preprocessing where it needs one
         processor = None
     preprocess = None if processor is None else preprocess_of(processor, config)
-    base = Path(rest.rstrip("/")).name
-    module = Logits(model)
-    return LoadedModel(
-        module,
-        base,
-        base,
-        0,
+    return LoadedModel.called(
+        Path(rest.rstrip("/")).name,
+        Logits(model),
         spec,
         state_hash(model),
-        meta={"random_weights": True} if random_weights else {},
         input_size=preprocess.size if preprocess else _configured_size(config),
         preprocess=preprocess,
         classes=_vocabularies(config),
@@ -162,7 +157,7 @@ def _read(spec: str, rest: str, read: Any, file: str) -> Any:
             f"save it with save_pretrained, as safetensors"
         ) from error
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        reason = first_line(error)
         if os.path.isdir(rest):
             hint = ", or use --random-weights for timing and multiply-adds" if file != "config.json" else ""
             raise UsageError(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError
+from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError, first_line
 from wisecommittee.extract.from_torch_file import in_batches
 from wisecommittee.extract.models import LoadedModel
 from wisecommittee.extract.preprocess import Preprocess
@@ -84,7 +84,7 @@ class OnnxModule(nn.Module):
             try:
                 self._sessions[str(device)] = onnxruntime.InferenceSession(self.path, options, providers=[place])
             except Exception as error:  # its exceptions have no common base
-                raise WiseCommitteeError(f"{self.path}: onnxruntime cannot run it ({_first_line(error)})") from error
+                raise WiseCommitteeError(f"{self.path}: onnxruntime cannot run it ({first_line(error)})") from error
         return self._sessions[str(device)]
 
 
@@ -95,7 +95,7 @@ def load(spec: str, path: str, name: str | None, random_weights: bool) -> Loaded
     try:
         graph = onnx.load(path, load_external_data=False).graph
     except Exception as error:  # protobuf's DecodeError has a private home
-        raise ContentError(f"model {spec!r}: no ONNX file ({_first_line(error)})") from error
+        raise ContentError(f"model {spec!r}: no ONNX file ({first_line(error)})") from error
     stored = {initializer.name for initializer in graph.initializer}
     inputs = [value for value in graph.input if value.name not in stored]
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in FLOATS:
@@ -119,11 +119,9 @@ def load(spec: str, path: str, name: str | None, random_weights: bool) -> Loaded
             )
         return module, None
 
-    return LoadedModel(
+    return LoadedModel.called(
+        base,
         module,
-        base,
-        base,
-        0,
         spec,
         _with_external(digest, graph, Path(path).parent, spec),
         input_size=size if fixed else None,
@@ -153,7 +151,3 @@ def _with_external(digest: str, graph: Any, folder: Path, spec: str) -> str:
     if not files:
         return digest
     return hashlib.sha256(" ".join([digest, *(file_hash(folder / f, spec) for f in files)]).encode()).hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:160] if str(error) else type(error).__name__

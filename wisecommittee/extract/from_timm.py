@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import wisecommittee.extract.from_torchvision  # noqa: F401  (timm needs torchvision, and this says so better)
-from wisecommittee.errors import MissingExtraError, UnknownNameError, UsageError
+from wisecommittee.errors import MissingExtraError, UnknownNameError, UsageError, first_line
 from wisecommittee.extract.classes import imagenet_vocabularies
 from wisecommittee.extract.models import LoadedModel, seeded
 from wisecommittee.extract.preprocess import Preprocess
@@ -47,17 +47,15 @@ def load(spec: str, rest: str, name: str | None, random_weights: bool) -> Loaded
         meta["weights"] = Path(given).name
     elif random_weights:
         module = seeded(lambda: timm.create_model(model, pretrained=False), name)
-        weights, meta = state_hash(module), {"random_weights": True}
+        weights = state_hash(module)
     else:
         module = _pretrained(model, config, spec)
         weights = state_hash(module)
     facts: dict[str, Any] = module.pretrained_cfg
     data_config = resolve_data_config({}, pretrained_cfg=facts)
-    return LoadedModel(
+    return LoadedModel.called(
+        model,
         module,
-        model,
-        model,
-        0,
         spec,
         weights,
         meta=meta,
@@ -131,6 +129,5 @@ def _at_size(module: Any, config: dict[str, Any], size: int) -> tuple[nn.Module,
                 warnings.filterwarnings("ignore", r"torch.searchsorted|Using a non-tuple sequence", UserWarning)
                 module.set_input_size(img_size=(size, size))
         except (AssertionError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UsageError(f"timm cannot bring it to {size} x {size} ({reason})") from error
+            raise UsageError(f"timm cannot bring it to {size} x {size} ({first_line(error)})") from error
     return module, preprocess_of(data_config)

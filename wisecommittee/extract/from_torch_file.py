@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wisecommittee.errors import ContentError, UsageError
+from wisecommittee.errors import ContentError, UsageError, first_line
 from wisecommittee.extract.models import LoadedModel
 from wisecommittee.extract.weights import file_hash, weights_only
 
@@ -76,7 +76,7 @@ def load_exported(spec: str, path: str, name: str | None, random_weights: bool) 
     except (pickle.UnpicklingError, RuntimeError, ValueError, OSError, KeyError, AssertionError) as error:
         raise ContentError(
             f"model {spec!r}: torch.export.load cannot read it without unpickling objects "
-            f"({_first_line(error)}); write it with torch.export.save"
+            f"({first_line(error)}); write it with torch.export.save"
         ) from error
     finally:
         logging.getLogger("torch.export").setLevel(level)
@@ -87,7 +87,7 @@ def load_exported(spec: str, path: str, name: str | None, random_weights: bool) 
     shape = values[inputs[0]].shape
     batch = shape[0] if isinstance(shape[0], int) else None
     size = tuple(shape[1:]) if all(isinstance(side, int) for side in shape[1:]) else None
-    return _loaded(spec, path, FromFile(exported.module(), batch), digest, size)
+    return LoadedModel.called(Path(path).stem, FromFile(exported.module(), batch), spec, digest, input_size=size)
 
 
 def load_torchscript(spec: str, path: str, name: str | None, random_weights: bool) -> LoadedModel:
@@ -98,16 +98,11 @@ def load_torchscript(spec: str, path: str, name: str | None, random_weights: boo
             program = torch.jit.load(path, map_location="cpu")
     except (RuntimeError, ValueError, OSError) as error:
         raise ContentError(
-            f"model {spec!r}: torch.jit.load cannot read it ({_first_line(error)}); "
+            f"model {spec!r}: torch.jit.load cannot read it ({first_line(error)}); "
             f"write it with torch.jit.save, not optimized for inference"
         ) from error
     program.eval()
-    return _loaded(spec, path, FromFile(program), digest, None)
-
-
-def _loaded(spec: str, path: str, module: nn.Module, digest: str, size: tuple[int, ...] | None) -> LoadedModel:
-    base = Path(path).stem
-    return LoadedModel(module, base, base, 0, spec, digest, input_size=size)
+    return LoadedModel.called(Path(path).stem, FromFile(program), spec, digest)
 
 
 def _checked(spec: str, path: str, random_weights: bool) -> str:
@@ -121,14 +116,10 @@ def _refuse_pickles(spec: str, path: str) -> None:
     try:
         records = torch._C.PyTorchFileReader(path).get_all_records()
     except RuntimeError as error:
-        raise ContentError(f"model {spec!r}: no torch.export archive ({_first_line(error)})") from error
+        raise ContentError(f"model {spec!r}: no torch.export archive ({first_line(error)})") from error
     for record in records:
         if any(mark in record for mark in PICKLED):
             raise ContentError(
                 f"model {spec!r}: its record {record!r} would be unpickled or loaded as a library; "
                 f"expected an archive of a graph and plain tensors, from torch.export.save"
             )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:160] if str(error) else type(error).__name__

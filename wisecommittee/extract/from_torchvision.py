@@ -49,7 +49,7 @@ def load(spec: str, rest: str, name: str | None, random_weights: bool) -> Loaded
     classes = entry.meta["categories"]
     if random_weights:
         module = seeded(lambda: zoo.get_model(model, weights=None, **_options(model)), name)
-        weights, meta = state_hash(module), {"random_weights": True}
+        weights, meta = state_hash(module), {}
     elif file is not None:
         state, weights = read_weights(file, spec)
         blank = _on_meta(model)
@@ -63,11 +63,9 @@ def load(spec: str, rest: str, name: str | None, random_weights: bool) -> Loaded
     else:
         module = zoo.get_model(model, weights=None, **_options(model))
         weights = load_weights(module, _downloaded(entry.url, spec), spec)
-    return LoadedModel(
+    return LoadedModel.called(
+        model,
         module,
-        model,
-        model,
-        0,
         spec,
         weights,
         meta=meta,

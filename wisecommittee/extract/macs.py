@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from wisecommittee.errors import CostError
+from wisecommittee.errors import CostError, first_line
 from wisecommittee.extract.preprocess import ViewMean
 
 # Not counted, by the convention of this field: linear in their input and without a matrix product. Elementwise
@@ -83,9 +83,8 @@ def count_macs(module: nn.Module, example: torch.Tensor, what: str = "the model"
         with torch.inference_mode(), device, quiet(), seen, counter:
             traced(unit)
     except Exception as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else ""
         raise CostError(
-            f"{what}: its multiply-adds cannot be counted ({type(error).__name__}: {reason}); {remedy}"
+            f"{what}: its multiply-adds cannot be counted ({type(error).__name__}: {first_line(error)}); {remedy}"
         ) from error
     uncounted = sorted(seen.packets - set(counter.flop_registry), key=str)
     if uncounted:

@@ -58,6 +58,11 @@ class LoadedModel:
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     resize: Resize | None = None
 
+    @classmethod
+    def called(cls, name: str, module: nn.Module, origin: str, weights: str, **facts: Any) -> LoadedModel:
+        """With the architecture and the replica that the name says."""
+        return cls(module, name, *split_model_name(name), origin, weights, **facts)
+
     @property
     def preprocess_key(self) -> str | None:
         """Models with equal keys want equal tensors of equal images."""
@@ -112,16 +117,20 @@ class LoadedModel:
         return replace(self, module=ViewMean(self.module), preprocess=preprocess)._tagged(f"+{view}")
 
     def with_preprocess_of(self, other: LoadedModel) -> LoadedModel:
-        """With the preprocessing of another model, for files that hold none (.pt2, .ts, .onnx); its class names too
+        """With the preprocessing of another model, at this one's input size where that is known; its class names too
         where this one has none."""
+        if self.input_size is not None and other.input_size != self.input_size:
+            if self.input_size[1:] != self.input_size[-1:] * 2:
+                raise UsageError(f"{self.name}: takes {list(self.input_size)}, no square images as {other.name} does")
+            other = other.at_size(self.input_size[-1])
         if other.preprocess is None:
             raise UsageError(f"{other.name}: {other.origin!r} defines no preprocessing")
         if self.input_size not in (None, other.preprocess.size):
             raise UsageError(
                 f"{self.name}: takes inputs of {list(self.input_size or ())}, the preprocessing of {other.name} gives "
-                f"{list(other.preprocess.size)}; choose another size of {other.name}"
+                f"{list(other.preprocess.size)}"
             )
-        classes = self.classes or other.classes
+        classes = self.classes or {f"{other.name}'s {what}": names for what, names in other.classes.items()}
         return replace(self, preprocess=other.preprocess, input_size=other.preprocess.size, classes=classes)
 
     def with_classes(self, names: Sequence[str] | Path) -> LoadedModel:
@@ -189,14 +198,14 @@ def load_model(spec: str, name: str | None = None, *, random_weights: bool = Fal
     loader = find_object(source, spec) if isinstance(source, str) else source
     loaded: LoadedModel = loader(spec, rest, name, random_weights)
     loaded.module.eval().requires_grad_(False)
+    if random_weights:
+        loaded = replace(loaded, meta={**loaded.meta, "random_weights": True})
     return loaded.named(name) if name else loaded
 
 
 def wrap_module(module: nn.Module, name: str) -> LoadedModel:
     """A module made in Python, ready for `extract`."""
-    architecture, replica = split_model_name(name)
-    module.eval()
-    return LoadedModel(module, name, architecture, replica, type(module).__qualname__, state_hash(module))
+    return LoadedModel.called(name, module.eval(), type(module).__qualname__, state_hash(module))
 
 
 def seeded(make: Callable[[], Any], name: str | None, replica: int = 0) -> Any:
@@ -239,7 +248,6 @@ def _from_code(spec: str, rest: str, name: str | None, random_weights: bool) -> 
         int(says("replica", 0)),
         spec,
         weights,
-        meta={"random_weights": True} if random_weights else {},
         input_size=tuple(size) if is_size else preprocess.size if preprocess else None,
         preprocess=preprocess,
         classes={"given": tuple(classes)} if is_names else {},

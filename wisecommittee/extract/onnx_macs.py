@@ -10,7 +10,7 @@ import onnx
 import onnx.inliner
 import onnx.shape_inference
 
-from wisecommittee.errors import CostError
+from wisecommittee.errors import CostError, first_line
 
 Shape = tuple[int, ...]
 
@@ -69,8 +69,7 @@ def count_graph(model: onnx.ModelProto, input_size: Shape, batch: int, what: str
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        reason = str(error).splitlines()[0][:120]
-        raise CostError(f"{what}: its shapes cannot be inferred ({reason}); {remedy}") from error
+        raise CostError(f"{what}: its shapes cannot be inferred ({first_line(error)}); {remedy}") from error
     shapes = _shapes(inferred.graph)
     total, unknown = 0, set()
     for node in inferred.graph.node:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from PIL.Image import Image, fromarray
 from torch import Tensor, nn
 
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +43,13 @@ class Preprocess:
 
 def as_image(image: Any, channels: int = 3) -> Image:
     """A PIL image or uint8 array [H, W] or [H, W, 1|3|4] as PIL in RGB (or grey for one channel)."""
-    from PIL import Image as pillow
-
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
             raise ContentError(
                 f"image: an array of {image.dtype} and shape {list(image.shape)}; expected uint8 [H, W] or [H, W, 3]"
             )
-        image = pillow.fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
-    if not isinstance(image, pillow.Image):
+        image = fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
+    if not isinstance(image, Image):
         raise ContentError(f"image: a {type(image).__name__}; expected a PIL image or a uint8 array [H, W, 3]")
     return image.convert("L" if channels == 1 else "RGB")
 

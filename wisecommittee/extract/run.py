@@ -87,12 +87,14 @@ def _settled(run: Run, plans: Sequence[ModelPlan]) -> dict[str, ModelCard]:
     """Cards of the models that are in the split already, with their costs as they are now."""
     cards: dict[str, ModelCard] = {}
     for plan in plans:
-        card = plan.card
+        if plan.is_due:
+            continue
+        card, new = run.store.card(plan.card.model, run.split), plan.card
         if plan.status == "card updated":
-            committed = run.store.card(card.model, run.split)
-            card = with_fields(committed, blocks=card.blocks, params=card.params, input_size=card.input_size)
+            card = with_fields(card, blocks=new.blocks, params=new.params, input_size=new.input_size)
+            if new.training_cost is not None:
+                card = with_fields(card, training_cost=new.training_cost)
             if run.ranks.rank == 0:
                 run.store.update_card(run.split, card)
-        if not plan.is_due:
-            cards[card.model] = card
+        cards[card.model] = card
     return cards

@@ -48,10 +48,10 @@ def run_pass(run: Run, plans: Sequence[ModelPlan], meter: Meter) -> tuple[dict[s
         except Exception as error:
             problem = error
         run.ranks.agree(problem)
-        fitting = min(run.ranks.gather(len(forwards)) or [len(forwards)])
+        fitting = min(run.ranks.gather(len(forwards)))
         try:
             for plan, forward in zip(plans[:fitting], forwards, strict=False):
-                writer = _begun(run, plan, stack)
+                writer = stack.enter_context(_writer(run, plan))
                 streams.append(_Stream(plan, forward, writer, _shard(run).start + writer.rows_done))
         except Exception as error:
             problem = error
@@ -90,13 +90,6 @@ def _load(run: Run, plans: Sequence[ModelPlan], stack: ExitStack) -> list[Forwar
                 raise
             break
     return forwards
-
-
-def _begun(run: Run, plan: ModelPlan, stack: ExitStack) -> Writer:
-    try:
-        return stack.enter_context(_writer(run, plan))
-    except FileNotFoundError:  # another rank made the folder while this one was listing it
-        return stack.enter_context(_writer(run, plan))
 
 
 def _writer(run: Run, plan: ModelPlan) -> Writer:

@@ -21,7 +21,7 @@ from wisecommittee.errors import AlignmentError, ContentError, StoreError, Usage
 from wisecommittee.extract.data import Batch, Data, open_data
 from wisecommittee.extract.forward import Forward, pick_device
 from wisecommittee.extract.macs import count_macs
-from wisecommittee.extract.models import LoadedModel, load_model
+from wisecommittee.extract.models import FILES, LoadedModel, load_model
 from wisecommittee.extract.preprocess import Preprocess
 from wisecommittee.extract.run_ranks import Ranks, own_device
 from wisecommittee.extract.run_settings import Settings
@@ -105,6 +105,8 @@ def make_plan(
             raise UsageError(f"{data.what}: several ranks need a Dataset with a length, or arrays; run a single one")
         if settings.classes is not None and data.classes is None:
             raise UsageError(f"{data.what}: its classes have no names to match with those of --classes; leave it out")
+        if settings.preprocess is not None and not data.images:
+            raise UsageError(f"{data.what}: its items are tensors, not images; leave --preprocess out")
     except Exception as error:
         problem = error
     ranks.agree(problem)
@@ -115,7 +117,7 @@ def make_plan(
     try:
         probes = _Probes(run)
         _check_split(run, probes)
-        for loader, macs in _loaders(models, settings):
+        for loader, macs in _loaders(models, run):
             plans.append(_plan_model(run, loader, probes, macs))
             _check_distinct(plans)
     except Exception as error:
@@ -128,8 +130,6 @@ def _as_rank_0(run: Run, plans: list[ModelPlan]) -> list[ModelPlan]:
     """The same extraction on all ranks: last bits may differ between their GPUs, weights and statuses may not."""
     described = [(plan.card.model, plan.card.weights, plan.status, plan.identity, plan.layout) for plan in plans]
     found = run.ranks.gather(described)
-    if found is None:
-        return plans
     for rank, other in enumerate(found):
         for ours, theirs in zip(found[0], other, strict=True):
             if ours[:3] != theirs[:3]:
@@ -143,14 +143,13 @@ def _as_rank_0(run: Run, plans: list[ModelPlan]) -> list[ModelPlan]:
 def _without_corrupt(run: Run) -> Data:
     """Which units are left out is settled here for all models, passes and ranks."""
     data, ranks = run.data, run.ranks
-    shared = ranks.group is not None
     problem, own = None, []
     try:
-        own = data.find_corrupt(ranks.rank, ranks.count) if shared else data.find_corrupt()
+        own = data.find_corrupt(ranks.rank, ranks.count)
     except Exception as error:
         problem = error
     ranks.agree(problem)
-    found = [unit for part in ranks.gather(own) or [own] for unit in part]
+    found = [unit for part in ranks.gather(own) for unit in part]
     if not found:
         return data
     data = data.without_corrupt(found)
@@ -163,26 +162,54 @@ def _without_corrupt(run: Run) -> Data:
     return data
 
 
-def _loaders(
-    models: Sequence[str | LoadedModel], settings: Settings
-) -> Iterator[tuple[Callable[[], LoadedModel], int | None]]:
+def _loaders(models: Sequence[str | LoadedModel], run: Run) -> Iterator[tuple[Callable[[], LoadedModel], int | None]]:
     """(how to load it, declared multiply-adds) of every model at every size and view."""
+    settings = run.settings
+    lender = None if settings.preprocess is None else _load_lender(settings.preprocess)
 
-    def loader(model: str | LoadedModel, name: str | None, size: int | None, view: str | None) -> LoadedModel:
+    def loader(model: str | LoadedModel, place: int, size: int | None, view: str | None) -> LoadedModel:
+        name = settings.names[place] if settings.names else None
         if isinstance(model, str):
             loaded = load_model(model, name, random_weights=settings.random_weights)
         else:
             loaded = model.named(name) if name else model
+        if settings.training_costs:
+            loaded = with_fields(loaded, training_cost=settings.training_costs[place])
         loaded = loaded if settings.classes is None else loaded.with_classes(Path(settings.classes))
         loaded = loaded if size is None else loaded.at_size(size)
+        if loaded.preprocess is None and lender is not None:
+            loaded = loaded.with_preprocess_of(lender)
+        if loaded.preprocess is None and run.data.images:
+            raise _no_preprocessing(run, loaded)
         return loaded if view is None else loaded.with_view(view)
 
     for place, model in enumerate(models):
-        name = settings.names[place] if settings.names else None
         sizes: Sequence[int | None] = settings.sizes or [None]
         views: Sequence[str | None] = settings.views or [None]
         for size, view in product(sizes, views):
-            yield partial(loader, model, name, size, view), settings.macs[place] if settings.macs else None
+            yield partial(loader, model, place, size, view), settings.macs[place] if settings.macs else None
+
+
+def _load_lender(spec: str) -> LoadedModel:
+    """The model of --preprocess; only what it does to an image is wanted, so its weights stay random."""
+    if Path(spec).suffix in FILES:
+        raise UsageError(
+            f"--preprocess {spec}: such a file holds no preprocessing; name the model it was exported from, as in "
+            f"--preprocess timm:resnet50"
+        )
+    lender = load_model(spec, random_weights=True)
+    if lender.preprocess is None:
+        raise UsageError(f"--preprocess {spec}: defines no preprocessing; name a model that does, as timm:resnet50")
+    return lender
+
+
+def _no_preprocessing(run: Run, loaded: LoadedModel) -> UsageError:
+    code = Path(loaded.origin).suffix not in FILES
+    return UsageError(
+        f"{loaded.name} in {run.split}: {run.data.what} gives images, and {loaded.origin!r} does not say how to make "
+        f"tensors of them; name a model with the same preprocessing, --preprocess timm:resnet50"
+        + (", or give its factory an attribute `preprocess`" if code else "")
+    )
 
 
 class _Probes:
@@ -247,16 +274,11 @@ def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: _Probes, decl
     data, settings = run.data, run.settings
     what = f"{loaded.name} in {run.split}"
     preprocess = loaded.preprocess if data.images else None
-    if data.images and preprocess is None:
-        raise UsageError(
-            f"{what}: {data.what} gives images, and {loaded.origin!r} does not say how to make tensors of them; "
-            f"give its factory an attribute `preprocess`, or give data that is tensors already"
-        )
     probe = probes(preprocess)
     with Forward(loaded.module, what, run.device, precision=settings.precision) as forward:
         logits = forward(probe.inputs, probe.unit_ids)
         layout = "contiguous" if settings.layout == "auto" else settings.layout
-        if settings.layout == "auto" and run.device.type == "cuda" and (run.ranks.count == 1 or run.ranks.group):
+        if settings.layout == "auto" and run.device.type == "cuda":
             layout = forward.pick_layout(probes(preprocess, settings.batch_size).inputs)
     if (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
         warnings.warn(
@@ -297,15 +319,16 @@ def _columns(run: Run, loaded: LoadedModel, outputs: int, what: str) -> NDArray[
     names = run.data.classes
     if names is None:
         return None
-    columns = loaded.columns(names)
-    known = next(iter(loaded.classes.values()), None)
-    if known is None and outputs != len(names):
+    given = loaded.classes.get("given")
+    if given is not None and len(given) != outputs:
+        raise ContentError(f"{what}: names of {len(given)} classes for {outputs} outputs; give one for each output")
+    fitting = {vocabulary: known for vocabulary, known in loaded.classes.items() if len(known) == outputs}
+    columns = with_fields(loaded, classes=fitting).columns(names)  # a lender's names may be of other outputs
+    if not fitting and outputs != len(names):
         raise ContentError(
             f"{what}: {outputs} outputs for {len(names)} classes of the data; "
             f"say which output is which with --classes FILE"
         )
-    if known is not None and len(known) != outputs:
-        raise ContentError(f"{what}: names of {len(known)} classes for {outputs} outputs; give one for each output")
     return None if np.array_equal(columns, np.arange(outputs)) else columns
 
 
@@ -345,7 +368,8 @@ def _compare(run: Run, committed: ModelCard, card: ModelCard, probe: Batch, logi
         # Loose enough for float16 and another device, far below what other code or preprocessing changes.
         if not np.allclose(stored, logits, rtol=1e-2, atol=1e-2 * max(1e-6, float(np.abs(stored).max()))):
             raise StoreError(f"{what}, with the same weights but other outputs; its code or its data changed; {remedy}")
-    return "unchanged" if committed.blocks == card.blocks else "card updated"
+    same = committed.blocks == card.blocks and card.training_cost in (None, committed.training_cost)
+    return "unchanged" if same else "card updated"
 
 
 def _check_distinct(plans: Sequence[ModelPlan]) -> None:

@@ -1,37 +1,34 @@
 """Several processes on one split, on GPUs or machines of their own: who does what, and when all have done it.
 
 Started by torchrun, every rank runs the same call on its own consecutive batches and writes its own parts; rank 0
-commits once all have finished. Where torch.distributed is initialised they talk through it (whoever initialised it
-also destroys it, or torch may abort the process at its end); else, by RANK and WORLD_SIZE alone, through the store's
-files.
+commits once all have finished. They talk through torch.distributed, connected here where nobody has yet. A rank that
+dies ends the others; started again, all continue after their whole parts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import distributed
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import StoreError, UsageError, WiseCommitteeError
-from wisecommittee.store.writer import Plan, Writer
+from wisecommittee.errors import UsageError, WiseCommitteeError, first_line
+from wisecommittee.store.writer import Writer
 
-POLL = 0.2  # seconds between two looks at the files of other ranks
-PATIENCE = 60.0  # seconds of waiting before saying so
-RANK_WAIT = 24 * 3600.0
+PATIENCE = timedelta(days=1)  # that the first to finish waits for the last; torch's own half an hour is too short
+_meetings = itertools.count()  # connections of this process; all ranks count alike
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Who we are among how many. group : how the ranks talk; None for a single one, or through files."""
+    """Who we are among how many. group : how the ranks talk; None for a single one."""
 
     rank: int = 0
     count: int = 1
@@ -53,18 +50,16 @@ class Ranks:
         first, last = (min(units, -(-batches * r // self.count) * batch_size) for r in (self.rank, self.rank + 1))
         return range(first, last)
 
-    def gather(self, value: Any) -> list[Any] | None:
-        """The value of every rank; None where ranks only meet in the store."""
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every rank."""
         if self.count == 1:
             return [value]
-        if self.group is None:
-            return None
         found: list[Any] = [None] * self.count
         try:
             distributed.all_gather_object(found, value, group=self.group)
         except RuntimeError as error:
             raise WiseCommitteeError(
-                f"rank {self.rank} of {self.count}: another rank is gone ({str(error).splitlines()[0][:120]}); "
+                f"rank {self.rank} of {self.count}: another rank is gone ({first_line(error)}); "
                 f"run all of them again, whole parts are kept"
             ) from error
         return found
@@ -74,52 +69,63 @@ class Ranks:
         problems = self.gather(None if problem is None else str(problem))
         if problem is not None:
             raise problem
-        for rank, message in enumerate(problems or []):
+        for rank, message in enumerate(problems):
             if message is not None:
                 raise WiseCommitteeError(f"rank {rank} of {self.count} failed: {message}")
 
     def commit(self, writers: list[Writer]) -> list[ModelCard]:
         """The cards, once every rank has finished all of these models. Rank 0 commits them."""
-        before = [_card(writer) for writer in writers]
         problem: WiseCommitteeError | None = None
         if self.rank == 0:
             try:
                 for writer in writers:
-                    if self.group is None and self.count > 1:
-                        _wait_for(partial(self._unfinished, writer))
                     writer.commit()
             except WiseCommitteeError as error:
                 problem = error
         self.agree(problem)
-        if self.rank and self.group is None:
-            for writer, old in zip(writers, before, strict=True):
-                _wait_for(partial(_uncommitted, writer, old))
         return [writer.store.card(writer.card.model, writer.split) for writer in writers]
-
-    def _unfinished(self, writer: Writer) -> list[int]:
-        """The other ranks that have not finished this very run of a model."""
-        own = _plan(writer, self.rank)
-        assert own is not None
-        return [
-            rank
-            for rank in range(self.count)
-            if (plan := _plan(writer, rank)) is None or plan.identity != own.identity or plan.finished is None
-        ]
 
 
 @contextlib.contextmanager
 def together() -> Iterator[Ranks]:
-    """The ranks for the length of a call. Where torch.distributed is initialised every rank has to come here."""
+    """The ranks for the length of a call; every one of them has to come here."""
     ranks = find_ranks()
-    if ranks.count == 1 or not _is_connected():
+    if ranks.count == 1:
         yield ranks
         return
-    # A group of its own on the CPU: the default one may be nccl, or in the middle of something.
-    group = distributed.new_group(backend="gloo")
+    with _connected(ranks):
+        # A group of its own on the CPU: the default one may be nccl, or in the middle of something.
+        group = distributed.new_group(backend="gloo", timeout=PATIENCE)
+        try:
+            yield replace(ranks, group=group)
+        finally:
+            distributed.destroy_process_group(group)
+
+
+@contextlib.contextmanager
+def _connected(ranks: Ranks) -> Iterator[None]:
+    """Whoever connects also disconnects, or torch may abort the process at its end."""
+    if _is_connected():
+        yield
+        return
+    if "MASTER_ADDR" not in os.environ or not distributed.is_available():
+        raise UsageError(
+            f"WORLD_SIZE is {ranks.count}, but nothing says where the ranks meet (MASTER_ADDR); "
+            f"start them with torchrun, or unset RANK and WORLD_SIZE"
+        )
     try:
-        yield replace(ranks, group=group)
+        meeting, rank, count = next(distributed.rendezvous("env://"))
+        # Keys of an earlier connection in the same place, that of a training, must not be taken for ours.
+        own = distributed.PrefixStore(f"wisecommittee {next(_meetings)}", meeting)
+        distributed.init_process_group("gloo", store=own, rank=rank, world_size=count, timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise WiseCommitteeError(
+            f"rank {ranks.rank} of {ranks.count} cannot reach the others ({first_line(error)}); start all with torchrun"
+        ) from error
+    try:
+        yield
     finally:
-        distributed.destroy_process_group(group)
+        distributed.destroy_process_group()
 
 
 def _is_connected() -> bool:
@@ -148,33 +154,3 @@ def own_device(device: str) -> str:
     if device in ("auto", "cuda") and local is not None and torch.cuda.is_available():
         return f"cuda:{int(local) % torch.cuda.device_count()}"
     return device
-
-
-def _plan(writer: Writer, rank: int) -> Plan | None:
-    try:
-        return Plan.from_bytes(writer.store.files.read(f"{writer.folder}/.writing-{rank}.json"))
-    except (FileNotFoundError, StoreError):
-        return None
-
-
-def _card(writer: Writer) -> ModelCard | None:
-    return writer.store.committed(writer.split, writer.card.model, replace=True)
-
-
-def _uncommitted(writer: Writer, old: ModelCard | None) -> list[int]:
-    """Rank 0 until there is a card, and not the one that is replaced."""
-    return [0] if _card(writer) in (None, old) else []
-
-
-def _wait_for(missing: Callable[[], list[int]]) -> None:
-    """Until missing(), the ranks that are waited for, is empty."""
-    started, told = time.monotonic(), False
-    while ranks := missing():
-        waited = time.monotonic() - started
-        shown = ", ".join(map(str, ranks))
-        if waited > RANK_WAIT:
-            raise WiseCommitteeError(f"rank {shown} has not finished after {waited:.0f} s; run it again")
-        if waited > PATIENCE and not told:
-            warnings.warn(f"waiting for rank {shown} to finish", stacklevel=2)
-            told = True
-        time.sleep(POLL)

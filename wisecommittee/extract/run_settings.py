@@ -22,9 +22,11 @@ class Options(TypedDict, total=False):
     precision: str
     layout: str
     macs: Sequence[int] | None
+    training_costs: Sequence[float] | None
     names: Sequence[str] | None
     random_weights: bool
     classes: str | Path | None
+    preprocess: str | None
     sizes: Sequence[int] | None
     views: Sequence[str] | None
     replace: bool
@@ -39,10 +41,12 @@ class Settings:
     device : 'auto', 'cuda', 'cuda:1', 'mps' or 'cpu'; batch_size : units in a forward pass; dtype : of the stored
     logits; precision : of the forward pass, 'float32', or 'bfloat16' or 'float16' for autocast; layout : of images,
     'contiguous', 'channels_last', or 'auto': whichever is measured to be faster on a GPU, contiguous elsewhere;
-    names, macs : one per model, instead of the default name and the counted multiply-adds; random_weights : load none;
-    classes : a file with the class names of the models' outputs; sizes, views : every model at each of these input
-    sizes, and with each of these views; replace : exchange models of the split; limit : only the first units;
-    workers : processes that load data; skip_corrupt : leave images that cannot be decoded out, for all models.
+    names, macs, training_costs : one per model, instead of the default name, the counted multiply-adds and what the
+    source knows of those of training; random_weights : load none; classes : a file with the class names of the models'
+    outputs; preprocess : spec of the model whose preprocessing serves those that bring none; sizes, views : every model
+    at each of these input sizes, and with each of these views; replace : exchange models of the split; limit : only the
+    first units; workers : processes that load data; skip_corrupt : leave images that cannot be decoded out, for all
+    models.
     """
 
     device: str = "auto"
@@ -51,9 +55,11 @@ class Settings:
     precision: str = "float32"
     layout: str = "auto"
     macs: Sequence[int] | None = None
+    training_costs: Sequence[float] | None = None
     names: Sequence[str] | None = None
     random_weights: bool = False
     classes: str | Path | None = None
+    preprocess: str | None = None
     sizes: Sequence[int] | None = None
     views: Sequence[str] | None = None
     replace: bool = False
@@ -70,6 +76,8 @@ class Settings:
             raise UnknownNameError("precision", self.precision, PRECISIONS)
         if self.layout not in LAYOUTS:
             raise UnknownNameError("layout", self.layout, LAYOUTS)
+        if not all(0 <= cost < float("inf") for cost in self.training_costs or ()):
+            raise UsageError(f"training cost {self.training_costs}: expected numbers of multiply-adds, 0 or more")
         if self.workers < 0:
             raise UsageError(f"{self.workers} workers: expected 0 or more")
         if self.limit is not None and self.limit < 1:
@@ -79,7 +87,11 @@ class Settings:
         """One name and one number of multiply-adds for each model, or none."""
         if not count:
             raise UsageError("no model to extract; name at least one")
-        for noun, values in (("--name", self.names), ("--macs", self.macs)):
+        for noun, values in (
+            ("--name", self.names),
+            ("--macs", self.macs),
+            ("--training-cost", self.training_costs),
+        ):
             if values and len(values) != count:
                 raise UsageError(
                     f"{len(values)} values of {noun} for {count} models; give one for each model, in order"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from wisecommittee.errors import ContentError, MissingExtraError, UsageError
+from wisecommittee.errors import ContentError, MissingExtraError, UsageError, first_line
 
 # Where training scripts put the state dict inside what they save, the better one first.
 NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
@@ -37,7 +37,7 @@ def read_weights(path: Path, spec: str) -> tuple[Mapping[str, Any], str]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise ContentError(
             f"model {spec!r}: {str(path)!r} holds no plain tensors ({reason}); save its state_dict() with torch.save"
         ) from error
@@ -95,7 +95,7 @@ def missing_weights(
     spec: str, file: str, folder: str, variable: str, reason: BaseException | None = None
 ) -> UsageError:
     """Pretrained weights that are neither cached nor to be downloaded: which file, where it goes, what else to do."""
-    why = f" ({str(reason).splitlines()[0][:120]})" if reason is not None and str(reason) else ""
+    why = f" ({first_line(reason)})" if reason is not None and str(reason) else ""
     scheme, _, rest = spec.partition(":")
     give = (
         "name a local folder, or "

@@ -24,6 +24,7 @@ def plot(
     ensembles: Annotated[bool, typer.Option("--ensembles", help="Draw the frontier of ensembles too.")] = False,
     published: options.Published = False,
     calibrated: options.Calibrated = False,
+    curves: Annotated[Path | None, typer.Option(help="File that `train .. --curves` wrote, for `learning`.")] = None,
     models: options.Models = None,
     max_models: Annotated[int, typer.Option(help="Most members of a committee.")] = 4,
     cost: options.Cost = "flops",
@@ -58,6 +59,7 @@ def plot(
             given=Frontier.load(frontier) if frontier else None,
             ensembles=ensembles,
             published=published,
+            curves=curves,
             threads=threads,
             progress=update,
         )

@@ -9,12 +9,10 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from wisecommittee.errors import UsageError
-from wisecommittee.train.curves import save_curves
 from wisecommittee.train.ranks import replicas
 
 SCRIPT = """
@@ -115,13 +113,3 @@ def test_ranks_without_an_address_are_told_how_to_start(monkeypatch):
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(UsageError, match="start the ranks with torchrun"), replicas(torch.device("cpu")):
         pass
-
-
-def test_curves_are_saved_whole(tmp_path):
-    rows = [{"phase": "a", "epoch": 1, "loss": 2.0, "lr": 0.1}, {"phase": "b", "epoch": 1, "loss": 1.0, "kd": 3.0}]
-    save_curves(rows, tmp_path / "curves.parquet")
-    frame = pd.read_parquet(tmp_path / "curves.parquet")
-    assert frame["phase"].tolist() == ["a", "b"]
-    assert frame["loss"].tolist() == [2.0, 1.0]
-    assert frame["kd"].isna().tolist() == [True, False]
-    assert [path.name for path in tmp_path.iterdir()] == ["curves.parquet"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from wisecommittee.committees.cards import Committee, ModelCard
@@ -24,7 +25,7 @@ class Study:
     """split chooses, reports (where the store has it) reports; the options are those of `search`.
 
     committees : named by the user, for the analyses of given committees; given : a frontier instead of a search;
-    ensembles, published : draw or list these too.
+    ensembles, published : draw or list these too; curves : file with learning curves.
     """
 
     store: LogitStore
@@ -42,6 +43,7 @@ class Study:
     given: Frontier | None = None
     ensembles: bool = False
     published: bool = False
+    curves: Path | None = None
     threads: int | None = None
     progress: Progress | None = None
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

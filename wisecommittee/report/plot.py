@@ -18,10 +18,11 @@ from matplotlib.figure import Figure
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
-from wisecommittee.report import plot_exits, plot_frontier
+from wisecommittee.report import plot_exits, plot_frontier, plot_learning
 from wisecommittee.report.plot_exits import exits as exits
 from wisecommittee.report.plot_frontier import frontier as frontier
 from wisecommittee.report.plot_frontier import frontiers as frontiers
+from wisecommittee.report.plot_learning import learning as learning
 
 SIZE = (7.2, 4.6)  # inches
 
@@ -44,6 +45,7 @@ class Plot:
 PLOTS: dict[str, Plot] = {
     "frontier": Plot(frontier, "committees and single models by cost and accuracy", plot_frontier.gather),
     "frontiers": Plot(frontiers, "several frontiers side by side"),
+    "learning": Plot(learning, "loss and accuracy per epoch of a training (--curves)", plot_learning.gather),
     "exits": Plot(exits, "exit ratios per stage", plot_exits.gather, plot_exits.size),
 }
 

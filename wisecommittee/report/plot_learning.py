@@ -1,0 +1,83 @@
+"""Learning curves of a training, from the file that `train .. --curves FILE` writes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from wisecommittee.analyses.study import Study
+from wisecommittee.errors import ContentError, UsageError
+from wisecommittee.report.style import SERIES, Percent, legend, stage_colors
+
+ALWAYS = ("phase", "epoch", "loss")
+
+
+def learning(ax: Axes, curves: pd.DataFrame, *, measure: str | None = None) -> Axes:
+    """Loss per epoch, dashed, and another measure, solid on an axis of its own; a line for every phase.
+
+    curves : a row per phase and epoch with phase, epoch, loss and what the method measured. measure : a column in
+    [0, 1], printed in percent; default val_accuracy or accuracy where there is one.
+    """
+    known = [name for name in curves.columns if name not in (*ALWAYS, "lr", "seconds")]
+    if measure is not None and measure not in known:
+        raise UsageError(f"curves: no measure {measure!r}; measured: {', '.join(known) or 'the loss alone'}")
+    measure = measure or next((name for name in ("val_accuracy", "accuracy") if name in known), None)
+    phases = list(dict.fromkeys(curves["phase"]))
+    few = len(phases) <= len(SERIES)
+    colors = [SERIES[i][0] for i in range(len(phases))] if few else stage_colors(len(phases))
+    losses = ax.twinx() if measure else ax
+    for i, (phase, color) in enumerate(zip(phases, colors, strict=True)):
+        rows = curves[curves["phase"] == phase]
+        named = few or i in (0, len(phases) - 1)
+        if measure:
+            ax.plot(rows["epoch"], rows[measure], "-", color=color, linewidth=1.4, label=phase if named else None)
+        losses.plot(
+            rows["epoch"], rows["loss"], "--", color=color, linewidth=0.9, alpha=0.8,
+            label=phase if named and not measure else None,
+        )  # fmt: skip
+    if measure:
+        ax.plot([], [], "--", color="0.35", linewidth=0.9, label="loss (right)")
+        ax.set_ylabel(f"{measure.replace('_', ' ')} (%)")
+        ax.yaxis.set_major_formatter(Percent())
+        ax.set_zorder(losses.get_zorder() + 1)
+        ax.patch.set_visible(False)
+        losses.spines[["top"]].set_visible(False)
+    losses.set_ylabel("training loss")
+    losses.set_ylim(bottom=min(0.0, float(np.nanmin(curves["loss"]))))
+    ax.set_xlabel("epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(True, color="0.9", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top"]].set_visible(False)
+    return legend(ax)
+
+
+def gather(study: Study) -> dict[str, Any]:
+    """The curves file that was named."""
+    if study.curves is None:
+        raise UsageError(
+            "learning curves come from a file; name it with --curves (`wisecommittee train .. --curves FILE` writes it)"
+        )
+    return {"curves": read_curves(study.curves)}
+
+
+def read_curves(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """[phase, epoch, loss, ..], checked."""
+    file = Path(path)
+    try:
+        curves = pd.read_parquet(file)
+    except FileNotFoundError:
+        raise UsageError(f"{str(file)!r}: no such file; `wisecommittee train .. --curves FILE` writes one") from None
+    except Exception as error:
+        raise ContentError(f"{str(file)!r} is no file of learning curves ({str(error).splitlines()[0]})") from error
+    if missing := [name for name in ALWAYS if name not in curves.columns]:
+        raise ContentError(f"{str(file)!r} is no file of learning curves: column {', '.join(missing)} is missing")
+    if not len(curves) or not all(pd.api.types.is_numeric_dtype(curves[name]) for name in ("epoch", "loss")):
+        raise ContentError(f"{str(file)!r}: no epochs in it, or epoch and loss are no numbers")
+    return curves

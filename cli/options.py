@@ -77,6 +77,19 @@ Curves = Annotated[
     Path | None, typer.Option("--curves", help="Parquet file for the learning curves; `plot learning` draws them.")
 ]
 Workers = Annotated[int, typer.Option("--workers", help="Processes that load images from files.", min=0)]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        help="digits-cnn, resnet18, resnet32, wrn16-1, -2, -4, -8, or package.module:factory; default: by the data.",
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", help="digits or cifar: epochs, batch size, learning rate; default: by data."),
+]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Images in a step; default: the preset's.", min=2)]
+Rate = Annotated[float | None, typer.Option("--lr", help="Initial learning rate; default: the preset's.")]
 
 
 # Options of several values are repeated, or take them with commas between

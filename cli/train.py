@@ -6,9 +6,13 @@ from typing import Annotated
 
 import typer
 
-from . import options, train_fge, train_moe, train_snapshot, training
+from . import options
 from .extract import show
+from .train_fge import fge
 from .train_irene import irene
+from .train_moe import moe, sparse_moe
+from .train_snapshot import snapshot
+from .training import training
 
 app = typer.Typer(no_args_is_help=True, help="Train models and put their logits into the store.")
 
@@ -18,13 +22,14 @@ def methods() -> None:
     """Train models and put their logits into the store."""
 
 
-app.command()(irene)
+for command in (irene, snapshot, fge, moe, sparse_moe):
+    app.command()(command)
 
 
 @app.command()
 def pool(
     store: options.Store = None,
-    data: training.Data = "digits",
+    data: options.TrainingData = "digits",
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -37,18 +42,20 @@ def pool(
         int | None,
         typer.Option(help="Independently trained copies of each network.", min=1, show_default="2, of a backbone 3"),
     ] = None,
-    label_noise: training.LabelNoise = 0.0,
-    pixel_noise: training.PixelNoise = None,
-    preset: training.Preset = None,
-    epochs: training.Epochs = None,
-    batch_size: training.BatchSize = None,
-    lr: training.Rate = None,
-    seed: training.Seed = 0,
-    workers: training.Workers = 0,
-    device: training.Device = "cpu",
-    precision: training.Precision = "float32",
-    checkpoints: training.Checkpoints = None,
-    curves: training.Curves = None,
+    label_noise: options.LabelNoise = 0.0,
+    pixel_noise: options.PixelNoise = None,
+    preset: options.Preset = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    lr: options.Rate = None,
+    seed: options.Seed = 0,
+    workers: options.Workers = 0,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cuda, cuda:1, mps or cpu; default: auto, for the five networks cpu.")
+    ] = None,
+    precision: options.Precision = "float32",
+    checkpoints: options.Checkpoints = None,
+    curves: options.Curves = None,
     replace: options.Replace = False,
     as_json: options.Json = False,
 ) -> None:
@@ -61,6 +68,7 @@ def pool(
     `wisecommittee train pool --data cifar10 --backbone wrn16-2 --replicas 8 --device cuda`
     """
     from wisecommittee.errors import UsageError
+    from wisecommittee.extract.run_ranks import find_ranks
     from wisecommittee.store import LogitStore
     from wisecommittee.train.data import open_training_data
     from wisecommittee.train.independent import Independent
@@ -68,10 +76,13 @@ def pool(
     from wisecommittee.train.supervised import make_setup, train_baseline
 
     target = LogitStore(store)
+    embedded = data == "digits" and backbone is None
+    device = device or ("cpu" if embedded else "auto")
     how = {"device": device, "mixed_precision": precision, "checkpoints": checkpoints, "curves": curves}
+    noise = {"label_noise": label_noise, "pixel_noise": pixel_noise}
     changes = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
-    with training.training(**how, replace=replace) as given:
-        if data == "digits" and backbone is None:
+    with training(**how, replace=replace) as given:
+        if embedded:
             if label_noise or pixel_noise is not None or preset:
                 raise UsageError(
                     "label noise, pixel noise and presets are for replicas of one network; name a --backbone"
@@ -79,13 +90,8 @@ def pool(
             known = {name: value for name, value in changes.items() if value is not None}
             done = train_pool(target, pool=Pool(replicas=replicas or 2, seed=seed, **known), **given)
         else:
-            images = open_training_data(data, label_noise=label_noise, pixel_noise=pixel_noise, workers=workers)
+            images = open_training_data(data, seed=seed, workers=workers, **noise)
             setup = make_setup(images, backbone, seed=seed, preset=preset, **changes)
             done = train_baseline(Independent(setup, replicas or 3), target, **given)
-    show(done, target.files.uri, as_json)
-
-
-app.command("snapshot")(train_snapshot.snapshot)
-app.command("fge")(train_fge.fge)
-app.command("moe")(train_moe.moe)
-app.command("sparse-moe")(train_moe.sparse_moe)
+    if find_ranks().rank == 0:
+        show(done, target.files.uri, as_json)

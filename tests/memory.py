@@ -45,7 +45,16 @@ class MemoryStore:
             unit_costs=() if m.unit_costs is None else (self._cost,),
         )
         blocks = {} if m.unit_costs is not None else m.blocks
-        return ModelCard(m.name, m.architecture, m.replica, kind=m.kind, blocks=blocks, contents=contents)
+        return ModelCard(
+            m.name,
+            m.architecture,
+            m.replica,
+            kind=m.kind,
+            blocks=blocks,
+            group=m.group,
+            position=m.position,
+            contents=contents,
+        )
 
     def cards(self, split: str) -> tuple[ModelCard, ...]:
         return tuple(sorted((self.card(m, split) for m in self._models), key=lambda card: card.key))

@@ -30,6 +30,8 @@ class Model:
     answers: list | None = None  # [N], for kind "answers"
     stored_scores: dict[str, list[float]] = field(default_factory=dict)  # name -> [N], higher exits earlier
     unit_costs: list[int] | None = None  # [N], the cost of running this model on each unit; replaces blocks
+    group: str | None = None  # jointly trained network this is a member of
+    position: int | None = None  # place in its order, from 0
 
 
 @dataclass(frozen=True)
@@ -301,6 +303,55 @@ def combinations(models, max_models, replicas):
     return found
 
 
+def groups(models):
+    """group -> its members by position."""
+    names = sorted({m.group for m in models if m.group is not None})
+    return {g: sorted((m for m in models if m.group == g), key=lambda m: m.position) for g in names}
+
+
+def stops(members, replicas):
+    """How many members of a group may be in use after a stage: 1, 2, 4, .. and all; with "all" any number."""
+    every = range(1, len(members) + 1)
+    return [k for k in every if replicas == "all" or k == len(members) or bin(k).count("1") == 1]
+
+
+def tier_sequences(models, max_stages, replicas):
+    """Every sequence of 1..max_stages stages where a stage adds one model without a group, or the next members of a
+    group up to one of its stops, as tuples of tuples of Model. Models without a group as in `combinations`.
+
+    Generate and check: all products of all models and all runs of members, then the rules.
+    """
+    joint = groups(models)
+    loose = [m for m in models if m.group is None]
+    legal = {tuple((m,) for m in combination) for combination in combinations(loose, max_stages, replicas)}
+    runs = [
+        tuple(members[a:b])
+        for members in joint.values()
+        for a in range(len(members))
+        for b in range(a + 1, len(members) + 1)
+    ]
+    found = []
+    for n in range(1, max_stages + 1):
+        for sequence in itertools.product([*((m,) for m in loose), *runs], repeat=n):
+            others = tuple(stage for stage in sequence if stage[0].group is None)
+            if others and others not in legal:
+                continue
+            if all(in_order(members, sequence, stops(members, replicas)) for members in joint.values()):
+                found.append(sequence)
+    return found
+
+
+def in_order(members, sequence, allowed):
+    """Whether the stages that add members of this group add them in order, each up to an allowed number."""
+    in_use = []
+    for stage in sequence:
+        if stage[0] in members:
+            in_use.extend(stage)
+            if in_use != members[: len(in_use)] or len(in_use) not in allowed:
+                return False
+    return True
+
+
 def count(models, max_models, P, replicas):
     """(combinations, threshold vectors) of the search without a worst-case limit; singles included."""
     found = combinations(models, max_models, replicas)
@@ -308,7 +359,7 @@ def count(models, max_models, P, replicas):
 
 
 def report(combination, values, confidences, combine, confidence_name):
-    """The reported committee of a combination with level values: (stages of members, thresholds).
+    """The reported committee of a sequence of tiers with level values: (stages of members, thresholds).
 
     values: [n-1] level values; confidences: float32 [n-1][N]. A stage where nobody exits is merged into the next,
     stages after everybody has exited are dropped. So a stage ends where somebody exits, and nowhere else.
@@ -317,8 +368,8 @@ def report(combination, values, confidences, combine, confidence_name):
     exit_stage = exit_stages(confidences, values, N)
     order_free = combine != "last" and confidence_name in CONFIDENCES
     stages, thresholds, tier = [], [], []
-    for k, member in enumerate(combination):
-        tier.append(member)
+    for k, added in enumerate(combination):
+        tier.extend(added)
         if k in exit_stage:
             stages.append(tuple(canonical(tier) if order_free else tier))
             if k < len(values):
@@ -337,12 +388,15 @@ def search(
     replicas="canonical",
     max_worst=None,
     scores=None,
+    sequences=None,
 ):
     """The exact frontier of every combination with every one of its P**(n-1) level vectors, as a list of Point.
 
+    sequences : sequences of tiers that are searched instead of all combinations of single models.
+
     A vector is on the frontier iff none has at least as many correct at less cost and none has more correct at equal
-    cost. One witness each, the least of: members in the combination, worst case, names (architecture, replica) in
-    combination order, level indexes. A combination whose members together cost more than max_worst is not tried.
+    cost. One witness each, the least of: members in the combination, stages, worst case, names (architecture, replica)
+    stage by stage, level indexes. A combination whose members together cost more than max_worst is not tried.
     """
     N = len(labels)
     has_unit_costs(models)
@@ -351,11 +405,13 @@ def search(
     price = {}  # prefix -> int [N]
     best = {}  # (total cost, correct) -> (tie key, combination)
 
-    for combination in combinations(models, max_models, replicas):
-        worst = worst_cost(combination, N)
+    if sequences is None:
+        sequences = [tuple((m,) for m in c) for c in combinations(models, max_models, replicas)]
+    for combination in sequences:
+        prefixes = [tuple(itertools.chain(*combination[: k + 1])) for k in range(len(combination))]
+        worst = worst_cost(prefixes[-1], N)
         if max_worst is not None and worst > max_worst:
             continue
-        prefixes = [combination[: k + 1] for k in range(len(combination))]
         for prefix in prefixes:
             if prefix not in right:
                 right[prefix] = prefix_correct(prefix, labels, combine)
@@ -367,12 +423,12 @@ def search(
         confidences = [known[prefix][0] for prefix in prefixes[:-1]]
         correct = [right[prefix] for prefix in prefixes]
         cost = [price[prefix] for prefix in prefixes]
-        names = tuple((m.architecture, m.replica) for m in combination)
+        names = tuple(tuple((m.architecture, m.replica) for m in tier) for tier in combination)
 
         for vector in itertools.product(range(P), repeat=len(combination) - 1):
             values = [known[prefix][1][j] for prefix, j in zip(prefixes[:-1], vector, strict=True)]
             total_correct, total_cost = tally(exit_stages(confidences, values, N), correct, cost)
-            key = len(combination), worst, names, vector
+            key = len(prefixes[-1]), len(combination), worst, names, vector
             pair = total_cost, total_correct
             if pair not in best or key < best[pair][0]:
                 best[pair] = key, combination
@@ -381,8 +437,8 @@ def search(
     for total_cost, total_correct in sorted(best, key=lambda pair: (pair[0], -pair[1])):  # cheapest, then best, first
         if points and total_correct <= points[-1].correct:
             continue
-        (_, worst, _, vector), combination = best[total_cost, total_correct]
-        prefixes = [combination[: k + 1] for k in range(len(combination) - 1)]
+        (_, _, worst, _, vector), combination = best[total_cost, total_correct]
+        prefixes = [tuple(itertools.chain(*combination[: k + 1])) for k in range(len(combination) - 1)]
         confidences = [known[prefix][0] for prefix in prefixes]
         values = [known[prefix][1][j] for prefix, j in zip(prefixes, vector, strict=True)]
         stages, thresholds = report(combination, values, confidences, combine, confidence_name)
@@ -391,7 +447,7 @@ def search(
                 total_correct,
                 total_cost,
                 worst,
-                tuple(m.name for m in combination),
+                tuple(m.name for m in itertools.chain(*combination)),
                 vector,
                 tuple(tuple(m.name for m in stage) for stage in stages),
                 thresholds,

@@ -81,7 +81,7 @@ def test_a_killed_worker_changes_nothing(everybody):
     pids, killed = [], []
 
     def kill(task, done, total):
-        if not killed and task.endswith("2 members") and done:
+        if not killed and task.endswith("2 stages") and done:
             for pid in pids if everybody else pids[:1]:
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)

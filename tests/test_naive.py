@@ -356,14 +356,14 @@ A, B, Z = model("a/0"), model("b/0"), model("z/0")
     ],
 )
 def test_report_merges_and_drops(values, confidences, stages, thresholds):
-    found = report((Z, A, B), f32(*values), [f32(*row) for row in confidences], "mean_logits", "max_prob")
+    found = report(((Z,), (A,), (B,)), f32(*values), [f32(*row) for row in confidences], "mean_logits", "max_prob")
     assert found == (stages, thresholds)
 
 
 def test_report_looks_for_the_next_lower_confidence_among_all_units():
     # Unit 0 exits at z; a's level .75 is unit 1's, and the next lower one, .5, belongs to unit 0: midpoint .625.
     confidences = [f32(0.9, 0.1, 0.1), f32(0.5, 0.75, 0.25)]
-    _, thresholds = report((Z, A, B), f32(0.9, 0.75), confidences, "mean_logits", "max_prob")
+    _, thresholds = report(((Z,), (A,), (B,)), f32(0.9, 0.75), confidences, "mean_logits", "max_prob")
     assert thresholds[1] == np.float32(0.625)
 
 
@@ -377,12 +377,12 @@ def test_report_looks_for_the_next_lower_confidence_among_all_units():
     ],
 )
 def test_report_keeps_the_order_where_it_matters(combine, name, tier):
-    stages, _ = report((Z, A, B), f32(INF, 0.5), [f32(0, 0), f32(0.5, 0.1)], combine, name)
+    stages, _ = report(((Z,), (A,), (B,)), f32(INF, 0.5), [f32(0, 0), f32(0.5, 0.1)], combine, name)
     assert stages == (tier, (B,))
 
 
 def test_report_of_a_single():
-    assert report((A,), [], [], "mean_logits", "max_prob") == (((A,),), ())
+    assert report(((A,),), [], [], "mean_logits", "max_prob") == (((A,),), ())
 
 
 # The search

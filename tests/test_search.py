@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from fractions import Fraction
 
 import naive
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from memory import MemoryStore, cases, pools
 
 from wisecommittee.committees.confidence import CONFIDENCES
-from wisecommittee.committees.families import cascade
+from wisecommittee.committees.families import FAMILIES, cascade
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.kernels.grid import UNREACHED
 from wisecommittee.search import tables
@@ -445,17 +446,14 @@ def test_first_interrupt_returns_the_best_so_far():
 
 def test_estimate_counts_what_is_enumerated():
     from wisecommittee.committees.cards import ModelCard
-    from wisecommittee.committees.families import ensemble
 
     cards = [ModelCard(f"{a}/{r}") for a, copies in (("a", 3), ("b", 1), ("c", 2)) for r in range(copies)]
     for replicas in ("canonical", "all"):
-        for family, thresholded in ((cascade, True), (ensemble, False)):
-            guess = estimate(
-                cards, 100, max_models=4, levels=7, replicas=replicas, thresholded=thresholded, ordered=False
-            )
+        for family in (FAMILIES["cascade"], FAMILIES["ensemble"]):
+            guess = estimate(cards, 100, family, max_models=4, levels=7, replicas=replicas, ordered=False)
             found = [family.combinations(cards, n, replicas) for n in (1, 2, 3, 4)]
             assert guess.combinations == sum(map(len, found))
-            assert guess.vectors == sum(len(s) * (7 if thresholded else 1) ** n for n, s in enumerate(found))
+            assert guess.vectors == sum(len(s) * (7 if family.thresholded else 1) ** n for n, s in enumerate(found))
             assert guess.prefixes == len({tuple(sorted(row)) for s in found for row in s.tolist()})
 
 
@@ -469,9 +467,8 @@ def test_auto_is_exhaustive_where_that_is_feasible():
         **search(store, levels=5, exact=True).searched,
         "seconds": pytest.approx(0, abs=60),
     }
-    guess = estimate(
-        store.cards("val") * 20, 10**6, max_models=4, levels=100, replicas="all", thresholded=True, ordered=False
-    )
+    cards = [replace(card, model=f"{card.model}-{copy}") for card in store.cards("val") for copy in range(20)]
+    guess = estimate(cards, 10**6, FAMILIES["cascade"], max_models=4, levels=100, replicas="all", ordered=False)
     assert guess.combinations == 120 * 119 * 118 * 117 + 120 * 119 * 118 + 120 * 119 + 120
     assert chosen("auto", False, guess, threads=64) == "beam"
     assert chosen("exhaustive", False, guess, threads=1) == "exhaustive"

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -229,8 +229,9 @@ class Committee:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     def label(self) -> str:
-        """'b3/0 | b5/0 + b5/1': stages separated by bars, members of a tier joined by plus signs."""
-        return " | ".join(" + ".join(stage) for stage in self.stages)
+        """'b3/0 | b5/0 + b5/1 | h/0..7': stages separated by bars, members of a tier joined by plus signs, three
+        successive replicas or more by dots."""
+        return " | ".join(" + ".join(_runs(stage)) for stage in self.stages)
 
     def to_json(self) -> dict[str, Any]:
         out = {
@@ -315,6 +316,21 @@ class Committee:
         if members and data.get("fingerprint") not in (None, committee.fingerprint):
             raise CommitteeError("committee: the fingerprint does not fit the members; the file was edited by hand")
         return committee
+
+
+def _runs(models: Sequence[str]) -> list[str]:
+    """['h/0', 'h/1', 'h/2', 'b3'] -> ['h/0..2', 'b3']."""
+    runs: list[list[str]] = []
+    for model in models:
+        architecture, replica = split_model_name(model)
+        if runs and model != architecture and runs[-1][-1] == f"{architecture}/{replica - 1}":
+            runs[-1].append(model)
+        else:
+            runs.append([model])
+    out = []
+    for run in runs:
+        out += run if len(run) < 3 else [f"{run[0]}..{split_model_name(run[-1])[1]}"]
+    return out
 
 
 def _plain(value: Any) -> Any:

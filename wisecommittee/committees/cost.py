@@ -66,6 +66,12 @@ class CostModel:
             out.append(int(self.blocks[used].sum()))
         return np.array(out, dtype=np.int64)
 
+    def of(self, sets: Sequence[Sequence[int]]) -> CostModel:
+        """The costs of these sets of models, each as one."""
+        uses = np.array([self.uses[list(some)].any(axis=0) for some in sets], dtype=bool)
+        added = None if self.per_unit is None else np.stack([self.per_unit[list(some)].sum(axis=0) for some in sets])
+        return CostModel(self.name, self.unit, self.blocks, uses, added)
+
     def true(self, total: int, count: int = 1) -> float:
         """Integer total over `count` units as an average in the cost's own unit."""
         return float(Fraction(int(total)) * self.unit / count)

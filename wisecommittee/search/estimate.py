@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.families import Family
+from wisecommittee.committees.families.chains import Chain
 from wisecommittee.errors import UsageError
 
 METHODS = ("auto", "exhaustive", "exact", "beam", "greedy")
@@ -60,22 +61,28 @@ def table_memory(prefixes: int, scored: int, units: int) -> int:
 def estimate(
     cards: Sequence[ModelCard],
     units: int,
+    family: Family,
     *,
     max_models: int,
     levels: int,
     replicas: str,
-    thresholded: bool,
     ordered: bool,
 ) -> Estimate:
     """ordered : only the newest member answers, so there is one prefix per model."""
-    copies = [1] * len(cards) if replicas == "all" else list(Counter(card.architecture for card in cards).values())
     sizes = range(1, min(max_models, len(cards)) + 1)
-    sets = {n: sequences(copies, n, as_sets=True) for n in sizes}
-    combinations = {n: sequences(copies, n, as_sets=not thresholded) for n in sizes}
+    if family.chains is None:  # listing is a small matter, and no two sequences share more than their beginnings
+        combinations = {n: len(family.combinations(cards, n, replicas)) for n in sizes}
+        sets = dict(combinations)
+        sets[1] = len(cards)
+    else:
+        chains = family.chains(cards, replicas)
+        walks, nodes = zip(*map(_ways, chains), strict=True)
+        combinations = {n: arrangements(walks, n, ordered=family.thresholded) for n in sizes}
+        sets = {n: arrangements(nodes, n, ordered=False) for n in sizes}
     total = sum(combinations.values())
-    vectors = sum(number * (levels if thresholded else 1) ** (n - 1) for n, number in combinations.items())
+    vectors = sum(number * (levels if family.thresholded else 1) ** (n - 1) for n, number in combinations.items())
     prefixes = len(cards) if ordered else sum(sets.values())
-    scored = sum(number for n, number in sets.items() if n < max(sizes, default=1)) if thresholded else 0
+    scored = sum(number for n, number in sets.items() if n < max(sizes, default=1)) if family.thresholded else 0
     classes = max((card.contents.classes or 0 for card in cards if card.contents is not None), default=0)
     seconds = (
         vectors * PER_VECTOR
@@ -87,22 +94,40 @@ def estimate(
     return Estimate(total, vectors, prefixes, memory, seconds)
 
 
-def sequences(copies: Sequence[int], size: int, *, as_sets: bool = False) -> int:
-    """How many sequences (or sets) of this size there are when architecture a can be used copies[a] times.
+def _ways(chain: Chain) -> tuple[list[int], list[int]]:
+    """How many walks of 0, 1, .. moves a chain has, and how many prefixes become reachable by so many (with those that
+    the tables hold on the way to them)."""
+    at, walks, nodes, furthest = {0: 1}, [], [], 0
+    while at:
+        walks.append(sum(at.values()))
+        nodes.append(max(at) - furthest if walks[1:] else 1)
+        furthest = max(furthest, *at)
+        later: dict[int, int] = {}
+        for before, after in chain.moves:
+            if before in at:
+                later[after] = later.get(after, 0) + at[before]
+        at = later
+    return walks, nodes
 
-    The coefficient of x^size in the product of sum_j x^j (/ j! for sequences, times size!).
 
-    >>> sequences([4] * 8, 4), sequences([4] * 8, 4, as_sets=True)
-    (4096, 330)
+def arrangements(ways: Sequence[Sequence[int]], size: int, *, ordered: bool) -> int:
+    """How many committees of `size` stages there are when chain c serves j of them in ways[c][j] ways; ordered: stages
+    of different chains may come in any order.
+
+    The coefficient of x^size in the product of sum_j ways[c][j] x^j (/ j! where ordered, times size!).
+
+    >>> eight_with_four_replicas = [[1, 1, 1, 1, 1]] * 8
+    >>> [arrangements(eight_with_four_replicas, 4, ordered=ordered) for ordered in (True, False)]
+    [4096, 330]
     """
     coefficients = [Fraction(1)] + [Fraction(0)] * size
-    for count in copies:
-        factor = [Fraction(1, 1 if as_sets else math.factorial(j)) for j in range(min(count, size) + 1)]
+    for some in ways:
+        factor = [Fraction(w, math.factorial(j) if ordered else 1) for j, w in enumerate(some[: size + 1])]
         coefficients = [
             sum((coefficients[n - j] * factor[j] for j in range(min(n, len(factor) - 1) + 1)), Fraction(0))
             for n in range(size + 1)
         ]
-    return int(coefficients[size] * (1 if as_sets else math.factorial(size)))
+    return int(coefficients[size] * (math.factorial(size) if ordered else 1))
 
 
 def chosen(method: str, exact: bool, guess: Estimate, threads: int) -> str:

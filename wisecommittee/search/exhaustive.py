@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from wisecommittee.errors import InfeasibleError
 from wisecommittee.kernels import grid
 from wisecommittee.search.limits import Limits
-from wisecommittee.search.tables import Pool, StageTables
+from wisecommittee.search.tables import Pool, StageTables, Tiers, members_of
 from wisecommittee.search.workers import Control, Mapper
 from wisecommittee.tasks import Segmentation
 
-Point = tuple[tuple[int, ...], tuple[float, ...]]  # members in order, thresholds (inf: nobody exits)
-Group = tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.int64]]  # shared first members, last members, ranks
+Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
+Group = tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.int64]]  # shared first tiers, last tiers, ranks
 Envelope = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # cost, rank, level by number correct
 THRESHOLDED = 3  # stages the kernel sweeps; longer cascades loop over the levels of earlier ones
 SCRATCH_BYTES = 1 << 20  # histograms of one batch of last members
@@ -30,7 +30,8 @@ Corners = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """All sequences of one size. sequences int64 [n, size], ranks int64 [n] in the order of ties over all sizes."""
+    """All sequences of `size` stages. sequences int64 [n, size] of tiers, ranks int64 [n] in the order of ties over all
+    sizes."""
 
     size: int
     sequences: NDArray[np.int64]
@@ -38,30 +39,48 @@ class Candidates:
 
 
 def within_worst_case(pool: Pool, found: dict[int, NDArray[np.int64]], limit: float | None) -> list[Candidates]:
-    """Drop what costs too much in the worst case, and rank the rest: fewer members, less worst case, names."""
-    out = []
-    first_rank = 0
+    """Drop what costs too much in the worst case, and rank the rest: fewer members, fewer stages, less worst case,
+    names stage by stage."""
+    kept: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     least = None
-    for size, sequences in found.items():
+    for sequences in found.values():
         worst = pool.cost.worst(sequences)
         least = int(worst.min()) if least is None else min(least, int(worst.min()))
         if limit is not None:
             keep = worst <= pool.cost.ceiling(limit)
             sequences, worst = sequences[keep], worst[keep]
-        if not len(sequences):
-            continue
-        order = np.lexsort((*sequences.T[::-1], worst))
-        ranks = np.empty(len(order), dtype=np.int64)
-        ranks[order] = first_rank + np.arange(len(order))
-        first_rank += len(order)
-        out.append(Candidates(size, sequences, ranks))
-    if not out:
+        if len(sequences):
+            kept.append((sequences, worst))
+    if not kept:
         assert least is not None
         assert limit is not None
         raise InfeasibleError(
             f"no committee costs at most {limit:.6g} {pool.cost.name} in the worst case; the cheapest model costs "
             f"{pool.cost.true(least):.6g}"
         )
+    return _ranked(kept, pool.tiers)
+
+
+def _ranked(kept: list[tuple[NDArray[np.int64], NDArray[np.int64]]], tiers: Tiers | None) -> list[Candidates]:
+    """Candidates of these (sequences, worst cases), one pair for each number of stages, ascending."""
+    if tiers is None:
+        names = members = None
+    else:
+        names = np.argsort(sorted(range(len(tiers)), key=lambda step: tiers[step]))
+        members = np.array([len(tier) for tier in tiers])
+    out, counts = [], []
+    for sequences, _ in kept:
+        n, size = sequences.shape
+        out.append(Candidates(size, sequences, np.empty(n, np.int64)))
+        counts.append(np.full(n, size) if members is None else members[sequences].sum(axis=1))
+    first = 0
+    for count in sorted({int(c) for some in counts for c in np.unique(some)}):
+        for (sequences, worst), some, candidates in zip(kept, counts, out, strict=True):
+            at = np.flatnonzero(some == count)
+            here = sequences[at] if names is None else names[sequences[at]]
+            order = np.lexsort((*here.T[::-1], worst[at]))
+            candidates.ranks[at[order]] = first + np.arange(len(at))
+            first += len(at)
     return out
 
 
@@ -129,7 +148,7 @@ class GridSearch:
         limits: Limits | None = None,
     ) -> None:
         self.candidates, self.levels, self.limits = candidates, levels, limits
-        self.cost, self.units = pool.cost, pool.units
+        self.cost, self.units, self.tiers = pool.cost, pool.units, pool.tiers
         self.ordered, self.stored_score = pool.combine.ordered, isinstance(pool.confidence, str)
         self.find, self.rows = tables.prefixes.find, tables.score_row
         self.correct = tables.correct
@@ -160,7 +179,7 @@ class GridSearch:
         for c in self.candidates:
             groups = self._groups(c)
             parts = [groups[i :: mapper.parts] for i in range(min(mapper.parts, len(groups)))]
-            name = f"thresholds, {c.size} member{'s' if c.size > 1 else ''}"
+            name = f"thresholds, {c.size} stage{'s' if c.size > 1 else ''}"
             done = mapper.map(self.chunk, copied(self.envelope), parts, name, len(c.sequences))
             for part, (found, finished) in zip(parts, done, strict=True):
                 if found is not None:
@@ -170,15 +189,18 @@ class GridSearch:
         return unfinished
 
     def correct_of(self, sequence: tuple[int, ...]) -> NDArray[np.integer]:
-        """Integer quality [N] of the prediction after these members."""
+        """Integer quality [N] of the prediction after these stages."""
         return self.correct[self.find[self._key(sequence)]]
 
     def score_row(self, sequence: tuple[int, ...]) -> int:
-        """Row of the confidence after these members."""
-        return sequence[-1] if self.stored_score else int(self.rows[self.find[self._key(sequence)]])
+        """Row of the confidence after these stages."""
+        if self.stored_score:
+            return members_of(self.tiers, sequence)[-1]
+        return int(self.rows[self.find[self._key(sequence)]])
 
     def _key(self, sequence: tuple[int, ...]) -> tuple[int, ...]:
-        return (sequence[-1],) if self.ordered else tuple(sorted(sequence))
+        members = members_of(self.tiers, sequence)
+        return members[-1:] if self.ordered else tuple(sorted(members))
 
     def _groups(self, c: Candidates) -> list[Group]:
         """Cheapest first, so that the envelope prunes early."""

@@ -98,7 +98,8 @@ def make_limits(
     others, ceilings = [], []
     for name, limit in (max_average or {}).items():
         _finite(f"limit on the average {name}", limit)
-        others.append(_constant_costs(pool.store, pool.split, pool.cards, name, units))
+        costs = _constant_costs(pool.store, pool.split, pool.cards, name, units)
+        others.append(costs if pool.tiers is None else costs.of(pool.tiers))
         ceilings.append(others[-1].ceiling(limit, units))
     return Limits(units, pool.cost, dear, allowed, tuple(others), tuple(ceilings))
 

@@ -26,6 +26,7 @@ from wisecommittee.search.tables import (
     Progress,
     StageTables,
     build_prefixes,
+    correct_key,
     open_pool,
     select_cards,
     stage_tables,
@@ -44,7 +45,7 @@ def search(
     store: LogitStore,
     split: str = "val",
     *,
-    max_models: int = 4,
+    max_models: int | None = None,
     levels: int = 100,
     exact: bool = False,
     method: str = "auto",
@@ -67,7 +68,11 @@ def search(
 ) -> Frontier:
     """Search all committees of the models of a split and return their exact frontier.
 
-    split : the split that chooses; 'test' is refused, it reports. max_models : members of a committee at most.
+    split : the split that chooses; 'test' is refused, it reports.
+    family : 'cascade' (finds ensembles and tiers too), 'ensemble', 'anytime' (the first 1, 2, 4, .. members of a group)
+    or 'halting' (the members of a group in order, by default with mean_probs and their stored score 'halting').
+    max_models : stages of a cascade or members of an ensemble at most, 4 by default (halting: the whole group). One
+    stage may add several members of a group, such as the next leaves of an HNE: then it counts once.
     levels : P, percentile thresholds per stage, +inf ('nobody exits') included.
     method : 'exhaustive' (every combination, every vector of levels), 'exact' (or exact=True: the optimum over all real
     thresholds, proved, for up to 4 members; the grid is its warm start), 'beam' or 'greedy' (large pools, not proved),
@@ -90,20 +95,24 @@ def search(
     deadline = None if time_limit is None else time.time() + time_limit
     kind = family_named(family)
     worst_limit = max_worst_flops if max_worst_flops is not None else max_worst_cost
-    _check(split, max_models, levels, time_limit, max_worst_flops, worst_limit, cost)
+    _check(split, max_models, levels, replicas, time_limit, max_worst_flops, worst_limit, cost)
     threads = thread_count(threads)
-    cards = select_cards(store, split, models, with_calibration=calibrated)
-    pool = open_pool(store, split, cards, combine=combine, confidence=confidence, cost=cost)
+    cards = kind.members(select_cards(store, split, models, with_calibration=calibrated), confidence)
+    max_models = max_models or kind.stages or len(cards)
+    pool = open_pool(
+        store, split, cards, combine=combine or kind.combine, confidence=confidence or kind.confidence, cost=cost
+    )
     if not kind.thresholded and pool.combine.ordered:
         raise UsageError("an ensemble needs a rule that averages; `last` has only cascades")
-    limits = make_limits(pool, max_percentile_cost, max_average)
+    tiered = pool.with_tiers(kind.tiers(cards, replicas))
+    limits = make_limits(tiered, max_percentile_cost, max_average)
     guess = estimate(
         cards,
         pool.units,
+        kind,
         max_models=max_models,
         levels=levels,
         replicas=replicas,
-        thresholded=kind.thresholded,
         ordered=pool.combine.ordered,
     )
     plan = chosen(method, exact, guess, threads)
@@ -112,7 +121,8 @@ def search(
     if plan in ("beam", "greedy"):
         _check_heuristic(plan, method, family, limits, scheduler)
     if notify and plan in ("beam", "greedy"):
-        notify(f"{plan}, which proves nothing; an exhaustive search would be {guess}")
+        singly = " and adds the members of groups one by one" if any(card.group for card in cards) else ""
+        notify(f"{plan}, which proves nothing{singly}; an exhaustive search would be {guess}")
     elif notify and guess.cpu_seconds > NOTICEABLE:
         notify(f"{plan}: {guess}{' for the grid it starts from' if plan == 'exact' else ''}")
 
@@ -121,6 +131,7 @@ def search(
             plan, pool, max_models, levels, replicas, worst_limit, threads, deadline, progress
         )
     else:
+        pool = tiered
         sizes = range(1, min(max_models, len(cards)) + 1)
         joined = isinstance(pool.task, Segmentation) and any(len(card.members) > 1 for card in cards)
         found = {n: chains(cards, n) if joined else kind.combinations(cards, n, replicas) for n in sizes}
@@ -141,8 +152,7 @@ def search(
 
     reporter = Reporter(pool, tables, family)
     evaluations = [reporter.report(*point) for point in points]
-    singles = kind.combinations(cards, 1, replicas).ravel().tolist() if replicas == "all" else range(len(cards))
-    singles = [m for m in singles if len(cards[m].members) == 1] or singles
+    singles = [m for m, card in enumerate(cards) if len(card.members) == 1] or range(len(cards))
     alone = sorted((reporter.report((m,), ()) for m in singles), key=lambda e: (e.average_cost, -e.quality))
     query = {
         "store": store.files.uri,
@@ -167,8 +177,9 @@ def search(
 
 def _check(
     split: str,
-    max_models: int,
+    max_models: int | None,
     levels: int,
+    replicas: str,
     time_limit: float | None,
     max_worst_flops: float | None,
     worst_limit: float | None,
@@ -176,10 +187,12 @@ def _check(
 ) -> None:
     if split == "test":
         raise UsageError("search chooses a committee and test only reports; choose on val (or another split)")
-    if max_models < 1:
+    if max_models is not None and max_models < 1:
         raise UsageError(f"max_models {max_models}; expected at least 1")
     if not 2 <= levels <= MOST_LEVELS:
         raise UsageError(f"levels {levels}; expected 2 to {MOST_LEVELS}")
+    if replicas not in ("canonical", "all"):
+        raise UsageError(f"replicas {replicas!r}; expected canonical or all")
     if time_limit is not None and not 0 <= time_limit < float("inf"):
         raise UsageError(f"time limit {time_limit!r}; expected a finite number of seconds from 0")
     if max_worst_flops is not None and cost != "flops":
@@ -240,7 +253,10 @@ def _check_segmentation(plan: str, method: str, exact: bool) -> str:
 def _check_heuristic(plan: str, method: str, family: str, limits: Limits, scheduler: str | None) -> None:
     why = f"--method {plan}" if method == plan else f"this pool is too large to exhaust, and --method {plan}"
     if family != "cascade":
-        raise UsageError(f"{why} searches cascades, not family {family!r}; choose fewer models with --models")
+        raise UsageError(
+            f"{why} searches cascades, not family {family!r}; choose fewer models with --models, or fewer --levels or "
+            f"--max-models"
+        )
     if limits:
         raise UsageError(
             f"{why} limits the worst case only; choose fewer models with --models, fewer --levels or --max-models"
@@ -316,7 +332,7 @@ def _tables(
     for c in candidates:
         for k in range(1, c.size + 1):
             columns = c.sequences[:, k - 1 : k] if pool.combine.ordered else np.sort(c.sequences[:, :k], axis=1)
-            some = set(map(tuple, np.unique(columns, axis=0).tolist()))
+            some = {correct_key(pool, row) for row in np.unique(columns, axis=0).tolist()}
             keys |= some
             if k < c.size and thresholded:
                 needed |= some

@@ -6,7 +6,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
 BLOCK_BYTES = 4 << 20  # summands of one block of units: enough to make the work around the kernel small
 Progress = Callable[[str, int, int], None]
+Tiers = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Pool:
     """The models of a search on one split, in canonical order, with how they are combined, scored and charged.
 
     cards : a model is used with the calibration on its card here, which need not be the store's.
-    confidence : a function, or the name of a score stored with every model.
+    confidence : a function, or the name of a score stored with every model. tiers : what one stage can add, the models
+    by themselves first; None if nothing else. Sequences and stages are of indices into the tiers, and so is `cost`.
     """
 
     store: LogitStore
@@ -57,6 +59,17 @@ class Pool:
     task: Task
     cost: CostModel
     labels: NDArray[np.generic]
+    tiers: Tiers | None = None
+
+    def with_tiers(self, tiers: Tiers) -> Pool:
+        """The same models, of which a stage can add any of these tiers."""
+        if len(tiers) == len(self.cards):
+            return self
+        return replace(self, tiers=tiers, cost=self.cost.of(tiers))
+
+    def members(self, sequence: Sequence[int]) -> tuple[int, ...]:
+        """The models that have run after these stages."""
+        return members_of(self.tiers, sequence)
 
     @property
     def units(self) -> int:
@@ -84,6 +97,11 @@ class Pool:
 
     def kind(self, member: int) -> str:
         return calibrated.row_kind(self.cards[member])
+
+
+def members_of(tiers: Tiers | None, sequence: Sequence[int]) -> tuple[int, ...]:
+    """The models of a sequence of tiers, in the order they run."""
+    return tuple(sequence) if tiers is None else tuple(m for step in sequence for m in tiers[step])
 
 
 def select_cards(
@@ -220,8 +238,9 @@ class StageTables:
 
 
 def correct_key(pool: Pool, sequence: Sequence[int]) -> tuple[int, ...]:
-    """Which prefix decides the prediction after these members."""
-    return (sequence[-1],) if pool.combine.ordered else tuple(sorted(sequence))
+    """Which prefix decides the prediction after these stages."""
+    members = pool.members(sequence)
+    return members[-1:] if pool.combine.ordered else tuple(sorted(members))
 
 
 def stage_tables(
@@ -379,14 +398,14 @@ def _scored_powers(
 
 
 def score_row(pool: Pool, tables: StageTables, sequence: Sequence[int]) -> int:
-    """Row of tables.score with the confidence after these members; -1 if it is never compared."""
+    """Row of tables.score with the confidence after these stages; -1 if it is never compared."""
     if isinstance(pool.confidence, str):
-        return sequence[-1]
+        return pool.members(sequence)[-1]
     return int(tables.score_row[tables.prefixes.find[correct_key(pool, sequence)]])
 
 
 def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -> ExitTable:
-    """The exit table of these tiers of members, from stage tables that hold all its prefixes."""
+    """The exit table of these stages, each of one or several tiers, from stage tables that hold all its prefixes."""
     sequences = running(stages)
     nodes = [tables.prefixes.find[correct_key(pool, sequence)] for sequence in sequences]
     score = np.zeros((len(stages), pool.units), np.float32)
@@ -404,8 +423,8 @@ def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -
 
 
 def running(stages: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """The members a unit has run after each stage."""
-    return [tuple(m for stage in stages[: k + 1] for m in stage) for k in range(len(stages))]
+    """The tiers a unit has run after each stage."""
+    return [tuple(step for stage in stages[: k + 1] for step in stage) for k in range(len(stages))]
 
 
 def committee_tables(pool: Pool, committees: Sequence[Committee], *, predict: bool = False) -> list[ExitTable]:

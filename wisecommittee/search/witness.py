@@ -40,8 +40,8 @@ class Reporter:
         thresholds: list[float] = []
         waiting = np.ones(self.pool.units, dtype=bool)
         tier: tuple[int, ...] = ()
-        for k, member in enumerate(sequence):
-            tier = (*tier, member)
+        for k, step in enumerate(sequence):
+            tier = (*tier, step)
             last = k == len(sequence) - 1
             if last:
                 leaves = waiting
@@ -52,14 +52,17 @@ class Reporter:
                 leaves = waiting & (self.tables.score[row] >= np.float32(values[k]))
                 if not leaves.any():
                     continue
-            stages.append(tier if self.pool.sequenced else tuple(sorted(tier)))
+            stages.append(tier)
             tier = ()
             waiting = waiting & ~leaves
             if last or not waiting.any():
                 break
             thresholds.append(float(reported_threshold(self._ordered(sequence[: k + 1]), np.float32(values[k]))))
         table = assemble(self.pool, self.tables, stages)
-        names = tuple(tuple(self.pool.cards[m].model for m in stage) for stage in stages)
+        members = [self.pool.members(stage) for stage in stages]
+        if not self.pool.sequenced:
+            members = [tuple(sorted(some)) for some in members]
+        names = tuple(tuple(self.pool.cards[m].model for m in some) for some in members)
         committee = Committee(
             stages=names,
             thresholds=tuple(thresholds),

@@ -1,17 +1,18 @@
-"""Which combinations of members exist: one file per family, each with one function `combinations`.
+"""Which combinations of members exist: one file per family, each with one value `FAMILY`.
 
-May be added: a family that enumerates member sequences from cards alone; how they are evaluated is not its business.
+May be added: a family that enumerates sequences of stages from cards alone; how they are evaluated is not its business.
 """
 
 from __future__ import annotations
 
-from wisecommittee.committees.families import cascade, ensemble
+from wisecommittee.committees.families import anytime, cascade, ensemble, halting
+from wisecommittee.committees.families.family import Family
 from wisecommittee.errors import UnknownNameError
 
-FAMILIES = {"cascade": cascade, "ensemble": ensemble}
+FAMILIES = {family.name: family for family in (cascade.FAMILY, ensemble.FAMILY, anytime.FAMILY, halting.FAMILY)}
 
 
-def family_named(name: str):  # type: ignore[no-untyped-def]  # a module
+def family_named(name: str) -> Family:
     if name not in FAMILIES:
         raise UnknownNameError("family", name, FAMILIES)
     return FAMILIES[name]

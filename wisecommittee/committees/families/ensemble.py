@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
-from wisecommittee.committees.families import cascade
+from wisecommittee.committees.families.cascade import independent
+from wisecommittee.committees.families.chains import Chain, steps, walks
+from wisecommittee.committees.families.family import Cards, Family, Tiers
+from wisecommittee.committees.families.groups import groups_of, stops
 
-thresholded = False
+
+def chains(cards: Cards, replicas: str = "canonical") -> list[Chain]:
+    """Those of a cascade, but a group takes part with its first 1, 2, 4, .. members at once."""
+    groups = groups_of(cards).values()
+    return [Chain.once(some, stops(len(some), replicas)) for some in groups] + independent(cards, replicas)
 
 
-def combinations(cards: Sequence[ModelCard], size: int, replicas: str = "canonical") -> NDArray[np.int64]:
-    """int64 [combinations, size]: sets of members, each as an ascending sequence of indices into cards."""
-    sequences = cascade.combinations(cards, size, replicas)
-    return np.unique(np.sort(sequences, axis=1), axis=0) if len(sequences) else sequences
+def tiers(cards: Cards, replicas: str = "canonical") -> Tiers:
+    return steps(chains(cards, replicas), len(cards)).tiers
+
+
+def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArray[np.int64]:
+    """int64 [combinations, size]: sets of members, each as an ascending sequence of indices into the tiers."""
+    return walks(chains(cards, replicas), len(cards), size, ascending=True)
+
+
+FAMILY = Family("ensemble", False, combinations, tiers, chains=chains)

@@ -1,0 +1,337 @@
+"""Families of jointly trained members against the oracle: tiers of leaves, anytime prefixes, learned halting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from fractions import Fraction
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory import MemoryStore, cases
+from test_search import product_scores
+
+from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.families import FAMILIES, family_named
+from wisecommittee.errors import InfeasibleError, UsageError, WiseCommitteeError
+from wisecommittee.search import tables
+from wisecommittee.search.estimate import estimate
+from wisecommittee.search.evaluate import evaluate, evaluate_in
+from wisecommittee.search.search import search
+
+CASES = cases(120)
+
+
+def tree_blocks(name: str, leaves: int, leaf: int, costs: Sequence[int]) -> dict[str, int]:
+    """Blocks of a leaf of a binary tree: block b has 2^b nodes, leaf n uses node n >> (B - b)."""
+    depth = leaves.bit_length() - 1
+    return {f"{name}:b{b}n{leaf >> (depth - b)}": costs[b] for b in range(depth + 1)}
+
+
+def draw_model(rng, name, architecture, replica, labels, classes, blocks, *, coarse, group=None, position=None):
+    units = len(labels)
+    logits = rng.integers(-coarse, coarse + 1, (units, classes)).astype(np.float32)
+    return naive.Model(
+        name,
+        architecture,
+        replica,
+        blocks,
+        logits,
+        stored_scores={"halting": rng.integers(0, 4, units).astype(np.float32).tolist()} if group else {},
+        group=group,
+        position=position,
+    )
+
+
+@st.composite
+def joint_pools(draw: st.DrawFn, loose: bool = True, members: tuple[int, ...] = (1, 2, 3, 4)):
+    """One or two groups (a tree of leaves with shared blocks, or steps without) and up to two independent models."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    units, classes = draw(st.integers(1, 12)), draw(st.integers(2, 4))
+    labels = rng.integers(0, classes, units).tolist()
+    coarse = draw(st.integers(1, 4))
+    models = []
+    for g in range(draw(st.integers(1, 2))):
+        size = draw(st.sampled_from(members))
+        tree = size in (2, 4) and draw(st.booleans())
+        costs = rng.integers(1, 5, 3).tolist()
+        order = rng.permutation(size) if draw(st.booleans()) else np.arange(size)  # positions need not be replicas
+        for replica in range(size):
+            position = int(order[replica])
+            own = tree_blocks(f"g{g}", size, position, costs) if tree else {f"g{g}/{replica}": int(rng.integers(1, 5))}
+            models.append(
+                draw_model(
+                    rng, f"g{g}/{replica}", f"g{g}", replica, labels, classes, own,
+                    coarse=coarse, group=f"g{g}", position=position,
+                )
+            )  # fmt: skip
+    for name in draw(st.sampled_from([[], [("a", 0)], [("z", 0)], [("a", 0), ("a", 1)], [("h", 0)]])) if loose else []:
+        blocks = {f"{name[0]}/{name[1]}": int(rng.integers(1, 6))}
+        models.append(draw_model(rng, f"{name[0]}/{name[1]}", *name, labels, classes, blocks, coarse=coarse))
+    return models, labels
+
+
+def check(models, labels, sequences, *, levels, combine, confidence, max_worst=None, **arguments):
+    """The frontier of a search is the oracle's over these sequences of tiers, and its committees replay."""
+    store = MemoryStore(models, labels)
+    pool = tables.open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
+    scores = product_scores(pool)
+    expected = naive.search(
+        models, labels, None, levels, combine, confidence, max_worst=max_worst, scores=scores, sequences=sequences
+    )
+    arguments = {
+        "levels": levels,
+        "combine": combine,
+        "confidence": confidence,
+        "max_worst_cost": max_worst,
+    } | arguments
+    if not expected:
+        with pytest.raises(InfeasibleError):
+            search(store, threads=1, **arguments)
+        return
+    frontier = search(store, threads=1, **arguments)
+    n = len(labels)
+    assert [(e.correct, e.average_cost) for e in frontier] == [
+        (p.correct, float(Fraction(p.total_cost, n))) for p in expected
+    ]
+    assert [e.committee.stages for e in frontier] == [p.stages for p in expected]
+    assert [e.committee.thresholds for e in frontier] == [tuple(map(float, p.thresholds)) for p in expected]
+    assert evaluate_in(pool, [e.committee for e in frontier]) == list(frontier)
+    for e in frontier:
+        again = Committee.from_json(json.loads(json.dumps(e.committee.to_json())))
+        assert evaluate(again, store, "val") == e
+    by_name = {m.name: m for m in models}
+    for e, p in zip(frontier, expected, strict=True):
+        stages = [[by_name[name] for name in stage] for stage in e.committee.stages]
+        plain = naive.evaluate(stages, e.committee.thresholds, labels, combine, confidence, scores=scores)
+        assert (plain.correct, plain.total_cost) == (p.correct, p.total_cost)
+        assert e.worst_case_cost == plain.worst_case
+    if max_worst is None:
+        assert frontier.searched["combinations"] == len(sequences)
+
+
+# Cascades and ensembles with tiers
+
+
+@CASES
+@given(
+    joint_pools(),
+    st.integers(1, 3),
+    st.integers(2, 4),
+    st.sampled_from(["mean_logits", "mean_probs", "last"]),
+    st.sampled_from(["max_prob", "logit_gap"]),
+    st.sampled_from(["canonical", "all"]),
+    st.sampled_from([None, None, None, 6]),
+)
+def test_cascades_over_tiers_equal_oracle(pool, stages, levels, combine, confidence, replicas, max_worst):
+    models, labels = pool
+    sequences = naive.tier_sequences(models, stages, replicas)
+    check(
+        models, labels, sequences, levels=levels, combine=combine, confidence=confidence, replicas=replicas,
+        max_models=stages, max_worst=max_worst,
+    )  # fmt: skip
+
+
+@CASES
+@given(joint_pools(loose=False), st.integers(2, 3), st.integers(2, 4))
+def test_cascades_over_a_stored_score_equal_oracle(pool, stages, levels):
+    models, labels = pool
+    sequences = naive.tier_sequences(models, stages, "canonical")
+    check(models, labels, sequences, levels=levels, combine="mean_probs", confidence="halting", max_models=stages)
+
+
+@CASES
+@given(joint_pools(), st.integers(2, 3))
+def test_exact_over_tiers_equals_every_threshold(pool, stages):
+    models, labels = pool
+    store = MemoryStore(models, labels)
+    own = product_scores(tables.open_pool(store, "val", store.cards("val")))
+    sequences = naive.tier_sequences(models, stages, "canonical")
+    expected = naive.search(models, labels, None, len(labels) + 1, scores=own, sequences=sequences)
+    found = search(store, max_models=stages, levels=2, exact=True, threads=1)
+    assert [(e.correct, e.average_cost) for e in found] == [
+        (p.correct, float(Fraction(p.total_cost, len(labels)))) for p in expected
+    ]
+
+
+@CASES
+@given(joint_pools(), st.integers(1, 3), st.sampled_from(["canonical", "all"]))
+def test_ensembles_with_groups_equal_oracle(pool, members, replicas):
+    """A group takes part with its first 1, 2, 4, .. members; the order of the sets is of no consequence."""
+    models, labels = pool
+    every = {}
+    for sequence in naive.tier_sequences(models, members, replicas):
+        joint = [stage[0].group for stage in sequence if stage[0].group]
+        if len(set(joint)) == len(joint):
+            every.setdefault(frozenset(m for stage in sequence for m in stage), sequence)
+    n = len(labels)
+    points = {}
+    for sequence in every.values():
+        result = naive.evaluate([[m for stage in sequence for m in stage]], [], labels, "mean_logits", "max_prob")
+        points[result.total_cost] = max(points.get(result.total_cost, -1), result.correct)
+    sky = []
+    for cost, correct in sorted(points.items()):
+        if not sky or correct > sky[-1][0]:
+            sky.append((correct, float(Fraction(cost, n))))
+    found = search(MemoryStore(models, labels), family="ensemble", max_models=members, replicas=replicas)
+    assert [(e.correct, e.average_cost) for e in found] == sky
+    assert found.searched["combinations"] == len(every)
+
+
+@pytest.mark.parametrize("replicas", ["canonical", "all"])
+@pytest.mark.parametrize("sizes", [(4,), (4, 3), (8,), (1, 2)])
+def test_estimate_counts_tiers(sizes, replicas):
+    cards = [ModelCard(f"g{g}/{i}", group=f"g{g}", position=i) for g, size in enumerate(sizes) for i in range(size)] + [
+        ModelCard(name) for name in ("a/0", "a/1", "z/0")
+    ]
+    cards.sort(key=lambda card: card.key)
+    for name in FAMILIES:
+        family = family_named(name)
+        some = [card for card in cards if card.group] if name in ("anytime", "halting") else cards
+        guess = estimate(some, 10, family, max_models=3, levels=5, replicas=replicas, ordered=False)
+        found = [family.combinations(some, n, replicas) for n in (1, 2, 3)]
+        assert guess.combinations == sum(map(len, found))
+        tiers = family.tiers(some, replicas)
+        keys = {tuple(sorted(m for step in row for m in tiers[step])) for rows in found for row in rows.tolist()}
+        trie = tables.build_prefixes(keys | {(m,) for m in range(len(some))})
+        assert len(keys) <= guess.prefixes
+        assert len(trie) <= guess.prefixes + len(some)
+
+
+# Anytime
+
+
+@CASES
+@given(joint_pools(), st.sampled_from(["canonical", "all"]), st.sampled_from(["mean_logits", "mean_probs"]))
+def test_anytime_equals_oracle(pool, replicas, combine):
+    models, labels = pool
+    sequences = [
+        (tuple(members[:k]),) for members in naive.groups(models).values() for k in naive.stops(members, replicas)
+    ]
+    joint = [m for m in models if m.group]
+    check(
+        joint, labels, sequences, levels=2, combine=combine, confidence="max_prob", family="anytime", replicas=replicas
+    )
+    # Independent models of the store take no part.
+    store = MemoryStore(models, labels)
+    found = search(store, family="anytime", combine=combine, replicas=replicas)
+    assert {model for e in (*found, *found.singles) for model in e.committee.models} <= {m.name for m in joint}
+
+
+def test_anytime_costs_the_union_of_blocks():
+    """A tree of 8 leaves whose nodes cost 1: 4, 5, 8, 15 blocks run for 1, 2, 4, 8 leaves."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 200)
+    models = []
+    for leaf in range(8):
+        logits = rng.normal(size=(200, 5)).astype(np.float32)
+        logits[np.arange(200), labels] += 1
+        blocks = tree_blocks("h", 8, leaf, [1, 1, 1, 1])
+        models.append(naive.Model(f"h/{leaf}", "h", leaf, blocks, logits, group="h", position=leaf))
+    found = search(MemoryStore(models, labels.tolist()), family="anytime")
+    assert [e.average_cost for e in found] == [4, 5, 8, 15]
+    assert [len(e.committee.models) for e in found] == [1, 2, 4, 8]
+    assert [e.committee.label() for e in found] == ["h/0", "h/0 + h/1", "h/0..3", "h/0..7"]
+    assert found.query["family"] == "anytime"
+    every = search(MemoryStore(models, labels.tolist()), family="anytime", replicas="all")
+    assert every.searched["combinations"] == 8
+
+
+# Halting
+
+
+@CASES
+@given(joint_pools(members=(1, 2, 3)), st.integers(2, 5))
+def test_halting_equals_oracle(pool, levels):
+    models, labels = pool
+    joint = [m for m in models if m.group]
+    sequences = [
+        tuple((m,) for m in members[:k])
+        for members in naive.groups(models).values()
+        for k in range(1, len(members) + 1)
+    ]
+    check(joint, labels, sequences, levels=levels, combine="mean_probs", confidence="halting", family="halting")
+    # The family brings its rule and its score, and independent models take no part.
+    plain = search(MemoryStore(models, labels), family="halting", levels=levels)
+    assert all((e.committee.combine, e.committee.confidence) == ("mean_probs", "halting") for e in plain)
+    assert plain.searched["combinations"] == len(sequences)
+    exact = search(MemoryStore(models, labels), family="halting", exact=True)
+    own = product_scores(
+        tables.open_pool(
+            s := MemoryStore(joint, labels), "val", s.cards("val"), combine="mean_probs", confidence="halting"
+        )
+    )
+    best = naive.search(joint, labels, None, len(labels) + 1, "mean_probs", "halting", scores=own, sequences=sequences)
+    assert [e.correct for e in exact] == [p.correct for p in best]
+
+
+LABELS = np.random.default_rng(1).integers(0, 3, 60).tolist()
+
+
+def steps_of(group: str, members: int, *, score: str | None = "halting"):
+    """Members that are right in part by themselves and more often together, with scores that mean nothing."""
+    rng = np.random.default_rng(0)
+    units = len(LABELS)
+    return [
+        naive.Model(
+            f"{group}/{i}",
+            group,
+            i,
+            {f"{group}/{i}": 1},
+            (rng.normal(size=(units, 3)) + np.eye(3)[LABELS]).astype(np.float32),
+            stored_scores={score: rng.random(units).astype(np.float32).tolist()} if score else {},
+            group=group,
+            position=i,
+        )
+        for i in range(members)
+    ]
+
+
+def test_halting_reaches_the_end_of_a_long_group():
+    """Five steps, though cascades have four stages at most by default; --max-models limits the steps."""
+    store = MemoryStore(steps_of("irene", 5), LABELS)
+    found = search(store, family="halting", levels=6)
+    assert found.searched["combinations"] == 5
+    assert max(len(e.committee.models) for e in found) == 5
+    assert search(store, family="halting", levels=6, max_models=3).searched["combinations"] == 3
+
+
+def test_halting_takes_the_groups_that_have_the_score():
+    models = [*steps_of("hne", 2, score=None), *steps_of("irene", 2, score="halting")]
+    found = search(MemoryStore(models, LABELS), family="halting")
+    assert {e.committee.models[0] for e in found} == {"irene/0"}
+    both = search(MemoryStore(models, LABELS), family="halting", confidence="max_prob")
+    assert both.searched["combinations"] == 4
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "message"),
+    [
+        ([], {"family": "anytime"}, "jointly trained network.*train hne"),
+        ([], {"family": "halting"}, "jointly trained network.*train irene"),
+        (steps_of("irene", 3), {"family": "halting", "models": ["irene/0", "irene/2"]}, "position 1 is missing"),
+        (steps_of("hne", 2, score=None), {"family": "halting"}, "score 'halting'.*hne/0 has none.*max_prob"),
+        (steps_of("irene", 2, score="stop"), {"family": "halting"}, "Stored scores here: stop"),
+        (steps_of("irene", 2), {"family": "halting", "confidence": "haltin"}, "score 'haltin'"),
+        (steps_of("irene", 2), {"family": "anytime", "combine": "last"}, "averages"),
+        (steps_of("irene", 12), {"family": "halting"}, "fewer --levels"),
+        (steps_of("irene", 3), {"family": "halting", "split": "test"}, "chooses"),
+    ],
+)
+def test_wrong_requests_name_the_remedy(models, options, message):
+    alone = naive.Model("a/0", "a", 0, {"a": 1}, np.eye(3, dtype=np.float32)[LABELS])
+    with pytest.raises(WiseCommitteeError, match=message):
+        search(MemoryStore([alone, *models], LABELS), **options)
+
+
+def test_a_group_needs_every_position_once():
+    for positions, message in (([0, None], "without a position"), ([0, 0], "the same position 0")):
+        models = [
+            naive.Model(f"g/{i}", "g", i, {f"g/{i}": 1}, np.eye(3, dtype=np.float32)[LABELS], group="g", position=p)
+            for i, p in enumerate(positions)
+        ]
+        with pytest.raises(UsageError, match=message):
+            search(MemoryStore(models, LABELS), family="anytime")

@@ -1,0 +1,31 @@
+"""Anytime inference (hierarchical neural ensembles): the first 1, 2, 4, .. members of a group answer together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.families.chains import Chain, steps, walks
+from wisecommittee.committees.families.family import Cards, Family, Tiers
+from wisecommittee.committees.families.groups import groups_of, stops, whole_groups
+
+
+def chains(cards: Cards, replicas: str = "canonical") -> list[Chain]:
+    return [Chain.once(some, stops(len(some), replicas)) for some in groups_of(cards).values()]
+
+
+def tiers(cards: Cards, replicas: str = "canonical") -> Tiers:
+    return steps(chains(cards, replicas), len(cards)).tiers
+
+
+def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArray[np.int64]:
+    """int64 [combinations, 1]: a group's first members as one tier; there is nothing longer."""
+    return walks(chains(cards, replicas), len(cards), size) if size == 1 else np.zeros((0, size), np.int64)
+
+
+def members(cards: Cards, confidence: str | None) -> tuple[ModelCard, ...]:
+    return whole_groups(cards, "anytime", "train one with `wisecommittee train hne`")
+
+
+FAMILY = Family("anytime", False, combinations, tiers, members, stages=1)

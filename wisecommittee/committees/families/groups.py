@@ -1,0 +1,53 @@
+"""Groups: members of one jointly trained network (the leaves of an HNE, the steps of IRENE), in order of position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import UsageError
+
+
+def groups_of(cards: Sequence[ModelCard]) -> dict[str, tuple[int, ...]]:
+    """Indices of the members of every group by position (then in the order of the cards, where it is not known)."""
+    found: dict[str, list[int]] = {}
+    for index, card in enumerate(cards):
+        if card.group is not None:
+            found.setdefault(card.group, []).append(index)
+    return {name: tuple(sorted(some, key=lambda m: _place(cards[m]))) for name, some in found.items()}
+
+
+def _place(card: ModelCard) -> int:
+    return card.replica if card.position is None else card.position
+
+
+def stops(members: int, replicas: str) -> tuple[int, ...]:
+    """How many of a group's members run together: 1, 2, 4, .. and all; every number with replicas 'all'."""
+    if replicas == "all":
+        return tuple(range(1, members + 1))
+    return tuple(sorted({*(2**b for b in range(members.bit_length()) if 2**b <= members), members}))
+
+
+def whole_groups(cards: Sequence[ModelCard], family: str, remedy: str) -> tuple[ModelCard, ...]:
+    """The cards that belong to groups; UsageError where there are none, or where a group has a hole."""
+    found = groups_of(cards)
+    if not found:
+        raise UsageError(
+            f"family {family} needs the members of a jointly trained network (cards with a group and a position), and "
+            f"none of these {len(cards)} models is one; {remedy}"
+        )
+    for name, members in found.items():
+        places = [cards[m].position for m in members]
+        if None in places:
+            raise UsageError(f"{cards[members[places.index(None)]].model}: of group {name!r} but without a position")
+        if twice := [m for m, place in zip(members, places, strict=True) if places.count(place) > 1]:
+            named = " and ".join(cards[m].model for m in twice[:2])
+            raise UsageError(f"group {name!r}: {named} have the same position {cards[twice[0]].position}")
+        missing = sorted(set(range(max(places) + 1)) - set(places))  # type: ignore[type-var, operator]
+        if missing:
+            raise UsageError(
+                f"group {name!r}: the member at position {', '.join(map(str, missing))} is missing among these models "
+                f"({len(members)} of {len(members) + len(missing)} are there); its members run in order. Choose them "
+                f"all with --models, or extract the missing"
+            )
+    return tuple(card for card in cards if card.group is not None)

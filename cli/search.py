@@ -49,7 +49,14 @@ def search(
         float | None,
         typer.Option(help="Seconds after which the best found so far is the answer; so does Ctrl-C."),
     ] = None,
-    max_models: Annotated[int, typer.Option(help="Most members of a committee.")] = 4,
+    max_models: Annotated[
+        int | None,
+        typer.Option(
+            help="Most members of a committee. One stage of a cascade may add several members of a group, such as the "
+            "next leaves of an HNE; that counts once.",
+            show_default="4; halting: the whole group",
+        ),
+    ] = None,
     levels: Annotated[int, typer.Option(help="Percentile thresholds per stage, never-exit included.")] = 100,
     method: Annotated[
         str,
@@ -66,11 +73,21 @@ def search(
     combine: Annotated[
         str | None, typer.Option(help="mean_logits (= geometric_mean), mean_probs or last.", show_default="mean_logits")
     ] = None,
-    family: Annotated[str, typer.Option(help="cascade (finds ensembles and tiers too) or ensemble.")] = "cascade",
+    family: Annotated[
+        str,
+        typer.Option(
+            help="cascade (finds ensembles and tiers too); ensemble; anytime: the first 1, 2, 4, .. members of a group "
+            "(HNE), without thresholds; halting: the members of a group in order (IRENE), by their stored score."
+        ),
+    ] = "cascade",
     calibrated: options.Calibrated = False,
     models: options.Models = None,
     replicas: Annotated[
-        str, typer.Option(help="canonical: an architecture used r times uses its first r replicas; all: any.")
+        str,
+        typer.Option(
+            help="canonical: an architecture used r times uses its first r replicas, a group its first 1, 2, 4, .. or "
+            "all members; all: any replicas, any number of members."
+        ),
     ] = "canonical",
     cost: options.Cost = "flops",
     threads: options.Threads = None,
@@ -99,6 +116,10 @@ def search(
     `wisecommittee search --match b7/0 --max-worst-flops 2e10`
 
     `wisecommittee search --store S --cost usd --target-cost 0.001 --json`
+
+    `wisecommittee search --family anytime --models 'hne-*'`
+
+    `wisecommittee search --family halting --models 'irene-*'`
 
     `wisecommittee search --exact --percentile 99 --max-percentile-cost 2e9 --max-average latency_ms=3.5`
     """

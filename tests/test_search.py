@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from dataclasses import replace
 from fractions import Fraction
@@ -493,3 +494,19 @@ def test_large_pool_methods_are_never_better_than_exact(method):
     assert beam.searched["certified"] is beam.searched["exact"] is False
     for e in beam:
         assert exact.within(average_cost=e.average_cost).quality >= e.quality
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_float16_is_widened_before_anything_is_computed(kind):
+    """The same frontier as from float32 arrays of the same values, over blocks of units."""
+    models, labels = random_pool()
+    for m in models:
+        if kind == "probabilities":
+            m.outputs[:] = np.exp(m.outputs) / np.exp(m.outputs).sum(axis=1, keepdims=True)
+        m.outputs[:] = m.outputs.astype(np.float16)
+    models = [dataclasses.replace(m, kind=kind) for m in models]
+    halves = [dataclasses.replace(m, outputs=m.outputs.astype(np.float16)) for m in models]
+    for combine in ("mean_logits", "mean_probs"):
+        options = {"levels": 10, "max_models": 3, "combine": combine}
+        wide, narrow = search(MemoryStore(models, labels), **options), search(MemoryStore(halves, labels), **options)
+        assert narrow.evaluations == wide.evaluations

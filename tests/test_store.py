@@ -187,7 +187,9 @@ def test_answers(store):
 
 def test_float16_on_request(store):
     store.add(card(), "val", labels=Y, outputs=X, dtype="float16")
-    assert np.array_equal(store.outputs("a/0", "val"), X.astype(np.float16).astype(np.float32))
+    assert np.array_equal(store.outputs("a/0", "val"), X.astype(np.float16))
+    assert store.outputs("a/0", "val").dtype == np.float16  # half the memory too
+    assert isinstance(store.outputs("a/0", "val"), np.memmap)
     file = pq.ParquetFile(part_paths(store)[0])
     assert file.schema_arrow.field("outputs").type.value_type == pa.float16()
     assert "BYTE_STREAM_SPLIT" not in file.metadata.row_group(0).column(1).encodings

@@ -23,7 +23,7 @@ from wisecommittee.store import LogitStore
 class CalibratedRows:
     """Outputs [N, C] as calibrated logits, a block of units at a time; folds int8 [N] or None."""
 
-    outputs: NDArray[np.float32]
+    outputs: NDArray[np.floating]
     kind: str
     calibration: Calibration
     folds: NDArray[np.int8] | None
@@ -34,11 +34,11 @@ class CalibratedRows:
 
     def __getitem__(self, units: slice) -> NDArray[np.floating]:
         folds = None if self.folds is None else self.folds[units]
-        return self.calibration.rows(as_logits(self.outputs[units], self.kind), folds)
+        return self.calibration.rows(as_logits(self.outputs[units].astype(np.float32, copy=False), self.kind), folds)
 
 
-def outputs(store: LogitStore, split: str, card: ModelCard) -> NDArray[np.float32] | CalibratedRows:
-    """Rows [N, C] of a model, calibrated as its card says."""
+def outputs(store: LogitStore, split: str, card: ModelCard) -> NDArray[np.floating] | CalibratedRows:
+    """Rows [N, C] of a model, float32 or float16, calibrated as its card says."""
     stored = store.outputs(card.model, split)
     if card.calibration is None:
         return stored

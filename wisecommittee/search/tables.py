@@ -91,7 +91,7 @@ class Pool:
     def index(self, model: str) -> int:
         return next(i for i, card in enumerate(self.cards) if card.model == model)
 
-    def outputs(self, member: int) -> NDArray[np.float32] | calibrated.CalibratedRows:
+    def outputs(self, member: int) -> NDArray[np.floating] | calibrated.CalibratedRows:
         """Rows [N, C] of a member, of which slices can be read; their kind is kind(member)."""
         return calibrated.outputs(self.store, self.split, self.cards[member])
 
@@ -349,7 +349,7 @@ def walk_blocks(
         n = stop - start
         x = np.empty((n, len(used), classes), np.float32)
         for m, source in enumerate(outputs):
-            x[:, m] = summand[m](source[start:stop])
+            x[:, m] = summand[m](source[start:stop].astype(np.float32, copy=False))
         hit = np.empty((n, nodes), np.uint8)
         said = np.empty((n, nodes) if predict else (0, 0), np.int32)
         gathered = np.empty((n, max(rows, 1), len(prefixes.STATISTICS)), np.float32)

@@ -179,12 +179,17 @@ class LogitStore:
         self._units[split] = _Units(index, labels, order, stamp)
         return self._units[split]
 
-    def outputs(self, model: str, split: str) -> NDArray[np.float32]:
-        """Logits or probabilities, float32 [N, C] in unit order, memory-mapped from the decoded cache; read-only."""
+    def outputs(self, model: str, split: str) -> NDArray[np.floating]:
+        """Logits or probabilities, [N, C] in unit order, memory-mapped from the decoded cache; read-only.
+
+        float32, or float16 if they are stored so: half the memory; compute with float32 blocks of them.
+        """
         card, contents = self._described(model, split)
         if contents.classes is None:
             raise StoreError(f"{model} in {split} holds answers, not logits; combine them with --combine last")
-        return self._column(card, split, "outputs", np.float32, lambda rows: rows.outputs, contents.classes)
+        return self._column(
+            card, split, "outputs", np.dtype(contents.dtype), lambda rows: rows.outputs, contents.classes
+        )
 
     def scores(self, model: str, split: str, name: str) -> NDArray[np.float32]:
         """A stored confidence, float32 [N]."""
@@ -227,7 +232,7 @@ class LogitStore:
         card: ModelCard,
         split: str,
         name: str,
-        dtype: type[np.floating],
+        dtype: type[np.floating] | np.dtype,
         pick: Callable[[Rows], NDArray[Any] | None],
         *tail: int,
     ) -> NDArray[Any]:

@@ -233,7 +233,7 @@ def encode_units(unit_ids: list[str], labels: NDArray[np.generic]) -> bytes:
 
 
 def decode(data: bytes, what: str, classes: int | None) -> Iterator[Rows]:
-    """The rows of a part, one row group at a time; outputs as float32 [n, classes], or answers if that is None.
+    """The rows of a part, one row group at a time; outputs [n, classes] as stored, or answers if that is None.
 
     Foreign or damaged bytes are a StoreError.
     """
@@ -291,7 +291,6 @@ def _rows(table: pa.Table, what: str, classes: int | None) -> Rows:
         if values.null_count or len(values) != len(table) * (classes or 0):
             raise ContentError(f"{what}: outputs have empty values; extract or import it again")
         outputs = values.to_numpy(zero_copy_only=False).reshape(len(table), classes)
-        outputs = outputs.astype(np.float32, copy=False)
     return Rows(
         _text(table.column("unit_id"), what),
         outputs,

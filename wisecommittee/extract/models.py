@@ -43,6 +43,8 @@ class LoadedModel:
     training_cost : multiply-adds spent on training, where known; meta : free-form facts for the card;
     input_size : (C, H, W) of one view; preprocess : image -> tensor; classes : {vocabulary: a name per output column};
     resize : gives the model at another input size. These four are None or empty where the source does not know.
+    blocks : multiply-adds of its parts by id, for models that share some (None: one part, its own); group, position :
+    the jointly trained network it belongs to, and its place there.
     """
 
     module: nn.Module
@@ -57,6 +59,9 @@ class LoadedModel:
     preprocess: Preprocess | None = None
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     resize: Resize | None = None
+    blocks: Mapping[str, int] | None = None
+    group: str | None = None
+    position: int | None = None
 
     @classmethod
     def called(cls, name: str, module: nn.Module, origin: str, weights: str, **facts: Any) -> LoadedModel:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import Contents, ModelCard
-from wisecommittee.errors import AlignmentError, ContentError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UsageError, WiseCommitteeError
 from wisecommittee.extract.data import Batch, Data, open_data
 from wisecommittee.extract.forward import Forward, pick_device
 from wisecommittee.extract.macs import count_macs
@@ -294,10 +294,12 @@ def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: _Probes, decl
         loaded.name,
         loaded.architecture,
         loaded.replica,
-        blocks={loaded.name: macs},
+        blocks=_blocks(loaded, macs, what),
         params=loaded.params,
         input_size=loaded.input_size if preprocess is not None else tuple(probe.inputs.shape[1:]),
         training_cost=loaded.training_cost,
+        group=loaded.group,
+        position=loaded.position,
         origin=loaded.origin,
         weights=loaded.weights,
         meta=_meta(run, preprocess, None if columns is None else outputs) | dict(loaded.meta),
@@ -312,6 +314,15 @@ def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: _Probes, decl
     seen = hashlib.sha256(probe.inputs.cpu().numpy().tobytes() + logits.tobytes()).hexdigest()
     identity = f"{run.device.type} {settings.batch_size} {data.limit} {layout} {seen}"
     return ModelPlan(load, card, outputs, columns, layout, identity, status, preprocess)
+
+
+def _blocks(loaded: LoadedModel, macs: int, what: str) -> dict[str, int]:
+    """Multiply-adds by block; those a model declares have to add up to what it runs."""
+    if loaded.blocks is None:
+        return {loaded.name: macs}
+    if (declared := sum(loaded.blocks.values())) != macs:
+        raise CostError(f"{what}: its blocks add up to {declared:,} multiply-adds, its forward pass has {macs:,}")
+    return dict(loaded.blocks)
 
 
 def _columns(run: Run, loaded: LoadedModel, outputs: int, what: str) -> NDArray[np.int64] | None:

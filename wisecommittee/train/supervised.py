@@ -30,7 +30,7 @@ PASSES = 3.0  # a training step counts as three forward passes: forward, gradien
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """SGD with Nesterov momentum 0.9.
+    """SGD with momentum 0.9, Nesterov's or plain.
 
     milestones : shares of the epochs after which the lr is multiplied by `factor`; without any, half a cosine.
     """
@@ -41,6 +41,7 @@ class Recipe:
     weight_decay: float = 5e-4
     milestones: tuple[float, ...] = ()
     factor: float = 0.2
+    nesterov: bool = True
 
     def __post_init__(self) -> None:
         for noun, value in (("epochs", self.epochs), ("batch size", self.batch_size), ("learning rate", self.lr)):
@@ -48,7 +49,8 @@ class Recipe:
                 raise UsageError(f"{noun} {value:g}: expected a number above 0")
 
     def optimizer(self, net: nn.Module) -> torch.optim.SGD:
-        return torch.optim.SGD(net.parameters(), self.lr, momentum=0.9, weight_decay=self.weight_decay, nesterov=True)
+        parameters, decay = net.parameters(), self.weight_decay
+        return torch.optim.SGD(parameters, self.lr, momentum=0.9, weight_decay=decay, nesterov=self.nesterov)
 
     def schedule(self) -> Schedule:
         if not self.milestones:

@@ -1,0 +1,203 @@
+"""Hierarchical neural ensembles (Ruiz and Verbeek 2021): one training for all leaves, each a member of the store.
+
+A leaf's card lists the nodes it passes through as blocks, so any set of leaves costs the union of them: the first k
+leaves are anytime inference, thresholds between them an early-exit cascade, both searched like everything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from dataclasses import replace as with_fields
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from wisecommittee.committees.naming import Origin
+from wisecommittee.errors import ContentError, UnknownNameError, UsageError
+from wisecommittee.extract.models import LoadedModel, state_hash
+from wisecommittee.extract.run import Extracted
+from wisecommittee.store import LogitStore
+from wisecommittee.train.data import TrainingData
+from wisecommittee.train.hne_losses import LeafLoss, sizes
+from wisecommittee.train.hne_nets import DESIGNS, LeafNet, Tree, group_schedule
+from wisecommittee.train.loop import Batch, Phase, Step
+from wisecommittee.train.run import TrainOptions, fit, into_store
+from wisecommittee.train.supervised import PASSES, Recipe, accuracy
+
+PHASE = "leaves"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A design of DESIGNS with the leaves and the training it is known for; plain momentum, half a cosine."""
+
+    leaves: int
+    recipe: Recipe
+
+
+_CIFAR = Recipe(epochs=200, batch_size=128, lr=0.1, weight_decay=5e-4, nesterov=False)
+PRESETS = {
+    "hne": Preset(16, _CIFAR),
+    "hne-small": Preset(16, _CIFAR),
+    "hne-mobilenet": Preset(16, Recipe(epochs=120, batch_size=256, lr=0.1, weight_decay=1e-5, nesterov=False)),
+    **{f"wrn16-{k}": Preset(8, _CIFAR) for k in (1, 2, 4, 8)},
+    "digits": Preset(4, Recipe(epochs=70, batch_size=50, lr=0.1, weight_decay=5e-4, nesterov=False)),
+}
+USUAL_PRESETS = {"digits": "digits", "cifar10": "hne", "cifar100": "hne", "imagefolder": "hne-mobilenet"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """A Method of one phase. groups : nodes of each block, see hne_nets; name : of the architecture in the store."""
+
+    data: TrainingData
+    preset: str
+    groups: tuple[int, ...]
+    loss: LeafLoss
+    recipe: Recipe
+    name: str
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.start()  # refuses groups that do not fit
+        shape = DESIGNS[self.preset].shape
+        if self.data.shape != shape:
+            found, expected = (" x ".join(map(str, size)) for size in (self.data.shape, shape))
+            fitting = [name for name, design in DESIGNS.items() if design.shape == self.data.shape]
+            raise UsageError(
+                f"data {self.data.spec!r} has images of {found}, preset {self.preset} takes {expected}; "
+                + (f"presets for them: {', '.join(fitting)}" if fitting else "there is no preset for them")
+            )
+        for split in self.data.parts:
+            labels = self.data.labels(split)
+            wrong = ((labels < 0) | (labels >= self.data.classes)).nonzero()
+            if len(wrong):
+                row = int(wrong[0])
+                raise ContentError(
+                    f"data {self.data.spec!r}: label {int(labels[row])} of row {row} in {split}; "
+                    f"expected a class from 0 to {self.data.classes - 1}"
+                )
+
+    @property
+    def key(self) -> str:
+        """Changes with the data, the network, the loss, the training and the version of torch."""
+        shapes = [list(parameter.shape) for parameter in self.start().parameters()]
+        own = [self.preset, self.groups, asdict(self.loss), asdict(self.recipe), self.seed, self.data.key]
+        return hashlib.sha256(json.dumps([own, shapes, torch.__version__]).encode()).hexdigest()[:16]
+
+    def start(self) -> LeafNet:
+        """The network before training, the same at every call."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1000 * self.seed)
+            return LeafNet(self.preset, Tree.whole(self.groups), self.data.classes)
+
+    def phases(self) -> Iterator[Phase]:
+        net = self.start()
+
+        def loss(batch: Batch, step: Step) -> dict[str, Tensor]:
+            images, labels = batch[:2]
+            logits = net(images)
+            return {"loss": self.loss(logits, labels), "accuracy": accuracy(logits.mean(dim=1), labels)}
+
+        optimizers = [(self.recipe.optimizer(net), self.recipe.schedule())]
+        batches = self.data.batches(self.recipe.batch_size)
+        yield Phase(
+            PHASE, {"net": net}, batches, loss, optimizers, self.recipe.epochs, evaluate=lambda: self.validate(net)
+        )
+
+    def validate(self, net: LeafNet, split: str = "val") -> dict[str, float]:
+        """Accuracy of the first 1, 2, 4, .. leaves on a split."""
+        device = next(net.parameters()).device
+        steps = sizes(len(net.tree.leaves))
+        right, units = torch.zeros(len(steps), dtype=torch.int64), 0
+        for images, labels, *_ in self.data.batches(self.recipe.batch_size, split=split, augment=False).epoch(
+            torch.Generator()
+        ):
+            logits = net(images.to(device)).float().cpu()
+            right += torch.stack([(logits[:, :size].sum(dim=1).argmax(dim=1) == labels).sum() for size in steps])
+            units += len(labels)
+        return {f"{split}_accuracy_{size}": int(count) / units for size, count in zip(steps, right, strict=True)}
+
+    def models(self, net: LeafNet) -> list[LoadedModel]:
+        """The leaves of the trained network as `extract` takes them."""
+        macs = net.block_macs()
+        leaves, images = net.tree.leaves, len(self.data.labels("train"))
+        whole = sum(len(net.tree.nodes(block)) * cost for block, cost in enumerate(macs))
+        facts = {"training": self.key, "groups": list(self.groups), **asdict(self.loss)}
+        made = []
+        for leaf in leaves:
+            path = nn.Sequential(net.part([leaf]), MeanOfLeaves()).eval()
+            nodes = [(block, *net.tree.part([leaf]).nodes(block)) for block in range(len(macs))]
+            made.append(
+                LoadedModel(
+                    path,
+                    f"{self.name}/{leaf}",
+                    self.name,
+                    leaf,
+                    f"train hne on {self.data.spec}",
+                    state_hash(path),
+                    training_cost=PASSES * self.recipe.epochs * images * whole / len(leaves),
+                    meta=facts,
+                    preprocess=self.data.preprocess,
+                    blocks={f"{self.name}:b{block}n{node}": macs[block] for block, node in nodes},
+                    group=self.name,
+                    position=leaf,
+                )
+            )
+        return made
+
+
+class MeanOfLeaves(nn.Module):
+    """[n, K, classes] -> [n, classes]"""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits.mean(dim=1)
+
+
+def make_hierarchy(
+    data: TrainingData,
+    preset: str | None = None,
+    *,
+    schedule: str = "tree",
+    leaves: int | None = None,
+    loss: LeafLoss | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int = 0,
+    name: str | None = None,
+) -> Hierarchy:
+    """preset : of PRESETS, by default the one for the data; what is not None replaces its fields. name : of the
+    architecture; by default it tells the preset and what differs from its usual schedule, leaves and loss, 'lhd'."""
+    preset = preset or USUAL_PRESETS.get(data.name, "hne")
+    if preset not in PRESETS:
+        raise UnknownNameError("preset", preset, PRESETS)
+    if seed < 0:
+        raise UsageError(f"seed {seed}: expected a number from 0")
+    usual, loss = PRESETS[preset], loss or LeafLoss()
+    leaves = usual.leaves if leaves is None else leaves
+    try:
+        groups = group_schedule(schedule, leaves, DESIGNS[preset].depth)
+    except UsageError as error:
+        raise UsageError(f"preset {preset}: {error}") from None
+    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
+    changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    differs = [
+        *([f"n{leaves}"] if leaves != usual.leaves else []),
+        *([schedule] if schedule != "tree" else []),
+        *([loss.name] if loss.name != "lhd" else []),
+    ]
+    name = name or Origin("hne", data.name, "-".join([preset, *differs]), seed).architecture
+    return Hierarchy(data, preset, groups, loss, with_fields(usual.recipe, **changes), name, seed)
+
+
+def train_hne(hierarchy: Hierarchy, store: LogitStore, **options: Unpack[TrainOptions]) -> list[Extracted]:
+    """Train, or load what is trained already, and put every leaf's logits for val and test into the store."""
+    run = fit(hierarchy, hierarchy.data, seed=hierarchy.seed, **options)
+    net = run.modules[PHASE]["net"]
+    assert isinstance(net, LeafNet)
+    return into_store(hierarchy.models(net), hierarchy.data, store, **options)

@@ -9,6 +9,7 @@ import typer
 from . import options
 from .extract import show
 from .train_fge import fge
+from .train_hne import hne
 from .train_irene import irene
 from .train_moe import moe, sparse_moe
 from .train_snapshot import snapshot
@@ -22,7 +23,7 @@ def methods() -> None:
     """Train models and put their logits into the store."""
 
 
-for command in (irene, snapshot, fge, moe, sparse_moe):
+for command in (hne, irene, snapshot, fge, moe, sparse_moe):
     app.command()(command)
 
 

@@ -777,10 +777,7 @@ def test_values_other_than_the_content_hash_says(filled):
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_damaged_bytes_are_an_error_of_the_store_or_harmless(data):
-    """Whatever page is flipped or file cut: the same rows or a StoreError, nothing else.
-
-    Not the footer: pyarrow ends the process on some damaged ones. The sha256 on the card stands before both.
-    """
+    """Whatever page is flipped or file cut: the same rows or a StoreError, nothing else. Footers: test_store_footer."""
     rows = parts.Rows(IDS, X, scores={"s": X[:, 0].copy()})
     encoder = parts.Encoder()
     encoder.add(rows)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError, WiseCommitteeError, first_line
 from wisecommittee.extract.data_images import CorruptImageError, ImageItems, decode
 from wisecommittee.extract.data_labels import numbered, renumbered
+from wisecommittee.store.footer import check_footer
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,6 +51,8 @@ class ParquetImages(ImageItems):
         rows = 0
         for file in self.files:
             try:
+                with open(file, "rb") as source:
+                    check_footer(source)
                 with pq.ParquetFile(file, pre_buffer=False) as opened:
                     if schema is None:
                         schema = opened.schema_arrow
@@ -65,7 +68,9 @@ class ParquetImages(ImageItems):
                         self._groups.append((file, group))
                         self._starts.append(rows)
                         rows += opened.metadata.row_group(group).num_rows
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, ValueError) as error:
+                if isinstance(error, WiseCommitteeError):
+                    raise
                 raise ContentError(f"parquet {file!r}: {first_line(error)}; expected a Parquet file") from error
         assert schema is not None
         if not rows:

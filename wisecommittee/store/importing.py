@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard, check_cost, split_model_name
 from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UnknownNameError, UsageError
+from wisecommittee.store.footer import check_footer
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.parts import Rows
 
@@ -426,6 +427,8 @@ def _read_table(file: str | os.PathLike[str], text: tuple[str, ...] = ()) -> pd.
         raise StoreError(f"{path}: no such file")
     try:
         if path.suffix == ".parquet":
+            with path.open("rb") as source:
+                check_footer(source)
             table = pq.read_table(path, use_threads=False).to_pandas(use_threads=False)
             for name in set(text) & set(table.columns):
                 column = table[name]

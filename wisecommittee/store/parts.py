@@ -8,6 +8,7 @@ decompressed its page headers are read: what it would unpack to has to fit its r
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
@@ -18,8 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from wisecommittee.errors import AlignmentError, ContentError, StoreError
+from wisecommittee.errors import AlignmentError, ContentError, StoreError, first_line
 from wisecommittee.store import gate
+from wisecommittee.store.footer import check_footer
+from wisecommittee.store.thrift import I32, Struct, read_struct
 
 ROW_GROUP = 5_000
 ROW_GROUP_BYTES = 256 << 20  # of outputs; what a writer holds at a time
@@ -241,7 +244,7 @@ def decode(data: bytes, what: str, classes: int | None) -> Iterator[Rows]:
         for table in _groups(data, what, _is_part_column, classes):
             yield _rows(table, what, classes)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise StoreError(f"{what}: not a readable part ({_first_line(error)}); extract or import it again") from error
+        raise StoreError(f"{what}: not a readable part ({first_line(error)}); extract or import it again") from error
 
 
 def decode_units(data: bytes, what: str) -> tuple[list[str], NDArray[np.generic]]:
@@ -261,14 +264,10 @@ def decode_units(data: bytes, what: str) -> tuple[list[str], NDArray[np.generic]
                 texts += _text(label, what)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StoreError(
-            f"{what}: not a readable list of units ({_first_line(error)}); "
+            f"{what}: not a readable list of units ({first_line(error)}); "
             f"restore it, or remove the models of the split and import them again"
         ) from error
     return unit_ids, gate.text_array(texts, what) if texts or not numbers else np.concatenate(numbers)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _rows(table: pa.Table, what: str, classes: int | None) -> Rows:
@@ -320,6 +319,7 @@ def _text(column: pa.ChunkedArray, what: str) -> list[str]:
 
 def _groups(data: bytes, what: str, known: Callable[[str], bool], classes: int | None = None) -> Iterator[pa.Table]:
     """The row groups of a Parquet file, each checked before it is unpacked, without empty values."""
+    check_footer(io.BytesIO(data))
     metadata = pq.read_metadata(pa.BufferReader(data))
     leaves = [metadata.schema.column(i) for i in range(metadata.num_columns)]
     text = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and not leaf.max_repetition_level]
@@ -389,11 +389,11 @@ def _pages(data: bytes, chunk: Any) -> Iterator[tuple[int, int, int, int]]:
         raise ValueError(f"{chunk.path_in_schema}: pages from {at} to {end} of {len(data)} bytes")
     while at < end:
         try:
-            header, at = _thrift(data, at)
-            kind, unpacked, packed = header[1], header[2], header[3]
-            page = header[{_DATA_PAGE: 5, _DICTIONARY_PAGE: 7, _DATA_PAGE_V2: 8}[kind]]
-            values, encoding = page[1], page[4 if kind == _DATA_PAGE_V2 else 2]
-        except (IndexError, KeyError, TypeError) as error:
+            header, at = read_struct(data, at)
+            kind, unpacked, packed = (_number(header, field_) for field_ in (1, 2, 3))
+            page = header[{_DATA_PAGE: 5, _DICTIONARY_PAGE: 7, _DATA_PAGE_V2: 8}[kind]][1]
+            values, encoding = _number(page, 1), _number(page, 4 if kind == _DATA_PAGE_V2 else 2)
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{chunk.path_in_schema}: a page header that cannot be read") from error
         if min(unpacked, packed, values) < 0:
             raise ValueError(f"{chunk.path_in_schema}: a page of negative size")
@@ -401,42 +401,8 @@ def _pages(data: bytes, chunk: Any) -> Iterator[tuple[int, int, int, int]]:
         yield kind, encoding, values, unpacked
 
 
-def _thrift(data: bytes, at: int, depth: int = 4) -> tuple[dict[int, Any], int]:
-    """A struct in Thrift's compact protocol as {field id: value}, and where it ends; what page headers consist of."""
-    if not depth:
-        raise IndexError
-    fields: dict[int, Any] = {}
-    last = 0
-    while head := data[at]:
-        kind, at = head & 15, at + 1
-        if head >> 4:
-            last += head >> 4
-        else:
-            last, at = _zigzag(data, at)
-        if kind in (1, 2):
-            fields[last] = kind == 1
-        elif kind in (4, 5, 6):
-            fields[last], at = _zigzag(data, at)
-        elif kind == 8:
-            length, at = _varint(data, at)
-            at += length
-        elif kind == 12:
-            fields[last], at = _thrift(data, at, depth - 1)
-        else:
-            raise KeyError(kind)
-    return fields, at + 1
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        value |= (data[at] & 127) << shift
-        at += 1
-        if data[at - 1] < 128:
-            return value, at
-    raise IndexError
-
-
-def _zigzag(data: bytes, at: int) -> tuple[int, int]:
-    value, at = _varint(data, at)
-    return (value >> 1) ^ -(value & 1), at
+def _number(fields: Struct, field_: int) -> int:
+    kind, value = fields[field_]
+    if kind != I32:
+        raise TypeError
+    return value

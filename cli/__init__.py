@@ -13,7 +13,21 @@ import typer
 
 from wisecommittee import __version__
 
-from . import bench_models, calibrate, demo, evaluate, extract, import_, maintain, models, plot, search, tables, train
+from . import (
+    bench_models,
+    calibrate,
+    demo,
+    evaluate,
+    extract,
+    import_,
+    maintain,
+    models,
+    plot,
+    report,
+    search,
+    tables,
+    train,
+)
 from .console import fail
 
 app = typer.Typer(
@@ -53,6 +67,7 @@ COMMANDS = {
     "evaluate": evaluate.evaluate,
     "calibrate": calibrate.calibrate,
     "plot": plot.plot,
+    "report": report.report,
     "tables": tables.tables,
     "bench-models": bench_models.bench_models,
     "split": maintain.split,

@@ -133,6 +133,8 @@ def _plain_progress() -> Update:
     def update(task: str, done: int, total: int | None) -> None:
         now = time.monotonic()
         first, at = started.setdefault(task, (now, done))
+        if done < at:  # another round of the same task
+            first, at = started[task] = (now, done)
         if now - shown.setdefault(task, now) >= 10:
             shown[task] = now
             rate = (done - at) / max(now - first, 1e-9)

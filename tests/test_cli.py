@@ -295,3 +295,14 @@ def test_warnings_are_one_line(tmp_path, store):
     assert done.returncode == 0
     assert done.stderr.startswith("warning: p in val")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_report_writes_one_page(store, run):
+    code, out, err = run("report", "--store", store, "--cost", "latency_ms", "--target-cost", "4", "--threads", "1")
+    assert (code, out.strip()) == (0, "wrote report.html"), err
+    text = (store.parent / "report.html").read_text()
+    assert "average latency_ms per unit" in text
+    assert "--target-cost 4" in text
+    code, _, err = run("report", "--store", store, "--target-cost", "4", "--match", "mid")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "choose one target" in err

@@ -81,19 +81,20 @@ def answer(
     """Search with `options` (those of `search`) and choose: the most accurate committee within a target cost, the
     cheapest of a target accuracy or as accurate as the model `match`, or without a target the most accurate of all.
     """
-    targets = {
-        "target_flops": target_flops,
-        "target_cost": target_cost,
-        "target_accuracy": target_accuracy,
-        "match": match,
-    }
-    target = {name: value for name, value in targets.items() if value is not None}
-    _check(target, options.get("cost", "flops"))
+    target = one_target(
+        options.get("cost", "flops"),
+        target_flops=target_flops,
+        target_cost=target_cost,
+        target_accuracy=target_accuracy,
+        match=match,
+    )
     return choose(search(store, **options), store, target)
 
 
-def _check(target: dict[str, Any], cost: str) -> None:
-    """Wrong targets are refused before the search starts."""
+def one_target(cost: str, **targets: Any) -> dict[str, Any]:
+    """The target that was given, none or one of target_flops, target_cost, target_accuracy and match; others are
+    refused, before a search starts."""
+    target = {name: value for name, value in targets.items() if value is not None}
     if len(target) > 1:
         named = " and ".join("--" + name.replace("_", "-") for name in target)
         raise UsageError(f"{named}: choose one target; the worst case can be limited beside it with --max-worst-flops")
@@ -105,6 +106,7 @@ def _check(target: dict[str, Any], cost: str) -> None:
             raise UsageError(f"{option} {value}; expected a finite number from 0")
         if name == "target_accuracy" and value > 1:
             raise UsageError(f"{option} {value:g}; expected a share from 0 to 1, such as {value / 100:g}")
+    return target
 
 
 def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any]) -> Answer:

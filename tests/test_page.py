@@ -1,0 +1,238 @@
+"""The report page: what is written on it, that texts of a stranger stay texts, and how it behaves in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html import unescape
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from wisecommittee.analyses.study import Study
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import InfeasibleError, WiseCommitteeError
+from wisecommittee.report.page import page, table_html, write_page
+from wisecommittee.report.page_chart import Axis, plain
+from wisecommittee.report.table import Column, Table
+from wisecommittee.search.answer import choose
+from wisecommittee.store import LogitStore
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def filled(folder, names=("small/0", "medium/0", "large/0"), splits=("val", "test")):
+    store = LogitStore(folder)
+    for split, seed in zip(splits, (1, 2), strict=False):
+        rng = np.random.default_rng(seed)
+        labels = rng.integers(0, 4, 300)
+        for m, name in enumerate(names):
+            logits = rng.standard_normal((300, 4)).astype(np.float32)
+            logits[np.arange(300), labels] += np.float32(1.0 + 0.8 * m)
+            store.add(ModelCard(name, blocks={name: 10**6 * 5**m}), split, labels=labels, outputs=logits)
+    return store
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return Study(filled(tmp_path_factory.mktemp("page") / "logits"), max_models=3, levels=20, threads=1)
+
+
+@pytest.fixture(scope="module")
+def text(study):
+    return page(study)
+
+
+class Structure(HTMLParser):
+    """Which elements there are, that they are closed in order, and what they refer to."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.references, self.ids = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.references += [v for k, v in attrs if k in ("src", "href", "xlink:href", "action", "data")]
+        self.ids += [v for k, v in attrs if k == "id"]
+        assert not [k for k, _ in attrs if k.startswith("on")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parsed(text):
+    structure = Structure()
+    structure.feed(text)
+    assert structure.open == []
+    return structure
+
+
+def test_the_page_is_whole_and_needs_no_network(text):
+    structure = parsed(text)
+    assert structure.tags.count("script") == 2
+    assert [r for r in structure.references if not r.startswith(("#", "data:,"))] == []
+    assert len(set(structure.ids)) == len(structure.ids)
+    for name in re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', text):
+        assert (name[0] or name[1]) in structure.ids
+    assert "default-src 'none'" in text
+    addresses = set(re.findall(r"https?://[^\"'\s<]+", text))
+    assert {a for a in addresses if "w3.org" not in a} == set()
+
+
+def test_the_answer_is_that_of_the_search(study, text):
+    frontier = study.frontier()
+    found = choose(frontier, study.store, {"match": frontier.best_single().committee.models[0]})
+    plain_text = unescape(re.sub(r"<[^>]+>", "", text))
+    assert found.val.committee.label() in plain_text
+    for e in (found.val, found.test):
+        assert f"{e.split}: top-1 accuracy {100 * e.quality:.2f} %" in plain_text
+        assert f"average {plain(e.average_cost, 'flops')} FLOPs" in plain_text
+    against = found.cheapest_single or found.best_single
+    assert f"{against.average_cost / found.val.average_cost:.2f} times less" in plain_text
+    assert f"answer if max_prob is at least {found.val.committee.thresholds[0]:.6g}" in plain_text
+    assert f"wisecommittee search --store {study.store.files.uri} --max-models 3 --match large/0" in plain_text
+
+
+def test_every_point_says_its_committee_and_lies_where_it_belongs(study, text):
+    said = json.loads(re.search(r'id="points">(.*?)</script>', text)[1])
+    frontier = study.frontier()
+    labels = [line.split("\n")[0] for line in said]
+    for e in (*frontier, *frontier.singles):
+        assert e.committee.label() in labels
+    marks = re.findall(
+        r'<g class="mark (\w+)" data-i="(\d+)" tabindex="0" transform="translate\(([\d.]+) ([\d.]+)\)', text
+    )
+    assert len(marks) == len(said)
+    places = {}
+    for kind, i, x, y in marks:
+        quality = float(re.search(r"accuracy ([\d.]+) %", said[int(i)])[1])
+        places[int(i)] = (kind, float(x), float(y), quality)
+    for _, _, y, quality in places.values():
+        for _, _, other, less in places.values():
+            assert (y <= other) or quality <= less  # higher is better
+    assert {kind for kind, *_ in places.values()} >= {"single", "committee", "test"}
+
+
+def test_a_target_chooses_another_committee(study):
+    cheap = page(study, {"target_flops": 2e6})
+    found = choose(study.frontier(), study.store, {"target_flops": 2e6})
+    assert f"<b>{found.val.committee.label()}</b>" in unescape(cheap)
+    with pytest.raises(InfeasibleError):
+        page(study, {"target_flops": 10.0})
+
+
+def test_names_from_a_store_stay_text(tmp_path):
+    store = filled(tmp_path / "logits", names=("small/0", EVIL, "big & <b>bold</b>"))
+    text = page(Study(store, max_models=2, levels=5, threads=1), command=f"wisecommittee report {EVIL}")
+    structure = parsed(text)
+    assert structure.tags.count("script") == 2
+    assert structure.tags.count("img") == 0
+    assert any(line.startswith(EVIL) for line in json.loads(re.search(r'id="points">(.*?)</script>', text)[1]))
+
+
+def test_without_test_the_page_says_so(tmp_path):
+    text = page(Study(filled(tmp_path / "logits", splits=("val",)), max_models=2, levels=5, threads=1))
+    assert "no test split to report on" in text
+    assert 'class="mark test"' not in text
+
+
+def test_what_a_pool_lacks_is_said_in_its_place(tmp_path):
+    text = page(Study(filled(tmp_path / "logits", names=("only/0",)), max_models=2, levels=5, threads=1))
+    assert "Not shown: " in text
+    parsed(text)
+
+
+def test_tables_keep_their_cells():
+    columns = (Column("a", "name"), Column("b", "accuracy", "percent", "val"), Column("c", "cost", "cost", "val"))
+    made = Table("Some & <table>", columns, (("x<y", 0.5, 2e6), ("z", None, 3e6)), ("a note",))
+    text = table_html(made)
+    parsed(text)
+    cells = [unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", text)]
+    assert cells == [cell for row in made.cells() for cell in row]
+    assert '<th class="over" colspan="2">val</th>' in text
+    assert "<summary>Some &amp; &lt;table&gt;</summary>" in table_html(made, folded=True)
+
+
+@pytest.mark.parametrize(("low", "high", "logarithmic"), [(0.3, 0.9, False), (1e6, 3e9, True), (5.0, 5.0, False)])
+def test_axes_map_their_ends_and_have_ticks_inside(low, high, logarithmic):
+    axis = Axis.over([low, high], 100, 500, logarithmic)
+    assert 100 <= axis(low) <= axis(high) <= 500
+    assert len(axis.ticks()) >= 2
+    assert all(100 <= axis(t) <= 500 for t in axis.ticks())
+    middle = np.sqrt(low * high) if logarithmic else (low + high) / 2
+    assert axis(middle) == pytest.approx(300)
+
+
+@pytest.mark.parametrize(
+    ("value", "cost", "expected"),
+    [(93.7e6, "flops", "93.7M"), (1e9, "flops", "1G"), (1337e6, "flops", "1.34G"), (640, "flops", "640"),
+     (0.00052, "usd", "0.00052"), (12.5, "latency_ms", "12.5")],
+)  # fmt: skip
+def test_costs_without_markup(value, cost, expected):
+    assert plain(value, cost) == expected
+
+
+def test_the_file_is_written_whole_or_not_at_all(study, tmp_path):
+    assert write_page(study, tmp_path / "r.html").read_text().endswith("</html>\n")
+    assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
+    with pytest.raises(WiseCommitteeError, match="cannot write"):
+        write_page(study, tmp_path / "nowhere" / "r.html")
+
+
+PROBE = """<script>
+const problems = [];
+addEventListener("error", (event) => problems.push(String(event.message)));
+addEventListener("securitypolicyviolation", (event) => problems.push(event.violatedDirective));
+addEventListener("load", () => {
+  const drawing = document.querySelector("#chart svg");
+  const mark = document.querySelector(".mark.committee");
+  const box = mark.getBoundingClientRect();
+  const at = {clientX: box.left + box.width / 2 + 3, clientY: box.top + box.height / 2, bubbles: true};
+  const tip = document.getElementById("tip");
+  const before = getComputedStyle(tip).display;
+  drawing.dispatchEvent(new MouseEvent("mousemove", at));
+  const during = getComputedStyle(tip).display, said = tip.textContent, inside = tip.getBoundingClientRect();
+  drawing.dispatchEvent(new MouseEvent("mouseleave", at));
+  const after = getComputedStyle(tip).display;
+  dispatchEvent(new Event("beforeprint"));
+  const unfolded = [...document.querySelectorAll("details")].every((part) => part.open);
+  const wide = document.documentElement.scrollWidth > innerWidth;
+  const out = document.createElement("pre");
+  out.id = "probe";
+  out.textContent = JSON.stringify({before, during, after, said, problems, unfolded, wide,
+    visible: inside.left >= 0 && inside.right <= innerWidth && inside.top >= 0});
+  document.body.append(out);
+});
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_in_a_browser_the_frontier_answers_the_pointer(study, text, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(text.replace("<body>", "<body>" + PROBE, 1))
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+               "--no-first-run", "--disable-sync", "--disable-component-update", f"--user-data-dir={tmp_path}/profile",
+               "--window-size=1100,900", "--enable-logging=stderr", "--dump-dom", file.as_uri()]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in done.stderr
+    found = json.loads(unescape(re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)[1]))
+    assert (found["before"], found["during"], found["after"]) == ("none", "block", "none")
+    assert found["problems"] == []
+    assert found["unfolded"] is True
+    assert found["visible"] is True
+    assert found["wide"] is False
+    labels = {e.committee.label() for e in study.frontier()}
+    assert found["said"].split("\n")[0] in labels

@@ -1,0 +1,245 @@
+"""One page that answers: which committee, how much faster, how sure. A single HTML file without a network.
+
+Everything on it is a table, a plot or an evaluation that other commands give too; texts from the store are escaped, and
+a content policy forbids whatever is not in the file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+from wisecommittee import __version__
+from wisecommittee.analyses.study import Study, spread
+from wisecommittee.errors import WiseCommitteeError
+from wisecommittee.report import plot
+from wisecommittee.report.page_chart import chart, plain
+from wisecommittee.report.table import Table
+from wisecommittee.report.tables import TABLES, fill
+from wisecommittee.search.answer import Answer, choose
+from wisecommittee.search.evaluate import Evaluation
+
+POINTS = 250  # committees drawn at most
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+# What is on the page, in order: (kind, heading) of tables and of plots; what a study lacks is said instead.
+CHAPTERS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("Beside every single model", ("match", "worst-case"), ()),
+    ("Where units exit", ("exits",), ("exits",)),
+    ("Is confidence worth trusting?", ("confidence",), ("confidence", "calibration")),
+    ("The thresholds of the committee above", (), ("thresholds",)),
+    ("How many members, and which", ("diversity",), ("members",)),
+)
+
+
+def write_page(
+    study: Study, path: str | os.PathLike[str], target: Mapping[str, Any] | None = None, command: str | None = None
+) -> Path:
+    """Write the page. target : as for `search` ({"target_flops": 4e9}, ..), default the accuracy of the best single
+    model; command : what made the page, printed on it."""
+    text = page(study, target, command)
+    file = Path(path)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, file)
+    except OSError as error:
+        raise WiseCommitteeError(f"cannot write {str(file)!r}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return file
+
+
+def page(study: Study, target: Mapping[str, Any] | None = None, command: str | None = None) -> str:
+    """The page as HTML."""
+    frontier = study.frontier()
+    found = choose(frontier, study.store, dict(target or {"match": frontier.best_single().committee.models[0]}))
+    study = study if study.committees else replace(study, committees=(found.val.committee,))
+    sections = [_head(study, found), _answer(study, found), _frontier(study, found)]
+    sections += [_chapter(study, *chapter) for chapter in CHAPTERS]
+    sections.append(_commands(study, found, command))
+    style, script = _file("page.css"), _file("page.js")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f"<title>Committees of {escape(_name(study))}</title><style>\n{style}</style></head>\n<body>\n"
+        + "\n".join(sections)
+        + f"\n<script>\n{script}</script>\n</body></html>\n"
+    )
+
+
+def _file(name: str) -> str:
+    return resources.files("wisecommittee.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _name(study: Study) -> str:
+    return study.store.files.uri.rstrip("/").rsplit("/", 1)[-1]
+
+
+def _head(study: Study, found: Answer) -> str:
+    sizes = [f"{e.split}: {e.n:,} units" for e in (found.val, found.test) if e]
+    searched = found.frontier.searched
+    proved = ", proved over all real thresholds" if searched.get("exact") else ""
+    return (
+        f"<h1>Committees of {escape(_name(study))}</h1>"
+        f'<p class="soft">{len(found.frontier.singles)} models; {escape("; ".join(sizes))}; '
+        f"{searched.get('combinations', 0):,} combinations and {searched.get('threshold_vectors', 0):,} threshold "
+        f"vectors searched{proved}.</p>"
+    )
+
+
+def _answer(study: Study, found: Answer) -> str:
+    val, committee = found.val, found.val.committee
+    said = [f"<p><b>{escape(committee.label())}</b></p>"]
+    for e in (val, found.test):
+        if e is not None:
+            said.append(f"<p>{escape(_figures(e, study.quality))}</p>")
+    rules = [
+        f"after {' + '.join(stage)}: answer if {committee.confidence} is at least {threshold:.6g}, else go on"
+        for stage, threshold in zip(committee.stages, committee.thresholds, strict=False)
+    ]
+    said += [f'<p class="note">{escape(rule)}</p>' for rule in rules]
+    best, cheapest = found.best_single, found.cheapest_single
+    said.append(
+        f"<p>The best single model is {escape(_short(best, study.quality))}. {_saving(val, best, cheapest)}</p>"
+    )
+    note = f"{val.split} chose this committee, so its figures there are optimistic"
+    note += "; those on test are not." if found.test else ". The store has no test split to report on."
+    return f'<div class="answer">{"".join(said)}<p class="note">{escape(note)}</p></div>'
+
+
+def _saving(val: Evaluation, best: Evaluation, cheapest: Evaluation | None) -> str:
+    """What the committee saves, against the cheapest model as accurate or else against the best one."""
+    against = cheapest or best
+    times = against.average_cost / val.average_cost
+    much = f"<b>{times:.2f} times less</b>" if times >= 1 else f"<b>{1 / times:.2f} times as much</b>"
+    if cheapest is None:
+        return f"No single model is as accurate as the committee, which costs {much} on average than the best one."
+    if cheapest.committee == best.committee:
+        return f"On average the committee costs {much}."
+    name = escape(cheapest.committee.label())
+    return f"The cheapest one as accurate as the committee is {name}; on average the committee costs {much}."
+
+
+def _figures(e: Evaluation, quality: str) -> str:
+    low, high = e.interval
+    exits = " / ".join(f"{100 * share:.1f}" for share in e.exit_ratios)
+    cost = e.committee.cost
+    return (
+        f"{e.split}: {quality} {100 * e.quality:.2f} % [{100 * low:.2f}, {100 * high:.2f}], "
+        f"average {_amount(e.average_cost, cost)}, worst case {_amount(e.worst_case_cost, cost)}, exits {exits} %"
+    )
+
+
+def _short(e: Evaluation, quality: str) -> str:
+    return f"{e.committee.label()}, {quality} {100 * e.quality:.2f} % at {_amount(e.average_cost, e.committee.cost)}"
+
+
+def _amount(value: float, cost: str) -> str:
+    return plain(value, cost) + (" FLOPs" if cost == "flops" else f" {cost}")
+
+
+def _frontier(study: Study, found: Answer) -> str:
+    committees = spread(list(found.frontier), POINTS)
+    test = study.reported(committees)
+    singles = list(found.frontier.singles)
+    texts: dict[int, str] = {}
+    for e in (*committees, *singles, *test):
+        thresholds = ", ".join(f"{t:.6g}" for t in e.committee.thresholds)
+        lines = [e.committee.label(), _figures(e, study.quality)]
+        texts[id(e)] = "\n".join([*lines, f"{e.committee.confidence} at least {thresholds}"] if thresholds else lines)
+    drawn = chart(committees, singles, test, found.val, texts, study.quality)
+    note = f"{len(committees):,} of the {len(found.frontier):,} committees of the frontier on {found.val.split}."
+    return f'<h2>Accuracy and cost</h2>{drawn}<p class="note">{note}</p>'
+
+
+def _chapter(study: Study, heading: str, tables: Sequence[str], plots: Sequence[str]) -> str:
+    parts = [f"<h2>{escape(heading)}</h2>"]
+    for kind in tables:
+        if kind in TABLES:
+            parts.append(_or_reason(lambda k=kind: table_html(fill(k, study), folded=k != "match")))
+    for kind in plots:
+        if kind in plot.kinds():
+            parts.append(_or_reason(lambda k=kind: _picture(k, study)))
+    return "".join(parts) if len(parts) > 1 else ""
+
+
+def _or_reason(make: Any) -> str:
+    """What a pool lacks for a table or a plot is said in its place."""
+    try:
+        return str(make())
+    except WiseCommitteeError as error:
+        return f'<p class="note">Not shown: {escape(str(error))}</p>'
+
+
+def _picture(kind: str, study: Study) -> str:
+    known = plot.plot_named(kind)
+    assert known.gather is not None
+    what = known.gather(study)
+    with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": kind}):
+        out = io.StringIO()
+        plot.figure(kind, **what).savefig(out, format="svg", metadata={"Date": None})
+    drawing = out.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    # Ids are made unique, since several drawings share the page.
+    drawing = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{kind}-", drawing)
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    return f"<figure>{drawing}<figcaption>{escape(known.says)}</figcaption></figure>"
+
+
+def _commands(study: Study, found: Answer, command: str | None) -> str:
+    store = ["--store", study.store.files.uri]
+    target = [part for name, value in found.target.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    pool = [part for pattern in study.models or () for part in ("--models", pattern)]
+    pool += ["--cost", study.cost] if study.cost != "flops" else []
+    pool += ["--max-models", str(study.max_models)] if study.max_models != 4 else []
+    lines = [
+        ["wisecommittee", "search", *store, *pool, *target, "--save", "committee.json"],
+        ["wisecommittee", "evaluate", "committee.json", *store, "--split", study.reports],
+        ["wisecommittee", "plot", "frontier", *store, *pool, "--out", "frontier.pdf"],
+        ["wisecommittee", "tables", "match", *store, *pool, "--format", "latex"],
+    ]
+    text = "\n".join(([command] if command else []) + [shlex.join(line) for line in lines])
+    return (
+        f"<h2>To get this again</h2><pre>{escape(text)}</pre>"
+        f'<p class="note">wisecommittee {escape(__version__)}. FLOPs are multiply-adds. Intervals are at 95 %.</p>'
+    )
+
+
+def table_html(table: Table, *, folded: bool = False) -> str:
+    """A table as HTML, as the terminal shows it. folded : below its title until that is chosen, or on paper."""
+    headings, right, breaks = table.headings(), table.right(), table.breaks()
+    above = ""
+    if any(over for over, _ in headings):
+        cells, place = [], 0
+        while place < len(headings):
+            end = place + 1
+            while end < len(headings) and headings[end][0] == headings[place][0]:
+                end += 1
+            over = headings[place][0]
+            cells.append(f'<th class="{"over" if over else ""}" colspan="{end - place}">{escape(over)}</th>')
+            place = end
+        above = f"<tr>{''.join(cells)}</tr>"
+    sides = ["right" if side else "" for side in right]
+    names = "".join(f'<th class="{side}">{escape(name)}</th>' for side, (_, name) in zip(sides, headings, strict=True))
+    body = []
+    for place, row in enumerate(table.cells()):
+        cells = [f'<td class="{side}">{escape(cell)}</td>' for side, cell in zip(sides, row, strict=True)]
+        body.append(f"<tr{' class=gap' if place in breaks else ''}>{''.join(cells)}</tr>")
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
+    title = f"<caption>{escape(table.title)}</caption>"
+    made = (
+        f'<div class="wide"><table>{"" if folded else title}<thead>{above}<tr>{names}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>{notes}"
+    )
+    return f"<details><summary>{escape(table.title)}</summary>{made}</details>" if folded else made

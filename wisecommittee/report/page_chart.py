@@ -1,0 +1,144 @@
+"""The frontier as an SVG that a page can show, print and, with page.js, explain point by point."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import matplotlib.ticker as ticks
+
+from wisecommittee.report.style import LOG_FROM
+from wisecommittee.report.table import SCALES
+from wisecommittee.search.evaluate import Evaluation
+
+WIDTH, HEIGHT = 900, 500
+LEFT, RIGHT, TOP, BOTTOM = 62, 20, 14, 52
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Values -> pixels. lowest, highest : of the data; first, last : pixels of the ends; logarithmic : base 10."""
+
+    lowest: float
+    highest: float
+    first: float
+    last: float
+    logarithmic: bool = False
+
+    @classmethod
+    def over(cls, values: Sequence[float], first: float, last: float, logarithmic: bool = False) -> Axis:
+        """With some room at both ends."""
+        low, high = min(values), max(values)
+        if logarithmic:
+            room = (high / low) ** 0.04
+            return cls(low / room, high * room, first, last, True)
+        room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+        return cls(low - room, high + room, first, last)
+
+    def __call__(self, value: float) -> float:
+        low, high, at = self.lowest, self.highest, value
+        if self.logarithmic:
+            low, high, at = math.log10(low), math.log10(high), math.log10(value)
+        return self.first + (self.last - self.first) * (at - low) / (high - low)
+
+    def ticks(self) -> list[float]:
+        if not self.logarithmic:
+            found = ticks.MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]).tick_values(self.lowest, self.highest)
+        else:
+            few = self.highest < 300 * self.lowest
+            found = ticks.LogLocator(subs=(1, 2, 5) if few else (1, 3)).tick_values(self.lowest, self.highest)
+        return [float(value) for value in found if self.lowest <= value <= self.highest]
+
+
+def chart(
+    committees: Sequence[Evaluation],
+    singles: Sequence[Evaluation],
+    test: Sequence[Evaluation],
+    chosen: Evaluation,
+    texts: Mapping[int, str],
+    quality: str,
+) -> str:
+    """SVG and the texts of its points. texts : id(evaluation) -> what is said of it."""
+    every = [*committees, *singles, *test]
+    costs = [e.average_cost for e in every]
+    logarithmic = min(costs) > 0 and max(costs) > LOG_FROM * min(costs)
+    x = Axis.over(costs, LEFT, WIDTH - RIGHT, logarithmic)
+    y = Axis.over([e.quality for e in every], HEIGHT - BOTTOM, TOP)
+    cost = chosen.committee.cost
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(quality)} by average cost of committees '
+        f'and single models">'
+    ]
+    for value in x.ticks():
+        at = x(value)
+        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+        parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{plain(value, cost)}</text>')
+    levels = y.ticks()
+    decimals = max((len(f"{100 * v:.6g}".partition(".")[2]) for v in levels), default=0)
+    for value in levels:
+        at = y(value)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{100 * value:.{decimals}f}</text>')
+    axis_name = "average FLOPs (multiply-adds) per unit" if cost == "flops" else f"average {cost} per unit"
+    parts += [
+        f'<path class="axis" fill="none" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>',
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(axis_name)}</text>',
+        f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">'
+        f"{escape(quality)} (%)</text>",
+    ]
+    line = "L".join(f"{x(e.average_cost):.1f} {y(e.quality):.1f}" for e in committees)
+    parts.append(f'<path class="line" d="M{line}"/>')
+    said: list[str] = []
+
+    def mark(e: Evaluation, kind: str, shape: str) -> None:
+        text = texts[id(e)]
+        place = f'transform="translate({x(e.average_cost):.1f} {y(e.quality):.1f})"'
+        title = f"<title>{escape(text)}</title>"
+        parts.append(f'<g class="mark {kind}" data-i="{len(said)}" tabindex="0" {place}>{title}{shape}</g>')
+        said.append(text)
+
+    radius = 4.2 if len(committees) <= 80 else 2.8
+    for e in test:
+        mark(e, "test", f'<circle r="{radius}"/>')
+    for e in committees:
+        if e.committee.shape == "ensemble":
+            mark(e, "ensemble", f'<rect x="{-radius}" y="{-radius}" width="{2 * radius}" height="{2 * radius}"/>')
+        elif e.committee.shape == "cascade":
+            mark(e, "committee", f'<circle r="{radius}"/>')
+    for e in singles:
+        mark(e, "single", '<path d="M0 -5L5 0L0 5L-5 0Z"/>')
+    parts.append(f'<circle class="chosen" r="9" cx="{x(chosen.average_cost):.1f}" cy="{y(chosen.quality):.1f}"/>')
+    parts.append("</svg>")
+    return f'<div id="chart">{"".join(parts)}<div id="tip" role="status"></div></div>{LEGEND}{_data(said)}'
+
+
+def plain(value: float, cost: str) -> str:
+    """A cost without markup: '93.7M' of FLOPs, '0.00052' of anything else."""
+    if cost != "flops":
+        return f"{value:.4g}"
+    size, letter = next(((s, n) for s, n in SCALES if abs(value) >= s), (1.0, ""))
+    return f"{value / size:.4g}{letter}" if value / size >= 999.5 else f"{value / size:.3g}{letter}"
+
+
+def _data(texts: Sequence[str]) -> str:
+    """JSON that cannot end its script element."""
+    text = json.dumps(list(texts), ensure_ascii=True).replace("<", "\\u003c").replace("&", "\\u0026")
+    return f'<script type="application/json" id="points">{text}</script>'
+
+
+def _sign(text: str, style: str, shape: str) -> str:
+    return f'<span><svg viewBox="-6 -6 12 12" style="{style}">{shape}</svg>{text}</span>'
+
+
+LEGEND = (
+    '<p class="legend">'
+    + _sign("single model", "fill:#000", '<path d="M0 -5L5 0L0 5L-5 0Z"/>')
+    + _sign("cascade", "fill:#0072b2", '<circle r="4.5"/>')
+    + _sign("ensemble", "fill:#d55e00", '<rect x="-4.5" y="-4.5" width="9" height="9"/>')
+    + _sign("the same committees on test", "fill:none;stroke:#0072b2", '<circle r="4"/>')
+    + _sign("the committee above", "fill:none;stroke:#b0568a;stroke-width:2.5", '<circle r="4"/>')
+    + '<span class="screen">point at a mark to read it</span></p>'
+)

@@ -16,7 +16,7 @@ from wisecommittee.search.search import search
 from wisecommittee.search.tables import Pool, Progress, open_pool, select_cards
 from wisecommittee.store import LogitStore
 
-QUALITIES = {"top-1": "top-1 accuracy", "score": "mean score"}
+QUALITIES = {"top-1": "top-1 accuracy", "score": "mean score", "mIoU": "mIoU"}
 Item = TypeVar("Item")
 
 

@@ -18,11 +18,17 @@ from matplotlib.figure import Figure
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
-from wisecommittee.report import plot_exits, plot_frontier, plot_learning
-from wisecommittee.report.plot_exits import exits as exits
-from wisecommittee.report.plot_frontier import frontier as frontier
-from wisecommittee.report.plot_frontier import frontiers as frontiers
-from wisecommittee.report.plot_learning import learning as learning
+from wisecommittee.report import (
+    plot_conversion,
+    plot_enough,
+    plot_exits,
+    plot_frontier,
+    plot_learning,
+    plot_match,
+    plot_members,
+    plot_replicas,
+    plot_small,
+)
 
 SIZE = (7.2, 4.6)  # inches
 
@@ -43,11 +49,28 @@ class Plot:
 
 
 PLOTS: dict[str, Plot] = {
-    "frontier": Plot(frontier, "committees and single models by cost and accuracy", plot_frontier.gather),
-    "frontiers": Plot(frontiers, "several frontiers side by side"),
-    "learning": Plot(learning, "loss and accuracy per epoch of a training (--curves)", plot_learning.gather),
-    "exits": Plot(exits, "exit ratios per stage", plot_exits.gather, plot_exits.size),
+    "frontier": Plot(plot_frontier.frontier, "committees and single models by cost and accuracy", plot_frontier.gather),
+    "frontiers": Plot(plot_frontier.frontiers, "several frontiers side by side"),
+    "learning": Plot(
+        plot_learning.learning, "loss and accuracy per epoch of a training (--curves)", plot_learning.gather
+    ),
+    "exits": Plot(plot_exits.exits, "exit ratios per stage", plot_exits.gather, plot_exits.size),
+    "match": Plot(plot_match.draw, "for every model the committees of its cost and accuracy", plot_match.gather),
+    "conversion": Plot(plot_conversion.draw, "ensembles and the cascades of their members", plot_conversion.gather),
+    "members": Plot(plot_members.draw, "what 2, 3, 4 members buy over target costs", plot_members.gather),
+    "replicas": Plot(plot_replicas.draw, "how much it matters which replicas are taken", plot_replicas.gather),
+    "small": Plot(plot_small.draw, "ensembles of 1, 2, .. replicas of each architecture", plot_small.gather),
+    "enough": Plot(
+        plot_enough.draw, "the smallest ensemble that is right, unit by unit", plot_enough.gather, plot_enough.size
+    ),
 }
+
+
+def __getattr__(name: str) -> Callable[..., Axes]:
+    """plot.frontier, plot.match, ..: what draws the kind of that name."""
+    if name in PLOTS:
+        return PLOTS[name].draw
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def plot_named(kind: str) -> Plot:

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UnknownNameError
-from wisecommittee.report import table_diversity, table_exits, table_frontier, table_match, table_worst_case
+from wisecommittee.report import (
+    table_conversion,
+    table_crossover,
+    table_diversity,
+    table_enough,
+    table_exits,
+    table_frontier,
+    table_match,
+    table_members,
+    table_replicas,
+    table_small,
+    table_worst_case,
+)
 from wisecommittee.report.table import Table
 
 
@@ -25,6 +37,12 @@ TABLES: dict[str, Kind] = {
     "worst-case": Kind(table_worst_case.fill, "the same accuracy with and without a bounded worst case (Table 4)"),
     "exits": Kind(table_exits.fill, "those committees and where units leave them (Table 16)"),
     "diversity": Kind(table_diversity.fill, "committees of one architecture and of several (Table 18)"),
+    "conversion": Kind(table_conversion.fill, "ensembles of the frontier as cascades of their members (Fig. 2)"),
+    "members": Kind(table_members.fill, "what 2, 3, 4 members buy over target costs (Fig. 7)"),
+    "replicas": Kind(table_replicas.fill, "spread over replicas: singles, pairs, ordered pairs (Table 17)"),
+    "small": Kind(table_small.fill, "ensembles of 1, 2, .. replicas of each architecture"),
+    "crossover": Kind(table_crossover.fill, "where ensembles of small models beat the next larger model"),
+    "enough": Kind(table_enough.fill, "the smallest ensemble that is right, unit by unit"),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wisecommittee.errors import UsageError
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.exact import ExactSearch
 from wisecommittee.search.exhaustive import THRESHOLDED, Candidates, GridSearch
@@ -13,6 +14,12 @@ from wisecommittee.search.moves import Members
 from wisecommittee.search.tables import Pool, Progress, StageTables, build_prefixes, correct_key, stage_tables
 from wisecommittee.search.witness import Reporter
 from wisecommittee.search.workers import Threads, interruptible
+from wisecommittee.tasks import Segmentation
+
+
+def require_counts(pool: Pool) -> None:
+    if isinstance(pool.task, Segmentation):
+        raise UsageError("mIoU is no count of units that are right; this needs classes or answers")
 
 
 class GivenSequences:
@@ -21,6 +28,7 @@ class GivenSequences:
     def __init__(
         self, pool: Pool, sequences: Sequence[Members], *, threads: int = 1, progress: Progress | None = None
     ) -> None:
+        require_counts(pool)
         self.pool, self.threads = pool, threads
         prefixes = {s[:k] for s in sequences for k in range(1, len(s) + 1)}
         trie = build_prefixes({correct_key(pool, p) for p in prefixes} | {(m,) for s in sequences for m in s})

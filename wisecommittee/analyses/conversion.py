@@ -1,0 +1,71 @@
+"""Every ensemble of the frontier as a cascade of the same members (Wang et al. 2022, Sec. 4.2 and Fig. 2): the least
+average cost at no less accuracy than the ensemble has, over all orders of its members and all real thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+from wisecommittee.analyses.match import Shown, show
+from wisecommittee.analyses.study import Study
+from wisecommittee.errors import UsageError
+from wisecommittee.search.evaluate import Evaluation
+from wisecommittee.search.search import thread_count
+from wisecommittee.search.sequences import GivenSequences, cheapest
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """single : the cheapest model as accurate as the ensemble on the split that chooses, None if there is none.
+
+    The cascade may leave a member out: then everybody exits before it.
+    """
+
+    ensemble: Shown
+    cascade: Shown
+    single: Evaluation | None
+
+
+def conversion(study: Study) -> tuple[Conversion, ...]:
+    """Of the ensembles that the user named, or of all on the frontier of ensembles, by cost."""
+    pool = study.pool()
+    index = {card.model: i for i, card in enumerate(pool.cards)}
+    if study.committees:
+        together = [c.models for c in study.committees]
+        if any(len(models) < 2 for models in together):
+            raise UsageError("an ensemble has two members or more; name such committees with --committee")
+    else:
+        if len(index) < 2:
+            raise UsageError("there is one model only, so there is no ensemble; extract or import another")
+        found = study.search(family="ensemble")
+        together = [e.committee.models for e in found if len(e.committee.models) > 1]
+        if not together:
+            raise UsageError(
+                "no ensemble is worth its cost here: a single model is as accurate as each; name one with --committee"
+            )
+    members = [tuple(sorted(index[m] for m in models)) for models in together]
+    orders = {some: _orders(study, some) for some in members}
+    threads = thread_count(study.threads)
+    given = GivenSequences(pool, [o for some in orders.values() for o in some], threads=threads)
+    ensembles, cascades = [], []
+    for done, some in enumerate(members):
+        ensembles.append(given.ensemble(some))
+        least = cheapest(given.frontier(orders[some], study.levels), ensembles[-1].quality)
+        cascades.append(least or ensembles[-1])
+        if study.progress:
+            study.progress("conversions", done + 1, len(members))
+    shown = show(study, [*ensembles, *cascades])
+    singles = [study.search(family="ensemble").cheapest_single_matching(e.quality) for e in ensembles]
+    n = len(members)
+    rows = zip(shown[:n], shown[n:], singles, strict=True)
+    return tuple(sorted((Conversion(*row) for row in rows), key=lambda c: c.ensemble.val.average_cost))
+
+
+def _orders(study: Study, members: Sequence[int]) -> list[tuple[int, ...]]:
+    if len(members) > MOST:
+        raise UsageError(f"an ensemble of {len(members)} members; conversion tries every order of up to {MOST}")
+    return list(permutations(members))
+
+
+MOST = 6  # members: 720 orders

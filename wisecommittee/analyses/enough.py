@@ -1,0 +1,51 @@
+"""The smallest ensemble that is right, unit by unit (Li et al. 2023, Fig. 1(b)): most units need one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wisecommittee.analyses.small import by_architecture, reporting_pool
+from wisecommittee.analyses.study import Study
+from wisecommittee.errors import UsageError
+from wisecommittee.search.search import thread_count
+from wisecommittee.search.tables import build_prefixes, stage_tables
+from wisecommittee.tasks import Segmentation
+
+
+@dataclass(frozen=True, slots=True)
+class Enough:
+    """first[k] : share of units for which the ensemble of the first k + 1 replicas is the smallest that is right;
+    never : share for which none is."""
+
+    architecture: str
+    split: str
+    n: int
+    first: tuple[float, ...]
+    never: float
+
+
+def enough(study: Study) -> tuple[Enough, ...]:
+    """Of every architecture with replicas, by the cost of one; members are added in the order of their replicas."""
+    pool = reporting_pool(study)
+    if isinstance(pool.task, Segmentation) or pool.task.scale != 1:
+        raise UsageError("units must be right or wrong here; graded answers are neither")
+    members = {name: models for name, models in by_architecture(pool.cards).items() if len(models) > 1}
+    if not members:
+        raise UsageError(
+            "every architecture has one replica; train more and name them b3/0, b3/1 "
+            "(`wisecommittee train pool --replicas 8` does so for the digits pool)"
+        )
+    trie = build_prefixes({tuple(models) for models in members.values()})
+    nothing = np.zeros(len(trie), dtype=bool)
+    tables = stage_tables(pool, trie, nothing, threads=thread_count(study.threads), progress=study.progress)
+    out = []
+    for name, models in members.items():
+        right = np.stack([tables.correct[trie.find[tuple(models[: k + 1])]] for k in range(len(models))]) > 0
+        first = np.where(right.any(axis=0), right.argmax(axis=0), len(models))
+        counts = np.bincount(first, minlength=len(models) + 1)
+        shares = [int(count) / pool.units for count in counts]
+        out.append((pool.cost.worst(np.array([models[:1]]))[0],
+                    Enough(name, pool.split, pool.units, tuple(shares[:-1]), shares[-1])))  # fmt: skip
+    return tuple(e for _, e in sorted(out, key=lambda pair: (pair[0], pair[1].architecture)))

@@ -1,0 +1,85 @@
+"""How much it matters which copies are taken: all single models, pairs as ensembles and ordered pairs as cascades of
+one architecture (Wang et al. 2022, Table 17)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+
+import numpy as np
+
+from wisecommittee.analyses.study import Study
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import UsageError
+from wisecommittee.search.evaluate import Evaluation
+from wisecommittee.search.search import thread_count
+from wisecommittee.search.sequences import GivenSequences, cheapest
+
+LEAST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Over `count` committees; std divides by count: these are all there are, not a sample."""
+
+    count: int
+    most: float
+    least: float
+    mean: float
+    std: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        v = np.array(values)
+        return cls(len(v), float(v.max()), float(v.min()), float(v.mean()), float(v.std()))
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """The committees of one architecture on one split."""
+
+    architecture: str
+    split: str
+    singles: tuple[Evaluation, ...]
+    ensembles: tuple[Evaluation, ...]
+    cascades: tuple[Evaluation, ...]
+
+
+def replicas(study: Study) -> tuple[Replicas, ...]:
+    """Of every architecture with at least 3 replicas, first on the split that chooses, then on the one that reports.
+
+    The threshold of a cascade is the one of least average cost, over all real ones, at which it is as accurate as its
+    two members together on the split that chooses.
+    """
+    members: dict[str, list[ModelCard]] = {}
+    for card in study.cards():
+        members.setdefault(card.architecture, []).append(card)
+    enough = {name: cards for name, cards in members.items() if len(cards) >= LEAST}
+    if not enough:
+        most = max(map(len, members.values()))
+        raise UsageError(
+            f"the statistics over replicas need {LEAST} of an architecture, this pool has {most} at most; train more "
+            "and name them b5/0, b5/1, b5/2 (`wisecommittee train pool --replicas 8` does so for the digits pool)"
+        )
+    pool = study.pool()
+    out = []
+    groups = [[pool.index(card.model) for card in cards] for cards in enough.values()]
+    groups.sort(key=lambda indices: int(pool.cost.worst(np.array([indices[:1]]))[0]))
+    for done, indices in enumerate(groups):
+        name = pool.cards[indices[0]].architecture
+        ordered = list(permutations(indices, 2))
+        given = GivenSequences(pool, ordered, threads=thread_count(study.threads))
+        singles = [given.ensemble((m,)) for m in indices]
+        together = {pair: given.ensemble(pair) for pair in combinations(sorted(indices), 2)}
+        cascades = []
+        for pair in ordered:
+            ensemble = together[min(pair), max(pair)]
+            cascades.append(cheapest(given.frontier([pair], study.levels), ensemble.quality) or ensemble)
+        chosen = [*singles, *together.values(), *cascades]
+        for some in filter(None, (chosen, study.reported(chosen))):
+            a, b = len(singles), len(singles) + len(together)
+            out.append(Replicas(name, some[0].split, tuple(some[:a]), tuple(some[a:b]), tuple(some[b:])))
+        if study.progress:
+            study.progress("replicas", done + 1, len(enough))
+    return tuple(out)

@@ -1,0 +1,37 @@
+"""Single models, the committees of their cost and those of their accuracy (Wang et al. 2022, Fig. 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from wisecommittee.analyses.match import Match, match
+from wisecommittee.analyses.study import Study
+from wisecommittee.report.style import SERIES, SHAPES, coordinates, legend, name_axes, name_points, sample
+
+
+def draw(ax: Axes, matches: Sequence[Match], *, quality: str = "top-1 accuracy") -> Axes:
+    """On the split that reports, where there is one. A thin line leads from each model to its two committees."""
+    singles = [m.single.best for m in matches]
+    costly = [m.similar_cost.best for m in matches]
+    good = [m.similar_quality.best for m in matches]
+    for single, *others in zip(singles, costly, good, strict=True):
+        for e in others:
+            ax.plot(*coordinates([single, e]), color="0.75", linewidth=0.8, zorder=1)
+    black, diamond, _ = SHAPES["single"]
+    ax.plot(*coordinates(singles), color=black, marker=diamond, markersize=5, linestyle="none", label="single model")
+    for (color, marker, _), some, label in zip(
+        SERIES[:3:2], (costly, good), ("committee of similar cost", "committee of similar accuracy"), strict=True
+    ):
+        ax.plot(*coordinates(some), color=color, marker=marker, markersize=6.5, linestyle="none", label=label,
+                markeredgewidth=0, zorder=3)  # fmt: skip
+    name_axes(ax, singles[0].committee.cost, coordinates([*singles, *costly, *good])[0])
+    ax.set_ylabel(f"{quality} (%) on {sample(singles)}")
+    name_points(ax, singles, {})
+    return legend(ax)
+
+
+def gather(study: Study) -> dict[str, Any]:
+    return {"matches": match(study), "quality": study.quality}

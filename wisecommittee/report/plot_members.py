@@ -1,0 +1,33 @@
+"""What more members buy, over target costs (Wang et al. 2022, Fig. 7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from wisecommittee.analyses.members import Members, members
+from wisecommittee.analyses.study import Study
+from wisecommittee.errors import UsageError
+from wisecommittee.report.style import SERIES, SHAPES, legend, name_axes, sample
+
+
+def draw(ax: Axes, members: Members, *, quality: str = "top-1 accuracy") -> Axes:
+    """A line for each number of members at most, over the targets, on the split that reports where there is one."""
+    if len(members.curves) > len(SERIES):
+        raise UsageError(f"{len(members.curves)} lines in one plot; at most {len(SERIES)} can be told apart")
+    styles = ((*SHAPES["single"][:2], "-"), *SERIES)
+    for (most, curve), (color, marker, dashes) in zip(members.curves.items(), styles, strict=False):
+        label = "single models" if most == 1 else f"up to {most} members"
+        values = [shown.best.quality for shown in curve]
+        ax.plot(members.targets, values, color=color, marker=marker, linestyle=dashes, markersize=5, linewidth=1.3,
+                markeredgewidth=0, label=label)  # fmt: skip
+    first = members.curves[1][0].best
+    name_axes(ax, first.committee.cost, members.targets)
+    ax.set_xlabel(ax.get_xlabel().replace("average", "target: average"))
+    ax.set_ylabel(f"{quality} (%) on {sample([first])}")
+    return legend(ax)
+
+
+def gather(study: Study) -> dict[str, Any]:
+    return {"members": members(study), "quality": study.quality}

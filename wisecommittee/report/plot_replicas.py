@@ -1,0 +1,34 @@
+"""How much it matters which replicas are taken (Wang et al. 2022, Table 17), as points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from wisecommittee.analyses.replicas import Replicas, replicas
+from wisecommittee.analyses.study import Study
+from wisecommittee.report.style import coordinates, legend, name_axes, name_points, sample, scatter
+
+
+def draw(ax: Axes, replicas: Sequence[Replicas], *, quality: str = "top-1 accuracy") -> Axes:
+    """Every single model, every pair as an ensemble and every ordered pair as a cascade, on one split."""
+    singles = [e for r in replicas for e in r.singles]
+    cascades = [e for r in replicas for e in r.cascades]
+    ensembles = [e for r in replicas for e in r.ensembles]
+    scatter(ax, cascades, "cascade", 4.0, "ordered pair as a cascade")
+    scatter(ax, ensembles, "ensemble", 4.0, "pair as an ensemble")
+    scatter(ax, singles, "single", 4.5, "single model")
+    everybody = [*singles, *ensembles, *cascades]
+    name_axes(ax, singles[0].committee.cost, coordinates(everybody)[0])
+    ax.set_ylabel(f"{quality} (%) on {sample(singles)}")
+    name_points(ax, singles, {})
+    return legend(ax)
+
+
+def gather(study: Study) -> dict[str, Any]:
+    """On the split that reports, where there is one."""
+    found = replicas(study)
+    split = found[-1].split
+    return {"replicas": [r for r in found if r.split == split], "quality": study.quality}

@@ -28,6 +28,10 @@ def search(
     match: Annotated[
         str | None, typer.Option(help="The cheapest committee at least as accurate as this model.")
     ] = None,
+    match_ensemble: Annotated[
+        list[str] | None,
+        typer.Option(help="A member of an ensemble, repeat: the cheapest cascade of these members as accurate as all."),
+    ] = None,
     max_worst_flops: Annotated[
         float | None, typer.Option(help="Most FLOPs any unit may cost: all members together.")
     ] = None,
@@ -115,6 +119,8 @@ def search(
 
     `wisecommittee search --match b7/0 --max-worst-flops 2e10`
 
+    `wisecommittee search --match-ensemble b5/0 --match-ensemble b5/1`
+
     `wisecommittee search --store S --cost usd --target-cost 0.001 --json`
 
     `wisecommittee search --family anytime --models 'hne-*'`
@@ -136,6 +142,7 @@ def search(
             target_cost=target_cost,
             target_accuracy=target_accuracy,
             match=match,
+            match_ensemble=match_ensemble,
             max_worst_flops=max_worst_flops,
             max_worst_cost=max_worst_cost,
             max_percentile_cost=limit,

@@ -17,6 +17,7 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import UsageError
 from wisecommittee.report import tables
+from wisecommittee.search.answer import answer
 
 POOL = {"a": (4, 10, 1.0), "b": (3, 27, 1.7), "c": (1, 90, 2.4)}
 
@@ -270,3 +271,18 @@ def test_a_single_model_is_no_ensemble_to_convert(case):
     study = Study(case.store, threads=1, committees=(Committee((("a/0",),)),))
     with pytest.raises(UsageError, match="two members or more"):
         conversion.conversion(study)
+
+
+# search --match-ensemble
+
+
+def test_answer_matches_an_ensemble_with_its_own_members(case):
+    found = answer(case.store, match_ensemble=["a/1", "b/0", "a/0"], exact=True, threads=1)
+    wanted = case.evaluate("val", [["a/0", "a/1", "b/0"]])[0]
+    n = len(case.labels["val"])
+    assert found.val.average_cost == least_cost(case, ("a/0", "a/1", "b/0"), round(wanted * n)) / n
+    assert found.val.quality >= wanted
+    assert found.to_json()["query"]["match_ensemble"] == ["a/1", "b/0", "a/0"]
+    for wrong in (["a/0"], ["a/0", "a/0"]):
+        with pytest.raises(UsageError, match="two different members"):
+            answer(case.store, match_ensemble=wrong, threads=1)

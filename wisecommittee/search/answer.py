@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from glob import escape
 from typing import Any
 
 from wisecommittee.committees.cards import ModelCard
@@ -76,10 +78,14 @@ def answer(
     target_cost: float | None = None,
     target_accuracy: float | None = None,
     match: str | None = None,
+    match_ensemble: Sequence[str] | None = None,
     **options: Any,
 ) -> Answer:
     """Search with `options` (those of `search`) and choose: the most accurate committee within a target cost, the
     cheapest of a target accuracy or as accurate as the model `match`, or without a target the most accurate of all.
+
+    match_ensemble : members of an ensemble; the answer is the cheapest committee of these same members, in any order,
+    that is as accurate as all of them together (Wang et al. 2022, Sec. 4.2).
     """
     target = one_target(
         options.get("cost", "flops"),
@@ -87,13 +93,17 @@ def answer(
         target_cost=target_cost,
         target_accuracy=target_accuracy,
         match=match,
+        match_ensemble=None if match_ensemble is None else list(match_ensemble),
     )
+    if match_ensemble is not None:
+        options |= {"models": [escape(m) for m in match_ensemble], "replicas": "all"}
+        options["max_models"] = len(match_ensemble)
     return choose(search(store, **options), store, target)
 
 
 def one_target(cost: str, **targets: Any) -> dict[str, Any]:
-    """The target that was given, none or one of target_flops, target_cost, target_accuracy and match; others are
-    refused, before a search starts."""
+    """The target that was given, none or one of target_flops, target_cost, target_accuracy, match and match_ensemble;
+    others are refused, before a search starts."""
     target = {name: value for name, value in targets.items() if value is not None}
     if len(target) > 1:
         named = " and ".join("--" + name.replace("_", "-") for name in target)
@@ -102,6 +112,10 @@ def one_target(cost: str, **targets: Any) -> dict[str, Any]:
         raise UsageError(f"--target-flops with --cost {cost}; give the target in that unit with --target-cost")
     for name, value in target.items():
         option = "--" + name.replace("_", "-")
+        if name == "match_ensemble":
+            if len(set(value)) < max(2, len(value)):
+                raise UsageError(f"{option} {', '.join(value)}; an ensemble has two different members or more")
+            continue
         if name != "match" and not 0 <= value < float("inf"):
             raise UsageError(f"{option} {value}; expected a finite number from 0")
         if name == "target_accuracy" and value > 1:
@@ -115,6 +129,10 @@ def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any]) -> Ans
         chosen = frontier.matching(target["target_accuracy"])
     elif "match" in target:
         chosen = frontier.matching(single_named(frontier, target["match"]).quality)
+    elif "match_ensemble" in target:
+        found = frontier.best()
+        together = replace(found.committee, stages=(tuple(target["match_ensemble"]),), thresholds=(), members={})
+        chosen = frontier.matching(evaluate(together, store, found.split).quality)
     elif target:
         chosen = frontier.within(average_cost=next(iter(target.values())))
     else:

@@ -70,6 +70,13 @@ def search(
         ),
     ] = "auto",
     exact: Annotated[bool, typer.Option("--exact", help="The same as --method exact.")] = False,
+    shared_threshold: Annotated[
+        bool,
+        typer.Option(
+            "--shared-threshold",
+            help="One threshold for all stages, over all its real values, instead of one for each.",
+        ),
+    ] = False,
     confidence: Annotated[
         str | None,
         typer.Option(help="max_prob, prob_gap, logit_gap, neg_entropy, or a stored score.", show_default="max_prob"),
@@ -152,6 +159,7 @@ def search(
             levels=levels,
             exact=exact,
             method=method,
+            shared_threshold=shared_threshold,
             confidence=confidence,
             combine=combine,
             family=family,

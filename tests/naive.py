@@ -378,6 +378,42 @@ def report(combination, values, confidences, combine, confidence_name):
     return tuple(stages), tuple(thresholds[: len(stages) - 1])
 
 
+def shared_thresholds(sequences, labels, combine, confidence_name, scores=None):
+    """The exact frontier of these sequences of tiers with ONE threshold for all stages, over all its real values.
+
+    List of (correct, total cost, stages, thresholds) by rising cost. The distinct confidences of all compared stages
+    and infinity are all thresholds that differ. Ties as in `search`, lower thresholds first. The threshold reported is
+    midway between two neighbours among the confidences of all compared stages, and the same for every stage.
+    """
+    N = len(labels)
+    known = {}  # prefix -> (correct, cost), int [N] each
+    best = {}  # (total cost, correct) -> (tie key, stages, thresholds)
+    for combination in sequences:
+        prefixes = [tuple(itertools.chain(*combination[: k + 1])) for k in range(len(combination))]
+        confidences = [prefix_scores(prefix, combine, confidence_name, scores) for prefix in prefixes[:-1]]
+        pooled = [c for row in confidences for c in row]
+        names = tuple(tuple((m.architecture, m.replica) for m in tier) for tier in combination)
+        for prefix in prefixes:
+            if prefix not in known:
+                known[prefix] = prefix_correct(prefix, labels, combine), [set_cost(prefix, i) for i in range(N)]
+        correct, cost = zip(*(known[prefix] for prefix in prefixes), strict=True)
+        for threshold in [*sorted(set(pooled)), np.float32(np.inf)]:
+            values = [threshold] * len(confidences)
+            total_correct, total_cost = tally(exit_stages(confidences, values, N), correct, cost)
+            key = len(prefixes[-1]), len(combination), worst_cost(prefixes[-1], N), names, threshold
+            pair = total_cost, total_correct
+            if pair not in best or key < best[pair][0]:
+                stages, _ = report(combination, values, confidences, combine, confidence_name)
+                told = () if len(stages) == 1 else (reported_threshold(pooled, threshold),) * (len(stages) - 1)
+                best[pair] = key, stages, told
+    points = []
+    for cost, correct in sorted(best, key=lambda pair: (pair[0], -pair[1])):
+        if not points or correct > points[-1][0]:
+            _, stages, told = best[cost, correct]
+            points.append((correct, cost, tuple(tuple(m.name for m in stage) for stage in stages), told))
+    return points
+
+
 def search(
     models,
     labels,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import naive
@@ -11,15 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import MemoryStore, cases
+from memory import MemoryStore, cases, pools
 from test_search import product_scores
 
 from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.families import FAMILIES, family_named
 from wisecommittee.errors import InfeasibleError, UsageError, WiseCommitteeError
 from wisecommittee.search import tables
 from wisecommittee.search.estimate import estimate
-from wisecommittee.search.evaluate import evaluate, evaluate_in
+from wisecommittee.search.evaluate import evaluate, evaluate_all, evaluate_in
 from wisecommittee.search.search import search
 
 CASES = cases(120)
@@ -44,6 +47,17 @@ def draw_model(rng, name, architecture, replica, labels, classes, blocks, *, coa
         group=group,
         position=position,
     )
+
+
+def for_rule(models, combine):
+    """The models as they are, or with probabilities where these are averaged: a softmax keeps no tie to the bit."""
+    if combine != "mean_probs":
+        return models
+    rows = [np.exp(m.outputs.astype(np.float64)) for m in models]
+    return [
+        replace(m, kind="probabilities", outputs=(e / e.sum(axis=1, keepdims=True)).astype(np.float32))
+        for m, e in zip(models, rows, strict=True)
+    ]
 
 
 @st.composite
@@ -127,7 +141,7 @@ def check(models, labels, sequences, *, levels, combine, confidence, max_worst=N
     st.sampled_from([None, None, None, 6]),
 )
 def test_cascades_over_tiers_equal_oracle(pool, stages, levels, combine, confidence, replicas, max_worst):
-    models, labels = pool
+    models, labels = for_rule(pool[0], combine), pool[1]
     sequences = naive.tier_sequences(models, stages, replicas)
     check(
         models, labels, sequences, levels=levels, combine=combine, confidence=confidence, replicas=replicas,
@@ -138,7 +152,7 @@ def test_cascades_over_tiers_equal_oracle(pool, stages, levels, combine, confide
 @CASES
 @given(joint_pools(loose=False), st.integers(2, 3), st.integers(2, 4))
 def test_cascades_over_a_stored_score_equal_oracle(pool, stages, levels):
-    models, labels = pool
+    models, labels = for_rule(pool[0], "mean_probs"), pool[1]
     sequences = naive.tier_sequences(models, stages, "canonical")
     check(models, labels, sequences, levels=levels, combine="mean_probs", confidence="halting", max_models=stages)
 
@@ -207,7 +221,7 @@ def test_estimate_counts_tiers(sizes, replicas):
 @CASES
 @given(joint_pools(), st.sampled_from(["canonical", "all"]), st.sampled_from(["mean_logits", "mean_probs"]))
 def test_anytime_equals_oracle(pool, replicas, combine):
-    models, labels = pool
+    models, labels = for_rule(pool[0], combine), pool[1]
     sequences = [
         (tuple(members[:k]),) for members in naive.groups(models).values() for k in naive.stops(members, replicas)
     ]
@@ -240,13 +254,121 @@ def test_anytime_costs_the_union_of_blocks():
     assert every.searched["combinations"] == 8
 
 
+# One threshold for all stages
+
+
+@CASES
+@given(
+    joint_pools(),
+    st.integers(1, 3),
+    st.sampled_from(["mean_logits", "mean_probs", "last"]),
+    st.sampled_from(["max_prob", "logit_gap"]),
+)
+def test_shared_threshold_equals_oracle(pool, stages, combine, confidence):
+    check_shared(for_rule(pool[0], combine), pool[1], stages, combine, confidence)
+
+
+@CASES
+@given(pools(), st.integers(2, 3), st.sampled_from(["max_prob", "confidence"]), st.sampled_from([1, 3]))
+def test_shared_threshold_of_independent_models_equals_oracle(pool, stages, confidence, threads):
+    """Costs that vary per unit, and stored scores, too."""
+    check_shared(*pool, stages, "mean_logits", confidence, threads)
+
+
+def check_shared(models, labels, stages, combine, confidence, threads=1):
+    store = MemoryStore(models, labels)
+    pool = tables.open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
+    scores = product_scores(pool)
+    sequences = naive.tier_sequences(models, stages, "canonical")
+    expected = naive.shared_thresholds(sequences, labels, combine, confidence, scores)
+    found = search(
+        store, max_models=stages, combine=combine, confidence=confidence, shared_threshold=True, threads=threads
+    )
+    n = len(labels)
+    assert [(e.correct, e.average_cost, e.committee.stages, e.committee.thresholds) for e in found] == [
+        (correct, float(Fraction(cost, n)), stages, tuple(map(float, thresholds)))
+        for correct, cost, stages, thresholds in expected
+    ]
+    assert evaluate_in(pool, [e.committee for e in found]) == list(found)
+    assert found.searched["exact"] is found.query["shared_threshold"] is True
+    names = [tuple(m.name for stage in s[:k] for m in stage) for s in sequences for k in range(1, len(s))]
+    assert found.searched["threshold_vectors"] == len(sequences) + sum(len(set(scores(name))) for name in names)
+
+
+@CASES
+@given(joint_pools(members=(1, 2, 3)), st.sampled_from([0.5, 0.0, 2.0]))
+def test_shared_threshold_of_halting_is_the_margin(pool, margin):
+    """IRENE as run: exit at the first step with score > m, one m for all; and the search over every m."""
+    models, labels = for_rule(pool[0], "mean_probs"), pool[1]
+    joint = [m for m in models if m.group]
+    store = MemoryStore(models, labels)
+    found = search(store, family="halting", shared_threshold=True)
+    sequences = [
+        tuple((m,) for m in members[:k]) for members in naive.groups(joint).values() for k in range(1, len(members) + 1)
+    ]
+    expected = naive.shared_thresholds(sequences, labels, "mean_probs", "halting")
+    assert [(e.correct, e.committee.thresholds) for e in found] == [(p[0], p[3]) for p in expected]
+    for members in naive.groups(joint).values():
+        whole = Committee(tuple((m.name,) for m in members), (0.0,) * (len(members) - 1), "halting", "mean_probs")
+        result = evaluate(whole.at(above=margin), store, "val")
+        steps = []
+        for i in range(len(labels)):
+            halted = [t for t, m in enumerate(members[:-1]) if np.float32(m.stored_scores["halting"][i]) > margin]
+            steps.append(halted[0] if halted else len(members) - 1)
+        assert list(result.exit_ratios) == [steps.count(t) / len(labels) for t in range(len(members))]
+        costs = [naive.set_cost(members[: t + 1], 0) for t in steps]
+        assert result.average_cost == float(Fraction(sum(costs), len(labels)))
+
+
+@pytest.mark.parametrize("percent", [50, 90, 97])
+def test_shared_threshold_keeps_the_limits(percent):
+    """All but so many percent of the units cost at most 2, and so run two stages; a loop over all thresholds."""
+    models = steps_of("irene", 3)
+    allowed = len(LABELS) - math.ceil(percent * len(LABELS) / 100)
+    best = {}
+    for size in (1, 2, 3):
+        scores = [np.array(m.stored_scores["halting"], np.float32) for m in models[: size - 1]]
+        for t in [*np.unique(np.concatenate([*scores, [np.float32(np.inf)]]))]:
+            one = naive.evaluate([[m] for m in models[:size]], [t] * (size - 1), LABELS, "mean_probs", "halting")
+            if size < 3 or one.exits[2] <= allowed:
+                best[one.total_cost] = max(best.get(one.total_cost, 0), one.correct)
+    sky = []
+    for cost, correct in sorted(best.items()):
+        if not sky or correct > sky[-1][0]:
+            sky.append((correct, float(Fraction(cost, len(LABELS)))))
+    found = search(
+        MemoryStore(models, LABELS), family="halting", shared_threshold=True, max_percentile_cost=(percent, 2)
+    )
+    assert [(e.correct, e.average_cost) for e in found] == sky
+
+
+def test_a_list_of_thresholds_is_one_line():
+    """Wisdom of committees as run beside IRENE: thresholds 0 to 1 in steps of 0.01, shared."""
+    models = steps_of("irene", 3)
+    store = MemoryStore(models, LABELS)
+    committee = Committee(tuple((m.name,) for m in models), (0.0, 0.0), "max_prob", "mean_probs")
+    rows = evaluate_all([committee.at(t / 100) for t in range(101)], store, "val")
+    assert [row.average_cost for row in rows] == sorted(row.average_cost for row in rows)
+    assert rows[0].average_cost == 1
+    best = search(store, shared_threshold=True, combine="mean_probs", replicas="all", max_models=3)
+    for row in rows:
+        assert best.within(average_cost=row.average_cost).correct >= row.correct
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.1, 0.5, 1 / 3, 1 - 2**-24, 1.0])
+def test_threshold_above(margin):
+    value = np.float32(threshold_above(margin))
+    assert value > margin
+    assert not np.nextafter(value, np.float32(-np.inf)) > margin
+
+
 # Halting
 
 
 @CASES
 @given(joint_pools(members=(1, 2, 3)), st.integers(2, 5))
 def test_halting_equals_oracle(pool, levels):
-    models, labels = pool
+    models, labels = for_rule(pool[0], "mean_probs"), pool[1]
     joint = [m for m in models if m.group]
     sequences = [
         tuple((m,) for m in members[:k])
@@ -319,6 +441,8 @@ def test_halting_takes_the_groups_that_have_the_score():
         (steps_of("irene", 2), {"family": "anytime", "combine": "last"}, "averages"),
         (steps_of("irene", 12), {"family": "halting"}, "fewer --levels"),
         (steps_of("irene", 3), {"family": "halting", "split": "test"}, "chooses"),
+        (steps_of("irene", 3), {"family": "anytime", "shared_threshold": True}, "no thresholds"),
+        (steps_of("irene", 3), {"shared_threshold": True, "method": "beam"}, "beam"),
     ],
 )
 def test_wrong_requests_name_the_remedy(models, options, message):

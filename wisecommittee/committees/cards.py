@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
+from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseCommitteeError
 
 CARD_VERSION = 1
@@ -216,6 +217,13 @@ class Committee:
     @property
     def models(self) -> tuple[str, ...]:
         return tuple(model for stage in self.stages for model in stage)
+
+    def at(self, threshold: float | None = None, *, above: float | None = None) -> Committee:
+        """The same stages with one threshold for all: exit iff confidence >= threshold, or iff confidence > above."""
+        if (threshold is None) == (above is None):
+            raise CommitteeError("at: name one of a threshold and above=..")
+        value = threshold_above(above) if threshold is None else float(threshold)  # type: ignore[arg-type]
+        return replace(self, thresholds=(value,) * (len(self.stages) - 1))
 
     @property
     def shape(self) -> str:

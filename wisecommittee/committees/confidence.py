@@ -92,3 +92,13 @@ def confidence_named(name: str, stored: tuple[str, ...] = ()) -> Confidence | st
     if name in stored:
         return name
     raise UnknownNameError("confidence", name, [*CONFIDENCES, *stored])
+
+
+def threshold_above(margin: float) -> float:
+    """The threshold t for which a float32 confidence is >= t iff it is > margin (IRENE halts above its margin).
+
+    >>> threshold_above(1.0)
+    1.0000001192092896
+    """
+    nearest = np.float32(margin)
+    return float(nearest if nearest > margin else np.nextafter(nearest, np.float32(np.inf)))

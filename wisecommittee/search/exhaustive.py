@@ -218,12 +218,12 @@ class GridSearch:
         for finished, (head, lasts, ranks) in enumerate(groups):
             if head and control.stopped():
                 return cornered(envelope), finished
-            if not self._group(head, lasts, ranks, envelope, control):
+            if not self.group(head, lasts, ranks, envelope, control):
                 return cornered(envelope), finished
             control.tick(len(lasts))
         return cornered(envelope), len(groups)
 
-    def _group(
+    def group(
         self,
         head: tuple[int, ...],
         lasts: NDArray[np.int64],
@@ -236,7 +236,7 @@ class GridSearch:
         stage_bins = [self._stage_bins(prefix) for prefix in prefixes]
         stage_correct = [self.correct_of(prefix) for prefix in prefixes]
         last_correct = np.stack([self.correct_of((*head, int(m))) for m in lasts], axis=1)
-        stage_cost, last_cost, unit_cost = self._marginal_costs(head, lasts)
+        stage_cost, last_cost, unit_cost = self.marginal_costs(head, lasts)
         bound = _Bounds.of(self.limits, np.array([[*head, m] for m in lasts], np.int64))
         # Shorter cascades are padded in front with stages that everybody continues and that cost nothing.
         padding = max(0, THRESHOLDED - len(head))
@@ -312,7 +312,7 @@ class GridSearch:
     def _stage_bins(self, sequence: tuple[int, ...]) -> NDArray[np.unsignedinteger]:
         return self.everybody if self.levels == 1 else self.bins[self.score_row(sequence)]
 
-    def _marginal_costs(
+    def marginal_costs(
         self, head: tuple[int, ...], lasts: NDArray[np.int64]
     ) -> tuple[list[NDArray[np.int64]], NDArray[np.int64], NDArray[np.int64] | None]:
         """Marginal cost of each stage of the head as int64 [N], of each last member as int64 [m] or [N, m]."""

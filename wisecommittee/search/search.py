@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wisecommittee.committees.families import family_named
+from wisecommittee.committees.families import Family, family_named
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.search.bound import gap
 from wisecommittee.search.estimate import chosen, estimate, machine_memory, table_memory
@@ -20,6 +20,7 @@ from wisecommittee.search.exact import ExactSearch
 from wisecommittee.search.exhaustive import Candidates, GridSearch, Point, within_worst_case
 from wisecommittee.search.frontier import Frontier
 from wisecommittee.search.limits import Limits, make_limits
+from wisecommittee.search.shared import SharedSearch
 from wisecommittee.search.skyline import SkylineSearch, chains
 from wisecommittee.search.tables import (
     Pool,
@@ -49,6 +50,7 @@ def search(
     levels: int = 100,
     exact: bool = False,
     method: str = "auto",
+    shared_threshold: bool = False,
     confidence: str | None = None,
     combine: str | None = None,
     family: str = "cascade",
@@ -78,6 +80,8 @@ def search(
     thresholds, proved, for up to 4 members; the grid is its warm start), 'beam' or 'greedy' (large pools, not proved),
     'auto' (exhaustive unless the work estimated is too much, then beam); `notify` is told which and the estimate before
     it starts, unless it is a matter of seconds.
+    shared_threshold : one threshold for all stages of a committee (IRENE's margin), over all its real values; levels
+    and method are then without meaning.
     confidence : max_prob, prob_gap, logit_gap, neg_entropy or a stored score; combine : mean_logits, mean_probs or last
     (both default by the kind of outputs). models : globs. replicas : 'canonical' or 'all'.
     cost : 'flops' (multiply-adds) or a cost the cards name. max_worst_flops, max_worst_cost : limit on the cost of all
@@ -111,11 +115,13 @@ def search(
         pool.units,
         kind,
         max_models=max_models,
-        levels=levels,
+        levels=1 if shared_threshold else levels,
         replicas=replicas,
         ordered=pool.combine.ordered,
     )
     plan = chosen(method, exact, guess, threads)
+    if shared_threshold:
+        _check_shared(plan, kind, pool)
     if isinstance(pool.task, Segmentation):
         plan = _check_segmentation(plan, method, exact)
     if plan in ("beam", "greedy"):
@@ -140,17 +146,20 @@ def search(
         sweep: GridSearch | SkylineSearch
         if isinstance(pool.task, Segmentation):
             sweep = SkylineSearch(pool, tables, candidates, levels, limits)
+        elif shared_threshold:
+            sweep = SharedSearch(pool, tables, candidates, limits)
         else:
             sweep = GridSearch(pool, tables, candidates, levels if kind.thresholded else 1, limits)
         with _mapper(scheduler, threads, progress, deadline) as mapper:
-            searched, points = _exhaustive(sweep, tables, mapper, plan == "exact" and kind.thresholded)
-        searched["exact"] = searched["complete"] and (plan == "exact" or not kind.thresholded)
+            proved = plan == "exact" and kind.thresholded and not shared_threshold
+            searched, points = _exhaustive(sweep, tables, mapper, proved)
+        searched["exact"] = searched["complete"] and (plan == "exact" or not kind.thresholded or shared_threshold)
     if not points:
         if not searched.get("complete", True):
             raise InfeasibleError(f"no committee that keeps the limits ({limits}) was found in time; allow more of it")
         raise InfeasibleError(f"no committee keeps the limits: {limits}; raise one of them")
 
-    reporter = Reporter(pool, tables, family)
+    reporter = Reporter(pool, tables, family, shared=shared_threshold)
     evaluations = [reporter.report(*point) for point in points]
     singles = [m for m, card in enumerate(cards) if len(card.members) == 1] or range(len(cards))
     alone = sorted((reporter.report((m,), ()) for m in singles), key=lambda e: (e.average_cost, -e.quality))
@@ -160,6 +169,7 @@ def search(
         "models": [card.model for card in cards],
         "max_models": max_models,
         "levels": levels,
+        "shared_threshold": shared_threshold,
         "family": family,
         "replicas": replicas,
         "combine": pool.combine.name,
@@ -227,7 +237,9 @@ def _exhaustive(
         unfinished = proof.run(mapper)
     searched: dict[str, Any] = {
         "combinations": sum(len(c.sequences) for c in sweep.candidates),
-        "threshold_vectors": sum(len(c.sequences) * sweep.levels ** (c.size - 1) for c in sweep.candidates),
+        "threshold_vectors": sweep.thresholds()
+        if isinstance(sweep, SharedSearch)
+        else sum(len(c.sequences) * sweep.levels ** (c.size - 1) for c in sweep.candidates),
         "method": "exact" if exact else "exhaustive",
         "complete": not unfinished,
         # Nothing better exists: over all real thresholds if exact, else over the grid of levels.
@@ -239,6 +251,20 @@ def _exhaustive(
             most = gap(sweep, proof.envelope[0], unfinished)
             searched |= {} if most is None else {"gap": most}
     return searched, proof.points()
+
+
+def _check_shared(plan: str, family: Family, pool: Pool) -> None:
+    if not family.thresholded:
+        raise UsageError(f"--shared-threshold with --family {family.name}, which has no thresholds; leave it out")
+    if isinstance(pool.task, Segmentation):
+        raise UsageError(
+            "--shared-threshold is for answers that are right or wrong or graded, not for mIoU; leave it out"
+        )
+    if plan in ("beam", "greedy"):
+        raise UsageError(
+            f"--shared-threshold tries every combination, and this is {plan}: choose fewer models with --models, a "
+            f"lower --max-models, or --method exhaustive"
+        )
 
 
 def _check_segmentation(plan: str, method: str, exact: bool) -> str:

@@ -26,10 +26,11 @@ def reported_threshold(ordered: NDArray[np.float32], value: np.float32) -> np.fl
 class Reporter:
     """Turns a witness into the committee that is reported, evaluated by the plain evaluator."""
 
-    def __init__(self, pool: Pool, tables: StageTables, family: str) -> None:
-        self.pool, self.tables, self.family = pool, tables, family
+    def __init__(self, pool: Pool, tables: StageTables, family: str, *, shared: bool = False) -> None:
+        """shared : all stages have the same threshold, which then lies midway between confidences of all of them."""
+        self.pool, self.tables, self.family, self.shared = pool, tables, family, shared
         self.members = {card.model: identity(card) for card in pool.cards}
-        self._sorted: dict[int, NDArray[np.float32]] = {}
+        self._sorted: dict[tuple[int, ...], NDArray[np.float32]] = {}
 
     def all_singles(self) -> list[Evaluation]:
         return [self.report((m,), ()) for m in range(len(self.pool.cards))]
@@ -57,7 +58,7 @@ class Reporter:
             waiting = waiting & ~leaves
             if last or not waiting.any():
                 break
-            thresholds.append(float(reported_threshold(self._ordered(sequence[: k + 1]), np.float32(values[k]))))
+            thresholds.append(float(reported_threshold(self._ordered(sequence, k), np.float32(values[k]))))
         table = assemble(self.pool, self.tables, stages)
         members = [self.pool.members(stage) for stage in stages]
         if not self.pool.sequenced:
@@ -75,8 +76,10 @@ class Reporter:
         )
         return evaluate_table(table, committee, self.pool.task, self.pool.cost, self.pool.split)
 
-    def _ordered(self, sequence: tuple[int, ...]) -> NDArray[np.float32]:
-        row = score_row(self.pool, self.tables, sequence)
-        if row not in self._sorted:
-            self._sorted[row] = np.sort(self.tables.score[row])
-        return self._sorted[row]
+    def _ordered(self, sequence: tuple[int, ...], stage: int) -> NDArray[np.float32]:
+        """Ascending confidences that the threshold of this stage lies among."""
+        ends = range(1, len(sequence)) if self.shared else (stage + 1,)
+        rows = tuple(score_row(self.pool, self.tables, sequence[:end]) for end in ends)
+        if rows not in self._sorted:
+            self._sorted[rows] = np.sort(self.tables.score[list(rows)], axis=None)
+        return self._sorted[rows]

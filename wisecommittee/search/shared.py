@@ -1,0 +1,83 @@
+"""Cascades whose stages share one threshold (IRENE's margin; Wisdom of Committees as run beside it), all values of it.
+
+A unit has exited by stage k at threshold t iff the highest of its first k confidences reaches t. So what a cascade does
+is a sum of steps over t, one where t passes each unit's running maximum at each stage, and one sweep in the order of
+these maxima visits every distinct committee: the result is exact over all real thresholds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.kernels.shared import sweep_shared
+from wisecommittee.search.exhaustive import Candidates, Envelope, GridSearch
+from wisecommittee.search.limits import Limits
+from wisecommittee.search.tables import Pool, StageTables
+from wisecommittee.search.workers import Control
+
+
+class SharedSearch(GridSearch):
+    """The sweep over all groups; level indexes count the distinct running maxima of a combination."""
+
+    def __init__(self, pool: Pool, tables: StageTables, candidates: list[Candidates], limits: Limits) -> None:
+        super().__init__(pool, tables, candidates, 1, limits)
+        self.score = tables.score
+
+    def thresholds(self) -> int:
+        """How many are tried: the distinct confidences of every compared stage, and never exiting."""
+        distinct = [len(np.unique(row)) for row in self.score]
+        total = 0
+        for c in self.candidates:
+            heads, times = np.unique(c.sequences[:, :-1], axis=0, return_counts=True)
+            total += len(c.sequences)
+            for head, number in zip(map(tuple, heads.tolist()), times.tolist(), strict=True):
+                total += number * sum(distinct[self.score_row(head[:k])] for k in range(1, len(head) + 1))
+        return total
+
+    def group(
+        self,
+        head: tuple[int, ...],
+        lasts: NDArray[np.int64],
+        ranks: NDArray[np.int64],
+        envelope: Envelope,
+        control: Control,
+    ) -> bool:
+        if not head:
+            return super().group(head, lasts, ranks, envelope, control)
+        correct = [self.correct_of(head[:k]).astype(np.int64) for k in range(1, len(head) + 1)]
+        last_correct = np.stack([self.correct_of((*head, int(m))) for m in lasts], axis=1)
+        stage_cost, last_cost, unit_cost = self.marginal_costs(head, lasts)
+        if unit_cost is None:
+            unit_cost = np.broadcast_to(last_cost, last_correct.shape)
+        highest = self._highest(head).ravel()
+        order = np.argsort(highest, kind="stable")
+        ordered = highest[order]
+        stages, units = np.divmod(order, self.units)
+        sequences = np.array([[*head, m] for m in lasts], np.int64)
+        limits = self.limits
+        none = np.zeros((0, self.units), np.int64)
+        sweep_shared(
+            stages, units, np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True]) + 1, np.diff(correct, axis=0),
+            np.stack(stage_cost[1:]) if len(head) > 1 else none, last_correct - correct[-1][:, None],
+            np.ascontiguousarray(unit_cost), int(correct[0].sum()), int(stage_cost[0].sum()), ranks,
+            limits.caps(sequences) if limits else np.zeros((0, len(head) + 1), np.int64),
+            limits.marginal(sequences) if limits else np.zeros((0, 0, len(head) + 1), np.int64),
+            np.array(limits.ceilings if limits else (), np.int64), *envelope,
+        )  # fmt: skip
+        return True
+
+    def _highest(self, head: tuple[int, ...]) -> NDArray[np.float32]:
+        """float32 [K - 1, N]: the highest confidence of a unit at the first 1, 2, .. stages."""
+        rows = [self.score_row(head[:k]) for k in range(1, len(head) + 1)]
+        return np.maximum.accumulate(self.score[rows], axis=0)
+
+    def values(self, sequence: tuple[int, ...], level: int) -> tuple[float, ...]:
+        """The least confidence above the level's; inf where there is none."""
+        head = sequence[:-1]
+        if not head:
+            return ()
+        passed = np.unique(self._highest(head))[level]
+        scores = self.score[[self.score_row(head[:k]) for k in range(1, len(head) + 1)]]
+        above = scores[scores > passed]
+        return (float(above.min()) if len(above) else float("inf"),) * len(head)

@@ -395,7 +395,7 @@ def test_draw_makes_exits_as_high_as_they_need(tmp_path):
 def test_draw_answers_unknown_names_with_the_known_ones(tmp_path):
     with pytest.raises(UnknownNameError, match="unknown plot 'frontir'; did you mean 'frontier'") as error:
         plot.draw("frontir", tmp_path / "x.png")
-    assert all(name in str(error.value) for name in plot.PLOTS)
+    assert all(name in str(error.value) for name in sorted(plot.PLOTS)[:12])
 
 
 def test_draw_refuses_endings_and_places_it_cannot_write(tmp_path):

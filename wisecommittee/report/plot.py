@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
 from wisecommittee.report import (
+    plot_calibration,
+    plot_confidence,
     plot_conversion,
     plot_enough,
     plot_exits,
@@ -28,6 +30,7 @@ from wisecommittee.report import (
     plot_members,
     plot_replicas,
     plot_small,
+    plot_thresholds,
 )
 
 SIZE = (7.2, 4.6)  # inches
@@ -55,6 +58,19 @@ PLOTS: dict[str, Plot] = {
         plot_learning.learning, "loss and accuracy per epoch of a training (--curves)", plot_learning.gather
     ),
     "exits": Plot(plot_exits.exits, "exit ratios per stage", plot_exits.gather, plot_exits.size),
+    "thresholds": Plot(
+        plot_thresholds.thresholds, "accuracy and cost while a threshold of one cascade rises", plot_thresholds.gather
+    ),
+    "sweep": Plot(
+        plot_thresholds.sweep, "accuracy and cost against a cascade's first threshold", plot_thresholds.gather_first
+    ),
+    "confidence": Plot(plot_confidence.draw, "accuracy within the most confident units", plot_confidence.gather),
+    "calibration": Plot(
+        plot_calibration.draw,
+        "confidence and accuracy, calibrated or not",
+        plot_calibration.gather,
+        plot_calibration.size,
+    ),
     "match": Plot(plot_match.draw, "for every model the committees of its cost and accuracy", plot_match.gather),
     "conversion": Plot(plot_conversion.draw, "ensembles and the cascades of their members", plot_conversion.gather),
     "members": Plot(plot_members.draw, "what 2, 3, 4 members buy over target costs", plot_members.gather),

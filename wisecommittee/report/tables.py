@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UnknownNameError
 from wisecommittee.report import (
+    table_calibration,
+    table_confidence,
     table_conversion,
     table_crossover,
     table_diversity,
@@ -18,6 +20,7 @@ from wisecommittee.report import (
     table_members,
     table_replicas,
     table_small,
+    table_thresholds,
     table_worst_case,
 )
 from wisecommittee.report.table import Table
@@ -37,6 +40,9 @@ TABLES: dict[str, Kind] = {
     "worst-case": Kind(table_worst_case.fill, "the same accuracy with and without a bounded worst case (Table 4)"),
     "exits": Kind(table_exits.fill, "those committees and where units leave them (Table 16)"),
     "diversity": Kind(table_diversity.fill, "committees of one architecture and of several (Table 18)"),
+    "thresholds": Kind(table_thresholds.fill, "accuracy and cost against the thresholds of a cascade (Fig. 4)"),
+    "confidence": Kind(table_confidence.fill, "confidence functions: most confident units, equal cost (Table 12)"),
+    "calibration": Kind(table_calibration.fill, "ensembles and cascades before and after calibration (D.2)"),
     "conversion": Kind(table_conversion.fill, "ensembles of the frontier as cascades of their members (Fig. 2)"),
     "members": Kind(table_members.fill, "what 2, 3, 4 members buy over target costs (Fig. 7)"),
     "replicas": Kind(table_replicas.fill, "spread over replicas: singles, pairs, ordered pairs (Table 17)"),

@@ -107,13 +107,29 @@ def calibrate(
     method : temperature, platt, isotonic, or 'none', which takes the calibration off again. Nothing is stored unless
     every model could be fitted.
     """
+    fits = fit(store, models, method, split=split, threads=threads, progress=progress)
+    for one in fits:
+        store.update_card(split, store.card(one.model, split).with_calibration(one.calibration))
+    return fits
+
+
+def fit(
+    store: LogitStore,
+    models: Sequence[str] | None,
+    method: str = "temperature",
+    *,
+    split: str = "val",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Calibrated]:
+    """The same, storing nothing."""
     if split == REPORTING:
         raise UsageError("a calibration is fitted on val and test only reports; choose val (or another split)")
     if method != "none":
         method_named(method)
     threads = thread_count(threads)
     store.require_split(split)
-    _explain_missing(store, split, models)
+    _explain_missing(store, split, models or ())
     cards = select_cards(store, split, models)
     fits = []
     for place, card in enumerate(cards):
@@ -121,8 +137,6 @@ def calibrate(
         source = _Source(store, split, card, threads, steps)
         fits.append(_without(source) if method == "none" else _fitted(source, method))
         steps.finish()
-    for card, fit in zip(cards, fits, strict=True):
-        store.update_card(split, card.with_calibration(fit.calibration))
     return fits
 
 
@@ -385,13 +399,13 @@ def _log_odds(source: _Source) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 
 def _fit_odds(
-    fit: Callable[[NDArray[np.float64], NDArray[np.float64], str], tuple[Parameters, str | None]],
+    fit_one: Callable[[NDArray[np.float64], NDArray[np.float64], str], tuple[Parameters, str | None]],
 ) -> Callable[[_Source, NDArray[np.int8]], tuple[Parameters, list[Parameters], str | None]]:
     def fitted(source: _Source, folds: NDArray[np.int8]) -> tuple[Parameters, list[Parameters], str | None]:
         s, right = _log_odds(source)
         what = f"{source.card.model} in {source.split}"
-        parameters, note = fit(s, right, what)
-        each = [fit(s[folds != fold], right[folds != fold], what)[0] for fold in range(FOLDS)]
+        parameters, note = fit_one(s, right, what)
+        each = [fit_one(s[folds != fold], right[folds != fold], what)[0] for fold in range(FOLDS)]
         return parameters, each, note
 
     return fitted

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import UsageError
+from wisecommittee.search.statistics import wilson_interval
 
 BINS = 15
 
@@ -28,6 +29,14 @@ class Reliability:
     @property
     def n(self) -> int:
         return int(self.count.sum())
+
+    def intervals(self) -> NDArray[np.float64]:
+        """float64 [M, 2]: 95 % Wilson interval of each bin's accuracy, NaN where it is empty; grades count as shares of
+        units that are right."""
+        found = np.full((len(self.count), 2), np.nan)
+        for b in np.flatnonzero(self.count):
+            found[b] = wilson_interval(round(float(self.accuracy[b]) * int(self.count[b])), int(self.count[b]))
+        return found
 
     @property
     def ece(self) -> float:

@@ -1,0 +1,130 @@
+"""What calibrating the models does to single models, ensembles and cascades (Wang et al. 2022, D.2 and Fig. 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wisecommittee.analyses.cascades import exits_of, stage_values, with_exits
+from wisecommittee.analyses.study import Study, spread
+from wisecommittee.committees.calibration import Calibration
+from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.confidence import CONFIDENCES
+from wisecommittee.errors import UsageError
+from wisecommittee.search.calibration import fit
+from wisecommittee.search.evaluate import Evaluation, evaluate_in, exit_stages
+from wisecommittee.search.reliability import Reliability, reliability
+from wisecommittee.search.tables import Pool, open_pool
+
+ROWS = 6  # ensembles, and cascades, of a frontier
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One committee with its models as they are and with them calibrated, at equal cost: the same stages, as many units
+    exiting at each. On the split that chooses its units are cross-fitted; test figures are None without a test split.
+
+    method : of its members' calibrations.
+    """
+
+    method: str
+    before: Evaluation
+    after: Evaluation
+    reliability: tuple[Reliability, Reliability]
+    test: tuple[Evaluation, Evaluation] | None
+    test_reliability: tuple[Reliability, Reliability] | None
+
+    @property
+    def shown(self) -> tuple[tuple[Evaluation, Evaluation], tuple[Reliability, Reliability]]:
+        """What is honest to look at: test, where there is one."""
+        return (
+            ((self.before, self.after), self.reliability)
+            if self.test is None or self.test_reliability is None
+            else (self.test, self.test_reliability)
+        )
+
+
+def effects(study: Study) -> list[Effect]:
+    """Of the committees named, else of every model asked for by name, else of a spread over the frontiers of ensembles
+    and of cascades."""
+    if study.committees:
+        return effects_of(study, study.committees)
+    ensembles = [e for e in study.search(family="ensemble", calibrated=False) if e.committee.shape == "ensemble"]
+    cascades = [e for e in study.search(calibrated=False) if e.committee.shape == "cascade"]
+    return effects_of(study, [e.committee for e in (*spread(ensembles, ROWS), *spread(cascades, ROWS))])
+
+
+def effects_of(study: Study, committees: Sequence[Committee]) -> list[Effect]:
+    models = sorted({model for committee in committees for model in committee.models})
+    calibrations = calibrations_of(study, models)
+    there = study.reports != study.split and study.store.has_split(study.reports)
+    there = there and set(models) <= set(study.store.models(study.reports))
+    found = []
+    for committee in committees:
+        plain = replace(committee, members={})
+        before = _pool(study, plain, study.split, {})
+        after = _pool(study, plain, study.split, calibrations)
+        twin = with_exits(after, plain, exits_of(before, plain))
+        test = None
+        if there:
+            test = _pool(study, plain, study.reports, {}), _pool(study, plain, study.reports, calibrations)
+        found.append(
+            Effect(
+                " and ".join(sorted({calibrations[model].method for model in committee.models})),
+                evaluate_in(before, [plain])[0],
+                evaluate_in(after, [twin])[0],
+                (reliability_in(before, plain), reliability_in(after, twin)),
+                test and (evaluate_in(test[0], [plain])[0], evaluate_in(test[1], [twin])[0]),
+                test and (reliability_in(test[0], plain), reliability_in(test[1], twin)),
+            )
+        )
+    return found
+
+
+def single(study: Study, model: str) -> Effect:
+    """Of one model: its predictions stay, so only its reliability changes."""
+    pool = study.pool()
+    return effects_of(
+        study,
+        [
+            Committee(
+                ((model,),), (), pool.confidence_name, pool.combine.name, cost=pool.cost.name, chosen_on=pool.split
+            )
+        ],
+    )[0]
+
+
+def calibrations_of(study: Study, models: Sequence[str]) -> dict[str, Calibration]:
+    """Those on the cards where every one of these models has one; else temperatures, fitted here and not stored."""
+    stored = {model: study.store.card(model, study.split).calibration for model in models}
+    found = {model: calibration for model, calibration in stored.items() if calibration is not None}
+    if len(found) == len(models):
+        return found
+    fits = fit(study.store, models, split=study.split, threads=study.threads, progress=study.progress)
+    return {one.model: one.calibration for one in fits if one.calibration is not None}
+
+
+def reliability_in(pool: Pool, committee: Committee) -> Reliability:
+    """Of the maximum probability (for answers the stored confidence) each unit has where it exits."""
+    score, quality = stage_values(pool, committee)
+    stage = exit_stages(score, committee.thresholds)
+    everyone = np.arange(pool.units)
+    if not isinstance(pool.confidence, str):
+        score, quality = stage_values(replace(pool, confidence=CONFIDENCES["max_prob"]), committee)
+    said = score[stage, everyone]
+    if said.min() < 0 or said.max() > 1:
+        raise UsageError(
+            f"{committee.confidence} of {committee.label()} runs from {said.min():.4g} to {said.max():.4g}; "
+            f"reliability needs probabilities"
+        )
+    return reliability(said, quality[stage, everyone])
+
+
+def _pool(study: Study, committee: Committee, split: str, calibrations: Mapping[str, Calibration]) -> Pool:
+    cards = sorted((study.store.card(model, split) for model in committee.models), key=lambda card: card.key)
+    used = [card.with_calibration(calibrations.get(card.model)) for card in cards]
+    return open_pool(
+        study.store, split, used, combine=committee.combine, confidence=committee.confidence, cost=committee.cost
+    )

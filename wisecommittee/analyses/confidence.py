@@ -1,0 +1,105 @@
+"""How well confidence functions tell right from wrong, and what that is worth to a cascade (Wang et al. 2022, D.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.analyses.cascades import cascade_pool, chosen_cascade, exits_of, stage_values, with_exits
+from wisecommittee.analyses.study import Study
+from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.confidence import CONFIDENCES, confidence_named
+from wisecommittee.search.evaluate import Evaluation, evaluate_in
+from wisecommittee.search.tables import Pool
+
+SHARES = tuple(k / 100 for k in range(1, 101))
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Accuracy within the most confident share of units (Fig. 3), of one stage: the mean of `models`.
+
+    shares [k] in (0, 1]; accuracy {confidence: [k]}; ideal [k] : of a confidence that knows what is right.
+    """
+
+    models: tuple[str, ...]
+    split: str
+    n: int
+    shares: tuple[float, ...]
+    accuracy: dict[str, tuple[float, ...]]
+    ideal: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AtEqualCost:
+    """One cascade with its thresholds for one confidence, set so that as many units exit at each stage (Table 12)."""
+
+    confidence: str
+    evaluation: Evaluation
+    test: Evaluation | None
+
+
+def curves(study: Study, shares: Sequence[float] = SHARES) -> Curves:
+    """Of the first stage of the committee named, else of the cheapest of the models asked for."""
+    if study.committees:
+        committee = study.committees[0]
+        return curves_in(cascade_pool(study, committee, study.split), committee.stages[0], shares)
+    pool = study.pool()
+    cheapest = min(range(len(pool.cards)), key=lambda m: float(pool.cost.stages([[m]])[-1].sum()))
+    return curves_in(pool, (pool.cards[cheapest].model,), shares)
+
+
+def curves_in(pool: Pool, models: tuple[str, ...], shares: Sequence[float] = SHARES) -> Curves:
+    found: dict[str, tuple[float, ...]] = {}
+    quality = np.zeros(pool.units)
+    for name in functions(pool):
+        score, of_stage = stage_values(with_confidence(pool, name), Committee((models,)))
+        quality = of_stage[0]
+        found[name] = accuracy_within(score[0], quality, shares)
+    return Curves(models, pool.split, pool.units, tuple(shares), found, accuracy_within(quality, quality, shares))
+
+
+def accuracy_within(
+    score: NDArray[np.floating], quality: NDArray[np.float64], shares: Sequence[float]
+) -> tuple[float, ...]:
+    """Mean quality of the share of units with the highest score [N], for each share.
+
+    Units of one score come in any order, so that a share which takes some of them gets their mean: the result depends
+    neither on the order of units nor on how a share rounds.
+    """
+    values, place = np.unique(-score.astype(np.float64), return_inverse=True)
+    count = np.bincount(place, minlength=len(values))
+    total = np.bincount(place, weights=quality, minlength=len(values))
+    wanted = np.array(shares) * len(score)
+    return tuple((np.interp(wanted, np.r_[0, np.cumsum(count)], np.r_[0, np.cumsum(total)]) / wanted).tolist())
+
+
+def functions(pool: Pool) -> tuple[str, ...]:
+    """The confidence functions these models have: those of their outputs, and the scores stored with all of them."""
+    stored = [set(card.contents.scores) if card.contents else set() for card in pool.cards]
+    return (*(() if pool.answers else CONFIDENCES), *sorted(set.intersection(*stored)))
+
+
+def with_confidence(pool: Pool, name: str) -> Pool:
+    return replace(pool, confidence=confidence_named(name, (name,)))
+
+
+def at_equal_cost(study: Study) -> list[AtEqualCost]:
+    """The cascade that is meant with each confidence function, as many units exiting at each stage as with its own.
+
+    Thresholds come from the split that chooses; the reporting split runs them.
+    """
+    committee = chosen_cascade(study)
+    pool = cascade_pool(study, committee, study.split)
+    exits = exits_of(pool, committee)
+    found = []
+    for name in functions(pool):
+        own = with_confidence(pool, name)
+        twin = with_exits(own, committee, exits)
+        evaluation = evaluate_in(own, [twin])[0]
+        test = study.reported([evaluation])
+        found.append(AtEqualCost(name, evaluation, test[0] if test else None))
+    return found

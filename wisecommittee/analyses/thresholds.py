@@ -1,0 +1,80 @@
+"""What a threshold does to a cascade: its sweep from the first model to the ensemble (Wang et al. 2022, Fig. 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.analyses.cascades import cascade_pool, chosen_cascade, stage_values
+from wisecommittee.analyses.study import Study
+from wisecommittee.committees.cards import Committee
+from wisecommittee.search.evaluate import Evaluation, evaluate_table
+from wisecommittee.search.tables import Pool, committee_tables
+from wisecommittee.store import LogitStore
+
+LEVELS = 200
+TOLERANCE = 0.001  # what the plateau may lack of the accuracy without early exits
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One threshold of a committee over its values, the others as they are.
+
+    stage : whose threshold; evaluations by rising threshold: at the first every unit that gets there exits, at the last
+    none does; test : the same on the reporting split, empty without one. plateau : index of the least threshold from
+    which on the quality is never more than TOLERANCE below that of the last.
+    """
+
+    committee: Committee
+    stage: int
+    thresholds: tuple[float, ...]
+    evaluations: tuple[Evaluation, ...]
+    test: tuple[Evaluation, ...]
+
+    @property
+    def plateau(self) -> int:
+        least = self.evaluations[-1].quality - TOLERANCE
+        below = [i for i, e in enumerate(self.evaluations) if e.quality < least]
+        return below[-1] + 1 if below else 0
+
+
+def sweeps(study: Study) -> list[Sweep]:
+    """Every threshold of the cascade that is meant, one after the other."""
+    committee = chosen_cascade(study)
+    pool = cascade_pool(study, committee, study.split)
+    score, _ = stage_values(pool, committee)
+    test = _reporting(study, committee)
+    found = []
+    for stage in range(len(committee.stages) - 1):
+        thresholds = levels(score[stage])
+        runs = [_run(p, committee, stage, thresholds) for p in (pool, test) if p is not None]
+        found.append(Sweep(committee, stage, thresholds, runs[0], runs[1] if test else ()))
+    return found
+
+
+def levels(score: NDArray[np.float32], most: int = LEVELS) -> tuple[float, ...]:
+    """Order statistics of a stage's confidences [N], all distinct ones if they are few; then one above them all."""
+    values = np.unique(score)
+    if len(values) > most:
+        ordered = np.sort(score)
+        values = np.unique(ordered[np.linspace(0, len(ordered) - 1, most).round().astype(np.int64)])
+    return (*values.tolist(), float(np.nextafter(values[-1], np.float32(np.inf))))
+
+
+def _reporting(study: Study, committee: Committee) -> Pool | None:
+    store: LogitStore = study.store
+    split = study.reports
+    if split == study.split or not store.has_split(split) or not set(committee.models) <= set(store.models(split)):
+        return None
+    return cascade_pool(study, committee, split)
+
+
+def _run(pool: Pool, committee: Committee, stage: int, thresholds: tuple[float, ...]) -> tuple[Evaluation, ...]:
+    table = committee_tables(pool, [committee])[0]
+    found = []
+    for t in thresholds:
+        own = replace(committee, thresholds=(*committee.thresholds[:stage], t, *committee.thresholds[stage + 1 :]))
+        found.append(evaluate_table(table, own, pool.task, pool.cost, pool.split))
+    return tuple(found)

@@ -1,0 +1,121 @@
+"""What a cascade's thresholds do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter
+
+from wisecommittee.analyses.study import Study
+from wisecommittee.analyses.thresholds import TOLERANCE, Sweep, sweeps
+from wisecommittee.errors import UsageError
+from wisecommittee.report.labels import Names
+from wisecommittee.report.style import (
+    SERIES,
+    Number,
+    Percent,
+    coordinates,
+    legend,
+    name_axes,
+    sample,
+    scatter,
+)
+from wisecommittee.search.evaluate import Evaluation
+
+PLATEAU = f"plateau: from here on within {100 * TOLERANCE:g} points of never exiting"
+NAMED = 6  # thresholds that are written beside their points
+
+
+def thresholds(ax: Axes, sweeps: Sequence[Sweep], *, quality: str = "accuracy") -> Axes:
+    """Accuracy against average cost while one threshold of a cascade rises (Wang et al. 2022, Fig. 4).
+
+    A line per threshold, the others as they are: from everybody exiting at its stage to nobody. The star is where the
+    plateau begins, the thin line the same thresholds on the reporting split.
+    """
+    if len(sweeps) >= len(SERIES):
+        raise UsageError(f"{len(sweeps)} thresholds in one plot; at most {len(SERIES) - 1} can be told apart")
+    named = _ends(ax, sweeps[0]) if len(sweeps) == 1 else []
+    for sweep, (color, marker, dashes) in zip(sweeps, SERIES, strict=False):
+        runs, start = sweep.evaluations, sweep.evaluations[sweep.plateau]
+        ax.plot(*coordinates(runs), color=color, linestyle=dashes, linewidth=1.4, label=_name(sweep))
+        shown = _spaced(sweep, max(1, NAMED // len(sweeps)))
+        ax.plot(*coordinates([runs[i] for i in shown]), linestyle="none", marker=marker, markersize=4, color=color)
+        ax.plot([start.average_cost], [start.quality], "*", color=color, markersize=12, markeredgewidth=0, zorder=4)
+        named += [(f"t = {_number(sweep.thresholds[i])}", runs[i]) for i in shown]
+        if sweep.test:
+            label = f"the same on {sample(sweep.test)}" if sweep is sweeps[0] else None
+            ax.plot(*coordinates(sweep.test), color=color, linewidth=0.7, alpha=0.6, label=label)
+    ax.plot([], [], "*", color="0.35", markersize=10, markeredgewidth=0, label=PLATEAU)
+    everybody = [e for sweep in sweeps for e in (*sweep.evaluations, *sweep.test)]
+    name_axes(ax, everybody[0].committee.cost, coordinates(everybody)[0])
+    ax.set_ylabel(f"{quality} (%) on {sample(sweeps[0].evaluations[-1:])}")
+    Names(ax, [n for n, _ in named], [(e.average_cost, e.quality) for _, e in named], fontsize="small", color="0.25")
+    return legend(ax)
+
+
+def sweep(ax: Axes, sweep: Sweep, *, quality: str = "accuracy") -> Axes:
+    """Accuracy (left) and average cost (right) against one threshold of a cascade."""
+    runs, cost = sweep.evaluations, sweep.committee.cost
+    (blue, _, solid), (orange, _, dashed), *_ = SERIES
+    x, start = sweep.thresholds, sweep.thresholds[sweep.plateau]
+    ax.axvspan(start, x[-1], color="0.93", linewidth=0, zorder=0, label=PLATEAU)
+    ax.plot(x, [e.quality for e in runs], color=blue, linestyle=solid, linewidth=1.4, label=f"{quality}, left axis")
+    if sweep.test:
+        label = f"the same on {sample(sweep.test)}"
+        ax.plot(x, [e.quality for e in sweep.test], color=blue, linewidth=0.7, alpha=0.6, label=label)
+    right = ax.twinx()
+    right.plot(x, [e.average_cost for e in runs], color=orange, linestyle=dashed, linewidth=1.4)
+    ax.plot([], [], color=orange, linestyle=dashed, linewidth=1.4, label="average cost, right axis")
+    stage = " + ".join(sweep.committee.stages[sweep.stage])
+    ax.set_xlabel(f"threshold t: {stage} answers if {sweep.committee.confidence} ≥ t; plateau from {_number(start)}")
+    ax.set_ylabel(f"{quality} (%) on {sample(runs[:1])}")
+    right.set_ylabel("average FLOPs (multiply-adds) per unit" if cost == "flops" else f"average {cost} per unit")
+    right.yaxis.set_major_formatter(EngFormatter(sep="") if cost == "flops" else Number())
+    right.set_ylim(bottom=0)
+    ax.yaxis.set_major_formatter(Percent())
+    ax.set_xlim(x[0], x[-1] + 0.01 * (x[-1] - x[0]))  # the last rise stays off the right axis
+    ax.grid(True, color="0.9", linewidth=0.6)
+    ax.set_axisbelow(True)
+    for one in (ax, right):
+        one.spines["top"].set_visible(False)
+    return legend(ax)
+
+
+def gather(study: Study) -> dict[str, Any]:
+    return {"sweeps": sweeps(study), "quality": study.quality}
+
+
+def gather_first(study: Study) -> dict[str, Any]:
+    """The first threshold of the cascade."""
+    return {"sweep": sweeps(study)[0], "quality": study.quality}
+
+
+def _ends(ax: Axes, only: Sweep) -> list[tuple[str, Evaluation]]:
+    """The first model alone and the ensemble, between which the threshold of a two-stage cascade leads."""
+    first, second = only.committee.stages
+    one, all_of_them = only.evaluations[0], only.evaluations[-1]
+    for e, members in ((one, first), (all_of_them, (*first, *second))):
+        shape = "single" if len(members) == 1 else "ensemble"
+        scatter(ax, [e], shape, 6.5, "ensemble" if shape == "ensemble" else "single model")
+    return [(" + ".join(first), one), (" + ".join((*first, *second)), all_of_them)]
+
+
+def _name(sweep: Sweep) -> str:
+    c = sweep.committee
+    name = c.label() if len(c.stages) == 2 else f"t{sweep.stage + 1}, after {' + '.join(c.stages[sweep.stage])}"
+    return f"{name}: plateau from t = {_number(sweep.thresholds[sweep.plateau])}"
+
+
+def _spaced(sweep: Sweep, most: int) -> list[int]:
+    """Thresholds evenly spaced in cost; the two ends are left out, they are named by their committees."""
+    costs = [e.average_cost for e in sweep.evaluations]
+    targets = [costs[0] + (costs[-1] - costs[0]) * k / (most + 1) for k in range(1, most + 1)]
+    inner = range(1, len(costs) - 1)
+    return sorted({min(inner, key=lambda i: abs(costs[i] - target)) for target in targets}) if inner else []
+
+
+def _number(threshold: float) -> str:
+    """As many digits as tell thresholds near 1 apart."""
+    return f"{threshold:.6g}" if 0.9995 < threshold < 1 else f"{threshold:.3g}"

@@ -1,0 +1,54 @@
+"""What calibrating the models does to committees, in rows."""
+
+from __future__ import annotations
+
+from wisecommittee.analyses.calibration import effects
+from wisecommittee.analyses.study import Study
+from wisecommittee.errors import InfeasibleError
+from wisecommittee.report.table import Column, Table, Value
+
+
+def fill(study: Study) -> Table:
+    """Committees with their models as they are and calibrated, at equal cost (Wang et al. 2022, D.2)."""
+    found = effects(study)
+    if not found:
+        raise InfeasibleError("the frontier holds neither an ensemble nor a cascade; add models, or name a committee")
+    first = found[0].before
+    tests = found[0].test is not None
+    where = study.reports if tests else first.split
+    splits = [first.split, *([study.reports] if tests else [])]
+    columns = (
+        Column("shape", "shape"),
+        Column("committee", "committee"),
+        Column("average_cost", "average FLOPs" if first.committee.cost == "flops" else "average", "cost"),
+        *(
+            Column(f"{split}_{when}", when, "percent", f"{split} {study.quality}")
+            for split in splits
+            for when in ("before", "after")
+        ),
+        Column("change", "change", "points", f"{splits[-1]} {study.quality}"),
+        Column("ece_before", "before", "percent", f"{where} ECE"),
+        Column("ece_after", "after", "percent", f"{where} ECE"),
+    )
+    rows: list[tuple[Value, ...]] = []
+    for e in found:
+        (before, after), (raw, mended) = e.shown
+        pairs = [(e.before, e.after), *([e.test] if e.test else [])]
+        rows.append(
+            (
+                before.committee.shape,
+                before.committee.label(),
+                e.before.average_cost,
+                *(one.quality for pair in pairs for one in pair),
+                after.quality - before.quality,
+                raw.ece,
+                mended.ece,
+            )
+        )
+    methods = " and ".join(sorted({e.method for e in found}))
+    notes = (
+        f"Calibration: {methods}, fitted on {first.split} (n = {first.n:,}); there each unit by a fit without its "
+        f"fold. The same stages, as many units exiting at each on {first.split}: equal average cost.",
+        "ECE: of the maximum probability where each unit exits, 15 bins.",
+    )
+    return Table("Calibrated committees", columns, tuple(rows), notes, first.committee.cost, grouped=True)

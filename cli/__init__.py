@@ -16,6 +16,7 @@ from wisecommittee import __version__
 from . import (
     bench_models,
     calibrate,
+    compare,
     demo,
     evaluate,
     extract,
@@ -69,6 +70,7 @@ COMMANDS = {
     "plot": plot.plot,
     "report": report.report,
     "tables": tables.tables,
+    "compare": compare.compare,
     "bench-models": bench_models.bench_models,
     "split": maintain.split,
     "remove": maintain.remove,

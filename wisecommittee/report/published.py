@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-WISDOM = "Wang et al. 2022"
+PAPERS = {"wisdom-2022": "Wang et al. 2022", "irene-2023": "Li et al. 2023"}
 
 
 def rows(name: str) -> list[dict[str, Any]]:
-    """One dict per printed row; *_percent columns become shares, *_billion multiply-adds; empty cells are None."""
+    """One dict per printed row; *_percent columns (and their *_std) become shares, *_billion multiply-adds; empty cells
+    are None."""
     from wisecommittee.published import load
 
     return [{_short(k): _plain(k, v) for k, v in row.items()} for row in load(name).to_dict("records")]
@@ -20,17 +21,17 @@ def source(name: str, sample: str = "ImageNet") -> str:
     from wisecommittee.published import load
 
     first = load(name).iloc[0]
-    return f"{WISDOM}, {first.table}, {sample}"
+    return f"{PAPERS[first.paper]}, {first.table}, {sample}"
 
 
 def _short(name: str) -> str:
-    return name.removesuffix("_percent").removesuffix("_billion")
+    return name.removesuffix("_billion").replace("_percent", "")
 
 
 def _plain(name: str, value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return None
-    if name.endswith("_percent"):
+    if name.removesuffix("_std").endswith("_percent"):
         return round(value / 100, 10)
     if name.endswith("_billion"):
         return round(value * 1e9)

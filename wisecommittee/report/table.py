@@ -163,6 +163,7 @@ KINDS: dict[str, Callable[[float], str]] = {
     "text": str,
     "count": lambda v: f"{v:,}",
     "number": lambda v: f"{v:.4g}",
+    "fixed": lambda v: f"{v:.2f}",
     "percent": lambda v: f"{100 * v:.2f}",
     "points": lambda v: f"{100 * v:+.2f}",
     "exits": _share,

@@ -1,0 +1,50 @@
+"""wisecommittee compare: trained committees against their baselines, over the seeds in a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .console import out, print_json
+from .show import show_table
+
+
+def compare(
+    store: options.Store = None,
+    split: Annotated[str, typer.Option(help="Split that chooses thresholds; test reports.")] = "val",
+    models: options.Models = None,
+    cost: options.Cost = "flops",
+    published: options.Published = False,
+    form: Annotated[
+        str | None, typer.Option("--format", help="rich (the terminal), csv, markdown or latex.", show_default="rich")
+    ] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="File to write; .csv, .md and .tex choose the format.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Accuracy, cost and utility of what `train` made (IRENE, Tables 1 and 2): the single model, the average ensemble,
+    snapshots, FGE, mixtures of experts, WoC and IRENE, as mean ± standard deviation over seeds.
+
+    The paper's rows for the same data and backbone stand below; --published adds all of them.
+
+    **Example** (for more than one seed, train again with --seed 1, 2, ..)
+
+    `wisecommittee train pool --backbone digits-cnn; wisecommittee train irene; wisecommittee compare`
+    """
+    from wisecommittee.analyses.study import Study
+    from wisecommittee.report.table import form_of, write
+    from wisecommittee.report.table_compare import fill
+    from wisecommittee.store import LogitStore
+
+    chosen = form_of(form, out_file)
+    made = fill(Study(LogitStore(store), split, models=models, cost=cost, published=published))
+    if out_file:
+        out.print(f"wrote {write(made, chosen, out_file)}", markup=False)
+    if as_json:
+        print_json(made.to_json())
+    elif not out_file:
+        show_table(made, chosen)

@@ -1,0 +1,205 @@
+"""Trained committees against their baselines, over the seeds in a store: accuracy, cost and utility (Li et al. 2023,
+Tables 1 and 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import numpy as np
+
+from wisecommittee.analyses.study import Study
+from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.naming import METHODS, Origin
+from wisecommittee.committees.utility import utility
+from wisecommittee.errors import StoreError
+from wisecommittee.search.evaluate import Evaluation, evaluate_all
+
+STEPS = 100  # thresholds 0, 0.01, .., 1, one for all stages (Li et al. 2023, App. A.2)
+HALTING = "halting"
+LABELS = {  # as the paper prints them
+    "snapshot": "Snapshot ensemble",
+    "fge": "FGE",
+    "moe": "MoE",
+    "sparse-moe": "Sparse-MoE",
+    "irene": "IRENE",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Over seeds. deviation : of a sample, None for a single seed."""
+
+    mean: float
+    deviation: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(fmean(values), stdev(values) if len(values) > 1 else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One method at one seed. threshold : as chosen on the choosing split, None where there is none."""
+
+    quality: float
+    cost: float
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One method. cost : in the study's cost; models : the same in single models, None without any in the store;
+    utility : of the means, NaN for a `reason`; results : {seed: Result}."""
+
+    method: str
+    quality: Spread
+    cost: Spread
+    models: Spread | None
+    utility: float
+    reason: str | None
+    results: dict[int, Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All methods that trained one backbone on the same data. split : that reports, with n units; one : cost of the
+    single model."""
+
+    data: str
+    backbone: str
+    split: str
+    n: int
+    one: float | None
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The single model and the average ensemble that utility is measured by."""
+
+    single: Result
+    ensemble: Result
+
+    def utility(self, quality: float, cost: float) -> tuple[float, str | None]:
+        models, relative = self.ensemble.cost / self.single.cost, cost / self.single.cost
+        return utility(quality, relative, self.single.quality, self.ensemble.quality, models)
+
+
+def compare(study: Study) -> list[Comparison]:
+    """One comparison per data and backbone, in the order of their names."""
+    found: dict[tuple[str, str], Trained] = {}
+    for card in sorted(study.cards(), key=lambda card: (card.position or 0, card.replica)):
+        if origin := Origin.of(card.architecture):
+            methods = found.setdefault((origin.data, origin.backbone), {})
+            seeds = methods.setdefault((METHODS.index(origin.method), origin.variant), {})
+            seeds.setdefault(origin.seed, []).append(card.model)
+    if not found:
+        raise StoreError(
+            f"store {study.store.files.uri!r} has no trained committees in {study.split!r}; put some there with "
+            f"`wisecommittee train pool --backbone ..`, `train irene`, `train snapshot`, .."
+        )
+    return [_comparison(study, *key, methods) for key, methods in sorted(found.items())]
+
+
+# {(place of the method in METHODS, variant): {seed: members in order}}
+Trained = dict[tuple[int, str], dict[int, list[str]]]
+
+
+def _comparison(study: Study, data: str, backbone: str, found: Trained) -> Comparison:
+    split = study.reports if study.store.has_split(study.reports) else study.split
+    pool = found.pop((METHODS.index("pool"), ""), {})
+    several = {seed: models for seed, models in pool.items() if len(models) > 1}
+    choosing = {seed: _reference(study, models, study.split) for seed, models in several.items()}
+    reporting = {seed: _reference(study, models, split) for seed, models in several.items()}
+
+    results: dict[str, dict[int, Result]] = {}
+    results["Single model"] = {seed: _single(study, models, split) for seed, models in pool.items()}
+    results["Average ensemble"] = {seed: reference.ensemble for seed, reference in reporting.items()}
+    sweeps = {"WoC": {seed: _cascades(study, models) for seed, models in several.items()}}
+    for (place, variant), seeds in sorted(found.items()):
+        label = f"{LABELS[METHODS[place]]} {variant}".strip()
+        if METHODS[place] == "irene":
+            sweeps[label] = {seed: _halting(study, models) for seed, models in seeds.items()}
+        else:
+            rule = "mean_logits" if METHODS[place] == "fge" else "mean_probs"
+            results[label] = {seed: _together(study, models, split, rule) for seed, models in seeds.items()}
+    for label, by_seed in sweeps.items():
+        results[label] = {seed: _shared(study, c, choosing.get(seed), split) for seed, c in by_seed.items()}
+
+    one = next((result.cost for result in results["Single model"].values()), None)
+    rows = tuple(_row(label, by_seed, one, reporting) for label, by_seed in results.items() if by_seed)
+    return Comparison(data, backbone, split, len(study.store.labels(split)), one, rows)
+
+
+def _row(label: str, results: dict[int, Result], one: float | None, references: dict[int, Reference]) -> Row:
+    quality = Spread.of([result.quality for result in results.values()])
+    cost = Spread.of([result.cost for result in results.values()])
+    models = Spread.of([result.cost / one for result in results.values()]) if one else None
+    if known := [references[seed] for seed in results if seed in references]:
+        reference = Reference(_mean([r.single for r in known]), _mean([r.ensemble for r in known]))
+        value, reason = reference.utility(quality.mean, cost.mean)
+    else:
+        value, reason = math.nan, "the store has no average ensemble of its seeds; run `wisecommittee train pool`"
+    return Row(label, quality, cost, models, value, reason, results)
+
+
+def _mean(results: Sequence[Result]) -> Result:
+    return Result(fmean(r.quality for r in results), fmean(r.cost for r in results))
+
+
+# What is evaluated
+
+
+def _reference(study: Study, models: Sequence[str], split: str) -> Reference:
+    return Reference(_single(study, models, split), _together(study, models, split))
+
+
+def _single(study: Study, models: Sequence[str], split: str) -> Result:
+    """The mean over replicas."""
+    alone = evaluate_all([_committee(study, [(model,)]) for model in models], study.store, split)
+    return _mean([Result(e.quality, e.average_cost) for e in alone])
+
+
+def _together(study: Study, models: Sequence[str], split: str, rule: str = "mean_probs") -> Result:
+    (found,) = evaluate_all([_committee(study, [tuple(models)], rule=rule)], study.store, split)
+    return Result(found.quality, found.average_cost)
+
+
+def _shared(study: Study, committees: Sequence[Committee], reference: Reference | None, split: str) -> Result:
+    """The committee of the greatest utility on the choosing split, the cheapest of equals, as the other split reports
+    it. Without a utility the most accurate."""
+    on_val = evaluate_all(committees, study.store, study.split)
+    chosen = max(on_val, key=lambda e: _worth(e, reference))
+    (found,) = evaluate_all([chosen.committee], study.store, split)
+    return Result(found.quality, found.average_cost, found.committee.thresholds[0])
+
+
+def _worth(found: Evaluation, reference: Reference | None) -> tuple[float, float, float]:
+    value = math.nan if reference is None else reference.utility(found.quality, found.average_cost)[0]
+    return (-math.inf if math.isnan(value) else value, found.quality, -found.average_cost)
+
+
+def _cascades(study: Study, models: Sequence[str]) -> list[Committee]:
+    """WoC as Li et al. ran it: stop at one threshold for all stages."""
+    return [_committee(study, [(m,) for m in models], step / STEPS) for step in range(STEPS + 1)]
+
+
+def _halting(study: Study, models: Sequence[str]) -> list[Committee]:
+    """IRENE: stop where the halting score exceeds m."""
+    above = [float(np.nextafter(np.float32(step / STEPS), np.float32(np.inf))) for step in range(STEPS + 1)]
+    return [_committee(study, [(m,) for m in models], value, confidence=HALTING) for value in above]
+
+
+def _committee(
+    study: Study,
+    stages: Sequence[tuple[str, ...]],
+    threshold: float | None = None,
+    *,
+    rule: str = "mean_probs",
+    confidence: str = "max_prob",
+) -> Committee:
+    thresholds = () if threshold is None else (threshold,) * (len(stages) - 1)
+    return Committee(tuple(stages), thresholds, confidence, rule, cost=study.cost)

@@ -88,7 +88,8 @@ def search(
         str,
         typer.Option(
             help="cascade (finds ensembles and tiers too); ensemble; anytime: the first 1, 2, 4, .. members of a group "
-            "(HNE), without thresholds; halting: the members of a group in order (IRENE), by their stored score."
+            "(HNE), without thresholds; halting: the members of a group in order (IRENE), by their stored score; "
+            "self_cascade: one checkpoint at rising input sizes."
         ),
     ] = "cascade",
     calibrated: options.Calibrated = False,
@@ -132,7 +133,7 @@ def search(
 
     `wisecommittee search --family anytime --models 'hne-*'`
 
-    `wisecommittee search --family halting --models 'irene-*'`
+    `wisecommittee search --family halting --models 'irene-*' --shared-threshold`
 
     `wisecommittee search --exact --percentile 99 --max-percentile-cost 2e9 --max-average latency_ms=3.5`
     """

@@ -53,6 +53,8 @@ class MemoryStore:
             blocks=blocks,
             group=m.group,
             position=m.position,
+            weights=m.weights,
+            input_size=m.input_size,
             contents=contents,
         )
 

@@ -32,6 +32,8 @@ class Model:
     unit_costs: list[int] | None = None  # [N], the cost of running this model on each unit; replaces blocks
     group: str | None = None  # jointly trained network this is a member of
     position: int | None = None  # place in its order, from 0
+    weights: str | None = None  # identity of the checkpoint
+    input_size: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

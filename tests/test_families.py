@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from test_search import product_scores
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.families import FAMILIES, family_named
+from wisecommittee.committees.families.self_cascade import checkpoints
 from wisecommittee.errors import InfeasibleError, UsageError, WiseCommitteeError
 from wisecommittee.search import tables
 from wisecommittee.search.estimate import estimate
@@ -204,6 +206,8 @@ def test_estimate_counts_tiers(sizes, replicas):
     cards.sort(key=lambda card: card.key)
     for name in FAMILIES:
         family = family_named(name)
+        if name == "self_cascade":
+            continue
         some = [card for card in cards if card.group] if name in ("anytime", "halting") else cards
         guess = estimate(some, 10, family, max_models=3, levels=5, replicas=replicas, ordered=False)
         found = [family.combinations(some, n, replicas) for n in (1, 2, 3)]
@@ -429,10 +433,50 @@ def test_halting_takes_the_groups_that_have_the_score():
     assert both.searched["combinations"] == 4
 
 
+# Self-cascades
+
+
+@CASES
+@given(
+    pools(per_unit=False),
+    st.lists(st.tuples(st.sampled_from(["x", "y", None]), st.sampled_from([8, 16, 24])), min_size=4, max_size=4),
+    st.integers(1, 3),
+    st.integers(2, 4),
+)
+def test_self_cascades_equal_oracle(pool, ways, stages, levels):
+    """Models are runs of checkpoint x or y, or of none that is known, at one of three input sizes."""
+    models = [replace(m, weights=w, input_size=(3, s, s)) for m, (w, s) in zip(pool[0], ways, strict=False)]
+    sequences = []
+    for checkpoint in ("x", "y"):
+        some = [m for m in models if m.weights == checkpoint]
+        if len({m.input_size for m in some}) > 1:
+            some.sort(key=lambda m: (sum(m.blocks.values()), m.input_size[1], m.architecture, m.replica))
+            sequences += [
+                tuple((m,) for m in chosen) for n in range(1, stages + 1) for chosen in itertools.combinations(some, n)
+            ]
+    if not sequences:
+        with pytest.raises(UsageError, match="--sizes"):
+            search(MemoryStore(models, pool[1]), family="self_cascade")
+        return
+    check(
+        models, pool[1], sequences, levels=levels, combine="mean_logits", confidence="max_prob", max_models=stages,
+        family="self_cascade",
+    )  # fmt: skip
+
+
+def test_checkpoints_without_a_hash_go_by_the_name():
+    cards = [
+        ModelCard(name, blocks={name: cost})
+        for name, cost in (("b3@160/0", 1), ("b3@224/0", 3), ("b3@224/1", 3), ("b3/0", 2), ("b4/0", 4))
+    ]
+    assert [[cards[m].model for m in some] for some in checkpoints(cards)] == [["b3@160/0", "b3/0", "b3@224/0"]]
+
+
 @pytest.mark.parametrize(
     ("models", "options", "message"),
     [
         ([], {"family": "anytime"}, "jointly trained network.*train hne"),
+        ([], {"family": "self_cascade"}, "two input sizes.*--sizes"),
         ([], {"family": "halting"}, "jointly trained network.*train irene"),
         (steps_of("irene", 3), {"family": "halting", "models": ["irene/0", "irene/2"]}, "position 1 is missing"),
         (steps_of("hne", 2, score=None), {"family": "halting"}, "score 'halting'.*hne/0 has none.*max_prob"),

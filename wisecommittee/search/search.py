@@ -72,7 +72,8 @@ def search(
 
     split : the split that chooses; 'test' is refused, it reports.
     family : 'cascade' (finds ensembles and tiers too), 'ensemble', 'anytime' (the first 1, 2, 4, .. members of a group)
-    or 'halting' (the members of a group in order, by default with mean_probs and their stored score 'halting').
+    'halting' (the members of a group in order, by default with mean_probs and their stored score 'halting') or
+    'self_cascade' (one checkpoint at rising input sizes).
     max_models : stages of a cascade or members of an ensemble at most, 4 by default (halting: the whole group). One
     stage may add several members of a group, such as the next leaves of an HNE: then it counts once.
     levels : P, percentile thresholds per stage, +inf ('nobody exits') included.

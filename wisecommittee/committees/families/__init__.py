@@ -5,11 +5,14 @@ May be added: a family that enumerates sequences of stages from cards alone; how
 
 from __future__ import annotations
 
-from wisecommittee.committees.families import anytime, cascade, ensemble, halting
+from wisecommittee.committees.families import anytime, cascade, ensemble, halting, self_cascade
 from wisecommittee.committees.families.family import Family
 from wisecommittee.errors import UnknownNameError
 
-FAMILIES = {family.name: family for family in (cascade.FAMILY, ensemble.FAMILY, anytime.FAMILY, halting.FAMILY)}
+FAMILIES = {
+    family.name: family
+    for family in (cascade.FAMILY, ensemble.FAMILY, anytime.FAMILY, halting.FAMILY, self_cascade.FAMILY)
+}
 
 
 def family_named(name: str) -> Family:

@@ -1,0 +1,49 @@
+"""Self-cascades (Wang et al. 2022, Sec. 6): one checkpoint at several input sizes, from cheap to dear."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.families.family import Cards, Family
+from wisecommittee.errors import UsageError
+
+
+def checkpoints(cards: Cards) -> list[tuple[int, ...]]:
+    """Indices of the cards of every checkpoint that is there at two input sizes or more, by rising multiply-adds.
+
+    A checkpoint is known by the hash of its weights, else by the name that extraction gives: b3@240/1 is b3, replica 1.
+    """
+    found: dict[object, list[int]] = {}
+    for index, card in enumerate(cards):
+        if card.group is None:
+            found.setdefault(card.weights or (card.architecture.partition("@")[0], card.replica), []).append(index)
+    ordered = [tuple(sorted(some, key=lambda m: _cost(cards[m]))) for some in found.values()]
+    return [some for some in ordered if len({cards[m].input_size or cards[m].architecture for m in some}) > 1]
+
+
+def _cost(card: ModelCard) -> tuple[float, int, tuple[str, int, str]]:
+    return sum(card.blocks.values()), math.prod(card.input_size or (0,)), card.key
+
+
+def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArray[np.int64]:
+    """int64 [combinations, size]: rising sequences of input sizes of one checkpoint."""
+    rows = [row for some in checkpoints(cards) for row in itertools.combinations(some, size)]
+    return np.array(sorted(rows), dtype=np.int64).reshape(-1, size)
+
+
+def members(cards: Cards, confidence: str | None) -> tuple[ModelCard, ...]:
+    taken = sorted(m for some in checkpoints(cards) for m in some)
+    if not taken:
+        raise UsageError(
+            f"family self_cascade needs one checkpoint at two input sizes or more, and none of these {len(cards)} "
+            f"models is; extract one with `wisecommittee extract MODEL --sizes 160,224`"
+        )
+    return tuple(cards[m] for m in taken)
+
+
+FAMILY = Family("self_cascade", True, combinations, members=members)

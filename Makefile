@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test test-nojit test-zoo lint bench fresh clean
+.PHONY: help demo test test-slow test-nojit test-zoo lint bench fresh clean
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -24,6 +24,9 @@ demo: $(VENV)/.demo   ## train a small pool on scikit-learn's digits, extract, s
 
 test: $(VENV)/.dev    ## everything the tests need, then the tests
 	$(BIN)/python -m pytest -n 2
+
+test-slow: $(VENV)/.dev   ## statistics over seeds of what training does, with their tables; minutes
+	$(BIN)/python -m pytest -m slow -s
 
 test-zoo: $(VENV)/.dev   ## model sources with timm, torchvision, transformers and onnx installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[zoo,hf,onnx]'

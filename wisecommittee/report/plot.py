@@ -25,6 +25,7 @@ from wisecommittee.report import (
     plot_enough,
     plot_exits,
     plot_frontier,
+    plot_hne,
     plot_learning,
     plot_match,
     plot_members,
@@ -57,6 +58,9 @@ PLOTS: dict[str, Plot] = {
     "learning": Plot(
         plot_learning.learning, "loss and accuracy per epoch of a training (--curves)", plot_learning.gather
     ),
+    "anytime": Plot(plot_hne.anytime, "the first 1, 2, 4, .. leaves by cost and accuracy", plot_hne.gather_anytime),
+    "leaves": Plot(plot_hne.leaves, "every leaf alone, and the first 1, 2, 4, .. together", plot_hne.gather),
+    "deviation": Plot(plot_hne.deviation, "how much the logits of the first leaves differ", plot_hne.gather),
     "exits": Plot(plot_exits.exits, "exit ratios per stage", plot_exits.gather, plot_exits.size),
     "thresholds": Plot(
         plot_thresholds.thresholds, "accuracy and cost while a threshold of one cascade rises", plot_thresholds.gather

@@ -16,6 +16,7 @@ from wisecommittee.report import (
     table_enough,
     table_exits,
     table_frontier,
+    table_leaves,
     table_match,
     table_members,
     table_replicas,
@@ -48,6 +49,7 @@ TABLES: dict[str, Kind] = {
     "replicas": Kind(table_replicas.fill, "spread over replicas: singles, pairs, ordered pairs (Table 17)"),
     "small": Kind(table_small.fill, "ensembles of 1, 2, .. replicas of each architecture"),
     "crossover": Kind(table_crossover.fill, "where ensembles of small models beat the next larger model"),
+    "leaves": Kind(table_leaves.fill, "the first 1, 2, 4, .. leaves of jointly trained networks"),
     "enough": Kind(table_enough.fill, "the smallest ensemble that is right, unit by unit"),
 }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wisecommittee.analyses.study import Study
     from wisecommittee.committees.cards import Committee, ModelCard
-    from wisecommittee.report import plot
+    from wisecommittee.report import plot, tables
     from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
     from wisecommittee.search.frontier import Frontier
     from wisecommittee.search.search import search
@@ -24,7 +25,9 @@ _HOMES = {
     "search": "wisecommittee",  # the package is callable
     "Frontier": "wisecommittee.search.frontier",
     "LogitStore": "wisecommittee.store",
+    "Study": "wisecommittee.analyses.study",
     "plot": "wisecommittee.report",
+    "tables": "wisecommittee.report",
 }
 
 __all__ = [
@@ -33,11 +36,13 @@ __all__ = [
     "Frontier",
     "LogitStore",
     "ModelCard",
+    "Study",
     "__version__",
     "evaluate",
     "evaluate_all",
     "plot",
     "search",
+    "tables",
 ]
 
 

@@ -23,8 +23,8 @@ from wisecommittee import __version__
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.errors import WiseCommitteeError
 from wisecommittee.report import plot
+from wisecommittee.report.markup import as_html
 from wisecommittee.report.page_chart import chart, plain
-from wisecommittee.report.table import Table
 from wisecommittee.report.tables import TABLES, fill
 from wisecommittee.search.answer import Answer, choose
 from wisecommittee.search.evaluate import Evaluation
@@ -167,7 +167,7 @@ def _chapter(study: Study, heading: str, tables: Sequence[str], plots: Sequence[
     parts = [f"<h2>{escape(heading)}</h2>"]
     for kind in tables:
         if kind in TABLES:
-            parts.append(_or_reason(lambda k=kind: table_html(fill(k, study), folded=k != "match")))
+            parts.append(_or_reason(lambda k=kind: as_html(fill(k, study), folded=k != "match")))
     for kind in plots:
         if kind in plot.kinds():
             parts.append(_or_reason(lambda k=kind: _picture(k, study)))
@@ -214,32 +214,3 @@ def _commands(study: Study, found: Answer, command: str | None) -> str:
         f"<h2>To get this again</h2><pre>{escape(text)}</pre>"
         f'<p class="note">wisecommittee {escape(__version__)}. FLOPs are multiply-adds. Intervals are at 95 %.</p>'
     )
-
-
-def table_html(table: Table, *, folded: bool = False) -> str:
-    """A table as HTML, as the terminal shows it. folded : below its title until that is chosen, or on paper."""
-    headings, right, breaks = table.headings(), table.right(), table.breaks()
-    above = ""
-    if any(over for over, _ in headings):
-        cells, place = [], 0
-        while place < len(headings):
-            end = place + 1
-            while end < len(headings) and headings[end][0] == headings[place][0]:
-                end += 1
-            over = headings[place][0]
-            cells.append(f'<th class="{"over" if over else ""}" colspan="{end - place}">{escape(over)}</th>')
-            place = end
-        above = f"<tr>{''.join(cells)}</tr>"
-    sides = ["right" if side else "" for side in right]
-    names = "".join(f'<th class="{side}">{escape(name)}</th>' for side, (_, name) in zip(sides, headings, strict=True))
-    body = []
-    for place, row in enumerate(table.cells()):
-        cells = [f'<td class="{side}">{escape(cell)}</td>' for side, cell in zip(sides, row, strict=True)]
-        body.append(f"<tr{' class=gap' if place in breaks else ''}>{''.join(cells)}</tr>")
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
-    title = f"<caption>{escape(table.title)}</caption>"
-    made = (
-        f'<div class="wide"><table>{"" if folded else title}<thead>{above}<tr>{names}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>{notes}"
-    )
-    return f"<details><summary>{escape(table.title)}</summary>{made}</details>" if folded else made

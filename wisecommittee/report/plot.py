@@ -114,6 +114,14 @@ def picture(kind: str, study: Study, path: str | os.PathLike[str]) -> Path:
     return draw(kind, path, **gather(study))
 
 
+def of_study(ax: Axes, kind: str, study: Study) -> Axes:
+    """Gather what a plot draws from a study, and draw it on an Axes."""
+    known = plot_named(kind)
+    if known.gather is None:
+        raise UnknownNameError("plot of a study", kind, kinds())
+    return known.draw(ax, **known.gather(study))
+
+
 def figure(kind: str, *, size: tuple[float, float] | None = None, dpi: int = 150, **what: Any) -> Figure:
     """One plot on a figure of its own; arguments as for `draw`."""
     plot = plot_named(kind)

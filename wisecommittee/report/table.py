@@ -1,6 +1,7 @@
 """A table as a value: raw rows, and columns that say how each number is printed and in which unit.
 
-The terminal's rendering lives in cli/; here are csv (full precision, names for programs), markdown and LaTeX.
+The terminal's rendering lives in cli/, HTML in markup.py; here are csv (full precision, names for programs), markdown
+and LaTeX.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
+from wisecommittee.report.markup import as_html
 
 Value = str | int | float | tuple[float, ...] | None
 SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
@@ -51,6 +53,10 @@ class Table:
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"{self.title}: a row of {len(row)} values, {len(self.columns)} columns")
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        return as_html(self)
 
     def column(self, name: str) -> list[Value]:
         """The raw values of one column."""
@@ -254,8 +260,13 @@ def escaped(text: str) -> str:
     return "".join(LATEX.get(c, c) for c in text)
 
 
-FORMATS: dict[str, Callable[[Table], str]] = {"csv": as_csv, "markdown": as_markdown, "latex": as_latex}
-ENDINGS = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
+FORMATS: dict[str, Callable[[Table], str]] = {
+    "csv": as_csv,
+    "markdown": as_markdown,
+    "latex": as_latex,
+    "html": as_html,
+}
+ENDINGS = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html"}
 
 
 def render(table: Table, form: str) -> str:
@@ -271,7 +282,7 @@ def form_of(asked: str | None, file: Path | None) -> str:
         if asked not in (*FORMATS, "rich"):
             raise UnknownNameError("format", asked, (*FORMATS, "rich"))
         if asked == "rich" and file is not None:
-            raise UsageError("--format rich is for the terminal; choose csv, markdown or latex for a file")
+            raise UsageError("--format rich is for the terminal; choose csv, markdown, latex or html for a file")
         return asked
     if file is None:
         return "rich"

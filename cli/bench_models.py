@@ -1,21 +1,52 @@
-"""wisecommittee bench-models: measured latency and throughput of models."""
+"""wisecommittee bench-models: measured latency and throughput of models, and of a committee beside single models."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import human, print_json, progress, table
+from wisecommittee.errors import UsageError
+
+from .console import human, percent, print_json, progress, shares, table
 from .options import Json, several, whole_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wisecommittee.deploy.measure import Comparison, Measured
+    from wisecommittee.extract.timing import Timing
 
 
 def bench_models(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL..", help="Model specs, as for extract.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL..", help="Model specs, as for extract; with --committee NAME=SPEC where needed."),
+    ] = None,
+    committee: Annotated[
+        Path | None, typer.Option(help="committee.json: measure it on real data, beside single models of the store.")
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Single models to compare it with, names or globs. Default: the cheapest as accurate."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data spec for --committee. Default: what its members were extracted from.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Units that --committee runs on, at most.")] = 500,
+    preprocess: Annotated[
+        str | None, typer.Option(help="Model spec whose preprocessing serves members that bring none.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Measure the committee with other weights too.")] = False,
     batch_size: Annotated[int, typer.Option(help="Units per pass when throughput is measured.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
-    store: Annotated[str | None, typer.Option(help="Write the costs to the cards of this store.")] = None,
-    split: Annotated[str | None, typer.Option(help="Only the cards of this split; default: all splits.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Write the costs to its cards. With --committee: where the members are.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Only the cards of this split; default: all. With --committee: test, else val.")
+    ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Name in the store; one per model.")] = None,
     sizes: Annotated[list[str] | None, typer.Option(help="Input sizes, 240,300: each model at each of them.")] = None,
     views: Annotated[list[str] | None, typer.Option(help="center, flip, fivecrop, tencrop.")] = None,
@@ -28,33 +59,73 @@ def bench_models(
 
     With --store the cards get the costs latency_ms and batch_ms (per unit), for `search --cost latency_ms`.
 
+    With --committee the committee runs on real units, every stage on those that are left, beside single models: average
+    latency at batch size 1, throughput in offline batches, and how much of its advantage in FLOPs becomes time.
+
     **Examples**
 
     `wisecommittee bench-models timm:resnet50 torchvision:mobilenet_v2 --random-weights`
 
     `wisecommittee bench-models timm:efficientnet_b0 --sizes 224,300 --store logits`
+
+    `wisecommittee bench-models --committee committee.json`
+
+    `wisecommittee bench-models --committee committee.json b3=timm:tf_efficientnet_b3@b3.pt --data imagefolder:photos`
     """
-    from wisecommittee.extract import timing
+    if committee is None and not models:
+        raise UsageError("expected MODEL.., the models to measure, or --committee FILE")
+    only_alone: dict[str, Any] = {"--name": name, "--sizes": sizes, "--views": views, "--input-size": input_size}
+    only_together: dict[str, Any] = {"--against": against, "--data": data, "--preprocess": preprocess}
+    foreign = only_alone | {"--random-weights": random_weights} if committee else only_together
+    if used := [option for option, value in foreign.items() if value]:
+        raise UsageError(f"{used[0]} does not go {'with' if committee else 'without'} --committee; leave it out")
     from wisecommittee.store import LogitStore
+
+    common: dict[str, Any] = {"batch_size": batch_size, "device": device, "seconds": seconds, "split": split}
+    if committee:
+        from wisecommittee.committees.cards import Committee
+        from wisecommittee.deploy.measure import compare
+
+        chosen, specs = Committee.load(committee), dict(map(_named_spec, models or []))
+        more: dict[str, Any] = {"data": data, "limit": limit, "preprocess": preprocess, "force": force}
+        with progress(quiet=as_json) as update:
+            singles = several("--against", against)
+            compared = compare(
+                chosen, LogitStore(store), modules=specs, against=singles, progress=update, **common, **more
+            )
+        if as_json:
+            print_json(compared.to_json())
+        else:
+            show_comparison(compared)
+        return
+    from wisecommittee.extract import timing
 
     with progress(quiet=as_json) as update:
         timings = timing.bench_models(
-            models,
-            batch_size=batch_size,
-            device=device,
-            seconds=seconds,
+            models or [],
             names=several("--name", name),
             sizes=whole_numbers("--sizes", sizes),
             views=several("--views", views),
             input_size=tuple(whole_numbers("--input-size", [input_size])) if input_size else None,
             random_weights=random_weights,
             store=LogitStore(store) if store else None,
-            split=split,
             progress=update,
+            **common,
         )
     if as_json:
         print_json({"batch_size": batch_size, "models": [one.to_json() for one in timings]})
-        return
+    else:
+        show_timings(timings, batch_size)
+
+
+def _named_spec(text: str) -> tuple[str, str]:
+    name, equals, spec = text.partition("=")
+    if not (name and equals and spec):
+        raise UsageError(f"{text!r}: expected NAME=SPEC, the member and the model spec it is loaded from")
+    return name, spec
+
+
+def show_timings(timings: Sequence[Timing], batch_size: int) -> None:
     columns = [("model", "left"), ("input", "right"), ("MACs", "right"), ("params", "right")]
     columns += [("latency ms", "right"), ("quartiles", "right"), ("ms per unit", "right"), ("quartiles", "right")]
     rows = [
@@ -71,3 +142,37 @@ def bench_models(
     first = timings[0]
     where = f"{first.device}, torch {first.torch}, {first.threads} threads"
     table(where, [*columns, ("units/s", "right")], rows, f"Batch 1, and batches of {batch_size}.")
+
+
+def show_comparison(compared: Comparison) -> None:
+    """Speed-ups are the committee's over the single model of their row."""
+    columns = [("model", "left"), ("accuracy %", "right"), ("MACs", "right"), ("speed-up", "right")]
+    columns += [("latency ms", "right"), ("quartiles", "right"), ("speed-up", "right")]
+    columns += [("units/s", "right"), ("quartiles", "right"), ("speed-up", "right"), ("realised %", "right")]
+
+    def row(one: Measured) -> list[str]:
+        gain = None if one is compared.committee else compared.speedup(one)
+        times = "-" if gain is None or gain.flops is None else f"{gain.flops:.2f}x"
+        realised = "-" if gain is None or gain.realised is None else "/".join(f"{100 * r:.0f}" for r in gain.realised)
+        slow, fast = (1e3 / one.batch.q3, 1e3 / one.batch.q1)
+        return [
+            one.model,
+            percent(one.accuracy),
+            "-" if one.flops is None else human(one.flops),
+            times,
+            f"{one.latency.median:.3g}",
+            f"{one.latency.q1:.3g} to {one.latency.q3:.3g}",
+            "-" if gain is None else f"{gain.latency:.2f}x",
+            f"{one.throughput:,.0f}",
+            f"{slow:,.0f} to {fast:,.0f}",
+            "-" if gain is None else f"{gain.throughput:.2f}x",
+            realised,
+        ]
+
+    where = f"{compared.device}, torch {compared.torch}, {compared.threads} threads"
+    caption = (
+        f"{compared.units:,} units of {compared.split}; latency of batch size 1, throughput of offline batches of "
+        f"{compared.batch_size}. Exits {shares(compared.committee.exit_ratios)} %. Speed-ups are the committee's over "
+        f"the row's model; realised: how much of that in MACs shows in latency/throughput."
+    )
+    table(where, columns, [row(one) for one in (compared.committee, *compared.singles)], caption)

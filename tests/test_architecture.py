@@ -20,7 +20,7 @@ FLOORS = {
     "store": 2,
     "search": 3,
     "extract": 3,
-    "deploy": 3,
+    "deploy": 4,
     "analyses": 4,
     "train": 4,
     "report": 5,
@@ -28,9 +28,8 @@ FLOORS = {
 }
 TORCH_WING = {
     "extract": {"errors", "committees", "tasks", "kernels", "store"},
-    "deploy": {"errors", "committees", "store"},
 }
-TORCH_WING["train"] = TORCH_WING["extract"] | {"extract"}
+TORCH_WING["deploy"] = TORCH_WING["train"] = TORCH_WING["extract"] | {"extract"}
 ROOMS = {
     "numba": {"kernels"},
     "llvmlite": {"kernels"},

@@ -22,7 +22,8 @@ _HOMES = {
     "Evaluation": "wisecommittee.search.evaluate",
     "evaluate": "wisecommittee.search.evaluate",
     "evaluate_all": "wisecommittee.search.evaluate",
-    "search": "wisecommittee",  # the package is callable
+    "search": "wisecommittee",  # these two packages are callable
+    "deploy": "wisecommittee",
     "Frontier": "wisecommittee.search.frontier",
     "LogitStore": "wisecommittee.store",
     "Study": "wisecommittee.analyses.study",
@@ -38,6 +39,7 @@ __all__ = [
     "ModelCard",
     "Study",
     "__version__",
+    "deploy",
     "evaluate",
     "evaluate_all",
     "plot",
@@ -51,8 +53,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'wisecommittee' has no attribute {name!r}")
     import importlib
 
-    if name == "search":
-        return importlib.import_module("wisecommittee.search")
+    if _HOMES[name] == "wisecommittee":
+        return importlib.import_module(f"wisecommittee.{name}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -62,7 +62,7 @@ class Timing:
 
     def costs(self) -> dict[str, float]:
         """For a card: six digits, which is more than a clock gives."""
-        return {"latency_ms": _rounded(self.latency.median), "batch_ms": _rounded(self.batch.median)}
+        return {"latency_ms": rounded(self.latency.median), "batch_ms": rounded(self.batch.median)}
 
     def conditions(self) -> dict[str, Any]:
         """For a card's meta: how it was measured."""
@@ -71,14 +71,14 @@ class Timing:
             "threads": self.threads,
             "torch": self.torch,
             "batch_size": self.batch_size,
-            "latency_ms_quartiles": [_rounded(self.latency.q1), _rounded(self.latency.q3)],
-            "batch_ms_quartiles": [_rounded(self.batch.q1), _rounded(self.batch.q3)],
+            "latency_ms_quartiles": [rounded(self.latency.q1), rounded(self.latency.q3)],
+            "batch_ms_quartiles": [rounded(self.batch.q1), rounded(self.batch.q3)],
             "runs": [self.latency.runs, self.batch.runs],
         }
 
     def to_json(self) -> dict[str, Any]:
         facts = {"model": self.model, "origin": self.origin, "input_shape": list(self.input_shape)}
-        counts = {"params": self.params, "flops": self.macs, "throughput": _rounded(self.throughput)}
+        counts = {"params": self.params, "flops": self.macs, "throughput": rounded(self.throughput)}
         return {**facts, **counts, **self.costs(), **self.conditions()}
 
 
@@ -261,5 +261,5 @@ def _shape(
     return known or given or ()
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     return float(f"{value:.6g}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import warnings
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import nn  # noqa: E402
 
 from wisecommittee.committees.cards import ModelCard  # noqa: E402
 from wisecommittee.errors import StoreError, UnknownNameError, UsageError, WiseCommitteeError  # noqa: E402
+from wisecommittee.extract import timing as timing_module  # noqa: E402
 from wisecommittee.extract.models import wrap_module  # noqa: E402
 from wisecommittee.extract.timing import Spread, bench_models, device_name  # noqa: E402
 from wisecommittee.store import LogitStore  # noqa: E402
@@ -24,18 +24,35 @@ torch.set_num_threads(1)
 QUICK = {"seconds": 0.01, "batch_size": 4, "device": "cpu"}
 
 
-class Sleeper(nn.Module):
-    """Takes 2 ms, and 1 ms more for each unit."""
+class Clock:
+    """Stands still between the passes of a Sleeper."""
 
     def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(timing_module, "time", made)
+    return made
+
+
+class Sleeper(nn.Module):
+    """Takes 2 ms, and 1 ms more for each unit, by a clock of ours."""
+
+    def __init__(self, clock):
         super().__init__()
         self.linear = nn.Linear(6, 3)
-        self.batches = []
+        self.batches, self.clock = [], clock
 
     def forward(self, x):
         if x.device.type != "meta":
             self.batches.append(len(x))
-            time.sleep(0.002 + 0.001 * len(x))
+            self.clock.now += 0.002 + 0.001 * len(x)
         return self.linear(x)
 
 
@@ -58,13 +75,14 @@ def net(name="net/0"):
     return wrap_module(nn.Linear(6, 3), name)
 
 
-def test_latency_and_throughput_are_told_apart():
-    module = Sleeper()
+def test_latency_and_throughput_are_told_apart(clock):
+    module = Sleeper(clock)
     (timing,) = bench_models([wrap_module(module, "net/0")], batch_size=8, seconds=0.1, device="cpu", input_size=(6,))
     assert set(module.batches) == {1, 8}
     assert module.batches == sorted(module.batches)
-    assert 3 <= timing.latency.median < 9  # sleeping takes at least as long as asked
-    assert 10 / 8 <= timing.batch.median < 3
+    assert timing.latency.median == pytest.approx(3)
+    assert timing.batch.median == pytest.approx(10 / 8)
+    assert (timing.latency.runs, timing.batch.runs) == (34, 10)  # of 3 and 10 ms in 0.1 s
     assert timing.throughput == pytest.approx(1e3 / timing.batch.median)
     for spread in (timing.latency, timing.batch):
         assert spread.q1 <= spread.median <= spread.q3
@@ -75,14 +93,15 @@ def test_latency_and_throughput_are_told_apart():
     assert timing.device
 
 
-def test_the_first_passes_are_not_measured():
+def test_the_first_passes_are_not_measured(clock):
     class Slow(Sleeper):
         def forward(self, x):
-            time.sleep(0.05 if len(self.batches) < 3 else 0)
+            if x.device.type != "meta" and len(self.batches) < 3:
+                clock.now += 0.05
             return super().forward(x)
 
-    (timing,) = bench_models([wrap_module(Slow(), "net/0")], input_size=(6,), **QUICK)
-    assert timing.latency.q3 < 40
+    (timing,) = bench_models([wrap_module(Slow(clock), "net/0")], input_size=(6,), **QUICK)
+    assert timing.latency.q3 == pytest.approx(3)
 
 
 def test_costs_reach_the_cards(store):
@@ -103,7 +122,7 @@ def test_costs_reach_the_cards(store):
 
 
 def test_what_does_not_fit_the_store_is_refused_before_measuring(store):
-    module = Sleeper()
+    module = Sleeper(Clock())
     good = wrap_module(module, "net/0")
     other = wrap_module(nn.Linear(6, 4), "net/1")
     sized = wrap_module(nn.Linear(6, 3), "net/1")

@@ -576,6 +576,8 @@ def test_the_command_keeps_its_contract(store, run, monkeypatch):
     assert all(m["calibration"]["method"] == "platt" for m in found["committee"]["members"].values())
     code, out, _ = run("evaluate", "c.json", "--split", "val", "--json")
     assert json.loads(out)["correct"] == found["val"]["correct"]
+    code, out, _ = run("evaluate", "c.json")
+    assert "with calibrated models: platt" in out
     code, out, _ = run("calibrate", "--model", "*", "--method", "none")
     assert (code, out.strip()) == (0, "a/0, b/0, c/0: without calibration now")
     for arguments, expected in (

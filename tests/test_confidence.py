@@ -28,7 +28,7 @@ from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.report import plot
 from wisecommittee.report.tables import fill
 from wisecommittee.search.calibration import calibrate
-from wisecommittee.search.evaluate import members_pool
+from wisecommittee.search.evaluate import evaluate, members_pool
 from wisecommittee.search.search import search
 from wisecommittee.store import LogitStore
 
@@ -240,6 +240,18 @@ def test_without_calibrations_temperatures_are_fitted_and_not_stored(store):
     assert effect.method == "temperature"
     assert effect.test_reliability[1].ece < effect.test_reliability[0].ece  # b/0 is twice too sure
     assert all(card.calibration is None for card in store.cards("val"))
+
+
+def test_a_committee_of_calibrated_models_is_compared_with_its_plain_twin(store):
+    calibrate(store, ["*"])
+    frontier = search(store, calibrated=True, max_models=2, levels=20)
+    chosen = next(e for e in frontier if e.committee.shape == "cascade")
+    effect = calibration.effects(Study(store, committees=(chosen.committee,)))[0]
+    assert (effect.method, effect.after) == ("temperature", chosen)
+    assert effect.before.exit_ratios == chosen.exit_ratios
+    same(effect.before, plain(store, effect.before.committee))
+    same(effect.test[0], plain(store, effect.before.committee, "test"))
+    assert effect.test[1] == evaluate(chosen.committee, store, "test")
 
 
 def test_effects_over_the_frontier(store):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wisecommittee.analyses.cascades import exits_of, stage_values, with_exits
+from wisecommittee.analyses.cascades import cascade_pool, exits_of, stage_values, with_exits
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.cards import Committee
@@ -57,30 +57,50 @@ def effects(study: Study) -> list[Effect]:
 
 
 def effects_of(study: Study, committees: Sequence[Committee]) -> list[Effect]:
-    models = sorted({model for committee in committees for model in committee.models})
-    calibrations = calibrations_of(study, models)
+    plain = [committee for committee in committees if not _calibrated(committee)]
+    calibrations = calibrations_of(study, sorted({model for committee in plain for model in committee.models}))
+    return [_effect(study, committee, calibrations) for committee in committees]
+
+
+def _effect(study: Study, committee: Committee, calibrations: Mapping[str, Calibration]) -> Effect:
+    """The committee as it was chosen, with calibrated models or without, and its twin of equal cost."""
+
+    def pools(split: str) -> tuple[Pool, Pool]:
+        own = _calibrated(committee)
+        after = cascade_pool(study, committee, split) if own else _pool(study, committee, split, calibrations)
+        return _pool(study, committee, split, {}), after
+
+    raw, mended = pools(study.split)
+    if _calibrated(committee):
+        both = with_exits(raw, committee, exits_of(mended, committee)), committee
+    else:
+        both = committee, with_exits(mended, committee, exits_of(raw, committee))
     there = study.reports != study.split and study.store.has_split(study.reports)
-    there = there and set(models) <= set(study.store.models(study.reports))
-    found = []
-    for committee in committees:
-        plain = replace(committee, members={})
-        before = _pool(study, plain, study.split, {})
-        after = _pool(study, plain, study.split, calibrations)
-        twin = with_exits(after, plain, exits_of(before, plain))
-        test = None
-        if there:
-            test = _pool(study, plain, study.reports, {}), _pool(study, plain, study.reports, calibrations)
-        found.append(
-            Effect(
-                " and ".join(sorted({calibrations[model].method for model in committee.models})),
-                evaluate_in(before, [plain])[0],
-                evaluate_in(after, [twin])[0],
-                (reliability_in(before, plain), reliability_in(after, twin)),
-                test and (evaluate_in(test[0], [plain])[0], evaluate_in(test[1], [twin])[0]),
-                test and (reliability_in(test[0], plain), reliability_in(test[1], twin)),
-            )
-        )
-    return found
+    there = there and set(committee.models) <= set(study.store.models(study.reports))
+    before, after = _evaluated((raw, mended), both)
+    test = pools(study.reports) if there else None
+    return Effect(
+        " and ".join(sorted({card.calibration.method for card in mended.cards if card.calibration})),
+        before,
+        after,
+        _reliable((raw, mended), both),
+        _evaluated(test, both) if test else None,
+        _reliable(test, both) if test else None,
+    )
+
+
+def _calibrated(committee: Committee) -> bool:
+    return any(member.get("calibration") for member in committee.members.values())
+
+
+def _evaluated(pools: tuple[Pool, Pool], committees: tuple[Committee, Committee]) -> tuple[Evaluation, Evaluation]:
+    before, after = (evaluate_in(pool, [one])[0] for pool, one in zip(pools, committees, strict=True))
+    return before, after
+
+
+def _reliable(pools: tuple[Pool, Pool], committees: tuple[Committee, Committee]) -> tuple[Reliability, Reliability]:
+    before, after = (reliability_in(pool, one) for pool, one in zip(pools, committees, strict=True))
+    return before, after
 
 
 def single(study: Study, model: str) -> Effect:
@@ -98,6 +118,8 @@ def single(study: Study, model: str) -> Effect:
 
 def calibrations_of(study: Study, models: Sequence[str]) -> dict[str, Calibration]:
     """Those on the cards where every one of these models has one; else temperatures, fitted here and not stored."""
+    if not models:
+        return {}
     stored = {model: study.store.card(model, study.split).calibration for model in models}
     found = {model: calibration for model, calibration in stored.items() if calibration is not None}
     if len(found) == len(models):

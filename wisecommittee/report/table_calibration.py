@@ -46,9 +46,11 @@ def fill(study: Study) -> Table:
             )
         )
     methods = " and ".join(sorted({e.method for e in found}))
+    chose = f" {first.split} chose the committees uncalibrated, so that its figures before are optimistic."
     notes = (
         f"Calibration: {methods}, fitted on {first.split} (n = {first.n:,}); there each unit by a fit without its "
-        f"fold. The same stages, as many units exiting at each on {first.split}: equal average cost.",
+        f"fold. The same stages, as many units exiting at each on {first.split}: equal average cost."
+        + ("" if study.committees else chose),
         "ECE: of the maximum probability where each unit exits, 15 bins.",
     )
     return Table("Calibrated committees", columns, tuple(rows), notes, first.committee.cost, grouped=True)

@@ -125,7 +125,7 @@ def select_cards(
 def _matching(split: str, cards: Sequence[ModelCard], models: Sequence[str]) -> tuple[ModelCard, ...]:
     chosen = []
     for pattern in models:
-        found = [card for card in cards if fnmatch.fnmatchcase(card.model, pattern)]
+        found = [card for card in cards if card.model == pattern or fnmatch.fnmatchcase(card.model, pattern)]
         if not found:
             raise UnknownNameError(f"model in {split}", pattern, [card.model for card in cards])
         chosen += found

@@ -15,8 +15,8 @@ COMBINE, CONFIDENCE = "mean_logits", "max_prob"
 class Case:
     """The models of both splits for the oracle, and the study of the same."""
 
-    def __init__(self, architectures, n=40, seed=0, max_models=3, **options):
-        """architectures : {name: (replicas, cost, how sharp its outputs are)}"""
+    def __init__(self, architectures, n=40, seed=0, max_models=3, fields=None, **options):
+        """architectures : {name: (replicas, cost, how sharp its outputs are)}; fields : {model: those of its card}"""
         rng = np.random.default_rng(seed)
         self.max_models = max_models
         self.models, self.labels = {}, {}
@@ -32,6 +32,8 @@ class Case:
                 for r in range(replicas)
             ]  # fmt: skip
         stores = {s: MemoryStore(self.models[s], self.labels[s], s) for s in ("val", "test")}
+        for store in stores.values():
+            store.fields = fields or {}
         self.store = TwoSplits(stores["val"], stores["test"])
         self.study = Study(self.store, max_models=max_models, levels=LEVELS, threads=1, **options)
 

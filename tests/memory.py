@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import naive
@@ -26,6 +27,7 @@ class MemoryStore:
         self.files = SimpleNamespace(uri="memory")
         self._split, self._cost = split, cost
         self._models = {m.name: m for m in models}
+        self.fields: dict[str, dict] = {}  # of the cards, by model
         self._labels = np.array(labels) if not isinstance(labels[0], str) else np.array(labels, dtype=np.str_)
 
     def require_split(self, split: str) -> None:
@@ -45,7 +47,7 @@ class MemoryStore:
             unit_costs=() if m.unit_costs is None else (self._cost,),
         )
         blocks = {} if m.unit_costs is not None else m.blocks
-        return ModelCard(
+        made = ModelCard(
             m.name,
             m.architecture,
             m.replica,
@@ -57,6 +59,7 @@ class MemoryStore:
             input_size=m.input_size,
             contents=contents,
         )
+        return replace(made, **self.fields.get(model, {}))
 
     def cards(self, split: str) -> tuple[ModelCard, ...]:
         return tuple(sorted((self.card(m, split) for m in self._models), key=lambda card: card.key))

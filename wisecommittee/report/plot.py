@@ -30,6 +30,7 @@ from wisecommittee.report import (
     plot_match,
     plot_members,
     plot_replicas,
+    plot_scaled,
     plot_small,
     plot_thresholds,
 )
@@ -79,6 +80,7 @@ PLOTS: dict[str, Plot] = {
     "conversion": Plot(plot_conversion.draw, "ensembles and the cascades of their members", plot_conversion.gather),
     "members": Plot(plot_members.draw, "what 2, 3, 4 members buy over target costs", plot_members.gather),
     "replicas": Plot(plot_replicas.draw, "how much it matters which replicas are taken", plot_replicas.gather),
+    "scaled": Plot(plot_scaled.draw, "a base cascade scaled up its architecture ladder", plot_scaled.gather),
     "small": Plot(plot_small.draw, "ensembles of 1, 2, .. replicas of each architecture", plot_small.gather),
     "enough": Plot(
         plot_enough.draw, "the smallest ensemble that is right, unit by unit", plot_enough.gather, plot_enough.size

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.errors import UsageError
+from wisecommittee.report import published as printed
 from wisecommittee.report.style import (
     NOUNS,
     PUBLISHED,
@@ -134,5 +135,6 @@ def gather(study: Study) -> dict[str, Any]:
         "frontier": found,
         "test": study.reported(spread(list(found), HOLLOW)) or None,
         "ensembles": study.search(family="ensemble") if study.ensembles else None,
+        "published": printed.points() if study.published and found.cost == "flops" else None,
         "quality": study.quality,
     }

@@ -125,11 +125,12 @@ class Table:
 
 def extended(table: Table, rows: Sequence[tuple[Value, ...]], source: str) -> Table:
     """With the rows of a paper below, and a last column that says which rows are whose."""
-    ours = tuple((*row, OURS) for row in table.rows)
+    if table.columns[-1].kind != "source":
+        columns = (*table.columns, Column("source", "source", "source"))
+        table = replace(table, columns=columns, rows=tuple((*row, OURS) for row in table.rows))
     return replace(
         table,
-        columns=(*table.columns, Column("source", "source", "source")),
-        rows=(*ours, *((*row, source) for row in rows)),
+        rows=(*table.rows, *((*row, source) for row in rows)),
         notes=(*table.notes, f"paper: {source}."),
     )
 

@@ -18,10 +18,14 @@ from wisecommittee.report import (
     table_frontier,
     table_leaves,
     table_match,
+    table_measured,
     table_members,
     table_replicas,
+    table_resolutions,
+    table_scaled,
     table_small,
     table_thresholds,
+    table_training,
     table_worst_case,
 )
 from wisecommittee.report.table import Table
@@ -47,6 +51,13 @@ TABLES: dict[str, Kind] = {
     "conversion": Kind(table_conversion.fill, "ensembles of the frontier as cascades of their members (Fig. 2)"),
     "members": Kind(table_members.fill, "what 2, 3, 4 members buy over target costs (Fig. 7)"),
     "replicas": Kind(table_replicas.fill, "spread over replicas: singles, pairs, ordered pairs (Table 17)"),
+    "self-cascades": Kind(table_resolutions.fill, "one checkpoint at two input sizes (Table 5)"),
+    "scaled": Kind(table_scaled.fill, "a base cascade scaled up its ladder: C0, C1, .. (Table 15)"),
+    "training": Kind(table_training.fill, "what committees cost to train (Tables 10 and 11)"),
+    "latency": Kind(
+        table_measured.latency, "measured time of one unit, and the part of the speed-up it keeps (Table 8)"
+    ),
+    "throughput": Kind(table_measured.throughput, "the same in batches, units per second (Tables 9 and 14)"),
     "small": Kind(table_small.fill, "ensembles of 1, 2, .. replicas of each architecture"),
     "crossover": Kind(table_crossover.fill, "where ensembles of small models beat the next larger model"),
     "leaves": Kind(table_leaves.fill, "the first 1, 2, 4, .. leaves of jointly trained networks"),

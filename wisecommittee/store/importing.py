@@ -86,7 +86,13 @@ def import_costs(store: LogitStore, costs: str | os.PathLike[str]) -> dict[str, 
         for model in set(named) & set(store.models(split)):
             old, new = store.card(model, split), cards[model]
             blocks = new.blocks or old.blocks
-            updated = _with(old, blocks=blocks, costs={**old.costs, **new.costs}, params=new.params or old.params)
+            updated = _with(
+                old,
+                blocks=blocks,
+                costs={**old.costs, **new.costs},
+                params=new.params or old.params,
+                training_cost=old.training_cost if new.training_cost is None else new.training_cost,
+            )
             done[model] = "unchanged" if updated == old else store.update_card(split, updated)
     return done
 

@@ -16,6 +16,7 @@ def test_there_are_notebooks():
     assert [path.name for path in NOTEBOOKS] == [
         "01_quickstart.ipynb",
         "02_frontiers.ipynb",
+        "03_hne.ipynb",
         "05_committees.ipynb",
     ]
 

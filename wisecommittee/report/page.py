@@ -25,7 +25,7 @@ from wisecommittee.errors import WiseCommitteeError
 from wisecommittee.report import plot
 from wisecommittee.report.markup import as_html
 from wisecommittee.report.page_chart import chart, plain
-from wisecommittee.report.tables import TABLES, fill
+from wisecommittee.report.tables import fill
 from wisecommittee.search.answer import Answer, choose
 from wisecommittee.search.evaluate import Evaluation
 
@@ -36,8 +36,9 @@ CHAPTERS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Beside every single model", ("match", "worst-case"), ()),
     ("Where units exit", ("exits",), ("exits",)),
     ("Is confidence worth trusting?", ("confidence",), ("confidence", "calibration")),
-    ("The thresholds of the committee above", (), ("thresholds",)),
-    ("How many members, and which", ("diversity",), ("members",)),
+    ("The thresholds of the committee above", ("thresholds",), ("thresholds",)),
+    ("Ensembles as cascades", ("conversion",), ()),
+    ("How many members, and which", ("members", "diversity"), ("members",)),
 )
 
 
@@ -166,12 +167,10 @@ def _frontier(study: Study, found: Answer) -> str:
 def _chapter(study: Study, heading: str, tables: Sequence[str], plots: Sequence[str]) -> str:
     parts = [f"<h2>{escape(heading)}</h2>"]
     for kind in tables:
-        if kind in TABLES:
-            parts.append(_or_reason(lambda k=kind: as_html(fill(k, study), folded=k != "match")))
+        parts.append(_or_reason(lambda k=kind: as_html(fill(k, study), folded=k != "match")))
     for kind in plots:
-        if kind in plot.kinds():
-            parts.append(_or_reason(lambda k=kind: _picture(k, study)))
-    return "".join(parts) if len(parts) > 1 else ""
+        parts.append(_or_reason(lambda k=kind: _picture(k, study)))
+    return "".join(parts)
 
 
 def _or_reason(make: Any) -> str:

@@ -13,6 +13,7 @@ from .train_hne import hne
 from .train_irene import irene
 from .train_moe import moe, sparse_moe
 from .train_snapshot import snapshot
+from .train_tune import tune
 from .training import training
 
 app = typer.Typer(no_args_is_help=True, help="Train models and put their logits into the store.")
@@ -23,7 +24,7 @@ def methods() -> None:
     """Train models and put their logits into the store."""
 
 
-for command in (hne, irene, snapshot, fge, moe, sparse_moe):
+for command in (hne, irene, snapshot, fge, moe, sparse_moe, tune):
     app.command()(command)
 
 

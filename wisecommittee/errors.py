@@ -10,6 +10,7 @@ WiseCommitteeError            exit code 1: it could not be done
 ├── CommitteeError            a committee.json that is malformed or belongs to other models
 ├── InfeasibleError           no committee meets the constraints
 ├── CostError                 a cost is missing, not a number, not positive, or too large to count exactly
+├── DivergedError             a training's loss is no number any more
 └── MissingExtraError         an optional dependency is not installed
 """
 
@@ -71,6 +72,10 @@ class InfeasibleError(WiseCommitteeError):
 
 
 class CostError(WiseCommitteeError):
+    pass
+
+
+class DivergedError(WiseCommitteeError):
     pass
 
 

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-import numpy as np
-
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.naming import METHODS, Origin
 from wisecommittee.committees.utility import utility
 from wisecommittee.errors import StoreError
 from wisecommittee.search.evaluate import Evaluation, evaluate_all
+from wisecommittee.store import LogitStore
 
 STEPS = 100  # thresholds 0, 0.01, .., 1, one for all stages (Li et al. 2023, App. A.2)
 HALTING = "halting"
@@ -150,6 +149,37 @@ def _mean(results: Sequence[Result]) -> Result:
     return Result(fmean(r.quality for r in results), fmean(r.cost for r in results))
 
 
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Utility, quality and cost of halting committees on val, each at its best shared threshold, measured by the pool
+    that a store has for the same data, backbone and seed."""
+
+    reference: Reference
+    split: str
+
+    @classmethod
+    def by_pool(cls, study: Study, pool: Origin) -> Judge:
+        there = study.store.cards(study.split) if study.store.has_split(study.split) else ()
+        models = [card.model for card in there if card.architecture == pool.architecture]
+        if len(models) < 2:
+            raise StoreError(
+                f"utility is measured by {pool.architecture}/0, /1, .., of which {study.store.files.uri!r} has "
+                f"{len(models)} in {study.split!r}; run `wisecommittee train pool --backbone {pool.backbone}` with the "
+                f"same data and seed first"
+            )
+        reference = _reference(study, models, study.split)
+        _, reason = reference.utility(reference.single.quality, reference.single.cost)
+        if reason:
+            raise StoreError(f"{pool.architecture}: no utility to search by, {reason}")
+        return cls(reference, study.split)
+
+    def __call__(self, store: LogitStore, models: Sequence[str]) -> tuple[float, float, float]:
+        study = Study(store, self.split)
+        found = _best(study, _halting(study, models), self.reference)
+        value, _ = self.reference.utility(found.quality, found.average_cost)
+        return value, found.quality, found.average_cost / self.reference.single.cost
+
+
 # What is evaluated
 
 
@@ -169,12 +199,15 @@ def _together(study: Study, models: Sequence[str], split: str, rule: str = "mean
 
 
 def _shared(study: Study, committees: Sequence[Committee], reference: Reference | None, split: str) -> Result:
-    """The committee of the greatest utility on the choosing split, the cheapest of equals, as the other split reports
-    it. Without a utility the most accurate."""
-    on_val = evaluate_all(committees, study.store, study.split)
-    chosen = max(on_val, key=lambda e: _worth(e, reference))
+    """What the split reports of the committee that is the best on the choosing split."""
+    chosen = _best(study, committees, reference)
     (found,) = evaluate_all([chosen.committee], study.store, split)
     return Result(found.quality, found.average_cost, found.committee.thresholds[0])
+
+
+def _best(study: Study, committees: Sequence[Committee], reference: Reference | None) -> Evaluation:
+    """The greatest utility on the choosing split, then the most accurate, then the cheapest."""
+    return max(evaluate_all(committees, study.store, study.split), key=lambda e: _worth(e, reference))
 
 
 def _worth(found: Evaluation, reference: Reference | None) -> tuple[float, float, float]:
@@ -184,22 +217,17 @@ def _worth(found: Evaluation, reference: Reference | None) -> tuple[float, float
 
 def _cascades(study: Study, models: Sequence[str]) -> list[Committee]:
     """WoC as Li et al. ran it: stop at one threshold for all stages."""
-    return [_committee(study, [(m,) for m in models], step / STEPS) for step in range(STEPS + 1)]
+    cascade = _committee(study, [(model,) for model in models])
+    return [cascade.at(step / STEPS) for step in range(STEPS + 1)]
 
 
 def _halting(study: Study, models: Sequence[str]) -> list[Committee]:
     """IRENE: stop where the halting score exceeds m."""
-    above = [float(np.nextafter(np.float32(step / STEPS), np.float32(np.inf))) for step in range(STEPS + 1)]
-    return [_committee(study, [(m,) for m in models], value, confidence=HALTING) for value in above]
+    cascade = _committee(study, [(model,) for model in models], confidence=HALTING)
+    return [cascade.at(above=step / STEPS) for step in range(STEPS + 1)]
 
 
 def _committee(
-    study: Study,
-    stages: Sequence[tuple[str, ...]],
-    threshold: float | None = None,
-    *,
-    rule: str = "mean_probs",
-    confidence: str = "max_prob",
+    study: Study, stages: Sequence[tuple[str, ...]], *, rule: str = "mean_probs", confidence: str = "max_prob"
 ) -> Committee:
-    thresholds = () if threshold is None else (threshold,) * (len(stages) - 1)
-    return Committee(tuple(stages), thresholds, confidence, rule, cost=study.cost)
+    return Committee(tuple(stages), (0.0,) * (len(stages) - 1), confidence, rule, cost=study.cost)

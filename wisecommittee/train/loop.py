@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from wisecommittee.errors import ContentError, WiseCommitteeError
+from wisecommittee.errors import ContentError, DivergedError
 from wisecommittee.train.ranks import Replicas, replicas
 
 Batch = tuple[Tensor, ...]
@@ -225,7 +225,7 @@ def _epoch(
     row: Row = {"phase": phase.name, "epoch": epoch + 1}
     row |= {name: total / units for name, total in totals.items()}
     if not math.isfinite(row["loss"]):
-        raise WiseCommitteeError(
+        raise DivergedError(
             f"{phase.name}: the loss became {row['loss']} in epoch {epoch + 1}; use a lower learning rate"
         )
     if phase.evaluate:

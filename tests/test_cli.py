@@ -220,7 +220,7 @@ MISTAKES = [
     (("evaluate", "none.json", "--store", "S"), 1, "no such file"),
     (("plot", "frontiers", "--store", "S"), 2, "did you mean 'frontier'"),
     (("tables", "frontir", "--store", "S"), 2, "did you mean 'frontier'"),
-    (("tables", "--store", "S", "--format", "html"), 2, "unknown format 'html'"),
+    (("tables", "--store", "S", "--format", "word"), 2, "unknown format 'word'"),
     (("plot", "frontier", "--store", "S", "--out", "x.gifx"), 2, "x.gifx"),
     (("import", "--store", "S"), 2, "nothing to import"),
     (("import", "--store", "S", "--logits", "a"), 2, "NAME=FILE"),

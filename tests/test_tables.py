@@ -110,7 +110,7 @@ def test_formats_and_endings(tmp_path):
     assert table.form_of(None, tmp_path / "x.TEX") == "latex"
     assert table.form_of("csv", tmp_path / "x.txt") == "csv"
     with pytest.raises(UsageError, match=r"ends in none of .csv, .md, .tex"):
-        table.form_of(None, tmp_path / "x.html")
+        table.form_of(None, tmp_path / "x.xlsx")
     with pytest.raises(UsageError, match="rich is for the terminal"):
         table.form_of("rich", tmp_path / "x.md")
     with pytest.raises(UnknownNameError, match="did you mean 'latex'"):

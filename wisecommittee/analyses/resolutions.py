@@ -16,7 +16,8 @@ from wisecommittee.search.sequences import GivenSequences, cheapest
 @dataclass(frozen=True, slots=True)
 class SelfCascade:
     """single : a checkpoint at its least input size; cascade : the cheapest self-cascade, of whatever checkpoint, that
-    is as accurate on the split that chooses; None if there is none. sizes : of its two stages."""
+    is as accurate on the split that chooses and more accurate than its first stage alone; None if there is none.
+    sizes : of its two stages."""
 
     single: Shown
     cascade: Shown | None

@@ -478,7 +478,7 @@ def test_checkpoints_without_a_hash_go_by_the_name():
         ([], {"family": "anytime"}, "jointly trained network.*train hne"),
         ([], {"family": "self_cascade"}, "two input sizes.*--sizes"),
         ([], {"family": "halting"}, "jointly trained network.*train irene"),
-        (steps_of("irene", 3), {"family": "halting", "models": ["irene/0", "irene/2"]}, "position 1 is missing"),
+        (steps_of("irene", 3), {"family": "halting", "models": ["irene/0", "irene/2"]}, "nothing at position 1"),
         (steps_of("hne", 2, score=None), {"family": "halting"}, "score 'halting'.*hne/0 has none.*max_prob"),
         (steps_of("irene", 2, score="stop"), {"family": "halting"}, "Stored scores here: stop"),
         (steps_of("irene", 2), {"family": "halting", "confidence": "haltin"}, "score 'haltin'"),

@@ -327,7 +327,7 @@ def walk_products(
     candidates = np.empty(classes, np.int64)
     columns = np.empty(count * classes, np.float32)
     sums = np.empty((longest + 1) * classes, np.float32)
-    powers = np.empty(depth * count * classes, np.float32)  # [size - 1, model, class]
+    powers = np.zeros(depth * count * classes, np.float32)  # [size - 1, model, class]; 0 where not raised (tiers)
     products = np.empty((depth + 1) * (depth + 1) * classes, np.float32)  # [scaled by, size, class]
     tops = np.empty(count, np.float32)
     best = np.empty(parents.size, np.uint64)

@@ -43,11 +43,11 @@ def whole_groups(cards: Sequence[ModelCard], family: str, remedy: str) -> tuple[
         if twice := [m for m, place in zip(members, places, strict=True) if places.count(place) > 1]:
             named = " and ".join(cards[m].model for m in twice[:2])
             raise UsageError(f"group {name!r}: {named} have the same position {cards[twice[0]].position}")
-        missing = sorted(set(range(max(places) + 1)) - set(places))  # type: ignore[type-var, operator]
+        last = max(place for place in places if place is not None)
+        missing = sorted(set(range(last)) - set(places))
         if missing:
             raise UsageError(
-                f"group {name!r}: the member at position {', '.join(map(str, missing))} is missing among these models "
-                f"({len(members)} of {len(members) + len(missing)} are there); its members run in order. Choose them "
-                f"all with --models, or extract the missing"
+                f"group {name!r}: nothing at position {', '.join(map(str, missing))} among these models, though up to "
+                f"{last} there is; its members run in order. Choose them all with --models, or train it again"
             )
     return tuple(card for card in cards if card.group is not None)

@@ -359,6 +359,17 @@ def test_a_list_of_thresholds_is_one_line():
         assert best.within(average_cost=row.average_cost).correct >= row.correct
 
 
+def test_estimate_of_a_shared_threshold_is_an_upper_bound():
+    models = steps_of("irene", 3)
+    store = MemoryStore(models, LABELS)
+    guess = estimate(
+        store.cards("val"), len(LABELS), family_named("halting"), max_models=3, levels=100, replicas="canonical",
+        ordered=False, shared=True,
+    )  # fmt: skip
+    found = search(store, family="halting", shared_threshold=True).searched["threshold_vectors"]
+    assert found <= guess.vectors == 3 + (1 + 2) * len(LABELS)
+
+
 @pytest.mark.parametrize("margin", [0.0, 0.1, 0.5, 1 / 3, 1 - 2**-24, 1.0])
 def test_threshold_above(margin):
     value = np.float32(threshold_above(margin))

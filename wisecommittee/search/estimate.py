@@ -20,6 +20,7 @@ MOST_MEMORY = 0.7  # of this machine's
 
 # CPU seconds, measured by `python -m benchmarks grid tables` and rounded up; they choose a method, nothing else.
 PER_VECTOR = 2.5e-10
+PER_SHARED_THRESHOLD = 2e-8
 PER_UNIT_AND_COMBINATION = 6e-9
 PER_UNIT_AND_PREFIX, PER_UNIT_PREFIX_AND_CLASS = 2e-8, 1e-10
 
@@ -67,8 +68,10 @@ def estimate(
     levels: int,
     replicas: str,
     ordered: bool,
+    shared: bool = False,
 ) -> Estimate:
-    """ordered : only the newest member answers, so there is one prefix per model."""
+    """ordered : only the newest member answers, so there is one prefix per model. shared : one threshold for all
+    stages, tried at every confidence of every compared stage at most."""
     sizes = range(1, min(max_models, len(cards)) + 1)
     if family.chains is None:  # listing is a small matter, and no two sequences share more than their beginnings
         combinations = {n: len(family.combinations(cards, n, replicas)) for n in sizes}
@@ -80,12 +83,15 @@ def estimate(
         combinations = {n: arrangements(walks, n, ordered=family.thresholded) for n in sizes}
         sets = {n: arrangements(nodes, n, ordered=False) for n in sizes}
     total = sum(combinations.values())
-    vectors = sum(number * (levels if family.thresholded else 1) ** (n - 1) for n, number in combinations.items())
+    if shared:
+        vectors = sum(number * ((n - 1) * units + 1) for n, number in combinations.items())
+    else:
+        vectors = sum(number * (levels if family.thresholded else 1) ** (n - 1) for n, number in combinations.items())
     prefixes = len(cards) if ordered else sum(sets.values())
     scored = sum(number for n, number in sets.items() if n < max(sizes, default=1)) if family.thresholded else 0
     classes = max((card.contents.classes or 0 for card in cards if card.contents is not None), default=0)
     seconds = (
-        vectors * PER_VECTOR
+        vectors * (PER_SHARED_THRESHOLD if shared else PER_VECTOR)
         + total * units * PER_UNIT_AND_COMBINATION
         + prefixes * units * (PER_UNIT_AND_PREFIX + classes * PER_UNIT_PREFIX_AND_CLASS)
     )

@@ -116,9 +116,10 @@ def search(
         pool.units,
         kind,
         max_models=max_models,
-        levels=1 if shared_threshold else levels,
+        levels=levels,
         replicas=replicas,
         ordered=pool.combine.ordered,
+        shared=shared_threshold,
     )
     plan = chosen(method, exact, guess, threads)
     if shared_threshold:

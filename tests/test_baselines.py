@@ -340,6 +340,8 @@ def test_bad_input():
         train(Snapshot(make_setup(DATA, "resnet20")))
     with pytest.raises(UsageError, match="seed -1"):
         make_setup(DATA, seed=-1)
+    with pytest.raises(UsageError, match="data 'digits' has no split val; committees are chosen on it"):
+        make_setup(with_fields(DATA, parts={"train": DATA.parts["train"]}))
     with pytest.raises(UsageError, match="name a backbone for images of 1 x 8 x 8"):
         make_setup(with_fields(DATA, name="imagefolder"))
 

@@ -142,6 +142,8 @@ def make_setup(
         raise UsageError(f"data {data.spec!r}: name a backbone for images of {' x '.join(map(str, data.shape))}")
     if seed < 0:
         raise UsageError(f"seed {seed}: expected a number from 0")
+    if "val" not in data.parts:
+        raise UsageError(f"data {data.spec!r} has no split val; committees are chosen on it")
     given = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return Setup(data, backbone or USUAL_BACKBONES[data.name], with_fields(RECIPES[preset], **changes), seed)

@@ -102,6 +102,13 @@ def search(
         ),
     ] = "canonical",
     cost: options.Cost = "flops",
+    axis: Annotated[
+        str,
+        typer.Option(
+            help="Figure of the cost that the frontier is over and a target cost limits: average, worst (all members "
+            "together) or p99 (what 99 % of the units do not exceed)."
+        ),
+    ] = "average",
     threads: options.Threads = None,
     scheduler: Annotated[
         str | None,
@@ -135,6 +142,8 @@ def search(
 
     `wisecommittee search --family halting --models 'irene-*' --shared-threshold`
 
+    `wisecommittee search --cost latency_ms --axis p99 --max-average usd=0.001`
+
     `wisecommittee search --exact --percentile 99 --max-percentile-cost 2e9 --max-average latency_ms=3.5`
     """
     from wisecommittee.search.answer import answer
@@ -167,6 +176,7 @@ def search(
             models=models,
             replicas=replicas,
             cost=cost,
+            axis=axis,
             calibrated=calibrated,
             threads=threads,
             scheduler=scheduler,

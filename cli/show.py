@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wisecommittee.store import LogitStore
 
 ROWS = 20
+HOW = {"average": "on average", "worst": "in the worst case", "p99": "for 99 % of the units"}
 
 
 def show_answer(found: Answer, store: LogitStore) -> None:
@@ -83,7 +84,7 @@ def show_references(found: Answer) -> None:
     else:
         out.print(
             f"  cheapest single model as accurate: {cheapest.committee.label()}, {percent(cheapest.quality)} % at "
-            f"{unit(cheapest.average_cost)}; the committee is {found.speedup:.2f}x cheaper on average",
+            f"{unit(cheapest.average_cost)}; the committee is {found.speedup:.2f}x cheaper {HOW[found.frontier.axis]}",
             markup=False,
         )
 
@@ -105,6 +106,7 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
                 f"{percent(e.quality)} ±{50 * (e.interval[1] - e.interval[0]):.1f}",
                 *([percent(tests[place].quality)] if tests else []),
                 unit(e.average_cost),
+                *([unit(e.p99_cost)] if frontier.axis == "p99" else []),
                 unit(e.worst_case_cost),
                 f"{speedup:.2f}x" if speedup else "-",
                 shares(e.exit_ratios),
@@ -115,6 +117,7 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
         (f"{chosen[0].split} {_short(chosen[0])}% ±", "right"),
         *([("test %", "right")] if tests else []),
         ("average", "right"),
+        *([("p99", "right")] if frontier.axis == "p99" else []),
         ("worst", "right"),
         ("speed", "right"),
         ("exits %", "left"),
@@ -122,10 +125,11 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
     caption = (
         f"{len(rows)} of {len(frontier)} committees; --frontier FILE or --json gives all. "
         f"±: half of the 95 % interval. "
-        f"Speed: cheapest single model as accurate over the committee's average. "
+        f"Speed: cheapest single model as accurate over the committee's {frontier.axis}. "
         f"{chosen[0].split} chose these, so its figures are optimistic."
     )
-    table(f"frontier of all these combinations and thresholds; costs in {unit.name}", columns, rows, caption)
+    over = "" if frontier.axis == "average" else f" over the {frontier.axis} cost"
+    table(f"frontier of all these combinations and thresholds{over}; costs in {unit.name}", columns, rows, caption)
 
 
 def _short(e: Evaluation) -> str:

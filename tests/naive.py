@@ -563,3 +563,37 @@ def segmentation_search(entries, cost, P):
         if not points or quality > points[-1][1]:
             points.append((total, quality))
     return points
+
+
+# The frontier over the worst case or a percentile instead of the average
+
+
+def percentile(values, percent):
+    """The least of the values that at least `percent` % of them do not exceed."""
+    return sorted(values)[-(-percent * len(values) // 100) - 1]
+
+
+def axis_search(models, labels, max_models, P, combine, confidence_name, axis, percent=99, scores=None):
+    """[(cost, correct, least total cost of those)] over every combination and vector of levels; axis "worst" or "p99".
+
+    The worst case of a vector is that of the members that some unit runs.
+    """
+    N = len(labels)
+    least = {}
+    for combination in combinations(models, max_models, "canonical"):
+        prefixes = [combination[: k + 1] for k in range(len(combination))]
+        confidences = [prefix_scores(prefix, combine, confidence_name, scores) for prefix in prefixes[:-1]]
+        grids = [levels(c, P) for c in confidences]
+        correct = [prefix_correct(prefix, labels, combine) for prefix in prefixes]
+        cost = [[set_cost(prefix, i) for i in range(N)] for prefix in prefixes]
+        for vector in itertools.product(range(P), repeat=len(prefixes) - 1):
+            stage = exit_stages(confidences, [g[j] for g, j in zip(grids, vector, strict=True)], N)
+            total_correct, total = tally(stage, correct, cost)
+            paid = [cost[k][i] for i, k in enumerate(stage)]
+            x = max(cost[max(stage)]) if axis == "worst" else percentile(paid, percent)
+            least[x, total_correct] = min(total, least.get((x, total_correct), total))
+    points = []
+    for x, right in sorted(least, key=lambda p: (p[0], -p[1])):
+        if not points or right > points[-1][1]:
+            points.append((x, right, least[x, right]))
+    return points

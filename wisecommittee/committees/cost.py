@@ -168,6 +168,13 @@ def cost_model(
     return CostModel(name, unit, np.array(integers, dtype=np.int64), uses)
 
 
+def common_costs(cards: Sequence[ModelCard]) -> tuple[str, ...]:
+    """Names of the costs that are on every card, the same for every unit."""
+    named = [set(card.costs) | ({"flops"} if card.blocks else set()) for card in cards]
+    varying = {name for card in cards if card.contents is not None for name in card.contents.unit_costs}
+    return tuple(sorted(set.intersection(*named) - varying))
+
+
 def _shares(card: ModelCard, name: str) -> Mapping[str, int | float]:
     """{model: cost} of the models behind an entry: statistics of several together cost what each of them costs."""
     if len(card.members) == 1:

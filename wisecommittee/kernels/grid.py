@@ -145,14 +145,15 @@ def fitting(line, most):
 
 @njit_exact
 def sweep(
-    order1, starts1, bins2, bins3, correct3, correct4, base, spent, last_cost, unit_cost, ranks, outer_level, radix,
-    caps, others, ceilings, counts, gains, costs, env_cost, env_rank, env_level,
+    order1, starts1, bins2, bins3, correct3, correct4, base, spent, offsets, last_cost, unit_cost, ranks,
+    outer_level, radix, caps, others, ceilings, counts, gains, costs, env_cost, env_rank, env_level,
 ):  # fmt: skip
     """All levels of one group, offered to the envelope.
 
     order1 : int32 [n], starts1 : int64 [P1 + 1] units by their bin at stage 1; bins2, bins3 : unsigned [n]
     correct3 : [n], correct4 : [n, m] integer quality at stage 3 and with each last member
     base, spent : int64 [P1, P2] total correct and total cost of the cascade that stops at stage 3
+    offsets : int64 [m] what is added to the cost of each last member's cascades
     last_cost : int64 [m] marginal cost of the last member, or unit_cost : int64 [n, m] where it varies per unit
     ranks : int64 [m]; outer_level : level index of stages before these three; radix : int64 [2] steps of j1 and j2 in
     it
@@ -214,12 +215,13 @@ def sweep(
                 most = base[j1, j2] + _add_line_and_top(line_gain[m], gains[m, j2])
                 if per_unit:
                     _add_line(line_cost[m], costs[m, j2])
-                if env_cost[most] < spent[j1, j2]:
+                low = offsets[m] + spent[j1, j2]
+                if env_cost[most] < low:
                     continue
                 stop = fitting(line_count, rooms[m]) if limited else levels3
                 for j3 in range(stop):
                     extra = line_cost[m, j3] if per_unit else last_cost[m] * np.int64(line_count[j3])
-                    cost = spent[j1, j2] + extra
+                    cost = low + extra
                     if env_cost[most] < cost:
                         break  # cost grows with j3, and no cell of this line has more correct
                     correct = base[j1, j2] + np.int64(line_gain[m, j3])

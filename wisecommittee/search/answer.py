@@ -10,7 +10,7 @@ from typing import Any
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
-from wisecommittee.search.frontier import Frontier
+from wisecommittee.search.frontier import COSTS, Frontier
 from wisecommittee.search.limits import LimitFigures
 from wisecommittee.search.search import search
 from wisecommittee.store import LogitStore
@@ -134,7 +134,7 @@ def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any]) -> Ans
         together = replace(found.committee, stages=(tuple(target["match_ensemble"]),), thresholds=(), members={})
         chosen = frontier.matching(evaluate(together, store, found.split).quality)
     elif target:
-        chosen = frontier.within(average_cost=next(iter(target.values())))
+        chosen = frontier.within(**{COSTS[frontier.axis]: next(iter(target.values()))})
     else:
         chosen = frontier.best()
     val = evaluate(chosen.committee, store, chosen.split)

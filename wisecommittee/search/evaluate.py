@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.cost import CostModel
-from wisecommittee.errors import CommitteeError, WiseCommitteeError
+from wisecommittee.errors import CommitteeError, UnknownNameError, WiseCommitteeError
+from wisecommittee.search.axis import share_above
 from wisecommittee.search.calibrated import as_chosen, recorded
 from wisecommittee.search.statistics import bootstrap_interval, normal_interval, wilson_interval
 from wisecommittee.search.tables import ExitTable, Pool, committee_tables, open_pool
@@ -25,6 +26,8 @@ class Evaluation:
 
     quality : in [0, 1]; correct : sum of the task's statistic (segmentation: pixels that are right); n : units
     average_cost, worst_case_cost : in units of `cost` ('flops' = multiply-adds); exit_ratios : share of units per stage
+    p99_cost : the least cost that 99 % of the units do not exceed; further : {name: (average, worst case)} of all other
+    costs on every card
     graded_interval : 95 % interval of a graded quality or of mIoU; None where units are right or wrong
     measure : what quality is: accuracy (or mean grade), or mIoU
     """
@@ -37,8 +40,21 @@ class Evaluation:
     average_cost: float
     worst_case_cost: float
     exit_ratios: tuple[float, ...]
+    p99_cost: float = 0.0
+    further: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     graded_interval: tuple[float, float] | None = None
     measure: str = "accuracy"
+
+    def cost_named(self, name: str) -> float:
+        """average_cost, worst_case_cost, p99_cost, or average_NAME and worst_case_NAME of a further cost."""
+        own = {"average_cost": self.average_cost, "worst_case_cost": self.worst_case_cost, "p99_cost": self.p99_cost}
+        for other, (average, worst) in self.further.items():
+            own |= {f"average_{other}": average, f"worst_case_{other}": worst}
+        own |= {f"average_{self.committee.cost}": self.average_cost}
+        own |= {f"worst_case_{self.committee.cost}": self.worst_case_cost}
+        if name not in own:
+            raise UnknownNameError("cost", name, own)
+        return own[name]
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -54,6 +70,8 @@ class Evaluation:
             "interval": list(self.interval),
             "average_cost": self.average_cost,
             "worst_case_cost": self.worst_case_cost,
+            "p99_cost": self.p99_cost,
+            "further_costs": {n: {"average": a, "worst_case": w} for n, (a, w) in self.further.items()},
             "exit_ratios": list(self.exit_ratios),
         }
         if self.committee.cost == "flops":
@@ -77,10 +95,14 @@ def evaluate_table(table: ExitTable, committee: Committee, task: Task, charges: 
     everyone = np.arange(units)
     correct, quality, interval = _scored(task, table.stats[stage, everyone])
     exits = np.bincount(stage, minlength=stages)
+    place = units - share_above(units) - 1  # of the 99th percentile among the units by rising cost
     if table.cost.ndim == 1:
-        spent = sum(int(count) * int(cost) for count, cost in zip(exits, table.cost, strict=True))
+        spent = _total(exits, table.cost)
+        p99 = table.cost[np.searchsorted(np.cumsum(exits), place, side="right")]
     else:
-        spent = int(table.cost[stage, everyone].sum(dtype=np.int64))
+        paid = table.cost[stage, everyone]
+        spent = int(paid.sum(dtype=np.int64))
+        p99 = np.partition(paid, place)[place]
     return Evaluation(
         committee,
         split,
@@ -90,9 +112,15 @@ def evaluate_table(table: ExitTable, committee: Committee, task: Task, charges: 
         charges.true(spent, units),
         charges.true(int(np.max(table.cost[-1]))),
         tuple(float(e) / units for e in exits),
+        charges.true(int(p99)),
+        {c.name: (c.true(_total(exits, own), units), c.true(int(own[-1]))) for c, own in table.further},
         interval,
         "mIoU" if isinstance(task, Segmentation) else "accuracy",
     )
+
+
+def _total(exits: NDArray[np.int64], cost: NDArray[np.int64]) -> int:
+    return sum(int(count) * int(each) for count, each in zip(exits, cost, strict=True))
 
 
 def _scored(task: Task, statistics: NDArray[np.int32]) -> tuple[float, float, tuple[float, float] | None]:

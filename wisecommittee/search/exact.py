@@ -84,7 +84,9 @@ class ExactSearch:
         for finished, (sequence, rank) in enumerate(tasks):
             if control.stopped():
                 return cornered(envelope), finished
-            self._cascade(sequence, 2 * rank, envelope, scratch)
+            _, offsets, caps = self.sweep.axis.variants(np.array([sequence]))
+            for offset, cap in zip(offsets.tolist(), caps, strict=True):
+                self._cascade(sequence, 2 * rank, offset, cap, envelope, scratch)
             control.tick(1)
         return cornered(envelope), len(tasks)
 
@@ -103,7 +105,17 @@ class ExactSearch:
             best = np.maximum(best, correct[k])
         return stages, correct
 
-    def _cascade(self, sequence: tuple[int, ...], rank: int, envelope: Envelope, scratch: _Scratch) -> None:
+    def _cascade(
+        self,
+        sequence: tuple[int, ...],
+        rank: int,
+        offset: int,
+        most: NDArray[np.int64],
+        envelope: Envelope,
+        scratch: _Scratch,
+    ) -> None:
+        """Every real threshold of one cascade, at costs that start at offset, with at most so many units [n] at each
+        stage."""
         units, limits = self.sweep.units, self.sweep.limits
         stages, correct = self._stages(sequence, scratch.level_of)
         if any(not len(stage.numbers) for stage in stages):
@@ -121,7 +133,9 @@ class ExactSearch:
         if limits:
             (caps,), (others,) = limits.padded(np.array([sequence]), THRESHOLDED + 1)
             ceilings = np.array(limits.ceilings, np.int64)
-        low = int(f1.sum())
+        if self.sweep.cost.per_unit is None:
+            caps[-len(most) :] = np.minimum(caps[-len(most) :], most)
+        low = offset + int(f1.sum())
         highest = low + int((f2 + f3 + f4).sum())
         shift = max(0, int(highest - low).bit_length() - BUCKETS.bit_length() + 1)
         exact.need_table(envelope[0], low, shift, scratch.table)

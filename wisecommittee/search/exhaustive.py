@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.errors import InfeasibleError
 from wisecommittee.kernels import grid
+from wisecommittee.search.axis import Axis
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import Pool, StageTables, Tiers, members_of
 from wisecommittee.search.workers import Control, Mapper
@@ -109,8 +110,9 @@ class _Stages:
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """Limits of one group as the kernel takes them. caps int64 [m, K], others int64 [m, Q, K], ceilings int64 [Q];
-    m = 0 where nothing is limited. met : whether the stages left behind are within them."""
+    """Limits of one group as the kernel takes them. caps int64 [m, K], below 0 where a stage left behind broke them,
+    others int64 [m, Q, K], ceilings int64 [Q]; m = 0 where nothing is limited. met : whether anything is still allowed.
+    """
 
     caps: NDArray[np.int64]
     others: NDArray[np.int64]
@@ -118,21 +120,28 @@ class _Bounds:
     met: bool = True
 
     @classmethod
-    def of(cls, limits: Limits | None, sequences: NDArray[np.int64]) -> _Bounds:
-        if not limits:
+    def of(cls, limits: Limits | None, sequences: NDArray[np.int64], caps: NDArray[np.int64], units: int) -> _Bounds:
+        """caps : int64 [m, n] beside the limits."""
+        m, n = sequences.shape
+        stages = max(THRESHOLDED + 1, n)
+        if not limits and (caps >= units).all():
             return cls(np.zeros((0, 4), np.int64), np.zeros((0, 0, 4), np.int64), np.zeros(0, np.int64))
-        stages = max(THRESHOLDED + 1, sequences.shape[1])
-        return cls(*limits.padded(sequences, stages), np.array(limits.ceilings, np.int64))
+        padded = np.pad(caps, ((0, 0), (stages - n, 0)), constant_values=units)
+        if not limits:
+            return cls(padded, np.zeros((m, 0, stages), np.int64), np.zeros(0, np.int64))
+        own, others = limits.padded(sequences, stages)
+        return cls(np.minimum(own, padded), others, np.array(limits.ceilings, np.int64))
 
     def after(self, units: int) -> _Bounds:
         """What is left after the first stage (the same for the whole group), which so many units run."""
         if not len(self.caps):
             return self
+        kept = units <= self.caps[:, 0]
         return _Bounds(
-            np.ascontiguousarray(self.caps[:, 1:]),
+            np.where(kept[:, None], self.caps[:, 1:], -1),
             np.ascontiguousarray(self.others[:, :, 1:]),
             self.ceilings - self.others[0, :, 0] * units,
-            self.met and units <= int(self.caps[0, 0]),
+            bool(kept.any()),
         )
 
 
@@ -146,9 +155,11 @@ class GridSearch:
         candidates: list[Candidates],
         levels: int,
         limits: Limits | None = None,
+        axis: str = "average",
     ) -> None:
         self.candidates, self.levels, self.limits = candidates, levels, limits
-        self.cost, self.units, self.tiers = pool.cost, pool.units, pool.tiers
+        self.axis = Axis.of(axis, pool.cost, pool.units, [c.sequences for c in candidates])
+        self.cost, self.units, self.tiers = self.axis.cost, pool.units, pool.tiers
         self.ordered, self.stored_score = pool.combine.ordered, isinstance(pool.confidence, str)
         self.find, self.rows = tables.prefixes.find, tables.score_row
         self.correct = tables.correct
@@ -235,9 +246,12 @@ class GridSearch:
         prefixes = [head[:k] for k in range(1, len(head) + 1)]
         stage_bins = [self._stage_bins(prefix) for prefix in prefixes]
         stage_correct = [self.correct_of(prefix) for prefix in prefixes]
+        sequences = np.array([[*head, m] for m in lasts], np.int64)
+        rows, offsets, caps = self.axis.variants(sequences)
+        lasts, ranks = lasts[rows], ranks[rows]
         last_correct = np.stack([self.correct_of((*head, int(m))) for m in lasts], axis=1)
         stage_cost, last_cost, unit_cost = self.marginal_costs(head, lasts)
-        bound = _Bounds.of(self.limits, np.array([[*head, m] for m in lasts], np.int64))
+        bound = _Bounds.of(self.limits, sequences[rows], caps, self.units)
         # Shorter cascades are padded in front with stages that everybody continues and that cost nothing.
         padding = max(0, THRESHOLDED - len(head))
         nothing = np.zeros(self.units, np.int64)
@@ -249,7 +263,7 @@ class GridSearch:
         )
         outer = max(0, len(head) - THRESHOLDED)
         if not outer:
-            self._sweep(inner, last_correct, last_cost, unit_cost, ranks, 0, 0, 0, bound, envelope)
+            self._sweep(inner, last_correct, offsets, last_cost, unit_cost, ranks, 0, 0, 0, bound, envelope)
             return True
         for place, vector in enumerate(itertools.product(range(self.levels), repeat=outer)):
             if control.stopped():
@@ -266,7 +280,7 @@ class GridSearch:
             if continues.any() and rest.met:
                 varying = None if unit_cost is None else unit_cost[continues]
                 self._sweep(
-                    inner.of(continues), last_correct[continues], last_cost, varying, ranks,
+                    inner.of(continues), last_correct[continues], offsets, last_cost, varying, ranks,
                     settled_correct, settled_cost, place * self.levels**THRESHOLDED, rest, envelope,
                 )  # fmt: skip
         return True
@@ -275,6 +289,7 @@ class GridSearch:
         self,
         inner: _Stages,
         last_correct: NDArray[np.integer],
+        offsets: NDArray[np.int64],
         last_cost: NDArray[np.int64],
         unit_cost: NDArray[np.int64] | None,
         ranks: NDArray[np.int64],
@@ -305,8 +320,8 @@ class GridSearch:
             costs = np.empty((0, 0, 0) if unit_cost is None else (members, *shape), np.int64)
             grid.sweep(
                 order, starts, b2, b3, inner.correct[2], np.ascontiguousarray(last_correct[:, some]), base, spent,
-                last_cost[some], varying, ranks[some], outer_level, radix, bound.caps[some], bound.others[some],
-                bound.ceilings, counts, gains, costs, *envelope,
+                offsets[some], last_cost[some], varying, ranks[some], outer_level, radix, bound.caps[some],
+                bound.others[some], bound.ceilings, counts, gains, costs, *envelope,
             )  # fmt: skip
 
     def _stage_bins(self, sequence: tuple[int, ...]) -> NDArray[np.unsignedinteger]:

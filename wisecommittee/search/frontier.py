@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = b"wisecommittee_frontier"
+COSTS = {"average": "average_cost", "worst": "worst_case_cost", "p99": "p99_cost"}  # axis of a search -> figure
 
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """The exact average-cost / quality frontier of one search.
+    """The exact cost / quality frontier of one search; cost is the average unless the search says otherwise (`axis`).
 
-    evaluations : by strictly rising average cost and quality, on the split that chose them; singles : every model of
+    evaluations : by strictly rising cost and quality, on the split that chose them; singles : every model of
     the pool by itself, by cost. searched : {"combinations", "threshold_vectors", "exact", "seconds"}. A worst-case
     limit is part of the search: filtering a frontier afterwards would lose committees.
     """
@@ -51,22 +52,57 @@ class Frontier:
     def cost(self) -> str:
         return self.evaluations[0].committee.cost
 
-    def within(self, average_flops: float | None = None, *, average_cost: float | None = None) -> Evaluation:
-        """The most accurate committee whose average cost does not exceed the target; InfeasibleError names the
-        nearest."""
-        if (average_flops is None) == (average_cost is None):
-            raise UsageError("within: name one of average_flops=.. and average_cost=..")
-        limit = _target(average_cost if average_flops is None else average_flops, "target cost")
-        if average_flops is not None and self.cost != "flops":
-            raise UsageError(f"this frontier is in {self.cost}, not FLOPs; use within(average_cost=..)")
-        fitting = [e for e in self.evaluations if Fraction(e.average_cost) <= Fraction(limit)]
+    @property
+    def axis(self) -> str:
+        """What the frontier is over: 'average', 'worst' or 'p99' of its cost."""
+        return self.query.get("axis", "average")
+
+    def x(self, evaluation: Evaluation) -> float:
+        """The cost that the frontier is over."""
+        return evaluation.cost_named(COSTS[self.axis])
+
+    def within(
+        self,
+        average_flops: float | None = None,
+        *,
+        average_cost: float | None = None,
+        worst_case_cost: float | None = None,
+        p99_cost: float | None = None,
+    ) -> Evaluation:
+        """The most accurate committee whose cost, the one the frontier is over, does not exceed the target;
+        InfeasibleError names the nearest."""
+        given = {"average_cost": average_cost, "worst_case_cost": worst_case_cost, "p99_cost": p99_cost}
+        if average_flops is not None:
+            if self.cost != "flops":
+                raise UsageError(f"this frontier is in {self.cost}, not FLOPs; use within({COSTS[self.axis]}=..)")
+            given["average_flops"] = average_flops
+        named = [name for name, value in given.items() if value is not None]
+        if len(named) != 1:
+            raise UsageError(f"within: name one target, {COSTS[self.axis]}=..")
+        if named[0].replace("flops", "cost") != COSTS[self.axis]:
+            raise UsageError(
+                f"this frontier is over {COSTS[self.axis]}; use within({COSTS[self.axis]}=..), or search with axis="
+                f"{next(axis for axis, name in COSTS.items() if name == named[0].replace('flops', 'cost'))!r}"
+            )
+        limit = _target(given[named[0]], "target cost")
+        fitting = [e for e in self.evaluations if Fraction(self.x(e)) <= Fraction(limit)]
         if not fitting:
             least = self.evaluations[0]
+            how = {"average": "on average", "worst": "in the worst case", "p99": "for 99 % of the units"}[self.axis]
             raise InfeasibleError(
-                f"no committee costs at most {limit:.6g} {self.cost} on average; "
-                f"the cheapest is {least.committee.label()} at {least.average_cost:.6g}"
+                f"no committee costs at most {limit:.6g} {self.cost} {how}; "
+                f"the cheapest is {least.committee.label()} at {self.x(least):.6g}"
             )
         return fitting[-1]
+
+    def skyline(self, x: str) -> tuple[Evaluation, ...]:
+        """These committees over another cost, such as average_latency_ms or worst_case_cost: those of them that none
+        beats, by rising cost and quality.
+
+        A view on what was found: the best committees over that cost may not be on this frontier. `search` finds them
+        with cost= and axis=.
+        """
+        return skyline(self.evaluations, x)
 
     def matching(self, quality: float) -> Evaluation:
         """The cheapest committee of at least this quality, in [0, 1]; InfeasibleError names the nearest."""
@@ -93,12 +129,12 @@ class Frontier:
     def cheapest_single_matching(self, quality: float) -> Evaluation | None:
         """The cheapest model that alone is at least this good, or None."""
         as_good = [e for e in self.singles if e.quality >= quality]
-        return min(as_good, key=lambda e: (e.average_cost, -e.quality), default=None)
+        return min(as_good, key=lambda e: (self.x(e), -e.quality), default=None)
 
     def speedup(self, evaluation: Evaluation) -> float | None:
-        """Cost of the cheapest single model as accurate over the committee's average cost; None if there is none."""
+        """Cost of the cheapest single model as accurate over the committee's; None if there is none."""
         single = self.cheapest_single_matching(evaluation.quality)
-        return None if single is None else single.average_cost / evaluation.average_cost
+        return None if single is None else self.x(single) / self.x(evaluation)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per committee: figures, stages, thresholds; `kind` is 'frontier' or 'single' (the models by
@@ -123,6 +159,9 @@ class Frontier:
                         "high": high,
                         "average_cost": e.average_cost,
                         "worst_case_cost": e.worst_case_cost,
+                        "p99_cost": e.p99_cost,
+                        **{f"average_{name}": average for name, (average, _) in e.further.items()},
+                        **{f"worst_case_{name}": worst for name, (_, worst) in e.further.items()},
                         "thresholds": list(e.committee.thresholds),
                         "exit_ratios": list(e.exit_ratios),
                         "graded": e.graded_interval is not None,
@@ -138,7 +177,8 @@ class Frontier:
         import pyarrow.parquet as pq
 
         table = pa.Table.from_pandas(self.to_frame(), preserve_index=False)
-        about = json.dumps({"query": dict(self.query), "searched": dict(self.searched)})
+        further = list(self.evaluations[0].further)
+        about = json.dumps({"query": dict(self.query), "searched": dict(self.searched), "further": further})
         target = Path(path)
         temporary = target.with_name(f".{target.name}.tmp")
         try:
@@ -167,6 +207,11 @@ class Frontier:
                         quality=float(row["quality"]),
                         average_cost=float(row["average_cost"]),
                         worst_case_cost=float(row["worst_case_cost"]),
+                        p99_cost=float(row["p99_cost"]),
+                        further={
+                            name: (float(row[f"average_{name}"]), float(row[f"worst_case_{name}"]))
+                            for name in about.get("further", ())
+                        },
                         exit_ratios=tuple(map(float, row["exit_ratios"])),
                         graded_interval=(float(row["low"]), float(row["high"])) if row["graded"] else None,
                         measure=row["measure"],
@@ -179,6 +224,15 @@ class Frontier:
         if not found["frontier"]:
             raise StoreError(f"{os.fspath(path)!r} holds no committee")
         return cls(tuple(found["frontier"]), tuple(found["single"]), about["query"], about["searched"])
+
+
+def skyline(evaluations: Iterable[Evaluation], cost: str = "average_cost") -> tuple[Evaluation, ...]:
+    """By rising cost of that name, keeping only rising quality."""
+    kept: list[Evaluation] = []
+    for point in sorted(evaluations, key=lambda e: (e.cost_named(cost), -e.quality, e.average_cost)):
+        if not kept or point.quality > kept[-1].quality:
+            kept.append(point)
+    return tuple(kept)
 
 
 def _target(value: float | None, noun: str) -> float:

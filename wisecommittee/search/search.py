@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from wisecommittee.committees.families import Family, family_named
-from wisecommittee.errors import InfeasibleError, UsageError
+from wisecommittee.errors import InfeasibleError, UnknownNameError, UsageError
 from wisecommittee.search.bound import gap
 from wisecommittee.search.estimate import chosen, estimate, machine_memory, table_memory
-from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.exact import ExactSearch
 from wisecommittee.search.exhaustive import Candidates, GridSearch, Point, within_worst_case
-from wisecommittee.search.frontier import Frontier
+from wisecommittee.search.frontier import COSTS, Frontier, skyline
 from wisecommittee.search.limits import Limits, make_limits
 from wisecommittee.search.shared import SharedSearch
 from wisecommittee.search.skyline import SkylineSearch, chains
@@ -57,6 +56,7 @@ def search(
     models: Sequence[str] | None = None,
     replicas: str = "canonical",
     cost: str = "flops",
+    axis: str = "average",
     max_worst_flops: float | None = None,
     max_worst_cost: float | None = None,
     max_percentile_cost: tuple[float, float] | None = None,
@@ -85,9 +85,11 @@ def search(
     and method are then without meaning.
     confidence : max_prob, prob_gap, logit_gap, neg_entropy or a stored score; combine : mean_logits, mean_probs or last
     (both default by the kind of outputs). models : globs. replicas : 'canonical' or 'all'.
-    cost : 'flops' (multiply-adds) or a cost the cards name. max_worst_flops, max_worst_cost : limit on the cost of all
-    members together. max_percentile_cost : (percent, limit): the smallest cost that at least so many percent of the
-    units do not exceed is at most the limit. max_average : {name: limit} on the averages of further costs.
+    cost : 'flops' (multiply-adds) or a cost the cards name. axis : which figure of that cost the frontier is over: its
+    'average', the 'worst' case, or 'p99', what 99 % of the units do not exceed.
+    max_worst_flops, max_worst_cost : limit on the cost of all members together. max_percentile_cost : (percent, limit):
+    the smallest cost that at least so many percent of the units do not exceed is at most the limit. max_average :
+    {name: limit} on the averages of further costs.
     calibrated : use each model with the calibration fitted for it on this split (`wisecommittee calibrate`),
     cross-fitted here; a committee records it.
     time_limit : seconds after which what was found so far is returned, as after Ctrl-C; stage tables and single models
@@ -100,6 +102,8 @@ def search(
     deadline = None if time_limit is None else time.time() + time_limit
     kind = family_named(family)
     worst_limit = max_worst_flops if max_worst_flops is not None else max_worst_cost
+    if axis not in COSTS:
+        raise UnknownNameError("axis", axis, COSTS)
     _check(split, max_models, levels, replicas, time_limit, max_worst_flops, worst_limit, cost)
     threads = thread_count(threads)
     cards = kind.members(select_cards(store, split, models, with_calibration=calibrated), confidence)
@@ -123,11 +127,11 @@ def search(
     )
     plan = chosen(method, exact, guess, threads)
     if shared_threshold:
-        _check_shared(plan, kind, pool)
+        _check_shared(plan, kind, pool, axis)
     if isinstance(pool.task, Segmentation):
-        plan = _check_segmentation(plan, method, exact)
+        plan = _check_segmentation(plan, method, exact, axis)
     if plan in ("beam", "greedy"):
-        _check_heuristic(plan, method, family, limits, scheduler)
+        _check_heuristic(plan, method, family, limits, scheduler, axis)
     if notify and plan in ("beam", "greedy"):
         singly = " and adds the members of groups one by one" if any(card.group for card in cards) else ""
         notify(f"{plan}, which proves nothing{singly}; an exhaustive search would be {guess}")
@@ -151,7 +155,7 @@ def search(
         elif shared_threshold:
             sweep = SharedSearch(pool, tables, candidates, limits)
         else:
-            sweep = GridSearch(pool, tables, candidates, levels if kind.thresholded else 1, limits)
+            sweep = GridSearch(pool, tables, candidates, levels if kind.thresholded else 1, limits, axis)
         with _mapper(scheduler, threads, progress, deadline) as mapper:
             proved = plan == "exact" and kind.thresholded and not shared_threshold
             searched, points = _exhaustive(sweep, tables, mapper, proved)
@@ -177,6 +181,7 @@ def search(
         "combine": pool.combine.name,
         "confidence": pool.confidence_name,
         "cost": cost,
+        "axis": axis,
         "calibrated": calibrated,
         "quality": pool.task.name,
         "max_worst_cost": worst_limit,
@@ -184,7 +189,7 @@ def search(
         "max_average": None if max_average is None else dict(max_average),
     }
     searched["seconds"] = round(time.perf_counter() - started, 4)
-    return Frontier(_skyline(evaluations), tuple(alone), query, searched)
+    return Frontier(skyline(evaluations, COSTS[axis]), tuple(alone), query, searched)
 
 
 def _check(
@@ -249,13 +254,15 @@ def _exhaustive(
     }
     if unfinished:
         searched["unfinished_combinations"] = len(unfinished)
-        if isinstance(sweep, GridSearch) and not isinstance(proof, SkylineSearch):
+        if isinstance(sweep, GridSearch) and not isinstance(proof, SkylineSearch) and sweep.axis.name == "average":
             most = gap(sweep, proof.envelope[0], unfinished)
             searched |= {} if most is None else {"gap": most}
     return searched, proof.points()
 
 
-def _check_shared(plan: str, family: Family, pool: Pool) -> None:
+def _check_shared(plan: str, family: Family, pool: Pool, axis: str) -> None:
+    if axis != "average":
+        raise UsageError(f"--shared-threshold is searched over average cost; leave --axis {axis} out")
     if not family.thresholded:
         raise UsageError(f"--shared-threshold with --family {family.name}, which has no thresholds; leave it out")
     if isinstance(pool.task, Segmentation):
@@ -269,7 +276,9 @@ def _check_shared(plan: str, family: Family, pool: Pool) -> None:
         )
 
 
-def _check_segmentation(plan: str, method: str, exact: bool) -> str:
+def _check_segmentation(plan: str, method: str, exact: bool, axis: str) -> str:
+    if axis != "average":
+        raise UsageError(f"mIoU is searched over average cost; leave --axis {axis} out and limit it, --max-worst-cost")
     if exact or method not in ("auto", "exhaustive"):
         raise UsageError(
             f"mIoU is searched over all vectors of levels, without a proof over all thresholds; leave "
@@ -278,13 +287,15 @@ def _check_segmentation(plan: str, method: str, exact: bool) -> str:
     return "exhaustive"
 
 
-def _check_heuristic(plan: str, method: str, family: str, limits: Limits, scheduler: str | None) -> None:
+def _check_heuristic(plan: str, method: str, family: str, limits: Limits, scheduler: str | None, axis: str) -> None:
     why = f"--method {plan}" if method == plan else f"this pool is too large to exhaust, and --method {plan}"
     if family != "cascade":
         raise UsageError(
             f"{why} searches cascades, not family {family!r}; choose fewer models with --models, or fewer --levels or "
             f"--max-models"
         )
+    if axis != "average":
+        raise UsageError(f"{why} searches over average cost; leave --axis {axis} out, or choose fewer models")
     if limits:
         raise UsageError(
             f"{why} limits the worst case only; choose fewer models with --models, fewer --levels or --max-models"
@@ -379,12 +390,3 @@ def _check_memory(nodes: int, scored: int, units: int) -> None:
             f"{nodes:,} distinct prefixes over {units:,} units need {needed / 1e9:.1f} GB, this machine has "
             f"{have / 1e9:.1f}; lower --max-models, choose models with --models, or take --method beam"
         )
-
-
-def _skyline(points: list[Evaluation]) -> tuple[Evaluation, ...]:
-    """By rising cost, keeping only rising quality (re-evaluation can move a point only where grades were rounded)."""
-    kept: list[Evaluation] = []
-    for point in sorted(points, key=lambda e: (e.average_cost, -e.quality)):
-        if not kept or point.quality > kept[-1].quality:
-            kept.append(point)
-    return tuple(kept)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.combine import Combine, combine_named
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
-from wisecommittee.committees.cost import CostModel, cost_model
+from wisecommittee.committees.cost import CostModel, common_costs, cost_model
 from wisecommittee.errors import CommitteeError, StoreError, UnknownNameError, UsageError
 from wisecommittee.kernels import prefixes
 from wisecommittee.search import calibrated
@@ -34,12 +34,14 @@ class ExitTable:
     stats : int32 [K, N, S] additive statistics if unit i exits at stage k
     cost  : int64 [K] or [K, N]; cumulative integer cost if it exits at stage k (times CostModel.unit)
     prediction : int64 [K, N] class, or text [K, N] for answers; None where only figures were asked for
+    further : every other cost, cumulative int64 [K]
     """
 
     score: NDArray[np.float32]
     stats: NDArray[np.int32]
     cost: NDArray[np.int64]
     prediction: NDArray[np.generic] | None = None
+    further: tuple[tuple[CostModel, NDArray[np.int64]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Pool:
 
     cards : a model is used with the calibration on its card here, which need not be the store's.
     confidence : a function, or the name of a score stored with every model. tiers : what one stage can add, the models
-    by themselves first; None if nothing else. Sequences and stages are of indices into the tiers, and so is `cost`.
+    by themselves first; None if nothing else. Sequences and stages are of indices into the tiers, and so are `cost` and
+    `further`, the other costs that every card names.
     """
 
     store: LogitStore
@@ -60,12 +63,14 @@ class Pool:
     cost: CostModel
     labels: NDArray[np.generic]
     tiers: Tiers | None = None
+    further: tuple[CostModel, ...] = ()
 
     def with_tiers(self, tiers: Tiers) -> Pool:
         """The same models, of which a stage can add any of these tiers."""
         if len(tiers) == len(self.cards):
             return self
-        return replace(self, tiers=tiers, cost=self.cost.of(tiers))
+        further = tuple(charges.of(tiers) for charges in self.further)
+        return replace(self, tiers=tiers, cost=self.cost.of(tiers), further=further)
 
     def members(self, sequence: Sequence[int]) -> tuple[int, ...]:
         """The models that have run after these stages."""
@@ -175,7 +180,8 @@ def open_pool(
         graded = all(card.contents is not None and card.contents.graded for card in cards)
         task = Answers.graded([store.quality(c.model, split) for c in cards]) if graded else Answers()
     charges = cost_model(cards, cost, units, varying)
-    return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split))
+    further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
+    return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split), further=further)
 
 
 def segmentation(card: ModelCard) -> Segmentation:
@@ -419,7 +425,8 @@ def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -
     else:
         stats = tables.correct[nodes].astype(np.int32)[:, :, None]
     prediction = None if tables.prediction is None else tables.prediction[nodes]
-    return ExitTable(score, stats, pool.cost.stages(stages), prediction)
+    further = tuple((charges, charges.stages(stages)) for charges in pool.further)
+    return ExitTable(score, stats, pool.cost.stages(stages), prediction, further)
 
 
 def running(stages: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:

@@ -1,0 +1,76 @@
+"""What a frontier counts as the cost of a committee: the average over units, the worst case, or the 99th percentile.
+
+The sweeps minimise the total over units plus a price of the combination. On the average there is none. On the worst
+case the price is what all members cost. The 99th percentile is the cumulative cost of some stage, namely of the first
+after which at most 1 % of the units go on; so a combination is swept once for each stage, at that stage's price, with
+that limit on the units that run the next. Prices are numbered and spread wider than any total, which therefore only
+breaks ties: of committees as good at the same price the cheapest on average is found.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cost import INT64_SAFE, CostModel
+from wisecommittee.errors import UnknownNameError, UsageError
+
+AXES = ("average", "worst", "p99")
+PERCENT = 99
+Variants = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+def share_above(units: int) -> int:
+    """How many units may cost more than their 99th percentile."""
+    return units - math.ceil(PERCENT * units / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """cost : of the sweeps, coarser where totals would not fit beside the prices. prices : int64, distinct, ascending;
+    span : how far apart they are put; empty on the average."""
+
+    name: str
+    units: int
+    cost: CostModel
+    full: CostModel
+    prices: NDArray[np.int64]
+    span: int = 0
+
+    @classmethod
+    def of(cls, name: str, cost: CostModel, units: int, sequences: Iterable[NDArray[np.int64]]) -> Axis:
+        """sequences : int64 [n, size] all that will be swept."""
+        if name not in AXES:
+            raise UnknownNameError("axis", name, AXES)
+        if name == "average":
+            return cls(name, units, cost, cost, np.zeros(0, np.int64))
+        if name == "p99" and cost.per_unit is not None:
+            raise UsageError(f"--axis p99 needs a cost that is the same for every unit; {cost.name} varies")
+        some = [cost.worst(s) if name == "worst" else cost.cumulative(s).reshape(-1) for s in sequences]
+        prices = np.unique(np.concatenate(some))
+        most = int(max(cost.worst(s).max() for s in sequences)) * units + 1
+        shift = max(0, (len(prices) * most).bit_length() - INT64_SAFE.bit_length() + 1)
+        coarse = replace(
+            cost, blocks=cost.blocks >> shift, per_unit=None if cost.per_unit is None else cost.per_unit >> shift
+        )
+        return cls(name, units, coarse, cost, prices, (most >> shift) + 1)
+
+    def variants(self, sequences: NDArray[np.int64]) -> Variants:
+        """How each of sequences [m, n] is to be swept: its row int64 [v], what its totals start at int64 [v], and caps
+        int64 [v, n] on the units that run each stage."""
+        m, n = sequences.shape
+        if self.name == "p99":
+            rows = np.repeat(np.arange(m), n)
+            prices = self.full.cumulative(sequences).reshape(-1)
+            caps = np.full((m, n, n), self.units, np.int64)
+            caps[:, np.arange(n - 1), np.arange(1, n)] = share_above(self.units)
+            return rows, self._start(prices), caps.reshape(-1, n)
+        starts = np.zeros(m, np.int64) if self.name == "average" else self._start(self.full.worst(sequences))
+        return np.arange(m), starts, np.full((m, n), self.units, np.int64)
+
+    def _start(self, prices: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.searchsorted(self.prices, prices) * self.span

@@ -49,7 +49,7 @@ def bench_models(
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Name in the store; one per model.")] = None,
     sizes: Annotated[list[str] | None, typer.Option(help="Input sizes, 240,300: each model at each of them.")] = None,
-    views: Annotated[list[str] | None, typer.Option(help="center, flip, fivecrop, tencrop.")] = None,
+    views: Annotated[list[str] | None, typer.Option(help="center, flip, fivecrop, tencrop, clips.")] = None,
     input_size: Annotated[str | None, typer.Option(help="Shape of one unit, 3,224,224, where unknown.")] = None,
     seconds: Annotated[float, typer.Option(help="Time to measure each figure for.")] = 1.0,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Load no weights; times are equal.")] = False,

@@ -52,7 +52,10 @@ def extract(
         list[str] | None, typer.Option("--sizes", help="Input sizes, 240,300: every model at each, as b3@240, b3@300.")
     ] = None,
     views: Annotated[
-        list[str] | None, typer.Option("--views", help="center, flip, fivecrop, tencrop: crops averaged, as b3+flip.")
+        list[str] | None,
+        typer.Option(
+            "--views", help="center, flip, fivecrop or tencrop, averaged, as b3+flip; clips: of [n, views, ..]."
+        ),
     ] = None,
     preprocess: Annotated[
         str | None, typer.Option(help="Model spec whose preprocessing serves models that bring none, as .onnx files.")

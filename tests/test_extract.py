@@ -1141,6 +1141,44 @@ def test_the_command_s_dry_run(nets, store, monkeypatch, capsys, tmp_path):
 # Sizes and views
 
 
+def test_clips_of_a_unit_are_averaged_and_paid_for(store):
+    """Data of several views, as the clips of a video (Wang et al. 2022, Sec. 7.1: 30 of them, cost x 30)."""
+    clips = torch.randn(20, 3, FEATURES, generator=torch.Generator().manual_seed(0))
+    module = net()
+    data = wrap_data(lambda: (clips, torch.arange(20) % CLASSES), "videos")
+    (item,) = extract([wrap_module(module, "net/0")], data, "val", store, views=["clips"], batch_size=7)
+    card = item.card
+    assert (card.model, card.architecture, card.input_size) == ("net+clips/0", "net+clips", (3, FEATURES))
+    assert card.blocks == {"net+clips/0": 3 * (FEATURES * 8 + 8 * CLASSES)}
+    expected = np.mean([by_hand(module, clips[:, v]) for v in range(3)], axis=0)
+    np.testing.assert_allclose(store.outputs("net+clips/0", "val"), expected, atol=1e-6)
+    pictures = wrap_data(lambda: Pictures(), "own")
+    with pytest.raises(UsageError, match=r"--views clips is for tensors \[n, views, ..\], and this gives images"):
+        extract([sizable()], pictures, "val", store, views=["clips"])
+
+
+@pytest.mark.parametrize("change", [lambda y: {"logits": y}, lambda y: (y,), lambda y: {"a": y, "b": y}])
+def test_what_views_return_is_read_as_without_them(change, store):
+    clips, module = torch.randn(8, 2, FEATURES), Returns(change)
+    data = wrap_data(lambda: (clips, torch.arange(8) % CLASSES), "videos")
+    if len(change(0)) == 2:
+        with pytest.raises(ContentError, match="returned a dict with a, b"):
+            extract([wrap_module(module, "net/0")], data, "val", store, views=["clips"], macs=None)
+        return
+    extract([wrap_module(module, "net/0")], data, "val", store, views=["clips"])
+    with torch.no_grad():
+        expected = module.linear(clips).mean(1).numpy()
+    np.testing.assert_allclose(store.outputs("net+clips/0", "val"), expected, atol=1e-6)
+
+
+class Pictures(Dataset):
+    def __len__(self):
+        return 9
+
+    def __getitem__(self, i):
+        return Image.fromarray(np.random.default_rng(i).integers(0, 256, (12, 12, 3), dtype=np.uint8)), i % CLASSES
+
+
 def sizable():
     """A model of images that takes every size; the tensors are the image's corner."""
     torch.manual_seed(0)
@@ -1159,13 +1197,6 @@ def sizable():
 
 
 def test_every_model_at_every_size_and_view(store):
-    class Pictures(Dataset):
-        def __len__(self):
-            return 9
-
-        def __getitem__(self, i):
-            return Image.fromarray(np.random.default_rng(i).integers(0, 256, (12, 12, 3), dtype=np.uint8)), i % CLASSES
-
     data = wrap_data(lambda: Pictures(), "own")
     loaded = sizable()
     done = extract([loaded], data, "val", store, sizes=[8, 10], views=["center", "flip"], batch_size=4)

@@ -267,11 +267,10 @@ def _stage_flops(committee: Committee, store: LogitStore) -> list[float] | None:
 def _measure(
     run: Deployed, units: Units, labels: NDArray[np.int64], flops: Sequence[float] | None, seconds: float
 ) -> Measured:
-    with torch.inference_mode():
-        said = run(units)
-        ratios = np.bincount(said.stage, minlength=len(run.committee.stages)) / len(said)
-        batch = _spread(lambda: _elapsed(run, units) / len(said), seconds)
-        latency = _spread(_OneByOne(run, units, said), seconds)
+    said = run(units)
+    ratios = np.bincount(said.stage, minlength=len(run.committee.stages)) / len(said)
+    batch = _spread(lambda: _elapsed(run, units) / len(said), seconds)
+    latency = _spread(_OneByOne(run, units, said), seconds)
     return Measured(
         run.committee.label(),
         float((said.prediction == labels).mean()),

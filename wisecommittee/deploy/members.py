@@ -13,6 +13,7 @@ from torch import nn
 from wisecommittee.committees.cards import ModelCard, split_model_name
 from wisecommittee.errors import CommitteeError, UnknownNameError, UsageError
 from wisecommittee.extract.models import FILES, LoadedModel, load_model, wrap_module
+from wisecommittee.extract.preprocess import CLIPS
 from wisecommittee.store import LogitStore
 
 Module = str | nn.Module | LoadedModel
@@ -87,6 +88,6 @@ def _loaded(name: str, source: Module, expected: str | None, random_weights: boo
         )
     if size and loaded.resize is not None:
         loaded = loaded.at_size(int(size))
-    if view and loaded.preprocess is not None:
+    if view and (view == CLIPS or loaded.preprocess is not None):
         loaded = loaded.with_view(view)
     return loaded.named(name)

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import nn
 
 from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError, first_line
 from wisecommittee.extract.macs import floating_dtype
+from wisecommittee.extract.outputs import logits_of
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LAYOUTS = ("auto", "contiguous", "channels_last")
@@ -179,7 +180,10 @@ class Forward:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), torch.autocast(self.device.type, autocast, enabled=autocast is not None):
             outputs = self.module(inputs)
-        outputs = _output_tensor(outputs, self.what)
+        try:
+            outputs = logits_of(outputs)
+        except ContentError as error:
+            raise ContentError(f"{self.what}: {error}") from error
         if outputs.ndim != 2 or outputs.shape[0] != len(inputs) or not outputs.is_floating_point():
             raise ContentError(
                 f"{self.what}: {outputs.dtype} outputs of shape {list(outputs.shape)} for {len(inputs)} units; "
@@ -205,19 +209,3 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _all_finite(logits: torch.Tensor) -> bool:
     return bool(torch.isfinite(logits).all())
-
-
-def _output_tensor(outputs: Any, what: str) -> torch.Tensor:
-    if isinstance(outputs, torch.Tensor):
-        return outputs
-    if isinstance(found := getattr(outputs, "logits", None), torch.Tensor):
-        return found
-    values = list(outputs.values()) if isinstance(outputs, dict) else outputs
-    if isinstance(outputs, dict) and isinstance(outputs.get("logits"), torch.Tensor):
-        return outputs["logits"]
-    if isinstance(values, (tuple, list)) and len(values) == 1 and isinstance(values[0], torch.Tensor):
-        return values[0]
-    shown = f"{type(outputs).__name__}" + (f" with {', '.join(map(str, outputs))}" if isinstance(outputs, dict) else "")
-    raise ContentError(
-        f"{what}: its forward pass returned a {shown}; expected a tensor of logits [n, classes], or .logits"
-    )

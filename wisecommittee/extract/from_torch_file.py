@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from wisecommittee.errors import ContentError, UsageError, first_line
 from wisecommittee.extract.models import LoadedModel
+from wisecommittee.extract.outputs import logits_of
 from wisecommittee.extract.weights import file_hash, weights_only
 
 # Records of an archive that torch.export.load would unpickle or load as a library.
@@ -59,9 +60,7 @@ def in_batches(program: Any, inputs: Tensor, batch: int) -> Tensor:
     for chunk in inputs.split(batch):
         missing = batch - len(chunk)
         filled = torch.cat([chunk, chunk[:1].expand(missing, *chunk.shape[1:])]) if missing else chunk
-        made = program(filled)
-        made = made[0] if isinstance(made, (tuple, list)) and len(made) == 1 else made
-        outputs.append(getattr(made, "logits", made)[: len(chunk)])
+        outputs.append(logits_of(program(filled))[: len(chunk)])
     return torch.cat(outputs)
 
 

@@ -26,7 +26,7 @@ from wisecommittee.committees.cards import split_model_name
 from wisecommittee.errors import ContentError, UsageError
 from wisecommittee.extract.classes import read_classes, select_classes
 from wisecommittee.extract.macs import run_on_meta
-from wisecommittee.extract.preprocess import COUNTS, Preprocess, ViewMean
+from wisecommittee.extract.preprocess import CLIPS, COUNTS, Preprocess, ViewMean
 from wisecommittee.extract.python_code import CODE, check_scheme, find_object
 from wisecommittee.extract.python_code import call as call
 from wisecommittee.extract.weights import load_weights, state_hash
@@ -111,11 +111,16 @@ class LoadedModel:
         return made._tagged(f"@{size}")
 
     def with_view(self, view: str) -> LoadedModel:
-        """The model averaging its logits over the crops of a view (preprocess.VIEWS): b3+flip. Costs as many passes."""
+        """The model averaging its logits over several views of a unit: b3+flip. Costs as many passes.
+
+        view : crops of an image (preprocess.VIEWS), or 'clips': inputs come as [n, V, ..].
+        """
+        if isinstance(self.module, ViewMean):
+            raise UsageError(f"{self.name}: has a view already ({self.name.rpartition('+')[2]})")
+        if view == CLIPS:
+            return replace(self, module=ViewMean(self.module), preprocess=None, input_size=None)._tagged(f"+{view}")
         if self.preprocess is None:
             raise UsageError(f"{self.name}: views need preprocessing, which {self.origin!r} does not define")
-        if isinstance(self.module, ViewMean):
-            raise UsageError(f"{self.name}: has a view already ({self.preprocess.view})")
         preprocess = self.preprocess.with_view(view)
         if view == "center":
             return self

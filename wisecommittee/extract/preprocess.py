@@ -12,6 +12,7 @@ from PIL.Image import Image, fromarray
 from torch import Tensor, nn
 
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError
+from wisecommittee.extract.outputs import logits_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Preprocess:
 
     def with_view(self, view: str) -> Preprocess:
         if view not in VIEWS:
-            raise UnknownNameError("view", view, VIEWS)
+            raise UnknownNameError("view", view, [*VIEWS, CLIPS])
         if self.uncropped is None and view in ("fivecrop", "tencrop"):
             raise UsageError(f"view {view!r}: this model's preprocessing crops nothing; use center or flip")
         return replace(self, view=view, key=f"{self.key} {view}" if view != "center" else self.key)
@@ -93,17 +94,17 @@ VIEWS: dict[str, Callable[[Preprocess, Image], Tensor]] = {
 }
 
 
+CLIPS = "clips"  # the view of data that come in several views already: [n, V, ..], as clips of a video
 COUNTS = {"center": 1, "flip": 2, "fivecrop": 5, "tencrop": 10}
 
 
 class ViewMean(nn.Module):
-    """Inputs [n, V, C, H, W] -> the mean over V of the module's logits, [n, classes]. Costs V forward passes."""
+    """Inputs [n, V, ..] -> the mean over V of the module's logits, [n, classes]. Costs V forward passes."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, views: Tensor) -> Tensor:
-        outputs = self.module(views.flatten(0, 1))
-        outputs = outputs if isinstance(outputs, Tensor) else outputs.logits
+        outputs = logits_of(self.module(views.flatten(0, 1)))
         return outputs.unflatten(0, views.shape[:2]).mean(dim=1)

@@ -22,7 +22,7 @@ from wisecommittee.extract.data import Batch, Data, open_data
 from wisecommittee.extract.forward import Forward, pick_device
 from wisecommittee.extract.macs import count_macs
 from wisecommittee.extract.models import FILES, LoadedModel, load_model
-from wisecommittee.extract.preprocess import Preprocess
+from wisecommittee.extract.preprocess import CLIPS, Preprocess
 from wisecommittee.extract.run_ranks import Ranks, own_device
 from wisecommittee.extract.run_settings import Settings
 from wisecommittee.store import LogitStore, gate
@@ -105,6 +105,8 @@ def make_plan(
             raise UsageError(f"{data.what}: several ranks need a Dataset with a length, or arrays; run a single one")
         if settings.classes is not None and data.classes is None:
             raise UsageError(f"{data.what}: its classes have no names to match with those of --classes; leave it out")
+        if CLIPS in (settings.views or ()) and data.images:
+            raise UsageError(f"{data.what}: --views clips is for tensors [n, views, ..], and this gives images")
         if settings.preprocess is not None and not data.images:
             raise UsageError(f"{data.what}: its items are tensors, not images; leave --preprocess out")
     except Exception as error:

@@ -285,6 +285,8 @@ def test_variants_have_names():
     method = small()
     assert list(variants(method)) == [""]
     assert list(variants(method, ablations=["no-cost"])) == ["no-cost"]
+    assert list(variants(small(HELD_OUT))) == ["held-out"]
+    assert list(variants(small(HELD_OUT), w2=[0.1, 0.2])) == ["w2=0.1,held-out", "w2=0.2,held-out"]
     assert list(variants(method, w2=[0.1], models=[2, 4])) == ["T=2", "T=4"]
     both = variants(method, w2=[0.1, 0.2], ablations=[None, "no-ens"])
     assert list(both) == ["w2=0.1", "w2=0.1,no-ens", "w2=0.2", "w2=0.2,no-ens"]
@@ -293,6 +295,17 @@ def test_variants_have_names():
     for variant in both:
         origin = Origin("irene", "digits", "digits-cnn", 3, variant)
         assert Origin.of(origin.architecture) == origin
+
+
+def test_mixed_precision_decides_in_float32():
+    method, kinds = small(epochs=1, models=2), []
+    phases = list(method.phases())
+    phases[1].modules["selector"].decide.register_forward_hook(
+        lambda module, inputs, output: kinds.append(output.dtype)
+    )
+    run = train(type("One", (), {"key": "", "phases": lambda self: phases})(), mixed_precision=torch.bfloat16)
+    assert set(kinds) == {torch.float32}
+    assert all(np.isfinite([row["loss"], row.get("cost", 1.0)]).all() for row in run.curve)
 
 
 # The store

@@ -17,6 +17,7 @@ def test_there_are_notebooks():
         "01_quickstart.ipynb",
         "02_frontiers.ipynb",
         "03_hne.ipynb",
+        "04_irene.ipynb",
         "05_committees.ipynb",
     ]
 

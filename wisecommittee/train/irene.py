@@ -81,6 +81,10 @@ class Irene:
         Selector(self.features, self.hidden)
 
     @property
+    def fits_held_out(self) -> bool:
+        return "held_out" in self.data.parts
+
+    @property
     def settings(self) -> dict[str, Any]:
         """All but data, seed and what is trained, as JSON has it."""
         left_out = ("data", "seed", "first", "recipe")
@@ -131,7 +135,7 @@ class Irene:
                 decay, schedule = self.selector_weight_decay, with_fields(self.recipe, factor=self.selector_factor)
                 adam = torch.optim.Adam(stage.selector.parameters(), self.selector_lr, weight_decay=decay)
                 optimizers.append((adam, schedule.schedule()))
-            if "held_out" in self.data.parts:
+            if self.fits_held_out:
                 batches = WithHeldOut(batches, self.data.batches(self.recipe.batch_size, split="held_out"))
         name, modules = f"model-{len(stage.before) + 1}", {"model": stage.model, "selector": stage.selector}
         return Phase(name, modules, batches, stage.loss, optimizers, epochs, on_epoch=stage.freeze)
@@ -263,7 +267,8 @@ def make_irene(
 def variants(
     method: Irene, *, w2: Sequence[float] = (), models: Sequence[int] = (), ablations: Sequence[str | None] = ()
 ) -> dict[str, Irene]:
-    """{variant: method} for all combinations of what is varied; an ablation is always named, what does not vary not."""
+    """{variant: method} for all combinations of what is varied. What does not vary has no name, except for an ablation
+    and for a selector fitted on held-out units."""
     w2, models, ablations = w2 or [method.w2], models or [len(method.backbones)], ablations or [method.ablation]
     made: dict[str, Irene] = {}
     for weight, count, ablation in product(w2, models, ablations):
@@ -272,6 +277,7 @@ def variants(
         parts = [f"w2={weight:g}"] if len(set(w2)) > 1 else []
         parts += [f"T={count}"] if len(set(models)) > 1 else []
         parts += [ablation] if ablation else []
+        parts += ["held-out"] if method.fits_held_out else []
         backbones = (*method.backbones, *[method.backbones[0]] * count)[:count]
         made[",".join(parts)] = with_fields(method, w2=weight, backbones=backbones, ablation=ablation)
     return made

@@ -132,10 +132,10 @@ def test_a_sweep_is_the_oracle_at_every_threshold(store, committee):
     found = thresholds.sweeps(Study(store, committees=(committee,)))
     assert [sweep.stage for sweep in found] == list(range(len(committee.stages) - 1))
     for sweep in found:
-        assert len(sweep.thresholds) == thresholds.LEVELS + 1  # more confidences than levels, all distinct
+        assert len(sweep.thresholds) == N + 1  # every confidence, all distinct, and one above them
         costs = [e.average_cost for e in sweep.evaluations]
         assert costs == sorted(costs)
-        for i in [0, 1, 50, 120, 199, 200]:
+        for i in [0, 1, 50, 120, 299, 300]:
             e = sweep.evaluations[i]
             assert e.committee.thresholds[sweep.stage] == sweep.thresholds[i]
             same(e, plain(store, e.committee, exactly=True))
@@ -153,11 +153,17 @@ def test_the_plateau_begins_where_accuracy_stays(store):
     qualities = [e.quality for e in sweep.evaluations]
     begins = next(i for i in range(len(qualities)) if all(q >= qualities[-1] - 0.001 for q in qualities[i:]))
     assert sweep.plateau == begins
-    assert 0 < begins < 200
+    assert 0 < begins < N
 
 
 def test_few_distinct_confidences_are_all_swept():
     assert thresholds.levels(np.array([0.5, 0.25, 0.5], np.float32)) == (0.25, 0.5, pytest.approx(0.5, abs=1e-6))
+
+
+def test_many_distinct_confidences_are_swept_at_order_statistics():
+    score = np.random.default_rng(0).permutation(2001).astype(np.float32)
+    found = thresholds.levels(score, most=101)
+    assert found == (*np.arange(0, 2001, 20).tolist(), float(np.nextafter(np.float32(2000), np.float32(3000))))
 
 
 # Which cascade is meant
@@ -388,6 +394,42 @@ def test_scores_that_are_no_probabilities_have_no_reliability(tmp_path, monkeypa
     study = Study(apis, cost="usd")
     assert list(confidence.curves(study).accuracy) == ["confidence"]
     calibrate(apis, ["*"], "platt")
+    assert apis.card("p", "val").calibration.method == "platt"
     with pytest.raises(UsageError, match="needs probabilities"):
         calibration.single(study, "p")
     assert C == 4
+
+
+def test_committees_of_answers_have_effects_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    apis = LogitStore(tmp_path / "S")
+    rng = np.random.default_rng(3)
+    labels = rng.choice(["x", "y"], 200)
+    for k, name in enumerate(("p", "q")):
+        said = rng.integers(1, 6, 200) / 5
+        answers = np.where(rng.random(200) < said**2 + 0.1 * k, labels, "z").tolist()
+        card = ModelCard(name, kind="answers", costs={"usd": 1.0 + k})
+        apis.add(card, "val", labels=labels, answers=answers, scores={"confidence": said})
+    calibrate(apis, ["*"], "isotonic")
+    found = calibration.effects(Study(apis, cost="usd", levels=10))
+    assert found
+    for e in found:
+        assert (e.before.committee.shape, e.method, e.test) == ("cascade", "isotonic", None)
+        stage = exit_stages_by_hand(apis, e.before.committee)
+        confidences = [apis.scores(m, "val", "confidence")[i] for i, m in enumerate(stage)]
+        right = [apis.answers(m, "val")[i] == labels[i] for i, m in enumerate(stage)]
+        assert e.reliability[0].ece == pytest.approx(ece_by_hand(confidences, right), abs=1e-6)
+
+
+def exit_stages_by_hand(store, committee):
+    """The model that answers each unit."""
+    found = []
+    for i in range(len(store.labels("val"))):
+        models = [stage[-1] for stage in committee.stages]
+        stops = (
+            m
+            for m, t in zip(models, committee.thresholds, strict=False)
+            if store.scores(m, "val", "confidence")[i] >= t
+        )
+        found.append(next(stops, models[-1]))
+    return found

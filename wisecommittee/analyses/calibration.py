@@ -51,7 +51,9 @@ def effects(study: Study) -> list[Effect]:
     and of cascades."""
     if study.committees:
         return effects_of(study, study.committees)
-    ensembles = [e for e in study.search(family="ensemble", calibrated=False) if e.committee.shape == "ensemble"]
+    averaged = not study.pool().combine.ordered  # where the newest member answers, there are no ensembles
+    searched = study.search(family="ensemble", calibrated=False) if averaged else ()
+    ensembles = [e for e in searched if e.committee.shape == "ensemble"]
     cascades = [e for e in study.search(calibrated=False) if e.committee.shape == "cascade"]
     return effects_of(study, [e.committee for e in (*spread(ensembles, ROWS), *spread(cascades, ROWS))])
 

@@ -14,7 +14,7 @@ from wisecommittee.search.evaluate import Evaluation, evaluate_table
 from wisecommittee.search.tables import Pool, committee_tables
 from wisecommittee.store import LogitStore
 
-LEVELS = 200
+LEVELS = 500  # of a sweep at most
 TOLERANCE = 0.001  # what the plateau may lack of the accuracy without early exits
 
 

@@ -10,9 +10,11 @@ from matplotlib.ticker import EngFormatter
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.analyses.thresholds import TOLERANCE, Sweep, sweeps
+from wisecommittee.committees.combine import combine_named
 from wisecommittee.errors import UsageError
 from wisecommittee.report.labels import Names
 from wisecommittee.report.style import (
+    NOUNS,
     SERIES,
     Number,
     Percent,
@@ -36,7 +38,7 @@ def thresholds(ax: Axes, sweeps: Sequence[Sweep], *, quality: str = "accuracy") 
     """
     if len(sweeps) >= len(SERIES):
         raise UsageError(f"{len(sweeps)} thresholds in one plot; at most {len(SERIES) - 1} can be told apart")
-    named = _ends(ax, sweeps[0]) if len(sweeps) == 1 else []
+    named = _ends(ax, sweeps[0]) if len(sweeps[0].committee.stages) == 2 else []
     for sweep, (color, marker, dashes) in zip(sweeps, SERIES, strict=False):
         runs, start = sweep.evaluations, sweep.evaluations[sweep.plateau]
         ax.plot(*coordinates(runs), color=color, linestyle=dashes, linewidth=1.4, label=_name(sweep))
@@ -60,13 +62,15 @@ def sweep(ax: Axes, sweep: Sweep, *, quality: str = "accuracy") -> Axes:
     runs, cost = sweep.evaluations, sweep.committee.cost
     (blue, _, solid), (orange, _, dashed), *_ = SERIES
     x, start = sweep.thresholds, sweep.thresholds[sweep.plateau]
+    steps: dict[str, Any] = {"drawstyle": "steps-pre"}  # up to t the same units exit as at t
     ax.axvspan(start, x[-1], color="0.93", linewidth=0, zorder=0, label=PLATEAU)
-    ax.plot(x, [e.quality for e in runs], color=blue, linestyle=solid, linewidth=1.4, label=f"{quality}, left axis")
+    thick: dict[str, Any] = {"linewidth": 1.4, **steps}
+    ax.plot(x, [e.quality for e in runs], color=blue, linestyle=solid, label=f"{quality}, left axis", **thick)
     if sweep.test:
         label = f"the same on {sample(sweep.test)}"
-        ax.plot(x, [e.quality for e in sweep.test], color=blue, linewidth=0.7, alpha=0.6, label=label)
+        ax.plot(x, [e.quality for e in sweep.test], color=blue, linewidth=0.7, alpha=0.6, label=label, **steps)
     right = ax.twinx()
-    right.plot(x, [e.average_cost for e in runs], color=orange, linestyle=dashed, linewidth=1.4)
+    right.plot(x, [e.average_cost for e in runs], color=orange, linestyle=dashed, **thick)
     ax.plot([], [], color=orange, linestyle=dashed, linewidth=1.4, label="average cost, right axis")
     stage = " + ".join(sweep.committee.stages[sweep.stage])
     ax.set_xlabel(f"threshold t: {stage} answers if {sweep.committee.confidence} ≥ t; plateau from {_number(start)}")
@@ -93,13 +97,16 @@ def gather_first(study: Study) -> dict[str, Any]:
 
 
 def _ends(ax: Axes, only: Sweep) -> list[tuple[str, Evaluation]]:
-    """The first model alone and the ensemble, between which the threshold of a two-stage cascade leads."""
+    """The first stage alone and the whole committee, between which the threshold of a two-stage cascade leads."""
     first, second = only.committee.stages
-    one, all_of_them = only.evaluations[0], only.evaluations[-1]
-    for e, members in ((one, first), (all_of_them, (*first, *second))):
-        shape = "single" if len(members) == 1 else "ensemble"
-        scatter(ax, [e], shape, 6.5, "ensemble" if shape == "ensemble" else "single model")
-    return [(" + ".join(first), one), (" + ".join((*first, *second)), all_of_them)]
+    one, everyone = only.evaluations[0], only.evaluations[-1]
+    shape = "single" if len(first) == 1 else "ensemble"
+    scatter(ax, [one], shape, 6.5, NOUNS[shape])
+    if combine_named(only.committee.combine).ordered:  # the newest member answers alone
+        scatter(ax, [everyone], "ensemble", 6.5, f"{' + '.join(second)} for all, after {' + '.join(first)}")
+        return [(" + ".join(first), one)]
+    scatter(ax, [everyone], "ensemble", 6.5, NOUNS["ensemble"] if shape == "single" else None)
+    return [(" + ".join(first), one), (" + ".join((*first, *second)), everyone)]
 
 
 def _name(sweep: Sweep) -> str:

@@ -150,7 +150,7 @@ class Number(Formatter):
 
 def number(value: float, *, digits: bool | None = None) -> str:
     """'0.002', and 2 x 10^-5 where plain digits would be long; digits decides it for all ticks of an axis."""
-    if _short(value) if digits is None else digits:
+    if value == 0 or (_short(value) if digits is None else digits):
         return f"{value:.6g}"
     factor, exponent = f"{value:.5e}".split("e")
     shown = f"{float(factor):g}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,12 @@ def _folds(store: LogitStore, split: str, card: ModelCard) -> NDArray[np.int8] |
     calibration, contents = card.calibration, card.contents
     if calibration is None or contents is None or calibration.content != contents.content or not calibration.folds:
         return None
-    return unit_folds(store.unit_ids(split))
+    return _folds_of(tuple(store.unit_ids(split)))
+
+
+@lru_cache(maxsize=2)  # every model of a split asks, for every walk over its units
+def _folds_of(unit_ids: tuple[str, ...]) -> NDArray[np.int8]:
+    return unit_folds(unit_ids)
 
 
 def require_calibrated(cards: Sequence[ModelCard], split: str) -> None:

@@ -104,7 +104,6 @@ class MixtureOfExperts:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.setup.seed)
             mixture = Mixture(extractor, experts, self.active or self.experts)
-        mixture.to(next(extractor.parameters()).device)
 
         def loss(batch: Batch, step: Step) -> dict[str, Tensor]:
             images, labels = batch[:2]

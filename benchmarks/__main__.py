@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-NAMES = ("start", "import", "grid", "exact", "tables", "memory", "opponents", "process", "extract")
+NAMES = ("start", "import", "grid", "exact", "tables", "memory", "opponents", "process", "extract", "hne")
 
 
 def start() -> list[dict]:
@@ -46,6 +46,10 @@ def benchmark(name: str) -> list[dict]:
         from benchmarks import bench_extract
 
         return bench_extract.run()
+    if name == "hne":
+        from benchmarks import bench_hne
+
+        return bench_hne.run()
     from benchmarks import bench_grid
 
     return {"grid": bench_grid.run, "exact": bench_grid.exact, "memory": bench_grid.memory}[name]()

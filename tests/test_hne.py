@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from test_cli import run  # noqa: F401
+from test_training_data import small_cifar
 
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import ContentError, CostError, UnknownNameError, UsageError
@@ -17,6 +18,7 @@ from wisecommittee.extract.models import state_hash
 from wisecommittee.extract.run import extract
 from wisecommittee.search.evaluate import evaluate
 from wisecommittee.store import LogitStore
+from wisecommittee.train import data
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.hne import PHASE, PRESETS, USUAL_PRESETS, make_hierarchy, train_hne
 from wisecommittee.train.hne_losses import LeafLoss
@@ -147,6 +149,20 @@ def test_presets():
     (phase,) = make_hierarchy(DATA, epochs=1).phases()
     group = phase.optimizers[0][0].param_groups[0]
     assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.9, False, 5e-4)
+
+
+def test_cifar(tmp_path, monkeypatch):
+    """The preset of the paper's ablations on an official folder, only with fewer images and leaves."""
+    monkeypatch.setattr(data, "CIFAR_VAL", 50)
+    folder, _ = small_cifar(tmp_path, n=20)
+    images = open_training_data(f"cifar10:{folder}")
+    assert make_hierarchy(images).preset == "hne"
+    store, hierarchy = LogitStore(tmp_path / "logits"), make_hierarchy(images, "hne-small", leaves=2, epochs=1)
+    train_hne(hierarchy, store, mixed_precision="bfloat16")
+    found = evaluate(first("hne-cifar10-hne-small-n2", 2), store, "test")
+    net = fit(hierarchy, images, mixed_precision="bfloat16").modules[PHASE]["net"]
+    assert found.quality == hierarchy.validate(net, "test")["test_accuracy"]
+    assert found.average_cost == count_macs(net, images.tensors("test")[0])
 
 
 def test_what_does_not_fit_is_refused():

@@ -78,7 +78,7 @@ def test_only_leaves_take_part(store):
     assert (found.split, [group.name for group in found.groups]) == ("val", ["net"])
     with pytest.raises(UsageError, match=r"none of these 1 models is one; train one with `wisecommittee train hne`"):
         leaves(Study(store, models=["single"]))
-    with pytest.raises(UsageError, match=r"group 'net': the member at position 0 is missing"):
+    with pytest.raises(UsageError, match=r"group 'net': .*at position 0"):
         leaves(Study(store, models=["net/1"]))
 
 

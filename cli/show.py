@@ -25,6 +25,8 @@ def show_answer(found: Answer, store: LogitStore) -> None:
         f"in {searched['seconds']:.1f} s" + ("; proved over all real thresholds" if searched["exact"] else ""),
         markup=False,
     )
+    if searched["method"] in ("beam", "greedy") and "gap" in searched:
+        out.print(f"not proved: no committee is more than {100 * searched['gap']:.2f} points better at equal cost")
     if found.target:
         show_evaluations([found.val, *([found.test] if found.test else [])])
         show_thresholds(found.val)

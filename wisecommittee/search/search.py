@@ -13,7 +13,7 @@ import numpy as np
 
 from wisecommittee.committees.families import Family, family_named
 from wisecommittee.errors import InfeasibleError, UnknownNameError, UsageError
-from wisecommittee.search.bound import gap
+from wisecommittee.search.bound import gap, router_gap
 from wisecommittee.search.estimate import chosen, estimate, machine_memory, table_memory
 from wisecommittee.search.exact import ExactSearch
 from wisecommittee.search.exhaustive import Candidates, GridSearch, Point, within_worst_case
@@ -94,7 +94,8 @@ def search(
     cross-fitted here; a committee records it.
     time_limit : seconds after which what was found so far is returned, as after Ctrl-C; stage tables and single models
     are always finished. `searched` then says complete: False, and as `gap` (where it is proved, see bound.py) by how
-    much quality anything it has not finished can exceed what it found at equal cost.
+    much quality anything it has not finished can exceed what it found at equal cost. beam and greedy always say a gap,
+    a coarse one: to a router that knows every unit's cheapest way to be right.
     threads : default WISECOMMITTEE_THREADS or every core. scheduler : address of a dask scheduler whose workers do the
     sweeps, or 'local'. The result of a complete search depends on neither.
     """
@@ -167,6 +168,8 @@ def search(
 
     reporter = Reporter(pool, tables, family, shared=shared_threshold)
     evaluations = [reporter.report(*point) for point in points]
+    if plan in ("beam", "greedy") and (most := router_gap(pool, evaluations)) is not None:
+        searched["gap"] = most
     singles = [m for m, card in enumerate(cards) if len(card.members) == 1] or range(len(cards))
     alone = sorted((reporter.report((m,), ()) for m in singles), key=lambda e: (e.average_cost, -e.quality))
     query = {

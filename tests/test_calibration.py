@@ -483,6 +483,12 @@ def test_what_cannot_be_calibrated_is_said(store, tmp_path):
     store.remove("b/0", "val")
     with pytest.raises(StoreError, match="b/0 is in test and not in val"):
         calibrate(store, ["b/0"])
+    for name in ("a/0", "c/0"):
+        store.remove(name, "val")
+    with pytest.raises(StoreError, match="c/0 is in test and not in val"):
+        calibrate(store, ["c/0"])  # no val at all
+    with pytest.raises(StoreError, match="has no split 'val'"):
+        calibrate(store, ["*"])
     rng = np.random.default_rng(0)
     few = LogitStore(tmp_path / "few")
     labels, logits = drawn(rng, 40, 1.0)

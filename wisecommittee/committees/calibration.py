@@ -4,6 +4,9 @@
     platt        log-odds s of the confidence -> slope * s + intercept, slope >= 0          Wang et al. 2022, D.2
     isotonic     confidence -> a non-decreasing function of s, linear between its knots
 
+Predictions stay: where a map would hand one to the runner-up, the winner keeps a hair's breadth (MARGIN); a temperature
+may only make a tie of two logits that float32 can hardly tell apart.
+
 The log-odds s = log p - log(1 - p) of the winning class move and the other classes keep their proportions, so
 a calibrated row is again a row of logits. Stored answers have no rows: s is their stored confidence itself.
 Departs from D.2, which calls its map "a learned monotonic calibration network" and says no more: Platt's two
@@ -120,7 +123,8 @@ class Calibration:
         except (TypeError, KeyError, AttributeError, ValueError):
             sound = False
         if not sound or len(made.folds) not in (0, FOLDS):
-            raise StoreError(f"calibration {str(data)[:80]}, which `wisecommittee calibrate` does not write")
+            shown = {k: data[k] for k in ("method", "parameters") if k in data} if isinstance(data, dict) else data
+            raise StoreError(f"calibration {str(shown)[:120]}, which `wisecommittee calibrate` does not write")
         return made
 
     def _sound(self, p: Parameters) -> bool:

@@ -128,8 +128,8 @@ def fit(
     if method != "none":
         method_named(method)
     threads = thread_count(threads)
-    store.require_split(split)
     _explain_missing(store, split, models or ())
+    store.require_split(split)
     cards = select_cards(store, split, models)
     fits = []
     for place, card in enumerate(cards):

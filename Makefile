@@ -30,7 +30,7 @@ test-slow: $(VENV)/.dev   ## statistics over seeds of what training does, with t
 
 test-zoo: $(VENV)/.dev   ## model sources with timm, torchvision, transformers and onnx installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[zoo,hf,onnx]'
-	$(BIN)/python -m pytest -n 2 tests/test_sources.py tests/test_bench_models.py tests/test_data_sources.py
+	$(BIN)/python -m pytest -n 2 tests/test_sources.py tests/test_bench_models.py tests/test_data_sources.py tests/test_deploy.py
 
 test-nojit: $(VENV)/.dev   ## the kernels as plain Python: bounds and coverage
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/test_search.py tests/test_exact.py tests/test_segmentation.py -k 'oracle or brute or scores or extremes'

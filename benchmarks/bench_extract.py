@@ -88,8 +88,9 @@ def _measured(device: str) -> list[dict]:
             extract([loaded], data, "val", LogitStore(place), device=device, batch_size=BATCH)
 
         extracted()  # imports and first calls
+        close = 1e-6 if device == "cpu" else 1e-3  # a GPU may choose another layout
         np.testing.assert_allclose(
-            LogitStore(place).outputs("resnet/0", "val"), bare(module, images, device), atol=1e-4
+            LogitStore(place).outputs("resnet/0", "val"), bare(module, images, device), atol=close
         )
         seconds = both_seconds({"bare": lambda: bare(module, images, device), "extract": extracted})
     lines = []

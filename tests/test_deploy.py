@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, TensorDataset
 
 import wisecommittee as wc
 from wisecommittee.committees.cards import Committee
@@ -432,8 +432,9 @@ def test_what_is_compared_can_be_chosen(nets):
     assert [single.model for single in found.singles] == ["small/0", "small/1", "big"]
     assert (found.split, found.units) == ("val", 40)
     found = compare(committee, nets, against=["small/0"], modules={"small/0": "deployed_nets:small"}, **options)
+    rows = np.linspace(0, 89, 40).round().astype(int)
     assert found.singles[0].accuracy == float(
-        (nets.outputs("small/0", "val")[:40].argmax(1) == nets.labels("val")[:40]).mean()
+        (nets.outputs("small/0", "val")[rows].argmax(1) == nets.labels("val")[rows]).mean()
     )
     x, y = open_data("deployed_nets:data", "val").make()
     strange = wrap_data(lambda: (x, y, np.arange(90) + 90), "strange")
@@ -448,6 +449,21 @@ def test_what_is_compared_can_be_chosen(nets):
     ):
         with pytest.raises(error, match=message):
             compare(committee, nets, **{**options, **more})
+
+
+@pytest.mark.parametrize(
+    "make", [lambda *a: a, lambda *a: TensorDataset(*a), lambda x, y: (x, y, [f"u{i}" for i in y])]
+)
+@pytest.mark.parametrize("limit", [1, 7, 30, 99])
+def test_fewer_units_come_from_all_over_the_data(make, limit):
+    x, y = torch.arange(30.0)[:, None], torch.arange(30)
+    data = measure._spread_out(wrap_data(lambda: make(x, y), "test"), limit)
+    units, unit_ids, labels = measure._units(data, [])
+    rows = [0] if limit == 1 else sorted({round(i * 29 / (limit - 1)) for i in range(limit)})
+    assert labels.tolist() == units.tensors[None][:, 0].tolist() == rows
+    assert [unit.removeprefix("u") for unit in unit_ids] == list(map(str, rows))
+    with pytest.raises(UsageError, match="limit 0"):
+        measure._spread_out(data, 0)
 
 
 class Photographs(Dataset):

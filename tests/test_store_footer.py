@@ -231,8 +231,8 @@ def test_lengths_of_the_footer():
     for raw, message in (
         (data[:-8] + struct.pack("<I", len(data)) + b"PAR1", "bytes of it in a file of"),
         (data[:-8] + b"\0" + struct.pack("<I", footer_length(data) + 1) + b"PAR1", "where .* are announced"),
-        (b"PAR2" + data[4:], "no Parquet file"),
-        (b"", "no Parquet file"),
+        (b"PAR2" + data[4:], "begin and end with PAR1"),
+        (b"", "begin and end with PAR1"),
     ):
         with pytest.raises(ValueError, match=message):
             check_footer(io.BytesIO(raw))

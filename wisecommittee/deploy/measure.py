@@ -10,12 +10,13 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
 from wisecommittee.committees.cards import Committee
 from wisecommittee.deploy.deploy import Decisions, Deployed, Units
@@ -134,16 +135,15 @@ def compare(
 
     split : of the store, default test, else val; data : the units, by default what the members were extracted from;
     against : globs of the single models, by default the cheapest that is as accurate as the committee on these units,
-    and the most accurate; modules, preprocess, force : see deploy; limit : units at most.
+    and the most accurate; modules, preprocess, force : see deploy; limit : units at most, evenly spread.
     """
     if not 0 < seconds <= 3600:
         raise UsageError(f"{seconds} seconds of measuring: expected a number above 0")
     split = split or next((name for name in ("test", "val") if store.has_split(name)), "val")
     store.require_split(split)
     if data is None or isinstance(data, str):
-        data = open_data(data or _data_spec(committee, store, split), split, limit=limit)
-    else:
-        data = data.limited(limit)
+        data = open_data(data or _data_spec(committee, store, split), split)
+    data = _spread_out(data, limit)
     known = [*committee.models, *(name for name in store.models(split) if name not in committee.models)]
     if unknown := [name for name in modules or {} if name not in known]:
         raise UnknownNameError("model", unknown[0], known)
@@ -199,6 +199,35 @@ def _data_spec(committee: Committee, store: LogitStore, split: str) -> str:
         if name in store.models(split) and (spec := store.card(name, split).meta.get("data")):
             return str(spec)
     raise UsageError(f"{split} of {store.files.uri} does not say what data its models saw; name them with --data SPEC")
+
+
+class _Some(Dataset[Any]):
+    """Chosen rows of a Dataset, under the ids they have there."""
+
+    def __init__(self, items: Any, rows: NDArray[np.int64]) -> None:
+        self.items, self.rows = items, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> tuple[Any, ...]:
+        row = int(self.rows[place])
+        item = self.items[row]
+        return item if len(item) == 3 else (*item, str(row))
+
+
+def _spread_out(data: Data, limit: int | None) -> Data:
+    """At most so many units, from all over the data: folders stand in the order of their classes."""
+    if limit is None or not data.random_access or data.units is None or data.units <= limit:
+        return data.limited(limit)
+    if limit < 1:
+        raise UsageError(f"limit {limit}: expected at least 1 unit")
+    items, rows = data.make(), np.linspace(0, data.units - 1, limit).round().astype(np.int64)
+    chosen: Any = _Some(items, rows)
+    if isinstance(items, tuple):
+        parts = items if len(items) == 3 else (*items, range(data.units))
+        chosen = tuple([part[row] for row in rows] if isinstance(part, (list, range)) else part[rows] for part in parts)
+    return replace(data, make=lambda: chosen, units=limit)
 
 
 def _units(data: Data, models: Sequence[LoadedModel]) -> tuple[Units, list[str], NDArray[np.int64]]:

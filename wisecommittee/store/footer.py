@@ -126,7 +126,7 @@ def check_footer(source: BinaryIO) -> None:
     """Raise ValueError unless the footer of this Parquet file is one that pyarrow can bear."""
     size = source.seek(0, os.SEEK_END)
     if size < 12 or _read(source, 0, 4) != MAGIC or _read(source, size - 4, 4) != MAGIC:
-        raise ValueError("it is no Parquet file")
+        raise ValueError("it does not begin and end with PAR1")
     length = int.from_bytes(_read(source, size - 8, 4), "little")
     _expect(length <= size - 12, f"{length:,} bytes of it in a file of {size:,}")
     start = size - 8 - length

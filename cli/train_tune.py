@@ -77,4 +77,5 @@ def tune(
     names = list(found[0].settings)
     columns = [("trial", "right"), *((name, "right") for name in (*names, "val %", "cost", "utility"))]
     rows = [[str(trial.number), *trial.printed()] for trial in found]
-    table(f"{len(found)} trials, the best first", columns, rows, "Accuracy, cost in single models and utility on val.")
+    caption = "Accuracy, cost in single models and utility on val. The best is in the store as the variant tuned."
+    table(f"{len(found)} trials, the best first", columns, rows, caption)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from analyses_pool import Case
 from matplotlib.figure import Figure
 
 from wisecommittee.analyses import conversion, enough, match, members, replicas, small
 from wisecommittee.errors import UsageError
-from wisecommittee.report import plot
+from wisecommittee.report import plot, plot_match
 
 POOL = {"a": (3, 10, 1.0), "b": (3, 27, 1.7), "c": (1, 90, 2.4)}
 
@@ -91,6 +93,23 @@ def test_small(case):
     crowd = small.Small("test", 40, "flops", tuple(found.curves[0] for _ in range(8)))
     with pytest.raises(UsageError, match="8 architectures"):
         drawn("small", case, small=crowd)
+
+
+def test_the_paper_s_points_in_the_frontier_plot(case):
+    what = plot.PLOTS["frontier"].gather(replace(case.study, published=True))
+    assert len(what["published"]) == 8
+    assert what["published"]["C7 (paper)"] == (32_600_000_000, 0.848)
+    assert plot.PLOTS["frontier"].gather(case.study)["published"] is None
+
+
+def test_parallel_is_small_over_the_dearest_member(case):
+    assert "dearest member" in drawn("parallel", case).get_xlabel()
+
+
+def test_many_models_are_not_linked_to_their_committees(case, monkeypatch):
+    assert len(drawn("match", case).lines) == 3 + 2 * len(POOL)
+    monkeypatch.setattr(plot_match, "MOST_LINKED", 2)
+    assert len(drawn("match", case).lines) == 3
 
 
 def test_enough(case):

@@ -82,6 +82,9 @@ PLOTS: dict[str, Plot] = {
     "replicas": Plot(plot_replicas.draw, "how much it matters which replicas are taken", plot_replicas.gather),
     "scaled": Plot(plot_scaled.draw, "a base cascade scaled up its architecture ladder", plot_scaled.gather),
     "small": Plot(plot_small.draw, "ensembles of 1, 2, .. replicas of each architecture", plot_small.gather),
+    "parallel": Plot(
+        plot_small.draw, "the same where each member runs on a worker of its own", plot_small.gather_parallel
+    ),
     "enough": Plot(
         plot_enough.draw, "the smallest ensemble that is right, unit by unit", plot_enough.gather, plot_enough.size
     ),

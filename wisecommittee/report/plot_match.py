@@ -11,14 +11,17 @@ from wisecommittee.analyses.match import Match, match
 from wisecommittee.analyses.study import Study
 from wisecommittee.report.style import SERIES, SHAPES, coordinates, legend, name_axes, name_points, sample
 
+MOST_LINKED = 8  # models
+
 
 def draw(ax: Axes, matches: Sequence[Match], *, quality: str = "top-1 accuracy") -> Axes:
-    """On the split that reports, where there is one. A thin line leads from each model to its two committees."""
+    """On the split that reports, where there is one. Thin lines lead from each model to its two committees, unless
+    there are more than can be followed."""
     singles = [m.single.best for m in matches]
     costly = [m.similar_cost.best for m in matches]
     good = [m.similar_quality.best for m in matches]
     for single, *others in zip(singles, costly, good, strict=True):
-        for e in others:
+        for e in others if len(matches) <= MOST_LINKED else ():
             ax.plot(*coordinates([single, e]), color="0.75", linewidth=0.8, zorder=1)
     black, diamond, _ = SHAPES["single"]
     ax.plot(*coordinates(singles), color=black, marker=diamond, markersize=5, linestyle="none", label="single model")

@@ -43,3 +43,7 @@ def draw(ax: Axes, small: Small, *, parallel: bool = False, quality: str = "top-
 
 def gather(study: Study) -> dict[str, Any]:
     return {"small": small(study), "quality": study.quality}
+
+
+def gather_parallel(study: Study) -> dict[str, Any]:
+    return {"small": small(study), "parallel": True, "quality": study.quality}

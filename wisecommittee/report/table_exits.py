@@ -25,7 +25,7 @@ def fill(study: Study) -> Table:
         Column("split", "split"),
         Column("quality", study.quality, "percent"),
         Column("average_cost", flops, "cost"),
-        *(Column(f"exit{k + 1}", f"stage {k + 1}", "exits", "exits at") for k in range(most)),
+        *(Column(f"exit{k + 1}", str(k + 1), "exits", "exits at stage") for k in range(most)),
     )
     rows: list[tuple[Value, ...]] = []
     for m, g in zip(matches, bounded, strict=True):
@@ -59,7 +59,7 @@ def _named(study: Study) -> Table:
         Column("split", "split"),
         Column("quality", study.quality, "percent"),
         Column("average_cost", cost_heading(study.cost, ""), "cost"),
-        *(Column(f"exit{k + 1}", f"stage {k + 1}", "exits", "exits at") for k in range(most)),
+        *(Column(f"exit{k + 1}", str(k + 1), "exits", "exits at stage") for k in range(most)),
     )
     rows = tuple(row[2:] for e in found for row in _rows("", "", Shown(e, None), most))
     return Table("Exit ratios of committees", columns, rows, (f"n = {found[0].n:,}.",), study.cost)

@@ -16,7 +16,8 @@ from wisecommittee.report.style import SERIES, legend, name_axes
 def draw(ax: Axes, small: Small, *, parallel: bool = False, quality: str = "top-1 accuracy") -> Axes:
     """Medians over sets of replicas with their quartiles as a band, and the number of members beside each point.
 
-    parallel : over the dearest member instead of the sum, the latency where each runs on a worker of its own.
+    parallel : over the dearest member instead of the sum, the latency where each runs on a worker of its own; only the
+    least and the greatest number stand beside their points.
     """
     if len(small.curves) > len(SERIES):
         raise UsageError(
@@ -31,7 +32,8 @@ def draw(ax: Axes, small: Small, *, parallel: bool = False, quality: str = "top-
         ax.fill_between(x, [p.low for p in curve], [p.high for p in curve], color=color, alpha=0.15, linewidth=0)
         ax.plot(x, y, color=color, marker=marker, linestyle=dashes, markersize=5, linewidth=1.2, markeredgewidth=0,
                 label=curve[0].architecture)  # fmt: skip
-        numbers += [(str(p.members), (a, b)) for p, a, b in zip(curve, x, y, strict=True)]
+        told = [(str(p.members), (a, b)) for p, a, b in zip(curve, x, y, strict=True)]
+        numbers += [told[0], *told[1:][-1:]] if parallel else told  # in parallel all stand above one another
         costs += x
     name_axes(ax, small.cost, costs)
     what = "FLOPs (multiply-adds)" if small.cost == "flops" else small.cost

@@ -63,7 +63,7 @@ class Hierarchy:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self.start()  # refuses groups that do not fit
+        self._shapes()  # refuses groups that do not fit
         shape = DESIGNS[self.preset].shape
         if self.data.shape != shape:
             found, expected = (" x ".join(map(str, size)) for size in (self.data.shape, shape))
@@ -85,15 +85,21 @@ class Hierarchy:
     @property
     def key(self) -> str:
         """Changes with the data, the network, the loss, the training and the version of torch."""
-        shapes = [list(parameter.shape) for parameter in self.start().parameters()]
         own = [self.preset, self.groups, asdict(self.loss), asdict(self.recipe), self.seed, self.data.key]
-        return hashlib.sha256(json.dumps([own, shapes, torch.__version__]).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps([own, self._shapes(), torch.__version__]).encode()).hexdigest()[:16]
 
     def start(self) -> LeafNet:
         """The network before training, the same at every call."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1000 * self.seed)
-            return LeafNet(self.preset, Tree.whole(self.groups), self.data.classes)
+            return self._net()
+
+    def _net(self) -> LeafNet:
+        return LeafNet(self.preset, Tree.whole(self.groups), self.data.classes)
+
+    def _shapes(self) -> list[list[int]]:
+        with torch.device("meta"):
+            return [list(parameter.shape) for parameter in self._net().parameters()]
 
     def phases(self) -> Iterator[Phase]:
         net = self.start()

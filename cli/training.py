@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 def training(**options: Any) -> Iterator[TrainOptions]:
     """Options of a training, completed by how it reports on the terminal."""
     last: dict[str, Any] = {}
+    follows = os.environ.get("RANK", "0") != "0"  # only rank 0 of torchrun's reports
 
     def say() -> None:
-        if last:
+        if last and not follows:
             figures = [f"{name} {_shown(name, value)}" for name, value in last.items() if name not in UNSAID]
             err.print(f"{last['phase']}: {last['epoch']} epochs, {', '.join(figures)}", markup=False)
 
@@ -28,7 +30,7 @@ def training(**options: Any) -> Iterator[TrainOptions]:
         last.clear()
         last.update(row)
 
-    with progress() as update:
+    with progress(quiet=follows) as update:
         yield {**options, "progress": update, "log": log}  # type: ignore[typeddict-item]
         say()
 

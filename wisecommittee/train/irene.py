@@ -74,8 +74,6 @@ class Irene:
                 raise UsageError(f"{name} {getattr(self, name)}: expected a number between 0 and 1")
         if self.ablation is not None and self.ablation not in ABLATIONS:
             raise UnknownNameError("ablation", self.ablation, ABLATIONS)
-        if "val" not in self.data.parts:
-            raise UsageError(f"data {self.data.spec!r} has no split val; m and the weights are chosen on it")
         for step in range(len(self.backbones)):
             self.model(step)
         Selector(self.features, self.hidden)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.naming import Origin
+from wisecommittee.errors import StoreError
 from wisecommittee.extract.forward import pick_device
 from wisecommittee.extract.run import Extracted
 from wisecommittee.extract.run_ranks import find_ranks, own_device
@@ -40,6 +41,8 @@ def train_irene(store: LogitStore, methods: Mapping[str, Irene], **options: Unpa
     methods : by variant, see `variants`. None of what is varied reaches the first model, which is trained once. The
     frontier over all of them, and over m, is one search of the family `halting`.
     """
+    if not options.get("replace"):
+        _check_free(store, methods)
     done: list[Extracted] = []
     first: Mapping[str, Tensor] | None = None
     for variant, method in methods.items():
@@ -53,6 +56,21 @@ def train_irene(store: LogitStore, methods: Mapping[str, Irene], **options: Unpa
         if not find_ranks().rank:
             done += _into_store(assembled(run), method, store, variant, **options)
     return done
+
+
+def _check_free(store: LogitStore, methods: Mapping[str, Irene]) -> None:
+    """Refuse before the training what the store would refuse after it."""
+    for variant, method in methods.items():
+        model = f"{_architecture(method, variant)}/0"
+        if (card := store.committed("val", model)) and card.meta.get("training") != method.key:
+            raise StoreError(
+                f"{model} is in val already, trained with other settings; use --replace, or another --store"
+            )
+
+
+def _architecture(method: Irene, variant: str) -> str:
+    backbone = "+".join(dict.fromkeys(map(short_name, method.backbones)))
+    return Origin("irene", method.data.name, backbone, method.seed, variant).architecture
 
 
 def assembled(run: Trained) -> HaltingCommittee:
@@ -93,8 +111,7 @@ def said(
 
 def member_cards(committee: HaltingCommittee, method: Irene, variant: str = "") -> list[ModelCard]:
     """One card per step. Its weights are those of the model and of the selector, which the score depends on."""
-    backbone = "+".join(dict.fromkeys(map(short_name, method.backbones)))
-    architecture = Origin("irene", method.data.name, backbone, method.seed, variant).architecture
+    architecture = _architecture(method, variant)
     costs, images = method.costs, method.recipe.epochs * len(method.data.labels("train"))
     cards = []
     for step, (model, macs) in enumerate(zip(committee.models, costs, strict=True)):

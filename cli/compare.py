@@ -19,7 +19,8 @@ def compare(
     cost: options.Cost = "flops",
     published: options.Published = False,
     form: Annotated[
-        str | None, typer.Option("--format", help="rich (the terminal), csv, markdown or latex.", show_default="rich")
+        str | None,
+        typer.Option("--format", help="rich (the terminal), csv, markdown, latex or html.", show_default="rich"),
     ] = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="File to write; .csv, .md and .tex choose the format.")

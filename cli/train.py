@@ -66,7 +66,10 @@ def pool(
 
     The digits take seconds on one CPU core the first time; later calls only load.
 
-    **Examples**  `wisecommittee train pool --store logits`
+    **Examples**
+
+    `wisecommittee train pool --store logits`
+
     `wisecommittee train pool --data cifar10 --backbone wrn16-2 --replicas 8 --device cuda`
     """
     from wisecommittee.errors import UsageError

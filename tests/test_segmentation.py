@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -14,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory import cases
 
+from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee, Contents, ModelCard
 from wisecommittee.committees.families import cascade
-from wisecommittee.errors import AlignmentError, ContentError, CostError, UsageError
+from wisecommittee.errors import AlignmentError, ContentError, CostError, UsageError, WiseCommitteeError
+from wisecommittee.report import tables
 from wisecommittee.search.evaluate import evaluate, evaluate_in
 from wisecommittee.search.frontier import Frontier
 from wisecommittee.search.search import search
@@ -256,6 +259,20 @@ def test_from_files_to_a_committee_and_back(files, tmp_path):
     cells = naive.cell_entries(mean, labels, 4, 9, 0.5)
     assert store.outputs("m0+m1", "val").tolist() == [c[1] + c[2] + c[3] for c in cells]
     assert store.scores("m0+m1", "val", "confidence").tolist() == pytest.approx([c[0] for c in cells], rel=1e-5)
+
+
+def test_means_of_several_models_stand_on_no_ladder(files, tmp_path):
+    run_import(files, store := LogitStore(tmp_path / "S"))
+    with pytest.raises(UsageError, match=r"the longest here is m\d, m\d\)"):
+        tables.fill("scaled", Study(store))
+
+
+def test_what_cannot_be_written_is_named_as_it_was_given(files, tmp_path):
+    run_import(files, store := LogitStore(tmp_path / "S"))
+    frontier, nowhere = search(store, levels=2), tmp_path / "missing" / "f"
+    for save in (frontier.save, frontier.best().committee.save):
+        with pytest.raises(WiseCommitteeError, match=rf"cannot write '{re.escape(str(nowhere))}': .*No such file"):
+            save(nowhere)
 
 
 def test_wrong_inputs_name_the_remedy(files, tmp_path):

@@ -45,7 +45,7 @@ def scaled(study: Study) -> tuple[Scaled, ...]:
     members from the lower half of the longest ladder that costs no more than its second model."""
     singles = {e.committee.models[0]: e for e in study.search(max_models=1).singles}
     costs = {model: e.average_cost for model, e in singles.items()}
-    every = _ladders(study.cards(), costs)
+    every = _ladders([c for c in study.cards() if c.model in costs], costs)  # not the mean of several, as r50+r101
     base, ladder, first = _named_base(study, every, costs) if study.committees else _found_base(study, every, costs)
     climbs: list[tuple[tuple[str, ...], str]] = []
     while first + len(climbs) < len(ladder) and (members := _climbed(every, base, len(climbs))):

@@ -265,6 +265,8 @@ class Committee:
         try:
             temporary.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
             os.replace(temporary, target)
+        except OSError as error:
+            raise CommitteeError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -184,6 +184,8 @@ class Frontier:
         try:
             pq.write_table(table.replace_schema_metadata({FORMAT: about.encode()}), temporary)
             os.replace(temporary, target)
+        except OSError as error:
+            raise StoreError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
         finally:
             temporary.unlink(missing_ok=True)
 

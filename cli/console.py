@@ -8,12 +8,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
 
-from wisecommittee.errors import MissingExtraError, WiseCommitteeError
+from wisecommittee.errors import MissingExtraError, UsageError, WiseCommitteeError
 
 PIPED_WIDTH = 160  # files and pipes keep whole lines
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -72,6 +73,13 @@ def fail(error: BaseException) -> int:
 
 def _complain(text: str) -> None:
     print(f"error: {' '.join(text.split())}", file=sys.stderr)
+
+
+def check_folder(*files: Path | None) -> None:
+    """A file that could not be written is refused before the work, not after it."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UsageError(f"{str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .console import out, print_kinds, progress
+from .console import check_folder, out, print_kinds, progress
 
 
 def plot(
@@ -47,6 +47,7 @@ def plot(
     if list_kinds:
         print_kinds(plots.kinds())
         return
+    check_folder(out_file)
     with progress() as update:
         study = Study(
             LogitStore(store),

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .console import out, progress
+from .console import check_folder, out, progress
 
 
 def report(
@@ -52,6 +52,7 @@ def report(
     from wisecommittee.search.frontier import Frontier
     from wisecommittee.store import LogitStore
 
+    check_folder(out_file)
     target = one_target(
         cost, target_flops=target_flops, target_cost=target_cost, target_accuracy=target_accuracy, match=match
     )

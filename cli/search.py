@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from . import options
-from .console import print_json, progress
+from .console import check_folder, print_json, progress
 from .show import show_answer
 
 
@@ -149,6 +149,7 @@ def search(
     from wisecommittee.search.answer import answer
     from wisecommittee.store import LogitStore
 
+    check_folder(save, frontier)
     limit = None if max_percentile_cost is None else (percentile, max_percentile_cost)
     source = LogitStore(store)
     with progress() as update:

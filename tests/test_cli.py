@@ -314,3 +314,14 @@ def test_report_writes_one_page(store, run):
     code, _, err = run("report", "--store", store, "--target-cost", "4", "--match", "mid")
     assert (code, err.count("\n")) == (2, 1)
     assert "choose one target" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("search", "--save", "no/c.json"), ("search", "--frontier", "no/f.parquet"), ("report", "--out", "no/r.html"),
+     ("plot", "frontier", "--out", "no/f.png")],
+)  # fmt: skip
+def test_a_file_in_no_folder_is_refused_before_the_work(arguments, store, run):
+    code, out, err = run(*arguments, "--store", store)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "there is no folder 'no'; make it first" in err

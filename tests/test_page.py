@@ -238,3 +238,11 @@ def test_in_a_browser_the_frontier_answers_the_pointer(study, text, tmp_path):
     assert found["wide"] is False
     labels = {e.committee.label() for e in study.frontier()}
     assert found["said"].split("\n")[0] in labels
+
+
+def test_a_best_single_that_no_committee_reaches_is_no_obstacle(tmp_path):
+    """Canonical committees use replica 0 first; here replica 1 is the most accurate model."""
+    store = filled(tmp_path / "logits", names=("large/0", "large/1"))
+    text = page(Study(store, max_models=1, levels=5, threads=1))
+    assert "The best single model is large/1" in text
+    assert "<b>large/0</b>" in text

@@ -28,6 +28,7 @@ from wisecommittee.report.page_chart import chart, plain
 from wisecommittee.report.tables import fill
 from wisecommittee.search.answer import Answer, choose
 from wisecommittee.search.evaluate import Evaluation
+from wisecommittee.search.frontier import Frontier
 
 POINTS = 250  # committees drawn at most
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -63,7 +64,7 @@ def write_page(
 def page(study: Study, target: Mapping[str, Any] | None = None, command: str | None = None) -> str:
     """The page as HTML."""
     frontier = study.frontier()
-    found = choose(frontier, study.store, dict(target or {"match": frontier.best_single().committee.models[0]}))
+    found = choose(frontier, study.store, dict(target or _default_target(frontier)))
     study = study if study.committees else replace(study, committees=(found.val.committee,))
     sections = [_head(study, found), _answer(study, found), _frontier(study, found)]
     sections += [_chapter(study, *chapter) for chapter in CHAPTERS]
@@ -79,6 +80,13 @@ def page(study: Study, target: Mapping[str, Any] | None = None, command: str | N
     )
 
 
+def _default_target(frontier: Frontier) -> dict[str, Any]:
+    """As accurate as the best single model; the most accurate committee where none is (a replica that canonical
+    committees leave out, a limit on the worst case)."""
+    best = frontier.best_single()
+    return {"match": best.committee.models[0]} if frontier.best().quality >= best.quality else {}
+
+
 def _file(name: str) -> str:
     return resources.files("wisecommittee.report").joinpath(name).read_text(encoding="utf-8")
 
@@ -91,6 +99,8 @@ def _head(study: Study, found: Answer) -> str:
     sizes = [f"{e.split}: {e.n:,} units" for e in (found.val, found.test) if e]
     searched = found.frontier.searched
     proved = ", proved over all real thresholds" if searched.get("exact") else ""
+    if not searched.get("complete", True):
+        proved = "; the search was stopped before its end, and this is the best found so far"
     return (
         f"<h1>Committees of {escape(_name(study))}</h1>"
         f'<p class="soft">{len(found.frontier.singles)} models; {escape("; ".join(sizes))}; '

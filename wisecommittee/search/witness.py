@@ -32,9 +32,6 @@ class Reporter:
         self.members = {card.model: identity(card) for card in pool.cards}
         self._sorted: dict[tuple[int, ...], NDArray[np.float32]] = {}
 
-    def all_singles(self) -> list[Evaluation]:
-        return [self.report((m,), ()) for m in range(len(self.pool.cards))]
-
     def report(self, sequence: tuple[int, ...], values: tuple[float, ...]) -> Evaluation:
         """Merge stages where nobody exits, drop stages nobody reaches, put thresholds midway, evaluate."""
         stages: list[tuple[int, ...]] = []

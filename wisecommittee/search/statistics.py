@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,11 +12,12 @@ LEVEL = 0.95
 
 
 def wilson_interval(correct: int, units: int) -> tuple[float, float]:
-    """95 % Wilson interval of a share."""
-    from scipy.stats import binomtest
-
-    found = binomtest(correct, units).proportion_ci(LEVEL, method="wilson")
-    return float(found.low), float(found.high)
+    """95 % interval of a share (Wilson 1927), in closed form: scipy's, which it equals, takes a second to load
+    and a third of a millisecond for each committee of a frontier."""
+    z, share = NormalDist().inv_cdf((1 + LEVEL) / 2), correct / units
+    centre = (2 * correct + z**2) / (2 * (units + z**2))
+    half = z * math.sqrt(z**2 + 4 * units * share * (1 - share)) / (2 * (units + z**2))
+    return (0.0 if correct == 0 else centre - half), (1.0 if correct == units else centre + half)
 
 
 def bootstrap_interval(grades: NDArray[np.floating]) -> tuple[float, float]:

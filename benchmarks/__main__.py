@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-NAMES = ("start", "import", "grid", "exact", "tables", "memory", "opponents", "process", "extract", "hne")
+NAMES = ("start", "import", "grid", "exact", "tables", "opponents", "process", "extract", "hne")
 
 
 def start() -> list[dict]:
@@ -52,7 +52,7 @@ def benchmark(name: str) -> list[dict]:
         return bench_hne.run()
     from benchmarks import bench_grid
 
-    return {"grid": bench_grid.run, "exact": bench_grid.exact, "memory": bench_grid.memory}[name]()
+    return {"grid": bench_grid.run, "exact": bench_grid.exact}[name]()
 
 
 def main() -> None:

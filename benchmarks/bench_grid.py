@@ -5,8 +5,6 @@ Evaluating 4.1e9 vectors one by one would take days: the opponents run a sample 
 
 from __future__ import annotations
 
-import resource
-
 import numpy as np
 from numba import njit
 
@@ -15,7 +13,6 @@ from benchmarks.timing import cpu_seconds
 from wisecommittee.committees.families import cascade
 from wisecommittee.search import exhaustive
 from wisecommittee.search.exact import ExactSearch
-from wisecommittee.search.search import search
 from wisecommittee.search.tables import stage_tables
 from wisecommittee.search.workers import Threads
 
@@ -108,22 +105,3 @@ def exact() -> list[dict]:
             }
         )
     return lines
-
-
-def memory(units: int = 25_000, classes: int = 1000) -> list[dict]:
-    """Peak memory of a whole search beyond the logits it reads."""
-    from benchmarks.synthetic import Synthetic
-
-    store = Synthetic(units, classes)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = cpu_seconds(lambda: search(store, threads=2), 1)  # type: ignore[arg-type]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return [
-        {
-            "benchmark": "whole search at paper size",
-            "units": units,
-            "logits_gb": round(store.nbytes / 1e9, 2),
-            "beyond_logits_mb": round((peak - before) / 1e3),
-            "cpu_seconds": round(seconds, 2),
-        }
-    ]

@@ -856,6 +856,21 @@ def test_killed_at_random_moments(nets, tmp_path):
         assert tree(tmp_path / f"logits{number}") == tree(tmp_path / "whole")
 
 
+def test_what_a_kill_after_the_commit_left_is_cleared(nets, tmp_path):
+    store = LogitStore(tmp_path / "logits")
+    extract(["user_nets:small"], "user_nets:data", "val", store)
+    whole = tree(tmp_path / "logits")
+    folder = tmp_path / "logits" / "val" / "model=small"
+    (folder / ".writing-0.json").write_text("{}")
+    (folder / ".units-0-0.parquet").write_bytes(b"x")
+    with store.files.lock(store.lock_name("val", "small", 0), "small"):
+        extract(["user_nets:small"], "user_nets:data", "val", LogitStore(tmp_path / "logits"))
+    assert (folder / ".writing-0.json").exists()  # somebody may be writing
+    (done,) = extract(["user_nets:small"], "user_nets:data", "val", store)
+    assert done.status == "unchanged"
+    assert tree(tmp_path / "logits") == whole
+
+
 def test_loading_processes_end_with_a_killed_run(nets, tmp_path):
     """They hold the locks of the store open; left alone, they would for five seconds."""
     script = SCRIPT.replace("batch_size=700", "batch_size=700, workers=2")

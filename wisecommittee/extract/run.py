@@ -21,6 +21,7 @@ from wisecommittee.extract.run_plan import ModelPlan, Run, make_plan
 from wisecommittee.extract.run_ranks import together
 from wisecommittee.extract.run_settings import Meter, Options, Progress, Settings
 from wisecommittee.store import LogitStore
+from wisecommittee.store.writer import clear_leftovers
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +97,7 @@ def _settled(run: Run, plans: Sequence[ModelPlan]) -> dict[str, ModelCard]:
                 card = with_fields(card, training_cost=new.training_cost)
             if run.ranks.rank == 0:
                 run.store.update_card(run.split, card)
+        if run.ranks.rank == 0:
+            clear_leftovers(run.store, run.split, card)
         cards[card.model] = card
     return cards

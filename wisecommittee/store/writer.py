@@ -7,6 +7,7 @@ writer clears them away. Several ranks (torchrun) each write their own parts; on
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import Contents, ModelCard, Part
-from wisecommittee.errors import AlignmentError, ContentError, StoreError
+from wisecommittee.errors import AlignmentError, BusyError, ContentError, StoreError
 from wisecommittee.store import gate, parts
 from wisecommittee.store.parts import Rows
 
@@ -332,10 +333,7 @@ class Writer:
             self.store.check_siblings(self.split, card)
             self._settle_units(total)
             self.store.write_card(self.split, card)
-        kept = {"card.json", *(part.file for part in self._parts)}
-        for name in self.store.files.names(self.folder):
-            if name not in kept:
-                self.store.files.delete(f"{self.folder}/{name}")
+        _clear(self.store, self.split, card)
         return card
 
     def _other_ranks(self) -> list[tuple[int, range]]:
@@ -381,6 +379,25 @@ class Writer:
             unit_ids += some_ids
             labels.append(some_labels)
         return unit_ids, np.concatenate(labels)
+
+
+def clear_leftovers(store: LogitStore, split: str, card: ModelCard) -> None:
+    """Remove what a writer that was killed right after its commit has left beside a model. Only where a lock can tell
+    that nobody is replacing it."""
+    if store.files.local is None:
+        return
+    what = f"{card.model} in {split}"
+    with contextlib.suppress(BusyError), store.files.lock(store.lock_name(split, card.model, 0), what):
+        _clear(store, split, card)
+
+
+def _clear(store: LogitStore, split: str, card: ModelCard) -> None:
+    assert card.contents is not None
+    kept = {"card.json", *(part.file for part in card.contents.parts)}
+    folder = store.model_folder(split, card.model)
+    for name in store.files.names(folder):
+        if name not in kept:
+            store.files.delete(f"{folder}/{name}")
 
 
 def _part_name(rank: int, number: int) -> str:

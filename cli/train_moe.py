@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .extract import show
-from .training import training
+from .training import train_with
 
 Experts = Annotated[int, typer.Option("--experts", help="Networks behind the gate, from 2.")]
 
@@ -39,20 +38,11 @@ def moe(
 
     **Example**  `wisecommittee train moe --data cifar10 --backbone resnet32 --device cuda`
     """
-    from wisecommittee.extract.run_ranks import find_ranks
-    from wisecommittee.store import LogitStore
-    from wisecommittee.train.data import open_training_data
+    asked = dict(locals())
+    del asked["experts"]
     from wisecommittee.train.moe import MixtureOfExperts
-    from wisecommittee.train.supervised import make_setup, train_baseline
 
-    target = LogitStore(store)
-    images = open_training_data(data, label_noise=label_noise, pixel_noise=pixel_noise, seed=seed, workers=workers)
-    setup = make_setup(images, backbone, seed=seed, preset=preset, epochs=epochs, batch_size=batch_size, lr=lr)
-    how = {"device": device, "mixed_precision": precision, "checkpoints": checkpoints, "curves": curves}
-    with training(**how, replace=replace) as given:
-        done = train_baseline(MixtureOfExperts(setup, experts), target, **given)
-    if find_ranks().rank == 0:
-        show(done, target.files.uri, as_json)
+    train_with(lambda setup: MixtureOfExperts(setup, experts), **asked)
 
 
 def sparse_moe(
@@ -82,17 +72,8 @@ def sparse_moe(
 
     **Example**  `wisecommittee train sparse-moe --data cifar10 --backbone resnet32 --device cuda`
     """
-    from wisecommittee.extract.run_ranks import find_ranks
-    from wisecommittee.store import LogitStore
-    from wisecommittee.train.data import open_training_data
+    asked = dict(locals())
+    del asked["experts"], asked["active"]
     from wisecommittee.train.moe import MixtureOfExperts
-    from wisecommittee.train.supervised import make_setup, train_baseline
 
-    target = LogitStore(store)
-    images = open_training_data(data, label_noise=label_noise, pixel_noise=pixel_noise, seed=seed, workers=workers)
-    setup = make_setup(images, backbone, seed=seed, preset=preset, epochs=epochs, batch_size=batch_size, lr=lr)
-    how = {"device": device, "mixed_precision": precision, "checkpoints": checkpoints, "curves": curves}
-    with training(**how, replace=replace) as given:
-        done = train_baseline(MixtureOfExperts(setup, experts, active), target, **given)
-    if find_ranks().rank == 0:
-        show(done, target.files.uri, as_json)
+    train_with(lambda setup: MixtureOfExperts(setup, experts, active), **asked)

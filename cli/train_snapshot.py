@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .extract import show
-from .training import training
+from .training import train_with
 
 
 def snapshot(
@@ -36,17 +35,8 @@ def snapshot(
 
     **Example**  `wisecommittee train snapshot --data cifar10 --backbone resnet32 --device cuda`
     """
-    from wisecommittee.extract.run_ranks import find_ranks
-    from wisecommittee.store import LogitStore
-    from wisecommittee.train.data import open_training_data
+    asked = dict(locals())
+    del asked["count"]
     from wisecommittee.train.snapshot import Snapshot
-    from wisecommittee.train.supervised import make_setup, train_baseline
 
-    target = LogitStore(store)
-    images = open_training_data(data, label_noise=label_noise, pixel_noise=pixel_noise, seed=seed, workers=workers)
-    setup = make_setup(images, backbone, seed=seed, preset=preset, epochs=epochs, batch_size=batch_size, lr=lr)
-    how = {"device": device, "mixed_precision": precision, "checkpoints": checkpoints, "curves": curves}
-    with training(**how, replace=replace) as given:
-        done = train_baseline(Snapshot(setup, count), target, **given)
-    if find_ranks().rank == 0:
-        show(done, target.files.uri, as_json)
+    train_with(lambda setup: Snapshot(setup, count), **asked)

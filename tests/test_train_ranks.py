@@ -111,5 +111,5 @@ def test_ranks_without_an_address_are_told_how_to_start(monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("MASTER_ADDR", raising=False)
-    with pytest.raises(UsageError, match="start the ranks with torchrun"), replicas(torch.device("cpu")):
+    with pytest.raises(UsageError, match="start them with torchrun"), replicas(torch.device("cpu")):
         pass

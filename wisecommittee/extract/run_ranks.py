@@ -93,7 +93,7 @@ def together() -> Iterator[Ranks]:
     if ranks.count == 1:
         yield ranks
         return
-    with _connected(ranks):
+    with connected(ranks):
         # A group of its own on the CPU: the default one may be nccl, or in the middle of something.
         group = distributed.new_group(backend="gloo", timeout=PATIENCE)
         try:
@@ -103,8 +103,8 @@ def together() -> Iterator[Ranks]:
 
 
 @contextlib.contextmanager
-def _connected(ranks: Ranks) -> Iterator[None]:
-    """Whoever connects also disconnects, or torch may abort the process at its end."""
+def connected(ranks: Ranks, backend: str = "gloo") -> Iterator[None]:
+    """Connected where nobody has yet. Whoever connects also disconnects, or torch may abort the process at its end."""
     if _is_connected():
         yield
         return
@@ -115,9 +115,9 @@ def _connected(ranks: Ranks) -> Iterator[None]:
         )
     try:
         meeting, rank, count = next(distributed.rendezvous("env://"))
-        # Keys of an earlier connection in the same place, that of a training, must not be taken for ours.
+        # Keys of an earlier connection in the same place must not be taken for ours.
         own = distributed.PrefixStore(f"wisecommittee {next(_meetings)}", meeting)
-        distributed.init_process_group("gloo", store=own, rank=rank, world_size=count, timeout=PATIENCE)
+        distributed.init_process_group(backend, store=own, rank=rank, world_size=count, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise WiseCommitteeError(
             f"rank {ranks.rank} of {ranks.count} cannot reach the others ({first_line(error)}); start all with torchrun"

@@ -7,7 +7,6 @@ units of its own rank, as usual; the statistics kept are those of rank 0.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
-from wisecommittee.errors import UsageError
-from wisecommittee.extract.run_ranks import find_ranks
+from wisecommittee.extract.run_ranks import connected, find_ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +77,7 @@ def replicas(device: torch.device) -> Iterator[Replicas]:
     if ranks.count == 1:
         yield Replicas()
         return
-    connect = not distributed.is_initialized()
-    if connect:
-        if "MASTER_ADDR" not in os.environ:
-            raise UsageError(
-                f"WORLD_SIZE is {ranks.count} but MASTER_ADDR is not set; start the ranks with torchrun, or unset it"
-            )
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    with connected(ranks, "nccl" if device.type == "cuda" else "gloo"):
         yield Replicas(ranks.rank, ranks.count)
-    finally:
-        if connect:
-            distributed.destroy_process_group()

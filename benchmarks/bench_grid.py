@@ -53,7 +53,7 @@ def run(units: int = 25_000, classes: int = 100) -> list[dict]:
     sequence = found[4][1000]
     nodes = [trie.find[tuple(sorted(sequence[:k]))] for k in (1, 2, 3, 4)]
     score = tables.score[tables.score_row[nodes[:3]]]
-    correct = tables.correct[nodes].astype(np.int64)
+    correct = tables.correct.rows(nodes).astype(np.int64)
     cost = pool.cost.stages([(int(m),) for m in sequence])
     sample = np.quantile(score, rng.random((200, 3))).astype(np.float32)
     loop_vector(score, correct, cost, sample[0])

@@ -70,7 +70,8 @@ def run(units: int = 10_000, classes: int = 100, members: int = 3) -> list[dict]
              **losses(points, frontier, units), **more}
         )  # fmt: skip
 
-    loop_vector(tables.score[:1], tables.correct[:2].astype(np.int64), np.array([1, 2]), tables.score[0, :1])  # compile
+    two = tables.correct.rows([0, 1]).astype(np.int64)
+    loop_vector(tables.score[:1], two, np.array([1, 2]), tables.score[0, :1])  # compile
     drawn: list[Counts] = []
     spent = cpu_seconds(lambda: drawn.extend(_random(pool, trie, tables, members, seconds)), 1)
     add("random search, numba loop, as long", spent, drawn, vectors=len(drawn))
@@ -98,7 +99,7 @@ def _random(pool: Any, trie: Any, tables: Any, members: int, seconds: float) -> 
         rows = tables.score_row[nodes[:-1]]
         thresholds = ordered[rows, rng.integers(0, pool.units, n - 1)]
         cost = pool.cost.stages([(int(m),) for m in sequence])
-        right, spent = loop_vector(tables.score[rows], tables.correct[nodes].astype(np.int64), cost, thresholds)
+        right, spent = loop_vector(tables.score[rows], tables.correct.rows(nodes).astype(np.int64), cost, thresholds)
         yield round(pool.cost.true(int(spent))), int(right)
 
 
@@ -142,7 +143,7 @@ def _fallback(pool: Any, trie: Any, tables: Any) -> tuple[list[Counts], float, i
             warnings.simplefilter("ignore")
             model = ThresholdCascadeClassifierCV(stages, costs=single, cv=2).fit(rows, labels)
         spent += time.process_time() - started
-        score, correct = tables.score[tables.score_row[nodes[:1]]], tables.correct[nodes].astype(np.int64)
+        score, correct = tables.score[tables.score_row[nodes[:1]]], tables.correct.rows(nodes).astype(np.int64)
         cost = pool.cost.stages([(int(m),) for m in sequence])
         for thresholds, believed in zip(model.all_cv_thresholds_, model.mean_cv_costs_, strict=True):
             right, paid = loop_vector(score, correct, cost, np.asarray(thresholds, np.float32)[:1])

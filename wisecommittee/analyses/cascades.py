@@ -69,7 +69,7 @@ def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32],
     scored[nodes] = not isinstance(pool.confidence, str)
     tables = stage_tables(pool, trie, scored)
     score = np.stack([tables.score[score_row(pool, tables, sequence)] for sequence in sequences])
-    return score, tables.correct[nodes] / pool.task.scale
+    return score, tables.correct.rows(nodes) / pool.task.scale
 
 
 def with_exits(pool: Pool, committee: Committee, exits: Sequence[int]) -> Committee:

@@ -42,7 +42,7 @@ def enough(study: Study) -> tuple[Enough, ...]:
     tables = stage_tables(pool, trie, nothing, threads=thread_count(study.threads), progress=study.progress)
     out = []
     for name, models in members.items():
-        right = np.stack([tables.correct[trie.find[tuple(models[: k + 1])]] for k in range(len(models))]) > 0
+        right = tables.correct.rows([trie.find[tuple(models[: k + 1])] for k in range(len(models))]) > 0
         first = np.where(right.any(axis=0), right.argmax(axis=0), len(models))
         counts = np.bincount(first, minlength=len(models) + 1)
         shares = [int(count) / pool.units for count in counts]

@@ -121,7 +121,7 @@ def small(study: Study) -> Small:
     trie = build_prefixes({some for drawn in sets.values() for some in drawn})
     nothing = np.zeros(len(trie), dtype=bool)
     tables = stage_tables(pool, trie, nothing, threads=thread_count(study.threads), progress=study.progress)
-    totals = tables.correct.sum(axis=1, dtype=np.int64)
+    totals = tables.correct.totals()
     assert not isinstance(pool.task, Segmentation)
     scale = pool.task.scale
     curves: dict[str, list[Point]] = {}

@@ -201,7 +201,7 @@ class GridSearch:
 
     def correct_of(self, sequence: tuple[int, ...]) -> NDArray[np.integer]:
         """Integer quality [N] of the prediction after these stages."""
-        return self.correct[self.find[self._key(sequence)]]
+        return self.correct.row(self.find[self._key(sequence)])
 
     def score_row(self, sequence: tuple[int, ...]) -> int:
         """Row of the confidence after these stages."""

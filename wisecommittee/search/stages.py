@@ -41,12 +41,12 @@ class Stages:
         return score_row(self.pool, self.tables, sequence)
 
     def correct(self, sequence: Members) -> NDArray[np.integer]:
-        return self.tables.correct[self.tables.prefixes.find[correct_key(self.pool, sequence)]]
+        return self.tables.correct.row(self.tables.prefixes.find[correct_key(self.pool, sequence)])
 
     def extended(self, head: Members, lasts: NDArray[np.int64]) -> NDArray[np.integer]:
         """[m, N] quality of head + (last,)."""
         find = self.tables.prefixes.find
-        return self.tables.correct[[find[correct_key(self.pool, (*head, int(m)))] for m in lasts]]
+        return self.tables.correct.rows([find[correct_key(self.pool, (*head, int(m)))] for m in lasts])
 
     def value(self, sequence: Members, below: int) -> float:
         """The threshold with at most this many units below it."""

@@ -18,10 +18,12 @@ from wisecommittee.committees.cost import CostModel, common_costs, cost_model
 from wisecommittee.errors import CommitteeError, StoreError, UnknownNameError, UsageError
 from wisecommittee.kernels import prefixes
 from wisecommittee.search import calibrated
+from wisecommittee.search.quality import BITS, Quality
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
 BLOCK_BYTES = 4 << 20  # summands of one block of units: enough to make the work around the kernel small
+RESULT_BYTES = 16 << 20  # what the kernel writes for a block, before it goes to the tables
 Progress = Callable[[str, int, int], None]
 Tiers = tuple[tuple[int, ...], ...]
 
@@ -231,13 +233,13 @@ def build_prefixes(wanted: Iterable[tuple[int, ...]]) -> Prefixes:
 class StageTables:
     """Correctness and confidence of every prefix.
 
-    correct : uint8 or int32 [nodes, N] integer quality (Task.scale of a fully right unit); score : float32 [rows, N];
-    score_row : int64 [nodes] row of a node in score, -1 where it is never compared (stored scores: by member instead).
-    prediction : int32 class or text [nodes, N] where asked for.
+    correct : of each node (Task.scale of a fully right unit); score : float32 [rows, N]; score_row : int64 [nodes] row
+    of a node in score, -1 where it is never compared (stored scores: by member instead). prediction : int32 class or
+    text [nodes, N] where asked for.
     """
 
     prefixes: Prefixes
-    correct: NDArray[np.integer]
+    correct: Quality
     score: NDArray[np.float32]
     score_row: NDArray[np.int64]
     prediction: NDArray[np.generic] | None = None
@@ -262,12 +264,12 @@ def stage_tables(
     nodes = len(trie)
     prediction: NDArray[np.generic] | None = None
     if isinstance(pool.task, Segmentation):
-        correct = np.zeros((nodes, 0), np.uint8)  # statistics are read for one committee at a time
+        correct = Quality.empty(nodes, 0)  # statistics are read for one committee at a time
         statistics: dict[str, NDArray[np.float32]] = {}
     elif isinstance(pool.task, Answers):
-        correct = np.empty((nodes, pool.units), np.uint8 if pool.task.scale == 1 else np.int32)
+        correct = Quality.empty(nodes, pool.units, pool.task.scale)
         for node, member in enumerate(trie.members):
-            correct[node] = _answer_statistics(pool, int(member))
+            correct.put(node, _answer_statistics(pool, int(member)))
         if predict:
             prediction = np.stack([pool.store.answers(pool.cards[m].model, pool.split) for m in trie.members])
         statistics = {}
@@ -295,9 +297,10 @@ def _answer_statistics(pool: Pool, member: int) -> NDArray[np.int32]:
 def confidence_rows(
     pool: Pool, trie: Prefixes, nodes: NDArray[np.int64], statistics: dict[str, NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """float32 [rows, N] confidences of the scored nodes from the kernel's row statistics."""
+    """float32 [rows, N] confidences of the scored nodes from the kernel's row statistics, of which one array is
+    overwritten."""
     assert isinstance(pool.confidence, Confidence)
-    out = np.empty((len(nodes), pool.units), np.float32)
+    out = next(iter(statistics.values()), np.empty((0, pool.units), np.float32))
     spaces = np.array([_space(pool, int(trie.members[node])) for node in nodes])
     for space in ("logits", "probabilities"):
         rows = np.flatnonzero(spaces == space)
@@ -318,8 +321,8 @@ def walk_blocks(
     predict: bool = False,
     threads: int = 1,
     progress: Progress | None = None,
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], dict[str, NDArray[np.float32]]]:
-    """Run the stage kernel over all units: correct [nodes, N], prediction [nodes, N] or [0, N], statistics {name:
+) -> tuple[Quality, NDArray[np.int32], dict[str, NDArray[np.float32]]]:
+    """Run the stage kernel over all units: correct of all nodes, prediction [nodes, N] or [0, N], statistics {name:
     [rows, N]}.
 
     Units go through in blocks whose summands fit the cache; each block is independent, so any number of threads gives
@@ -336,7 +339,7 @@ def walk_blocks(
     if rows and isinstance(pool.confidence, Confidence):
         wanted = {name for m in used for name in pool.confidence.needs(_space(pool, int(m)))}
     needs = sum(1 << i for i, name in enumerate(prefixes.STATISTICS) if name in wanted)
-    correct = np.empty((nodes, units), np.uint8)
+    correct = Quality.empty(nodes, units)
     predicted = np.empty((nodes if predict else 0, units), np.int32)
     statistics = {name: np.empty((rows, units), np.float32) for name in prefixes.STATISTICS if name in wanted}
     logit_space = np.array([_space(pool, int(m)) == "logits" for m in trie.members])
@@ -348,7 +351,8 @@ def walk_blocks(
     products = not pool.combine.ordered and wanted <= {"rest", "top"} and len(wanted) < 2
     in_logits = bool(logit_space.all())
     deepest, raised = _scored_powers(trie, scored, members, len(used)) if products else (members, logit_space)
-    step = max(1, min(1024, BLOCK_BYTES // (4 * len(used) * classes)))
+    most = min(BLOCK_BYTES // (4 * len(used) * classes), RESULT_BYTES // (nodes + 20 * rows), 1024)
+    step = max(BITS, most // BITS * BITS)
 
     def block(start: int) -> int:
         stop = min(units, start + step)
@@ -365,7 +369,7 @@ def walk_blocks(
         else:
             sums = np.empty((largest + 1, classes), np.float32)
             prefixes.walk(*tree, logit_space, score_rows, needs, sums, hit, said, gathered)
-        correct[:, start:stop] = hit.T
+        correct.put_block(start, hit)
         if predict:
             predicted[:, start:stop] = said.T
         for i, name in enumerate(prefixes.STATISTICS):
@@ -423,7 +427,7 @@ def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -
         newest = [pool.store.outputs(pool.cards[sequence[-1]].model, pool.split) for sequence in sequences]
         stats = np.stack(newest).astype(np.int32)
     else:
-        stats = tables.correct[nodes].astype(np.int32)[:, :, None]
+        stats = tables.correct.rows(nodes).astype(np.int32)[:, :, None]
     prediction = None if tables.prediction is None else tables.prediction[nodes]
     further = tuple((charges, charges.stages(stages)) for charges in pool.further)
     return ExitTable(score, stats, pool.cost.stages(stages), prediction, further)

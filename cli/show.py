@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from wisecommittee.store import LogitStore
 
 ROWS = 20
-HOW = {"average": "on average", "worst": "in the worst case", "p99": "for 99 % of the units"}
 
 
 def show_answer(found: Answer, store: LogitStore) -> None:
@@ -75,6 +74,8 @@ def show_thresholds(e: Evaluation) -> None:
 
 
 def show_references(found: Answer) -> None:
+    from wisecommittee.search.frontier import HOW
+
     best, cheapest = found.best_single, found.cheapest_single
     unit = Unit(found.val.committee.cost, [found.val.average_cost])
     out.print(

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 
@@ -125,6 +126,25 @@ def test_every_point_says_its_committee_and_lies_where_it_belongs(study, text):
         for _, _, other, less in places.values():
             assert (y <= other) or quality <= less  # higher is better
     assert {kind for kind, *_ in places.values()} >= {"single", "committee", "test"}
+
+
+def test_the_cost_that_was_searched_is_drawn_and_compared(study):
+    found = study.search(axis="worst")
+    chosen = next(e for e in found if e.committee.shape == "cascade")
+    text = page(replace(study, given=found), {"target_accuracy": chosen.quality})
+    plain_text = unescape(re.sub(r"<[^>]+>", "", text))
+    assert "worst-case FLOPs (multiply-adds) per unit" in plain_text
+    places = {}
+    for i, x in re.findall(r'data-i="(\d+)" tabindex="0" transform="translate\(([\d.]+) ', text):
+        said = json.loads(re.search(r'id="points">(.*?)</script>', text)[1])[int(i)]
+        places.setdefault(re.search(r"worst case (\S+) FLOPs", said)[1], set()).add(float(x))
+    assert {len(x) for x in places.values()} == {1}  # one place for one worst case
+    assert len(places) > 3
+    against = found.cheapest_single_matching(chosen.quality) or found.best_single()
+    times = against.worst_case_cost / chosen.worst_case_cost
+    words = f"{times:.2f} times less than" if times >= 1 else f"{1 / times:.2f} times as much as"
+    assert re.search(f"in the worst case (the committee )?costs {words}", plain_text, re.IGNORECASE)
+    assert "models are matched by their average cost, and this frontier was searched over the worst cost" in plain_text
 
 
 def test_a_target_chooses_another_committee(study):

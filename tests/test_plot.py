@@ -108,6 +108,34 @@ def test_frontier_draws_its_figures_by_shape():
     assert ax.get_title() == ""
 
 
+@pytest.mark.parametrize(("axis", "figure", "name"), [
+    ("worst", lambda e: e.worst_case_cost, "worst-case FLOPs (multiply-adds) per unit"),
+    ("p99", lambda e: e.p99_cost, "99th percentile of FLOPs (multiply-adds) per unit"),
+])  # fmt: skip
+def test_the_cost_that_was_searched_is_drawn(axis, figure, name):
+    given = [replace(e, p99_cost=1.7 * e.average_cost) for e in FRONTIER]
+    singles = tuple(replace(e, p99_cost=1.1 * e.average_cost) for e in FRONTIER.singles)
+    found = Frontier(tuple(given), singles, {"axis": axis})
+    test = [replace(e, split="test", p99_cost=3 * e.average_cost) for e in given]
+    ax = drawn(plot.frontier(axes(), found, test=test, ensembles=replace(found, evaluations=(given[2],))))
+    expected = [(figure(e), e.quality) for e in given]
+    assert points(line_named(ax, "frontier on val")) == expected
+    assert points(line_named(ax, "single model")) == [(figure(e), e.quality) for e in singles]
+    assert points(line_named(ax, "ensembles only")) == [expected[2]]
+    assert points(line_named(ax, "cascade")) == [expected[1], expected[3]]
+    hollow = [p for line in ax.lines if line.get_markerfacecolor() == "none" for p in points(line)]
+    assert set(hollow) >= {(figure(e), e.quality) for e in test}
+    assert {n: t.xy for n, t in named(ax).items()} == {e.committee.label(): (figure(e), e.quality) for e in singles}
+    assert ax.get_xlabel() == name
+    together = plot.frontiers(axes(), {"one": found})
+    assert points(line_named(together, "one")) == expected
+    assert together.get_xlabel() == name
+    for kind, what in (("frontiers", {"frontiers": {"a": FRONTIER, "b": found}}),
+                       ("frontier", {"frontier": FRONTIER, "ensembles": found})):  # fmt: skip
+        with pytest.raises(UsageError, match=f"the average and the {axis} cost|the {axis} and the average cost"):
+            plot.figure(kind, **what)
+
+
 def test_a_searched_frontier():
     rng = np.random.default_rng(0)
     models = [

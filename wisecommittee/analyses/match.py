@@ -77,6 +77,11 @@ def match(study: Study) -> tuple[Match, ...]:
     if len(study.cards()) < 2:
         raise UsageError("there is one model only, so nothing can match it; extract or import another")
     found = study.frontier()
+    if found.axis != "average":
+        raise UsageError(
+            f"models are matched by their average cost, and this frontier was searched over the {found.axis} cost; "
+            f"leave it out, or save one that was searched without --axis"
+        )
     costs = [found.within(average_cost=e.average_cost) for e in singles]
     qualities = [found.matching(e.quality) for e in singles]
     shown = show(study, [*singles, *costs, *qualities])

@@ -28,7 +28,7 @@ from wisecommittee.report.page_chart import chart, plain
 from wisecommittee.report.tables import fill
 from wisecommittee.search.answer import Answer, choose
 from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.frontier import Frontier
+from wisecommittee.search.frontier import HOW, Frontier
 
 POINTS = 250  # committees drawn at most
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -121,25 +121,26 @@ def _answer(study: Study, found: Answer) -> str:
     ]
     said += [f'<p class="note">{escape(rule)}</p>' for rule in rules]
     best, cheapest = found.best_single, found.cheapest_single
-    said.append(
-        f"<p>The best single model is {escape(_short(best, study.quality))}. {_saving(val, best, cheapest)}</p>"
-    )
+    saving = _saving(val, best, cheapest, found.frontier)
+    said.append(f"<p>The best single model is {escape(_short(best, study.quality))}. {saving}</p>")
     note = f"{val.split} chose this committee, so its figures there are optimistic"
     note += "; those on test are not." if found.test else ". The store has no test split to report on."
     return f'<div class="answer">{"".join(said)}<p class="note">{escape(note)}</p></div>'
 
 
-def _saving(val: Evaluation, best: Evaluation, cheapest: Evaluation | None) -> str:
+def _saving(val: Evaluation, best: Evaluation, cheapest: Evaluation | None, frontier: Frontier) -> str:
     """What the committee saves, against the cheapest model as accurate or else against the best one."""
-    against = cheapest or best
-    times = against.average_cost / val.average_cost
-    much = f"<b>{times:.2f} times less</b>" if times >= 1 else f"<b>{1 / times:.2f} times as much</b>"
+    if val.committee.stages == best.committee.stages:
+        return "The committee is this model by itself."
+    times = frontier.x(cheapest or best) / frontier.x(val)
+    how = HOW[frontier.axis]
+    much = f"<b>{times:.2f} times less</b> than" if times >= 1 else f"<b>{1 / times:.2f} times as much</b> as"
     if cheapest is None:
-        return f"No single model is as accurate as the committee, which costs {much} on average than the best one."
+        return f"No single model is as accurate as the committee, which {how} costs {much} the best one."
     if cheapest.committee == best.committee:
-        return f"On average the committee costs {much}."
+        return f"{how.capitalize()} the committee costs {much} this model."
     name = escape(cheapest.committee.label())
-    return f"The cheapest one as accurate as the committee is {name}; on average the committee costs {much}."
+    return f"The cheapest one as accurate as the committee is {name}; {how} the committee costs {much} it."
 
 
 def _figures(e: Evaluation, quality: str) -> str:
@@ -148,7 +149,8 @@ def _figures(e: Evaluation, quality: str) -> str:
     cost = e.committee.cost
     return (
         f"{e.split}: {quality} {100 * e.quality:.2f} % [{100 * low:.2f}, {100 * high:.2f}], "
-        f"average {_amount(e.average_cost, cost)}, worst case {_amount(e.worst_case_cost, cost)}, exits {exits} %"
+        f"average {_amount(e.average_cost, cost)}, 99 % of units {_amount(e.p99_cost, cost)} or less, "
+        f"worst case {_amount(e.worst_case_cost, cost)}, exits {exits} %"
     )
 
 
@@ -169,7 +171,7 @@ def _frontier(study: Study, found: Answer) -> str:
         thresholds = ", ".join(f"{t:.6g}" for t in e.committee.thresholds)
         lines = [e.committee.label(), _figures(e, study.quality)]
         texts[id(e)] = "\n".join([*lines, f"{e.committee.confidence} at least {thresholds}"] if thresholds else lines)
-    drawn = chart(committees, singles, test, found.val, texts, study.quality)
+    drawn = chart(committees, singles, test, found.val, texts, study.quality, found.frontier.axis)
     note = f"{len(committees):,} of the {len(found.frontier):,} committees of the frontier on {found.val.split}."
     return f'<h2>Accuracy and cost</h2>{drawn}<p class="note">{note}</p>'
 

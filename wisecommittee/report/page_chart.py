@@ -10,9 +10,10 @@ from html import escape
 
 import matplotlib.ticker as ticks
 
-from wisecommittee.report.style import LOG_FROM
+from wisecommittee.report.style import LOG_FROM, coordinates, cost_axis
 from wisecommittee.report.table import SCALES
 from wisecommittee.search.evaluate import Evaluation
+from wisecommittee.search.frontier import COSTS
 
 WIDTH, HEIGHT = 900, 500
 LEFT, RIGHT, TOP, BOTTOM = 62, 20, 14, 52
@@ -60,17 +61,23 @@ def chart(
     chosen: Evaluation,
     texts: Mapping[int, str],
     quality: str,
+    axis: str = "average",
 ) -> str:
-    """SVG and the texts of its points. texts : id(evaluation) -> what is said of it."""
+    """SVG and the texts of its points. texts : id(evaluation) -> what is said of it; axis : which figure of the cost,
+    as in `search`."""
     every = [*committees, *singles, *test]
-    costs = [e.average_cost for e in every]
+    costs, qualities = coordinates(every, axis)
     logarithmic = min(costs) > 0 and max(costs) > LOG_FROM * min(costs)
     x = Axis.over(costs, LEFT, WIDTH - RIGHT, logarithmic)
-    y = Axis.over([e.quality for e in every], HEIGHT - BOTTOM, TOP)
+    y = Axis.over(qualities, HEIGHT - BOTTOM, TOP)
     cost = chosen.committee.cost
+
+    def place(e: Evaluation) -> tuple[float, float]:
+        return x(e.cost_named(COSTS[axis])), y(e.quality)
+
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(quality)} by average cost of committees '
-        f'and single models">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(quality)} by {escape(axis)} cost of '
+        f'committees and single models">'
     ]
     for value in x.ticks():
         at = x(value)
@@ -82,22 +89,22 @@ def chart(
         at = y(value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{100 * value:.{decimals}f}</text>')
-    axis_name = "average FLOPs (multiply-adds) per unit" if cost == "flops" else f"average {cost} per unit"
     parts += [
         f'<path class="axis" fill="none" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>',
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">{escape(axis_name)}</text>',
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">'
+        f"{escape(cost_axis(cost, axis))}</text>",
         f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">'
         f"{escape(quality)} (%)</text>",
     ]
-    line = "L".join(f"{x(e.average_cost):.1f} {y(e.quality):.1f}" for e in committees)
+    line = "L".join("{:.1f} {:.1f}".format(*place(e)) for e in committees)
     parts.append(f'<path class="line" d="M{line}"/>')
     said: list[str] = []
 
     def mark(e: Evaluation, kind: str, shape: str) -> None:
         text = texts[id(e)]
-        place = f'transform="translate({x(e.average_cost):.1f} {y(e.quality):.1f})"'
+        moved = 'transform="translate({:.1f} {:.1f})"'.format(*place(e))
         title = f"<title>{escape(text)}</title>"
-        parts.append(f'<g class="mark {kind}" data-i="{len(said)}" tabindex="0" {place}>{title}{shape}</g>')
+        parts.append(f'<g class="mark {kind}" data-i="{len(said)}" tabindex="0" {moved}>{title}{shape}</g>')
         said.append(text)
 
     radius = 4.2 if len(committees) <= 80 else 2.8
@@ -110,7 +117,7 @@ def chart(
             mark(e, "committee", f'<circle r="{radius}"/>')
     for e in singles:
         mark(e, "single", '<path d="M0 -5L5 0L0 5L-5 0Z"/>')
-    parts.append(f'<circle class="chosen" r="9" cx="{x(chosen.average_cost):.1f}" cy="{y(chosen.quality):.1f}"/>')
+    parts.append('<circle class="chosen" r="9" cx="{:.1f}" cy="{:.1f}"/>'.format(*place(chosen)))
     parts.append("</svg>")
     return f'<div id="chart">{"".join(parts)}<div id="tip" role="status"></div></div>{LEGEND}{_data(said)}'
 

@@ -40,7 +40,8 @@ def frontier(
     band: bool = False,
     quality: str = "top-1 accuracy",
 ) -> Axes:
-    """The accuracy/cost frontier of a search with all single models of its pool (Wang et al. 2022, Fig. 2).
+    """The accuracy/cost frontier of a search with all single models of its pool (Wang et al. 2022, Fig. 2), over the
+    figure of the cost that was searched.
 
     The legend stands above the axes, where a title would: give a figure layout="constrained" and use its suptitle.
 
@@ -55,8 +56,11 @@ def frontier(
     for evaluation in (*reported, *thin):
         if evaluation.committee.cost != frontier.cost:
             raise UsageError(f"costs in {evaluation.committee.cost} and in {frontier.cost} cannot share an axis")
+    if ensembles is not None and ensembles.axis != frontier.axis:
+        raise UsageError(f"the {ensembles.axis} and the {frontier.axis} cost cannot share an axis")
+    axis = frontier.axis
     size = marker_size(len(evaluations))
-    costs, qualities = coordinates(evaluations)
+    costs, qualities = coordinates(evaluations, axis)
     blue = SHAPES["cascade"][0]
     ax.plot(costs, qualities, "-", color=blue, linewidth=1.2, zorder=2.5, label=f"frontier on {sample(evaluations)}")
     if band:
@@ -64,24 +68,23 @@ def frontier(
         ax.fill_between(costs, low, high, color=blue, alpha=0.13, linewidth=0, zorder=1, label="95 % interval")
     if thin:
         orange = SHAPES["ensemble"][0]
-        ax.plot(*coordinates(thin), "-", color=orange, linewidth=0.9, marker="s", markersize=2.5, zorder=2.2,
+        ax.plot(*coordinates(thin, axis), "-", color=orange, linewidth=0.9, marker="s", markersize=2.5, zorder=2.2,
                 label="ensembles only")  # fmt: skip
-    scatter(ax, singles, "single", 6.0, NOUNS["single"])
+    scatter(ax, singles, "single", 6.0, NOUNS["single"], axis=axis)
     for shape in ("ensemble", "cascade"):
-        scatter(ax, [e for e in evaluations if e.committee.shape == shape], shape, size, NOUNS[shape])
+        scatter(ax, [e for e in evaluations if e.committee.shape == shape], shape, size, NOUNS[shape], axis=axis)
     for shape in SHAPES:
-        scatter(ax, [e for e in reported if e.committee.shape == shape], shape, size, None, hollow=True)
+        scatter(ax, [e for e in reported if e.committee.shape == shape], shape, size, None, hollow=True, axis=axis)
     if reported:
         ax.plot([], [], "o", color="0.35", fillstyle="none", markersize=5, label=f"the same on {sample(reported)}")
     others = dict(published or {})
     if others:
         x, y = zip(*others.values(), strict=True)
         ax.plot(x, y, "*", color=PUBLISHED, markersize=9, markeredgewidth=0, zorder=4, label="published")
-    name_axes(
-        ax, frontier.cost, [*costs, *coordinates([*singles, *reported, *thin])[0], *(c for c, _ in others.values())]
-    )
+    everybody = coordinates([*singles, *reported, *thin], axis)[0]
+    name_axes(ax, frontier.cost, [*costs, *everybody, *(c for c, _ in others.values())], axis)
     ax.set_ylabel(f"{quality} (%)")
-    name_points(ax, singles if label_points else [], others)
+    name_points(ax, singles if label_points else [], others, axis)
     return legend(ax)
 
 
@@ -93,7 +96,7 @@ def frontiers(
     label_points: bool = False,
     quality: str = "top-1 accuracy",
 ) -> Axes:
-    """Several frontiers of one cost side by side, by name, each with its own colour, dashes and (some) markers.
+    """Several frontiers over one cost side by side, by name, each with its own colour, dashes and (some) markers.
 
     singles : also draw the single models of their pools. label_points, quality : as in `frontier`.
     """
@@ -104,13 +107,16 @@ def frontiers(
     costs = sorted({f.cost for f in frontiers.values()})
     if len(costs) > 1:
         raise UsageError(f"costs in {' and in '.join(costs)} cannot share an axis")
+    if len(axes := sorted({f.axis for f in frontiers.values()})) > 1:
+        raise UsageError(f"the {' and the '.join(axes)} cost cannot share an axis")
+    axis = axes[0]
     pool = {e.committee.label(): e for f in frontiers.values() for e in f.singles} if singles else {}
     if pool:
-        scatter(ax, list(pool.values()), "single", 5.0, NOUNS["single"])
+        scatter(ax, list(pool.values()), "single", 5.0, NOUNS["single"], axis=axis)
     for z, ((name, one), (color, marker, dashes)) in enumerate(zip(frontiers.items(), SERIES, strict=False)):
         evaluations = list(one)
         ax.plot(
-            *coordinates(evaluations),
+            *coordinates(evaluations, axis),
             color=color,
             linestyle=dashes,
             linewidth=1.3,
@@ -122,9 +128,9 @@ def frontiers(
             label=name,
         )
     everybody = [*pool.values(), *(e for f in frontiers.values() for e in f)]
-    name_axes(ax, costs[0], coordinates(everybody)[0])
+    name_axes(ax, costs[0], coordinates(everybody, axis)[0], axis)
     ax.set_ylabel(f"{quality} (%) on {sample(everybody)}")
-    name_points(ax, list(pool.values()) if label_points else [], {})
+    name_points(ax, list(pool.values()) if label_points else [], {}, axis)
     return legend(ax)
 
 
@@ -134,7 +140,7 @@ def gather(study: Study) -> dict[str, Any]:
     return {
         "frontier": found,
         "test": study.reported(spread(list(found), HOLLOW)) or None,
-        "ensembles": study.search(family="ensemble") if study.ensembles else None,
-        "published": printed.points() if study.published and found.cost == "flops" else None,
+        "ensembles": study.search(family="ensemble", axis=found.axis) if study.ensembles else None,
+        "published": printed.points() if study.published and (found.cost, found.axis) == ("flops", "average") else None,
         "quality": study.quality,
     }

@@ -20,6 +20,7 @@ from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter
 from wisecommittee.committees.cards import split_model_name
 from wisecommittee.report.labels import Names
 from wisecommittee.search.evaluate import Evaluation
+from wisecommittee.search.frontier import COSTS
 
 # Okabe and Ito's colours; shape: (colour, marker, size relative to a circle of the same weight)
 SHAPES = {"single": ("#000000", "D", 0.8), "ensemble": ("#D55E00", "s", 0.95), "cascade": ("#0072B2", "o", 1.0)}
@@ -38,8 +39,16 @@ LOG_FROM = 10.0  # costs that span more than this factor are drawn on a logarith
 NAMED_AT_MOST = 40
 
 
-def coordinates(evaluations: Sequence[Evaluation]) -> tuple[list[float], list[float]]:
-    return [e.average_cost for e in evaluations], [e.quality for e in evaluations]
+def coordinates(evaluations: Sequence[Evaluation], axis: str = "average") -> tuple[list[float], list[float]]:
+    """Costs and qualities; axis : which figure of the cost, as in `search`."""
+    return [e.cost_named(COSTS[axis]) for e in evaluations], [e.quality for e in evaluations]
+
+
+def cost_axis(cost: str, axis: str = "average") -> str:
+    """What an axis of costs is called."""
+    noun = "FLOPs (multiply-adds)" if cost == "flops" else cost
+    figure = {"average": f"average {noun}", "worst": f"worst-case {noun}", "p99": f"99th percentile of {noun}"}
+    return f"{figure[axis]} per unit"
 
 
 def sample(evaluations: Sequence[Evaluation]) -> str:
@@ -48,14 +57,21 @@ def sample(evaluations: Sequence[Evaluation]) -> str:
 
 
 def scatter(
-    ax: Axes, evaluations: Sequence[Evaluation], shape: str, size: float, label: str | None, *, hollow: bool = False
+    ax: Axes,
+    evaluations: Sequence[Evaluation],
+    shape: str,
+    size: float,
+    label: str | None,
+    *,
+    hollow: bool = False,
+    axis: str = "average",
 ) -> None:
     if not evaluations:
         return
     color, marker, scale = SHAPES[shape]
     face: dict[str, Any] = {"markerfacecolor": "none" if hollow else color, "markeredgewidth": 0.8 if hollow else 0}
     style: dict[str, Any] = {"linestyle": "none", "marker": marker, "markersize": scale * size, "color": color, **face}
-    ax.plot(*coordinates(evaluations), zorder=2.8 if hollow else 3, label=label, **style)
+    ax.plot(*coordinates(evaluations, axis), zorder=2.8 if hollow else 3, label=label, **style)
 
 
 def marker_size(points: int) -> float:
@@ -63,10 +79,9 @@ def marker_size(points: int) -> float:
     return 6.0 if points <= 30 else 4.5 if points <= 80 else 3.2
 
 
-def name_axes(ax: Axes, cost: str, costs: Sequence[float]) -> None:
-    flops = cost == "flops"
-    ax.set_xlabel("average FLOPs (multiply-adds) per unit" if flops else f"average {cost} per unit")
-    number = EngFormatter(sep="") if flops else Number()
+def name_axes(ax: Axes, cost: str, costs: Sequence[float], axis: str = "average") -> None:
+    ax.set_xlabel(cost_axis(cost, axis))
+    number = EngFormatter(sep="") if cost == "flops" else Number()
     if min(costs) > 0 and max(costs) > LOG_FROM * min(costs):
         ax.set_xscale("log")
         decade = width_in_points(ax) / math.log10(max(costs) / min(costs))
@@ -85,14 +100,16 @@ def width_in_points(ax: Axes) -> float:
     return float(ax.bbox.width / ax.figure.dpi * 72)
 
 
-def name_points(ax: Axes, singles: Sequence[Evaluation], published: Mapping[str, tuple[float, float]]) -> None:
+def name_points(
+    ax: Axes, singles: Sequence[Evaluation], published: Mapping[str, tuple[float, float]], axis: str = "average"
+) -> None:
     """Names beside points, the important first: models that none beats at their cost, the published, the rest.
 
     Replicas of an architecture at one cost share the architecture's name, beside the best of them.
     """
     copies: dict[tuple[str, float], list[Evaluation]] = {}
-    for e in sorted(singles, key=lambda e: (e.average_cost, -e.quality)):
-        copies.setdefault((split_model_name(e.committee.label())[0], e.average_cost), []).append(e)
+    for cost, _, e in sorted(zip(*coordinates(singles, axis), singles, strict=True), key=lambda row: (row[0], -row[1])):
+        copies.setdefault((split_model_name(e.committee.label())[0], cost), []).append(e)
     undominated: list[tuple[str, tuple[float, float]]] = []
     rest: list[tuple[str, tuple[float, float]]] = []
     best = -1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.report.table import Column, Table, cost_heading
+from wisecommittee.search.frontier import HOW
 
 ROWS = 20
 
@@ -19,6 +20,7 @@ def fill(study: Study) -> Table:
         Column("quality", f"{first.split} {study.quality}", "percent"),
         *([Column("test_quality", f"{tests[0].split} {study.quality}", "percent")] if tests else []),
         Column("average_cost", cost_heading(found.cost), "cost"),
+        *([Column("p99_cost", "99 % of units", "cost")] if found.axis == "p99" else []),
         Column("worst_case_cost", "worst case", "cost"),
         Column("speedup", "speed-up", "times"),
         Column("exit_ratios", "exits per stage", "exits"),
@@ -29,6 +31,7 @@ def fill(study: Study) -> Table:
             e.quality,
             *([tests[place].quality] if tests else []),
             e.average_cost,
+            *([e.p99_cost] if found.axis == "p99" else []),
             e.worst_case_cost,
             found.speedup(e),
             e.exit_ratios,
@@ -40,6 +43,7 @@ def fill(study: Study) -> Table:
         n += f", {tests[0].split} (n = {tests[0].n:,}) reports"
     notes = (
         f"{len(rows)} of {len(found)} committees of the frontier; {n}.",
-        f"Speed-up: cheapest single model as accurate on {first.split} over the committee's average.",
+        f"Speed-up: cheapest single model as accurate on {first.split} over the committee, {HOW[found.axis]}.",
     )
-    return Table("Frontier", columns, rows, notes, found.cost)
+    over = "" if found.axis == "average" else f" over the {found.axis} cost"
+    return Table(f"Frontier{over}", columns, rows, notes, found.cost)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT = b"wisecommittee_frontier"
 COSTS = {"average": "average_cost", "worst": "worst_case_cost", "p99": "p99_cost"}  # axis of a search -> figure
+HOW = {"average": "on average", "worst": "in the worst case", "p99": "for 99 % of the units"}  # .. in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,8 @@ class Frontier:
         fitting = [e for e in self.evaluations if Fraction(self.x(e)) <= Fraction(limit)]
         if not fitting:
             least = self.evaluations[0]
-            how = {"average": "on average", "worst": "in the worst case", "p99": "for 99 % of the units"}[self.axis]
             raise InfeasibleError(
-                f"no committee costs at most {limit:.6g} {self.cost} {how}; "
+                f"no committee costs at most {limit:.6g} {self.cost} {HOW[self.axis]}; "
                 f"the cheapest is {least.committee.label()} at {self.x(least):.6g}"
             )
         return fitting[-1]

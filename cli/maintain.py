@@ -17,7 +17,8 @@ def split(
     seed: Annotated[int, typer.Option(help="Seed of the random division.")] = 0,
     as_json: options.Json = False,
 ) -> None:
-    """Divide a split of all models into new ones, stratified by label.
+    """Divide a split of all models into new ones, stratified by label; of images that were cut into cells, whole
+    images at random.
 
     **Example**  `wisecommittee split --store S --into val=0.5,test=0.5 --seed 0`
     """

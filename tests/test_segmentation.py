@@ -28,6 +28,7 @@ from wisecommittee.search.statistics import normal_interval
 from wisecommittee.search.tables import model_quality, open_pool
 from wisecommittee.store import LogitStore
 from wisecommittee.store.segmentation import Dense, cells_of, import_images, joint_card
+from wisecommittee.store.splitting import split_store
 from wisecommittee.tasks import Segmentation
 
 
@@ -259,6 +260,26 @@ def test_from_files_to_a_committee_and_back(files, tmp_path):
     cells = naive.cell_entries(mean, labels, 4, 9, 0.5)
     assert store.outputs("m0+m1", "val").tolist() == [c[1] + c[2] + c[3] for c in cells]
     assert store.scores("m0+m1", "val", "confidence").tolist() == pytest.approx([c[0] for c in cells], rel=1e-5)
+
+
+def test_a_split_keeps_the_cells_of_an_image_together(files, tmp_path):
+    run_import(files, store := LogitStore(tmp_path / "S"))
+    entries = {m: dict(zip(store.unit_ids("val"), store.outputs(m, "val").tolist(), strict=True)) for m in ("m0", "m1")}
+    assert split_store(store, {"val": 0.5, "test": 0.5}, seed=1) == {"val": 18, "test": 18}  # 6 images of 6 cells
+    images = [{unit.split(":")[0] for unit in store.unit_ids(split)} for split in ("val", "test")]
+    assert images[0] | images[1] == set("012345")
+    assert not images[0] & images[1]
+    for split in ("val", "test"):
+        for model, before in entries.items():
+            after = dict(zip(store.unit_ids(split), store.outputs(model, split).tolist(), strict=True))
+            assert after == {unit: before[unit] for unit in after}
+    with pytest.raises(UsageError, match="3 images are too few"):
+        split_store(store, {"a": 1, "b": 1, "c": 1, "d": 1}, source="test")
+    card = ModelCard("x", kind="statistics", blocks={"x": 1})
+    store.add(card, "other", labels=[4, 4], outputs=np.array([[4.0, 0, 0, 0, 0, 0]] * 2, np.float32),
+              unit_ids=["0:0:0", "tile-7"], scores={"confidence": np.ones(2)})  # fmt: skip
+    with pytest.raises(UsageError, match="unit 'tile-7' does not say which image it is from; expected image:row:col"):
+        split_store(store, {"a": 0.5, "b": 0.5}, source="other")
 
 
 def test_means_of_several_models_stand_on_no_ladder(files, tmp_path):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.tasks.segmentation import cell_confidence, cell_numbers, cell_statistics
 
 TOGETHER = 3  # models of a set at most
+CELL_NAME = re.compile(r"(.+):\d+:\d+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,27 @@ def cells_of(
             statistics[members][rows] = cell_statistics(mean.argmax(axis=1), truth, numbers, count, classes, ignored)
         if progress:
             progress("images", image + 1, images)
-    unit_ids = [f"{image}:{n // across}:{n % across}" for image in range(images) for n in range(count)]
+    unit_ids = [cell_name(image, n // across, n % across) for image in range(images) for n in range(count)]
     return unit_ids, [Cells(tuple(dense[i].model for i in s), statistics[s], confidence[s]) for s in sets]
+
+
+def cell_name(image: int, row: int, column: int) -> str:
+    return f"{image}:{row}:{column}"
+
+
+def images_of(unit_ids: Sequence[str]) -> NDArray[np.int64]:
+    """int64 [N] which image each cell is from, 0, 1, .. in order of appearance."""
+    images: dict[str, int] = {}
+    out = np.empty(len(unit_ids), np.int64)
+    for place, unit in enumerate(unit_ids):
+        named = CELL_NAME.fullmatch(unit)
+        if named is None:
+            raise UsageError(
+                f"unit {unit!r} does not say which image it is from; expected image:row:column, as `import --cell` "
+                f"names cells"
+            )
+        out[place] = images.setdefault(named[1], len(images))
+    return out
 
 
 def _means(

@@ -1,4 +1,5 @@
-"""One split -> several, stratified by label: the usual way to get val and test from one set of cached outputs."""
+"""One split -> several, stratified by label: the usual way to get val and test from one set of cached outputs. Cells of
+an image stay together."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.errors import StoreError, UsageError
 from wisecommittee.store.logit_store import LogitStore, check_split_name
+from wisecommittee.store.segmentation import images_of
 
 STAGING = ".staging"  # new splits while they are written
 HELD = ".held-"  # the source while its own part takes its place
@@ -63,11 +65,9 @@ def split_store(
         raise UsageError(
             f"on an object store {source!r} cannot replace itself; choose other names and remove it afterwards"
         )
-    rows = assign(store.labels(source), into, seed)
+    rows, many = _divided(store, source, into, seed)
     if empty := [name for name, some in rows.items() if not len(some)]:
-        raise UsageError(
-            f"split {empty[0]!r} would be empty: {len(store.labels(source))} units are too few for {dict(into)}"
-        )
+        raise UsageError(f"split {empty[0]!r} would be empty: {many} are too few for {dict(into)}")
     if store.files.local is None:
         for name in into:
             _copy_all(store, source, store, name, rows[name])
@@ -87,6 +87,20 @@ def split_store(
     store.files.delete_folder(f"{HELD}{source}")
     store.refresh()
     return {name: len(some) for name, some in rows.items()}
+
+
+def _divided(
+    store: LogitStore, source: str, into: Mapping[str, float], seed: int
+) -> tuple[dict[str, NDArray[np.int64]], str]:
+    """Rows of each new split, and how many units there are to divide: images where units are cells of them, since
+    neighbouring cells are too alike to report on each other."""
+    if not any(card.kind == "statistics" for card in store.cards(source)):
+        labels = store.labels(source)
+        return assign(labels, into, seed), f"{len(labels):,} units"
+    images = images_of(store.unit_ids(source))
+    count = int(images.max()) + 1
+    whole = assign(np.zeros(count, np.int64), into, seed)
+    return {name: np.flatnonzero(np.isin(images, some)) for name, some in whole.items()}, f"{count:,} images"
 
 
 def _recover(store: LogitStore) -> None:

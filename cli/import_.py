@@ -70,7 +70,8 @@ def import_(
     """
     from wisecommittee.errors import UsageError
     from wisecommittee.store import LogitStore
-    from wisecommittee.store.importing import import_answers, import_costs, import_outputs
+    from wisecommittee.store.importing import import_answers, import_outputs
+    from wisecommittee.store.pricing import import_costs
     from wisecommittee.store.segmentation import import_images
 
     target = LogitStore(store)

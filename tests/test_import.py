@@ -9,7 +9,8 @@ import pytest
 from wisecommittee.errors import WiseCommitteeError
 from wisecommittee.search.search import search
 from wisecommittee.store import LogitStore
-from wisecommittee.store.importing import import_answers, import_costs, import_outputs, read_cards
+from wisecommittee.store.importing import import_answers, import_outputs, read_cards
+from wisecommittee.store.pricing import import_costs
 from wisecommittee.store.splitting import assign, split_store
 
 N, C = 60, 4

@@ -18,7 +18,7 @@ from memory import cases
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee, Contents, ModelCard
 from wisecommittee.committees.families import cascade
-from wisecommittee.errors import AlignmentError, ContentError, CostError, UsageError, WiseCommitteeError
+from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UsageError, WiseCommitteeError
 from wisecommittee.report import tables
 from wisecommittee.search.evaluate import evaluate, evaluate_in
 from wisecommittee.search.frontier import Frontier
@@ -27,6 +27,7 @@ from wisecommittee.search.skyline import chains
 from wisecommittee.search.statistics import normal_interval
 from wisecommittee.search.tables import model_quality, open_pool
 from wisecommittee.store import LogitStore
+from wisecommittee.store.pricing import import_costs
 from wisecommittee.store.segmentation import Dense, cells_of, import_images, joint_card
 from wisecommittee.store.splitting import split_store
 from wisecommittee.tasks import Segmentation
@@ -348,5 +349,28 @@ def test_a_new_price_of_one_model_is_noticed(files, tmp_path):
     assert evaluate(both, store, "val").worst_case_cost == 6
     card = store.card("m0", "val")
     store.update_card("val", dataclasses.replace(card, costs={"usd": 2.5}))
-    with pytest.raises(CostError, match=r"costs 2\.5 in one card and 2 in another|costs 2 in one card and 2\.5"):
+    with pytest.raises(CostError, match=r"usd of m0 costs (2\.5 in one card and 2|2 in one card and 2\.5) in another"):
         search(store, levels=3, cost="usd")
+
+
+def test_new_costs_reach_the_sets(files, tmp_path):
+    """A store priced again is the store of an import with these prices."""
+    (files / "models.csv").write_text("model,flops,usd\nm0,1,2\nm1,3,4\n")
+    run_import(files, store := LogitStore(tmp_path / "S"))
+    (files / "new.csv").write_text("model,flops,usd,latency_ms\nm0,10,2.5,7\nm1,30,4,8\nother,1,1,1\n")
+    every = dict.fromkeys(("m0", "m1", "m0+m1"), "card updated")
+    assert import_costs(store, files / "new.csv") == every
+    assert import_costs(store, files / "new.csv") == dict.fromkeys(("m0", "m1"), "unchanged")
+    run_import(files, fresh := LogitStore(tmp_path / "F"), costs=files / "new.csv")
+    assert store.cards("val") == fresh.cards("val")
+    (files / "m1.csv").write_text("model,usd\nm1,9\n")
+    assert import_costs(store, files / "m1.csv") == {"m1": "card updated", "m0+m1": "card updated"}
+    both = Committee((("m0",), ("m0+m1",)), (0.5,), confidence="confidence", combine="last", cost="usd")
+    assert evaluate(both, store, "val").worst_case_cost == 11.5
+    search(store, levels=3, cost="usd")
+    (files / "set.csv").write_text("model,usd\nm0+m1,9\n")
+    with pytest.raises(UsageError, match="is what m0 and m1 say together and costs what they cost; price those"):
+        import_costs(store, files / "set.csv")
+    store.remove("m0")
+    with pytest.raises(StoreError, match=r"m0\+m1 in val has the costs of m0, which is not there any more by itself"):
+        import_costs(store, files / "m1.csv")

@@ -159,8 +159,10 @@ def cost_model(
     for costs in table:
         for block, value in costs.items():
             if ids.setdefault(block, value) != value:
+                model, _, own = block.partition("\0")
+                what, remedy = (f"{name} of {model}", "import the cost file again") if own else (f"block {block!r}", "")
                 raise CostError(
-                    f"block {block!r} costs {ids[block]} in one card and {value} in another; give it two ids"
+                    f"{what} costs {ids[block]} in one card and {value} in another; {remedy or 'give it two ids'}"
                 )
     names = list(ids)
     integers, unit = fixed_point(list(ids.values()), headroom=units)

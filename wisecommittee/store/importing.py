@@ -73,30 +73,6 @@ def import_outputs(
     }
 
 
-def import_costs(store: LogitStore, costs: str | os.PathLike[str]) -> dict[str, str]:
-    """Add or change the costs of models already in the store, in every split; only their cards are exchanged."""
-    table = _read_table(costs)
-    every = {model for split in store.splits() for model in store.models(split)}
-    named = [model for model in _column(table, "model", costs) if model in every]
-    if not named:
-        raise UnknownNameError("model (no row of the cost file is in the store)", str(table["model"].iloc[0]), every)
-    cards = read_cards(costs, named)
-    done: dict[str, str] = {}
-    for split in store.splits():
-        for model in set(named) & set(store.models(split)):
-            old, new = store.card(model, split), cards[model]
-            blocks = new.blocks or old.blocks
-            updated = _with(
-                old,
-                blocks=blocks,
-                costs={**old.costs, **new.costs},
-                params=new.params or old.params,
-                training_cost=old.training_cost if new.training_cost is None else new.training_cost,
-            )
-            done[model] = "unchanged" if updated == old else store.update_card(split, updated)
-    return done
-
-
 def import_answers(
     store: LogitStore,
     split: str,
@@ -110,9 +86,9 @@ def import_answers(
 
     score : graded quality in [0, 1] instead of answer == label. Labels come from --labels or from a label column.
     """
-    table = _read_table(answers, text=("unit_id", "model", "answer", "label"))
+    table = read_table(answers, text=("unit_id", "model", "answer", "label"))
     for name in ("unit_id", "model", "answer", "confidence"):
-        _column(table, name, answers)
+        named_column(table, name, answers)
     unit_order = list(dict.fromkeys(table["unit_id"]))
     truth = _labels_of_answers(table, unit_order, answers, labels)
     cost_columns = [name for name in table.columns if name not in ANSWER_COLUMNS]
@@ -201,14 +177,14 @@ def read_labels(file: str | os.PathLike[str]) -> Labels:
     path = Path(file)
     if path.suffix == ".npy":
         return Labels(load_npy(path), None)
-    table = _read_table(path, text=("unit_id",))
-    values = _column(table, "label", path)
+    table = read_table(path, text=("unit_id",))
+    values = named_column(table, "label", path)
     text = values.astype(str).str.strip()
     numbers = text.str.fullmatch(r"-?\d+(\.0+)?")
     labels = (
         text.str.replace(r"\.0+$", "", regex=True).astype(np.int64).to_numpy() if numbers.all() else text.to_numpy(str)
     )
-    return Labels(labels, _column(table, "unit_id", path).tolist() if "unit_id" in table.columns else None)
+    return Labels(labels, named_column(table, "unit_id", path).tolist() if "unit_id" in table.columns else None)
 
 
 def read_outputs(file: str | os.PathLike[str]) -> tuple[NDArray[np.floating], list[str] | None]:
@@ -228,7 +204,7 @@ def read_outputs(file: str | os.PathLike[str]) -> tuple[NDArray[np.floating], li
             if ids := [n for n in archive.files if n in ("unit_id", "unit_ids")]:
                 unit_ids = [str(u) for u in _member(archive, ids[0], path).tolist()]
     else:
-        table = _read_table(path, text=("unit_id",))
+        table = read_table(path, text=("unit_id",))
         if "unit_id" in table.columns:
             unit_ids = table.pop("unit_id").tolist()
         if list(table.columns) == ["outputs"]:
@@ -255,8 +231,8 @@ def read_cards(costs: str | os.PathLike[str], models: Sequence[str]) -> dict[str
     Columns: model, flops, and optionally architecture, replica, params, training_cost, blocks ('id:flops;id:flops') and
     any further numeric column as a cost of that name (latency_ms, usd).
     """
-    table = _read_table(costs)
-    listed = _column(table, "model", costs).astype(str).str.strip()
+    table = read_table(costs)
+    listed = named_column(table, "model", costs).astype(str).str.strip()
     if table.columns.tolist() == ["model"]:
         raise CostError(f"{costs}: no cost column beside model; expected flops, latency_ms or usd")
     cards = {}
@@ -339,11 +315,7 @@ def _cost(text: str, what: str) -> int | float:
 
 
 def replace_kind(card: ModelCard, kind: str, file: str | os.PathLike[str]) -> ModelCard:
-    return _with(card, kind=kind, origin=f"imported from {Path(file).name}")
-
-
-def _with(card: ModelCard, **changes: Any) -> ModelCard:
-    return replace(card, **changes)
+    return replace(card, kind=kind, origin=f"imported from {Path(file).name}")
 
 
 def _line_up(
@@ -422,7 +394,7 @@ def _reason(error: BaseException) -> str:
     return "it holds pickled Python objects, which are never loaded" if pickled else text
 
 
-def _read_table(file: str | os.PathLike[str], text: tuple[str, ...] = ()) -> pd.DataFrame:
+def read_table(file: str | os.PathLike[str], text: tuple[str, ...] = ()) -> pd.DataFrame:
     """A csv (all cells as text) or Parquet table; columns in `text` always as text."""
     import pandas as pd
     import pyarrow as pa
@@ -458,7 +430,7 @@ def _read_table(file: str | os.PathLike[str], text: tuple[str, ...] = ()) -> pd.
     return table
 
 
-def _column(table: pd.DataFrame, name: str, file: str | os.PathLike[str]) -> pd.Series:
+def named_column(table: pd.DataFrame, name: str, file: str | os.PathLike[str]) -> pd.Series:
     if name not in table.columns:
         raise StoreError(f"{file}: no column {name!r}; columns: {', '.join(map(str, table.columns[:12]))}")
     return table[name]

@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from wisecommittee import LogitStore, ModelCard
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "wisecommittee"
@@ -118,6 +121,21 @@ def test_searching_loads_neither_torch_nor_matplotlib():
     loaded = loaded_by("from wisecommittee import LogitStore, search, evaluate")
     assert not loaded & {"torch", "matplotlib"}
     assert "numba" in loaded  # so this test can fail
+
+
+def test_a_search_of_a_decoded_store_does_without_pandas(tmp_path, monkeypatch):
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    store = LogitStore(tmp_path / "logits")
+    for name in "ab":
+        outputs = rng.standard_normal((20, 3), dtype=np.float32)
+        store.add(ModelCard(name, blocks={name: 1}), "val", labels=np.arange(20) % 3, outputs=outputs)
+    arguments = ["wisecommittee", "search", "--store", str(tmp_path / "logits"), "--json"]
+    code = f"import contextlib, wisecommittee.cli as c\nsys.argv = {arguments!r}\n"
+    code += "with contextlib.suppress(SystemExit): c.main()"
+    assert "pyarrow" in loaded_by(code)
+    assert not loaded_by(code) & {"torch", "matplotlib", "pandas"}
+    assert "pandas" in loaded_by(code.replace("'--json'", f"'--frontier', {str(tmp_path / 'f.parquet')!r}"))
 
 
 def test_a_command_without_torch_names_the_extra(tmp_path):

@@ -8,19 +8,16 @@ higher cost. Negative losses are gains: the beam's thresholds are not bound to t
 from __future__ import annotations
 
 import bisect
-import threading
 import time
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from benchmarks.synthetic import Synthetic
-from wisecommittee.committees.cards import Committee, Contents, ModelCard
-from wisecommittee.search.beam import beam_points
-from wisecommittee.search.evaluate import Evaluation, evaluate_in
-from wisecommittee.search.greedy import greedy_points
+from wisecommittee.committees.cards import Contents, ModelCard
+from wisecommittee.search.evaluate import Evaluation
+from wisecommittee.search.frontier import Frontier
 from wisecommittee.search.search import search
-from wisecommittee.search.tables import Pool, open_pool
 
 FAMILIES = 6  # of models that share errors beyond those everybody shares
 
@@ -47,25 +44,10 @@ class ManyModels(Synthetic):
             self._cards[name] = ModelCard(name, blocks={name: cost}, contents=Contents(units, classes, "float32", ""))
 
 
-def reported(pool: Pool, points: list[Any]) -> list[Evaluation]:
-    """The committees of these points by the plain evaluator."""
-    committees = [
-        Committee(
-            stages=tuple((pool.cards[m].model,) for m in sequence),
-            thresholds=tuple(min(v, 2.0) for v in values),  # no max_prob reaches 2: nobody exits
-            confidence=pool.confidence_name,
-            combine=pool.combine.name,
-            cost=pool.cost.name,
-        )
-        for sequence, values in points
-    ]
-    return evaluate_in(pool, committees)
-
-
-def losses(reference: list[Evaluation], found: list[Evaluation]) -> np.ndarray:
-    """Quality of each reference point minus the best found at no higher cost."""
-    costs = [e.average_cost for e in found]
-    best = np.r_[0.0, np.maximum.accumulate([e.quality for e in found])]
+def losses(reference: Iterable[Evaluation], found: Iterable[Evaluation]) -> np.ndarray:
+    """Quality of each reference point minus the best found at no higher cost; both by rising cost."""
+    costs, qualities = zip(*((e.average_cost, e.quality) for e in found), strict=True)
+    best = np.r_[0.0, np.maximum.accumulate(qualities)]
     return np.array([e.quality - best[bisect.bisect_right(costs, e.average_cost * (1 + 1e-12))] for e in reference])
 
 
@@ -75,53 +57,40 @@ def run(
     store = ManyModels(models, units, classes)
     cards = store.cards("val")
 
-    def pool_of(some: Any) -> Pool:
-        return open_pool(store, "val", some)  # type: ignore[arg-type]
-
-    def timed(find: Any, pool: Pool) -> tuple[float, list[Any], dict[str, Any]]:
-        options = {"levels": 100, "replicas": "canonical", "max_worst": None, "threads": 2, "progress": None}
+    def timed(method: str, some: Sequence[ModelCard]) -> tuple[float, Frontier]:
+        names = [card.model for card in some]
         started = time.process_time()
-        points, about = find(pool, max_models=members, stop=threading.Event(), **options)
-        return time.process_time() - started, points, about
+        frontier = search(store, models=names, max_models=members, method=method, threads=2)  # type: ignore[arg-type]
+        return time.process_time() - started, frontier
 
-    timed(beam_points, pool_of(cards[:6]))  # compile
-    lines = []
-    whole = {}
-    for name, find in (("beam", beam_points), ("greedy", greedy_points)):
-        seconds, points, about = timed(find, pool_of(cards))
-        whole[name] = points
+    for method in ("beam", "greedy", "exhaustive"):
+        timed(method, cards[:6])  # compile
+    lines, whole = [], []
+    for method in ("beam", "greedy"):
+        seconds, frontier = timed(method, cards)
+        whole.append(frontier)
         lines.append(
             {
-                "benchmark": f"{name}: committees of up to {members} of {models} models",
+                "benchmark": f"{method}: committees of up to {members} of {models} models",
                 "units": units,
                 "classes": classes,
                 "seed": 0,
-                "combinations": about["combinations"],
-                "points": len(points),
+                "combinations": frontier.searched["combinations"],
+                "points": len(frontier),
                 "cpu_seconds": round(seconds, 2),
             }
         )
-    behind = losses(*(reported(pool_of(cards), whole[name]) for name in ("beam", "greedy")))
-    lines[-1]["largest_quality_loss_against_the_beam"] = round(float(behind.max()), 5)
+    lines[-1]["largest_quality_loss_against_the_beam"] = round(float(losses(*whole).max()), 5)
     for seed in range(subpools):
         chosen = sorted(np.random.default_rng(seed).choice(models, size, replace=False))
         some = [cards[i] for i in chosen]
-        started = time.process_time()
-        grid = search(
-            store,  # type: ignore[arg-type]
-            models=[card.model for card in some],
-            max_models=members,
-            method="exhaustive",
-            threads=2,
-        )
-        exhaustive = time.process_time() - started
-        pool = pool_of(some)
-        for name, find in (("beam", beam_points), ("greedy", greedy_points)):
-            seconds, points, _ = timed(find, pool)
-            loss = losses(list(grid), reported(pool, points))
+        exhaustive, grid = timed("exhaustive", some)
+        for method in ("beam", "greedy"):
+            seconds, frontier = timed(method, some)
+            loss = losses(grid, frontier)
             lines.append(
                 {
-                    "benchmark": f"{name}: {size} of them (seed {seed})",
+                    "benchmark": f"{method}: {size} of them (seed {seed})",
                     "cpu_seconds": round(seconds, 2),
                     "ratio": round(exhaustive / seconds, 1),
                     "opponent": "exhaustive, 100 levels",

@@ -14,19 +14,33 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory import MemoryStore, pools
 from test_exact import realistic
+from test_families import for_rule, joint_pools
 from test_search import product_scores
 
+from wisecommittee.committees.families import family_named
 from wisecommittee.errors import InfeasibleError, UsageError
-from wisecommittee.search import tables
-from wisecommittee.search.beam import BeamSearch, beam_points
+from wisecommittee.search import beam, tables
 from wisecommittee.search.exhaustive import corners
 from wisecommittee.search.greedy import Greedy, greedy_points
-from wisecommittee.search.moves import Slots, moved
+from wisecommittee.search.incumbents import Incumbents
+from wisecommittee.search.moves import Moves, moved
+from wisecommittee.search.scope import Scope
 from wisecommittee.search.search import search
-from wisecommittee.search.stages import Stages
+from wisecommittee.search.stages import Stages, level_places
+from wisecommittee.search.sweeps import Cells, JointSweep, Lead
 
 CASES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-OPTIONS = {"max_models": 3, "levels": 100, "replicas": "canonical", "max_worst": None, "threads": 1, "progress": None}
+
+
+def beam_points(scope, levels=100, **options):
+    return beam.beam_points(scope, levels, **options)
+
+
+def scope_of(pool, max_models=3, *, replicas="canonical", **options):
+    """The cascades of a pool without tiers."""
+    cascade = family_named("cascade")
+    moves = Moves.over(cascade.chains(pool.cards, replicas), len(pool.cards))
+    return Scope(pool.with_tiers(cascade.tiers(pool.cards, replicas)), moves, max_models, **options)
 
 
 def open_all(store, **options):
@@ -35,14 +49,18 @@ def open_all(store, **options):
 
 def counts(pool, models, labels, points, combine="mean_logits", confidence="max_prob"):
     """(total cost, correct) of each point by the oracle."""
-    by_name = {m.name: m for m in models}
     scores = product_scores(pool)
     out = []
     for sequence, values in points:
-        stages = [[by_name[pool.cards[m].model]] for m in sequence]
-        result = naive.evaluate(stages, values, labels, combine, confidence, scores=scores)
+        result = naive.evaluate(tiers_of(pool, models, sequence), values, labels, combine, confidence, scores=scores)
         out.append((result.total_cost, result.correct))
     return out
+
+
+def tiers_of(pool, models, sequence):
+    """The stages of the oracle."""
+    by_name = {m.name: m for m in models}
+    return tuple(tuple(by_name[pool.cards[m].model] for m in pool.members((tier,))) for tier in sequence)
 
 
 def array_counts(pool, points):
@@ -75,21 +93,21 @@ def check_against_brute_force(
     models, labels, *, max_models, combine, confidence, replicas="canonical", max_worst=None, find=beam_points
 ):
     """Nothing found may beat the optimum over all thresholds; returns whether it was met everywhere."""
-    store = MemoryStore(models, labels)
-    pool = open_all(store, combine=combine, confidence=confidence)
-    options = {**OPTIONS, "max_models": max_models, "replicas": replicas, "stop": threading.Event()}
-    expected = naive.search(
-        models, labels, max_models, len(labels) + 1, combine, confidence, replicas, max_worst, product_scores(pool)
-    )
+    pool = open_all(MemoryStore(models, labels), combine=combine, confidence=confidence)
     limit = None if max_worst is None else pool.cost.ceiling(max_worst)
+    scope = scope_of(pool, max_models, replicas=replicas, max_worst=limit)
+    pool = scope.pool
+    sequences = naive.tier_sequences(models, max_models, replicas)
+    expected = naive.search(
+        models, labels, None, len(labels) + 1, combine, confidence, max_worst=max_worst, scores=product_scores(pool),
+        sequences=sequences,
+    )  # fmt: skip
     if not expected:
         with pytest.raises(InfeasibleError, match="cheapest model costs"):
-            find(pool, **{**options, "max_worst": limit})
+            find(scope)
         return True
-    points, about = find(pool, **{**options, "max_worst": limit})
-    assert about["certified"] is False
-    allowed = {tuple(m.name for m in c) for c in naive.combinations(models, max_models, replicas)}
-    assert all(tuple(pool.cards[m].model for m in sequence) in allowed for sequence, _ in points)
+    points = find(scope).points
+    assert {tiers_of(pool, models, sequence) for sequence, _ in points} <= set(sequences)
     if limit is not None:
         assert all(pool.cost.worst(np.array([sequence]))[0] <= limit for sequence, _ in points)
     found = counts(pool, models, labels, points, combine, confidence)
@@ -101,7 +119,7 @@ def check_against_brute_force(
 
 @CASES
 @given(
-    pools(per_unit=False),
+    pools(),
     st.integers(1, 4),
     st.sampled_from(["max_prob", "logit_gap", "confidence"]),
     st.sampled_from(["canonical", "all"]),
@@ -119,15 +137,35 @@ def test_never_above_brute_force(pool, max_models, confidence, replicas, max_wor
     )  # fmt: skip
 
 
+@CASES
+@given(
+    joint_pools(),
+    st.integers(1, 3),
+    st.sampled_from(["mean_logits", "mean_probs", "last"]),
+    st.sampled_from(["canonical", "all"]),
+    st.sampled_from([None, None, 4, 7]),
+    st.sampled_from([beam_points, greedy_points]),
+)
+def test_tiers_are_never_above_brute_force(pool, max_models, combine, replicas, max_worst, find):
+    """One or two groups whose members join several at a time; two stages are exact."""
+    models, labels = pool
+    met = check_against_brute_force(
+        for_rule(models, combine), labels, max_models=max_models, combine=combine, confidence="max_prob",
+        replicas=replicas, max_worst=max_worst, find=find,
+    )  # fmt: skip
+    assert met or max_models > 2 or find is greedy_points
+
+
 def _first(m, units):
     scores = {name: values[:units] for name, values in m.stored_scores.items()}
-    return naive.Model(m.name, m.architecture, m.replica, m.blocks, m.outputs[:units], m.kind, stored_scores=scores)
+    costs = None if m.unit_costs is None else m.unit_costs[:units]
+    return replace(m, outputs=m.outputs[:units], stored_scores=scores, unit_costs=costs)
 
 
 @CASES
 @given(
     st.sampled_from(["last", "answers"]).flatmap(
-        lambda k: st.tuples(st.just(k), pools("answers" if k == "answers" else "logits", per_unit=False))
+        lambda k: st.tuples(st.just(k), pools("answers" if k == "answers" else "logits"))
     ),
     st.integers(2, 3),
     st.sampled_from([beam_points, greedy_points]),
@@ -140,11 +178,20 @@ def test_newest_member_answers(case, max_models, find):
 
 
 @CASES
-@given(pools(per_unit=False), st.sampled_from(["max_prob", "confidence"]), st.sampled_from(["canonical", "all"]))
+@given(pools(), st.sampled_from(["max_prob", "confidence"]), st.sampled_from(["canonical", "all"]))
 def test_pairs_are_exact(pool, confidence, replicas):
     assert check_against_brute_force(
         *pool, max_models=2, combine="mean_logits", confidence=confidence, replicas=replicas
     )
+
+
+@CASES
+@given(st.one_of(joint_pools(), pools()), st.sampled_from(["canonical", "all"]))
+def test_pairs_are_reported_as_the_exact_search_reports_them(pool, replicas):
+    """Committees, ties included: tiers of groups, costs that vary per unit."""
+    options = {"max_models": 2, "replicas": replicas, "threads": 2}
+    store = MemoryStore(*pool)
+    assert search(store, method="beam", **options).evaluations == search(store, exact=True, **options).evaluations
 
 
 def small_pool(seed, units=40, models=5):
@@ -166,8 +213,7 @@ def test_beam_usually_equals_the_proved_optimum():
         exact = search(store, max_models=3, levels=10, exact=True, threads=1)
         best = [(round(e.average_cost * len(labels)), int(e.correct)) for e in exact]
         pool = open_all(store)
-        points, _ = beam_points(pool, **OPTIONS, stop=threading.Event())
-        found = counts(pool, models, labels, points)
+        found = counts(pool, models, labels, beam_points(scope_of(pool)).points)
         assert all(lacking <= 0 for lacking in behind(best, found))
         assert max(behind(found, best)) <= 1
         met += found == best
@@ -181,17 +227,14 @@ def test_beam_is_within_a_thousandth_of_the_exhaustive_search(models, max_models
         m.blocks[m.name] = round(100 * 1.4 ** int(m.name[1:]))
     grid = search(store, max_models=max_models, levels=100, method="exhaustive", threads=2)
     pool = open_all(store)
-    points, about = beam_points(
-        pool, **{**OPTIONS, "max_models": max_models, "threads": 2}, stop=threading.Event(), width=width
-    )
+    outcome = beam_points(scope_of(pool, max_models, threads=2), width=width)
     scale = Fraction(pool.units) / pool.cost.unit
     best = [(round(Fraction(e.average_cost) * scale), int(e.correct)) for e in grid]
-    found = array_counts(pool, points)
+    found = array_counts(pool, outcome.points)
     assert rising(found)
     assert max(behind(found, best)) <= pool.units // 1000
-    assert about["combinations"] <= grid.searched["combinations"]
-    greedy, _ = greedy_points(pool, **{**OPTIONS, "max_models": max_models}, stop=threading.Event())
-    quick = array_counts(pool, greedy)
+    assert outcome.combinations <= grid.searched["combinations"]
+    quick = array_counts(pool, greedy_points(scope_of(pool, max_models)).points)
     assert rising(quick)
     exact = search(store, max_models=max_models, levels=20, exact=True, threads=2) if max_models == 3 else None
     if exact is not None:
@@ -205,11 +248,11 @@ def test_claimed_counts_are_the_evaluators(width):
     """Longer cascades than the kernel sweeps jointly keep earlier thresholds as states."""
     models, labels = small_pool(3, units=200, models=6)
     pool = open_all(MemoryStore(models, labels))
-    beam = BeamSearch(pool, 6, 8, "canonical", None, 2, None, threading.Event())
-    beam.run(width)
-    at = corners(beam.cost)
-    assert counts(pool, models, labels, beam.points()) == list(zip(beam.cost[at].tolist(), at.tolist(), strict=True))
-    assert max(len(sequence) for sequence, _ in beam.points()) > 4
+    incumbents = Incumbents(scope_of(pool, 6, threads=2))
+    beam.fill(incumbents, level_places(pool.units, 8), width)
+    points, at = incumbents.outcome().points, corners(incumbents.cost)
+    assert counts(pool, models, labels, points) == list(zip(incumbents.cost[at].tolist(), at.tolist(), strict=True))
+    assert max(len(sequence) for sequence, _ in points) > 4
 
 
 def test_extensions_that_stay_behind_are_still_grown_where_all_fit():
@@ -219,8 +262,7 @@ def test_extensions_that_stay_behind_are_still_grown_where_all_fit():
     wrong[np.arange(60), (np.array(labels) + 1) % 3] = 9
     models.append(naive.Model("z", "z", 0, {"z": 1000}, wrong))
     pool = open_all(MemoryStore(models, labels))
-    points, _ = beam_points(pool, **{**OPTIONS, "max_models": 6}, stop=threading.Event(), width=5000)
-    assert rising(counts(pool, models, labels, points))
+    assert rising(counts(pool, models, labels, beam_points(scope_of(pool, 6), width=5000).points))
 
 
 def graded_pool(units=60, models=5):
@@ -253,21 +295,19 @@ def test_graded_quality():
     exact = search(store, max_models=3, levels=100, exact=True, threads=1)
     best = [(round(e.average_cost * pool.units), round(e.correct * 10)) for e in exact]
     for find in (beam_points, greedy_points):
-        points, _ = find(pool, **OPTIONS, stop=threading.Event())
-        found = array_counts(pool, points)
+        found = array_counts(pool, find(scope_of(pool)).points)
         assert rising(found)
         assert all(lacking <= 0 for lacking in behind(best, found))
-    assert max(behind(array_counts(pool, beam_points(pool, **OPTIONS, stop=threading.Event())[0]), best)) <= 10
+        assert find is greedy_points or max(behind(found, best)) <= 10
 
 
 @pytest.mark.parametrize("find", [beam_points, greedy_points])
 def test_same_points_for_any_threads_and_order_of_import(find):
     models, labels = small_pool(1, units=300, models=8)
-    options = {**OPTIONS, "max_models": 4}
     first = None
     for threads, order in ((1, models), (2, models[::-1]), (3, models[3:] + models[:3])):
         pool = open_all(MemoryStore(order, labels))
-        found = find(pool, **{**options, "threads": threads}, stop=threading.Event())
+        found = find(scope_of(pool, 4, threads=threads))
         first = first or found
         assert found == first
 
@@ -277,12 +317,11 @@ def test_same_points_for_any_division_into_batches(monkeypatch):
 
     models, labels = small_pool(1, units=300, models=8)
     pool = open_all(MemoryStore(models, labels))
-    options = {**OPTIONS, "max_models": 4}
     for find in (beam_points, greedy_points):
-        whole = find(pool, **options, stop=threading.Event())
+        whole = find(scope_of(pool, 4))
         with monkeypatch.context() as patch:
             patch.setattr(stages, "BATCH_BYTES", 100_000)
-            assert find(pool, **options, stop=threading.Event())[0] == whole[0]
+            assert find(scope_of(pool, 4)).points == whole.points
 
 
 def test_ties_go_to_fewer_members_then_names():
@@ -292,8 +331,7 @@ def test_ties_go_to_fewer_members_then_names():
     twins = [naive.Model(name, name, 0, {name: 4}, one.outputs) for name in ("c", "a", "b")]
     pool = open_all(MemoryStore(twins, labels))
     for find in (beam_points, greedy_points):
-        points, _ = find(pool, **OPTIONS, stop=threading.Event())
-        assert points == [((0,), ())]
+        assert find(scope_of(pool)).points == [((0,), ())]
 
 
 @pytest.mark.parametrize("find", [beam_points, greedy_points])
@@ -302,10 +340,10 @@ def test_stop_returns_what_there_is(find):
     pool = open_all(MemoryStore(models, labels))
     stop = threading.Event()
     stop.set()
-    points, about = find(pool, **OPTIONS, stop=stop)
-    assert rising(counts(pool, models, labels, points))
-    whole, everything = find(pool, **OPTIONS, stop=threading.Event())
-    assert about["combinations"] < everything["combinations"]
+    stopped = find(scope_of(pool, stop=stop))
+    assert rising(counts(pool, models, labels, stopped.points))
+    whole = find(scope_of(pool))
+    assert stopped.combinations < whole.combinations
     stop = threading.Event()
     seen = []
 
@@ -313,105 +351,91 @@ def test_stop_returns_what_there_is(find):
         seen.append((task, done, total))
         stop.set()
 
-    points, _ = find(pool, **{**OPTIONS, "progress": progress}, stop=stop)
-    some = counts(pool, models, labels, points)
+    some = counts(pool, models, labels, find(scope_of(pool, progress=progress, stop=stop)).points)
     assert seen
     assert rising(some)
-    assert all(lacking <= 0 for lacking in behind(counts(pool, models, labels, whole), some)) or find is greedy_points
-
-
-def test_costs_per_unit():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 20).tolist()
-    costly = [
-        naive.Model(
-            f"m{m}", f"m{m}", 0, {}, rng.normal(size=(20, 3)).astype("f4"), unit_costs=rng.integers(1, 4, 20).tolist()
-        )
-        for m in range(3)
-    ]
-    pool = open_all(MemoryStore(costly, labels))
-    with pytest.raises(UsageError, match="same for every unit"):
-        beam_points(pool, **OPTIONS, stop=threading.Event())
-    points, _ = greedy_points(pool, **OPTIONS, stop=threading.Event())
-    assert rising(counts(pool, costly, labels, points))
+    assert all(lacking <= 0 for lacking in behind(counts(pool, models, labels, whole.points), some)) or (
+        find is greedy_points
+    )
 
 
 def test_wrong_requests_name_the_remedy():
     models, labels = small_pool(0)
-    pool = open_all(MemoryStore(models, labels))
-    with pytest.raises(UsageError, match="canonical or all"):
-        beam_points(pool, **{**OPTIONS, "replicas": "some"}, stop=threading.Event())
     with pytest.raises(UsageError, match="at least 1"):
-        beam_points(pool, **OPTIONS, stop=threading.Event(), width=0)
+        beam_points(scope_of(open_all(MemoryStore(models, labels))), width=0)
 
 
 def test_neighbours_are_sequences_of_the_family():
-    names = [("a", 0), ("a", 1), ("b", 0), ("c", 0)]
-    models = [naive.Model(f"{a}/{r}", a, r, {f"{a}/{r}": 1}, np.zeros((2, 2), "f4")) for a, r in names]
-    pool = open_all(MemoryStore(models, [0, 1]))
-    for replicas in ("canonical", "all"):
-        slots = Slots.of(pool, replicas)
-        every = {tuple(pool.index(m.name) for m in c) for c in naive.combinations(models, 3, replicas)}
+    names = [("a", 0), ("a", 1), ("b", 0), ("g", 0), ("g", 1), ("g", 2), ("g", 3), ("g", 4)]
+    models = [
+        naive.Model(f"{a}/{r}", a, r, {f"{a}/{r}": 1}, np.zeros((2, 2), "f4"), **joint)
+        for a, r in names
+        for joint in [{"group": a, "position": r} if a == "g" else {}]
+    ]
+    for replicas, some in itertools.product(("canonical", "all"), (models[:3], models, models[2:])):
+        scope = scope_of(open_all(MemoryStore(some, [0, 1])), replicas=replicas)
+        moves = scope.moves
+        index = {tiers_of(scope.pool, models, (t,))[0]: t for t in range(len(scope.pool.tiers or some))}
+        every = {tuple(index[tier] for tier in c) for c in naive.tier_sequences(some, 3, replicas)}
         for sequence in every:
-            found = {s for s, _, _ in slots.neighbours(sequence, 3)} - {()}
+            found = {s for s, _, _ in moves.neighbours(sequence, 3)}
             assert found <= every
-        assert {(*h, m) for h in every | {()} if len(h) < 3 for m in slots.extensions(h)} == every
+            if len(sequence) > 1:
+                assert {s for s in every if s[:-1] == sequence[:-1]} <= found
+        assert {(*h, t) for h in every | {()} if len(h) < 3 for t in moves.extensions(h)} == every
     assert moved((3, 5), 1, 1, 9) == (3, 5, 5)
     assert moved((3, 5), 2, 1, 9) == (3, 5, 9)
     assert moved((3, 5), 0, -1, 9) == (5,)
 
 
-@pytest.mark.parametrize("size", [2, 3, 4, 5, 6])
-def test_joint_sweep_equals_every_cell(size):
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])
+def test_joint_sweep_equals_every_cell(size, varying):
     """The kernel and the thresholds fixed before it, against the oracle at every vector it stands for."""
     models, labels = small_pool(size, units=30, models=7)
+    if varying:
+        rng = np.random.default_rng(size)
+        models = [replace(m, blocks={}, unit_costs=rng.integers(0, 4, 30).tolist()) for m in models]
     pool = open_all(MemoryStore(models, labels))
-    search_ = BeamSearch(pool, size, 4, "canonical", None, 1, None, threading.Event())
     head = (3, 0, 5, 1, 6)[: size - 1]
-    states = [(9, 14)[: max(0, size - 4)], (20, 30)[: max(0, size - 4)]]
-    task = search_._task(head, [2, 4], states)
+    used = [(9, 14, 2, 2), (20, 30, 2, 2), (9, 14, 4, 4)]  # of which the first size - 4 count
     stages = Stages(pool, [head[:k] for k in range(1, size)], [(*head, m) for m in (2, 4)], 1)
-    levels = search_._levels(task)
+    cells = Cells.of(head, 30, [level_places(30, 4)] * 3, used)
+    assert len(cells.states) == (2 if size > 4 else 1)
     envelope = (
         np.full(31, np.iinfo(np.int64).max, np.int64),
         np.full(31, -1, np.int64),
         np.full(31, -1, np.int64),
     )
-    lead = np.full((2, 16), -99, np.int64)
-    scale = (np.zeros(4, np.int64), 0, np.array([0, 0, 1, 1]))
-    search_._extend(task, stages, levels, np.arange(2), scale, lead, lead.copy(), envelope)
+    ahead = np.full((2, 2), -99, np.int64)
+    lead = Lead(np.zeros(4, np.int64), 0, np.array([0, 0, 1, 1]), ahead, ahead.copy())
+    JointSweep(stages, scope_of(pool).extensions(head, [2, 4]), cells, lead).count(np.arange(2), envelope)
     best = np.full(31, np.iinfo(np.int64).max, np.int64)
-    cells = 4 ** len(levels) * len(task.states)
     points = []
     for m in (2, 4):
-        for cell in range(cells):
-            below = search_._below(task, levels, cell)
+        for cell in range(len(cells)):
+            below = cells.below(cell)
             values = tuple(stages.value(head[: k + 1], b) for k, b in enumerate(below))
             points.append(((*head, m), values))
-    every = counts(pool, models, labels, points)
+    scores = product_scores(pool)
+    results = [
+        naive.evaluate(tiers_of(pool, models, s), values, labels, "mean_logits", "max_prob", scores=scores)
+        for s, values in points
+    ]
+    every = [(r.total_cost // int(pool.cost.unit), r.correct) for r in results]
     for cost, correct in every:
-        best[: correct + 1] = np.minimum(best[: correct + 1], cost // int(pool.cost.unit))
-    # Cells where nobody reaches the last member are left to the shorter cascades.
+        best[: correct + 1] = np.minimum(best[: correct + 1], cost)
+    assert lead.ahead.max() == max(correct for _, correct in every)
     at = corners(envelope[0])
-    decoded = [points[int(envelope[1][a]) * cells + int(envelope[2][a])] for a in at]
-    assert [(cost // int(pool.cost.unit), correct) for cost, correct in counts(pool, models, labels, decoded)] == list(
-        zip(envelope[0][at].tolist(), at.tolist(), strict=True)
-    )
-    reaches = [any(naive_reach(pool, models, labels, point)) for point in points]
+    decoded = [every[int(envelope[1][a]) * len(cells) + int(envelope[2][a])] for a in at]
+    assert decoded == list(zip(envelope[0][at].tolist(), at.tolist(), strict=True))
+    # Cells where nobody reaches the last member are left to the shorter cascades.
     some = np.full(31, np.iinfo(np.int64).max, np.int64)
-    for (cost, correct), here in zip(every, reaches, strict=True):
-        if here:
-            some[: correct + 1] = np.minimum(some[: correct + 1], cost // int(pool.cost.unit))
+    for (cost, correct), result in zip(every, results, strict=True):
+        if result.exits[-1]:
+            some[: correct + 1] = np.minimum(some[: correct + 1], cost)
     assert (envelope[0] <= some).all()
     assert (envelope[0] >= best).all()
-
-
-def naive_reach(pool, models, labels, point):
-    """Which units exit at the last stage."""
-    by_name = {m.name: m for m in models}
-    stages = [[by_name[pool.cards[m].model]] for m in point[0]]
-    result = naive.evaluate(stages, point[1], labels, "mean_logits", "max_prob", scores=product_scores(pool))
-    return [stage == len(stages) - 1 for stage in result.exit_stage]
 
 
 def test_greedy_answers_as_many_as_the_target_allows():
@@ -423,7 +447,7 @@ def test_greedy_answers_as_many_as_the_target_allows():
         naive.Model("m1", "m1", 0, {"m1": 9}, kind="answers", answers=["a"] * 6, stored_scores={"confidence": scores}),
     ]
     pool = open_all(MemoryStore(models, ["a"] * 6))
-    greedy = Greedy(pool, Slots.of(pool, "canonical"), None, 1)
+    greedy = Greedy(scope_of(pool))
     states = {round(s.target, 6): s for s in greedy.start()}
     stages = Stages(pool, [(0,)], (), 1)
     state = next(iter(states.values()))

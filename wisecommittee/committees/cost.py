@@ -45,7 +45,7 @@ class CostModel:
         """int64 [N] for each member: what it adds for every unit that runs it."""
         if self.per_unit is not None:
             return [self.per_unit[m] for m in sequence]
-        return [np.full(units, step) for step in np.diff(self.cumulative(np.array(sequence)), prepend=0)]
+        return [np.full(units, step) for step in np.diff(self.cumulative(np.array(sequence, np.int64)), prepend=0)]
 
     def worst(self, sequences: NDArray[np.integer]) -> NDArray[np.int64]:
         """int64 [..]: cost of all members; where cost varies per unit, the dearest unit's."""

@@ -56,7 +56,7 @@ def _accumulate(table, here, left, above, corner, width):
 
 @njit_exact
 def grow(
-    cells, correct, extended, base, spent, last_cost, ranks, first_level, radix, shape, counts, gains,
+    cells, correct, extended, base, spent, last_cost, unit_cost, ranks, first_level, radix, shape, counts, gains, costs,
     expected, first_bucket, bands, lead, lead_level, env_cost, env_rank, env_level,
 ):  # fmt: skip
     """Every cell of the last three thresholds of head + (last,), for each last member.
@@ -64,8 +64,9 @@ def grow(
     cells : int32 [n] (bin_1 * P2 + bin_2) * P3 + bin_3 of the units that are not settled before these three stages
     correct : int32 [n] quality of the head; extended : integer [m, n] quality with each last member
     base, spent : int64 [P1, P2] total correct and total cost of the cascade that stops at the head
-    last_cost, ranks : int64 [m]; shape = (P1, P2, P3); radix : int64 [2] steps of j1 and j2 in the level index
-    counts, gains : int32 [P1 * P2 * P3] scratch
+    last_cost : int64 [m] cost of each last member, or unit_cost : int64 [m, n] where it varies per unit
+    ranks : int64 [m]; shape = (P1, P2, P3); radix : int64 [2] steps of j1 and j2 in the level index
+    counts, gains : int32 [P1 * P2 * P3], costs : int64 [P1 * P2 * P3] or [0] scratch
     expected : int64 [buckets] correct that shorter committees reach at a cost; bands : int64 [buckets] band of it
     lead : int64 [m, bands] largest advance over `expected` in each band, in and out; lead_level : its level index
     """
@@ -82,12 +83,16 @@ def grow(
             corner = here - p2 * p3 - p3 if j1 > 0 and j2 > 0 else -1
             _accumulate(counts, here, left, above, corner, p3)
     buckets = np.int64(expected.size)
+    varies = unit_cost.size > 0
     for m in range(ranks.size):
         gains[:] = 0
+        costs[:] = 0
         for i in range(cells.size):
             gain = np.int32(extended[m, i]) - correct[i]
             if gain != 0:
                 _raise(gains, cells[i], cells[i] // p3 * p3 + p3, gain)
+            if varies:
+                _raise(costs, cells[i], cells[i] // p3 * p3 + p3, unit_cost[m, i])
         fee = last_cost[m]
         least = lead[m].min()
         for j1 in range(p1):
@@ -97,6 +102,8 @@ def grow(
                 above = here - p2 * p3 if j1 > 0 else -1
                 corner = here - p2 * p3 - p3 if j1 > 0 and j2 > 0 else -1
                 most = base[j1, j2] + _accumulate(gains, here, left, above, corner, p3)
+                if varies:
+                    _accumulate(costs, here, left, above, corner, p3)
                 reach = counts[here + p3 - 1]
                 if reach == 0 or (left >= 0 and counts[left + p3 - 1] == reach):
                     continue  # nobody new: the cells at the left hold the same
@@ -110,7 +117,7 @@ def grow(
                     if reach == before:
                         continue
                     before = reach
-                    cost = low + fee * np.int64(reach)
+                    cost = low + (costs[here + j3] if varies else fee * np.int64(reach))
                     total = base[j1, j2] + np.int64(gains[here + j3])
                     if cost <= env_cost[total]:
                         offer(env_cost, env_rank, env_level, total, cost, ranks[m], level + j3)
@@ -130,11 +137,13 @@ def sweep_line(
     """Every value of one threshold: the units that reach it, by rising confidence, continue one tie after the other.
 
     order : integer [N] units by rising numbers[free]; numbers : integer [K - 1, N] number of each unit's confidence
-    among the distinct ones of its stage; correct : integer [K, N]; cumulative : int64 [K]
+    among the distinct ones of its stage; correct : integer [K, N]; cumulative : int64 [K, N], or [K, 1] if it is the
+    same for every unit
     thresholds : int64 [K - 1] a unit continues iff its number is less; free : the stage whose threshold moves
     gain, extra : int64 [N] scratch. Level index: first_level + the threshold.
     """
-    last = cumulative.size - 1
+    last = correct.shape[0] - 1
+    varies = cumulative.shape[1] > 1
     total, spent = np.int64(0), np.int64(0)
     for place in range(order.size):
         i = order[place]
@@ -144,14 +153,15 @@ def sweep_line(
         gain[place] = 0
         extra[place] = 0
         total += np.int64(correct[stage, i])
-        spent += cumulative[stage]
+        column = i if varies else 0
+        spent += cumulative[stage, column]
         if stage < free:
             continue
         stage += 1
         while stage < last and numbers[stage, i] < thresholds[stage]:
             stage += 1
         gain[place] = np.int64(correct[stage, i]) - np.int64(correct[free, i])
-        extra[place] = cumulative[stage] - cumulative[free]
+        extra[place] = cumulative[stage, column] - cumulative[free, column]
     if spent <= env_cost[total]:
         offer(env_cost, env_rank, env_level, total, spent, rank, first_level)
     gained = False

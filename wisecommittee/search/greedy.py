@@ -7,26 +7,23 @@ model with the most units answered per cost, remove these units from R, repeat. 
 a decomposable constraint the cost is within a factor of 4 of the least.
 
 Departs: what answers at a stage is the committee's own prefix (the running mean of its members unless `last` is asked
-for), as in the paper's version with models generated along the way, where that factor is not proved. The length is
-limited, so every stage is also closed by every model, which answers all units that are left; the paper closes with the
-reference. alpha runs over a range, the reference is the most accurate single model, and what nothing else dominates is
-kept. Thresholds lie at confidences of units, ties are never split.
+for), as in the paper's version with models generated along the way, where that factor is not proved. A stage may add
+several members of a group. The length is limited, so every stage is also closed by everything that can come next, which
+answers all units that are left; the paper closes with the reference. alpha runs over a range, the reference is the most
+accurate committee of one stage, and what nothing else dominates is kept. Thresholds lie at confidences of units, ties
+are never split.
 """
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import InfeasibleError
-from wisecommittee.search.exhaustive import Point
-from wisecommittee.search.moves import Members, Slots
+from wisecommittee.search.moves import Walk
+from wisecommittee.search.scope import Extensions, Outcome, Scope
 from wisecommittee.search.stages import Stages, batches
-from wisecommittee.search.tables import Pool, Progress
 
 TARGETS = 32  # accuracies relative to the reference
 HIGHEST = 1.05  # of them: a committee can be better than its best member
@@ -37,7 +34,7 @@ class State:
     """A cascade under construction: who still waits (bool [N]), what those who left have correct and have cost."""
 
     target: float
-    sequence: Members
+    sequence: Walk
     values: tuple[float, ...]
     waiting: NDArray[np.bool_]
     correct: int
@@ -51,149 +48,93 @@ class Counted:
     cost: int
     less_correct: int  # minus the number correct
     members: int
+    stages: int
     worst: int
-    sequence: Members
+    names: tuple[Walk, ...]
     values: tuple[float, ...]
+    sequence: Walk
 
 
-def greedy_points(
-    pool: Pool,
-    *,
-    max_models: int,
-    levels: int,
-    replicas: str,
-    max_worst: int | None,
-    threads: int,
-    progress: Progress | None,
-    stop: threading.Event,
-) -> tuple[list[Point], dict[str, Any]]:
-    """Non-dominated cascades by rising cost, and what was searched.
-
-    levels : not used, every confidence is a threshold. max_worst : limit in pool.cost units on the cost of all members.
-    stop : set from outside, the best so far is returned.
-    """
-    search = Greedy(pool, Slots.of(pool, replicas), max_worst, threads)
+def greedy_points(scope: Scope) -> Outcome:
+    """Ends early with what it has when scope.stop is set."""
+    search = Greedy(scope)
     states = search.start()
-    for size in range(1, max_models + 1):
-        if not states or stop.is_set():
+    for size in range(1, scope.max_models + 1):
+        if not states or scope.stop.is_set():
             break
-        if size == max_models:
-            search.close(states, stop)
-            states = []
-        else:
-            states = search.step(states, stop)
-        if progress:
-            progress("greedy", size, max_models)
-    searched = {
-        "method": "greedy",
-        "certified": False,
-        "combinations": len(search.sequences),
-        "threshold_vectors": search.vectors,
-    }
-    return search.points(), searched
+        states = search.step(states, last=size == scope.max_models)
+        scope.report("greedy", size, scope.max_models)
+    return search.outcome()
 
 
 class Greedy:
     """Cascades counted so far."""
 
-    def __init__(self, pool: Pool, slots: Slots, max_worst: int | None, threads: int) -> None:
-        self.pool, self.slots, self.max_worst, self.threads = pool, slots, max_worst, threads
+    def __init__(self, scope: Scope) -> None:
+        self.scope, self.pool = scope, scope.pool
         self.counted: list[Counted] = []
-        self.sequences: set[Members] = set()
-        self.vectors = 0
-        self.reference: NDArray[np.int64] = np.zeros(pool.units, np.int64)
+        self.sequences: set[Walk] = set()
+        self.reference: NDArray[np.int64] = np.zeros(scope.pool.units, np.int64)
 
     def start(self) -> list[State]:
-        """Every single model is counted; the most accurate becomes the reference. One empty cascade per target."""
-        pool = self.pool
-        lasts = self.extensions(())
-        if not lasts:
-            least = min(self.worst((m,)) for m in self.slots.extensions(()))
-            assert self.max_worst is not None
-            raise InfeasibleError(
-                f"no committee costs at most {pool.cost.true(self.max_worst):.6g} {pool.cost.name} in the worst case; "
-                f"the cheapest model costs {pool.cost.true(least):.6g}"
-            )
-        stages = Stages(pool, (), [(m,) for m in lasts], self.threads)
-        everybody = np.ones(pool.units, dtype=bool)
-        empty = State(1.0, (), (), everybody, 0, 0)
-        self._close(empty, stages, lasts)
+        """Every committee of one stage is counted; the most accurate becomes the reference. One empty cascade per
+        target."""
+        starts = self.scope.starts()
+        stages = Stages(self.pool, (), starts.sequences, self.scope.threads)
+        empty = State(1.0, (), (), np.ones(self.pool.units, dtype=bool), 0, 0)
+        self._close(empty, stages, starts)
         best = min(self.counted, key=lambda c: (c.less_correct, c.cost, c.sequence))
         self.reference = stages.correct(best.sequence).astype(np.int64)
         lowest = max(c.less_correct for c in self.counted) / min(-1, best.less_correct)
         return [replace(empty, target=float(t)) for t in np.linspace(min(lowest, 0.95), HIGHEST, TARGETS)]
 
-    def extensions(self, head: Members) -> list[int]:
-        lasts = self.slots.extensions(head)
-        if self.max_worst is None:
-            return lasts
-        return [m for m in lasts if self.worst((*head, m)) <= self.max_worst]
-
-    def worst(self, sequence: Members) -> int:
-        return int(self.pool.cost.worst(np.array(sequence)[None])[0])
-
-    def marginal(self, sequence: Members, waiting: NDArray[np.bool_]) -> int:
-        """What the last member costs on the units that wait for it."""
-        cost = self.pool.cost
-        if cost.per_unit is not None:
-            return int(cost.per_unit[sequence[-1]][waiting].sum())
-        cumulative = cost.stages([(m,) for m in sequence])
-        return int(np.diff(cumulative, prepend=0)[-1]) * int(np.count_nonzero(waiting))
-
-    def close(self, states: list[State], stop: threading.Event) -> None:
-        """Let every model answer all that is left, for each cascade under construction."""
-        for head, some in _by_sequence(states).items():
-            if stop.is_set():
-                return
-            lasts = self.extensions(head)
-            stages = Stages(self.pool, (), [(*head, m) for m in lasts], self.threads) if lasts else None
-            for state in some:
-                if stages is not None:
-                    self._close(state, stages, lasts)
-
-    def _close(self, state: State, stages: Stages, lasts: list[int]) -> None:
-        for m in lasts:
-            sequence = (*state.sequence, m)
-            correct = state.correct + int(stages.correct(sequence)[state.waiting].sum(dtype=np.int64))
-            cost = state.cost + self.marginal(sequence, state.waiting)
-            self.counted.append(
-                Counted(cost, -correct, len(sequence), self.worst(sequence), sequence, state.values)
-            )  # fmt: skip
-            self.sequences.add(sequence)
-        self.vectors += len(lasts)
-
-    def step(self, states: list[State], stop: threading.Event) -> list[State]:
-        """Append the model with most units answered per cost to each cascade, and count all its closures."""
+    def step(self, states: list[State], last: bool) -> list[State]:
+        """Let everything that can come next answer all that is left, for each cascade under construction, and append
+        to each what answers most units per cost, unless this is the last stage."""
+        grouped: dict[Walk, list[State]] = {}
+        for state in states:
+            grouped.setdefault(state.sequence, []).append(state)
         grown: list[State] = []
-        every = _by_sequence(states)
-        heads = sorted(every)
-        lasts = {head: self.extensions(head) for head in heads}
-        for batch in batches(heads, [len(lasts[h]) * 40 * self.pool.units for h in heads]):
-            if stop.is_set():
+        every = [e for e in map(self.scope.extensions, sorted(grouped)) if len(e.lasts)]
+        for batch in batches(every, [len(e.lasts) * (3 if last else 40) * self.pool.units for e in every]):
+            if self.scope.stop.is_set():
                 break
-            longer = [(*head, m) for head in batch for m in lasts[head]]
-            if not longer:
-                continue
-            stages = Stages(self.pool, longer, (), self.threads)
-            for head in batch:
-                for state in every[head]:
-                    self._close(state, stages, lasts[head])
-                    found = self._best(state, stages, lasts[head])
+            longer = [sequence for e in batch for sequence in e.sequences]
+            stages = Stages(self.pool, () if last else longer, longer, self.scope.threads)
+            for e in batch:
+                for state in grouped[e.head]:
+                    self._close(state, stages, e)
+                    found = None if last else self._best(state, stages, e)
                     if found is not None and found.waiting.any():
                         grown.append(found)
         return grown
 
-    def _best(self, state: State, stages: Stages, lasts: list[int]) -> State | None:
+    def _close(self, state: State, stages: Stages, every: Extensions) -> None:
+        for sequence, worst in zip(every.sequences, every.worst.tolist(), strict=True):
+            correct = state.correct + int(stages.correct(sequence)[state.waiting].sum(dtype=np.int64))
+            cost = state.cost + self._marginal(sequence, state.waiting)
+            members, names = len(self.pool.members(sequence)), tuple(self.pool.members((tier,)) for tier in sequence)
+            self.counted.append(
+                Counted(cost, -correct, members, len(sequence), worst, names, state.values, sequence)
+            )  # fmt: skip
+            self.sequences.add(sequence)
+
+    def _marginal(self, sequence: Walk, waiting: NDArray[np.bool_]) -> int:
+        """What the last stage costs on the units that wait for it."""
+        cumulative = self.pool.cost.stages([(tier,) for tier in sequence])
+        added = np.diff(cumulative, axis=0, prepend=np.zeros_like(cumulative[:1]))[-1]
+        return int(np.broadcast_to(added, waiting.shape)[waiting].sum())
+
+    def _best(self, state: State, stages: Stages, every: Extensions) -> State | None:
         """The most units answered per cost, then least cost, then first name; None where nobody can answer."""
         best: tuple[float, int, int] | None = None
         chosen: State | None = None
-        for m in lasts:
-            sequence = (*state.sequence, m)
+        for sequence in every.sequences:
             answered, value = self._threshold(state, stages, sequence)
             if not answered:
                 continue
-            paid = self.marginal(sequence, state.waiting)
-            key = (-answered / paid if paid else float("-inf"), paid, m)
+            paid = self._marginal(sequence, state.waiting)
+            key = (-answered / paid if paid else float("-inf"), paid, sequence[-1])
             if best is None or key < best:
                 score = stages.tables.score[stages.row(sequence)]
                 leaves = state.waiting & (score >= np.float32(value))
@@ -209,7 +150,7 @@ class Greedy:
                 )
         return chosen
 
-    def _threshold(self, state: State, stages: Stages, sequence: Members) -> tuple[int, float]:
+    def _threshold(self, state: State, stages: Stages, sequence: Walk) -> tuple[int, float]:
         """The most waiting units that may be answered under the target, and the least confidence among them."""
         row = stages.row(sequence)
         order = stages.order[row][::-1]
@@ -223,17 +164,12 @@ class Greedy:
             return 0, float("inf")
         return int(places[-1]) + 1, float(score[places[-1]])
 
-    def points(self) -> list[Point]:
+    def outcome(self) -> Outcome:
         kept: list[Counted] = []
-        order = sorted(self.counted, key=lambda c: (c.cost, c.less_correct, c.members, c.worst, c.sequence, c.values))
+        order = sorted(
+            self.counted, key=lambda c: (c.cost, c.less_correct, c.members, c.stages, c.worst, c.names, c.values)
+        )
         for one in order:
             if not kept or one.less_correct < kept[-1].less_correct:
                 kept.append(one)
-        return [(c.sequence, c.values) for c in kept]
-
-
-def _by_sequence(states: list[State]) -> dict[Members, list[State]]:
-    found: dict[Members, list[State]] = {}
-    for state in states:
-        found.setdefault(state.sequence, []).append(state)
-    return found
+        return Outcome([(c.sequence, c.values) for c in kept], len(self.sequences), len(self.counted))

@@ -1,73 +1,74 @@
-"""Which sequences of members exist in a large pool, asked for one by one instead of listed (families/cascade.py lists
-them)."""
+"""Which sequences of stages exist in a large pool, asked for one by one (families/chains.py lists them all)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from wisecommittee.errors import UsageError
-from wisecommittee.search.tables import Pool
+from wisecommittee.committees.families.chains import Chain, steps
 
-Members = tuple[int, ...]
+Walk = tuple[int, ...]  # tiers in the order their stages run
+Move = tuple[int, int]  # a chain, and how many of its members are in use afterwards
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
-    """What a sequence chooses from: architectures whose replicas come in order, or models, each once.
+class Moves:
+    """What can follow what over some chains.
 
-    models : slot -> its models in the order of use; slot_of : model -> slot.
+    move_of : tier -> what it does; following : (chain, members in use) -> tiers that can come next, smallest first;
+    chains : how many there are
     """
 
-    models: tuple[Members, ...]
-    slot_of: dict[int, int]
+    move_of: dict[int, Move]
+    following: dict[Move, Walk]
+    chains: int
 
     @classmethod
-    def of(cls, pool: Pool, replicas: str) -> Slots:
-        if replicas not in ("canonical", "all"):
-            raise UsageError(f"replicas {replicas!r}; expected canonical or all")
-        found: dict[str, list[int]] = {}
-        for index, card in enumerate(pool.cards):
-            found.setdefault(card.architecture if replicas == "canonical" else card.model, []).append(index)
-        models = tuple(tuple(some) for some in found.values())
-        return cls(models, {m: slot for slot, some in enumerate(models) for m in some})
+    def over(cls, chains: Sequence[Chain], models: int) -> Moves:
+        every = steps(chains, models)
+        move_of: dict[int, Move] = {}
+        following: dict[Move, Walk] = {}
+        moves = zip(every.after.tolist(), every.chain.tolist(), every.before.tolist(), strict=True)
+        for after, tier, (chain, before) in sorted((a, t, (c, b)) for t, (a, c, b) in enumerate(moves) if b >= 0):
+            move_of[tier] = chain, after
+            following[chain, before] = (*following.get((chain, before), ()), tier)
+        return cls(move_of, following, len(chains))
 
-    def members(self, slots: Sequence[int]) -> Members | None:
-        """The models of a sequence of slots; None where one is used more often than it has models."""
+    def extensions(self, head: Walk) -> Walk:
+        """Every tier that can come next."""
+        used = [0] * self.chains
+        for tier in head:
+            chain, used[chain] = self.move_of[tier]
+        return tuple(sorted(t for state in enumerate(used) for t in self.following.get(state, ())))
+
+    def neighbours(self, walk: Walk, longest: int) -> Iterator[tuple[Walk, int, int]]:
+        """(walk, place, change of length) one swap, insertion, removal or exchange of two successive stages away."""
+        moves = [self.move_of[tier] for tier in walk]
+        starts = [self.move_of[tier] for tier in self.extensions(())]
+        changed: list[tuple[list[Move], int, int]] = []
+        for q in range(len(moves)):
+            changed += [([*moves[:q], move, *moves[q + 1 :]], q, 0) for move in starts]
+            changed.append(([*moves[:q], *moves[q + 1 :]], q, -1))
+            if q:
+                changed.append(([*moves[: q - 1], moves[q], moves[q - 1], *moves[q + 1 :]], q, 0))
+        if len(moves) < longest:
+            changed += [([*moves[:q], move, *moves[q:]], q, 1) for q in range(len(moves) + 1) for move in starts]
+        for some, q, longer in changed:
+            if found := self._walked(some):
+                yield found, q, longer
+
+    def _walked(self, moves: Sequence[Move]) -> Walk | None:
+        """The walk that makes these moves, each bringing at least so many members of its chain into use where that is
+        possible; None where a chain has no more."""
         used: dict[int, int] = {}
         out = []
-        for slot in slots:
-            place = used.get(slot, 0)
-            if place == len(self.models[slot]):
+        for chain, wanted in moves:
+            possible = self.following.get((chain, used.get(chain, 0)))
+            if possible is None:
                 return None
-            out.append(self.models[slot][place])
-            used[slot] = place + 1
+            out.append(next((t for t in possible if self.move_of[t][1] >= wanted), possible[-1]))
+            used[chain] = self.move_of[out[-1]][1]
         return tuple(out)
-
-    def extensions(self, head: Members) -> list[int]:
-        """Every model that can come next."""
-        used = [0] * len(self.models)
-        for m in head:
-            used[self.slot_of[m]] += 1
-        return sorted(some[n] for some, n in zip(self.models, used, strict=True) if n < len(some))
-
-    def neighbours(self, sequence: Members, longest: int) -> Iterator[tuple[Members, int, int]]:
-        """(sequence, place, change of length) one swap, insertion, removal or exchange of two successive members
-        away."""
-        slots = [self.slot_of[m] for m in sequence]
-        every = range(len(self.models))
-        changed: list[tuple[list[int], int, int]] = []
-        for q in range(len(slots)):
-            changed += [([*slots[:q], s, *slots[q + 1 :]], q, 0) for s in every]
-            changed.append(([*slots[:q], *slots[q + 1 :]], q, -1))
-            if q:
-                changed.append(([*slots[: q - 1], slots[q], slots[q - 1], *slots[q + 1 :]], q, 0))
-        if len(slots) < longest:
-            changed += [([*slots[:q], s, *slots[q:]], q, 1) for q in range(len(slots) + 1) for s in every]
-        for some, q, longer in changed:
-            found = self.members(some)
-            if found:
-                yield found, q, longer
 
 
 def moved(below: tuple[int, ...], place: int, longer: int, units: int) -> tuple[int, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from wisecommittee.search.exact import ExactSearch
 from wisecommittee.search.exhaustive import Candidates, GridSearch, Point, within_worst_case
 from wisecommittee.search.frontier import COSTS, Frontier, skyline
 from wisecommittee.search.limits import Limits, make_limits
+from wisecommittee.search.moves import Moves
+from wisecommittee.search.scope import Scope
 from wisecommittee.search.shared import SharedSearch
 from wisecommittee.search.skyline import SkylineSearch, chains
 from wisecommittee.search.tables import (
@@ -134,17 +136,23 @@ def search(
     if plan in ("beam", "greedy"):
         _check_heuristic(plan, method, family, limits, scheduler, axis)
     if notify and plan in ("beam", "greedy"):
-        singly = " and adds the members of groups one by one" if any(card.group for card in cards) else ""
-        notify(f"{plan}, which proves nothing{singly}; an exhaustive search would be {guess}")
+        notify(f"{plan}, which proves nothing; an exhaustive search would be {guess}")
     elif notify and guess.cpu_seconds > NOTICEABLE:
         notify(f"{plan}: {guess}{' for the grid it starts from' if plan == 'exact' else ''}")
 
+    pool = tiered
     if plan in ("beam", "greedy"):
-        searched, points, tables = _heuristic(
-            plan, pool, max_models, levels, replicas, worst_limit, threads, deadline, progress
+        assert kind.chains is not None
+        scope = Scope(
+            pool,
+            Moves.over(kind.chains(cards, replicas), len(cards)),
+            max_models,
+            None if worst_limit is None else pool.cost.ceiling(worst_limit),
+            threads,
+            progress,
         )
+        searched, points, tables = _heuristic(plan, scope, levels, deadline)
     else:
-        pool = tiered
         sizes = range(1, min(max_models, len(cards)) + 1)
         joined = isinstance(pool.task, Segmentation) and any(len(card.members) > 1 for card in cards)
         found = {n: chains(cards, n) if joined else kind.combinations(cards, n, replicas) for n in sizes}
@@ -308,44 +316,29 @@ def _check_heuristic(plan: str, method: str, family: str, limits: Limits, schedu
 
 
 def _heuristic(
-    plan: str,
-    pool: Pool,
-    max_models: int,
-    levels: int,
-    replicas: str,
-    worst_limit: float | None,
-    threads: int,
-    deadline: float | None,
-    progress: Progress | None,
+    plan: str, scope: Scope, levels: int, deadline: float | None
 ) -> tuple[dict[str, Any], list[Point], StageTables]:
     """Points of a search that proves nothing, with the stage tables of their own prefixes."""
-    find = getattr(importlib.import_module(f"wisecommittee.search.{plan}"), f"{plan}_points")
-    mapper = Threads(threads, progress, deadline)
+    from wisecommittee.search.beam import beam_points
+    from wisecommittee.search.greedy import greedy_points
+
+    mapper = Threads(scope.threads, scope.progress, deadline)
     with interruptible(mapper), mapper.until_deadline() as stop:
-        points, about = find(
-            pool,
-            max_models=max_models,
-            levels=levels,
-            replicas=replicas,
-            max_worst=None if worst_limit is None else pool.cost.ceiling(worst_limit),
-            threads=threads,
-            progress=progress,
-            stop=stop,
-        )
-    sizes = sorted({len(sequence) for sequence, _ in points})
-    some = [np.array([s for s, _ in points if len(s) == n], np.int64) for n in sizes]
+        scope = replace(scope, stop=stop)
+        found = beam_points(scope, levels) if plan == "beam" else greedy_points(scope)
+    sizes = sorted({len(sequence) for sequence, _ in found.points})
+    some = [np.array([s for s, _ in found.points if len(s) == n], np.int64) for n in sizes]
     candidates = [Candidates(n, rows, np.arange(len(rows))) for n, rows in zip(sizes, some, strict=True)]
-    tables = _tables(pool, candidates, True, threads, None)
+    tables = _tables(scope.pool, candidates, True, scope.threads, None)
     searched = {
-        "combinations": 0,
-        "threshold_vectors": 0,
+        "combinations": found.combinations,
+        "threshold_vectors": found.vectors,
         "method": plan,
         "complete": not mapper.stopped(),
         "certified": False,
-        **about,
         "exact": False,
     }
-    return searched, points, tables
+    return searched, found.points, tables
 
 
 def thread_count(threads: int | None = None) -> int:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.search.moves import Members
+from wisecommittee.search.moves import Walk
 from wisecommittee.search.tables import Pool, StageTables, build_prefixes, correct_key, score_row, stage_tables
 
 LEVELS = 32  # of a stage in a joint sweep
@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 class Stages:
     """Stage tables of one batch of prefixes, and the order of their confidences; rows are made when asked for."""
 
-    def __init__(self, pool: Pool, scored: Iterable[Members], plain: Iterable[Members], threads: int) -> None:
+    def __init__(self, pool: Pool, scored: Iterable[Walk], plain: Iterable[Walk], threads: int) -> None:
         """scored : prefixes whose confidence is compared; plain : those whose correctness suffices."""
         self.pool = pool
         scored = set(scored)
@@ -37,29 +37,29 @@ class Stages:
         self._bins: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int32]]] = {}  # keeps levels alive
         self._numbers: dict[int, NDArray[np.int32]] = {}
 
-    def row(self, sequence: Members) -> int:
+    def row(self, sequence: Walk) -> int:
         return score_row(self.pool, self.tables, sequence)
 
-    def correct(self, sequence: Members) -> NDArray[np.integer]:
+    def correct(self, sequence: Walk) -> NDArray[np.integer]:
         return self.tables.correct.row(self.tables.prefixes.find[correct_key(self.pool, sequence)])
 
-    def extended(self, head: Members, lasts: NDArray[np.int64]) -> NDArray[np.integer]:
+    def extended(self, head: Walk, lasts: NDArray[np.int64]) -> NDArray[np.integer]:
         """[m, N] quality of head + (last,)."""
         find = self.tables.prefixes.find
         return self.tables.correct.rows([find[correct_key(self.pool, (*head, int(m)))] for m in lasts])
 
-    def value(self, sequence: Members, below: int) -> float:
+    def value(self, sequence: Walk, below: int) -> float:
         """The threshold with at most this many units below it."""
         if below >= self.pool.units:
             return float("inf")
         row = self.row(sequence)
         return float(self.tables.score[row, self.order[row][below]])
 
-    def below(self, sequence: Members, value: float) -> int:
+    def below(self, sequence: Walk, value: float) -> int:
         row = self.row(sequence)
         return int(np.count_nonzero(self.tables.score[row] < np.float32(value)))
 
-    def bins(self, sequence: Members, levels: NDArray[np.int64]) -> NDArray[np.int32]:
+    def bins(self, sequence: Walk, levels: NDArray[np.int64]) -> NDArray[np.int32]:
         """int32 [N]: how many levels, given as numbers of units below them, are at or below each unit's confidence."""
         row = self.row(sequence)
         key = (row, id(levels))
@@ -69,7 +69,7 @@ class Stages:
             self._bins[key] = levels, np.searchsorted(values, score, side="right").astype(np.int32)
         return self._bins[key][1]
 
-    def numbers(self, sequence: Members) -> NDArray[np.int32]:
+    def numbers(self, sequence: Walk) -> NDArray[np.int32]:
         """int32 [N]: the number of each unit's confidence among the distinct ones."""
         row = self.row(sequence)
         if row not in self._numbers:
@@ -80,12 +80,12 @@ class Stages:
             self._numbers[row] = numbers
         return self._numbers[row]
 
-    def number(self, sequence: Members, value: float) -> int:
+    def number(self, sequence: Walk, value: float) -> int:
         """How many distinct confidences lie below a threshold."""
         below = self.below(sequence, value)
         return int(self.numbers(sequence)[self.order[self.row(sequence)][below - 1]]) + 1 if below else 0
 
-    def distinct(self, sequence: Members, number: int) -> float:
+    def distinct(self, sequence: Walk, number: int) -> float:
         """The distinct confidence of this number; inf beyond the last."""
         order = self.order[self.row(sequence)]
         return self.value(sequence, int(np.searchsorted(self.numbers(sequence)[order], number)))

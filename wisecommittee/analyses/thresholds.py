@@ -73,8 +73,8 @@ def _reporting(study: Study, committee: Committee) -> Pool | None:
 
 def _run(pool: Pool, committee: Committee, stage: int, thresholds: tuple[float, ...]) -> tuple[Evaluation, ...]:
     table = committee_tables(pool, [committee])[0]
-    found = []
-    for t in thresholds:
-        own = replace(committee, thresholds=(*committee.thresholds[:stage], t, *committee.thresholds[stage + 1 :]))
-        found.append(evaluate_table(table, own, pool.task, pool.cost, pool.split))
-    return tuple(found)
+    own = [
+        replace(committee, thresholds=(*committee.thresholds[:stage], t, *committee.thresholds[stage + 1 :]))
+        for t in thresholds
+    ]
+    return tuple(evaluate_table(table, own, pool.task, pool.cost, pool.split))

@@ -74,7 +74,7 @@ class CostModel:
 
     def true(self, total: int, count: int = 1) -> float:
         """Integer total over `count` units as an average in the cost's own unit."""
-        return float(Fraction(int(total)) * self.unit / count)
+        return int(total) * self.unit.numerator / (self.unit.denominator * count)  # rounded once, as a Fraction's
 
     def ceiling(self, limit: float, count: int = 1) -> int:
         """Largest integer total over `count` units whose average does not exceed `limit`."""

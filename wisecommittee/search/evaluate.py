@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.cost import CostModel
@@ -15,9 +16,19 @@ from wisecommittee.errors import CommitteeError, UnknownNameError, WiseCommittee
 from wisecommittee.search.axis import share_above
 from wisecommittee.search.calibrated import as_chosen, recorded
 from wisecommittee.search.statistics import bootstrap_interval, normal_interval, wilson_interval
-from wisecommittee.search.tables import ExitTable, Pool, committee_tables, open_pool
+from wisecommittee.search.tables import (
+    ExitTable,
+    Pool,
+    StageTables,
+    assemble,
+    open_pool,
+    prefix_tables,
+    stage_indices,
+)
 from wisecommittee.store import LogitStore
-from wisecommittee.tasks import Segmentation, Task
+from wisecommittee.tasks import Answers, Classification, Segmentation, Task
+
+BATCH_BITS = 1 << 28  # units times committees that are counted at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,51 +90,137 @@ class Evaluation:
         return out
 
 
-def exit_stages(score: NDArray[np.float32], thresholds: Sequence[float]) -> NDArray[np.int64]:
+def exit_stages(score: NDArray[np.float32], thresholds: ArrayLike) -> NDArray[np.int64]:
     """int64 [N]: the first stage k with score[k] >= thresholds[k], else the last (Wang et al. 2022, Alg. 1)."""
-    waiting = np.ones(score.shape[1], dtype=bool)
-    passed = np.zeros(score.shape[1], dtype=np.int64)
-    for row, threshold in zip(score[:-1], thresholds, strict=True):
-        waiting &= ~(row >= np.float32(threshold))
-        passed += waiting
-    return passed
+    units = score.shape[1]
+    stage = np.zeros(units, np.int64)
+    for waiting in _waiting(score, np.asarray(thresholds, np.float32)[None]):
+        stage += np.unpackbits(waiting.view(np.uint8)[0], count=units)
+    return stage
 
 
-def evaluate_table(table: ExitTable, committee: Committee, task: Task, charges: CostModel, split: str) -> Evaluation:
-    """Sum the statistics and the cost each unit has at the stage where it exits."""
+def exit_counts(score: NDArray[np.float32], thresholds: NDArray[np.float32]) -> NDArray[np.int64]:
+    """int64 [n, K]: how many units exit at each stage with each vector of thresholds [n, K - 1]."""
+    exits = []
+    for some in _batches(thresholds, score.shape[1]):
+        reached = [np.full(len(some), score.shape[1]), *map(_count, _waiting(score, some))]
+        exits.append(-np.diff(reached, axis=0, append=0).T)
+    return np.concatenate(exits)
+
+
+def _batches(thresholds: NDArray[np.float32], units: int) -> Iterator[NDArray[np.float32]]:
+    """Vectors of thresholds [n, K - 1], some at a time."""
+    step = max(1, BATCH_BITS // units)
+    for start in range(0, len(thresholds), step):
+        yield thresholds[start : start + step]
+
+
+def _waiting(score: NDArray[np.float32], thresholds: NDArray[np.float32]) -> Iterator[NDArray[np.uint64]]:
+    """After each stage but the last, the units that go on with each vector of thresholds: bits, [n, ceil(N / 64)].
+
+    score : float32 [K, N], of which the last row is not read; thresholds : float32 [n, K - 1].
+    """
+    waiting = _bits(np.ones(score.shape[1], dtype=bool))[None]
+    for row, column in zip(score[:-1], thresholds.T, strict=True):
+        distinct, which = np.unique(column, return_inverse=True)
+        waiting = waiting & ~np.stack([_bits(row >= threshold) for threshold in distinct])[which]
+        yield waiting
+
+
+def _bits(units: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """One bit for each of [N]."""
+    packed = np.packbits(units)
+    words = np.zeros(-(-len(packed) // 8), np.uint64)
+    words.view(np.uint8)[: len(packed)] = packed
+    return words
+
+
+def _count(bits: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How many are set in each line."""
+    return np.bitwise_count(bits).sum(axis=-1, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """exits : units by stage; interval : of a graded quality; spent : integer cost of all units, p99 : the least that
+    99 % of them do not exceed."""
+
+    exits: Sequence[int]
+    correct: float
+    quality: float
+    interval: tuple[float, float] | None
+    spent: int
+    p99: int
+
+
+def evaluate_table(
+    table: ExitTable, committees: Sequence[Committee], task: Task, charges: CostModel, split: str
+) -> list[Evaluation]:
+    """Of committees of the same stages: sum the statistics and the cost each unit has at the stage where it exits."""
     stages, units = table.score.shape
-    stage = exit_stages(table.score, committee.thresholds)
+    vectors = np.array([c.thresholds for c in committees], np.float32).reshape(len(committees), stages - 1)
+    if not isinstance(task, Segmentation) and task.scale == 1 and table.cost.ndim == 1:
+        sums = [own for some in _batches(vectors, units) for own in _counted(table, some, task)]
+    else:
+        sums = [_summed(table, vector, task) for vector in vectors]
+    worst = charges.true(int(np.max(table.cost[-1])))
+    return [
+        Evaluation(
+            committee,
+            split,
+            units,
+            own.correct,
+            own.quality,
+            charges.true(own.spent, units),
+            worst,
+            tuple(e / units for e in own.exits),
+            charges.true(own.p99),
+            {c.name: (c.true(_total(own.exits, fees), units), c.true(int(fees[-1]))) for c, fees in table.further},
+            own.interval,
+            "mIoU" if isinstance(task, Segmentation) else "accuracy",
+        )
+        for committee, own in zip(committees, sums, strict=True)
+    ]
+
+
+def _counted(table: ExitTable, vectors: NDArray[np.float32], task: Answers | Classification) -> list[_Sums]:
+    """Where units are right or wrong and cost the same: with each vector of thresholds [n, K - 1], by counting bits."""
+    stages, units = table.score.shape
+    before, left = _bits(np.ones(units, dtype=bool))[None], np.zeros((1, 1), np.uint64)
+    exits, correct = np.empty((stages, len(vectors)), np.int64), np.zeros(len(vectors), np.int64)
+    for k, after in enumerate(itertools.chain(_waiting(table.score, vectors), [left])):
+        leaving = before & ~after
+        exits[k] = _count(leaving)
+        correct += _count(leaving & _bits(table.stats[k, :, 0] != 0))
+        before = after
+    costs, place = table.cost.tolist(), _place(units)
+    found = []
+    for counts, right in zip(exits.T.tolist(), correct.tolist(), strict=True):
+        p99 = next(cost for cost, done in zip(costs, itertools.accumulate(counts), strict=True) if done > place)
+        found.append(_Sums(counts, right, task.quality(right, units), None, _total(counts, costs), p99))
+    return found
+
+
+def _summed(table: ExitTable, thresholds: NDArray[np.float32], task: Task) -> _Sums:
+    """With one vector of thresholds [K - 1], from the statistics and the cost of every unit."""
+    stages, units = table.score.shape
+    stage = exit_stages(table.score, thresholds)
     everyone = np.arange(units)
     # One flat index is twice as fast as two.
     statistics = np.take(table.stats.reshape(stages * units, -1), stage * units + everyone, axis=0)
-    correct, quality, interval = _scored(task, statistics)
-    exits = np.bincount(stage, minlength=stages)
-    place = units - share_above(units) - 1  # of the 99th percentile among the units by rising cost
-    if table.cost.ndim == 1:
-        spent = _total(exits, table.cost)
-        p99 = table.cost[np.searchsorted(np.cumsum(exits), place, side="right")]
-    else:
-        paid = table.cost[stage, everyone]
-        spent = int(paid.sum(dtype=np.int64))
-        p99 = np.partition(paid, place)[place]
-    return Evaluation(
-        committee,
-        split,
-        units,
-        correct,
-        quality,
-        charges.true(spent, units),
-        charges.true(int(np.max(table.cost[-1]))),
-        tuple(float(e) / units for e in exits),
-        charges.true(int(p99)),
-        {c.name: (c.true(_total(exits, own), units), c.true(int(own[-1]))) for c, own in table.further},
-        interval,
-        "mIoU" if isinstance(task, Segmentation) else "accuracy",
-    )
+    exits = np.bincount(stage, minlength=stages).tolist()
+    paid = table.cost[stage] if table.cost.ndim == 1 else table.cost[stage, everyone]
+    p99 = int(np.partition(paid, _place(units))[_place(units)])
+    return _Sums(exits, *_scored(task, statistics), int(paid.sum(dtype=np.int64)), p99)
 
 
-def _total(exits: NDArray[np.int64], cost: NDArray[np.int64]) -> int:
-    return sum(int(count) * int(each) for count, each in zip(exits, cost, strict=True))
+def _place(units: int) -> int:
+    """Of the 99th percentile among the units by rising cost."""
+    return units - share_above(units) - 1
+
+
+def _total(exits: Sequence[int], cost: Sequence[int] | NDArray[np.int64]) -> int:
+    return sum(count * int(each) for count, each in zip(exits, cost, strict=True))
 
 
 def _scored(task: Task, statistics: NDArray[np.int32]) -> tuple[float, float, tuple[float, float] | None]:
@@ -199,11 +296,21 @@ def members_pool(
 
 
 def evaluate_in(pool: Pool, committees: Sequence[Committee]) -> list[Evaluation]:
-    """Evaluate committees of models of an open pool."""
-    return [
-        evaluate_table(table, committee, pool.task, pool.cost, pool.split)
-        for table, committee in zip(committee_tables(pool, committees), committees, strict=True)
-    ]
+    """Evaluate committees of models of an open pool, straight from the stored outputs, in one pass over them."""
+    return evaluate_with(pool, prefix_tables(pool, committees), committees)
+
+
+def evaluate_with(pool: Pool, tables: StageTables, committees: Sequence[Committee]) -> list[Evaluation]:
+    """Evaluate committees from stage tables that hold all their prefixes."""
+    alike: dict[tuple[tuple[str, ...], ...], list[int]] = {}
+    for place, committee in enumerate(committees):
+        alike.setdefault(committee.stages, []).append(place)
+    found: dict[int, Evaluation] = {}
+    for places in alike.values():
+        table = assemble(pool, tables, stage_indices(pool, committees[places[0]]))
+        some = evaluate_table(table, [committees[place] for place in places], pool.task, pool.cost, pool.split)
+        found.update(zip(places, some, strict=True))
+    return [found[place] for place in range(len(committees))]
 
 
 def identity(card: ModelCard) -> dict[str, Any]:

@@ -175,11 +175,11 @@ def search(
         raise InfeasibleError(f"no committee keeps the limits: {limits}; raise one of them")
 
     reporter = Reporter(pool, tables, family, shared=shared_threshold)
-    evaluations = [reporter.report(*point) for point in points]
+    evaluations = reporter.report(points)
     if plan in ("beam", "greedy") and (most := router_gap(pool, evaluations)) is not None:
         searched["gap"] = most
     singles = [m for m, card in enumerate(cards) if len(card.members) == 1] or range(len(cards))
-    alone = sorted((reporter.report((m,), ()) for m in singles), key=lambda e: (e.average_cost, -e.quality))
+    alone = sorted(reporter.report([((m,), ()) for m in singles]), key=lambda e: (e.average_cost, -e.quality))
     query = {
         "store": store.files.uri,
         "split": split,

@@ -42,7 +42,7 @@ class GivenSequences:
 
     def ensemble(self, members: Members) -> Evaluation:
         """All of them run and answer together."""
-        return self.reporter.report(tuple(members), (float("inf"),) * (len(members) - 1))
+        return self.reporter.report([(tuple(members), (float("inf"),) * (len(members) - 1))])[0]
 
     def frontier(self, sequences: Sequence[Members], levels: int = 100) -> list[Evaluation]:
         """By rising cost and quality, over all real thresholds of these sequences; over percentile levels where they
@@ -66,7 +66,7 @@ class GivenSequences:
                 points = proof.points()
         if mapper.stopped():
             raise KeyboardInterrupt
-        return [self.reporter.report(*point) for point in points]
+        return self.reporter.report(points)
 
 
 def cheapest(evaluations: Sequence[Evaluation], quality: float) -> Evaluation | None:

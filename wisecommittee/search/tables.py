@@ -418,11 +418,6 @@ def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -
     """The exit table of these stages, each of one or several tiers, from stage tables that hold all its prefixes."""
     sequences = running(stages)
     nodes = [tables.prefixes.find[correct_key(pool, sequence)] for sequence in sequences]
-    score = np.zeros((len(stages), pool.units), np.float32)
-    for k, sequence in enumerate(sequences[:-1]):
-        row = score_row(pool, tables, sequence)
-        if row >= 0:  # the prefixes of an ensemble are never compared
-            score[k] = tables.score[row]
     if isinstance(pool.task, Segmentation):
         newest = [pool.store.outputs(pool.cards[sequence[-1]].model, pool.split) for sequence in sequences]
         stats = np.stack(newest).astype(np.int32)
@@ -430,7 +425,17 @@ def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -
         stats = tables.correct.rows(nodes).astype(np.int32)[:, :, None]
     prediction = None if tables.prediction is None else tables.prediction[nodes]
     further = tuple((charges, charges.stages(stages)) for charges in pool.further)
-    return ExitTable(score, stats, pool.cost.stages(stages), prediction, further)
+    return ExitTable(scores(pool, tables, sequences), stats, pool.cost.stages(stages), prediction, further)
+
+
+def scores(pool: Pool, tables: StageTables, sequences: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    """float32 [K, N] confidences after these stages; 0 after the last and where they are never compared."""
+    score = np.zeros((len(sequences), pool.units), np.float32)
+    for k, sequence in enumerate(sequences[:-1]):
+        row = score_row(pool, tables, sequence)
+        if row >= 0:  # the prefixes of an ensemble are never compared
+            score[k] = tables.score[row]
+    return score
 
 
 def running(stages: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
@@ -440,20 +445,28 @@ def running(stages: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
 
 def committee_tables(pool: Pool, committees: Sequence[Committee], *, predict: bool = False) -> list[ExitTable]:
     """Exit tables of committees of pool members, straight from the stored outputs, in one pass over them."""
-    every = []
-    for committee in committees:
-        try:
-            every.append([[pool.index(model) for model in stage] for stage in committee.stages])
-        except StopIteration:
-            raise CommitteeError(f"{committee.label()}: not all of its members are in the pool") from None
-    keys = {correct_key(pool, sequence) for stages in every for sequence in running(stages)}
-    compared = {correct_key(pool, sequence) for stages in every for sequence in running(stages)[:-1]}
+    tables = prefix_tables(pool, committees, predict=predict)
+    return [assemble(pool, tables, stage_indices(pool, committee)) for committee in committees]
+
+
+def prefix_tables(pool: Pool, committees: Sequence[Committee], *, predict: bool = False) -> StageTables:
+    """Stage tables of every prefix of these committees."""
+    every = [running(stage_indices(pool, committee)) for committee in committees]
+    keys = {correct_key(pool, sequence) for sequences in every for sequence in sequences}
+    compared = {correct_key(pool, sequence) for sequences in every for sequence in sequences[:-1]}
     trie = build_prefixes(keys)
     scored = np.zeros(len(trie), dtype=bool)
     if isinstance(pool.confidence, Confidence):
         scored[[trie.find[key] for key in compared]] = True
-    tables = stage_tables(pool, trie, scored, predict=predict)
-    return [assemble(pool, tables, stages) for stages in every]
+    return stage_tables(pool, trie, scored, predict=predict)
+
+
+def stage_indices(pool: Pool, committee: Committee) -> list[list[int]]:
+    """The stages of a committee as indices of models."""
+    try:
+        return [[pool.index(model) for model in stage] for stage in committee.stages]
+    except StopIteration:
+        raise CommitteeError(f"{committee.label()}: not all of its members are in the pool") from None
 
 
 def model_quality(store: LogitStore, split: str, card: ModelCard) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import Committee
-from wisecommittee.search.evaluate import Evaluation, evaluate_table, identity
-from wisecommittee.search.tables import Pool, StageTables, assemble, score_row
+from wisecommittee.search.evaluate import Evaluation, evaluate_with, exit_counts, identity
+from wisecommittee.search.exhaustive import Point
+from wisecommittee.search.tables import Pool, StageTables, running, score_row, scores
 
 
 def reported_threshold(ordered: NDArray[np.float32], value: np.float32) -> np.float32:
@@ -24,46 +27,53 @@ def reported_threshold(ordered: NDArray[np.float32], value: np.float32) -> np.fl
 
 
 class Reporter:
-    """Turns a witness into the committee that is reported, evaluated by the plain evaluator."""
+    """Turns witnesses into the committees that are reported, evaluated by the plain evaluator."""
 
     def __init__(self, pool: Pool, tables: StageTables, family: str, *, shared: bool = False) -> None:
         """shared : all stages have the same threshold, which then lies midway between confidences of all of them."""
         self.pool, self.tables, self.family, self.shared = pool, tables, family, shared
         self.members = {card.model: identity(card) for card in pool.cards}
         self._sorted: dict[tuple[int, ...], NDArray[np.float32]] = {}
+        self._thresholds: dict[tuple[tuple[int, ...], float], float] = {}
+        self._names: dict[tuple[tuple[int, ...], ...], tuple[tuple[str, ...], ...]] = {}
 
-    def report(self, sequence: tuple[int, ...], values: tuple[float, ...]) -> Evaluation:
-        """Merge stages where nobody exits, drop stages nobody reaches, put thresholds midway, evaluate."""
-        stages: list[tuple[int, ...]] = []
-        thresholds: list[float] = []
-        waiting = np.ones(self.pool.units, dtype=bool)
-        tier: tuple[int, ...] = ()
-        for k, step in enumerate(sequence):
-            tier = (*tier, step)
-            last = k == len(sequence) - 1
-            if last:
-                leaves = waiting
-            elif values[k] == float("inf"):
-                continue  # nobody leaves
-            else:
-                row = score_row(self.pool, self.tables, sequence[: k + 1])
-                leaves = waiting & (self.tables.score[row] >= np.float32(values[k]))
-                if not leaves.any():
-                    continue
-            stages.append(tier)
-            tier = ()
-            waiting = waiting & ~leaves
-            if last or not waiting.any():
-                break
-            thresholds.append(float(reported_threshold(self._ordered(sequence, k), np.float32(values[k]))))
-        table = assemble(self.pool, self.tables, stages)
-        members = [self.pool.members(stage) for stage in stages]
-        if not self.pool.sequenced:
-            members = [tuple(sorted(some)) for some in members]
-        names = tuple(tuple(self.pool.cards[m].model for m in some) for some in members)
-        committee = Committee(
+    def report(self, points: Sequence[Point]) -> list[Evaluation]:
+        """Of each witness, its tiers in order and its thresholds: merge stages where nobody exits, drop stages nobody
+        reaches, put thresholds midway, evaluate."""
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for place, (sequence, _) in enumerate(points):
+            alike.setdefault(sequence, []).append(place)
+        found: dict[int, Committee] = {}
+        for sequence, places in alike.items():
+            values = [points[place][1] for place in places]
+            found.update(zip(places, self._committees(sequence, values), strict=True))
+        return evaluate_with(self.pool, self.tables, [found[place] for place in range(len(points))])
+
+    def _committees(self, sequence: tuple[int, ...], values: list[tuple[float, ...]]) -> Iterator[Committee]:
+        """Of the same tiers in order, with each of these thresholds."""
+        ran = running([(step,) for step in sequence])
+        rows = [score_row(self.pool, self.tables, some) for some in ran[:-1]]
+        compared = [tuple(rows) if self.shared else (row,) for row in rows]
+        vectors = np.array(values, np.float32).reshape(len(values), len(rows))
+        counts = exit_counts(scores(self.pool, self.tables, ran), vectors)
+        for exits, vector in zip(counts.tolist(), vectors.tolist(), strict=True):
+            used = [k for k, units in enumerate(exits) if units]
+            starts = [0, *(k + 1 for k in used[:-1])]
+            yield self._committee(
+                tuple(sequence[a : k + 1] for a, k in zip(starts, used, strict=True)),
+                tuple(self._threshold(compared[k], vector[k]) for k in used[:-1]),
+            )
+
+    def _committee(self, stages: tuple[tuple[int, ...], ...], thresholds: tuple[float, ...]) -> Committee:
+        if stages not in self._names:
+            members = [self.pool.members(stage) for stage in stages]
+            if not self.pool.sequenced:
+                members = [tuple(sorted(some)) for some in members]
+            self._names[stages] = tuple(tuple(self.pool.cards[m].model for m in some) for some in members)
+        names = self._names[stages]
+        return Committee(
             stages=names,
-            thresholds=tuple(thresholds),
+            thresholds=thresholds,
             confidence=self.pool.confidence_name,
             combine=self.pool.combine.name,
             family=self.family,
@@ -71,12 +81,11 @@ class Reporter:
             chosen_on=self.pool.split,
             members={name: self.members[name] for stage in names for name in stage},
         )
-        return evaluate_table(table, committee, self.pool.task, self.pool.cost, self.pool.split)
 
-    def _ordered(self, sequence: tuple[int, ...], stage: int) -> NDArray[np.float32]:
-        """Ascending confidences that the threshold of this stage lies among."""
-        ends = range(1, len(sequence)) if self.shared else (stage + 1,)
-        rows = tuple(score_row(self.pool, self.tables, sequence[:end]) for end in ends)
-        if rows not in self._sorted:
-            self._sorted[rows] = np.sort(self.tables.score[list(rows)], axis=None)
-        return self._sorted[rows]
+    def _threshold(self, rows: tuple[int, ...], value: float) -> float:
+        """Where a witness's threshold is put among the confidences of these rows."""
+        if (rows, value) not in self._thresholds:
+            if rows not in self._sorted:
+                self._sorted[rows] = np.sort(self.tables.score[list(rows)], axis=None)
+            self._thresholds[rows, value] = float(reported_threshold(self._sorted[rows], np.float32(value)))
+        return self._thresholds[rows, value]

@@ -11,8 +11,8 @@ from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UsageError
 from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.search import thread_count
 from wisecommittee.search.sequences import GivenSequences, cheapest
+from wisecommittee.search.workers import thread_count
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import numpy as np
 from wisecommittee.analyses.small import by_architecture, reporting_pool
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UsageError
-from wisecommittee.search.search import thread_count
 from wisecommittee.search.tables import build_prefixes, stage_tables
+from wisecommittee.search.workers import thread_count
 from wisecommittee.tasks import Segmentation
 
 

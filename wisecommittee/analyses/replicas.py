@@ -13,8 +13,8 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import UsageError
 from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.search import thread_count
 from wisecommittee.search.sequences import GivenSequences, cheapest
+from wisecommittee.search.workers import thread_count
 
 LEAST = 3
 

@@ -13,9 +13,9 @@ import numpy as np
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import UsageError
-from wisecommittee.search.search import thread_count
 from wisecommittee.search.sequences import require_counts
 from wisecommittee.search.tables import Pool, build_prefixes, open_pool, stage_tables
+from wisecommittee.search.workers import thread_count
 from wisecommittee.tasks import Segmentation
 
 MOST = 8  # replicas, as in the paper

@@ -91,3 +91,13 @@ def exp_nonpositive(x):
     p = p * r + _C1
     p = p * r * r + r + _ONE
     return p * bits_float((float_bits(t) << np.int32(23)) + np.int32(0x3F800000))
+
+
+@njit_exact
+def _nothing():
+    return 0
+
+
+def load() -> None:
+    """Make numba import what it needs to run a kernel, half a second that the first call of any would take."""
+    _nothing()

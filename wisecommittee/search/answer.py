@@ -98,7 +98,7 @@ def answer(
     if match_ensemble is not None:
         options |= {"models": [escape(m) for m in match_ensemble], "replicas": "all"}
         options["max_models"] = len(match_ensemble)
-    return choose(search(store, **options), store, target)
+    return choose(search(store, **options), store, target, threads=options.get("threads"))
 
 
 def one_target(cost: str, **targets: Any) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def one_target(cost: str, **targets: Any) -> dict[str, Any]:
     return target
 
 
-def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any]) -> Answer:
+def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any], *, threads: int | None = None) -> Answer:
     """The committee of a frontier that meets the target (as in `answer`), evaluated again on its splits."""
     if "target_accuracy" in target:
         chosen = frontier.matching(target["target_accuracy"])
@@ -132,17 +132,17 @@ def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any]) -> Ans
     elif "match_ensemble" in target:
         found = frontier.best()
         together = replace(found.committee, stages=(tuple(target["match_ensemble"]),), thresholds=(), members={})
-        chosen = frontier.matching(evaluate(together, store, found.split).quality)
+        chosen = frontier.matching(evaluate(together, store, found.split, threads=threads).quality)
     elif target:
         chosen = frontier.within(**{COSTS[frontier.axis]: next(iter(target.values()))})
     else:
         chosen = frontier.best()
-    val = evaluate(chosen.committee, store, chosen.split)
+    val = evaluate(chosen.committee, store, chosen.split, threads=threads)
     return Answer(
         frontier,
         target,
         val,
-        next(iter(reported([val], store)), None),
+        next(iter(reported([val], store, threads=threads)), None),
         frontier.best_single(),
         frontier.cheapest_single_matching(val.quality),
         frontier.speedup(val),
@@ -157,11 +157,13 @@ def single_named(frontier: Frontier, model: str) -> Evaluation:
     raise UnknownNameError("model", model, [single.committee.models[0] for single in frontier.singles])
 
 
-def reported(chosen: list[Evaluation], store: LogitStore, split: str = REPORTING) -> list[Evaluation]:
+def reported(
+    chosen: list[Evaluation], store: LogitStore, split: str = REPORTING, *, threads: int | None = None
+) -> list[Evaluation]:
     """The same committees on the reporting split; empty if the store lacks it, or lacks some of their members there."""
     if not store.has_split(split) or any(e.split == split for e in chosen):
         return []
     there: dict[str, ModelCard] = {card.model: card for card in store.cards(split)}
     if any(model not in there for e in chosen for model in e.committee.models):
         return []
-    return evaluate_all([e.committee for e in chosen], store, split)
+    return evaluate_all([e.committee for e in chosen], store, split, threads=threads)

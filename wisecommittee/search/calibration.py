@@ -28,8 +28,8 @@ from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.confidence import LOG_FLOOR
 from wisecommittee.errors import ContentError, StoreError, UsageError
 from wisecommittee.search.reliability import reliability
-from wisecommittee.search.search import thread_count
 from wisecommittee.search.tables import Progress, select_cards
+from wisecommittee.search.workers import thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers
 

@@ -25,6 +25,7 @@ from wisecommittee.search.tables import (
     prefix_tables,
     stage_indices,
 )
+from wisecommittee.search.workers import thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
@@ -236,14 +237,20 @@ def _scored(task: Task, statistics: NDArray[np.int32]) -> tuple[float, float, tu
 
 
 def evaluate(
-    committee: Committee, store: LogitStore, split: str = "test", *, force: bool = False, cost: str | None = None
+    committee: Committee,
+    store: LogitStore,
+    split: str = "test",
+    *,
+    force: bool = False,
+    cost: str | None = None,
+    threads: int | None = None,
 ) -> Evaluation:
     """Evaluate a committee on a split of a store that holds its members.
 
     Refuses members whose weights, multiply-adds or calibration differ from those the committee was chosen with, unless
     force.
     """
-    return evaluate_all([committee], store, split, force=force, cost=cost)[0]
+    return evaluate_all([committee], store, split, force=force, cost=cost, threads=threads)[0]
 
 
 def evaluate_all(
@@ -253,12 +260,13 @@ def evaluate_all(
     *,
     force: bool = False,
     cost: str | None = None,
+    threads: int | None = None,
 ) -> list[Evaluation]:
     """Evaluate committees that share confidence, rule and cost, in one pass over their members' outputs."""
     if not committees:
         return []
     pool = members_pool(committees, store, split, force=force, cost=cost)
-    return evaluate_in(pool, committees if cost is None else [replace(c, cost=cost) for c in committees])
+    return evaluate_in(pool, committees if cost is None else [replace(c, cost=cost) for c in committees], threads)
 
 
 def members_pool(
@@ -295,9 +303,9 @@ def members_pool(
         raise CommitteeError(f"this committee cannot be evaluated on {store.files.uri!r}: {error}") from error
 
 
-def evaluate_in(pool: Pool, committees: Sequence[Committee]) -> list[Evaluation]:
+def evaluate_in(pool: Pool, committees: Sequence[Committee], threads: int | None = None) -> list[Evaluation]:
     """Evaluate committees of models of an open pool, straight from the stored outputs, in one pass over them."""
-    return evaluate_with(pool, prefix_tables(pool, committees), committees)
+    return evaluate_with(pool, prefix_tables(pool, committees, threads=thread_count(threads)), committees)
 
 
 def evaluate_with(pool: Pool, tables: StageTables, committees: Sequence[Committee]) -> list[Evaluation]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +33,7 @@ from wisecommittee.search.tables import (
     stage_tables,
 )
 from wisecommittee.search.witness import Reporter
-from wisecommittee.search.workers import Mapper, Threads, interruptible
+from wisecommittee.search.workers import Mapper, Threads, interruptible, thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Segmentation
 
@@ -339,20 +338,6 @@ def _heuristic(
         "exact": False,
     }
     return searched, found.points, tables
-
-
-def thread_count(threads: int | None = None) -> int:
-    """The given number, WISECOMMITTEE_THREADS, or the cores this process may use."""
-    if threads is None:
-        named = os.environ.get("WISECOMMITTEE_THREADS")
-        if not named:
-            return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if not named.isdigit():
-            raise UsageError(f"WISECOMMITTEE_THREADS is {named!r}; expected a number from 1")
-        threads = int(named)
-    if threads < 1:
-        raise UsageError(f"threads {threads}; expected at least 1")
-    return threads
 
 
 def _tables(

@@ -4,7 +4,7 @@ committee."""
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -16,15 +16,16 @@ from wisecommittee.committees.combine import Combine, combine_named
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
 from wisecommittee.errors import CommitteeError, StoreError, UnknownNameError, UsageError
-from wisecommittee.kernels import prefixes
+from wisecommittee.kernels import jit, prefixes
 from wisecommittee.search import calibrated
+from wisecommittee.search.calibrated import CalibratedRows
 from wisecommittee.search.quality import BITS, Quality
+from wisecommittee.search.workers import Progress
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
 BLOCK_BYTES = 4 << 20  # summands of one block of units: enough to make the work around the kernel small
 RESULT_BYTES = 16 << 20  # what the kernel writes for a block, before it goes to the tables
-Progress = Callable[[str, int, int], None]
 Tiers = tuple[tuple[int, ...], ...]
 
 
@@ -98,7 +99,7 @@ class Pool:
     def index(self, model: str) -> int:
         return next(i for i, card in enumerate(self.cards) if card.model == model)
 
-    def outputs(self, member: int) -> NDArray[np.floating] | calibrated.CalibratedRows:
+    def outputs(self, member: int) -> NDArray[np.floating] | CalibratedRows:
         """Rows [N, C] of a member, of which slices can be read; their kind is kind(member)."""
         return calibrated.outputs(self.store, self.split, self.cards[member])
 
@@ -331,7 +332,7 @@ def walk_blocks(
     used = np.unique(trie.members)
     place = np.full(len(pool.cards), -1, dtype=np.int64)
     place[used] = np.arange(len(used))
-    outputs = [pool.outputs(int(m)) for m in used]
+    outputs = _opened(pool, used, threads)
     summand = [pool.combine.summand[pool.kind(int(m))] for m in used]
     classes = outputs[0].shape[1]
     nodes, units, rows = len(trie), pool.units, int(scored.sum())
@@ -388,6 +389,18 @@ def walk_blocks(
             workers.shutdown(cancel_futures=True)
             raise
     return correct, predicted, statistics
+
+
+def _opened(pool: Pool, members: NDArray[np.int64], threads: int) -> list[NDArray[np.floating] | CalibratedRows]:
+    """Outputs of these members: checked, and decoded where they never were, side by side while the kernels load."""
+    with ThreadPoolExecutor(threads) as workers:
+        try:
+            opening = [workers.submit(pool.outputs, int(m)) for m in members]
+            jit.load()
+            return [one.result() for one in opening]
+        except BaseException:
+            workers.shutdown(cancel_futures=True)
+            raise
 
 
 def _scored_powers(
@@ -449,7 +462,9 @@ def committee_tables(pool: Pool, committees: Sequence[Committee], *, predict: bo
     return [assemble(pool, tables, stage_indices(pool, committee)) for committee in committees]
 
 
-def prefix_tables(pool: Pool, committees: Sequence[Committee], *, predict: bool = False) -> StageTables:
+def prefix_tables(
+    pool: Pool, committees: Sequence[Committee], *, predict: bool = False, threads: int = 1
+) -> StageTables:
     """Stage tables of every prefix of these committees."""
     every = [running(stage_indices(pool, committee)) for committee in committees]
     keys = {correct_key(pool, sequence) for sequences in every for sequence in sequences}
@@ -458,7 +473,7 @@ def prefix_tables(pool: Pool, committees: Sequence[Committee], *, predict: bool 
     scored = np.zeros(len(trie), dtype=bool)
     if isinstance(pool.confidence, Confidence):
         scored[[trie.find[key] for key in compared]] = True
-    return stage_tables(pool, trie, scored, predict=predict)
+    return stage_tables(pool, trie, scored, predict=predict, threads=threads)
 
 
 def stage_indices(pool: Pool, committee: Committee) -> list[list[int]]:

@@ -7,6 +7,7 @@ nor on who did them: envelopes merge by a total order.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -15,8 +16,9 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from wisecommittee.search.tables import Progress
+from wisecommittee.errors import UsageError
 
+Progress = Callable[[str, int, int], None]  # task, pieces done, pieces in all
 POLL = 0.25  # seconds between two looks at progress and interrupts
 
 
@@ -114,6 +116,20 @@ class Threads:
                 self.stop()
                 workers.shutdown(cancel_futures=True)
                 raise
+
+
+def thread_count(threads: int | None = None) -> int:
+    """The given number, WISECOMMITTEE_THREADS, or the cores this process may use."""
+    if threads is None:
+        named = os.environ.get("WISECOMMITTEE_THREADS")
+        if not named:
+            return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if not named.isdigit():
+            raise UsageError(f"WISECOMMITTEE_THREADS is {named!r}; expected a number from 1")
+        threads = int(named)
+    if threads < 1:
+        raise UsageError(f"threads {threads}; expected at least 1")
+    return threads
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from fractions import Fraction
 
@@ -17,6 +18,7 @@ from wisecommittee.errors import UsageError
 from wisecommittee.search import tables
 from wisecommittee.search.evaluate import evaluate_in
 from wisecommittee.search.search import search
+from wisecommittee.search.sequences import GivenSequences
 
 CASES = cases(150)
 
@@ -75,6 +77,23 @@ def test_exact_four_members_equal_brute_force(seed, per_unit):
         for m in range(4)
     ]
     check_against_brute_force(models, labels, max_models=4, levels=4, combine="mean_logits", confidence="max_prob")
+
+
+@CASES
+@given(pools(), st.integers(2, 3))
+def test_given_sequences_are_exact_whatever_their_costs(pool, longest):
+    models, labels = pool
+    store, n = MemoryStore(models, labels), len(labels)
+    opened = tables.open_pool(store, "val", store.cards("val"))
+    sizes = range(1, min(longest, len(models)) + 1)
+    every = [s for size in sizes for s in itertools.permutations(range(len(models)), size)]
+    found = GivenSequences(opened, every).frontier(every, levels=2)
+    expected = naive.search(
+        models, labels, longest, n + 1, "mean_logits", "max_prob", "all", scores=product_scores(opened)
+    )
+    assert [(e.correct, e.average_cost) for e in found] == [
+        (p.correct, float(Fraction(p.total_cost, n))) for p in expected
+    ]
 
 
 def realistic(units, classes=8, models=4, seed=0):

@@ -46,8 +46,7 @@ class GivenSequences:
 
     def frontier(self, sequences: Sequence[Members], levels: int = 100) -> list[Evaluation]:
         """By rising cost and quality, over all real thresholds of these sequences; over percentile levels where they
-        cannot be exact (more than 4 members, costs that vary per unit). Everybody may leave early: then the rest of a
-        sequence never runs."""
+        cannot be exact (more than 4 members). Everybody may leave early: then the rest of a sequence never runs."""
         prefixes = sorted({s[:k] for s in sequences for k in range(1, len(s) + 1)}, key=lambda s: (len(s), s))
         longest = len(prefixes[-1])
         candidates, rank = [], 0
@@ -60,7 +59,7 @@ class GivenSequences:
         with interruptible(mapper):
             sweep.run(mapper)
             points = sweep.points()
-            if longest <= THRESHOLDED + 1 and self.pool.cost.per_unit is None:
+            if longest <= THRESHOLDED + 1:
                 proof = ExactSearch(sweep, self.tables)
                 proof.run(mapper)
                 points = proof.points()

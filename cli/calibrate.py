@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wisecommittee.errors import counted
+
 from . import options
 from .console import out, percent, print_json, progress, table
 
@@ -75,7 +77,7 @@ def _fitted(one: Calibrated) -> str:
     assert one.calibration is not None
     p = one.calibration.parameters
     if one.method == "isotonic":
-        return f"{len(p['x'])} knots"
+        return f"{counted(len(p['x']), 'knot')}"
     return ", ".join(f"{'T' if name == 'temperature' else name} {value:.4f}" for name, value in p.items())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from wisecommittee.errors import MissingExtraError, UsageError, WiseCommitteeError
+from wisecommittee.errors import AbsentError, MissingExtraError, WiseCommitteeError
 
 PIPED_WIDTH = 160  # files and pipes keep whole lines
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -79,7 +79,7 @@ def check_folder(*files: Path | None) -> None:
     """A file that could not be written is refused before the work, not after it."""
     for file in files:
         if file is not None and not file.absolute().parent.is_dir():
-            raise UsageError(f"{str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
+            raise AbsentError(f"{str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
 
 
 def print_json(value: Any) -> None:

@@ -22,7 +22,7 @@ def split(
 
     **Example**  `wisecommittee split --store S --into val=0.5,test=0.5 --seed 0`
     """
-    from wisecommittee.errors import UsageError
+    from wisecommittee.errors import UsageError, counted
     from wisecommittee.store import LogitStore
     from wisecommittee.store.splitting import split_store
 
@@ -40,7 +40,8 @@ def split(
     if as_json:
         print_json({"store": target.files.uri, "units": done, "seed": seed})
     else:
-        out.print(f"{target.files.uri}: " + ", ".join(f"{name} {n:,} units" for name, n in done.items()), markup=False)
+        shown = ", ".join(f"{name} {counted(units, 'unit')}" for name, units in done.items())
+        out.print(f"{target.files.uri}: {shown}", markup=False)
 
 
 def remove(

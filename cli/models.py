@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from wisecommittee.errors import counted
+
 from . import options
 from .console import human, out, percent, print_json, table
 
@@ -72,6 +74,7 @@ def verify(store: options.Store = None, as_json: options.Json = False) -> None:
     from wisecommittee.store import LogitStore
 
     source = LogitStore(store)
+    source.require()
     problems = source.verify()
     if as_json:
         print_json({"store": source.files.uri, "problems": problems})
@@ -80,7 +83,7 @@ def verify(store: options.Store = None, as_json: options.Json = False) -> None:
             out.print(f"- {problem}", markup=False)
         count = sum(len(source.models(split)) for split in source.splits())
         out.print(
-            f"{source.files.uri}: {len(problems)} problems"
+            f"{source.files.uri}: {counted(len(problems), 'problem')}"
             if problems
             else f"{source.files.uri}: sound ({count} model outputs checked)",
             markup=False,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from wisecommittee.errors import counted
+
 from .console import Unit, out, percent, shares, table
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
         ("exits %", "left"),
     ]
     caption = (
-        f"{len(rows)} of {len(frontier)} committees; --frontier FILE or --json gives all. "
+        f"{len(rows)} of {counted(len(frontier), 'committee')}; --frontier FILE or --json gives all. "
         f"±: half of the 95 % interval. "
         f"Speed: cheapest single model as accurate over the committee's {frontier.axis}. "
         f"{chosen[0].split} chose these, so its figures are optimistic."

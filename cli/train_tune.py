@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from wisecommittee.errors import counted
+
 from . import options
 from .console import print_json, table
 from .training import training
@@ -78,4 +80,4 @@ def tune(
     columns = [("trial", "right"), *((name, "right") for name in (*names, "val %", "cost", "utility"))]
     rows = [[str(trial.number), *trial.printed()] for trial in found]
     caption = "Accuracy, cost in single models and utility on val. The best is in the store as the variant tuned."
-    table(f"{len(found)} trials, the best first", columns, rows, caption)
+    table(f"{counted(len(found), 'trial')}, the best first", columns, rows, caption)

@@ -15,7 +15,7 @@ from analyses_pool import COMBINE, CONFIDENCE, LEVELS, Case, figures, most_accur
 from wisecommittee.analyses import conversion, enough, members, replicas, small
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.report import tables
 from wisecommittee.search.answer import answer
 
@@ -263,7 +263,7 @@ def test_enough(case):
     ],
 )
 def test_what_is_missing_is_named(pool, analysis, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(AbsentError, match=message):
         analysis(Case(pool, n=10).study)
 
 

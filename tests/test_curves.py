@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from wisecommittee.errors import ContentError, UsageError
+from wisecommittee.errors import AbsentError, ContentError, UsageError
 from wisecommittee.report import plot
 from wisecommittee.report.plot_learning import read_curves
 
@@ -54,7 +54,7 @@ def test_without_an_accuracy_the_loss_stands_alone():
 
 
 def test_files_that_hold_no_curves_are_named(tmp_path):
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(AbsentError, match="no such file"):
         read_curves(tmp_path / "x.parquet")
     (tmp_path / "text.parquet").write_text("no")
     with pytest.raises(ContentError, match=r"text.parquet.* is no file of learning curves"):

@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from wisecommittee.errors import (
+    AbsentError,
     AlignmentError,
     ContentError,
     UnknownNameError,
@@ -157,7 +158,7 @@ def test_what_an_image_folder_must_be(folder, tmp_path):
     with pytest.warns(UserWarning, match=r"1 files are no images and left out, the first is 'cat/notes.txt'"):
         assert open_data(f"imagefolder:{folder}", "val").known()[0] == FILES
     for place, kind, message in (
-        (tmp_path / "none", UsageError, "No such file"),
+        (tmp_path / "none", AbsentError, "No such file"),
         (folder / "cat" / "2.png", UsageError, "Not a directory"),
         (folder / "dog", ContentError, "is in no class"),
     ):
@@ -448,7 +449,7 @@ def test_several_parquet_files(tmp_path, store):
 def test_parquet_that_is_refused(tmp_path, store):
     (tmp_path / "text.parquet").write_text("no parquet")
     cases = [
-        (f"parquet:{tmp_path / 'none.parquet'}", UsageError, "no such file"),
+        (f"parquet:{tmp_path / 'none.parquet'}", AbsentError, "no such file"),
         (f"parquet:{tmp_path / 'text.parquet'}", ContentError, "expected a Parquet file"),
     ]
     labels = [
@@ -565,7 +566,7 @@ def test_npz_that_is_refused(tmp_path):
         ("half.npz", ContentError, "expected arrays"),
         ("empty.npz", ContentError, "expected arrays"),
         ("single.npy", ContentError, "expected arrays"),
-        ("none.npz", UsageError, "no such file"),
+        ("none.npz", AbsentError, "no such file"),
     ]
     arrays = [
         ({"x": x}, "no array named y or labels"),

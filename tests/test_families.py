@@ -21,7 +21,7 @@ from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.families import FAMILIES, family_named
 from wisecommittee.committees.families.self_cascade import checkpoints
-from wisecommittee.errors import InfeasibleError, UsageError, WiseCommitteeError
+from wisecommittee.errors import AbsentError, InfeasibleError, WiseCommitteeError
 from wisecommittee.search import tables
 from wisecommittee.search.estimate import estimate
 from wisecommittee.search.evaluate import evaluate, evaluate_all, evaluate_in
@@ -466,7 +466,7 @@ def test_self_cascades_equal_oracle(pool, ways, stages, levels):
                 tuple((m,) for m in chosen) for n in range(1, stages + 1) for chosen in itertools.combinations(some, n)
             ]
     if not sequences:
-        with pytest.raises(UsageError, match="--sizes"):
+        with pytest.raises(AbsentError, match="--sizes"):
             search(MemoryStore(models, pool[1]), family="self_cascade")
         return
     check(
@@ -512,5 +512,5 @@ def test_a_group_needs_every_position_once():
             naive.Model(f"g/{i}", "g", i, {f"g/{i}": 1}, np.eye(3, dtype=np.float32)[LABELS], group="g", position=p)
             for i, p in enumerate(positions)
         ]
-        with pytest.raises(UsageError, match=message):
+        with pytest.raises(AbsentError, match=message):
             search(MemoryStore(models, LABELS), family="anytime")

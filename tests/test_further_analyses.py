@@ -12,7 +12,7 @@ from test_analyses import every_cascade, ordered, rows
 from wisecommittee.analyses import measured, resolutions, scaled, training
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError
 from wisecommittee.report import plot, tables
 
 N = 36
@@ -239,12 +239,12 @@ def test_pools_without_flops_are_measured_all_the_same():
     ],
 )
 def test_what_is_missing_is_named(kind, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(AbsentError, match=message):
         tables.fill(kind, Case(POOL, n=12).study)
 
 
 def test_a_base_of_other_models_is_refused():
     case = Case(LADDER, n=12)
     base = Committee((("b0/0",), ("b1/0",)), (0.5,))
-    with pytest.raises(UsageError, match="b0/0 of the base cascade is not among the models"):
+    with pytest.raises(AbsentError, match="b0/0 of the base cascade is not among the models"):
         scaled.scaled(study_of(case, committees=(base,), models=("b1/*", "b2/*")))

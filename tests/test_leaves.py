@@ -15,7 +15,7 @@ from wisecommittee.analyses import leaves as module
 from wisecommittee.analyses.leaves import leaves
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.report import plot, plot_hne, tables
 from wisecommittee.store import LogitStore
 
@@ -76,9 +76,12 @@ def test_only_leaves_take_part(store):
     store.add(ModelCard("single", blocks={"s": 5}), "val", labels=LABELS["val"], outputs=logits[1])
     found = leaves(Study(store))  # without test, what chooses also reports
     assert (found.split, [group.name for group in found.groups]) == ("val", ["net"])
-    with pytest.raises(UsageError, match=r"none of these 1 models is one; train one with `wisecommittee train hne`"):
+    with pytest.raises(
+        AbsentError,
+        match=r"none among the models chosen \(1 model\); train one with `wisecommittee train hne`",
+    ):
         leaves(Study(store, models=["single"]))
-    with pytest.raises(UsageError, match=r"group 'net': .*at position 0"):
+    with pytest.raises(AbsentError, match=r"group 'net': .*at position 0"):
         leaves(Study(store, models=["net/1"]))
 
 
@@ -126,7 +129,7 @@ def test_plots_draw_what_was_found(store):
 def test_one_leaf_does_not_differ(store):
     fill(store, "net", 1, 0.8, "val")
     found = leaves(Study(store))
-    with pytest.raises(UsageError, match="these networks have one leaf each"):
+    with pytest.raises(AbsentError, match="these networks have one leaf each"):
         plot_hne.deviation(axes(), found)
     assert len(plot_hne.leaves(axes(), found).patches) == 1
 

@@ -11,7 +11,7 @@ from memory import MemoryStore
 from wisecommittee.analyses import match
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError
 from wisecommittee.report import published, tables
 
 POOL = {"a": (2, 10, 1.0), "b": (2, 27, 1.6), "c": (1, 90, 2.2)}
@@ -142,11 +142,11 @@ def test_published_numbers_are_in_our_units(case):
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(UsageError, match="one model only"):
+    with pytest.raises(AbsentError, match="one model only"):
         match.match(Case({"a": (1, 10, 1.0)}).study)
-    with pytest.raises(UsageError, match=r"one replica.*b3/0, b3/1"):
+    with pytest.raises(AbsentError, match=r"one replica.*b3/0, b3/1"):
         match.diversity(Case({"a": (1, 10, 1.0), "b": (1, 20, 1.0)}).study)
-    with pytest.raises(UsageError, match="only architecture"):
+    with pytest.raises(AbsentError, match="only architecture"):
         match.diversity(Case({"a": (2, 10, 1.0)}).study)
 
 

@@ -18,7 +18,15 @@ from memory import cases
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee, Contents, ModelCard
 from wisecommittee.committees.families import cascade
-from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.errors import (
+    AbsentError,
+    AlignmentError,
+    ContentError,
+    CostError,
+    StoreError,
+    UsageError,
+    WiseCommitteeError,
+)
 from wisecommittee.report import tables
 from wisecommittee.search.evaluate import evaluate, evaluate_in
 from wisecommittee.search.frontier import Frontier
@@ -274,18 +282,18 @@ def test_a_split_keeps_the_cells_of_an_image_together(files, tmp_path):
         for model, before in entries.items():
             after = dict(zip(store.unit_ids(split), store.outputs(model, split).tolist(), strict=True))
             assert after == {unit: before[unit] for unit in after}
-    with pytest.raises(UsageError, match="3 images are too few"):
+    with pytest.raises(AbsentError, match="3 images are too few"):
         split_store(store, {"a": 1, "b": 1, "c": 1, "d": 1}, source="test")
     card = ModelCard("x", kind="statistics", blocks={"x": 1})
     store.add(card, "other", labels=[4, 4], outputs=np.array([[4.0, 0, 0, 0, 0, 0]] * 2, np.float32),
               unit_ids=["0:0:0", "tile-7"], scores={"confidence": np.ones(2)})  # fmt: skip
-    with pytest.raises(UsageError, match="unit 'tile-7' does not say which image it is from; expected image:row:col"):
+    with pytest.raises(ContentError, match="unit 'tile-7' does not say which image it is from; expected image:row:col"):
         split_store(store, {"a": 0.5, "b": 0.5}, source="other")
 
 
 def test_means_of_several_models_stand_on_no_ladder(files, tmp_path):
     run_import(files, store := LogitStore(tmp_path / "S"))
-    with pytest.raises(UsageError, match=r"the longest here is m\d, m\d\)"):
+    with pytest.raises(AbsentError, match=r"the longest here is m\d, m\d\)"):
         tables.fill("scaled", Study(store))
 
 

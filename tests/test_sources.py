@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from wisecommittee.errors import (  # noqa: E402
+    AbsentError,
     ContentError,
     CostError,
     MissingExtraError,
@@ -283,13 +284,13 @@ def test_hf_labels_of_imagenet(timm, transformers):
 
 
 def test_hf_without_its_files(vit_folder, tmp_path):
-    with pytest.raises(UsageError, match=r"holds no config.json"):
+    with pytest.raises(AbsentError, match=r"holds no config.json"):
         load_model(f"hf:{tmp_path}")
     with pytest.raises(UsageError, match=r"no-one/nothing/config.json is not in the cache .*moved with HF_HUB_CACHE"):
         load_model("hf:no-one/nothing")
     for file in ("config.json", "preprocessor_config.json"):
         (tmp_path / file).write_bytes((vit_folder / file).read_bytes())
-    with pytest.raises(UsageError, match=r"holds no model.safetensors .*--random-weights"):
+    with pytest.raises(AbsentError, match=r"holds no model.safetensors .*--random-weights"):
         load_model(f"hf:{tmp_path}")
     assert load_model(f"hf:{tmp_path}", random_weights=True).params == load_model(f"hf:{vit_folder}").params
 
@@ -460,7 +461,7 @@ def test_files_that_are_none(ending, tmp_path):
     if ending == "onnx":
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
-    with pytest.raises(UsageError, match="there is no weights file"):
+    with pytest.raises(AbsentError, match="there is no weights file"):
         load_model(str(tmp_path / f"missing.{ending}"))
     (tmp_path / f"text.{ending}").write_text("no model")
     with pytest.raises(ContentError, match=f"text.{ending}"):
@@ -691,7 +692,7 @@ def test_class_files_that_are_refused(name, text, message, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(ContentError, match=message):
         read_classes(tmp_path / name)
-    with pytest.raises(UsageError, match="there is no file"):
+    with pytest.raises(AbsentError, match="there is no file"):
         read_classes(tmp_path / "missing")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from wisecommittee.errors import ContentError, UnknownNameError, UsageError
+from wisecommittee.errors import AbsentError, ContentError, UnknownNameError, UsageError
 from wisecommittee.extract.digits import digits
 from wisecommittee.train import cifar, data
 from wisecommittee.train.data import open_training_data
@@ -228,7 +228,7 @@ def test_a_folder_is_read_in_batches(folder, workers):
 
 
 def test_a_folder_without_its_parts_is_refused(folder, tmp_path):
-    with pytest.raises(UsageError, match="no folder train/"):
+    with pytest.raises(AbsentError, match="no folder train/"):
         open_training_data(f"imagefolder:{tmp_path}")
     with pytest.raises(UsageError, match="size=x"):
         open_training_data(f"imagefolder:{folder}?size=x")
@@ -252,7 +252,6 @@ def test_random_crops_lie_in_the_image_and_have_the_areas_asked_for():
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
-        ("cifar10:nowhere", {}, r"unpack cifar-10-batches-py/ \(from cifar-10-python.tar.gz\)"),
         ("digits:val", {}, "write digits"),
         ("imagefolder:", {}, "name the folder"),
         ("digits", {"label_noise": 1.5}, "label noise 1.5"),
@@ -264,6 +263,11 @@ def test_random_crops_lie_in_the_image_and_have_the_areas_asked_for():
 def test_wrong_requests(spec, options, message):
     with pytest.raises(UsageError, match=message):
         open_training_data(spec, **options)
+
+
+def test_absent_data_say_what_to_unpack():
+    with pytest.raises(AbsentError, match=r"unpack cifar-10-batches-py/ \(from cifar-10-python.tar.gz\)"):
+        open_training_data("cifar10:nowhere")
 
 
 def test_an_unknown_scheme_is_answered_with_the_nearest():

@@ -1,8 +1,10 @@
 """Everything that can go wrong, as one tree. Messages name the thing, the value, the expectation and the remedy.
 
 WiseCommitteeError            exit code 1: it could not be done
-├── UsageError                exit code 2: the request itself is wrong
+├── UsageError                exit code 2: the request is wrong, whatever the store holds
 │   └── UnknownNameError      a name that is not in its dict; lists the known ones, suggests the nearest
+├── AbsentError               what was named or is needed is not there: a file, a replica, a calibration
+│   └── AbsentNameError       a name that the store (or a file) does not hold; lists those it does
 ├── StoreError                the store, or something on its way into it, is not as it must be
 │   ├── AlignmentError        units of a model and of its split do not correspond one to one
 │   ├── ContentError          the values are wrong: NaN, another number of classes, rows that are no probabilities
@@ -40,11 +42,26 @@ class UnknownNameError(UsageError):
     """
 
     def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
-        names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
-        super().__init__(f"unknown {noun} {name!r}; {hint}Known: {shown or '(none)'}")
+        super().__init__(_unknown(noun, name, known))
+
+
+class AbsentError(WiseCommitteeError):
+    pass
+
+
+class AbsentNameError(AbsentError):
+    """As UnknownNameError, of names that depend on what is there."""
+
+    def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(_unknown(noun, name, known))
+
+
+def _unknown(noun: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
+    return f"unknown {noun} {name!r}; {hint}Known: {shown or '(none)'}"
 
 
 class StoreError(WiseCommitteeError):
@@ -90,3 +107,8 @@ def first_line(error: BaseException) -> str:
     """The first line of what another library complains of, to be quoted; its kind where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """'1 model', '25,000 models'."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

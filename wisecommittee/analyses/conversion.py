@@ -9,7 +9,7 @@ from itertools import permutations
 
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.sequences import GivenSequences, cheapest
 from wisecommittee.search.workers import thread_count
@@ -37,11 +37,11 @@ def conversion(study: Study) -> tuple[Conversion, ...]:
             raise UsageError("an ensemble has two members or more; name such committees with --committee")
     else:
         if len(index) < 2:
-            raise UsageError("there is one model only, so there is no ensemble; extract or import another")
+            raise AbsentError("there is one model only, so there is no ensemble; extract or import another")
         found = study.search(family="ensemble")
         together = [e.committee.models for e in found if len(e.committee.models) > 1]
         if not together:
-            raise UsageError(
+            raise AbsentError(
                 "no ensemble is worth its cost here: a single model is as accurate as each; name one with --committee"
             )
     members = [tuple(sorted(index[m] for m in models)) for models in together]

@@ -8,7 +8,7 @@ import numpy as np
 
 from wisecommittee.analyses.small import by_architecture, reporting_pool
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.search.tables import build_prefixes, stage_tables
 from wisecommittee.search.workers import thread_count
 from wisecommittee.tasks import Segmentation
@@ -33,7 +33,7 @@ def enough(study: Study) -> tuple[Enough, ...]:
         raise UsageError("units must be right or wrong here; graded answers are neither")
     members = {name: models for name, models in by_architecture(pool.cards).items() if len(models) > 1}
     if not members:
-        raise UsageError(
+        raise AbsentError(
             "every architecture has one replica; train more and name them b3/0, b3/1 "
             "(`wisecommittee train pool --replicas 8` does so for the digits pool)"
         )

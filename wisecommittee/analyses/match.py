@@ -9,7 +9,7 @@ from glob import escape
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.search.evaluate import Evaluation
 
 
@@ -75,7 +75,7 @@ def match(study: Study) -> tuple[Match, ...]:
     """In order of the models' cost. A model that nothing beats is matched by itself."""
     singles = singles_to_match(study)
     if len(study.cards()) < 2:
-        raise UsageError("there is one model only, so nothing can match it; extract or import another")
+        raise AbsentError("there is one model only, so nothing can match it; extract or import another")
     found = study.frontier()
     if found.axis != "average":
         raise UsageError(
@@ -103,12 +103,12 @@ def diversity(study: Study) -> tuple[Diversity, ...]:
     for card in study.cards():
         members.setdefault(card.architecture, []).append(card.model)
     if max(map(len, members.values())) < 2:
-        raise UsageError(
+        raise AbsentError(
             "every architecture has one replica, so there is no committee of one architecture; train replicas and "
             "name them b3/0, b3/1 (`wisecommittee train pool --replicas 4` does so for the digits pool)"
         )
     if len(members) < 2:
-        raise UsageError(f"{next(iter(members))} is the only architecture, so no committee is mixed; add another")
+        raise AbsentError(f"{next(iter(members))} is the only architecture, so no committee is mixed; add another")
     matches = match(study)
     alike = [study.search(models=tuple(map(escape, models))) for models in members.values()]
     same = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from wisecommittee.analyses.match import Shown, match
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError
 from wisecommittee.search.evaluate import evaluate_all
 
 
@@ -25,8 +25,8 @@ class Measured:
 def measured(study: Study, cost: str) -> tuple[Measured, ...]:
     """For every single model, by its measured cost ('latency_ms', or 'batch_ms' per unit of a batch)."""
     if missing := [card.model for card in study.cards() if cost not in card.costs]:
-        raise UsageError(
-            f"no {cost} on the card of {missing[0]} ({len(missing)} of {len(study.cards())} models lack it); measure "
+        raise AbsentError(
+            f"no {cost} on the card of {missing[0]} (lacking on {len(missing)} of {len(study.cards())}); measure "
             f"it with `wisecommittee bench-models MODEL --store {study.store.files.uri}`, or add the column with "
             "`wisecommittee import --costs models.csv`"
         )

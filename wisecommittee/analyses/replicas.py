@@ -11,7 +11,7 @@ import numpy as np
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.sequences import GivenSequences, cheapest
 from wisecommittee.search.workers import thread_count
@@ -58,7 +58,7 @@ def replicas(study: Study) -> tuple[Replicas, ...]:
     enough = {name: cards for name, cards in members.items() if len(cards) >= LEAST}
     if not enough:
         most = max(map(len, members.values()))
-        raise UsageError(
+        raise AbsentError(
             f"the statistics over replicas need {LEAST} of an architecture, this pool has {most} at most; train more "
             "and name them b5/0, b5/1, b5/2 (`wisecommittee train pool --replicas 8` does so for the digits pool)"
         )

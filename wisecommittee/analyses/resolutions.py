@@ -8,7 +8,7 @@ from itertools import combinations
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError
 from wisecommittee.search.sequences import GivenSequences, cheapest
 from wisecommittee.search.workers import thread_count
 
@@ -66,7 +66,7 @@ def self_cascades(study: Study) -> tuple[SelfCascade, ...]:
         if sides[low.model] is not None and sides[high.model] is not None and sides[low.model] != sides[high.model]
     ]
     if not pairs:
-        raise UsageError(
+        raise AbsentError(
             "no checkpoint is in the store at two input sizes; extract one at several "
             "(`wisecommittee extract timm:efficientnet_b1 --sizes 240,300 ..`), or name imported models b1@240, b1@300"
         )

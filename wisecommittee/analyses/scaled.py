@@ -12,7 +12,7 @@ from glob import escape
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError
 from wisecommittee.search.sequences import GivenSequences, best_within
 from wisecommittee.search.workers import thread_count
 
@@ -80,7 +80,7 @@ def _found_base(
 ) -> tuple[list[Place], Ladder, int]:
     ladder = max(every.values(), key=len)
     if len(ladder) < RUNGS:
-        raise UsageError(
+        raise AbsentError(
             f"no ladder of {RUNGS} architectures in this pool: names that differ in their numbers only, as b0, b1, b2 "
             f"(the longest here is {', '.join(r[0].architecture for r in ladder)}); add larger or smaller ones"
         )
@@ -109,7 +109,7 @@ def _places(every: Mapping[str, Ladder], models: Sequence[str]) -> list[Place]:
         for place, card in enumerate(replicas)
     }
     if missing := [m for m in models if m not in where]:
-        raise UsageError(f"{missing[0]} of the base cascade is not among the models here; leave --models out")
+        raise AbsentError(f"{missing[0]} of the base cascade is not among the models here; leave --models out")
     return [where[m] for m in models]
 
 

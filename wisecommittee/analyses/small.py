@@ -12,7 +12,7 @@ import numpy as np
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.search.sequences import require_counts
 from wisecommittee.search.tables import Pool, build_prefixes, open_pool, stage_tables
 from wisecommittee.search.workers import thread_count
@@ -88,7 +88,7 @@ def reporting_pool(study: Study) -> Pool:
     there = {card.model for card in study.store.cards(split)}
     cards = [card for card in study.cards() if card.model in there]
     if not cards:
-        raise UsageError(f"none of these models is in split {split!r}; extract or import them there too")
+        raise AbsentError(f"none of these models is in split {split!r}; extract or import them there too")
     pool = open_pool(study.store, split, cards, combine=study.combine or "mean_logits", cost=study.cost)
     require_counts(pool)
     return pool
@@ -109,12 +109,12 @@ def small(study: Study) -> Small:
     members = by_architecture(pool.cards)
     most = max(map(len, members.values()))
     if most < 2:
-        raise UsageError(
+        raise AbsentError(
             "every architecture has one replica, so there is no ensemble of one; train more and name them b3/0, b3/1 "
             "(`wisecommittee train pool --replicas 8` does so for the digits pool)"
         )
     if len(members) < 2:
-        raise UsageError(f"{next(iter(members))} is the only architecture; smaller and larger ones are compared here")
+        raise AbsentError(f"{next(iter(members))} is the only architecture; smaller and larger ones are compared here")
     sets = {
         (name, k): draws(models, k) for name, models in members.items() for k in range(1, min(MOST, len(models)) + 1)
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wisecommittee.analyses.match import Shown, match, show
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError, counted
 from wisecommittee.search.evaluate import Evaluation
 
 
@@ -24,10 +24,10 @@ class Training:
 def training(study: Study) -> tuple[Training, ...]:
     known = {card.model: card.training_cost for card in study.cards()}
     if missing := [model for model, cost in known.items() if cost is None]:
-        raise UsageError(
-            f"no training cost on the card of {missing[0]} ({len(missing)} of {len(known)} models lack it); add a "
-            "column training_cost (days, dollars or multiply-adds) to models.csv, then `wisecommittee import --costs "
-            "models.csv`"
+        raise AbsentError(
+            f"no training cost on the card of {missing[0]} ({len(missing)} of {counted(len(known), 'model')} without); "
+            "add a column training_cost (days, dollars or multiply-adds) to models.csv, then `wisecommittee import "
+            "--costs models.csv`"
         )
     matches = match(study)
     together = study.search(family="ensemble")

@@ -14,7 +14,7 @@ from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.confidence import threshold_above
-from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseCommitteeError
+from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseCommitteeError, counted
 
 CARD_VERSION = 1
 COMMITTEE_VERSION = 1
@@ -207,7 +207,7 @@ class Committee:
             raise CommitteeError(f"{', '.join(twice)} stands more than once in the stages; a model runs once")
         if len(self.thresholds) != len(self.stages) - 1:
             raise CommitteeError(
-                f"{len(self.thresholds)} thresholds for {len(self.stages)} stages; "
+                f"{counted(len(self.thresholds), 'threshold')} for {counted(len(self.stages), 'stage')}; "
                 f"expected {len(self.stages) - 1}: one for every stage but the last"
             )
         for value in self.thresholds:

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from wisecommittee.committees.cards import Committee
 from wisecommittee.deploy.deploy import Decisions, Deployed, Units
 from wisecommittee.deploy.members import Module, find_card, load_members
-from wisecommittee.errors import AlignmentError, UnknownNameError, UsageError
+from wisecommittee.errors import AbsentError, AbsentNameError, AlignmentError, UsageError
 from wisecommittee.extract.data import Data, open_data
 from wisecommittee.extract.models import LoadedModel
 from wisecommittee.extract.timing import Spread, device_name, rounded
@@ -144,9 +144,10 @@ def compare(
     if data is None or isinstance(data, str):
         data = open_data(data or _data_spec(committee, store, split), split)
     data = _spread_out(data, limit)
+    named = _named(store, split, against)
     known = [*committee.models, *(name for name in store.models(split) if name not in committee.models)]
     if unknown := [name for name in modules or {} if name not in known]:
-        raise UnknownNameError("model", unknown[0], known)
+        raise AbsentNameError("model", unknown[0], known)
     load = _Loader(store, committee, dict(modules or {}), preprocess, force)
     options: dict[str, Any] = {"device": device, "batch_size": batch_size, "classes": data.classes}
     loaded = load(committee.models)
@@ -154,7 +155,7 @@ def compare(
     with Deployed(committee, loaded, **options) as run:
         right = float((run(units).prediction == labels).mean())
     rows = _rows(store, split, data, unit_ids, labels)
-    names = _singles(store, split, rows, right, against)
+    names = named or _singles(store, split, rows, right)
     todo = [committee, *(Committee(((name,),), members={}) for name in names)]
     measured: list[Measured] = []
     for one in todo:
@@ -198,7 +199,7 @@ def _data_spec(committee: Committee, store: LogitStore, split: str) -> str:
     for name in committee.models:
         if name in store.models(split) and (spec := store.card(name, split).meta.get("data")):
             return str(spec)
-    raise UsageError(f"{split} of {store.files.uri} does not say what data its models saw; name them with --data SPEC")
+    raise AbsentError(f"{split} of {store.files.uri} does not say what data its models saw; name them with --data SPEC")
 
 
 class _Some(Dataset[Any]):
@@ -265,14 +266,24 @@ def _rows(
     return rows
 
 
-def _singles(store: LogitStore, split: str, rows: NDArray[np.int64], right: float, against: Sequence[str]) -> list[str]:
-    """The single models to compare with, cheapest first. right : accuracy of the committee on these rows."""
+def _by_cost(store: LogitStore, split: str) -> list[str]:
+    """Models that can run alone, cheapest first."""
     cards = sorted(store.cards(split), key=lambda card: (sum(card.blocks.values()), card.key))
-    names = [card.model for card in cards if card.kind in ("logits", "probabilities")]
-    if against:
-        if lost := [glob for glob in against if not fnmatch.filter(names, glob)]:
-            raise UnknownNameError(f"model in {split}", lost[0], names)
-        return [name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in against)]
+    return [card.model for card in cards if card.kind in ("logits", "probabilities")]
+
+
+def _named(store: LogitStore, split: str, against: Sequence[str]) -> list[str]:
+    """The single models that match any of the globs, cheapest first."""
+    names = _by_cost(store, split)
+    if lost := [glob for glob in against if not fnmatch.filter(names, glob)]:
+        raise AbsentNameError(f"model in {split}", lost[0], names)
+    return [name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in against)]
+
+
+def _singles(store: LogitStore, split: str, rows: NDArray[np.int64], right: float) -> list[str]:
+    """The cheapest model at least as accurate as the committee, and the most accurate. right : of the committee on
+    these rows."""
+    names = _by_cost(store, split)
     labels = store.labels(split)[rows]
     accuracy = {name: float((store.outputs(name, split)[rows].argmax(axis=1) == labels).mean()) for name in names}
     best = max(names, key=lambda name: accuracy[name])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError, UsageError
+from wisecommittee.errors import AbsentError, ContentError
 
 
 def select_classes(model_classes: Sequence[str] | None, data_classes: Sequence[str]) -> NDArray[np.int64]:
@@ -55,7 +55,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UsageError(f"classes: there is no file {str(path)!r}") from None
+        raise AbsentError(f"classes: there is no file {str(path)!r}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ContentError(f"classes: {str(path)!r} cannot be read ({error})") from error
     try:
@@ -70,7 +70,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
             f"classes: {str(path)!r}: {error}; expected a name for every output index from 0, as txt, csv or json"
         ) from error
     if len(names) < 2:
-        raise ContentError(f"classes: {str(path)!r} names {len(names)} classes; expected at least 2")
+        raise ContentError(f"classes: {str(path)!r} names {len(names):,} classes; expected at least 2")
     return tuple(names)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AlignmentError, ContentError, UsageError
+from wisecommittee.errors import AbsentError, AlignmentError, ContentError
 from wisecommittee.extract.data_images import ArrayImages
 from wisecommittee.extract.data_labels import renumbered
 
@@ -69,7 +69,7 @@ def _read(path: str, what: str) -> dict[str, NDArray[Any] | None]:
             if "images" in file.files:
                 found["are images"] = np.empty(0)
     except FileNotFoundError:
-        raise UsageError(f"{what}: no such file; name one written by np.savez") from None
+        raise AbsentError(f"{what}: no such file; name one written by np.savez") from None
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, SyntaxError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ContentError(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
-from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError
+from wisecommittee.errors import AbsentError, ContentError, UsageError, WiseCommitteeError
 from wisecommittee.extract.data_labels import numbered
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif")
@@ -99,7 +99,8 @@ class ImageFolder(ImageItems):
         try:
             entries = sorted(entry for entry in self.folder.iterdir() if not entry.name.startswith("."))
         except OSError as error:
-            raise UsageError(f"{what}: {error.strerror}; expected a folder with one folder per class") from None
+            missing = AbsentError if isinstance(error, FileNotFoundError) else UsageError
+            raise missing(f"{what}: {error.strerror}; expected a folder with one folder per class") from None
         loose = [entry.name for entry in entries if entry.suffix.lower() in ENDINGS and not entry.is_dir()]
         if loose:
             raise ContentError(f"{what}: {loose[0]!r} is in no class; expected images in one folder per class")

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError, UnknownNameError, UsageError, WiseCommitteeError, first_line
+from wisecommittee.errors import AbsentError, ContentError, UnknownNameError, WiseCommitteeError, counted, first_line
 from wisecommittee.extract.data_images import CorruptImageError, ImageItems, decode
 from wisecommittee.extract.data_labels import numbered, renumbered
 from wisecommittee.store.footer import check_footer
@@ -110,7 +110,7 @@ def _files(path: str, what: str) -> list[str]:
         return [path]
     found = sorted(glob.glob(str(Path(glob.escape(path), "*.parquet")) if Path(path).is_dir() else path))
     if not found:
-        raise UsageError(f"{what}: no such file; name a Parquet file, a folder of them or a pattern such as 'val-*'")
+        raise AbsentError(f"{what}: no such file; name a Parquet file, a folder of them or a pattern such as 'val-*'")
     return found
 
 
@@ -125,7 +125,7 @@ def _image_column(schema: pa.Schema, chosen: str | None, what: str) -> str:
         named = [name for name in IMAGES if name in found]
         if not named and len(found) != 1:
             raise ContentError(
-                f"{what}: {len(found)} columns of images ({', '.join(found) or 'none'}); "
+                f"{what}: {counted(len(found), 'column')} of images ({', '.join(found) or 'none'}); "
                 f"expected bytes, or a struct of bytes and path; name one with ?image=COLUMN"
             )
         return named[0] if named else found[0]

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError, first_line
+from wisecommittee.errors import AbsentError, ContentError, MissingExtraError, WiseCommitteeError, first_line
 from wisecommittee.extract.classes import imagenet_vocabularies
 from wisecommittee.extract.models import LoadedModel, seeded
 from wisecommittee.extract.preprocess import Preprocess
@@ -160,7 +160,7 @@ def _read(spec: str, rest: str, read: Any, file: str) -> Any:
         reason = first_line(error)
         if os.path.isdir(rest):
             hint = ", or use --random-weights for timing and multiply-adds" if file != "config.json" else ""
-            raise UsageError(
+            raise AbsentError(
                 f"model {spec!r}: the folder {rest!r} holds no {file} that transformers can use ({reason}); "
                 f"save the model there with save_pretrained{hint}"
             ) from error

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from wisecommittee.errors import ContentError, MissingExtraError, UsageError, first_line
+from wisecommittee.errors import AbsentError, ContentError, MissingExtraError, UsageError, first_line
 
 # Where training scripts put the state dict inside what they save, the better one first.
 NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
@@ -72,7 +72,7 @@ def file_hash(path: Path, spec: str) -> str:
         with path.open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except FileNotFoundError:
-        raise UsageError(f"model {spec!r}: there is no weights file {str(path)!r}") from None
+        raise AbsentError(f"model {spec!r}: there is no weights file {str(path)!r}") from None
     except OSError as error:
         raise ContentError(f"model {spec!r}: {str(path)!r} cannot be read ({error.strerror or error})") from error
 

@@ -21,7 +21,7 @@ import matplotlib
 
 from wisecommittee import __version__
 from wisecommittee.analyses.study import Study, spread
-from wisecommittee.errors import WiseCommitteeError
+from wisecommittee.errors import WiseCommitteeError, counted
 from wisecommittee.report import plot
 from wisecommittee.report.markup import as_html
 from wisecommittee.report.page_chart import chart, plain
@@ -96,14 +96,15 @@ def _name(study: Study) -> str:
 
 
 def _head(study: Study, found: Answer) -> str:
-    sizes = [f"{e.split}: {e.n:,} units" for e in (found.val, found.test) if e]
+    pool = [counted(len(found.frontier.singles), "model")]
+    pool += [f"{e.split}: {counted(e.n, 'unit')}" for e in (found.val, found.test) if e]
     searched = found.frontier.searched
     proved = ", proved over all real thresholds" if searched.get("exact") else ""
     if not searched.get("complete", True):
         proved = "; the search was stopped before its end, and this is the best found so far"
     return (
         f"<h1>Committees of {escape(_name(study))}</h1>"
-        f'<p class="soft">{len(found.frontier.singles)} models; {escape("; ".join(sizes))}; '
+        f'<p class="soft">{escape("; ".join(pool))}; '
         f"{searched.get('combinations', 0):,} combinations and {searched.get('threshold_vectors', 0):,} threshold "
         f"vectors searched{proved}.</p>"
     )
@@ -172,7 +173,8 @@ def _frontier(study: Study, found: Answer) -> str:
         lines = [e.committee.label(), _figures(e, study.quality)]
         texts[id(e)] = "\n".join([*lines, f"{e.committee.confidence} at least {thresholds}"] if thresholds else lines)
     drawn = chart(committees, singles, test, found.val, texts, study.quality, found.frontier.axis)
-    note = f"{len(committees):,} of the {len(found.frontier):,} committees of the frontier on {found.val.split}."
+    all_of_it = counted(len(found.frontier), "committee")
+    note = f"{len(committees):,} of the {all_of_it} of the frontier on {found.val.split}."
     return f'<h2>Accuracy and cost</h2>{drawn}<p class="note">{note}</p>'
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from wisecommittee.analyses import leaves as analysis
 from wisecommittee.analyses.leaves import Leaves
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.report import published
 from wisecommittee.report.labels import Names
 from wisecommittee.report.style import PUBLISHED, SERIES, Percent, legend, name_axes
@@ -66,7 +66,7 @@ def deviation(ax: Axes, leaves: Leaves) -> Axes:
         numbers += [(str(rung.leaves), point) for rung, *point in zip(several, x, y, strict=True)]
         costs += x
     if not costs:
-        raise UsageError("leaves differ from one another; these networks have one leaf each")
+        raise AbsentError("leaves differ from one another; these networks have one leaf each")
     _costs(ax, leaves, costs)
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter("{x:g}")

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import ContentError, UsageError
+from wisecommittee.errors import AbsentError, ContentError, UsageError
 from wisecommittee.report.style import SERIES, Percent, legend, stage_colors
 
 ALWAYS = ("phase", "epoch", "loss")
@@ -73,7 +73,7 @@ def read_curves(path: str | os.PathLike[str]) -> pd.DataFrame:
     try:
         curves = pd.read_parquet(file)
     except FileNotFoundError:
-        raise UsageError(f"{str(file)!r}: no such file; `wisecommittee train .. --curves FILE` writes one") from None
+        raise AbsentError(f"{str(file)!r}: no such file; `wisecommittee train .. --curves FILE` writes one") from None
     except Exception as error:
         raise ContentError(f"{str(file)!r} is no file of learning curves ({str(error).splitlines()[0]})") from error
     if missing := [name for name in ALWAYS if name not in curves.columns]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wisecommittee.analyses.study import Study, spread
+from wisecommittee.errors import counted
 from wisecommittee.report.table import Column, Table, cost_heading
 from wisecommittee.search.frontier import HOW
 
@@ -42,7 +43,7 @@ def fill(study: Study) -> Table:
     if tests:
         n += f", {tests[0].split} (n = {tests[0].n:,}) reports"
     notes = (
-        f"{len(rows)} of {len(found)} committees of the frontier; {n}.",
+        f"{len(rows)} of {counted(len(found), 'committee')} of the frontier; {n}.",
         f"Speed-up: cheapest single model as accurate on {first.split} over the committee, {HOW[found.axis]}.",
     )
     over = "" if found.axis == "average" else f" over the {found.axis} cost"

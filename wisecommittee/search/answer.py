@@ -8,7 +8,7 @@ from glob import escape
 from typing import Any
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import UnknownNameError, UsageError
+from wisecommittee.errors import AbsentNameError, UsageError
 from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
 from wisecommittee.search.frontier import COSTS, Frontier
 from wisecommittee.search.limits import LimitFigures
@@ -154,7 +154,7 @@ def single_named(frontier: Frontier, model: str) -> Evaluation:
     for single in frontier.singles:
         if single.committee.models == (model,):
             return single
-    raise UnknownNameError("model", model, [single.committee.models[0] for single in frontier.singles])
+    raise AbsentNameError("model", model, [single.committee.models[0] for single in frontier.singles])
 
 
 def reported(

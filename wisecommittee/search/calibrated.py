@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Calibration, as_logits, unit_folds
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import CommitteeError, StoreError, UsageError
+from wisecommittee.errors import AbsentError, CommitteeError, StoreError
 from wisecommittee.store import LogitStore
 
 
@@ -76,7 +76,7 @@ def require_calibrated(cards: Sequence[ModelCard], split: str) -> None:
     """Raise unless every model has a calibration fitted on this split."""
     if missing := [card.model for card in cards if card.calibration is None]:
         some = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
-        raise UsageError(
+        raise AbsentError(
             f"not calibrated on {split}: {some}; run `wisecommittee calibrate --model '*' --method temperature`"
             f"{'' if split == 'val' else f' --split {split}'}, or choose models with --models"
         )

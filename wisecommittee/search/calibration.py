@@ -26,7 +26,7 @@ from wisecommittee.committees.calibration import (
 )
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.confidence import LOG_FLOOR
-from wisecommittee.errors import ContentError, StoreError, UsageError
+from wisecommittee.errors import ContentError, StoreError, UsageError, counted
 from wisecommittee.search.reliability import reliability
 from wisecommittee.search.tables import Progress, select_cards
 from wisecommittee.search.workers import thread_count
@@ -128,8 +128,8 @@ def fit(
     if method != "none":
         method_named(method)
     threads = thread_count(threads)
-    _explain_missing(store, split, models or ())
     store.require_split(split)
+    _explain_missing(store, split, models or ())
     cards = select_cards(store, split, models)
     fits = []
     for place, card in enumerate(cards):
@@ -226,8 +226,8 @@ def _fitted(source: _Source, method: str) -> Calibrated:
     filled = np.unique(folds)
     if len(filled) < 2:
         raise ContentError(
-            f"{source.card.model}: {source.n} units in {source.split} fall into one of {FOLDS} folds; too few to fit "
-            f"and to check a calibration"
+            f"{source.card.model}: the {counted(source.n, 'unit')} of {source.split} fall into one of {FOLDS} folds, "
+            f"too few to fit and to check a calibration"
         )
     parameters, each, note = FITS[method](source, folds)
     assert source.card.contents is not None
@@ -260,7 +260,7 @@ def _check(source: _Source, method: str) -> None:
         raise UsageError(f"{model} has answers with a confidence and no logits; use --method platt or isotonic")
     if method == "isotonic" and source.n < LEAST_ISOTONIC:
         raise ContentError(
-            f"{model}: {source.n} units in {source.split} are too few for isotonic regression (at least "
+            f"{model}: {counted(source.n, 'unit')} in {source.split}, too few for isotonic regression (at least "
             f"{LEAST_ISOTONIC}); use --method temperature or platt, or add units"
         )
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.cost import CostModel
-from wisecommittee.errors import CommitteeError, UnknownNameError, WiseCommitteeError
+from wisecommittee.errors import CommitteeError, UnknownNameError, WiseCommitteeError, counted
 from wisecommittee.search.axis import share_above
 from wisecommittee.search.calibrated import as_chosen, recorded
 from wisecommittee.search.statistics import bootstrap_interval, normal_interval, wilson_interval
@@ -282,7 +282,7 @@ def members_pool(
     if missing := [model for model in members if model not in known]:
         raise CommitteeError(
             f"the committee has {', '.join(missing)}, which {store.files.uri!r} does not hold in split {split!r} "
-            f"({len(known)} models there); extract or import it, or name the store it was chosen from"
+            f"({counted(len(known), 'model')} there); extract or import it, or name the store it was chosen from"
         )
     cards = {model: store.card(model, split) for model in members}
     chosen_with: dict[str, Mapping[str, Any]] = {}

@@ -15,7 +15,7 @@ from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.combine import Combine, combine_named
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
-from wisecommittee.errors import CommitteeError, StoreError, UnknownNameError, UsageError
+from wisecommittee.errors import AbsentNameError, CommitteeError, StoreError, UsageError
 from wisecommittee.kernels import jit, prefixes
 from wisecommittee.search import calibrated
 from wisecommittee.search.calibrated import CalibratedRows
@@ -135,7 +135,7 @@ def _matching(split: str, cards: Sequence[ModelCard], models: Sequence[str]) -> 
     for pattern in models:
         found = [card for card in cards if card.model == pattern or fnmatch.fnmatchcase(card.model, pattern)]
         if not found:
-            raise UnknownNameError(f"model in {split}", pattern, [card.model for card in cards])
+            raise AbsentNameError(f"model in {split}", pattern, [card.model for card in cards])
         chosen += found
     return tuple(sorted({card.model: card for card in chosen}.values(), key=lambda card: card.key))
 

@@ -17,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard, check_cost, split_model_name
-from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UnknownNameError, UsageError
+from wisecommittee.errors import (
+    AbsentNameError,
+    AlignmentError,
+    ContentError,
+    CostError,
+    StoreError,
+    UsageError,
+    counted,
+)
 from wisecommittee.store.footer import check_footer
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.parts import Rows
@@ -151,7 +159,8 @@ def _labels_of_answers(
         if known.unit_ids is not None:
             return pd.Series(known.values, index=known.unit_ids)
         if len(known.values) != len(units):
-            raise AlignmentError(f"{labels}: {len(known.values):,} labels for {len(units):,} units of {answers}")
+            labelled = counted(len(known.values), "label")
+            raise AlignmentError(f"{labels}: {labelled} for {counted(len(units), 'unit')} of {answers}")
         numbered = [str(i) for i in range(len(units))]
         return pd.Series(known.values, index=numbered if set(numbered) == set(units) else units)
     if "label" not in table.columns:
@@ -240,8 +249,8 @@ def read_cards(costs: str | os.PathLike[str], models: Sequence[str]) -> dict[str
         rows = table[listed == model]
         if len(rows) != 1:
             if len(rows):
-                raise CostError(f"{costs}: {len(rows)} rows for {model}; expected one")
-            raise UnknownNameError(f"model (it has no row in {costs})", model, listed)
+                raise CostError(f"{costs}: {counted(len(rows), 'row')} for {model}; expected one")
+            raise AbsentNameError(f"model (it has no row in {costs})", model, listed)
         cards[model] = _card(model, {str(k): str(v).strip() for k, v in rows.iloc[0].items() if str(v).strip()}, costs)
     return cards
 
@@ -342,7 +351,8 @@ def _line_up(
         raise AlignmentError(f"{model}: unit {missing[0]!r} and {len(missing) - 1:,} more have no label")
     if len(unit_ids) < n:
         lost = next(unit for unit in known if unit not in set(unit_ids))
-        raise AlignmentError(f"{model}: {len(unit_ids):,} rows for {n:,} labels; unit {lost!r} is missing")
+        rows_there = counted(len(unit_ids), "row")
+        raise AlignmentError(f"{model}: {rows_there} for {counted(n, 'label')}; unit {lost!r} is missing")
     return unit_ids, labels.values[[places[unit] for unit in unit_ids]]
 
 

@@ -17,12 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import Contents, ModelCard
 from wisecommittee.errors import (
+    AbsentNameError,
     AlignmentError,
     ContentError,
     StoreError,
-    UnknownNameError,
     UsageError,
     WiseCommitteeError,
+    counted,
 )
 from wisecommittee.store import gate, parts
 from wisecommittee.store.cache import Places, cached
@@ -87,17 +88,22 @@ class LogitStore:
         """Whether at least one model is in that split; the first one fixes its units."""
         return next(self._committed(split), None) is not None
 
-    def require_split(self, split: str) -> None:
-        """Raise unless the store has that split and at least one model in it."""
-        check_split_name(split)
+    def require(self) -> None:
+        """Raise unless there is a store."""
         if not self.files.exists():
             raise StoreError(
                 f"there is no store at {self.files.uri!r}; make one with `wisecommittee extract`, `import` or `demo`, "
                 f"or name another with --store"
             )
+
+    def require_split(self, split: str) -> None:
+        """Raise unless the store has that split and at least one model in it."""
+        check_split_name(split)
+        self.require()
         if not self.has_split(split):
-            known = ", ".join(self.splits()) or "none; the store is empty"
-            raise StoreError(f"store {self.files.uri!r} has no split {split!r}; splits: {known}")
+            known = ", ".join(self.splits())
+            remedy = "; name one with --split, or extract or import into it" if known else "the store is empty"
+            raise StoreError(f"store {self.files.uri!r} has no split {split!r}; splits: {known or 'none, '}{remedy}")
 
     def models(self, split: str) -> tuple[str, ...]:
         """Names of the committed models of a split, sorted."""
@@ -117,7 +123,7 @@ class LogitStore:
     def card(self, model: str, split: str) -> ModelCard:
         card = self.read_card(split, model)
         if card is None:
-            raise UnknownNameError(f"model in {split}", model, self.models(split))
+            raise AbsentNameError(f"model in {split}", model, self.models(split))
         return card
 
     def read_card(self, split: str, model: str) -> ModelCard | None:
@@ -195,14 +201,14 @@ class LogitStore:
         """A stored confidence, float32 [N]."""
         card, contents = self._described(model, split)
         if name not in contents.scores:
-            raise UnknownNameError(f"stored score of {model} in {split}", name, contents.scores)
+            raise AbsentNameError(f"stored score of {model} in {split}", name, contents.scores)
         return self._column(card, split, f"score_{name}", np.float32, lambda rows: rows.scores[name])
 
     def unit_costs(self, model: str, split: str, name: str) -> NDArray[np.float64]:
         """A cost that varies per unit, float64 [N] in its own unit."""
         card, contents = self._described(model, split)
         if name not in contents.unit_costs:
-            raise UnknownNameError(f"per-unit cost of {model} in {split}", name, contents.unit_costs)
+            raise AbsentNameError(f"per-unit cost of {model} in {split}", name, contents.unit_costs)
         return self._column(card, split, f"cost_{name}", np.float64, lambda rows: rows.unit_costs[name])
 
     def quality(self, model: str, split: str) -> NDArray[np.float32]:
@@ -241,7 +247,7 @@ class LogitStore:
         assert contents is not None
         if contents.rows != len(units.index):
             raise AlignmentError(
-                f"{card.model}: {contents.rows:,} {split} units, the split has {len(units.index):,}; "
+                f"{card.model}: {counted(contents.rows, f'{split} unit')}, the split has {len(units.index):,}; "
                 f"extract or import it again"
             )
         files = [part.sha256 for part in contents.parts]
@@ -269,7 +275,7 @@ class LogitStore:
                 yield places, pick(rows)
         if not filled.all():
             raise AlignmentError(
-                f"{what}: {(~filled).sum():,} of {len(index):,} units are missing; extract or import it again"
+                f"{what}: {(~filled).sum():,} of {counted(len(index), 'unit')} missing; extract or import it again"
             )
 
     def read_parts(self, card: ModelCard, split: str) -> Iterator[Rows]:
@@ -297,7 +303,7 @@ class LogitStore:
                 total += len(rows)
                 yield rows
             if total != part.rows:
-                raise StoreError(f"{place}: {total:,} rows; its card says {part.rows:,}; {remedy}")
+                raise StoreError(f"{place}: {counted(total, 'row')}; its card says {part.rows:,}; {remedy}")
 
     def refresh(self) -> None:
         """Forget the units read so far; needed after something else changed the splits."""
@@ -366,7 +372,7 @@ class LogitStore:
         for noun, values in columns:
             if values is not None and len(values) != len(given):
                 raise AlignmentError(
-                    f"{what}: {len(values):,} {noun}, {len(given):,} labels; expected one for each unit"
+                    f"{what}: {len(values):,} {noun}, {counted(len(given), 'label')}; expected one for each unit"
                 )
         gate.check_unit_ids(rows.unit_ids, what)
         parts.check_values(what, card.kind, rows, dtype=gate.check_dtype(dtype, what).name, warn=True)
@@ -450,11 +456,15 @@ class LogitStore:
 
         The units of a split go with its last model.
         """
+        self.require()
         splits = [split] if split else [name for name in self.files.names() if _is_split_name(name)]
         found = [name for name in splits if self.files.exists(self.model_folder(name, model))]
+        if not found and split:
+            self.require_split(split)
+            raise AbsentNameError(f"model in {split}", model, self.models(split))
         if not found:
             known = {other for name in self.splits() for other in self.models(name)}
-            raise UnknownNameError("model", model, known)
+            raise AbsentNameError("model", model, known)
         for name in found:
             folder, what = self.model_folder(name, model), f"{model} in {name}"
             ranks = {int(match[1]) for left in self.files.names(folder) if (match := PLAN_NAME.fullmatch(left))}

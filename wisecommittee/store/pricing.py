@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import StoreError, UnknownNameError, UsageError
+from wisecommittee.errors import AbsentNameError, StoreError, UsageError
 from wisecommittee.store.importing import named_column, read_cards, read_table
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.segmentation import joint_card
@@ -16,11 +16,12 @@ from wisecommittee.store.segmentation import joint_card
 def import_costs(store: LogitStore, costs: str | os.PathLike[str]) -> dict[str, str]:
     """Add or change the costs of models already in the store, in every split; returns {model: 'unchanged' | 'card
     updated'}. What several models say together (store/segmentation.py) gets their new costs."""
+    store.require()
     listed = named_column(read_table(costs), "model", costs).astype(str).str.strip()
     every = {model for split in store.splits() for model in store.models(split)}
     named = [model for model in listed if model in every]
     if not named:
-        raise UnknownNameError("model (no row of the cost file is in the store)", listed.iloc[0], every)
+        raise AbsentNameError("model (no row of the cost file is in the store)", listed.iloc[0], every)
     given = read_cards(costs, named)
     updates: list[tuple[str, ModelCard, ModelCard]] = []
     for split in store.splits():

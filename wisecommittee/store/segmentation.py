@@ -148,7 +148,7 @@ def images_of(unit_ids: Sequence[str]) -> NDArray[np.int64]:
     for place, unit in enumerate(unit_ids):
         named = CELL_NAME.fullmatch(unit)
         if named is None:
-            raise UsageError(
+            raise ContentError(
                 f"unit {unit!r} does not say which image it is from; expected image:row:column, as `import --cell` "
                 f"names cells"
             )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import StoreError, UsageError
+from wisecommittee.errors import AbsentError, StoreError, UsageError, counted
 from wisecommittee.store.logit_store import LogitStore, check_split_name
 from wisecommittee.store.segmentation import images_of
 
@@ -52,12 +52,13 @@ def split_store(
         )
     for name in into:
         check_split_name(name)
+    store.require()
     _recover(store)
     known = store.splits()
     if source is None:
-        if len(known) != 1:
-            raise UsageError(f"the store has splits {', '.join(known) or 'none'}; say which to divide with --split")
-        source = known[0]
+        if len(known) > 1:
+            raise UsageError(f"the store has splits {', '.join(known)}; say which to divide with --split")
+        source = known[0] if known else "val"
     store.require_split(source)
     if existing := [name for name in into if name in known and name != source]:
         raise StoreError(f"split {existing[0]!r} exists already; remove its models first or choose another name")
@@ -67,7 +68,7 @@ def split_store(
         )
     rows, many = _divided(store, source, into, seed)
     if empty := [name for name, some in rows.items() if not len(some)]:
-        raise UsageError(f"split {empty[0]!r} would be empty: {many} are too few for {dict(into)}")
+        raise AbsentError(f"split {empty[0]!r} would be empty: {many} are too few for {dict(into)}")
     if store.files.local is None:
         for name in into:
             _copy_all(store, source, store, name, rows[name])
@@ -96,11 +97,11 @@ def _divided(
     neighbouring cells are too alike to report on each other."""
     if not any(card.kind == "statistics" for card in store.cards(source)):
         labels = store.labels(source)
-        return assign(labels, into, seed), f"{len(labels):,} units"
+        return assign(labels, into, seed), f"{counted(len(labels), 'unit')}"
     images = images_of(store.unit_ids(source))
     count = int(images.max()) + 1
     whole = assign(np.zeros(count, np.int64), into, seed)
-    return {name: np.flatnonzero(np.isin(images, some)) for name, some in whole.items()}, f"{count:,} images"
+    return {name: np.flatnonzero(np.isin(images, some)) for name, some in whole.items()}, f"{counted(count, 'image')}"
 
 
 def _recover(store: LogitStore) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import Contents, ModelCard, Part
-from wisecommittee.errors import AlignmentError, BusyError, ContentError, StoreError
+from wisecommittee.errors import AlignmentError, BusyError, ContentError, StoreError, counted
 from wisecommittee.store import gate, parts
 from wisecommittee.store.parts import Rows
 
@@ -428,7 +428,7 @@ def check_against_units(
         first = differs[0]
         raise AlignmentError(
             f"{what}: unit {unit_ids[first]!r} has label {labels[first]}, the split says {here[first]} "
-            f"({len(differs):,} units differ); use another split, or remove its models first"
+            f"({len(differs):,} in all); use another split, or remove its models first"
         )
 
 
@@ -437,6 +437,6 @@ def missing_units(what: str, unit_ids: Iterable[str], units: Mapping[str, int]) 
     given = set(unit_ids)
     first = next((unit for unit in units if unit not in given), None)
     return AlignmentError(
-        f"{what}: {len(given):,} units, the split has {len(units):,} (first missing: {first!r}); "
+        f"{what}: {counted(len(given), 'unit')}, the split has {len(units):,} (first missing: {first!r}); "
         f"give every unit, or use another split"
     )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError, UsageError
+from wisecommittee.errors import AbsentError, ContentError, counted
 
 PIXELS = 3 * 32 * 32
 MOST_BYTES = 1 << 28  # of one file; the largest official one has 155 MB
@@ -69,7 +69,7 @@ def _find(name: str, folder: Path) -> tuple[Path, Layout]:
             if all((path / file).is_file() for file in layout.train + layout.test):
                 return path, layout
     ways = " or ".join(f"{layout.folder}/ (from {layout.archive})" for layout in LAYOUTS[name])
-    raise UsageError(
+    raise AbsentError(
         f"{name}: no data in {str(folder)!r}; unpack {ways} there, as its authors publish it, or name the folder with "
         f"--data {name}:FOLDER"
     )
@@ -112,7 +112,7 @@ def _pickled(file: Path, key: str) -> Arrays:
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (PIXELS,) or not numbers:
         raise ContentError(f"{str(file)!r}: expected pixels uint8 [n, {PIXELS}] and a list of whole numbers")
     if len(labels) != len(images):
-        raise ContentError(f"{str(file)!r}: {len(images):,} images with {len(labels):,} labels")
+        raise ContentError(f"{str(file)!r}: {counted(len(images), 'image')} with {counted(len(labels), 'label')}")
     return images, np.array(labels, np.int64)
 
 

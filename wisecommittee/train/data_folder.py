@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.extract.data import Data, wrap_data
 from wisecommittee.extract.data_images import ImageFolder, ImageItems
 from wisecommittee.extract.data_labels import split_settings
@@ -44,7 +44,7 @@ def open_folder(text: str, workers: int) -> tuple[int, dict[str, Part], Preproce
     folders = {split: Path(path, split) for split in ("train", "val", "test")}
     for split in ("train", "val"):
         if not folders[split].is_dir():
-            raise UsageError(
+            raise AbsentError(
                 f"imagefolder {path!r}: no folder {split}/ in it; expected train/, val/ and optionally test/"
             )
     train = ImageFolder(folders["train"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError, counted
 
 
 def groups_of(cards: Sequence[ModelCard]) -> dict[str, tuple[int, ...]]:
@@ -29,24 +29,24 @@ def stops(members: int, replicas: str) -> tuple[int, ...]:
 
 
 def whole_groups(cards: Sequence[ModelCard], family: str, remedy: str) -> tuple[ModelCard, ...]:
-    """The cards that belong to groups; UsageError where there are none, or where a group has a hole."""
+    """The cards that belong to groups; AbsentError where there are none, or where a group has a hole."""
     found = groups_of(cards)
     if not found:
-        raise UsageError(
+        raise AbsentError(
             f"family {family} needs the members of a jointly trained network (cards with a group and a position), and "
-            f"none of these {len(cards)} models is one; {remedy}"
+            f"there is none among the models chosen ({counted(len(cards), 'model')}); {remedy}"
         )
     for name, members in found.items():
         places = [cards[m].position for m in members]
         if None in places:
-            raise UsageError(f"{cards[members[places.index(None)]].model}: of group {name!r} but without a position")
+            raise AbsentError(f"{cards[members[places.index(None)]].model}: of group {name!r} but without a position")
         if twice := [m for m, place in zip(members, places, strict=True) if places.count(place) > 1]:
             named = " and ".join(cards[m].model for m in twice[:2])
-            raise UsageError(f"group {name!r}: {named} have the same position {cards[twice[0]].position}")
+            raise AbsentError(f"group {name!r}: {named} have the same position {cards[twice[0]].position}")
         last = max(place for place in places if place is not None)
         missing = sorted(set(range(last)) - set(places))
         if missing:
-            raise UsageError(
+            raise AbsentError(
                 f"group {name!r}: nothing at position {', '.join(map(str, missing))} among these models, though up to "
                 f"{last} there is; its members run in order. Choose them all with --models, or train it again"
             )

@@ -12,7 +12,7 @@ from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.families.family import Cards, Family
 from wisecommittee.committees.families.groups import groups_of, whole_groups
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError
 
 SCORE = "halting"
 
@@ -39,7 +39,7 @@ def members(cards: Cards, confidence: str | None) -> tuple[ModelCard, ...]:
         return scored
     lacking = [cards[0] for cards in without.values()]
     stored = sorted({name for card in whole if card.contents for name in card.contents.scores})
-    raise UsageError(
+    raise AbsentError(
         f"family halting needs a score {score!r} stored with every member of a group; {lacking[0].model} has none"
         f"{f' (nor has any of {len(lacking)} groups)' if len(lacking) > 1 else ''}. Stored scores here: "
         f"{', '.join(stored) or 'none'}. Train with `wisecommittee train irene`, or name a --confidence "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.families.family import Cards, Family
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import AbsentError, counted
 
 
 def checkpoints(cards: Cards) -> list[tuple[int, ...]]:
@@ -39,9 +39,10 @@ def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArra
 def members(cards: Cards, confidence: str | None) -> tuple[ModelCard, ...]:
     taken = sorted(m for some in checkpoints(cards) for m in some)
     if not taken:
-        raise UsageError(
-            f"family self_cascade needs one checkpoint at two input sizes or more, and none of these {len(cards)} "
-            f"models is; extract one with `wisecommittee extract MODEL --sizes 160,224`"
+        raise AbsentError(
+            f"family self_cascade needs one checkpoint at two input sizes or more, and there is none "
+            f"among the models chosen ({counted(len(cards), 'model')}); extract one with "
+            f"`wisecommittee extract MODEL --sizes 160,224`"
         )
     return tuple(cards[m] for m in taken)
 

@@ -97,8 +97,8 @@ def search(
     replicas: Annotated[
         str,
         typer.Option(
-            help="canonical: an architecture used r times uses its first r replicas, a group its first 1, 2, 4, .. or "
-            "all members; all: any replicas, any number of members."
+            help="canonical: an architecture used r times uses its first r replicas, a group its first 1, 2, 3, 4, "
+            "6, 8, 12, .. or all members; all: any replicas, any number of members."
         ),
     ] = "canonical",
     cost: options.Cost = "flops",

@@ -312,9 +312,17 @@ def groups(models):
 
 
 def stops(members, replicas):
-    """How many members of a group may be in use after a stage: 1, 2, 4, .. and all; with "all" any number."""
+    """How many members of a group may be in use after a stage; with "all" any number.
+
+    Else all, and the numbers that are written in binary as 1 or 11 followed by zeros: 1, 2, 3, 4, 6, 8, 12, ..
+    """
     every = range(1, len(members) + 1)
-    return [k for k in every if replicas == "all" or k == len(members) or bin(k).count("1") == 1]
+    return [k for k in every if replicas == "all" or k == len(members) or bin(k)[2:].rstrip("0") in ("1", "11")]
+
+
+def doublings(members, replicas):
+    """How many members of a group run in anytime inference: 1, 2, 4, .. and all; with "all" any number."""
+    return [k for k in stops(members, replicas) if replicas == "all" or k == len(members) or k & (k - 1) == 0]
 
 
 def tier_sequences(models, max_stages, replicas):

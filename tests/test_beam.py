@@ -366,7 +366,7 @@ def test_wrong_requests_name_the_remedy():
 
 
 def test_neighbours_are_sequences_of_the_family():
-    names = [("a", 0), ("a", 1), ("b", 0), ("g", 0), ("g", 1), ("g", 2), ("g", 3), ("g", 4)]
+    names = [("a", 0), ("a", 1), ("b", 0), *(("g", place) for place in range(7))]
     models = [
         naive.Model(f"{a}/{r}", a, r, {f"{a}/{r}": 1}, np.zeros((2, 2), "f4"), **joint)
         for a, r in names

@@ -20,6 +20,7 @@ from test_search import product_scores
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.families import FAMILIES, family_named
+from wisecommittee.committees.families.groups import stops
 from wisecommittee.committees.families.self_cascade import checkpoints
 from wisecommittee.errors import AbsentError, InfeasibleError, WiseCommitteeError
 from wisecommittee.search import tables
@@ -151,6 +152,14 @@ def test_cascades_over_tiers_equal_oracle(pool, stages, levels, combine, confide
     )  # fmt: skip
 
 
+@cases(20)
+@given(joint_pools(members=(6, 7)), st.integers(1, 2), st.sampled_from(["canonical", "all"]))
+def test_cascades_over_longer_groups_equal_oracle(pool, stages, replicas):
+    sequences = naive.tier_sequences(pool[0], stages, replicas)
+    options = {"combine": "mean_logits", "confidence": "max_prob", "max_models": stages, "replicas": replicas}
+    check(*pool, sequences, levels=3, **options)
+
+
 @CASES
 @given(joint_pools(loose=False), st.integers(2, 3), st.integers(2, 4))
 def test_cascades_over_a_stored_score_equal_oracle(pool, stages, levels):
@@ -176,7 +185,7 @@ def test_exact_over_tiers_equals_every_threshold(pool, stages):
 @CASES
 @given(joint_pools(), st.integers(1, 3), st.sampled_from(["canonical", "all"]))
 def test_ensembles_with_groups_equal_oracle(pool, members, replicas):
-    """A group takes part with its first 1, 2, 4, .. members; the order of the sets is of no consequence."""
+    """A group takes part with so many of its first members as a stage could add; the order of sets is of no matter."""
     models, labels = pool
     every = {}
     for sequence in naive.tier_sequences(models, members, replicas):
@@ -198,7 +207,7 @@ def test_ensembles_with_groups_equal_oracle(pool, members, replicas):
 
 
 @pytest.mark.parametrize("replicas", ["canonical", "all"])
-@pytest.mark.parametrize("sizes", [(4,), (4, 3), (8,), (1, 2)])
+@pytest.mark.parametrize("sizes", [(4,), (4, 3), (8,), (1, 2), (6, 7)])
 def test_estimate_counts_tiers(sizes, replicas):
     cards = [ModelCard(f"g{g}/{i}", group=f"g{g}", position=i) for g, size in enumerate(sizes) for i in range(size)] + [
         ModelCard(name) for name in ("a/0", "a/1", "z/0")
@@ -219,6 +228,13 @@ def test_estimate_counts_tiers(sizes, replicas):
         assert len(trie) <= guess.prefixes + len(some)
 
 
+@pytest.mark.parametrize("replicas", ["canonical", "all"])
+def test_numbers_of_members_equal_the_oracles(replicas):
+    for members in map(range, range(1, 70)):
+        assert list(stops(len(members), replicas)) == naive.stops(members, replicas)
+    assert stops(13, "canonical") == (1, 2, 3, 4, 6, 8, 12, 13)
+
+
 # Anytime
 
 
@@ -227,7 +243,7 @@ def test_estimate_counts_tiers(sizes, replicas):
 def test_anytime_equals_oracle(pool, replicas, combine):
     models, labels = for_rule(pool[0], combine), pool[1]
     sequences = [
-        (tuple(members[:k]),) for members in naive.groups(models).values() for k in naive.stops(members, replicas)
+        (tuple(members[:k]),) for members in naive.groups(models).values() for k in naive.doublings(members, replicas)
     ]
     joint = [m for m in models if m.group]
     check(

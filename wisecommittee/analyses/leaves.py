@@ -9,7 +9,7 @@ import numpy as np
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
-from wisecommittee.committees.families.groups import groups_of, stops, whole_groups
+from wisecommittee.committees.families.groups import doublings, groups_of, whole_groups
 from wisecommittee.errors import UsageError
 from wisecommittee.search.evaluate import Evaluation, evaluate_all
 from wisecommittee.store import LogitStore
@@ -56,7 +56,7 @@ def leaves(study: Study) -> Leaves:
     groups = []
     for name, places in groups_of(cards).items():
         models = [cards[place].model for place in places]
-        sizes = stops(len(models), "canonical")
+        sizes = doublings(len(models))
         committees = [Committee((tuple(models[:size]),), cost=study.cost) for size in sizes]
         committees += [Committee(((model,),), cost=study.cost) for model in models]
         found = evaluate_all(committees, store, split)

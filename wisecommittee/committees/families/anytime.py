@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.families.chains import Chain, steps, walks
 from wisecommittee.committees.families.family import Cards, Family, Tiers
-from wisecommittee.committees.families.groups import groups_of, stops, whole_groups
+from wisecommittee.committees.families.groups import doublings, groups_of, stops, whole_groups
 
 
 def chains(cards: Cards, replicas: str = "canonical") -> list[Chain]:
-    return [Chain.once(some, stops(len(some), replicas)) for some in groups_of(cards).values()]
+    """Every number of members with replicas 'all'."""
+    groups = groups_of(cards).values()
+    return [Chain.once(some, stops(len(some), "all") if replicas == "all" else doublings(len(some))) for some in groups]
 
 
 def tiers(cards: Cards, replicas: str = "canonical") -> Tiers:

@@ -18,8 +18,8 @@ def chains(cards: Cards, replicas: str = "canonical") -> list[Chain]:
     """What a cascade walks over. 'canonical': an architecture used r times stands for its first r replicas (8
     architectures with 4 replicas give 8**4 sequences of 4); 'all': every model by itself.
 
-    Members of a group join in order of position; after a stage 1, 2, 4, .. or all of them are in use, with 'all' any
-    number.
+    Members of a group join in order of position; after a stage 1, 2, 3, 4, 6, 8, 12, .. or all of them are in use, with
+    'all' any number.
     """
     groups = groups_of(cards).values()
     return [Chain.leaping(some, stops(len(some), replicas)) for some in groups] + independent(cards, replicas)

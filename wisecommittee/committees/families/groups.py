@@ -21,11 +21,18 @@ def _place(card: ModelCard) -> int:
     return card.replica if card.position is None else card.position
 
 
+def doublings(members: int) -> tuple[int, ...]:
+    """1, 2, 4, .. and all: what anytime inference reports."""
+    return tuple(sorted({*(2**b for b in range(members.bit_length())), members}))
+
+
 def stops(members: int, replicas: str) -> tuple[int, ...]:
-    """How many of a group's members run together: 1, 2, 4, .. and all; every number with replicas 'all'."""
+    """How many of a group's members may be in use after a stage: 1, 2, 3, 4, 6, 8, 12, .. (every doubling and half way
+    between) and all; every number with replicas 'all'."""
     if replicas == "all":
         return tuple(range(1, members + 1))
-    return tuple(sorted({*(2**b for b in range(members.bit_length()) if 2**b <= members), members}))
+    between = (3 * 2**b for b in range(members.bit_length()) if 3 * 2**b < members)
+    return tuple(sorted({*doublings(members), *between}))
 
 
 def whole_groups(cards: Sequence[ModelCard], family: str, remedy: str) -> tuple[ModelCard, ...]:

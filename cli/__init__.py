@@ -84,9 +84,7 @@ app.add_typer(train.app, name="train")
 
 def main() -> None:
     """Run a command; a mistake of the user's ends in one line on stderr and exit code 1 or 2, never in a traceback."""
-    # Modules and results live as long as the process: looking for garbage among them took a search 0.8 s.
-    gc.set_threshold(10_000)
-    atexit.register(gc.freeze)
+    atexit.register(gc.freeze)  # what is left goes with the process: no half second of looking for garbage in it
     warnings.showwarning = lambda message, *_args, **_named: print(f"warning: {message}", file=sys.stderr)
     try:
         code = app(standalone_mode=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -146,6 +147,7 @@ def search(
 
     `wisecommittee search --exact --percentile 99 --max-percentile-cost 2e9 --max-average latency_ms=3.5`
     """
+    gc.set_threshold(50_000)  # modules and results stay: looking for garbage among them takes 0.3 s otherwise
     from wisecommittee.search.answer import answer
     from wisecommittee.store import LogitStore
 

@@ -345,6 +345,8 @@ def _runs(models: Sequence[str]) -> list[str]:
 
 def _plain(value: Any) -> Any:
     """Frozen dataclasses, mappings and tuples as JSON values."""
+    if value is None or isinstance(value, (str, int, float)):  # most of them: a frontier has tens of thousands
+        return value
     if isinstance(value, Calibration):
         return value.to_json()
     if isinstance(value, (Part, Contents)):

@@ -7,6 +7,7 @@ unit continues at level j iff fewer than j+1 of the levels are <= its confidence
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,6 +157,8 @@ class GridSearch:
         levels: int,
         limits: Limits | None = None,
         axis: str = "average",
+        *,
+        threads: int = 1,
     ) -> None:
         self.candidates, self.levels, self.limits = candidates, levels, limits
         self.axis = Axis.of(axis, pool.cost, pool.units, [c.sequences for c in candidates])
@@ -167,10 +170,8 @@ class GridSearch:
         self.bins = np.zeros((len(tables.score), self.units), np.uint8 if levels <= 256 else np.uint16)
         self.level_values: list[NDArray[np.float32]] = []
         if levels > 1:
-            for row, score in enumerate(tables.score):
-                values = level_values(np.sort(score), levels)
-                self.level_values.append(values)
-                self.bins[row] = np.searchsorted(values, score, side="right")
+            with ThreadPoolExecutor(threads) as workers:
+                self.level_values += workers.map(self._bin, range(len(tables.score)), tables.score)
         self.everybody = np.zeros(self.units, self.bins.dtype)
         self.nothing = np.zeros(self.units, self.correct.dtype)
         assert not isinstance(pool.task, Segmentation)  # skyline.py
@@ -181,6 +182,12 @@ class GridSearch:
             np.full(best + 1, -1, np.int64),
             np.full(best + 1, -1, np.int64),
         )
+
+    def _bin(self, row: int, score: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fill the bins of a row of confidences; returns its levels."""
+        values = level_values(np.sort(score), self.levels)
+        self.bins[row] = np.searchsorted(values, score, side="right")
+        return values
 
     def run(self, mapper: Mapper) -> list[tuple[int, ...]]:
         """Fold every threshold vector of every combination into the envelope; returns the combinations that a stop

@@ -163,7 +163,8 @@ def search(
         elif shared_threshold:
             sweep = SharedSearch(pool, tables, candidates, limits)
         else:
-            sweep = GridSearch(pool, tables, candidates, levels if kind.thresholded else 1, limits, axis)
+            swept = levels if kind.thresholded else 1
+            sweep = GridSearch(pool, tables, candidates, swept, limits, axis, threads=threads)
         with _mapper(scheduler, threads, progress, deadline) as mapper:
             proved = plan == "exact" and kind.thresholded and not shared_threshold
             searched, points = _exhaustive(sweep, tables, mapper, proved)

@@ -239,5 +239,5 @@ def test_the_command(store, capsys, monkeypatch, tmp_path):
     assert code == 0
     assert "\\toprule" in (tmp_path / "t.tex").read_text()
     code, said = run("--models", "resnet*")
-    assert code == 2
+    assert code == 1
     assert said.err.startswith("error: unknown model in val 'resnet*'")

@@ -442,7 +442,7 @@ def test_what_is_compared_can_be_chosen(nets):
     relabelled = wrap_data(lambda: (x, 2 - y), "relabelled")
     for more, error, message in (
         ({"against": ["tiny"]}, AbsentNameError, "unknown model in val 'tiny'"),
-        ({"modules": {"tiny": "x:y"}}, UnknownNameError, "unknown model 'tiny'"),
+        ({"modules": {"tiny": "x:y"}}, AbsentNameError, "unknown model 'tiny'"),
         ({"split": "tset"}, StoreError, "tset"),
         ({"data": strange}, AlignmentError, "data 'strange': unit '90' is not in val"),
         ({"data": relabelled}, AlignmentError, r"unit '\d+' has label \d in val"),

@@ -18,7 +18,7 @@ def test_lines_come_back(units, scale):
     assert quality.rows([4, 0, 4]).tolist() == lines[[4, 0, 4]].tolist()
     assert quality.totals().tolist() == lines.sum(axis=1).tolist()
     assert quality.row(0).dtype == quality.dtype == (np.uint8 if scale == 1 else np.int32)
-    assert quality.cells.nbytes == 6 * (-(-units // 8) if scale == 1 else 4 * units)
+    assert quality.cells.nbytes == 6 * (-(-units // 64) * 8 if scale == 1 else 4 * units)
 
 
 @pytest.mark.parametrize("step", [8, 24])

@@ -30,6 +30,12 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
 
     def bits_float(value):
         return np.int32(value).view(np.float32)
+
+    def trailing_zeros(value):
+        return np.uint64((int(value) & -int(value)).bit_length() - 1)
+
+    def ones(value):
+        return np.uint64(int(value).bit_count())
 else:
 
     @intrinsic
@@ -60,6 +66,24 @@ else:
             return builder.bitcast(arguments[0], ir.FloatType())
 
         return types.float32(types.int32), codegen
+
+    @intrinsic
+    def trailing_zeros(typing_context, value):
+        """The place of the lowest bit of a uint64 that is set; there must be one."""
+
+        def codegen(context, builder, signature, arguments):
+            return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+        return types.uint64(types.uint64), codegen
+
+    @intrinsic
+    def ones(typing_context, value):
+        """How many bits of a uint64 are set."""
+
+        def codegen(context, builder, signature, arguments):
+            return builder.ctpop(arguments[0])
+
+        return types.uint64(types.uint64), codegen
 
 
 _LOG2E = np.float32(1.4426950408889634)

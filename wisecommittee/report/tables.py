@@ -65,11 +65,7 @@ TABLES: dict[str, Kind] = {
 }
 
 
-def table_named(kind: str) -> Kind:
+def fill(kind: str, study: Study) -> Table:
     if kind not in TABLES:
         raise UnknownNameError("table", kind, TABLES)
-    return TABLES[kind]
-
-
-def fill(kind: str, study: Study) -> Table:
-    return table_named(kind).fill(study)
+    return TABLES[kind].fill(study)

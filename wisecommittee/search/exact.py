@@ -57,6 +57,7 @@ class ExactSearch:
             self.distinct.append(values)
             self.order.append(inverse.astype(np.int32))
         self.everybody = np.zeros(sweep.units, np.int32)
+        self.everyone = np.arange(sweep.units, dtype=np.int32)
 
     def run(self, mapper: Mapper) -> list[tuple[int, ...]]:
         """Prove every combination of two members and more; returns those that a stop has left unproved."""
@@ -139,7 +140,7 @@ class ExactSearch:
         highest = low + int((f2 + f3 + f4).sum())
         shift = max(0, int(highest - low).bit_length() - BUCKETS.bit_length() + 1)
         exact.need_table(envelope[0], low, shift, scratch.table)
-        order, starts = grid.bucket(first.bins, len(first.numbers) + 1)
+        order, starts = grid.bucket(self.everyone, first.bins, len(first.numbers) + 1)
         scratch.grow(len(second.numbers), len(third.numbers))
         exact.sweep_exact(
             order, starts[: len(first.numbers) + 1], first.reached, second.bins, third.bins, len(second.numbers),

@@ -7,6 +7,7 @@ unit continues at level j iff fewer than j+1 of the levels are <= its confidence
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import InfeasibleError
-from wisecommittee.kernels import grid
+from wisecommittee.kernels import grid, tiles
 from wisecommittee.search.axis import Axis
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import Pool, StageTables, Tiers, members_of
@@ -22,9 +23,8 @@ from wisecommittee.search.workers import Control, Mapper
 from wisecommittee.tasks import Segmentation
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
-Group = tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.int64]]  # shared first tiers, last tiers, ranks
 Envelope = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # cost, rank, level by number correct
-THRESHOLDED = 3  # stages the kernel sweeps; longer cascades loop over the levels of earlier ones
+THRESHOLDED = 3  # stages the kernel sweeps at once, after looping over the levels of one before them
 SCRATCH_BYTES = 1 << 20  # histograms of one batch of last members
 
 Corners = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # correct, and the same
@@ -95,23 +95,8 @@ def level_values(ordered: NDArray[np.float32], levels: int) -> NDArray[np.float3
 
 
 @dataclass(frozen=True, slots=True)
-class _Stages:
-    """The thresholded stages the kernel sweeps, first to last: bins, correct and marginal cost [units], levels."""
-
-    bins: list[NDArray[np.unsignedinteger]]
-    correct: list[NDArray[np.integer]]
-    cost: list[NDArray[np.int64]]
-    levels: list[int]
-
-    def of(self, units: NDArray[np.bool_]) -> _Stages:
-        return _Stages(
-            [b[units] for b in self.bins], [c[units] for c in self.correct], [c[units] for c in self.cost], self.levels
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Bounds:
-    """Limits of one group as the kernel takes them. caps int64 [m, K], below 0 where a stage left behind broke them,
+class Bounds:
+    """Limits of cascades as the kernel takes them. caps int64 [m, K], below 0 where a stage left behind broke them,
     others int64 [m, Q, K], ceilings int64 [Q]; m = 0 where nothing is limited. met : whether anything is still allowed.
     """
 
@@ -121,7 +106,7 @@ class _Bounds:
     met: bool = True
 
     @classmethod
-    def of(cls, limits: Limits | None, sequences: NDArray[np.int64], caps: NDArray[np.int64], units: int) -> _Bounds:
+    def of(cls, limits: Limits | None, sequences: NDArray[np.int64], caps: NDArray[np.int64], units: int) -> Bounds:
         """caps : int64 [m, n] beside the limits."""
         m, n = sequences.shape
         stages = max(THRESHOLDED + 1, n)
@@ -133,17 +118,68 @@ class _Bounds:
         own, others = limits.padded(sequences, stages)
         return cls(np.minimum(own, padded), others, np.array(limits.ceilings, np.int64))
 
-    def after(self, units: int) -> _Bounds:
+    def of_rows(self, rows: slice) -> Bounds:
+        return Bounds(self.caps[rows], self.others[rows], self.ceilings)
+
+    def after(self, units: int) -> Bounds:
         """What is left after the first stage (the same for the whole group), which so many units run."""
         if not len(self.caps):
             return self
         kept = units <= self.caps[:, 0]
-        return _Bounds(
+        return Bounds(
             np.where(kept[:, None], self.caps[:, 1:], -1),
             np.ascontiguousarray(self.others[:, :, 1:]),
             self.ceilings - self.others[0, :, 0] * units,
             bool(kept.any()),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one chunk does: groups of sequences that share all stages but the last, one group after the other.
+
+    sequences : int64 [n, size]; ranks : int64 [n]; starts : int64 [g + 1] where groups start
+    """
+
+    sequences: NDArray[np.int64]
+    ranks: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def cut(cls, c: Candidates, parts: int) -> list[Part]:
+        """All groups of these candidates dealt to so many parts, cheapest first, so that the envelope prunes early."""
+        heads = c.sequences[:, :-1]
+        starts = np.flatnonzero(np.r_[True, (heads[1:] != heads[:-1]).any(axis=1)]) if c.size > 1 else np.array([0])
+        stops = np.r_[starts[1:], len(heads)]
+        order = np.argsort(np.minimum.reduceat(c.ranks, starts), kind="stable")
+        out = []
+        for i in range(min(parts, len(starts))):
+            groups = order[i::parts]
+            sizes = (stops - starts)[groups]
+            begins = np.r_[0, np.cumsum(sizes)]
+            rows = np.repeat(starts[groups] - begins[:-1], sizes) + np.arange(begins[-1])
+            out.append(cls(c.sequences[rows], c.ranks[rows], begins))
+        return out
+
+    def from_group(self, group: int) -> list[tuple[int, ...]]:
+        """The sequences of this group and all later ones."""
+        return [tuple(row) for row in self.sequences[self.starts[group] :].tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Cascades head + (last,), each once for every way in which its costs count (axis.py).
+
+    lasts, ranks, offsets : int64 [m]; fees : int64 [m, size] what each stage adds to the cost, where that is the same
+    for every unit.
+    """
+
+    head: tuple[int, ...]
+    lasts: NDArray[np.int64]
+    ranks: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    fees: NDArray[np.int64] | None
+    bounds: Bounds
 
 
 class GridSearch:
@@ -167,13 +203,14 @@ class GridSearch:
         self.find, self.rows = tables.prefixes.find, tables.score_row
         self.correct = tables.correct
         # One level means ensembles: nobody exits before the end.
-        self.bins = np.zeros((len(tables.score), self.units), np.uint8 if levels <= 256 else np.uint16)
+        self.bins = np.zeros((len(tables.score), self.units), np.uint8 if levels < 256 else np.uint16)
         self.level_values: list[NDArray[np.float32]] = []
         if levels > 1:
             with ThreadPoolExecutor(threads) as workers:
                 self.level_values += workers.map(self._bin, range(len(tables.score)), tables.score)
         self.everybody = np.zeros(self.units, self.bins.dtype)
-        self.nothing = np.zeros(self.units, self.correct.dtype)
+        self.everyone = np.arange(self.units, dtype=np.int32)
+        self.nothing = np.zeros(self.units, np.int32)
         assert not isinstance(pool.task, Segmentation)  # skyline.py
         best = int(pool.task.scale) * self.units
         self.counter: type[np.signedinteger] = np.int16 if best <= np.iinfo(np.int16).max else np.int32
@@ -195,14 +232,13 @@ class GridSearch:
         total = sum(len(c.sequences) for c in self.candidates)
         unfinished: list[tuple[int, ...]] = []
         for c in self.candidates:
-            groups = self._groups(c)
-            parts = [groups[i :: mapper.parts] for i in range(min(mapper.parts, len(groups)))]
+            parts = Part.cut(c, mapper.parts)
             name = f"thresholds, {c.size} stage{'s' if c.size > 1 else ''}"
             done = mapper.map(self.chunk, copied(self.envelope), parts, name, len(c.sequences))
             for part, (found, finished) in zip(parts, done, strict=True):
                 if found is not None:
                     grid.merge_corners(*self.envelope, *found)
-                unfinished += [(*head, int(m)) for head, lasts, _ in part[finished:] for m in lasts]
+                unfinished += part.from_group(finished)
         assert len(unfinished) <= total
         return unfinished
 
@@ -220,135 +256,108 @@ class GridSearch:
         members = members_of(self.tiers, sequence)
         return members[-1:] if self.ordered else tuple(sorted(members))
 
-    def _groups(self, c: Candidates) -> list[Group]:
-        """Cheapest first, so that the envelope prunes early."""
-        heads = c.sequences[:, :-1]
-        starts = np.flatnonzero(np.r_[True, (heads[1:] != heads[:-1]).any(axis=1)]) if c.size > 1 else np.array([0])
-        stops = np.r_[starts[1:], len(heads)]
-        groups = [
-            (tuple(map(int, heads[a])), c.sequences[a:b, -1], c.ranks[a:b]) for a, b in zip(starts, stops, strict=True)
-        ]
-        return sorted(groups, key=lambda group: int(group[2].min()))
-
-    def chunk(self, before: Envelope, groups: list[Group], control: Control) -> tuple[Corners, int]:
+    def chunk(self, before: Envelope, part: Part, control: Control) -> tuple[Corners, int]:
         """Corners of the envelope after these groups, and how many of them are finished."""
         envelope = copied(before)
-        for finished, (head, lasts, ranks) in enumerate(groups):
-            if head and control.stopped():
+        for finished, group in enumerate(self._groups(part)):
+            if group.head and control.stopped():
                 return cornered(envelope), finished
-            if not self.group(head, lasts, ranks, envelope, control):
+            if not self.group(group, envelope, control):
                 return cornered(envelope), finished
-            control.tick(len(lasts))
-        return cornered(envelope), len(groups)
+            control.tick(int(part.starts[finished + 1] - part.starts[finished]))
+        return cornered(envelope), len(part.starts) - 1
 
-    def group(
-        self,
-        head: tuple[int, ...],
-        lasts: NDArray[np.int64],
-        ranks: NDArray[np.int64],
-        envelope: Envelope,
-        control: Control,
-    ) -> bool:
-        """Offer every threshold vector of the cascades head + (last,) to the envelope; False if stopped on the way."""
-        prefixes = [head[:k] for k in range(1, len(head) + 1)]
-        stage_bins = [self._stage_bins(prefix) for prefix in prefixes]
-        stage_correct = [self.correct_of(prefix) for prefix in prefixes]
-        sequences = np.array([[*head, m] for m in lasts], np.int64)
-        rows, offsets, caps = self.axis.variants(sequences)
-        lasts, ranks = lasts[rows], ranks[rows]
-        last_correct = np.stack([self.correct_of((*head, int(m))) for m in lasts], axis=1)
-        stage_cost, last_cost, unit_cost = self.marginal_costs(head, lasts)
-        bound = _Bounds.of(self.limits, sequences[rows], caps, self.units)
+    def _groups(self, part: Part) -> Iterator[Group]:
+        rows, offsets, caps = self.axis.variants(part.sequences)
+        starts = np.searchsorted(rows, part.starts)
+        sequences, ranks = part.sequences[rows], part.ranks[rows]
+        bounds = Bounds.of(self.limits, sequences, caps, self.units)
+        fees = None
+        if self.cost.per_unit is None:
+            fees = np.diff(self.cost.cumulative(sequences), axis=1, prepend=0)
+        for a, b in itertools.pairwise(starts.tolist()):
+            here = slice(a, b)
+            yield Group(
+                tuple(sequences[a, :-1].tolist()), sequences[here, -1], ranks[here], offsets[here],
+                None if fees is None else fees[here], bounds.of_rows(here),
+            )  # fmt: skip
+
+    def group(self, group: Group, envelope: Envelope, control: Control) -> bool:
+        """Offer every threshold vector of a group to the envelope; False if stopped on the way."""
+        head, size = group.head, len(group.head)
         # Shorter cascades are padded in front with stages that everybody continues and that cost nothing.
-        padding = max(0, THRESHOLDED - len(head))
-        nothing = np.zeros(self.units, np.int64)
-        inner = _Stages(
-            bins=([self.everybody] * padding + stage_bins)[-THRESHOLDED:],
-            correct=([self.nothing] * padding + stage_correct)[-THRESHOLDED:],
-            cost=([nothing] * padding + stage_cost)[-THRESHOLDED:],
-            levels=([1] * padding + [self.levels] * len(head))[-THRESHOLDED:],
-        )
-        outer = max(0, len(head) - THRESHOLDED)
-        if not outer:
-            self._sweep(inner, last_correct, offsets, last_cost, unit_cost, ranks, 0, 0, 0, bound, envelope)
-            return True
+        padding = max(0, THRESHOLDED + 1 - size)
+        prefixes = [head[:k] for k in range(1, size + 1)]
+        bins = [self.everybody] * padding + [self._stage_bins(prefix) for prefix in prefixes]
+        right = [self.nothing] * padding + [self.correct_of(prefix).astype(np.int32) for prefix in prefixes]
+        levels = [1] * padding + [self.levels] * size
+        fees, last_fees, unit_fees, last_unit_fees = self._fees(group, padding)
+        changed = self._changes(head, group.lasts)
+        scratch = self._scratch(len(group.lasts), *levels[-2:])
+        # Units that leave before the last four of these stages are settled here.
+        outer = len(bins) - THRESHOLDED - 1
         for place, vector in enumerate(itertools.product(range(self.levels), repeat=outer)):
-            if control.stopped():
+            if place and control.stopped():
                 return False
-            # Units that leave at an outer stage are settled; the kernel sees the others.
-            continues = np.ones(self.units, dtype=bool)
-            settled_correct = settled_cost = 0
-            rest = bound
-            for level, bins, right, paid in zip(vector, stage_bins, stage_correct, stage_cost, strict=False):
-                rest = rest.after(int(continues.sum()))
-                settled_cost += int(paid[continues].sum())
-                settled_correct += int(right[continues & (bins > level)].sum(dtype=np.int64))
-                continues &= bins <= level
-            if continues.any() and rest.met:
-                varying = None if unit_cost is None else unit_cost[continues]
-                self._sweep(
-                    inner.of(continues), last_correct[continues], offsets, last_cost, varying, ranks,
-                    settled_correct, settled_cost, place * self.levels**THRESHOLDED, rest, envelope,
+            waiting, bounds = np.ones(self.units, dtype=bool), group.bounds
+            correct = spent = 0
+            for k in range(padding, outer + 1):
+                bounds = bounds.after(int(waiting.sum()))
+                spent += int(fees[k]) * int(waiting.sum()) + int(unit_fees[k][waiting].sum() if unit_fees.size else 0)
+                leaves = waiting & (bins[k] > vector[k]) if k < outer else waiting
+                correct += int(right[k][leaves].sum(dtype=np.int64))
+                if k < outer:
+                    waiting &= ~leaves
+            if bounds.met:
+                grid.sweep_group(
+                    self.everyone, np.where(waiting, bins[outer], self.bins.dtype.type(levels[outer])),
+                    tuple(bins[-THRESHOLDED:]), tuple(levels[outer:]), tuple(right[outer:]), *changed,
+                    fees[-THRESHOLDED:], unit_fees[-THRESHOLDED:], last_fees, last_unit_fees, correct, spent,
+                    group.offsets, group.ranks, place * self.levels ** (THRESHOLDED + 1), bounds.caps, bounds.others,
+                    bounds.ceilings, *scratch, *envelope,
                 )  # fmt: skip
         return True
 
-    def _sweep(
-        self,
-        inner: _Stages,
-        last_correct: NDArray[np.integer],
-        offsets: NDArray[np.int64],
-        last_cost: NDArray[np.int64],
-        unit_cost: NDArray[np.int64] | None,
-        ranks: NDArray[np.int64],
-        settled_correct: int,
-        settled_cost: int,
-        outer_level: int,
-        bound: _Bounds,
-        envelope: Envelope,
-    ) -> None:
-        """The kernel over three stages and all last members, in batches whose histograms fit the cache."""
-        (b1, b2, b3), (w1, w2, w3) = inner.bins, inner.cost
-        c1, c2, c3 = (c.astype(np.int64) for c in inner.correct)
-        levels1, levels2, levels3 = inner.levels
-        base = np.empty((levels1, levels2), np.int64)
-        spent = np.empty_like(base)
-        grid.pair_table(b1, b2, c2 - c1, c3 - c2, settled_correct + int(c1.sum()), base)
-        grid.pair_table(b1, b2, w2, w3, settled_cost + int(w1.sum()), spent)
-        order, starts = grid.bucket(b1, levels1)
-        radix = np.array([self.levels**2, self.levels], np.int64)
-        shape = (levels2, levels3)
-        batch = max(1, SCRATCH_BYTES // (levels2 * levels3 * np.dtype(self.counter).itemsize))
-        for a in range(0, len(ranks), batch):
-            some = slice(a, a + batch)
-            members = len(ranks[some])
-            varying = np.zeros((0, 0), np.int64) if unit_cost is None else np.ascontiguousarray(unit_cost[:, some])
-            counts = np.empty(shape, self.counter)
-            gains = np.empty((members, *shape), self.counter)
-            costs = np.empty((0, 0, 0) if unit_cost is None else (members, *shape), np.int64)
-            grid.sweep(
-                order, starts, b2, b3, inner.correct[2], np.ascontiguousarray(last_correct[:, some]), base, spent,
-                offsets[some], last_cost[some], varying, ranks[some], outer_level, radix, bound.caps[some],
-                bound.others[some], bound.ceilings, counts, gains, costs, *envelope,
-            )  # fmt: skip
+    def _changes(
+        self, head: tuple[int, ...], lasts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+        """The units whose answer each last member changes, as `tiles.changed_words` gives them."""
+        nodes = [self.find[self._key((*head, m))] for m in lasts.tolist()]
+        if not self.correct.bits:
+            return tiles.changed_grades(self.correct_of(head) if head else self.nothing, self.correct.rows(nodes))
+        words = self.correct.words
+        before = words[self.find[self._key(head)]] if head else np.zeros(words.shape[1], np.uint64)
+        return tiles.changed_words(before, words[nodes])
+
+    def _fees(
+        self, group: Group, padding: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Marginal costs of the stages but the last int64 [K] and of the last members int64 [m]; where they vary per
+        unit, int64 [K, N] and [m, N] beside zeros. Elsewhere these have no columns."""
+        stages, members = padding + len(group.head), len(group.lasts)
+        fees, last_fees = np.zeros(stages, np.int64), np.zeros(members, np.int64)
+        if self.cost.per_unit is None:
+            assert group.fees is not None
+            fees[padding:] = group.fees[0, :-1]
+            last_fees[:] = group.fees[:, -1]
+            return fees, last_fees, np.zeros((stages, 0), np.int64), np.zeros((members, 0), np.int64)
+        unit_fees = np.zeros((stages, self.units), np.int64)
+        unit_fees[padding:] = self.cost.per_unit[list(group.head)]
+        return fees, last_fees, unit_fees, self.cost.per_unit[group.lasts]
+
+    def _scratch(
+        self, members: int, rows: int, columns: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+        """Histograms of one batch of last members, which fit the cache."""
+        varying = self.cost.per_unit is not None
+        each = rows * columns * (4 + 8 * varying)
+        batch = min(members, max(1, SCRATCH_BYTES // each))
+        shape = (batch, rows, columns)
+        costs = np.empty(shape if varying else (0, 0, 0), np.int64)
+        return np.empty(shape[1:], np.int32), np.empty(shape, np.int32), costs
 
     def _stage_bins(self, sequence: tuple[int, ...]) -> NDArray[np.unsignedinteger]:
         return self.everybody if self.levels == 1 else self.bins[self.score_row(sequence)]
-
-    def marginal_costs(
-        self, head: tuple[int, ...], lasts: NDArray[np.int64]
-    ) -> tuple[list[NDArray[np.int64]], NDArray[np.int64], NDArray[np.int64] | None]:
-        """Marginal cost of each stage of the head as int64 [N], of each last member as int64 [m] or [N, m]."""
-        cost, units = self.cost, self.units
-        if cost.per_unit is not None:
-            return (
-                [cost.per_unit[m] for m in head],
-                np.zeros(len(lasts), np.int64),
-                np.ascontiguousarray(cost.per_unit[lasts].T),
-            )
-        sequences = np.array([[*head, m] for m in lasts], np.int64)
-        cumulative = cost.cumulative(sequences)
-        marginal = np.diff(cumulative, axis=1, prepend=0)
-        return [np.full(units, step) for step in marginal[0, :-1]], np.ascontiguousarray(marginal[:, -1]), None
 
     def points(self) -> list[Point]:
         """(sequence, threshold values) of every point of the frontier, by rising cost."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.kernels.shared import sweep_shared
-from wisecommittee.search.exhaustive import Candidates, Envelope, GridSearch
+from wisecommittee.search.exhaustive import Candidates, Envelope, GridSearch, Group
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import Pool, StageTables
 from wisecommittee.search.workers import Control
@@ -35,31 +35,28 @@ class SharedSearch(GridSearch):
                 total += number * sum(distinct[self.score_row(head[:k])] for k in range(1, len(head) + 1))
         return total
 
-    def group(
-        self,
-        head: tuple[int, ...],
-        lasts: NDArray[np.int64],
-        ranks: NDArray[np.int64],
-        envelope: Envelope,
-        control: Control,
-    ) -> bool:
+    def group(self, group: Group, envelope: Envelope, control: Control) -> bool:
+        head, lasts, ranks = group.head, group.lasts, group.ranks
         if not head:
-            return super().group(head, lasts, ranks, envelope, control)
+            return super().group(group, envelope, control)
         correct = [self.correct_of(head[:k]).astype(np.int64) for k in range(1, len(head) + 1)]
         last_correct = np.stack([self.correct_of((*head, int(m))) for m in lasts], axis=1)
-        stage_cost, last_cost, unit_cost = self.marginal_costs(head, lasts)
-        if unit_cost is None:
-            unit_cost = np.broadcast_to(last_cost, last_correct.shape)
+        if group.fees is None:
+            assert self.cost.per_unit is not None
+            stage_cost = self.cost.per_unit[list(head)]
+            unit_cost = self.cost.per_unit[lasts].T
+        else:
+            stage_cost = np.repeat(group.fees[0, :-1, None], self.units, axis=1)
+            unit_cost = np.broadcast_to(group.fees[:, -1], last_correct.shape)
         highest = self._highest(head).ravel()
         order = np.argsort(highest, kind="stable")
         ordered = highest[order]
         stages, units = np.divmod(order, self.units)
         sequences = np.array([[*head, m] for m in lasts], np.int64)
         limits = self.limits
-        none = np.zeros((0, self.units), np.int64)
         sweep_shared(
             stages, units, np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True]) + 1, np.diff(correct, axis=0),
-            np.stack(stage_cost[1:]) if len(head) > 1 else none, last_correct - correct[-1][:, None],
+            stage_cost[1:], last_correct - correct[-1][:, None],
             np.ascontiguousarray(unit_cost), int(correct[0].sum()), int(stage_cost[0].sum()), ranks,
             limits.caps(sequences) if limits else np.zeros((0, len(head) + 1), np.int64),
             limits.marginal(sequences) if limits else np.zeros((0, 0, len(head) + 1), np.int64),

@@ -23,12 +23,34 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Models = Annotated[
     list[str] | None, typer.Option("--models", help="Only models that match this glob; may be repeated.")
 ]
-Cost = Annotated[
-    str,
+COST = typer.Option(
+    "--cost",
+    help="What to count: flops (multiply-adds) or a cost on the cards, such as usd or latency_ms.",
+    show_default="flops",
+)
+Cost = Annotated[str, COST]
+Confidence = Annotated[
+    str | None,
     typer.Option(
-        "--cost", help="What to count: flops (multiply-adds) or a cost on the cards, such as usd or latency_ms."
+        "--confidence",
+        help="max_prob, prob_gap, logit_gap, neg_entropy, or a stored score.",
+        show_default="max_prob; of answers: confidence",
     ),
 ]
+Combine = Annotated[
+    str | None,
+    typer.Option(
+        "--combine",
+        help="mean_logits (= geometric_mean), mean_probs or last.",
+        show_default="mean_logits; of answers: last",
+    ),
+]
+REPLICAS = typer.Option(
+    "--replicas",
+    help="canonical: an architecture used r times uses its first r replicas, a group its first 1, 2, 3, 4, 6, 8, "
+    "12, .. or all members; all: any replicas, any number of members.",
+    show_default="canonical",
+)
 Calibrated = Annotated[
     bool, typer.Option("--calibrated", help="Use the models with their calibrations; see `calibrate`.")
 ]

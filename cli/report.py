@@ -9,14 +9,13 @@ from typing import Annotated
 
 import typer
 
-from . import options
 from .console import check_folder, out, progress
+from .study import Make, with_study
 
 
+@with_study
 def report(
-    store: options.Store = None,
     out_file: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("report.html"),
-    split: Annotated[str, typer.Option(help="Split that chooses.")] = "val",
     target_flops: Annotated[
         float | None, typer.Option(help="Most average FLOPs (multiply-adds) of the committee on top.")
     ] = None,
@@ -25,15 +24,8 @@ def report(
     match: Annotated[
         str | None, typer.Option(help="As accurate as this model.", show_default="the most accurate model")
     ] = None,
-    frontier: Annotated[
-        Path | None, typer.Option(help="Frontier saved by search --frontier, instead of a new search.")
-    ] = None,
-    published: options.Published = False,
-    calibrated: options.Calibrated = False,
-    models: options.Models = None,
-    max_models: Annotated[int, typer.Option(help="Most members of a committee.")] = 4,
-    cost: options.Cost = "flops",
-    threads: options.Threads = None,
+    *,
+    study: Make,
 ) -> None:
     """Write one self-contained page: which committee, how much faster, how sure.
 
@@ -46,28 +38,14 @@ def report(
 
     `wisecommittee report --target-flops 4e9 --max-models 3`
     """
-    from wisecommittee.analyses.study import Study
     from wisecommittee.report.page import write_page
     from wisecommittee.search.answer import one_target
-    from wisecommittee.search.frontier import Frontier
-    from wisecommittee.store import LogitStore
 
     check_folder(out_file)
-    target = one_target(
-        cost, target_flops=target_flops, target_cost=target_cost, target_accuracy=target_accuracy, match=match
-    )
     with progress() as update:
-        study = Study(
-            LogitStore(store),
-            split,
-            models=models,
-            max_models=max_models,
-            cost=cost,
-            calibrated=calibrated,
-            given=Frontier.load(frontier) if frontier else None,
-            published=published,
-            threads=threads,
-            progress=update,
+        made = study(progress=update)
+        target = one_target(
+            made.cost, target_flops=target_flops, target_cost=target_cost, target_accuracy=target_accuracy, match=match
         )
-        path = write_page(study, out_file, target, shlex.join(["wisecommittee", *sys.argv[1:]]))
+        path = write_page(made, out_file, target, shlex.join(["wisecommittee", *sys.argv[1:]]))
     out.print(f"wrote {path}", markup=False)

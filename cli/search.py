@@ -78,13 +78,8 @@ def search(
             help="One threshold for all stages, over all its real values, instead of one for each.",
         ),
     ] = False,
-    confidence: Annotated[
-        str | None,
-        typer.Option(help="max_prob, prob_gap, logit_gap, neg_entropy, or a stored score.", show_default="max_prob"),
-    ] = None,
-    combine: Annotated[
-        str | None, typer.Option(help="mean_logits (= geometric_mean), mean_probs or last.", show_default="mean_logits")
-    ] = None,
+    confidence: options.Confidence = None,
+    combine: options.Combine = None,
     family: Annotated[
         str,
         typer.Option(
@@ -95,13 +90,7 @@ def search(
     ] = "cascade",
     calibrated: options.Calibrated = False,
     models: options.Models = None,
-    replicas: Annotated[
-        str,
-        typer.Option(
-            help="canonical: an architecture used r times uses its first r replicas, a group its first 1, 2, 3, 4, "
-            "6, 8, 12, .. or all members; all: any replicas, any number of members."
-        ),
-    ] = "canonical",
+    replicas: Annotated[str, options.REPLICAS] = "canonical",
     cost: options.Cost = "flops",
     axis: Annotated[
         str,

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from . import options
-from .console import out, print_json, print_kinds, progress
+from .console import check_folder, out, print_json, print_kinds, progress
 from .show import show_table
+from .study import Make, with_study
 
 
+@with_study
 def tables(
     kind: Annotated[str, typer.Argument(help="Which table; --list shows them all.")] = "frontier",
-    store: options.Store = None,
     form: Annotated[
         str | None,
         typer.Option("--format", help="rich (the terminal), csv, markdown, latex or html.", show_default="rich"),
@@ -23,18 +24,10 @@ def tables(
         Path | None, typer.Option("--out", help="File to write; .csv, .md and .tex choose the format.")
     ] = None,
     list_kinds: options.ListKinds = False,
-    split: Annotated[str, typer.Option(help="Split that chooses, or that given committees are shown on.")] = "val",
-    frontier: Annotated[
-        Path | None, typer.Option(help="Frontier saved by search --frontier, instead of a new search.")
-    ] = None,
     committee: options.Committees = None,
-    published: options.Published = False,
-    calibrated: options.Calibrated = False,
-    models: options.Models = None,
-    max_models: Annotated[int, typer.Option(help="Most members of a committee.")] = 4,
-    cost: options.Cost = "flops",
-    threads: options.Threads = None,
     as_json: options.Json = False,
+    *,
+    study: Make,
 ) -> None:
     """Print one of the papers' tables, made from the models of a store. val chooses, test reports.
 
@@ -46,32 +39,18 @@ def tables(
 
     `wisecommittee tables frontier --format latex --out frontier.tex`
     """
-    from wisecommittee.analyses.study import Study
     from wisecommittee.committees.cards import Committee
     from wisecommittee.report.table import form_of, write
-    from wisecommittee.report.tables import TABLES, fill
-    from wisecommittee.search.frontier import Frontier
-    from wisecommittee.store import LogitStore
+    from wisecommittee.report.tables import TABLES, fill, table_named
 
     if list_kinds:
         print_kinds({name: known.says for name, known in TABLES.items()})
         return
+    table_named(kind)
     chosen = form_of(form, out_file)
+    check_folder(out_file)
     with progress(quiet=as_json) as update:
-        study = Study(
-            LogitStore(store),
-            split,
-            models=models,
-            max_models=max_models,
-            cost=cost,
-            calibrated=calibrated,
-            committees=tuple(map(Committee.load, committee or ())),
-            given=Frontier.load(frontier) if frontier else None,
-            published=published,
-            threads=threads,
-            progress=update,
-        )
-        made = fill(kind, study)
+        made = fill(kind, study(progress=update, committees=tuple(map(Committee.load, committee or ()))))
     if out_file:
         out.print(f"wrote {write(made, chosen, out_file)}", markup=False)
     if as_json:

@@ -185,6 +185,42 @@ def test_tables_are_printed_in_every_format(run, store):
     assert run("tables", "--store", store, "--format", "latex")[1] == written
 
 
+def test_a_frontier_brings_its_options(run, store):
+    asked = (
+        "--cost",
+        "latency_ms",
+        "--max-models",
+        2,
+        "--models",
+        "mid",
+        "--models",
+        "large",
+        "--confidence",
+        "logit_gap",
+    )
+    assert run("search", "--store", store, *asked, "--frontier", "f.parquet")[0] == 0
+    for kind in ("match", "diversity", "frontier"):
+        searched = run("tables", kind, "--store", store, *asked, "--json")
+        assert run("tables", kind, "--store", store, "--frontier", "f.parquet", "--json") == searched
+    made = json.loads(run("tables", "match", "--store", store, "--frontier", "f.parquet", "--json")[1])
+    assert (made["cost"], {row[0] for row in made["rows"]}) == ("latency_ms", {"mid", "large"})
+    for option, value in (("cost", "flops"), ("split", "test")):
+        code, out, err = run("plot", "--store", store, "--frontier", "f.parquet", f"--{option}", value)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"leave --{option} out, or the frontier" in err
+
+
+def test_reports_take_the_options_of_a_search(run, store):
+    asked = ("--store", store, "--confidence", "prob_gap", "--combine", "mean_probs", "--replicas", "all")
+    found = json.loads(run("search", *asked, "--json")[1])["frontier"]
+    rows = json.loads(run("tables", "frontier", *asked, "--json")[1])["rows"]
+    shown = [(e["val"]["quality"], e["val"]["average_cost"]) for e in found]
+    assert len(rows) > 3
+    assert {(row[1], row[3]) for row in rows} <= set(shown)
+    assert run("report", *asked)[0] == 0
+    assert "--replicas all --combine mean_probs --confidence prob_gap" in (store.parent / "report.html").read_text()
+
+
 def test_kinds_are_listed(run):
     for command in ("plot", "tables"):
         code, text, _ = run(command, "--list")

@@ -23,6 +23,7 @@ from wisecommittee.deploy.deploy import Deployed, Units
 from wisecommittee.deploy.measure import Measured, Speedup, compare
 from wisecommittee.deploy.members import load_members
 from wisecommittee.errors import (
+    AbsentNameError,
     AlignmentError,
     CommitteeError,
     ContentError,
@@ -440,8 +441,8 @@ def test_what_is_compared_can_be_chosen(nets):
     strange = wrap_data(lambda: (x, y, np.arange(90) + 90), "strange")
     relabelled = wrap_data(lambda: (x, 2 - y), "relabelled")
     for more, error, message in (
-        ({"against": ["tiny"]}, UnknownNameError, "unknown model in val 'tiny'"),
-        ({"modules": {"tiny": "x:y"}}, UnknownNameError, "unknown model 'tiny'"),
+        ({"against": ["tiny"]}, AbsentNameError, "unknown model in val 'tiny'"),
+        ({"modules": {"tiny": "x:y"}}, AbsentNameError, "unknown model 'tiny'"),
         ({"split": "tset"}, StoreError, "tset"),
         ({"data": strange}, AlignmentError, "data 'strange': unit '90' is not in val"),
         ({"data": relabelled}, AlignmentError, r"unit '\d+' has label \d in val"),

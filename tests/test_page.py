@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from wisecommittee.analyses.study import Study
+from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import InfeasibleError, WiseCommitteeError
 from wisecommittee.report.markup import as_html
@@ -105,7 +105,8 @@ def test_the_answer_is_that_of_the_search(study, text):
     against = found.cheapest_single or found.best_single
     assert f"{against.average_cost / found.val.average_cost:.2f} times less" in plain_text
     assert f"answer if max_prob is at least {found.val.committee.thresholds[0]:.6g}" in plain_text
-    assert f"wisecommittee search --store {study.store.files.uri} --max-models 3 --match large/0" in plain_text
+    again = f"wisecommittee search --store {study.store.files.uri} --max-models 3 --levels 20 --match large/0 --save"
+    assert again in plain_text
 
 
 def test_every_point_says_its_committee_and_lies_where_it_belongs(study, text):
@@ -145,6 +146,20 @@ def test_the_cost_that_was_searched_is_drawn_and_compared(study):
     words = f"{times:.2f} times less than" if times >= 1 else f"{1 / times:.2f} times as much as"
     assert re.search(f"in the worst case (the committee )?costs {words}", plain_text, re.IGNORECASE)
     assert "models are matched by their average cost, and this frontier was searched over the worst cost" in plain_text
+
+
+def test_the_page_says_how_its_search_was_asked(study):
+    found = study.search(
+        models=("small/*", "large/0"), combine="mean_probs", exact=True, max_percentile_cost=(95, 2.6e7), replicas="all"
+    )
+    text = unescape(page(study_of(study.store, found)))
+    command = next(line for line in re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)[1].split("\n") if "search" in line)
+    asked = command.split(" --store ")[1].split(" ", 1)[1]
+    assert asked == (
+        "--models large/0 --models small/0 --max-models 3 --levels 20 --replicas all --combine mean_probs "
+        "--method exact --percentile 95 --max-percentile-cost 26000000.0 --match large/0 --save committee.json "
+        "--frontier frontier.parquet"
+    )
 
 
 def test_a_target_chooses_another_committee(study):

@@ -187,7 +187,7 @@ def test_scores_and_predictions_match_definitions(kind, combine, confidence):
         np.testing.assert_allclose(own(tuple(m.name for m in members)), expected, rtol=2e-5, atol=2e-6)
         keys = [tables.correct_key(pool, [pool.index(m.name) for m in members])]
         trie = tables.build_prefixes(keys)
-        _, predicted, _ = tables.walk_blocks(pool, trie, np.zeros(len(trie), bool), predict=True)
+        predicted = tables.stage_tables(pool, trie, np.zeros(len(trie), bool), predict=True).prediction
         assert predicted[trie.find[keys[0]]].tolist() == naive.prediction(members, combine)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,6 +105,24 @@ class Study:
         """What is measured, as axes and headings name it."""
         task = self.given.query.get("quality") if self.given else self.pool().task.name
         return QUALITIES.get(str(task), "accuracy")
+
+
+QUERIED = ("split", "max_models", "levels", "replicas", "cost", "confidence", "combine", "calibrated")
+
+
+def study_of(store: LogitStore, given: Frontier | None = None, **asked: Any) -> Study:
+    """A study with these options. None is the default, which a given frontier sets: its own models and options."""
+    options = {name: value for name, value in asked.items() if value is not None}
+    query = {} if given is None else given.query
+    for name in ("split", "cost"):
+        if options.get(name, query.get(name)) != query.get(name, options.get(name)):
+            raise UsageError(
+                f"{name} {options[name]} and a frontier that was searched with {name} {query[name]}; leave --{name} "
+                f"out, or the frontier"
+            )
+    own = {name: query[name] for name in QUERIED if query.get(name) is not None}
+    own |= {"models": [escape(model) for model in query["models"]]} if "models" in query else {}
+    return Study(store, given=given, **{**own, **options})
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:

@@ -31,7 +31,7 @@ def softmax(rows: Rows) -> Rows:
     return np.multiply(shifted, scale, out=shifted, casting="same_kind")
 
 
-def _identity(rows: Rows) -> Rows:
+def unchanged(rows: Rows) -> Rows:
     return rows
 
 
@@ -52,18 +52,18 @@ class Combine:
 COMBINES = {
     "mean_logits": Combine(
         "mean_logits",
-        {"logits": _identity, "probabilities": log_probabilities},
+        {"logits": unchanged, "probabilities": log_probabilities},
         {"logits": "logits", "probabilities": "logits"},
     ),
     "mean_probs": Combine(
         "mean_probs",
-        {"logits": softmax, "probabilities": _identity},
+        {"logits": softmax, "probabilities": unchanged},
         {"logits": "probabilities", "probabilities": "probabilities"},
     ),
     # The newest member answers alone, in the space its outputs are stored in.
     "last": Combine(
         "last",
-        {"logits": _identity, "probabilities": _identity},
+        {"logits": unchanged, "probabilities": unchanged},
         {"logits": "logits", "probabilities": "probabilities"},
         ordered=True,
     ),

@@ -169,7 +169,7 @@ class Deployed:
         spaces = [self._rule.space[self._members[name].rows_kind] for name in names]
         wanted = self._confidence.needs(spaces[-1])
         order = np.arange(size)
-        said, gathered = np.empty((n, size), np.int32), np.empty((n, 1, len(prefixes.STATISTICS)), np.float32)
+        said, gathered = np.empty((size, n), np.int32), np.empty((len(wanted), 1, n), np.float32)
         prefixes.walk(
             summands,
             np.full(n, -1),
@@ -180,12 +180,13 @@ class Deployed:
             np.where(order == size - 1, 0, -1),
             sum(1 << i for i, name in enumerate(prefixes.STATISTICS) if name in wanted),
             np.empty((size + 1, classes), np.float32),
-            np.empty((n, size), np.uint8),
+            np.empty((size, n), np.uint8),
             said,
             gathered,
         )
-        statistics = {name: gathered[:, 0, i] for i, name in enumerate(prefixes.STATISTICS) if name in wanted}
-        return said[:, -1], self._confidence(statistics, spaces[-1])
+        names = [name for name in prefixes.STATISTICS if name in wanted]
+        statistics = {name: values[0] for name, values in zip(names, gathered, strict=True)}
+        return said[-1], self._confidence(statistics, spaces[-1])
 
 
 @dataclass(frozen=True, slots=True)

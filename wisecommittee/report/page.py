@@ -210,18 +210,48 @@ def _picture(kind: str, study: Study) -> str:
     return f"<figure>{drawing}<figcaption>{escape(known.says)}</figcaption></figure>"
 
 
+USUAL = {
+    "split": "val",
+    "max_models": 4,
+    "levels": 100,
+    "replicas": "canonical",
+    "family": "cascade",
+    "combine": "mean_logits",
+    "confidence": "max_prob",
+    "cost": "flops",
+    "axis": "average",
+    "max_worst_cost": None,
+}
+
+
+def _search_options(study: Study, frontier: Frontier) -> list[str]:
+    """Of the search that found it, where they are not as usual."""
+    query = frontier.query
+    given: list[tuple[str, Any]] = []
+    if set(study.store.models(study.split)) != set(query.get("models", ())):
+        given += [("models", pattern) for pattern in study.models or ()]
+    given += [(name, query[name]) for name in USUAL if query.get(name, USUAL[name]) != USUAL[name]]
+    if (method := frontier.searched.get("method", "exhaustive")) != "exhaustive":
+        given += [("method", method)]
+    if limit := query.get("max_percentile_cost"):
+        given += zip(("percentile", "max_percentile_cost"), limit, strict=True)
+    given += [("max_average", f"{name}={most}") for name, most in (query.get("max_average") or {}).items()]
+    flags = [name for name in ("calibrated", "shared_threshold") if query.get(name)]
+    texts = [(name, str(value)) for name, value in given] + [(name, "") for name in flags]
+    return [part for name, text in texts for part in (f"--{name.replace('_', '-')}", text) if part]
+
+
 def _commands(study: Study, found: Answer, command: str | None) -> str:
     store = ["--store", study.store.files.uri]
     target = [part for name, value in found.target.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    pool = [part for pattern in study.models or () for part in ("--models", pattern)]
-    pool += ["--cost", study.cost] if study.cost != "flops" else []
-    pool += ["--max-models", str(study.max_models)] if study.max_models != 4 else []
+    asked, saved = _search_options(study, found.frontier), ["--frontier", "frontier.parquet"]
     lines = [
-        ["wisecommittee", "search", *store, *pool, *target, "--save", "committee.json"],
+        ["wisecommittee", "search", *store, *asked, *target, "--save", "committee.json", *saved],
         ["wisecommittee", "evaluate", "committee.json", *store, "--split", study.reports],
-        ["wisecommittee", "plot", "frontier", *store, *pool, "--out", "frontier.pdf"],
-        ["wisecommittee", "tables", "match", *store, *pool, "--format", "latex"],
+        ["wisecommittee", "plot", "frontier", *store, *saved, "--out", "frontier.pdf"],
     ]
+    if found.frontier.axis == "average":
+        lines += [["wisecommittee", "tables", "match", *store, *saved, "--format", "latex"]]
     text = "\n".join(([command] if command else []) + [shlex.join(line) for line in lines])
     return (
         f"<h2>To get this again</h2><pre>{escape(text)}</pre>"

@@ -111,12 +111,17 @@ def kinds() -> dict[str, str]:
 
 def picture(kind: str, study: Study, path: str | os.PathLike[str]) -> Path:
     """Gather what a plot draws from a study, and write it to a file."""
-    if kind not in kinds():
-        raise UnknownNameError("plot", kind, kinds())
-    _check_ending(Path(path))  # before the search
+    check(kind, Path(path))
     gather = PLOTS[kind].gather
     assert gather is not None
     return draw(kind, path, **gather(study))
+
+
+def check(kind: str, path: Path) -> None:
+    """What is wrong is said before the search."""
+    if kind not in kinds():
+        raise UnknownNameError("plot", kind, kinds())
+    _check_ending(path)
 
 
 def of_study(ax: Axes, kind: str, study: Study) -> Axes:

@@ -65,7 +65,11 @@ TABLES: dict[str, Kind] = {
 }
 
 
-def fill(kind: str, study: Study) -> Table:
+def table_named(kind: str) -> Kind:
     if kind not in TABLES:
         raise UnknownNameError("table", kind, TABLES)
-    return TABLES[kind].fill(study)
+    return TABLES[kind]
+
+
+def fill(kind: str, study: Study) -> Table:
+    return table_named(kind).fill(study)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from wisecommittee.kernels import grid
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.exhaustive import GridSearch
-from wisecommittee.search.tables import BLOCK_BYTES, Pool
+from wisecommittee.search.tables import Pool
+from wisecommittee.search.walks import BLOCK_BYTES
 from wisecommittee.tasks import Answers, Segmentation
 
 MOST_WORK = 4e9  # combinations times units beyond which no gap is worked out
@@ -88,17 +89,13 @@ def router_costs(pool: Pool, alone: NDArray[np.int64]) -> NDArray[np.int64]:
         said = [pool.store.answers(pool.cards[m].model, pool.split) for m in order]
         return prices[_first(np.stack([pool.task.statistics(some, pool.labels) > 0 for some in said], axis=1))]
     out = np.empty(pool.units, np.int64)
-    outputs = [pool.outputs(int(m)) for m in order]
-    summand = [pool.combine.summand[pool.kind(int(m))] for m in order]
+    summands = [pool.summands(int(m)) for m in order]
     labels = pool.labels.astype(np.int64)
-    classes = outputs[0].shape[1]
-    step = max(1, BLOCK_BYTES // (4 * len(order) * classes))
+    step = max(1, BLOCK_BYTES // (4 * len(order) * summands[0].classes))
     for start in range(0, pool.units, step):
         here = slice(start, min(start + step, pool.units))
         label = labels[here]
-        rows = np.stack(
-            [f(some[here].astype(np.float32, copy=False)) for f, some in zip(summand, outputs, strict=True)], axis=1
-        )
+        rows = np.stack([source.block(here.start, here.stop) for source in summands], axis=1)
         own = np.take_along_axis(rows, label[:, None, None], axis=2)
         if pool.combine.ordered:  # the newest member answers alone: ties go to the lowest class
             right = rows.argmax(axis=2) == label[:, None]

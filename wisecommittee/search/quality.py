@@ -62,7 +62,7 @@ class Quality:
         self.cells[node, : len(line)] = line
 
     def put_block(self, start: int, hit: NDArray[np.uint8]) -> None:
-        """Units that are right, [n, nodes] of 0 and 1, from unit `start`, a multiple of 8, on."""
-        packed = np.packbits(np.ascontiguousarray(hit.T), axis=1, bitorder="little")
+        """Units that are right, [nodes, n] of 0 and 1, from unit `start`, a multiple of 8, on."""
+        packed = np.packbits(hit, axis=1, bitorder="little")
         at = start // BITS
         self.cells[:, at : at + packed.shape[1]] = packed

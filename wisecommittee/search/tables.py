@@ -4,7 +4,7 @@ committee."""
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -16,16 +16,16 @@ from wisecommittee.committees.combine import Combine, combine_named
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
 from wisecommittee.errors import AbsentNameError, CommitteeError, StoreError, UsageError
-from wisecommittee.kernels import jit, prefixes
+from wisecommittee.kernels import jit
 from wisecommittee.search import calibrated
 from wisecommittee.search.calibrated import CalibratedRows
-from wisecommittee.search.quality import BITS, Quality
+from wisecommittee.search.quality import Quality
+from wisecommittee.search.tries import Prefixes, build_prefixes
+from wisecommittee.search.walks import Summands, walk_blocks
 from wisecommittee.search.workers import Progress
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
-BLOCK_BYTES = 4 << 20  # summands of one block of units: enough to make the work around the kernel small
-RESULT_BYTES = 16 << 20  # what the kernel writes for a block, before it goes to the tables
 Tiers = tuple[tuple[int, ...], ...]
 
 
@@ -105,6 +105,13 @@ class Pool:
 
     def kind(self, member: int) -> str:
         return calibrated.row_kind(self.cards[member])
+
+    def space(self, member: int) -> str:
+        """Where the mean of this member's summands lives: 'logits' or 'probabilities'."""
+        return self.combine.space[self.kind(member)]
+
+    def summands(self, member: int) -> Summands:
+        return Summands(self.outputs(member), self.combine.summand[self.kind(member)], self.space(member))
 
 
 def members_of(tiers: Tiers | None, sequence: Sequence[int]) -> tuple[int, ...]:
@@ -200,37 +207,6 @@ def _common_scores(cards: Sequence[ModelCard]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Prefixes:
-    """The distinct prefixes of a set of sequences, as a trie in depth-first order.
-
-    parents, members, sizes : int64 [nodes]; parents -1 at the top. find maps the identity of a prefix to its node: the
-    ascending member indices where only their set matters, the newest member alone where it answers alone.
-    """
-
-    parents: NDArray[np.int64]
-    members: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    find: dict[tuple[int, ...], int]
-
-    def __len__(self) -> int:
-        return len(self.parents)
-
-
-def build_prefixes(wanted: Iterable[tuple[int, ...]]) -> Prefixes:
-    """Trie of these prefixes (each in ascending order) and of everything on the way to them."""
-    every = {prefix[:size] for prefix in wanted for size in range(1, len(prefix) + 1)}
-    order = sorted(every)  # lexicographic = depth first, a parent before its children
-    find = {prefix: node for node, prefix in enumerate(order)}
-    parents = [find[prefix[:-1]] if len(prefix) > 1 else -1 for prefix in order]
-    return Prefixes(
-        np.array(parents, dtype=np.int64),
-        np.array([prefix[-1] for prefix in order], dtype=np.int64),
-        np.array([len(prefix) for prefix in order], dtype=np.int64),
-        find,
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class StageTables:
     """Correctness and confidence of every prefix.
 
@@ -275,9 +251,7 @@ def stage_tables(
             prediction = np.stack([pool.store.answers(pool.cards[m].model, pool.split) for m in trie.members])
         statistics = {}
     else:
-        correct, predicted, statistics = walk_blocks(
-            pool, trie, scored, predict=predict, threads=threads, progress=progress
-        )
+        correct, predicted, statistics = _walk(pool, trie, scored, predict=predict, threads=threads, progress=progress)
         prediction = predicted if predict else None
     if isinstance(pool.confidence, str):
         stored = [calibrated.scores(pool.store, pool.split, card, pool.confidence) for card in pool.cards]
@@ -302,7 +276,7 @@ def confidence_rows(
     overwritten."""
     assert isinstance(pool.confidence, Confidence)
     out = next(iter(statistics.values()), np.empty((0, pool.units), np.float32))
-    spaces = np.array([_space(pool, int(trie.members[node])) for node in nodes])
+    spaces = np.array([pool.space(int(trie.members[node])) for node in nodes])
     for space in ("logits", "probabilities"):
         rows = np.flatnonzero(spaces == space)
         for row in rows:
@@ -310,114 +284,44 @@ def confidence_rows(
     return out
 
 
-def _space(pool: Pool, member: int) -> str:
-    return pool.combine.space[pool.kind(member)]
-
-
-def walk_blocks(
+def _walk(
     pool: Pool,
     trie: Prefixes,
     scored: NDArray[np.bool_],
     *,
-    predict: bool = False,
-    threads: int = 1,
-    progress: Progress | None = None,
+    predict: bool,
+    threads: int,
+    progress: Progress | None,
 ) -> tuple[Quality, NDArray[np.int32], dict[str, NDArray[np.float32]]]:
-    """Run the stage kernel over all units: correct of all nodes, prediction [nodes, N] or [0, N], statistics {name:
-    [rows, N]}.
-
-    Units go through in blocks whose summands fit the cache; each block is independent, so any number of threads gives
-    the same bits.
-    """
-    used = np.unique(trie.members)
-    place = np.full(len(pool.cards), -1, dtype=np.int64)
-    place[used] = np.arange(len(used))
-    outputs = _opened(pool, used, threads)
-    summand = [pool.combine.summand[pool.kind(int(m))] for m in used]
-    classes = outputs[0].shape[1]
-    nodes, units, rows = len(trie), pool.units, int(scored.sum())
+    """`walk_blocks` over the members of the trie."""
+    models = np.unique(trie.members).tolist()
     wanted: set[str] = set()
-    if rows and isinstance(pool.confidence, Confidence):
-        wanted = {name for m in used for name in pool.confidence.needs(_space(pool, int(m)))}
-    needs = sum(1 << i for i, name in enumerate(prefixes.STATISTICS) if name in wanted)
-    correct = Quality.empty(nodes, units)
-    predicted = np.empty((nodes if predict else 0, units), np.int32)
-    statistics = {name: np.empty((rows, units), np.float32) for name in prefixes.STATISTICS if name in wanted}
-    logit_space = np.array([_space(pool, int(m)) == "logits" for m in trie.members])
-    score_rows = np.where(scored, np.cumsum(scored) - 1, -1)
-    members = place[trie.members]
-    largest = int(trie.sizes.max())
-    labels = pool.labels.astype(np.int64)
-    # Which walk depends on the rule and the confidence alone, so that a committee is scored alike wherever it is.
-    products = not pool.combine.ordered and wanted <= {"rest", "top"} and len(wanted) < 2
-    in_logits = bool(logit_space.all())
-    deepest, raised = _scored_powers(trie, scored, members, len(used)) if products else (members, logit_space)
-    most = min(BLOCK_BYTES // (4 * len(used) * classes), RESULT_BYTES // (nodes + 20 * rows), 1024)
-    step = max(BITS, most // BITS * BITS)
+    if scored.any() and isinstance(pool.confidence, Confidence):
+        wanted = {name for m in models for name in pool.confidence.needs(pool.space(m))}
+    return walk_blocks(
+        models,
+        _opened(pool, models, threads),
+        pool.labels.astype(np.int64),
+        trie,
+        scored,
+        wanted,
+        ordered=pool.combine.ordered,
+        predict=predict,
+        threads=threads,
+        progress=progress,
+    )
 
-    def block(start: int) -> int:
-        stop = min(units, start + step)
-        n = stop - start
-        x = np.empty((n, len(used), classes), np.float32)
-        for m, source in enumerate(outputs):
-            x[:, m] = summand[m](source[start:stop].astype(np.float32, copy=False))
-        hit = np.empty((n, nodes), np.uint8)
-        said = np.empty((n, nodes) if predict else (0, 0), np.int32)
-        gathered = np.empty((n, max(rows, 1), len(prefixes.STATISTICS)), np.float32)
-        tree = (x, labels[start:stop], trie.parents, members, trie.sizes)
-        if products:
-            prefixes.walk_products(*tree, score_rows, deepest, raised, in_logits, hit, said, gathered)
-        else:
-            sums = np.empty((largest + 1, classes), np.float32)
-            prefixes.walk(*tree, logit_space, score_rows, needs, sums, hit, said, gathered)
-        correct.put_block(start, hit)
-        if predict:
-            predicted[:, start:stop] = said.T
-        for i, name in enumerate(prefixes.STATISTICS):
-            if name in statistics:
-                statistics[name][:, start:stop] = gathered[:, :rows, i].T
-        return n
 
-    done = 0
+def _opened(pool: Pool, members: Sequence[int], threads: int) -> list[Summands]:
+    """Summands of these members: checked, and decoded where they never were, side by side while the kernels load."""
     with ThreadPoolExecutor(threads) as workers:
         try:
-            for n in workers.map(block, range(0, units, step)):
-                done += n
-                if progress:
-                    progress("stage tables", done, units)
-        except BaseException:
-            workers.shutdown(cancel_futures=True)
-            raise
-    return correct, predicted, statistics
-
-
-def _opened(pool: Pool, members: NDArray[np.int64], threads: int) -> list[NDArray[np.floating] | CalibratedRows]:
-    """Outputs of these members: checked, and decoded where they never were, side by side while the kernels load."""
-    with ThreadPoolExecutor(threads) as workers:
-        try:
-            opening = [workers.submit(pool.outputs, int(m)) for m in members]
+            opening = [workers.submit(pool.summands, m) for m in members]
             jit.load()
             return [one.result() for one in opening]
         except BaseException:
             workers.shutdown(cancel_futures=True)
             raise
-
-
-def _scored_powers(
-    trie: Prefixes, scored: NDArray[np.bool_], members: NDArray[np.int64], models: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """What the products need: the largest size of a scored prefix at or below each node (0 if none), and bool [D,
-    models] which model takes part in a scored prefix of each size; D is at least 2 where anything is scored."""
-    deepest = np.where(scored, trie.sizes, 0)
-    raised = np.zeros((max(2, int(deepest.max())) if scored.any() else 0, models), dtype=bool)
-    for node in range(len(trie) - 1, -1, -1):
-        above, size = node, trie.sizes[node]
-        while scored[node] and above >= 0:
-            raised[size - 1, members[above]] = True
-            above = trie.parents[above]
-        if (parent := trie.parents[node]) >= 0:
-            deepest[parent] = max(deepest[parent], deepest[node])
-    return deepest, raised
 
 
 def score_row(pool: Pool, tables: StageTables, sequence: Sequence[int]) -> int:

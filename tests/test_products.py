@@ -1,0 +1,104 @@
+"""The stage kernel of max_prob against sums written out in numpy, for every way its lanes can be filled."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from wisecommittee.committees.combine import unchanged
+from wisecommittee.search.tries import build_prefixes
+from wisecommittee.search.walks import Summands, walk_blocks
+
+CLASSES = (1, 2, 7, 8, 9, 20, 127, 128, 129, 144, 300)
+
+
+def outputs(rng: np.random.Generator, models: int, units: int, classes: int, kind: str) -> list[np.ndarray]:
+    shared = rng.standard_normal((units, classes))
+    rows = [(shared + rng.standard_normal((units, classes))) * 3 for _ in range(models)]
+    if kind == "ties":
+        rows = [np.round(r / 4) for r in rows]
+    elif kind == "apart":  # members so sure of different classes that products of exponentials underflow
+        rows = [r + 150.0 * np.eye(classes)[rng.integers(0, classes, units)] for r in rows]
+    elif kind == "masked":
+        rows = [np.where((rng.random(r.shape) < 0.3) & (np.arange(classes) > 1), -1e30, r) for r in rows]
+    return [r.astype(np.float32) for r in rows]
+
+
+def walked(rows, space, labels, wanted, scored_below, predict=True, threads=1):
+    trie = build_prefixes(wanted)
+    scored = trie.sizes < scored_below
+    sources = [Summands(r, unchanged, space) for r in rows]
+    name = "rest" if space == "logits" else "top"
+    found = walk_blocks(range(len(rows)), sources, labels, trie, scored, {name}, predict=predict, threads=threads)
+    correct, predicted, statistics = found
+    return trie, np.cumsum(scored) - 1, correct.rows(range(len(trie))), predicted, statistics[name]
+
+
+@pytest.mark.parametrize("kind", ["plain", "ties", "apart", "masked"])
+@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.parametrize("space", ["logits", "probabilities"])
+def test_walk_equals_sums_written_out(kind, classes, space):
+    rng = np.random.default_rng(classes)
+    units, models = 43, 6
+    rows = outputs(rng, models, units, classes, kind)
+    if space == "probabilities":
+        shifted = [np.exp(r - r.max(axis=1, keepdims=True)) for r in rows]
+        rows = [(e / e.sum(axis=1, keepdims=True)).astype(np.float32) for e in shifted]
+    labels = rng.integers(0, classes, units)
+    deep = [some for n in (1, 2, 3, 4, 5) for some in itertools.combinations(range(models), n)]
+    trie, score_row, correct, predicted, statistic = walked(rows, space, labels, deep, 5)
+    for members, node in trie.find.items():
+        total = rows[members[0]].copy()
+        for m in members[1:]:
+            total = total + rows[m]  # float32, in order
+        best = total.argmax(axis=1)
+        np.testing.assert_array_equal(predicted[node], best)
+        np.testing.assert_array_equal(correct[node], best == labels)
+        if len(members) == 5:
+            continue
+        got = statistic[score_row[node]]
+        if space == "probabilities":
+            np.testing.assert_allclose(got, total.max(axis=1) / len(members), rtol=1e-6)
+            continue
+        exact = sum(rows[m].astype(np.float64) for m in members)
+        gaps = (exact - np.take_along_axis(exact, best[:, None], axis=1)) / len(members)
+        e = np.exp(np.maximum(gaps, -700))
+        np.put_along_axis(e, best[:, None], 0.0, axis=1)
+        # Logits of some 150 round by 1e-5; beside the 1 of the winner 1e-12 is nothing.
+        np.testing.assert_allclose(got, e.sum(axis=1), rtol=2e-5 if kind == "apart" else 2e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["plain", "ties", "apart"])
+@pytest.mark.parametrize("classes", [3, 8, 100, 128, 129, 200])
+def test_bits_do_not_depend_on_what_else_is_walked(kind, classes):
+    rng = np.random.default_rng(7)
+    units = 61
+    rows = outputs(rng, 7, units, classes, kind)
+    labels = rng.integers(0, classes, units)
+    deep = [some for n in (1, 2, 3, 4) for some in itertools.combinations(range(7), n)]
+    trie, score_row, correct, predicted, statistic = walked(rows, "logits", labels, deep, 4, threads=2)
+    for alone in [(2,), (5,), (0, 6), (3, 4), (1, 2, 5), (4, 5, 6), (0, 2, 3, 5)]:
+        some, own_row, own_correct, own_predicted, own = walked(rows, "logits", labels, [alone], 4)
+        for size in range(1, len(alone) + 1):
+            here, there = some.find[alone[:size]], trie.find[alone[:size]]
+            np.testing.assert_array_equal(own_correct[here], correct[there])
+            np.testing.assert_array_equal(own_predicted[here], predicted[there])
+            if size < 4:
+                assert own[own_row[here]].tobytes() == statistic[score_row[there]].tobytes()
+    for first in (0, 8, 24):  # nor on the units beside
+        part = [r[first : first + 21] for r in rows]
+        _, _, own_correct, _, own = walked(part, "logits", labels[first : first + 21], deep, 4)
+        np.testing.assert_array_equal(own_correct, correct[:, first : first + 21])
+        assert own.tobytes() == np.ascontiguousarray(statistic[:, first : first + 21]).tobytes()
+
+
+def test_many_alike_models_and_one_unit():
+    rng = np.random.default_rng(0)
+    one = rng.standard_normal((1, 50)).astype(np.float32)
+    _, _, correct, predicted, statistic = walked([one] * 9, "logits", np.array([3]), [tuple(range(9))], 9)
+    assert (predicted == one.argmax()).all()
+    e = np.exp(one[0].astype(np.float64) - one.max())
+    np.testing.assert_allclose(statistic[:, 0], e.sum() - 1, rtol=2e-6)
+    assert (correct[:, 0] == (one.argmax() == 3)).all()

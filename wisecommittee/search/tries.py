@@ -1,0 +1,40 @@
+"""The distinct prefixes of a set of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Prefixes:
+    """A trie in depth-first order.
+
+    parents, members, sizes : int64 [nodes]; parents -1 at the top. find maps the identity of a prefix to its node: the
+    ascending member indices where only their set matters, the newest member alone where it answers alone.
+    """
+
+    parents: NDArray[np.int64]
+    members: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    find: dict[tuple[int, ...], int]
+
+    def __len__(self) -> int:
+        return len(self.parents)
+
+
+def build_prefixes(wanted: Iterable[tuple[int, ...]]) -> Prefixes:
+    """Trie of these prefixes (each in ascending order) and of everything on the way to them."""
+    every = {prefix[:size] for prefix in wanted for size in range(1, len(prefix) + 1)}
+    order = sorted(every)  # lexicographic = depth first, a parent before its children
+    find = {prefix: node for node, prefix in enumerate(order)}
+    parents = [find[prefix[:-1]] if len(prefix) > 1 else -1 for prefix in order]
+    return Prefixes(
+        np.array(parents, dtype=np.int64),
+        np.array([prefix[-1] for prefix in order], dtype=np.int64),
+        np.array([len(prefix) for prefix in order], dtype=np.int64),
+        find,
+    )

@@ -27,6 +27,6 @@ def test_blocks_of_units_are_put_beside_each_other(step):
     lines = rng.integers(0, 2, (5, 61))
     quality = Quality.empty(5, 61)
     for start in range(0, 61, step):
-        quality.put_block(start, lines[:, start : start + step].T.astype(np.uint8))
+        quality.put_block(start, lines[:, start : start + step].astype(np.uint8))
     assert (quality.rows(range(5)) == lines).all()
     assert quality.totals().tolist() == lines.sum(axis=1).tolist()

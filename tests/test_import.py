@@ -230,7 +230,7 @@ def test_answers(files, suffix):
     assert search(store, cost="tokens").cost == "tokens"
     with pytest.raises(WiseCommitteeError, match="no cost 'flops'; costs in this pool: tokens, usd"):
         search(store)
-    with pytest.raises(WiseCommitteeError, match="--combine last"):
+    with pytest.raises(WiseCommitteeError, match="answers cannot be averaged by mean_logits; they go with `last`"):
         search(store, cost="usd", combine="mean_logits")
 
 

@@ -78,7 +78,7 @@ def test_only_leaves_take_part(store):
     assert (found.split, [group.name for group in found.groups]) == ("val", ["net"])
     with pytest.raises(
         AbsentError,
-        match=r"none among the models chosen \(1 model\); train one with `wisecommittee train hne`",
+        match="none of the models chosen is one; train one with `wisecommittee train hne`",
     ):
         leaves(Study(store, models=["single"]))
     with pytest.raises(AbsentError, match=r"group 'net': .*at position 0"):

@@ -14,9 +14,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from memory import MemoryStore
 
+from wisecommittee.analyses.match import Match, Shown
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
 from wisecommittee.report import labels, plot, style
@@ -134,6 +136,32 @@ def test_the_cost_that_was_searched_is_drawn(axis, figure, name):
                        ("frontier", {"frontier": FRONTIER, "ensembles": found})):  # fmt: skip
         with pytest.raises(UsageError, match=f"the average and the {axis} cost|the {axis} and the average cost"):
             plot.figure(kind, **what)
+
+
+def test_every_hollow_shape_is_in_the_legend():
+    test = [replace(e, split="test") for e in FRONTIER]
+    for shapes in ({"single", "cascade"}, {"single", "ensemble", "cascade"}, {"cascade"}):
+        shown = [e for e in test if e.committee.shape in shapes]
+        ax = drawn(plot.frontier(axes(), FRONTIER, test=shown))
+        assert legend(ax)[-1] == "the same on test (n = 1,000)"
+        marks = [mark for mark in ax.get_legend().findobj(Line2D) if is_hollow(mark)]
+        assert {m.get_marker() for m in marks} == {style.SHAPES[shape][1] for shape in shapes}
+
+
+def is_hollow(line):
+    return line.get_markerfacecolor() == "none" or line.get_fillstyle() == "none"
+
+
+def test_coinciding_matches_are_told_apart():
+    """Where a model is matched by itself, the marks of its committees stand around its own."""
+    ax = axes()
+    plot.match(ax, [Match(*(Shown(FRONTIER.singles[0], None),) * 3)])
+    single, cost, accuracy = (
+        line_named(ax, n) for n in ("single", "committee of similar cost", "committee of similar a")
+    )
+    assert is_hollow(cost)
+    assert is_hollow(accuracy)
+    assert single.get_markersize() < cost.get_markersize() < accuracy.get_markersize()
 
 
 def test_a_searched_frontier():

@@ -322,7 +322,7 @@ def test_wrong_inputs_name_the_remedy(files, tmp_path):
     for options, match in (
         ({"exact": True}, "leave --exact out"),
         ({"method": "beam"}, "leave --method beam out"),
-        ({"combine": "mean_probs"}, "--combine last"),
+        ({"combine": "mean_probs"}, "counts of pixels cannot be averaged by mean_probs; they go with `last`"),
         ({"confidence": "max_prob"}, "carry their own: confidence"),
     ):
         with pytest.raises(UsageError, match=match):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.errors import UsageError
@@ -75,8 +76,12 @@ def frontier(
         scatter(ax, [e for e in evaluations if e.committee.shape == shape], shape, size, NOUNS[shape], axis=axis)
     for shape in SHAPES:
         scatter(ax, [e for e in reported if e.committee.shape == shape], shape, size, None, hollow=True, axis=axis)
-    if reported:
-        ax.plot([], [], "o", color="0.35", fillstyle="none", markersize=5, label=f"the same on {sample(reported)}")
+    there = {e.committee.shape for e in reported}
+    hollow = tuple(
+        Line2D([], [], linestyle="none", marker=marker, color=color, fillstyle="none", markersize=5)
+        for shape, (color, marker, _) in SHAPES.items()
+        if shape in there
+    )
     others = dict(published or {})
     if others:
         x, y = zip(*others.values(), strict=True)
@@ -85,7 +90,7 @@ def frontier(
     name_axes(ax, frontier.cost, [*costs, *everybody, *(c for c, _ in others.values())], axis)
     ax.set_ylabel(f"{quality} (%)")
     name_points(ax, singles if label_points else [], others, axis)
-    return legend(ax)
+    return legend(ax, {f"the same on {sample(reported)}": hollow} if hollow else {})
 
 
 def frontiers(

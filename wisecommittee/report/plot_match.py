@@ -16,7 +16,7 @@ MOST_LINKED = 8  # models
 
 def draw(ax: Axes, matches: Sequence[Match], *, quality: str = "top-1 accuracy") -> Axes:
     """On the split that reports, where there is one. Thin lines lead from each model to its two committees, unless
-    there are more than can be followed."""
+    there are more than can be followed. Committees are hollow and of two sizes, so that one does not hide another."""
     singles = [m.single.best for m in matches]
     costly = [m.similar_cost.best for m in matches]
     good = [m.similar_quality.best for m in matches]
@@ -24,12 +24,13 @@ def draw(ax: Axes, matches: Sequence[Match], *, quality: str = "top-1 accuracy")
         for e in others if len(matches) <= MOST_LINKED else ():
             ax.plot(*coordinates([single, e]), color="0.75", linewidth=0.8, zorder=1)
     black, diamond, _ = SHAPES["single"]
-    ax.plot(*coordinates(singles), color=black, marker=diamond, markersize=5, linestyle="none", label="single model")
-    for (color, marker, _), some, label in zip(
-        SERIES[:3:2], (costly, good), ("committee of similar cost", "committee of similar accuracy"), strict=True
+    ax.plot(*coordinates(singles), color=black, marker=diamond, markersize=4, linestyle="none", label="single model")
+    for (color, marker, _), some, size, label in (
+        (SERIES[0], costly, 8, "committee of similar cost"),
+        (SERIES[2], good, 11, "committee of similar accuracy"),
     ):
-        ax.plot(*coordinates(some), color=color, marker=marker, markersize=6.5, linestyle="none", label=label,
-                markeredgewidth=0, zorder=3)  # fmt: skip
+        ax.plot(*coordinates(some), color=color, marker=marker, markersize=size, linestyle="none", label=label,
+                markerfacecolor="none", markeredgewidth=1.4, zorder=3)  # fmt: skip
     name_axes(ax, singles[0].committee.cost, coordinates([*singles, *costly, *good])[0])
     ax.set_ylabel(f"{quality} (%) on {sample(singles)}")
     name_points(ax, singles, {})

@@ -12,9 +12,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.font_manager import FontProperties
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter
 
 from wisecommittee.committees.cards import split_model_name
@@ -122,9 +124,11 @@ def name_points(
         Names(ax, [n for n, _ in names], [p for _, p in names], fontsize="small", color="0.25")
 
 
-def legend(ax: Axes) -> Axes:
-    """Above the axes, where no data are."""
-    handles, labels = ax.get_legend_handles_labels()
+def legend(ax: Axes, further: Mapping[str, tuple[Artist, ...]] | None = None) -> Axes:
+    """Above the axes, where no data are. further : {label: marks that share it}."""
+    drawn, names = ax.get_legend_handles_labels()
+    handles: list[Any] = [*drawn, *(further or {}).values()]
+    labels = [*names, *(further or {})]
     fitting = (n for n in range(len(labels), 1, -1) if _row_width(labels, n) < 1.12 * width_in_points(ax))
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.2}
     style: dict[str, Any] = {
@@ -134,7 +138,8 @@ def legend(ax: Axes) -> Axes:
         "handletextpad": 0.6,
         "handlelength": 1.6,
     }
-    ax.legend(handles, labels, ncols=next(fitting, 1), **place, **style)
+    together = {tuple: HandlerTuple(ndivide=None, pad=0.3)}
+    ax.legend(handles, labels, ncols=next(fitting, 1), handler_map=together, **place, **style)
     return ax
 
 

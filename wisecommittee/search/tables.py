@@ -169,7 +169,8 @@ def open_pool(
         )
     rule = combine_named(combine or ("last" if settled else "mean_logits"))
     if settled and not rule.ordered:
-        raise UsageError(f"{settled} have no logits to average; use --combine last instead of {rule.name}")
+        noun = {"answers": "answers", "statistics": "counts of pixels"}[settled]
+        raise UsageError(f"{noun} cannot be averaged by {rule.name}; they go with `last`: the newest member answers")
     stored = _common_scores(cards)
     name = confidence or ("confidence" if settled else "max_prob")
     if settled and name in CONFIDENCES:

@@ -192,7 +192,7 @@ class LogitStore:
         """
         card, contents = self._described(model, split)
         if contents.classes is None:
-            raise StoreError(f"{model} in {split} holds answers, not logits; combine them with --combine last")
+            raise StoreError(f"{model} in {split} holds answers, not logits; read them with answers()")
         return self._column(
             card, split, "outputs", np.dtype(contents.dtype), lambda rows: rows.outputs, contents.classes
         )

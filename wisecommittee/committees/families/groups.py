@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import AbsentError, counted
+from wisecommittee.errors import AbsentError
 
 
 def groups_of(cards: Sequence[ModelCard]) -> dict[str, tuple[int, ...]]:
@@ -41,7 +41,7 @@ def whole_groups(cards: Sequence[ModelCard], family: str, remedy: str) -> tuple[
     if not found:
         raise AbsentError(
             f"family {family} needs the members of a jointly trained network (cards with a group and a position), and "
-            f"there is none among the models chosen ({counted(len(cards), 'model')}); {remedy}"
+            f"none of the models chosen is one; {remedy}"
         )
     for name, members in found.items():
         places = [cards[m].position for m in members]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.families.family import Cards, Family
-from wisecommittee.errors import AbsentError, counted
+from wisecommittee.errors import AbsentError
 
 
 def checkpoints(cards: Cards) -> list[tuple[int, ...]]:
@@ -40,9 +40,8 @@ def members(cards: Cards, confidence: str | None) -> tuple[ModelCard, ...]:
     taken = sorted(m for some in checkpoints(cards) for m in some)
     if not taken:
         raise AbsentError(
-            f"family self_cascade needs one checkpoint at two input sizes or more, and there is none "
-            f"among the models chosen ({counted(len(cards), 'model')}); extract one with "
-            f"`wisecommittee extract MODEL --sizes 160,224`"
+            "family self_cascade needs one checkpoint at two input sizes or more, and none of the models "
+            "chosen is; extract one with `wisecommittee extract MODEL --sizes 160,224`"
         )
     return tuple(cards[m] for m in taken)
 

@@ -10,17 +10,23 @@ NAMES = ("start", "import", "grid", "exact", "tables", "opponents", "process", "
 
 
 def start() -> list[dict]:
-    """CPU time of `wisecommittee --help`, a whole process."""
+    """CPU time of `wisecommittee --help`, a whole process that finds its bytecode."""
+    import os
     import resource
+    import tempfile
 
-    def once() -> float:
+    def once(bytecode: str) -> float:
+        environment = os.environ | {"PYTHONPYCACHEPREFIX": bytecode}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         code = "import sys; sys.argv = ['wisecommittee', '--help']; from wisecommittee.cli import main; main()"
-        subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=True)
+        subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    return [{"benchmark": "wisecommittee --help", "cpu_seconds": round(min(once() for _ in range(5)), 3)}]
+    with tempfile.TemporaryDirectory() as bytecode:
+        least = min(once(bytecode) for _ in range(6))
+    return [{"benchmark": "wisecommittee --help", "cpu_seconds": round(least, 3)}]
 
 
 def benchmark(name: str) -> list[dict]:

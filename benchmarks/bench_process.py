@@ -1,7 +1,7 @@
 """`wisecommittee search` as a user meets it: whole processes over a store of the paper's size.
 
 The first search of an installation compiles the kernels, the first over a store decodes its Parquet; later ones find
-both in caches and the logits in the page cache.
+both in caches, bytecode too, and the logits in the page cache.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def _measured(folder: Path, store: Path, what: str) -> list[dict]:
         "WISECOMMITTEE_CACHE": str(folder / "cache"),
         "WISECOMMITTEE_CACHE_GB": "20",
         "NUMBA_CACHE_DIR": str(folder / "jit"),
+        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-c", CODE, "search", "--store", str(store), "--threads", "2", "--json"]
 
     def once() -> tuple[float, float, float]:

@@ -146,8 +146,9 @@ def _plain_progress() -> Update:
         if now - shown.setdefault(task, now) >= 10:
             shown[task] = now
             rate = (done - at) / max(now - first, 1e-9)
+            speed = f", {rate:,.0f}/s" if rate > 0 else ""
             left = f", {(total - done) / rate:.0f} s left" if total and rate > 0 else ""
-            print(f"{task}: {done:,}{f' of {total:,}' if total else ''}, {rate:,.0f}/s{left}", file=sys.stderr)
+            print(f"{task}: {done:,}{f' of {total:,}' if total else ''}{speed}{left}", file=sys.stderr)
 
     return update
 

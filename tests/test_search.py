@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import naive
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from memory import MemoryStore, cases, pools
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.families import FAMILIES, cascade
 from wisecommittee.errors import InfeasibleError, UsageError
+from wisecommittee.kernels import jit
 from wisecommittee.kernels.grid import UNREACHED
 from wisecommittee.search import tables
 from wisecommittee.search.bound import gap
@@ -510,3 +512,20 @@ def test_float16_is_widened_before_anything_is_computed(kind):
         options = {"levels": 10, "max_models": 3, "combine": combine}
         wide, narrow = search(MemoryStore(models, labels), **options), search(MemoryStore(halves, labels), **options)
         assert narrow.evaluations == wide.evaluations
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+def test_what_has_to_be_compiled_is_announced():
+    told = []
+
+    @numba.njit
+    def double(value):
+        return value + value
+
+    with jit.announced(lambda *news: told.append(news)):
+        assert double(1) == double(np.int64(1)) == 2
+    double(1.0)  # not within it
+    assert {task for task, _, _ in told} == {"compiling, once per installation"}
+    assert [counts for _, *counts in told] == [[0, 1], [1, 1]]
+    with jit.announced(None):
+        assert double("a") == "aa"

@@ -10,9 +10,14 @@ kept
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
 from numba import config, njit, types
+from numba.core import event
 from numba.extending import intrinsic
 
 njit_exact = njit(cache=True, nogil=True, error_model="numpy", boundscheck=None)
@@ -125,3 +130,26 @@ def _nothing():
 def load() -> None:
     """Make numba import what it needs to run a kernel, half a second that the first call of any would take."""
     _nothing()
+
+
+class _Compiling(event.Listener):
+    """Hears of every function that numba compiles; one that calls others is under way until they are done."""
+
+    def __init__(self, progress: Callable[[str, int, int], None]) -> None:
+        self.progress, self.done, self.under_way = progress, 0, 0
+
+    def on_start(self, heard: Any) -> None:
+        self.under_way += 1
+        self.tell()
+
+    def on_end(self, heard: Any) -> None:
+        self.under_way, self.done = self.under_way - 1, self.done + 1
+        self.tell()
+
+    def tell(self) -> None:
+        self.progress("compiling, once per installation", self.done, self.done + self.under_way)
+
+
+def announced(progress: Callable[[str, int, int], None] | None) -> AbstractContextManager[object]:
+    """Within it, progress is told of functions that have to be compiled: half a minute at the first search of all."""
+    return nullcontext() if progress is None else event.install_listener("numba:compile", _Compiling(progress))

@@ -12,6 +12,7 @@ import numpy as np
 
 from wisecommittee.committees.families import Family, family_named
 from wisecommittee.errors import InfeasibleError, UnknownNameError, UsageError
+from wisecommittee.kernels import jit
 from wisecommittee.search.bound import gap, router_gap
 from wisecommittee.search.estimate import chosen, estimate, machine_memory, table_memory
 from wisecommittee.search.exact import ExactSearch
@@ -140,35 +141,36 @@ def search(
         notify(f"{plan}: {guess}{' for the grid it starts from' if plan == 'exact' else ''}")
 
     pool = tiered
-    if plan in ("beam", "greedy"):
-        assert kind.chains is not None
-        scope = Scope(
-            pool,
-            Moves.over(kind.chains(cards, replicas), len(cards)),
-            max_models,
-            None if worst_limit is None else pool.cost.ceiling(worst_limit),
-            threads,
-            progress,
-        )
-        searched, points, tables = _heuristic(plan, scope, levels, deadline)
-    else:
-        sizes = range(1, min(max_models, len(cards)) + 1)
-        joined = isinstance(pool.task, Segmentation) and any(len(card.members) > 1 for card in cards)
-        found = {n: chains(cards, n) if joined else kind.combinations(cards, n, replicas) for n in sizes}
-        candidates = within_worst_case(pool, {n: s for n, s in found.items() if len(s)}, worst_limit)
-        tables = _tables(pool, candidates, kind.thresholded, threads, progress)
-        sweep: GridSearch | SkylineSearch
-        if isinstance(pool.task, Segmentation):
-            sweep = SkylineSearch(pool, tables, candidates, levels, limits)
-        elif shared_threshold:
-            sweep = SharedSearch(pool, tables, candidates, limits)
+    with jit.announced(progress):
+        if plan in ("beam", "greedy"):
+            assert kind.chains is not None
+            scope = Scope(
+                pool,
+                Moves.over(kind.chains(cards, replicas), len(cards)),
+                max_models,
+                None if worst_limit is None else pool.cost.ceiling(worst_limit),
+                threads,
+                progress,
+            )
+            searched, points, tables = _heuristic(plan, scope, levels, deadline)
         else:
-            swept = levels if kind.thresholded else 1
-            sweep = GridSearch(pool, tables, candidates, swept, limits, axis, threads=threads)
-        with _mapper(scheduler, threads, progress, deadline) as mapper:
-            proved = plan == "exact" and kind.thresholded and not shared_threshold
-            searched, points = _exhaustive(sweep, tables, mapper, proved)
-        searched["exact"] = searched["complete"] and (plan == "exact" or not kind.thresholded or shared_threshold)
+            sizes = range(1, min(max_models, len(cards)) + 1)
+            joined = isinstance(pool.task, Segmentation) and any(len(card.members) > 1 for card in cards)
+            found = {n: chains(cards, n) if joined else kind.combinations(cards, n, replicas) for n in sizes}
+            candidates = within_worst_case(pool, {n: s for n, s in found.items() if len(s)}, worst_limit)
+            tables = _tables(pool, candidates, kind.thresholded, threads, progress)
+            sweep: GridSearch | SkylineSearch
+            if isinstance(pool.task, Segmentation):
+                sweep = SkylineSearch(pool, tables, candidates, levels, limits)
+            elif shared_threshold:
+                sweep = SharedSearch(pool, tables, candidates, limits)
+            else:
+                swept = levels if kind.thresholded else 1
+                sweep = GridSearch(pool, tables, candidates, swept, limits, axis, threads=threads)
+            with _mapper(scheduler, threads, progress, deadline) as mapper:
+                proved = plan == "exact" and kind.thresholded and not shared_threshold
+                searched, points = _exhaustive(sweep, tables, mapper, proved)
+            searched["exact"] = searched["complete"] and (plan == "exact" or not kind.thresholded or shared_threshold)
     if not points:
         if not searched.get("complete", True):
             raise InfeasibleError(f"no committee that keeps the limits ({limits}) was found in time; allow more of it")

@@ -301,7 +301,7 @@ def _walk(
         wanted = {name for m in models for name in pool.confidence.needs(pool.space(m))}
     return walk_blocks(
         models,
-        _opened(pool, models, threads),
+        _opened(pool, models, threads, progress),
         pool.labels.astype(np.int64),
         trie,
         scored,
@@ -313,16 +313,21 @@ def _walk(
     )
 
 
-def _opened(pool: Pool, members: Sequence[int], threads: int) -> list[Summands]:
+def _opened(pool: Pool, members: Sequence[int], threads: int, progress: Progress | None) -> list[Summands]:
     """Summands of these members: checked, and decoded where they never were, side by side while the kernels load."""
+    opened = []
     with ThreadPoolExecutor(threads) as workers:
         try:
             opening = [workers.submit(pool.summands, m) for m in members]
             jit.load()
-            return [one.result() for one in opening]
+            for one in opening:
+                opened.append(one.result())
+                if progress:
+                    progress("outputs", len(opened), len(members))
         except BaseException:
             workers.shutdown(cancel_futures=True)
             raise
+    return opened
 
 
 def score_row(pool: Pool, tables: StageTables, sequence: Sequence[int]) -> int:

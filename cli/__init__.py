@@ -7,42 +7,59 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import sys
 import warnings
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
 
 from wisecommittee import __version__
 
-from . import (
-    bench_models,
-    calibrate,
-    compare,
-    demo,
-    evaluate,
-    extract,
-    import_,
-    maintain,
-    models,
-    plot,
-    report,
-    search,
-    tables,
-    train,
-)
 from .console import fail
 
-app = typer.Typer(
-    name="wisecommittee",
-    help="Search every ensemble and cascade of models you already have, from outputs cached once.\n\n"
-    "FLOPs are multiply-adds (MACs) throughout, as in the papers: --target-flops 4e9 means 4e9 multiply-adds.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+COMMANDS = {  # where each command is: a function, for `train` an app of its own
+    "demo": ("demo", "demo"),
+    "extract": ("extract", "extract"),
+    "import": ("import_", "import_"),
+    "models": ("models", "models"),
+    "verify": ("models", "verify"),
+    "search": ("search", "search"),
+    "evaluate": ("evaluate", "evaluate"),
+    "calibrate": ("calibrate", "calibrate"),
+    "plot": ("plot", "plot"),
+    "report": ("report", "report"),
+    "tables": ("tables", "tables"),
+    "compare": ("compare", "compare"),
+    "bench-models": ("bench_models", "bench_models"),
+    "split": ("maintain", "split"),
+    "remove": ("maintain", "remove"),
+    "train": ("train", "app"),
+}
+
+
+def application(names: Collection[str] = COMMANDS) -> typer.Typer:
+    """The program with these of its commands; each costs milliseconds, so a run takes only its own."""
+    app = typer.Typer(
+        name="wisecommittee",
+        help="Search every ensemble and cascade of models you already have, from outputs cached once.\n\n"
+        "FLOPs are multiply-adds (MACs) throughout, as in the papers: --target-flops 4e9 means 4e9 multiply-adds.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name in names:
+        module, member = COMMANDS[name]
+        found = getattr(importlib.import_module(f".{module}", __name__), member)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -51,8 +68,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def root(
+def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -60,34 +76,13 @@ def root(
     pass
 
 
-COMMANDS = {
-    "demo": demo.demo,
-    "extract": extract.extract,
-    "import": import_.import_,
-    "models": models.models,
-    "verify": models.verify,
-    "search": search.search,
-    "evaluate": evaluate.evaluate,
-    "calibrate": calibrate.calibrate,
-    "plot": plot.plot,
-    "report": report.report,
-    "tables": tables.tables,
-    "compare": compare.compare,
-    "bench-models": bench_models.bench_models,
-    "split": maintain.split,
-    "remove": maintain.remove,
-}
-for name, command in COMMANDS.items():
-    app.command(name)(command)
-app.add_typer(train.app, name="train")
-
-
 def main() -> None:
     """Run a command; a mistake of the user's ends in one line on stderr and exit code 1 or 2, never in a traceback."""
     atexit.register(gc.freeze)  # what is left goes with the process: no half second of looking for garbage in it
     warnings.showwarning = lambda message, *_args, **_named: print(f"warning: {message}", file=sys.stderr)
     try:
-        code = app(standalone_mode=False)
+        named = [name for name in sys.argv[1:2] if name in COMMANDS]
+        code = application(named or COMMANDS)(standalone_mode=False)
     except BaseException as error:
         sys.exit(fail(error))
     if code == 130:  # typer has swallowed the interrupt

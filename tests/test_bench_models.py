@@ -206,12 +206,6 @@ def command(monkeypatch, tmp_path, capsys):
     (tmp_path / "timed_nets.py").write_text("from torch import nn\ndef small(): return nn.Linear(6, 3)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    app = wisecommittee.cli.app
-    if "bench-models" not in {c.name for c in app.registered_commands}:
-        from wisecommittee.cli.bench_models import bench_models as command
-
-        monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
-        app.command("bench-models")(command)
 
     def run(*arguments):
         monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)

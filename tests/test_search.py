@@ -19,7 +19,7 @@ from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.families import FAMILIES, cascade
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.kernels import jit
-from wisecommittee.kernels.grid import UNREACHED
+from wisecommittee.kernels.grid import UNREACHED, bin_units
 from wisecommittee.search import tables
 from wisecommittee.search.bound import gap
 from wisecommittee.search.estimate import chosen, estimate
@@ -529,3 +529,15 @@ def test_what_has_to_be_compiled_is_announced():
     assert [counts for _, *counts in told] == [[0, 1], [1, 1]]
     with jit.announced(None):
         assert double("a") == "aa"
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 4, 7, 99, 255, 300])
+def test_bins_count_the_levels_at_or_below(levels):
+    rng = np.random.default_rng(levels)
+    values = np.sort(rng.integers(-20, 20, levels).astype(np.float32))
+    score = np.r_[rng.integers(-25, 25, 500), rng.normal(0, 20, 500), values].astype(np.float32)
+    padded = np.full((1 << levels.bit_length()) - 1, np.inf, np.float32)
+    padded[:levels] = values
+    bins = np.empty(len(score), np.uint16)
+    bin_units(score, padded, bins)
+    assert bins.tolist() == [sum(v <= s for v in values.tolist()) for s in score.tolist()]

@@ -223,7 +223,9 @@ class GridSearch:
     def _bin(self, row: int, score: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fill the bins of a row of confidences; returns its levels."""
         values = level_values(np.sort(score), self.levels)
-        self.bins[row] = np.searchsorted(values, score, side="right")
+        padded = np.full((1 << len(values).bit_length()) - 1, np.inf, np.float32)
+        padded[: len(values)] = values
+        grid.bin_units(score, padded, self.bins[row])
         return values
 
     def run(self, mapper: Mapper) -> list[tuple[int, ...]]:

@@ -153,7 +153,7 @@ class Greedy:
     def _threshold(self, state: State, stages: Stages, sequence: Walk) -> tuple[int, float]:
         """The most waiting units that may be answered under the target, and the least confidence among them."""
         row = stages.row(sequence)
-        order = stages.order[row][::-1]
+        order = stages.order(sequence)[::-1]
         order = order[state.waiting[order]]
         score = stages.tables.score[row, order]
         own = np.cumsum(stages.correct(sequence)[order], dtype=np.int64)

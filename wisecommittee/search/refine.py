@@ -114,7 +114,7 @@ def gain_levels(stages: Stages, sequence: Walk, used: Sequence[Below]) -> list[N
     out: list[NDArray[np.int64]] = []
     best = correct[-1]
     for k in range(len(sequence) - 2, max(-1, len(sequence) - 2 - SWEPT), -1):
-        order = stages.order[stages.row(sequence[: k + 1])]
+        order = stages.order(sequence[: k + 1])
         numbers = stages.numbers(sequence[: k + 1])[order]
         gains = np.unique(numbers[(best - correct[k])[order] > 0])
         below = np.unique(np.searchsorted(numbers, gains, side="right"))

@@ -1,4 +1,4 @@
-"""Stage tables of one batch of prefixes with the order of their confidences, for searches that cannot hold them all."""
+"""Stage tables of one batch of prefixes with their sorted confidences, for searches that cannot hold them all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.kernels import beam
 from wisecommittee.search.moves import Walk
 from wisecommittee.search.tables import Pool, StageTables, build_prefixes, correct_key, score_row, stage_tables
 
@@ -18,7 +19,7 @@ Item = TypeVar("Item")
 
 
 class Stages:
-    """Stage tables of one batch of prefixes, and the order of their confidences; rows are made when asked for."""
+    """Stage tables of one batch of prefixes, their sorted confidences, and what is made of them when asked for."""
 
     def __init__(self, pool: Pool, scored: Iterable[Walk], plain: Iterable[Walk], threads: int) -> None:
         """scored : prefixes whose confidence is compared; plain : those whose correctness suffices."""
@@ -32,9 +33,10 @@ class Stages:
         self.tables: StageTables = stage_tables(pool, trie, marked, threads=threads)
         rows = sorted({score_row(pool, self.tables, s) for s in scored})
         with ThreadPoolExecutor(threads) as workers:
-            orders = workers.map(lambda row: np.argsort(self.tables.score[row], kind="stable"), rows)
-            self.order: dict[int, NDArray[np.int64]] = dict(zip(rows, orders, strict=True))
+            ordered = workers.map(lambda row: np.sort(self.tables.score[row]), rows)
+            self._ordered: dict[int, NDArray[np.float32]] = dict(zip(rows, ordered, strict=True))
         self._bins: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int32]]] = {}  # keeps levels alive
+        self._orders: dict[int, NDArray[np.int64]] = {}
         self._numbers: dict[int, NDArray[np.int32]] = {}
 
     def row(self, sequence: Walk) -> int:
@@ -52,29 +54,34 @@ class Stages:
         """The threshold with at most this many units below it."""
         if below >= self.pool.units:
             return float("inf")
-        row = self.row(sequence)
-        return float(self.tables.score[row, self.order[row][below]])
+        return float(self._ordered[self.row(sequence)][below])
 
     def below(self, sequence: Walk, value: float) -> int:
-        row = self.row(sequence)
-        return int(np.count_nonzero(self.tables.score[row] < np.float32(value)))
+        """How many units lie below a threshold."""
+        return int(np.searchsorted(self._ordered[self.row(sequence)], np.float32(value)))
 
     def bins(self, sequence: Walk, levels: NDArray[np.int64]) -> NDArray[np.int32]:
         """int32 [N]: how many levels, given as numbers of units below them, are at or below each unit's confidence."""
         row = self.row(sequence)
         key = (row, id(levels))
         if key not in self._bins:
-            score = self.tables.score[row]
-            values = score[self.order[row][levels]]
-            self._bins[key] = levels, np.searchsorted(values, score, side="right").astype(np.int32)
+            bins = np.empty(self.pool.units, np.int32)
+            beam.level_bins(self.tables.score[row], self._ordered[row][levels], bins)
+            self._bins[key] = levels, bins
         return self._bins[key][1]
+
+    def order(self, sequence: Walk) -> NDArray[np.int64]:
+        """int64 [N]: units by rising confidence."""
+        row = self.row(sequence)
+        if row not in self._orders:
+            self._orders[row] = np.argsort(self.tables.score[row], kind="stable")
+        return self._orders[row]
 
     def numbers(self, sequence: Walk) -> NDArray[np.int32]:
         """int32 [N]: the number of each unit's confidence among the distinct ones."""
         row = self.row(sequence)
         if row not in self._numbers:
-            order = self.order[row]
-            ordered = self.tables.score[row, order]
+            order, ordered = self.order(sequence), self._ordered[row]
             numbers = np.empty(len(order), np.int32)
             numbers[order] = np.r_[0, np.cumsum(ordered[1:] != ordered[:-1])]
             self._numbers[row] = numbers
@@ -83,12 +90,11 @@ class Stages:
     def number(self, sequence: Walk, value: float) -> int:
         """How many distinct confidences lie below a threshold."""
         below = self.below(sequence, value)
-        return int(self.numbers(sequence)[self.order[self.row(sequence)][below - 1]]) + 1 if below else 0
+        return int(self.numbers(sequence)[self.order(sequence)[below - 1]]) + 1 if below else 0
 
     def distinct(self, sequence: Walk, number: int) -> float:
         """The distinct confidence of this number; inf beyond the last."""
-        order = self.order[self.row(sequence)]
-        return self.value(sequence, int(np.searchsorted(self.numbers(sequence)[order], number)))
+        return self.value(sequence, int(np.searchsorted(self.numbers(sequence)[self.order(sequence)], number)))
 
 
 def level_places(units: int, levels: int) -> NDArray[np.int64]:

@@ -184,7 +184,7 @@ class LineSweep:
     def count(self, ranks: NDArray[np.int64], envelope: Envelope) -> None:
         stages, prefixes, units = self.stages, self.extensions.prefixes, self.stages.pool.units
         numbers = np.stack([stages.numbers(prefix) for prefix in prefixes])
-        orders = [stages.order[stages.row(prefix)] for prefix in prefixes]
+        orders = [stages.order(prefix) for prefix in prefixes]
         correct = np.empty((len(prefixes) + 1, units), np.int32)
         for k, prefix in enumerate(prefixes):
             correct[k] = stages.correct(prefix)

@@ -1,4 +1,5 @@
-"""The stage kernel of max_prob against sums written out in numpy, for every way its lanes can be filled."""
+"""The stage kernel of max_prob against sums written out in numpy, for every way its lanes can be filled, and the rows
+it is given."""
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.special import softmax as reference_softmax
 
-from wisecommittee.committees.combine import unchanged
+from wisecommittee.committees.combine import softmax, unchanged
 from wisecommittee.search.tries import build_prefixes
 from wisecommittee.search.walks import Summands, walk_blocks
 
@@ -102,3 +104,24 @@ def test_many_alike_models_and_one_unit():
     e = np.exp(one[0].astype(np.float64) - one.max())
     np.testing.assert_allclose(statistic[:, 0], e.sum() - 1, rtol=2e-6)
     assert (correct[:, 0] == (one.argmax() == 3)).all()
+
+
+def test_half_precision_is_widened_exactly():
+    bits = np.arange(65536, dtype=np.uint16)
+    halves = bits.view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    rows = np.ascontiguousarray(halves[: len(halves) // 8 * 8].reshape(-1, 8))
+    wide = Summands(rows, unchanged, "logits").block(0, len(rows))
+    assert wide.tobytes() == rows.astype(np.float32).tobytes()  # signs of zeros, too
+
+
+@pytest.mark.parametrize("classes", [1, 2, 9, 1000])
+def test_softmax_of_blocks(classes):
+    rng = np.random.default_rng(0)
+    rows = (rng.standard_normal((50, classes)) * 8).astype(np.float32)
+    rows[::3] = np.round(rows[::3])  # ties
+    got = Summands(rows, softmax, "probabilities").block(3, 47)
+    np.testing.assert_allclose(got, reference_softmax(rows[3:47].astype(np.float64), axis=1), rtol=2e-6)
+    np.testing.assert_allclose(got, softmax(rows[3:47]), rtol=2e-6)
+    sure = Summands(np.array([[200.0, 0.0]], np.float32), softmax, "probabilities").block(0, 1)
+    assert sure[0, 0] == 1.0

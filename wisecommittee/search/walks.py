@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.combine import unchanged
-from wisecommittee.kernels import prefixes, products
+from wisecommittee.committees.combine import softmax, unchanged
+from wisecommittee.kernels import prefixes, products, rows
 from wisecommittee.search.calibrated import CalibratedRows
 from wisecommittee.search.powers import powers_of
 from wisecommittee.search.quality import BITS, Quality
@@ -53,7 +53,20 @@ class Summands:
 
     def block(self, start: int, stop: int) -> NDArray[np.float32]:
         """float32 [stop - start, C], contiguous."""
-        return np.ascontiguousarray(self.turn(self.outputs[start:stop].astype(np.float32, copy=False)))
+        wide = _wide(np.ascontiguousarray(self.outputs[start:stop]))
+        if self.turn is softmax:
+            out = np.empty_like(wide)
+            rows.softmax(wide, out)
+            return out
+        return np.ascontiguousarray(self.turn(wide))
+
+
+def _wide(stored: NDArray[np.floating]) -> NDArray[np.float32]:
+    if stored.dtype != np.float16:
+        return stored.astype(np.float32, copy=False)
+    out = np.empty(stored.shape, np.float32)
+    rows.widen(stored.view(np.uint16).reshape(-1), out.reshape(-1))
+    return out
 
 
 def walk_blocks(
@@ -75,26 +88,26 @@ def walk_blocks(
     ordered : a prefix answers as its newest member alone.
     Each block of units is independent, so any number of threads gives the same bits.
     """
-    nodes, units, rows = len(trie), len(labels), int(scored.sum())
+    nodes, units, judged = len(trie), len(labels), int(scored.sum())
     classes = summands[0].classes
     members = np.searchsorted(models, trie.members)
     correct = Quality.empty(nodes, units)
     predicted = np.empty((nodes if predict else 0, units), np.int32)
-    statistics = {name: np.empty((rows, units), np.float32) for name in prefixes.STATISTICS if name in wanted}
+    statistics = {name: np.empty((judged, units), np.float32) for name in prefixes.STATISTICS if name in wanted}
     # Which walk depends on the rule, the confidence and the classes alone, so that a committee is scored alike wherever
     # it is.
     products_serve = not ordered and wanted <= {"rest", "top"} and len(wanted) < 2
     walk = (_products if products_serve else _every)(summands, trie, members, scored, wanted)
     direct = products_serve and all(source.direct for source in summands)
     most = (DIRECT_BYTES if direct else BLOCK_BYTES) // (4 * len(summands) * classes)
-    step = max(BITS, min(most, RESULT_BYTES // (nodes + 4 * rows * max(1, len(wanted))), 1024) // BITS * BITS)
+    step = max(BITS, min(most, RESULT_BYTES // (nodes + 4 * judged * max(1, len(wanted))), 1024) // BITS * BITS)
 
     def block(start: int) -> int:
         stop = min(units, start + step)
         n = stop - start
         hit = np.empty((nodes, n), np.uint8)
         said = np.empty((nodes, n) if predict else (0, 0), np.int32)
-        gathered = np.empty((len(statistics), rows, n), np.float32)
+        gathered = np.empty((len(statistics), judged, n), np.float32)
         walk([source.block(start, stop) for source in summands], labels[start:stop], hit, said, gathered)
         correct.put_block(start, hit)
         if predict:
@@ -159,7 +172,7 @@ def _products(
     tree = (members, trie.sizes, score_rows, logits, powers.powers, powers.steps, powers.targets, powers.paths)
 
     def walk(blocks: list[NDArray[np.float32]], labels, hit, said, gathered) -> None:  # type: ignore[no-untyped-def]
-        addresses = np.array([rows.ctypes.data for rows in blocks])
+        addresses = np.array([block.ctypes.data for block in blocks])
         statistic = gathered[0] if len(gathered) else np.empty((0, len(labels)), np.float32)
         if classes > products.UNIT_LANES:
             products.walk_classes(addresses, labels, classes, *tree, powers.rows, hit, said, statistic)

@@ -1,0 +1,57 @@
+"""Stored rows of outputs into float32 rows to add up, at the speed of memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wisecommittee.kernels.jit import bits_float, exp_nonpositive, larger, njit_exact, njit_sums
+
+_LOWEST = np.float32(-3.4028235e38)
+_ZERO = np.float32(0.0)
+_REBASE = np.float32(2.0**112)  # between the exponents of half and single precision, subnormal numbers included
+
+
+@njit_exact
+def widen(halves, out):
+    """float32 [n] of finite float16 numbers given as their bits, uint16 [n]; exact. numpy converts one at a time."""
+    for i in range(halves.size):
+        half = np.int32(halves[i])
+        sign = np.float32(1 - 2 * (half >> 15))
+        out[i] = bits_float(np.int32((half & 0x7FFF) << 13)) * (sign * _REBASE)
+
+
+@njit_sums
+def _exponentials(row, top, best, out):
+    """out = exp(row - top); returns their sum without that at `best`, beside whose 1 it would lose its last bits."""
+    rest = _ZERO
+    for c in range(row.size):
+        e = exp_nonpositive(row[c] - top)
+        out[c] = e
+        rest += e if c != best else _ZERO
+    return rest
+
+
+@njit_exact
+def _place_of_largest(row):
+    top = _LOWEST
+    for c in range(row.size):
+        top = larger(top, row[c])
+    for c in range(row.size):
+        if row[c] == top:
+            return c
+    return 0
+
+
+@njit_exact
+def _scale(row, factor):
+    for c in range(row.size):
+        row[c] = np.float32(np.float64(row[c]) * factor)
+
+
+@njit_exact
+def softmax(rows, out):
+    """`committees.combine.softmax` of rows [n, C], finite float32."""
+    for i in range(rows.shape[0]):
+        best = _place_of_largest(rows[i])
+        rest = _exponentials(rows[i], rows[i, best], best, out[i])
+        _scale(out[i], 1.0 / (1.0 + np.float64(rest)))

@@ -121,7 +121,8 @@ def test_softmax_of_blocks(classes):
     rows = (rng.standard_normal((50, classes)) * 8).astype(np.float32)
     rows[::3] = np.round(rows[::3])  # ties
     got = Summands(rows, softmax, "probabilities").block(3, 47)
-    np.testing.assert_allclose(got, reference_softmax(rows[3:47].astype(np.float64), axis=1), rtol=2e-6)
-    np.testing.assert_allclose(got, softmax(rows[3:47]), rtol=2e-6)
+    # Differences of up to 70 are rounded to float32 before they are raised.
+    np.testing.assert_allclose(got, reference_softmax(rows[3:47].astype(np.float64), axis=1), rtol=5e-6)
+    np.testing.assert_allclose(got, softmax(rows[3:47]), rtol=1e-6)
     sure = Summands(np.array([[200.0, 0.0]], np.float32), softmax, "probabilities").block(0, 1)
     assert sure[0, 0] == 1.0

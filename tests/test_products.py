@@ -96,6 +96,17 @@ def test_bits_do_not_depend_on_what_else_is_walked(kind, classes):
         assert own.tobytes() == np.ascontiguousarray(statistic[:, first : first + 21]).tobytes()
 
 
+@pytest.mark.parametrize("classes", [3, 200])
+def test_units_without_a_label(classes):
+    rng = np.random.default_rng(1)
+    rows = outputs(rng, 2, 9, classes, "plain")
+    rows[0][:4], rows[1][:4] = 0.0, 0.0
+    rows[0][:4, 1] = 50.0  # one candidate
+    trie, _, correct, predicted, _ = walked(rows, "logits", np.full(9, -1), [(0, 1)], 3)
+    assert not correct.any()
+    assert (predicted[trie.find[0, 1]] == (rows[0] + rows[1]).argmax(axis=1)).all()
+
+
 def test_many_alike_models_and_one_unit():
     rng = np.random.default_rng(0)
     one = rng.standard_normal((1, 50)).astype(np.float32)

@@ -235,7 +235,7 @@ def walk_units(
 ):  # fmt: skip
     """Visit every prefix of some units, block by block, eight units side by side.
 
-    x : int64 [M] addresses of each model's summands, float32 [B, C], finite; labels : int64 [B]; classes : C
+    x : int64 [M] addresses of each model's summands, float32 [B, C], finite; labels : int64 [B], none right if below 0; classes : C
     members, sizes : int64 [nodes] trie in depth-first order; score_rows : int64 [nodes] row in `statistic`, or -1
     logits : bool, else the rows are probabilities and the largest is wanted
     powers, steps, targets, paths, height : search/powers.py
@@ -247,7 +247,7 @@ def walk_units(
     tops = np.empty((block, models), np.float32)
     gap = np.empty(classes, np.float32)
     found, starts, rank = np.empty(block, np.int64), np.empty(block, np.int64), np.empty(block, np.int64)
-    order = np.empty(block, np.int64)
+    order, easy = np.empty(block, np.int64), np.empty(block, np.bool_)
     chosen = np.empty(block * classes + 1, np.int32)
     columns = np.empty(block * models * classes, np.float32)
     counts = np.empty(classes + 2, np.int64)
@@ -269,7 +269,8 @@ def walk_units(
         for i in range(here):
             mine = chosen[at:]
             found[i], starts[i] = _candidates(x, start + i, classes, deepest, labels[start + i], tops[i], gap, mine), at
-            if found[i] > 1 or not logits:
+            easy[i] = found[i] == 1 and logits and mine[0] == labels[start + i]
+            if not easy[i]:
                 place = models * at
                 for m in range(models):
                     row = row_at(x[m], (start + i) * classes, classes)
@@ -283,10 +284,10 @@ def walk_units(
             counts[f + 1] += counts[f]
         hard = counts[classes + 1]
         width = (hard + LANES - 1) // LANES * LANES + 1
-        truth[:] = 0
+        truth[:] = -1
         for i in range(here):
             rank[i] = width - 1
-            if found[i] > 1 or not logits:
+            if not easy[i]:
                 rank[i] = counts[found[i]]
                 counts[found[i]] += 1
                 order[rank[i]] = i
@@ -374,21 +375,22 @@ def walk_classes(
     scored = np.flatnonzero(score_rows >= 0)
     for i in range(units):
         found = _candidates(x, i, classes, deepest, labels[i], tops, gap, chosen)
-        if found == 1 and logits:
+        if found == 1 and logits and chosen[0] == labels[i]:
             correct[:, i] = 1
             winners[:] = chosen[0]
             if predicted.size > 0:
                 predicted[:, i] = chosen[0]
         else:
             length = (found + LANES - 1) // LANES * LANES
-            truth = 0
+            truth = -1
             for m in range(models):
                 row = row_at(x[m], i * classes, classes)
                 for d in range(found):
                     columns[m * length + d] = row[chosen[d]]
                 columns[m * length + found : (m + 1) * length] = _NEVER
-            while chosen[truth] != labels[i]:
-                truth += 1
+            for d in range(found):
+                if chosen[d] == labels[i]:
+                    truth = d
             sums[:length] = _ZERO
             for node in range(nodes):
                 advance_one(

@@ -235,7 +235,8 @@ def walk_units(
 ):  # fmt: skip
     """Visit every prefix of some units, block by block, eight units side by side.
 
-    x : int64 [M] addresses of each model's summands, float32 [B, C], finite; labels : int64 [B], none right if below 0; classes : C
+    x : int64 [M] addresses of each model's summands, float32 [B, C], finite; classes : C
+    labels : int64 [B]; where one is below 0, nothing is right
     members, sizes : int64 [nodes] trie in depth-first order; score_rows : int64 [nodes] row in `statistic`, or -1
     logits : bool, else the rows are probabilities and the largest is wanted
     powers, steps, targets, paths, height : search/powers.py

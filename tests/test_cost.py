@@ -49,6 +49,21 @@ def test_union_of_blocks_is_paid_once():
         cost_model([cards[0], ModelCard("d", blocks={"trunk": 11})], "flops", 100)
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_cumulative_costs_are_unions(seed, size):
+    """Of blocks that several models run and of blocks that one runs; a model may come twice."""
+    rng = np.random.default_rng(seed)
+    cards = [
+        ModelCard(f"m{i}", blocks={str(b): 3 + b for b in {*rng.integers(0, 5, 2).tolist(), 10 + i}}) for i in range(5)
+    ]
+    model = cost_model(cards, "flops", 100)
+    sequences = rng.integers(0, 5, (6, size))
+    for row, found in zip(sequences.tolist(), model.cumulative(sequences).tolist(), strict=True):
+        for k, total in enumerate(found, 1):
+            union = {b: v for m in row[:k] for b, v in cards[m].blocks.items()}
+            assert total * model.unit == sum(union.values())
+
+
 def test_constant_columns_are_model_costs():
     cards = [ModelCard("a"), ModelCard("b")]
     same = cost_model(cards, "usd", 4, {"a": np.full(4, 0.001), "b": np.full(4, 0.01)})

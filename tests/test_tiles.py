@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from memory import cases
 
 from wisecommittee.kernels import grid, tiles
+from wisecommittee.search import tries
 from wisecommittee.search.exhaustive import corners
 
 seeds = st.integers(0, 2**32 - 1)
@@ -44,6 +45,13 @@ def test_changes_are_those_of_the_lines(seed, units):
         for level, (a, b) in enumerate(itertools.pairwise(begins[row].tolist())):
             expected = {i: x for i, x in lists(before, after)[member].items() if bins[i] == level}
             assert dict(zip(units_of[a:b].tolist(), changes_of[a:b].tolist(), strict=True)) == expected
+
+
+@cases(40)
+@given(seeds, st.integers(0, 30), st.sampled_from([3, 40_000]))
+def test_distinct_rows(seed, rows, most):
+    drawn = np.random.default_rng(seed).integers(0, most, (rows, 3))
+    assert tries.distinct(drawn).tolist() == [list(row) for row in sorted(set(map(tuple, drawn.tolist())))]
 
 
 @pytest.mark.parametrize("levels", [1, 7, 25, 26, 60, 100])

@@ -38,8 +38,16 @@ class CostModel:
 
     def cumulative(self, sequences: NDArray[np.integer]) -> NDArray[np.int64]:
         """int64 [.., n]: cost of the first 1..n members of each sequence of model indices [.., n] (not per unit)."""
-        seen = np.logical_or.accumulate(self.uses[sequences], axis=-2)
-        return seen @ self.blocks
+        shared = self.uses.sum(axis=0) > 1
+        own = self.uses[:, ~shared] @ self.blocks[~shared]  # of blocks that no other model runs
+        added = own[sequences]
+        for k in range(1, added.shape[-1]):
+            added[..., k] *= (sequences[..., :k] != sequences[..., k : k + 1]).all(axis=-1)
+        total = np.cumsum(added, axis=-1)
+        if shared.any():
+            seen = np.logical_or.accumulate(self.uses[:, shared][sequences], axis=-2)
+            total += seen @ self.blocks[shared]
+        return total
 
     def marginal(self, sequence: Sequence[int], units: int) -> list[NDArray[np.int64]]:
         """int64 [N] for each member: what it adds for every unit that runs it."""

@@ -90,8 +90,7 @@ def level_values(ordered: NDArray[np.float32], levels: int) -> NDArray[np.float3
     """float32 [P - 1]: the finite levels of a stage, order statistics of its ascending confidences [N] over all
     units."""
     n, steps = len(ordered), levels - 1
-    places = [min(n - 1, -(-j * n // steps)) for j in range(steps)]
-    return ordered[places]
+    return ordered[np.minimum(n - 1, -(-np.arange(steps) * n // steps))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,12 @@ from wisecommittee.search.tables import (
     Pool,
     Progress,
     StageTables,
-    build_prefixes,
     correct_key,
     open_pool,
     select_cards,
     stage_tables,
 )
+from wisecommittee.search.tries import build_prefixes, distinct
 from wisecommittee.search.witness import Reporter
 from wisecommittee.search.workers import Mapper, Threads, interruptible, thread_count
 from wisecommittee.store import LogitStore
@@ -353,9 +353,11 @@ def _tables(
     keys: set[tuple[int, ...]] = {(m,) for m in range(len(pool.cards))}
     needed: set[tuple[int, ...]] = set()
     for c in candidates:
-        for k in range(1, c.size + 1):
-            columns = c.sequences[:, k - 1 : k] if pool.combine.ordered else np.sort(c.sequences[:, :k], axis=1)
-            some = {correct_key(pool, row) for row in np.unique(columns, axis=0).tolist()}
+        prefixes = c.sequences
+        for k in range(c.size, 0, -1):
+            prefixes = distinct(prefixes[:, :k])
+            columns = prefixes[:, -1:] if pool.combine.ordered else np.sort(prefixes, axis=1)
+            some = {correct_key(pool, row) for row in distinct(columns).tolist()}
             keys |= some
             if k < c.size and thresholded:
                 needed |= some

@@ -26,6 +26,14 @@ class Prefixes:
         return len(self.parents)
 
 
+def distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Different rows [n, k] of small numbers, in lexicographic order."""
+    short = rows.astype(np.int16) if rows.max(initial=0) <= np.iinfo(np.int16).max else rows  # sorted by radix
+    order = np.lexsort(short.T[::-1])
+    ordered = rows[order]
+    return ordered[np.r_[True, (ordered[1:] != ordered[:-1]).any(axis=1)][: len(rows)]]
+
+
 def build_prefixes(wanted: Iterable[tuple[int, ...]]) -> Prefixes:
     """Trie of these prefixes (each in ascending order) and of everything on the way to them."""
     every = {prefix[:size] for prefix in wanted for size in range(1, len(prefix) + 1)}

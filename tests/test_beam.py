@@ -19,7 +19,6 @@ from test_search import product_scores
 
 from wisecommittee.committees.families import family_named
 from wisecommittee.errors import InfeasibleError, UsageError
-from wisecommittee.kernels import beam as kernels
 from wisecommittee.search import beam, tables
 from wisecommittee.search.exhaustive import corners
 from wisecommittee.search.greedy import Greedy, greedy_points
@@ -387,15 +386,6 @@ def test_neighbours_are_sequences_of_the_family():
     assert moved((3, 5), 1, 1, 9) == (3, 5, 5)
     assert moved((3, 5), 2, 1, 9) == (3, 5, 9)
     assert moved((3, 5), 0, -1, 9) == (5,)
-
-
-def test_bins_count_the_levels_at_or_below():
-    rng = np.random.default_rng(0)
-    score = rng.integers(0, 9, 50).astype(np.float32)
-    for levels in (np.sort(score[:7]), np.array([-np.inf, 3, 3, np.inf], np.float32), score[:0]):
-        bins = np.full(50, 77, np.int32)
-        kernels.level_bins(score, levels, bins)
-        assert bins.tolist() == [sum(float(level) <= float(s) for level in levels) for s in score]
 
 
 @pytest.mark.parametrize("varying", [False, True])

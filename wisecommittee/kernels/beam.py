@@ -1,6 +1,5 @@
 """Two sweeps for pools too large for the grid over everything: one head with many last members, and one threshold.
 
-level_bins  the bins of a stage with few levels
 grow        the last three thresholds of head + (last,) on a coarse grid, jointly, for each of many last members
 sweep_line  one threshold of one cascade over every value it can take, the others fixed
 
@@ -22,17 +21,6 @@ def cost_bucket(cost, first, buckets):
     """Index of a cost on a logarithmic scale, clipped to [0, buckets); first : bucket number of index 0."""
     place = (np.int64(float_bits(np.float32(cost))) >> BUCKET_BITS) - first
     return min(max(place, np.int64(0)), buckets - 1)
-
-
-@njit_exact
-def level_bins(score, levels, bins):
-    """bins[i] = how many of the levels are at or below score[i]. score, levels : float32 [N], [P - 1]; bins : int32 [N]
-    out. One pass for each level vectorises, and beats a binary search for each unit by far."""
-    bins[:] = 0
-    for j in range(levels.size):
-        level = levels[j]
-        for i in range(score.size):
-            bins[i] += np.int32(score[i] >= level)
 
 
 @njit_exact

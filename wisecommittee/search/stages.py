@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.kernels import beam
+from wisecommittee.kernels import grid
 from wisecommittee.search.moves import Walk
 from wisecommittee.search.tables import Pool, StageTables, build_prefixes, correct_key, score_row, stage_tables
 
@@ -65,8 +65,10 @@ class Stages:
         row = self.row(sequence)
         key = (row, id(levels))
         if key not in self._bins:
+            values = np.full((1 << len(levels).bit_length()) - 1, np.inf, np.float32)
+            values[: len(levels)] = self._ordered[row][levels]
             bins = np.empty(self.pool.units, np.int32)
-            beam.level_bins(self.tables.score[row], self._ordered[row][levels], bins)
+            grid.bin_units(self.tables.score[row], values, bins)
             self._bins[key] = levels, bins
         return self._bins[key][1]
 

@@ -21,7 +21,7 @@ def models(
 
     **Example**  `wisecommittee models --store logits`
     """
-    from wisecommittee.search.tables import model_quality
+    from wisecommittee.search.single import model_quality
     from wisecommittee.store import LogitStore
 
     source = LogitStore(store)

@@ -123,7 +123,7 @@ def test_searching_loads_neither_torch_nor_matplotlib():
     assert "numba" in loaded  # so this test can fail
 
 
-def test_a_search_of_a_decoded_store_does_without_pandas(tmp_path, monkeypatch):
+def test_reading_a_decoded_store_loads_only_what_it_needs(tmp_path, monkeypatch):
     monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     store = LogitStore(tmp_path / "logits")
@@ -136,6 +136,7 @@ def test_a_search_of_a_decoded_store_does_without_pandas(tmp_path, monkeypatch):
     assert "pyarrow" in loaded_by(code)
     assert not loaded_by(code) & {"torch", "matplotlib", "pandas"}
     assert "pandas" in loaded_by(code.replace("'--json'", f"'--frontier', {str(tmp_path / 'f.parquet')!r}"))
+    assert "numba" not in loaded_by(code.replace("'search'", "'models'"))
 
 
 def test_a_command_without_torch_names_the_extra(tmp_path):

@@ -31,9 +31,10 @@ from wisecommittee.report import tables
 from wisecommittee.search.evaluate import evaluate, evaluate_in
 from wisecommittee.search.frontier import Frontier
 from wisecommittee.search.search import search
+from wisecommittee.search.single import model_quality
 from wisecommittee.search.skyline import chains
 from wisecommittee.search.statistics import normal_interval
-from wisecommittee.search.tables import model_quality, open_pool
+from wisecommittee.search.tables import open_pool
 from wisecommittee.store import LogitStore
 from wisecommittee.store.pricing import import_costs
 from wisecommittee.store.segmentation import Dense, cells_of, import_images, joint_card

@@ -20,6 +20,7 @@ from wisecommittee.kernels import jit
 from wisecommittee.search import calibrated
 from wisecommittee.search.calibrated import CalibratedRows
 from wisecommittee.search.quality import Quality
+from wisecommittee.search.single import segmentation
 from wisecommittee.search.tries import Prefixes, build_prefixes
 from wisecommittee.search.walks import Summands, walk_blocks
 from wisecommittee.search.workers import Progress
@@ -193,13 +194,6 @@ def open_pool(
     charges = cost_model(cards, cost, units, varying)
     further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
     return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split), further=further)
-
-
-def segmentation(card: ModelCard) -> Segmentation:
-    """The task of an entry of statistics."""
-    assert card.contents is not None
-    assert card.contents.classes is not None
-    return Segmentation(card.contents.classes // 3)
 
 
 def _common_scores(cards: Sequence[ModelCard]) -> tuple[str, ...]:
@@ -392,20 +386,3 @@ def stage_indices(pool: Pool, committee: Committee) -> list[list[int]]:
         return [[pool.index(model) for model in stage] for stage in committee.stages]
     except StopIteration:
         raise CommitteeError(f"{committee.label()}: not all of its members are in the pool") from None
-
-
-def model_quality(store: LogitStore, split: str, card: ModelCard) -> float:
-    """Accuracy, mean grade or mIoU of one model by itself."""
-    labels = store.labels(split)
-    if card.kind == "answers":
-        if card.contents is not None and card.contents.graded:
-            return float(store.quality(card.model, split).mean(dtype=np.float64))
-        return float(Answers().statistics(store.answers(card.model, split), labels).mean())
-    outputs = store.outputs(card.model, split)
-    if card.kind == "statistics":
-        return float(segmentation(card).quality(outputs.sum(axis=0, dtype=np.float64).astype(np.int64)))
-    step = max(1, (8 << 20) // outputs.shape[1])
-    right = sum(
-        int((outputs[a : a + step].argmax(axis=1) == labels[a : a + step]).sum()) for a in range(0, len(outputs), step)
-    )
-    return right / len(labels)

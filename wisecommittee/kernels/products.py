@@ -374,10 +374,10 @@ def walk_classes(
     rows = np.zeros(height * n, np.float32)
     totals = np.empty(2 * 4 * LANES, np.float32)
     scored = np.flatnonzero(score_rows >= 0)
+    correct[:] = 1  # until a unit has a choice
     for i in range(units):
         found = _candidates(x, i, classes, deepest, labels[i], tops, gap, chosen)
         if found == 1 and logits and chosen[0] == labels[i]:
-            correct[:, i] = 1
             winners[:] = chosen[0]
             if predicted.size > 0:
                 predicted[:, i] = chosen[0]

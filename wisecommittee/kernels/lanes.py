@@ -53,19 +53,19 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
     dot, dot4 = _without(1, 1, np.arange), _without(1, 4, np.arange)
     dot_product, dot4_product = _without(2, 1, np.arange), _without(2, 4, np.arange)
 
-    def advance(sums, out, before, columns, own, n, truth, t, hits, places, tops, o, kept):
+    def advance(sums, out, before, columns, own, n, truth, hits, places, tops, o):
         sums[out : out + n] = sums[before : before + n] + columns[own : own + n]
         lines = sums[out : out + n].reshape(-1, LANES)
         best = lines.argmax(axis=0)
         places[o : o + LANES] = best
-        hits[o : o + LANES] = best == truth[t : t + LANES]
-        tops[kept : kept + LANES] = lines.max(axis=0)
+        hits[o : o + LANES] = best == truth
+        tops[o : o + LANES] = lines.max(axis=0)
 
-    def advance_one(sums, out, before, columns, own, n, truth, hits, places, tops, o, kept):
+    def advance_one(sums, out, before, columns, own, n, truth, hits, places, tops, o):
         assert n % LANES == 0
         total = sums[before : before + n] + columns[own : own + n]
         sums[out : out + n] = total
-        places[o], tops[kept] = total.argmax(), total.max()
+        places[o], tops[o] = total.argmax(), total.max()
         hits[o] = places[o] == truth
 
     def row_at(address, offset, size):
@@ -259,29 +259,29 @@ else:
         return top, best
 
     @intrinsic
-    def advance(typing_context, sums, out, before, columns, own, n, truth, t, hits, places, tops, o, kept):
-        """Units side by side: sums[out:out + n] = sums[before:before + n] + columns[own:own + n]; at o goes each lane's
-        first step with the largest value and whether it is truth[t:t + 8], at kept that value."""
+    def advance(typing_context, sums, out, before, columns, own, n, truth, hits, places, tops, o):
+        """Units side by side: sums[out:out + n] = sums[before:before + n] + columns[own:own + n]; to o.. go each
+        lane's largest value, its first step and whether that is the lane's truth."""
 
         def codegen(context, builder, signature, arguments):
-            *summed, truth, t, hits, places, tops, o, kept = arguments
+            *summed, truth, hits, places, tops, o = arguments
             kinds = signature.args
             top, best = _advance(context, builder, kinds, summed, [0] * LANES, 1)
-            right = _load(builder, _row(context, builder, kinds[6], truth, t), _INDEX(0), _INTS)
+            right = _load(builder, _row(context, builder, kinds[6], truth, _INDEX(0)), _INDEX(0), _INTS)
             hit = builder.zext(builder.icmp_signed("==", best, right), _BYTES)
-            _store(builder, hit, _row(context, builder, kinds[8], hits, o), _INDEX(0))
-            _store(builder, best, _row(context, builder, kinds[9], places, o), _INDEX(0))
-            _store(builder, top, _row(context, builder, kinds[10], tops, kept), _INDEX(0))
+            _store(builder, hit, _row(context, builder, kinds[7], hits, o), _INDEX(0))
+            _store(builder, best, _row(context, builder, kinds[8], places, o), _INDEX(0))
+            _store(builder, top, _row(context, builder, kinds[9], tops, o), _INDEX(0))
             return context.get_dummy_value()
 
-        return types.void(sums, out, before, columns, own, n, truth, t, hits, places, tops, o, kept), codegen
+        return types.void(sums, out, before, columns, own, n, truth, hits, places, tops, o), codegen
 
     @intrinsic
-    def advance_one(typing_context, sums, out, before, columns, own, n, truth, hits, places, tops, o, kept):
+    def advance_one(typing_context, sums, out, before, columns, own, n, truth, hits, places, tops, o):
         """One unit: the same over all lanes together."""
 
         def codegen(context, builder, signature, arguments):
-            *summed, truth, hits, places, tops, o, kept = arguments
+            *summed, truth, hits, places, tops, o = arguments
             kinds = signature.args
             top, best = _advance(context, builder, kinds, summed, list(range(LANES)), LANES)
 
@@ -298,10 +298,10 @@ else:
             hit = builder.zext(builder.icmp_signed("==", one, builder.trunc(truth, _INT)), _BYTE)
             builder.store(hit, _row(context, builder, kinds[7], hits, o))
             builder.store(one, _row(context, builder, kinds[8], places, o))
-            builder.store(builder.extract_element(largest, _INT(0)), _row(context, builder, kinds[9], tops, kept))
+            builder.store(builder.extract_element(largest, _INT(0)), _row(context, builder, kinds[9], tops, o))
             return context.get_dummy_value()
 
-        return types.void(sums, out, before, columns, own, n, truth, hits, places, tops, o, kept), codegen
+        return types.void(sums, out, before, columns, own, n, truth, hits, places, tops, o), codegen
 
     @intrinsic
     def _pointer(typing_context, address):

@@ -237,90 +237,92 @@ def walk_units(
 
     x : int64 [M] addresses of each model's summands, float32 [B, C], finite; classes : C
     labels : int64 [B]; where one is below 0, nothing is right
-    members, sizes : int64 [nodes] trie in depth-first order; score_rows : int64 [nodes] row in `statistic`, or -1
+    members, sizes : int64 [nodes] trie in depth-first order; score_rows : int64 [nodes] row in `statistic`,
+    ascending, or -1
     logits : bool, else the rows are probabilities and the largest is wanted
     powers, steps, targets, paths, height : search/powers.py
     correct : uint8 [nodes, B] out; predicted : int32 [nodes, B] out, or [0, 0] if not wanted
     statistic : float32 [score rows, B] out: `rest` of logits, `top` of probabilities
     """
     models, nodes, units = x.size, members.size, labels.size
-    deepest = sizes.max()
+    deepest, judged = sizes.max(), np.flatnonzero(score_rows >= 0)
     tops = np.empty((block, models), np.float32)
     gap = np.empty(classes, np.float32)
-    found, starts, rank = np.empty(block, np.int64), np.empty(block, np.int64), np.empty(block, np.int64)
-    order, easy = np.empty(block, np.int64), np.empty(block, np.bool_)
+    found, starts, order = np.empty(block, np.int64), np.empty(block, np.int64), np.empty(block, np.int64)
     chosen = np.empty(block * classes + 1, np.int32)
     columns = np.empty(block * models * classes, np.float32)
     counts = np.empty(classes + 2, np.int64)
     sums = np.zeros((deepest + 1) * classes * LANES, np.float32)
     lanes = np.empty(models * classes * LANES, np.float32)
-    padded = (block + LANES - 1) // LANES * LANES
-    truth = np.empty(padded, np.int32)
-    hits, places = np.empty(nodes * (padded + 1), np.uint8), np.empty(nodes * (padded + 1), np.int32)
-    won = np.empty(LANES if logits else nodes * (padded + 1), np.float32)
-    winners = np.zeros((statistic.shape[0] if logits else 0, padded), np.int32)
+    truth = np.empty(LANES, np.int32)
+    hits, places = np.empty(nodes * LANES, np.uint8), np.empty(nodes * LANES, np.int32)
+    won = np.empty(nodes * LANES, np.float32)
+    winners = np.zeros((statistic.shape[0] if logits else 0, (block + LANES - 1) // LANES * LANES), np.int32)
     n = classes * LANES
     z, lane_tops = np.zeros(n, np.float32), np.empty(LANES, np.float32)
     rows = np.empty(height * n, np.float32)
     without, totals = np.empty(4 * LANES, np.int32), np.empty(2 * 4 * LANES, np.float32)
+    correct[:] = 1  # until a unit has a choice
     for start in range(0, units, block):
         here = min(block, units - start)
+        for row in range(winners.shape[0]):
+            for i in range(here):
+                winners[row, i] = labels[start + i]
         counts[:] = 0
         at = 0
         for i in range(here):
             mine = chosen[at:]
             found[i], starts[i] = _candidates(x, start + i, classes, deepest, labels[start + i], tops[i], gap, mine), at
-            easy[i] = found[i] == 1 and logits and mine[0] == labels[start + i]
-            if not easy[i]:
-                place = models * at
-                for m in range(models):
-                    row = row_at(x[m], (start + i) * classes, classes)
-                    for d in range(found[i]):
-                        columns[place] = row[mine[d]]
-                        place += 1
-                counts[found[i] + 1] += 1
+            if found[i] == 1 and logits and mine[0] == labels[start + i]:
+                found[i] = 0  # no choice
+                if predicted.size > 0:
+                    predicted[:, start + i] = mine[0]
+                continue
+            place = models * at
+            for m in range(models):
+                row = row_at(x[m], (start + i) * classes, classes)
+                for d in range(found[i]):
+                    columns[place] = row[mine[d]]
+                    place += 1
+            counts[found[i] + 1] += 1
             at += found[i]
         # Counting sort by the number of candidates, then eight at a time.
         for f in range(classes + 1):
             counts[f + 1] += counts[f]
         hard = counts[classes + 1]
-        width = (hard + LANES - 1) // LANES * LANES + 1
-        truth[:] = -1
         for i in range(here):
-            rank[i] = width - 1
-            if not easy[i]:
-                rank[i] = counts[found[i]]
+            if found[i] > 0:
+                order[counts[found[i]]] = i
                 counts[found[i]] += 1
-                order[rank[i]] = i
-                for d in range(found[i]):
-                    if chosen[starts[i] + d] == labels[start + i]:
-                        truth[rank[i]] = d
         for first in range(0, hard, LANES):
             some = order[first : min(hard, first + LANES)]
             room = found[some[-1]] * LANES
             _side_by_side(some, found[some[-1]], found, starts, columns, models, lanes)
+            truth[:] = -1
+            for u in range(some.size):
+                for d in range(found[some[u]]):
+                    if chosen[starts[some[u]] + d] == labels[start + some[u]]:
+                        truth[u] = d
             sums[:room] = _ZERO
             for node in range(nodes):
-                out = node * width + first
                 advance(
-                    sums, sizes[node] * room, (sizes[node] - 1) * room, lanes, members[node] * room, room, truth,
-                    first, hits, places, won, out, 0 if logits else out,
+                    sums, sizes[node] * room, (sizes[node] - 1) * room, lanes, members[node] * room, room, truth, hits,
+                    places, won, node * LANES,
                 )  # fmt: skip
-        # Back to the order of the units; the last place is that of units without a choice.
-        for node in range(nodes):
-            base, row = node * width, score_rows[node]
-            hits[base + width - 1], places[base + width - 1] = 1, 0
-            for i in range(here):
-                correct[node, start + i] = hits[base + rank[i]]
-            if predicted.size > 0:
-                for i in range(here):
-                    predicted[node, start + i] = chosen[starts[i] + places[base + rank[i]]]
-            if row >= 0 and logits:
-                for i in range(here):
-                    winners[row, i] = chosen[starts[i] + places[base + rank[i]]]
-            elif row >= 0:
-                for i in range(here):
-                    statistic[row, start + i] = won[base + rank[i]] / np.float32(sizes[node])
+            for u in range(some.size):
+                i = some[u]
+                own = chosen[starts[i] :]
+                for node in range(nodes):
+                    correct[node, start + i] = hits[node * LANES + u]
+                if predicted.size > 0:
+                    for node in range(nodes):
+                        predicted[node, start + i] = own[places[node * LANES + u]]
+                for row in range(judged.size):
+                    node = judged[row]
+                    if logits:
+                        winners[row, i] = own[places[node * LANES + u]]
+                    else:
+                        statistic[row, start + i] = won[node * LANES + u] / np.float32(sizes[node])
         for first in range(0, here if winners.size > 0 else 0, LANES):
             side = min(LANES, here - first)
             for p in range(powers.shape[0]):
@@ -373,7 +375,7 @@ def walk_classes(
     n = (classes + PAIR - 1) // PAIR * PAIR
     rows = np.zeros(height * n, np.float32)
     totals = np.empty(2 * 4 * LANES, np.float32)
-    scored = np.flatnonzero(score_rows >= 0)
+    judged = np.flatnonzero(score_rows >= 0)
     correct[:] = 1  # until a unit has a choice
     for i in range(units):
         found = _candidates(x, i, classes, deepest, labels[i], tops, gap, chosen)
@@ -396,18 +398,19 @@ def walk_classes(
             for node in range(nodes):
                 advance_one(
                     sums, sizes[node] * length, (sizes[node] - 1) * length, columns, members[node] * length, length,
-                    np.int64(truth), hits, places, won, node, node,
+                    np.int64(truth), hits, places, won, node,
                 )  # fmt: skip
             for node in range(nodes):
                 correct[node, i] = hits[node]
             if predicted.size > 0:
                 for node in range(nodes):
                     predicted[node, i] = chosen[places[node]]
-            for node in scored:
+            for row in range(judged.size):
+                node = judged[row]
                 if logits:
-                    winners[score_rows[node]] = chosen[places[node]]
+                    winners[row] = chosen[places[node]]
                 else:
-                    statistic[score_rows[node], i] = won[node] / np.float32(sizes[node])
+                    statistic[row, i] = won[node] / np.float32(sizes[node])
         if not logits or winners.size == 0:
             continue
         for p in range(powers.shape[0]):

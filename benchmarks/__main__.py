@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 
-NAMES = ("start", "import", "grid", "exact", "tables", "opponents", "process", "extract", "hne")
+NAMES = ("start", "import", "grid", "exact", "tables", "opponents", "process", "extract", "hne", "large")
+BY_NAME = ("large32", "large32x25k", "five", "five100")  # run where they are asked for: a minute each, and gigabytes
 
 
 def start() -> list[dict]:
@@ -56,19 +57,23 @@ def benchmark(name: str) -> list[dict]:
         from benchmarks import bench_hne
 
         return bench_hne.run()
+    if name == "large" or name in BY_NAME:
+        from benchmarks import bench_large
+
+        return [bench_large.CASES[name]()]
     from benchmarks import bench_grid
 
     return {"grid": bench_grid.run, "exact": bench_grid.exact}[name]()
 
 
 def main() -> None:
-    if len(sys.argv) == 2 and sys.argv[1] in NAMES:
+    if len(sys.argv) == 2 and sys.argv[1] in (*NAMES, *BY_NAME):
         for line in benchmark(sys.argv[1]):
             print(json.dumps(line), flush=True)
         return
     names = sys.argv[1:] or NAMES
-    if unknown := set(names) - set(NAMES):
-        sys.exit(f"unknown benchmark {sorted(unknown)}; known: {', '.join(NAMES)}")
+    if unknown := set(names) - {*NAMES, *BY_NAME}:
+        sys.exit(f"unknown benchmark {sorted(unknown)}; known: {', '.join((*NAMES, *BY_NAME))}")
     lines = []
     for name in names:  # each in a process of its own, so that peaks of memory do not mix
         done = subprocess.run([sys.executable, "-m", "benchmarks", name], stdout=subprocess.PIPE, text=True, check=True)

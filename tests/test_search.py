@@ -166,6 +166,27 @@ def test_five_members_equal_oracle(per_unit):
     )
 
 
+@pytest.mark.parametrize(("members", "levels"), [(6, 3), (3, 60), (4, 28)])
+def test_longer_cascades_and_more_levels_than_tiles_equal_oracle(members, levels):
+    """Two stages before the last four; tiles of several levels."""
+    rng = np.random.default_rng(members)
+    units = 12 if levels < 28 else 70
+    labels = rng.integers(0, 3, units).tolist()
+    models = [
+        naive.Model(
+            name=f"a/{r}",
+            architecture="a",
+            replica=r,
+            blocks={f"a/{r}": 1 + r},
+            outputs=rng.normal(0, 1, (units, 3)).astype(np.float32),
+        )
+        for r in range(members)
+    ]
+    replicas = "all" if members == 3 else "canonical"
+    options = {"combine": "mean_logits", "confidence": "max_prob", "replicas": replicas}
+    check_against_oracle(models, labels, max_models=members, levels=levels, **options)
+
+
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
 @pytest.mark.parametrize("combine", ["mean_logits", "mean_probs", "last"])
 @pytest.mark.parametrize("confidence", sorted(CONFIDENCES))

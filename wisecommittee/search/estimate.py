@@ -18,10 +18,12 @@ MOST_SECONDS = 3600.0  # of all threads together; beyond, auto takes the beam
 MOST_COMBINATIONS = 20_000_000  # listed in memory
 MOST_MEMORY = 0.7  # of this machine's
 
-# CPU seconds, measured by `python -m benchmarks grid tables` and rounded up; they choose a method, nothing else.
-PER_VECTOR = 2.5e-10
+# CPU seconds, measured by `python -m benchmarks grid tables large large32 five` and rounded up; they choose a method,
+# nothing else.
+PER_VECTOR = 3e-11
 PER_SHARED_THRESHOLD = 2e-8
-PER_UNIT_AND_COMBINATION = 6e-9
+PER_UNIT_AND_COMBINATION = 3e-9
+PER_EARLIER_LEVEL = 1e-5  # and combination: levels of the stages before the last four are taken one by one
 PER_UNIT_AND_PREFIX, PER_UNIT_PREFIX_AND_CLASS = 2e-8, 1e-10
 
 
@@ -55,8 +57,8 @@ def machine_memory() -> int:
 
 
 def table_memory(prefixes: int, scored: int, units: int) -> int:
-    """Bytes of the stage tables and of the bins made from them."""
-    return units * (prefixes + 10 * scored)
+    """Bytes of the stage tables and of the bins made from them: bits of who is right; a float32 and a bin each."""
+    return units * (prefixes // 8 + 6 * scored)
 
 
 def estimate(
@@ -83,16 +85,20 @@ def estimate(
         combinations = {n: arrangements(walks, n, ordered=family.thresholded) for n in sizes}
         sets = {n: arrangements(nodes, n, ordered=False) for n in sizes}
     total = sum(combinations.values())
+    earlier = 0
     if shared:
         vectors = sum(number * ((n - 1) * units + 1) for n, number in combinations.items())
     else:
         vectors = sum(number * (levels if family.thresholded else 1) ** (n - 1) for n, number in combinations.items())
+        if family.thresholded:
+            earlier = sum(number * levels ** (n - 4) for n, number in combinations.items() if n > 4)
     prefixes = len(cards) if ordered else sum(sets.values())
     scored = sum(number for n, number in sets.items() if n < max(sizes, default=1)) if family.thresholded else 0
     classes = max((card.contents.classes or 0 for card in cards if card.contents is not None), default=0)
     seconds = (
         vectors * (PER_SHARED_THRESHOLD if shared else PER_VECTOR)
         + total * units * PER_UNIT_AND_COMBINATION
+        + earlier * PER_EARLIER_LEVEL
         + prefixes * units * (PER_UNIT_AND_PREFIX + classes * PER_UNIT_PREFIX_AND_CLASS)
     )
     listed = 32 * sum(n * number for n, number in combinations.items())

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from wisecommittee.errors import AbsentError, MissingExtraError, WiseCommitteeError
+from wisecommittee.errors import AbsentError, MissingExtraError, UsageError, WiseCommitteeError
 
 PIPED_WIDTH = 160  # files and pipes keep whole lines
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -66,7 +66,7 @@ def fail(error: BaseException) -> int:
     if usage is not None:
         context = getattr(error, "ctx", None)
         if usage():  # without arguments the help was printed instead
-            _complain(usage() + (f"; see {context.command_path} --help" if context else ""))
+            _complain(usage().rstrip(".") + (f"; see {context.command_path} --help" if context else ""))
         return int(getattr(error, "exit_code", 2))
     raise error
 
@@ -78,6 +78,8 @@ def _complain(text: str) -> None:
 def check_folder(*files: Path | None) -> None:
     """A file that could not be written is refused before the work, not after it."""
     for file in files:
+        if file is not None and file.is_dir():
+            raise UsageError(f"{str(file)!r} is a folder; expected the name of a file to write")
         if file is not None and not file.absolute().parent.is_dir():
             raise AbsentError(f"{str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
 

@@ -21,11 +21,10 @@ ROWS = 20
 
 def show_answer(found: Answer, store: LogitStore) -> None:
     searched = found.frontier.searched
-    out.print(
-        f"searched {searched['combinations']:,} combinations, {searched['threshold_vectors']:,} threshold vectors "
-        f"in {searched['seconds']:.1f} s" + ("; proved over all real thresholds" if searched["exact"] else ""),
-        markup=False,
-    )
+    combinations = counted(searched["combinations"], "combination")
+    vectors = counted(searched["threshold_vectors"], "threshold vector")
+    proved = "; proved over all real thresholds" if searched["exact"] else ""
+    out.print(f"searched {combinations}, {vectors} in {searched['seconds']:.1f} s{proved}", markup=False)
     if searched["method"] in ("beam", "greedy") and "gap" in searched:
         out.print(f"not proved: no committee is more than {100 * searched['gap']:.2f} points better at equal cost")
     if found.target:

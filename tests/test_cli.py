@@ -26,7 +26,8 @@ def run(capsys, monkeypatch):
             main()
         captured = capsys.readouterr()
         assert "Traceback" not in captured.err
-        return ended.value.code, captured.out, captured.err
+        told = [line for line in captured.err.splitlines(keepends=True) if not line.startswith("compiling, once")]
+        return ended.value.code, captured.out, "".join(told)
 
     return call
 
@@ -334,6 +335,39 @@ def test_what_is_not_there_is_no_wrong_usage(run, store, monkeypatch, arguments,
     code, out, err = run(*arguments)
     assert message in err
     assert (code, out, len(err.strip().splitlines())) == (1, "", 1)
+
+
+@pytest.mark.parametrize("file", [".", "S", "S/"])
+@pytest.mark.parametrize("arguments", [("search", "--save"), ("search", "--frontier"), ("report", "--out"),
+                                       ("tables", "--format", "csv", "--out")])  # fmt: skip
+def test_a_folder_is_no_file_to_write(run, store, arguments, file):
+    code, out, err = run(*arguments, file, "--store", store)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "is a folder; expected the name of a file to write" in err
+
+
+def test_a_file_is_written_whole_or_not_at_all(run, store, monkeypatch):
+    """The disk is full at the last step: what was there stays, and nothing else does."""
+    before = dict.fromkeys(("c.json", "f.parquet", "t.csv", "r.html", "p.png"), b"old")
+    for name, text in before.items():
+        (store.parent / name).write_bytes(text)
+    there = set(store.parent.iterdir())
+
+    replace = os.replace
+
+    def full(source, target):
+        if os.path.basename(target) in before:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", full)
+    options = ("search --save", "search --frontier", "tables --out", "report --out", "plot --out")
+    for arguments, name in zip(options, before, strict=True):
+        code, out, err = run(*arguments.split(), name, "--store", store)
+        assert (code, out, err.count("\n")) == (1, "", 1), err
+        assert "No space left on device" in err
+    assert {name: (store.parent / name).read_bytes() for name in before} == before
+    assert set(store.parent.iterdir()) - there <= {store.parent / "cache"}
 
 
 BAD_COMMITTEES = [

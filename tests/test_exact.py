@@ -131,8 +131,10 @@ def test_exact_is_never_worse_than_the_grid():
 
 def test_what_exact_cannot_prove_is_said():
     store = realistic(50, models=5)
+    begun = []
     with pytest.raises(UsageError, match="up to 4 members"):
-        search(store, max_models=5, exact=True)
+        search(store, max_models=5, exact=True, progress=lambda task, *_: begun.append(task))
+    assert begun == []  # nothing is swept in vain
     rng = np.random.default_rng(0)
     costly = [
         naive.Model(

@@ -261,7 +261,7 @@ class Committee:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write committee.json: the deployable artefact."""
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.tmp")
+        temporary = target.parent / f".{target.name}.tmp"
         try:
             temporary.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
             os.replace(temporary, target)
@@ -280,7 +280,9 @@ class Committee:
             data = None if text is None else json.loads(text)
         except FileNotFoundError:
             raise CommitteeError(f"{file}: no such file; write one with `wisecommittee search --save {file}`") from None
-        except (OSError, ValueError, RecursionError) as error:
+        except OSError as error:
+            raise CommitteeError(f"{file}: {error.strerror}; expected a committee.json") from error
+        except (ValueError, RecursionError) as error:
             raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
         if text is None:
             raise CommitteeError(f"{file}: {size:,} bytes; a committee has a few thousand")

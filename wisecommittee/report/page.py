@@ -25,6 +25,7 @@ from wisecommittee.errors import WiseCommitteeError, counted
 from wisecommittee.report import plot
 from wisecommittee.report.markup import as_html
 from wisecommittee.report.page_chart import chart, plain
+from wisecommittee.report.table import written
 from wisecommittee.report.tables import fill
 from wisecommittee.search.answer import Answer, choose
 from wisecommittee.search.evaluate import Evaluation
@@ -49,16 +50,7 @@ def write_page(
     """Write the page. target : as for `search` ({"target_flops": 4e9}, ..), default the accuracy of the best single
     model; command : what made the page, printed on it."""
     text = page(study, target, command)
-    file = Path(path)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, file)
-    except OSError as error:
-        raise WiseCommitteeError(f"cannot write {str(file)!r}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return file
+    return written(Path(path), lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def page(study: Study, target: Mapping[str, Any] | None = None, command: str | None = None) -> str:

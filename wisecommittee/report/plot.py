@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
+from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.report import (
     plot_calibration,
     plot_confidence,
@@ -34,6 +34,7 @@ from wisecommittee.report import (
     plot_small,
     plot_thresholds,
 )
+from wisecommittee.report.table import written
 
 SIZE = (7.2, 4.6)  # inches
 
@@ -154,11 +155,7 @@ def draw(
     _check_ending(path)
     with matplotlib.rc_context({"font.size": 9}):
         made = figure(kind, size=size, dpi=dpi, **what)
-        try:
-            made.savefig(path, dpi=dpi)
-        except OSError as error:
-            raise WiseCommitteeError(f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
-    return path
+        return written(path, lambda file: made.savefig(file, dpi=dpi))
 
 
 def _check_ending(path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -294,8 +295,17 @@ def form_of(asked: str | None, file: Path | None) -> str:
 
 def write(table: Table, form: str, path: Path) -> Path:
     text = render(table, form)
+    return written(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def written(path: Path, write: Callable[[Path], object]) -> Path:
+    """A file that is there as a whole or not at all."""
+    temporary = path.parent / f".{os.getpid()}-{path.name}"
     try:
-        path.write_text(text, encoding="utf-8")
+        write(temporary)
+        os.replace(temporary, path)
     except OSError as error:
         raise WiseCommitteeError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
     return path

@@ -6,15 +6,27 @@ all N of them; every cell that is not evaluated is bounded by the envelope, so w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cost import INT64_SAFE
+from wisecommittee.committees.cost import INT64_SAFE, CostModel
 from wisecommittee.errors import UsageError
 from wisecommittee.kernels import exact, grid
-from wisecommittee.search.exhaustive import THRESHOLDED, Corners, Envelope, GridSearch, Point, copied, cornered, corners
+from wisecommittee.search.exhaustive import (
+    THRESHOLDED,
+    Candidates,
+    Corners,
+    Envelope,
+    GridSearch,
+    Point,
+    copied,
+    cornered,
+    corners,
+)
+from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import StageTables
 from wisecommittee.search.workers import Control, Mapper
 
@@ -32,20 +44,23 @@ class _Stage:
     reached: NDArray[np.int64]
 
 
+def require_provable(candidates: Sequence[Candidates], cost: CostModel, limits: Limits | None) -> None:
+    """Refuse what could not be proved, before anything is swept."""
+    longest = max(c.size for c in candidates)
+    if longest > THRESHOLDED + 1:
+        raise UsageError(f"--exact proves cascades of up to {THRESHOLDED + 1} members; lower --max-models {longest}")
+    if cost.per_unit is not None and limits:
+        raise UsageError(
+            f"--exact with limits needs a cost that is the same for every unit; {cost.name} varies. "
+            f"Leave the limits or --exact out"
+        )
+
+
 class ExactSearch:
     """Proves the envelope of a finished grid search; ranks in it become 2 rank + 1 (grid) and 2 rank (exact)."""
 
     def __init__(self, sweep: GridSearch, tables: StageTables) -> None:
-        longest = max(c.size for c in sweep.candidates)
-        if longest > THRESHOLDED + 1:
-            raise UsageError(
-                f"--exact proves cascades of up to {THRESHOLDED + 1} members; lower --max-models {longest}"
-            )
-        if sweep.cost.per_unit is not None and sweep.limits:
-            raise UsageError(
-                f"--exact with limits needs a cost that is the same for every unit; {sweep.cost.name} varies. "
-                f"Leave the limits or --exact out"
-            )
+        require_provable(sweep.candidates, sweep.cost, sweep.limits)
         self.sweep = sweep
         cost, rank, level = sweep.envelope
         self.envelope: Envelope = (cost, np.where(rank >= 0, 2 * rank + 1, rank), level)

@@ -180,7 +180,7 @@ class Frontier:
         further = list(self.evaluations[0].further)
         about = json.dumps({"query": dict(self.query), "searched": dict(self.searched), "further": further})
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.tmp")
+        temporary = target.parent / f".{target.name}.tmp"
         try:
             pq.write_table(table.replace_schema_metadata({FORMAT: about.encode()}), temporary)
             os.replace(temporary, target)

@@ -15,7 +15,7 @@ from wisecommittee.errors import InfeasibleError, UnknownNameError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.search.bound import gap, router_gap
 from wisecommittee.search.estimate import chosen, estimate, machine_memory, table_memory
-from wisecommittee.search.exact import ExactSearch
+from wisecommittee.search.exact import ExactSearch, require_provable
 from wisecommittee.search.exhaustive import Candidates, GridSearch, Point, within_worst_case
 from wisecommittee.search.frontier import COSTS, Frontier, skyline
 from wisecommittee.search.limits import Limits, make_limits
@@ -158,6 +158,9 @@ def search(
             joined = isinstance(pool.task, Segmentation) and any(len(card.members) > 1 for card in cards)
             found = {n: chains(cards, n) if joined else kind.combinations(cards, n, replicas) for n in sizes}
             candidates = within_worst_case(pool, {n: s for n, s in found.items() if len(s)}, worst_limit)
+            proved = plan == "exact" and kind.thresholded and not shared_threshold
+            if proved:
+                require_provable(candidates, pool.cost, limits)
             tables = _tables(pool, candidates, kind.thresholded, threads, progress)
             sweep: GridSearch | SkylineSearch
             if isinstance(pool.task, Segmentation):
@@ -168,7 +171,6 @@ def search(
                 swept = levels if kind.thresholded else 1
                 sweep = GridSearch(pool, tables, candidates, swept, limits, axis, threads=threads)
             with _mapper(scheduler, threads, progress, deadline) as mapper:
-                proved = plan == "exact" and kind.thresholded and not shared_threshold
                 searched, points = _exhaustive(sweep, tables, mapper, proved)
             searched["exact"] = searched["complete"] and (plan == "exact" or not kind.thresholded or shared_threshold)
     if not points:

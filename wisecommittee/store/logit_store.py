@@ -102,8 +102,10 @@ class LogitStore:
         self.require()
         if not self.has_split(split):
             known = ", ".join(self.splits())
-            remedy = "; name one with --split, or extract or import into it" if known else "the store is empty"
-            raise StoreError(f"store {self.files.uri!r} has no split {split!r}; splits: {known or 'none, '}{remedy}")
+            told = f"{known}; name one with --split, or" if known else "none, the store is empty;"
+            raise StoreError(
+                f"store {self.files.uri!r} has no split {split!r}; splits: {told} extract or import into it"
+            )
 
     def models(self, split: str) -> tuple[str, ...]:
         """Names of the committed models of a split, sorted."""

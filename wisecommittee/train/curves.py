@@ -19,7 +19,7 @@ def curves_frame(rows: Sequence[Row]) -> pd.DataFrame:
 def save_curves(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     """Write learning curves; `report.plot` draws them from the file."""
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary = target.parent / f".{target.name}.{os.getpid()}"
     try:
         curves_frame(rows).to_parquet(temporary, index=False)
         os.replace(temporary, target)

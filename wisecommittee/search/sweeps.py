@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,29 +116,28 @@ class JointSweep:
         costs = np.empty(size if unit_cost.size else 0, np.int64)
         base, spent = np.empty(shape[:2], np.int64), np.empty(shape[:2], np.int64)
         for number, state in enumerate(self.cells.states):
-            some, settled_correct, settled_cost = self._settled(state, right, fees)
-            waiting = units if isinstance(some, slice) else len(some)
-            nobody, nothing = np.zeros(waiting, np.int32), np.zeros(waiting, np.int64)
+            waiting, settled_correct, settled_cost = self._settled(state, right, fees)
+            # Lines of those who wait: what `take` makes is contiguous, and nothing is copied where all do.
+            of = partial(np.take, indices=waiting, axis=-1) if outer else np.asarray
+            nobody, nothing = np.zeros(len(waiting), np.int32), np.zeros(len(waiting), np.int64)
             swept = zip(self.swept, self.cells.levels, strict=True)
-            b1, b2, b3 = [nobody] * padding + [stages.bins(prefix, levels)[some] for prefix, levels in swept]
-            c1, c2, c3 = [nothing] * padding + [c[some] for c in right[outer:]]
-            w1, w2, w3 = [nothing] * padding + [w[some] for w in fees[outer:]]
+            b1, b2, b3 = [nobody] * padding + [of(stages.bins(prefix, levels)) for prefix, levels in swept]
+            c1, c2, c3 = [nothing] * padding + [of(c) for c in right[outer:]]
+            w1, w2, w3 = [nothing] * padding + [of(w) for w in fees[outer:]]
             grid.pair_table(b1, b2, c2 - c1, c3 - c2, settled_correct + int(c1.sum()), base)
             grid.pair_table(b1, b2, w2, w3, settled_cost + int(w1.sum()), spent)
             cells = ((b1 * shape[1] + b2) * shape[2] + b3).astype(np.int32)
             beam.grow(
-                cells, c3.astype(np.int32), extended[:, some], base, spent, last_cost,
-                unit_cost[:, some] if unit_cost.size else unit_cost, ranks, number * size, radix, shape, counts, gains,
+                cells, c3.astype(np.int32), of(extended), base, spent, last_cost,
+                of(unit_cost) if unit_cost.size else unit_cost, ranks, number * size, radix, shape, counts, gains,
                 costs, lead.expected, lead.first, lead.bands, lead.ahead, lead.level, *envelope,
             )  # fmt: skip
 
     def _settled(
         self, state: tuple[int, ...], right: Sequence[NDArray[np.int64]], fees: Sequence[NDArray[np.int64]]
-    ) -> tuple[NDArray[np.int64] | slice, int, int]:
+    ) -> tuple[NDArray[np.int64], int, int]:
         """Who is left after the stages of a state, and what those who left have correct and all have paid until
         then."""
-        if not state:
-            return slice(None), 0, 0
         waiting = np.ones(self.cells.units, dtype=bool)
         correct = cost = 0
         for prefix, below, own, fee in zip(self.extensions.prefixes, state, right, fees, strict=False):

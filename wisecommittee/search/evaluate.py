@@ -15,7 +15,7 @@ from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError, UnknownNameError, WiseCommitteeError, counted
 from wisecommittee.search.axis import share_above
 from wisecommittee.search.calibrated import as_chosen, recorded
-from wisecommittee.search.statistics import bootstrap_interval, normal_interval, wilson_interval
+from wisecommittee.search.statistics import bootstrap_intervals, normal_interval, wilson_interval
 from wisecommittee.search.tables import (
     ExitTable,
     Pool,
@@ -29,7 +29,7 @@ from wisecommittee.search.workers import thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
-BATCH_BITS = 1 << 28  # units times committees that are counted at a time
+BATCH_BITS = 1 << 28  # that committees of the same stages take at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,9 @@ def exit_counts(score: NDArray[np.float32], thresholds: NDArray[np.float32]) -> 
     return np.concatenate(exits)
 
 
-def _batches(thresholds: NDArray[np.float32], units: int) -> Iterator[NDArray[np.float32]]:
-    """Vectors of thresholds [n, K - 1], some at a time."""
-    step = max(1, BATCH_BITS // units)
+def _batches(thresholds: NDArray[np.float32], bits: int) -> Iterator[NDArray[np.float32]]:
+    """Vectors of thresholds [n, K - 1], some at a time; bits : that each of them takes."""
+    step = max(1, BATCH_BITS // bits)
     for start in range(0, len(thresholds), step):
         yield thresholds[start : start + step]
 
@@ -163,7 +163,7 @@ def evaluate_table(
     if not isinstance(task, Segmentation) and task.scale == 1 and table.cost.ndim == 1:
         sums = [own for some in _batches(vectors, units) for own in _counted(table, some, task)]
     else:
-        sums = [_summed(table, vector, task) for vector in vectors]
+        sums = [own for some in _batches(vectors, 32 * units) for own in _summed(table, some, task)]
     worst = charges.true(int(np.max(table.cost[-1])))
     return [
         Evaluation(
@@ -202,17 +202,27 @@ def _counted(table: ExitTable, vectors: NDArray[np.float32], task: Answers | Cla
     return found
 
 
-def _summed(table: ExitTable, thresholds: NDArray[np.float32], task: Task) -> _Sums:
-    """With one vector of thresholds [K - 1], from the statistics and the cost of every unit."""
+def _summed(table: ExitTable, vectors: NDArray[np.float32], task: Task) -> list[_Sums]:
+    """With each vector of thresholds [n, K - 1], from the statistics and the cost of every unit."""
     stages, units = table.score.shape
-    stage = exit_stages(table.score, thresholds)
     everyone = np.arange(units)
-    # One flat index is twice as fast as two.
-    statistics = np.take(table.stats.reshape(stages * units, -1), stage * units + everyone, axis=0)
-    exits = np.bincount(stage, minlength=stages).tolist()
-    paid = table.cost[stage] if table.cost.ndim == 1 else table.cost[stage, everyone]
-    p99 = int(np.partition(paid, _place(units))[_place(units)])
-    return _Sums(exits, *_scored(task, statistics), int(paid.sum(dtype=np.int64)), p99)
+    found, grades = [], []
+    for thresholds in vectors:
+        stage = exit_stages(table.score, thresholds)
+        # One flat index is twice as fast as two.
+        statistics = np.take(table.stats.reshape(stages * units, -1), stage * units + everyone, axis=0)
+        exits = np.bincount(stage, minlength=stages).tolist()
+        paid = table.cost[stage] if table.cost.ndim == 1 else table.cost[stage, everyone]
+        p99 = int(np.partition(paid, _place(units))[_place(units)])
+        found.append(_Sums(exits, *_scored(task, statistics), int(paid.sum(dtype=np.int64)), p99))
+        grades.append(statistics[:, 0])
+    if isinstance(task, Segmentation) or task.scale == 1:
+        return found
+    intervals = bootstrap_intervals(np.stack(grades))
+    return [
+        replace(own, interval=(low / task.scale, high / task.scale))
+        for own, (low, high) in zip(found, intervals, strict=True)
+    ]
 
 
 def _place(units: int) -> int:
@@ -225,15 +235,13 @@ def _total(exits: Sequence[int], cost: Sequence[int] | NDArray[np.int64]) -> int
 
 
 def _scored(task: Task, statistics: NDArray[np.int32]) -> tuple[float, float, tuple[float, float] | None]:
-    """Correct, quality and, unless units are right or wrong, its 95 % interval, from statistics [N, S]."""
+    """Correct, quality and, where it is no sum over units, its 95 % interval, from statistics [N, S]."""
     totals = statistics.sum(axis=0, dtype=np.int64)
     if isinstance(task, Segmentation):
         quality = float(task.quality(totals))
         return task.correct(totals), quality, normal_interval(quality, statistics @ task.gradient(totals))
-    total, quality = int(totals[0]), task.quality(int(totals[0]), len(statistics))
-    if task.scale == 1:
-        return total, quality, None
-    return total / task.scale, quality, bootstrap_interval(statistics[:, 0] / task.scale)
+    total = int(totals[0])
+    return total if task.scale == 1 else total / task.scale, task.quality(total, len(statistics)), None
 
 
 def evaluate(

@@ -395,7 +395,7 @@ def test_mistakes_on_the_command_line(run):
         (("pool", "--backbone", "wrn16"), 2, "unknown backbone 'wrn16'; did you mean 'wrn16-"),
         (("pool", "--label-noise", "0.2"), 2, "name a --backbone"),
         (("moe", "--data", "mnist"), 2, "unknown training data 'mnist'"),
-        (("moe", "--data", "cifar10"), 2, "no data in 'data/cifar10'"),
+        (("moe", "--data", "cifar10"), 1, "no data in 'data/cifar10'"),
     ]
     for command, expected, text in mistakes:
         code, out, err = run("train", *command)

@@ -23,6 +23,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from wisecommittee.errors import (
+    AbsentError,
     AlignmentError,
     BusyError,
     ContentError,
@@ -532,7 +533,7 @@ def test_labels_are_checked(labels, message, store):
         ("user_nets:lazy", UsageError, "'user_nets:lazy': lazy layers without shapes"),
         ("user_nets:number", UsageError, "int is not callable"),
         ("user_nets:data", UsageError, "gave a tuple; expected a torch.nn.Module"),
-        ("user_nets:small@none.pt", UsageError, "no weights file 'none.pt'"),
+        ("user_nets:small@none.pt", AbsentError, "no weights file 'none.pt'"),
         ("user_nets:small@other.pt", ContentError, "do not fit"),
         ("user_nets:small@text.pt", ContentError, "holds no plain tensors"),
         ("user_nets:small@module.pt", ContentError, "holds no plain tensors"),

@@ -17,7 +17,7 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import AlignmentError, BusyError, StoreError, UnknownNameError, UsageError
+from wisecommittee.errors import AbsentNameError, AlignmentError, BusyError, StoreError, UsageError
 from wisecommittee.store import LogitStore, files, parts
 
 N, C = 23, 4
@@ -106,7 +106,7 @@ def test_written_read_verified_and_removed(store, uri):
     assert store.add(card(), "val", labels=Y, outputs=X + 2, unit_ids=IDS, replace=True) == "replaced"
     assert np.array_equal(again.outputs("a/0", "val"), X + 2)
     assert again.verify() == []
-    with pytest.raises(UnknownNameError):
+    with pytest.raises(AbsentNameError):
         store.remove("c")
     assert store.remove("a/0") == ("val",)
     assert np.array_equal(again.outputs("b", "val"), X + 1)

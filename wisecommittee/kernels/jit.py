@@ -10,8 +10,10 @@ kept
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,26 @@ from numba import config, njit, types
 from numba.core import event
 from numba.extending import intrinsic
 
-njit_exact = njit(cache=True, nogil=True, error_model="numpy", boundscheck=None)
-njit_poly = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nnan", "ninf", "nsz"})
-njit_sums = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nnan", "ninf", "nsz"})
+# numba keeps compiled code for as long as the file of a function is the same; what it calls lies in others.
+_SOURCES = hashlib.sha256(
+    b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
+).hexdigest()
+
+
+def _kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    def compiled(function: Callable[..., Any]) -> Any:
+        dispatcher = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+        if file is not None:
+            file._source_stamp = (file._source_stamp, _SOURCES)
+        return dispatcher
+
+    return compiled
+
+
+njit_exact = _kernel(boundscheck=None)
+njit_poly = _kernel(fastmath={"contract", "nnan", "ninf", "nsz"})
+njit_sums = _kernel(fastmath={"reassoc", "contract", "nnan", "ninf", "nsz"})
 
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]

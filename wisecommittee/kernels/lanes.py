@@ -25,6 +25,7 @@ from numba.extending import intrinsic
 from wisecommittee.kernels.jit import njit_exact
 
 LANES = 8
+STRETCH = 16  # steps that are summed before they join the total
 PAIR = 2 * LANES  # what the loops over one unit go on by: two sums of each under way
 _APART = 4 * LANES
 
@@ -155,7 +156,15 @@ else:
                     new_apart.append(builder.select(here, product, apart[j]))
                 return [*new_sums, *new_apart, builder.add(step, _ONE)]
 
-            *totals, _ = _loop(builder, _INDEX(0), n, LANES, [_ZERO] * (2 * rights) + [_NONE], body)
+            def stretch(at, states):
+                """Some steps by themselves: long sums of float32 lose bits."""
+                end = builder.add(at, _INDEX(STRETCH * LANES))
+                end = builder.select(builder.icmp_signed("<", end, n), end, n)
+                inner = _loop(builder, at, end, LANES, [_ZERO] * rights + states[rights:], body)
+                return [*(builder.fadd(*both) for both in zip(states, inner[:rights], strict=False)), *inner[rights:]]
+
+            start = [_ZERO] * (2 * rights) + [_NONE]
+            *totals, _ = _loop(builder, _INDEX(0), n, STRETCH * LANES, start, stretch)
             target = _row(context, builder, signature.args[-1], out, _INDEX(0))
             for j in range(rights):
                 _store(builder, totals[j], target, _INDEX(j * LANES))

@@ -27,6 +27,7 @@ from wisecommittee.search.workers import Progress
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
+READERS = 4  # models that are opened at a time: each that is decoded takes some row groups of memory
 Tiers = tuple[tuple[int, ...], ...]
 
 
@@ -310,7 +311,7 @@ def _walk(
 def _opened(pool: Pool, members: Sequence[int], threads: int, progress: Progress | None) -> list[Summands]:
     """Summands of these members: checked, and decoded where they never were, side by side while the kernels load."""
     opened = []
-    with ThreadPoolExecutor(threads) as workers:
+    with ThreadPoolExecutor(min(threads, READERS)) as workers:
         try:
             opening = [workers.submit(pool.summands, m) for m in members]
             jit.load()

@@ -230,22 +230,21 @@ def _rest(row, best, scale):
 
 @njit_exact
 def walk_units(
-    x, labels, block, classes, members, sizes, score_rows, logits, powers, steps, targets, paths, height, correct,
+    x, labels, block, classes, members, sizes, deepest, judged, logits, powers, steps, targets, paths, height, correct,
     predicted, statistic,
 ):  # fmt: skip
     """Visit every prefix of some units, block by block, eight units side by side.
 
     x : int64 [M] addresses of each model's summands, float32 [B, C], finite; classes : C
     labels : int64 [B]; where one is below 0, nothing is right
-    members, sizes : int64 [nodes] trie in depth-first order; score_rows : int64 [nodes] row in `statistic`,
-    ascending, or -1
+    members, sizes : int64 [nodes] trie in depth-first order; deepest : the largest size
+    judged : int64 [score rows] node of each row of `statistic`
     logits : bool, else the rows are probabilities and the largest is wanted
     powers, steps, targets, paths, height : search/powers.py
     correct : uint8 [nodes, B] out; predicted : int32 [nodes, B] out, or [0, 0] if not wanted
     statistic : float32 [score rows, B] out: `rest` of logits, `top` of probabilities
     """
     models, nodes, units = x.size, members.size, labels.size
-    deepest, judged = sizes.max(), np.flatnonzero(score_rows >= 0)
     tops = np.empty((block, models), np.float32)
     gap = np.empty(classes, np.float32)
     found, starts, order = np.empty(block, np.int64), np.empty(block, np.int64), np.empty(block, np.int64)
@@ -358,8 +357,8 @@ def walk_units(
 
 @njit_exact
 def walk_classes(
-    x, labels, classes, members, sizes, score_rows, logits, powers, steps, targets, paths, height, correct, predicted,
-    statistic,
+    x, labels, classes, members, sizes, deepest, judged, logits, powers, steps, targets, paths, height, correct,
+    predicted, statistic,
 ):  # fmt: skip
     """The same, unit by unit."""
     models, nodes, units = x.size, members.size, labels.size
@@ -367,7 +366,6 @@ def walk_classes(
     chosen = np.empty(classes + 1, np.int32)
     room = (classes + LANES - 1) // LANES * LANES
     columns = np.empty(models * room, np.float32)
-    deepest = sizes.max()
     sums = np.zeros((deepest + 1) * room, np.float32)
     hits, places = np.empty(nodes, np.uint8), np.empty(nodes, np.int32)
     won = np.empty(nodes, np.float32)
@@ -375,7 +373,6 @@ def walk_classes(
     n = (classes + PAIR - 1) // PAIR * PAIR
     rows = np.zeros(height * n, np.float32)
     totals = np.empty(2 * 4 * LANES, np.float32)
-    judged = np.flatnonzero(score_rows >= 0)
     correct[:] = 1  # until a unit has a choice
     for i in range(units):
         found = _candidates(x, i, classes, deepest, labels[i], tops, gap, chosen)

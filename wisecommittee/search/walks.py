@@ -165,11 +165,20 @@ def _products(
     """The walk for the one statistic that max_prob needs."""
     logits = wanted <= {"rest"} and all(source.space == "logits" for source in summands)
     powers = powers_of(trie.parents, members, trie.sizes, scored & logits)
-    score_rows = np.where(scored, np.cumsum(scored) - 1, -1)
     classes = summands[0].classes
     most = min(CLOSE_BYTES // (4 * len(summands) * classes), 2 * CLOSE_BYTES // (5 * len(trie)), 256)
     close = max(products.LANES, most // products.LANES * products.LANES)
-    tree = (members, trie.sizes, score_rows, logits, powers.powers, powers.steps, powers.targets, powers.paths)
+    tree = (
+        members,
+        trie.sizes,
+        int(trie.sizes.max()),
+        np.flatnonzero(scored),
+        logits,
+        powers.powers,
+        powers.steps,
+        powers.targets,
+        powers.paths,
+    )
 
     def walk(blocks: list[NDArray[np.float32]], labels, hit, said, gathered) -> None:  # type: ignore[no-untyped-def]
         addresses = np.array([block.ctypes.data for block in blocks])

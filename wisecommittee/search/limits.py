@@ -145,7 +145,7 @@ class LimitFigures:
         self.percentile: Sequence[float] | None = query.get("max_percentile_cost")
         self.averages: Mapping[str, float] = query.get("max_average") or {}
         self._cards: dict[tuple[str, str], ModelCard] = {}
-        self._models: dict[tuple[str, ...], CostModel] = {}
+        self._known: dict[tuple[str, str, tuple[tuple[str, ...], ...]], list[float]] = {}
 
     def __call__(self, e: Evaluation) -> dict[str, Any]:
         """{"percentile_cost": {"percent", "cost"}} and {"averages": {name: cost}}; empty where nothing was asked."""
@@ -163,15 +163,15 @@ class LimitFigures:
         return out
 
     def _stages(self, committee: Committee, name: str, e: Evaluation) -> list[float]:
-        """Cumulative cost of every stage, in its own unit."""
-        key = (name, e.split, *committee.models)
-        for model in committee.models:
-            if (model, e.split) not in self._cards:
-                self._cards[model, e.split] = self.store.card(model, e.split)
-        cards = [self._cards[model, e.split] for model in committee.models]
-        if key not in self._models:
-            self._models[key] = _constant_costs(self.store, e.split, cards, name, e.n)
-        charges = self._models[key]
-        place = {card.model: i for i, card in enumerate(cards)}
-        stages = [[place[m] for m in stage] for stage in committee.stages]
-        return [charges.true(int(total)) for total in charges.stages(stages)]
+        """Cumulative cost of every stage, in its own unit; the same for all thresholds."""
+        key = (name, e.split, committee.stages)
+        if key not in self._known:
+            for model in committee.models:
+                if (model, e.split) not in self._cards:
+                    self._cards[model, e.split] = self.store.card(model, e.split)
+            cards = [self._cards[model, e.split] for model in committee.models]
+            charges = _constant_costs(self.store, e.split, cards, name, e.n)
+            place = {card.model: i for i, card in enumerate(cards)}
+            totals = charges.stages([[place[m] for m in stage] for stage in committee.stages])
+            self._known[key] = [charges.true(int(total)) for total in totals]
+        return self._known[key]

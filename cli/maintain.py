@@ -29,6 +29,8 @@ def split(
     shares: dict[str, float] = {}
     for part in into.split(","):
         name, _, share = part.partition("=")
+        if name.strip() in shares:
+            raise UsageError(f"--into {into!r}: {name.strip()!r} stands twice; expected different names")
         try:
             shares[name.strip()] = float(share)
         except ValueError:

@@ -283,7 +283,7 @@ def test_a_split_keeps_the_cells_of_an_image_together(files, tmp_path):
         for model, before in entries.items():
             after = dict(zip(store.unit_ids(split), store.outputs(model, split).tolist(), strict=True))
             assert after == {unit: before[unit] for unit in after}
-    with pytest.raises(AbsentError, match="3 images are too few"):
+    with pytest.raises(AbsentError, match="split 'd' would be empty: test has 3 images, too few for a=1,b=1"):
         split_store(store, {"a": 1, "b": 1, "c": 1, "d": 1}, source="test")
     card = ModelCard("x", kind="statistics", blocks={"x": 1})
     store.add(card, "other", labels=[4, 4], outputs=np.array([[4.0, 0, 0, 0, 0, 0]] * 2, np.float32),

@@ -197,7 +197,7 @@ def test_float16_on_request(store):
     assert store.add(card(), "val", labels=Y, outputs=X, dtype="float16") == "unchanged"
     with pytest.raises(StoreError, match="--replace"):
         store.add(card(), "val", labels=Y, outputs=X)
-    with pytest.raises(ContentError, match="float64"):
+    with pytest.raises(UsageError, match="float64"):
         store.add(card("b"), "val", labels=Y, outputs=X, dtype="float64")
 
 
@@ -377,7 +377,7 @@ REFUSED = {
     "long answer": ({"kind": "answers"}, {"answers": [*IDS[:-1], "x" * 10_001]}, ContentError, r"10,001 characters"),
     "meta": ({"meta": {"a": {1, 2}}}, {"outputs": X}, StoreError, r"card is no JSON.*set"),
     "meta nan": ({"meta": {"a": float("nan")}}, {"outputs": X}, StoreError, r"card is no JSON"),
-    "dtype": ({}, {"outputs": X, "dtype": "int8"}, ContentError, r"'int8'.* float32 or float16"),
+    "dtype": ({}, {"outputs": X, "dtype": "int8"}, UsageError, r"'int8'.* float32 or float16"),
     "empty": ({}, {"labels": Y[:0], "outputs": X[:0], "unit_ids": []}, ContentError, r"no units"),
 }
 GIVEN = {"unit_ids": IDS, "labels": Y}

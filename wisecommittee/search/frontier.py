@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wisecommittee.committees.cards import Committee
-from wisecommittee.errors import InfeasibleError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.errors import AbsentError, InfeasibleError, StoreError, UsageError, WiseCommitteeError
 from wisecommittee.search.evaluate import Evaluation
 
 if TYPE_CHECKING:
@@ -219,6 +219,10 @@ class Frontier:
                         measure=row["measure"],
                     )
                 )
+        except FileNotFoundError:
+            raise AbsentError(
+                f"{os.fspath(path)}: no such file; write one with `wisecommittee search --frontier {os.fspath(path)}`"
+            ) from None
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, WiseCommitteeError) as error:
             raise StoreError(
                 f"{os.fspath(path)!r} is not a frontier written by `search --frontier` ({error})"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wisecommittee.errors import AlignmentError, ContentError
+from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted
 
 PROBABILITY_TOLERANCE = 1e-3  # real rows miss 1 by 3e-4
 BLOCK_VALUES = 1 << 20  # checked at a time: memory-mapped arrays stay on disk
@@ -21,7 +21,7 @@ DTYPES = ("float32", "float16")
 
 def check_dtype(dtype: str, what: str) -> np.dtype:
     if dtype not in DTYPES:
-        raise ContentError(f"{what}: dtype {dtype!r}; a store holds {' or '.join(DTYPES)}")
+        raise UsageError(f"{what}: dtype {dtype!r}; a store holds {' or '.join(DTYPES)}")
     return np.dtype(dtype)
 
 
@@ -126,8 +126,9 @@ def _refuse_infinite(given: NDArray[np.floating], stored: NDArray[np.floating], 
         remedy = "store them as float32" if stored.dtype == np.float16 else "scale them down"
         raise ContentError(f"{what}: {value:.6g} in row {first + row} does not fit {stored.dtype}; {remedy}")
     raise ContentError(
-        f"{what}: NaN or infinity, {value} in row {first + row}, class {column} ({bad.any(axis=1).sum():,} such rows "
-        f"in this block); expected finite numbers; mend the model or leave these units out of the split"
+        f"{what}: NaN or infinity, {value} in row {first + row}, class {column} "
+        f"({counted(bad.any(axis=1).sum(), 'such row')} in this block); expected finite numbers; mend the model or "
+        f"leave these units out of the split"
     )
 
 

@@ -48,7 +48,7 @@ def split_store(
     """
     if len(into) < 2 or any(not share > 0 or not share < float("inf") for share in into.values()):
         raise UsageError(
-            f"--into {dict(into)}; expected two or more names with shares above 0, for example val=0.5,test=0.5"
+            f"--into {_written(into)}; expected two or more names with shares above 0, for example val=0.5,test=0.5"
         )
     for name in into:
         check_split_name(name)
@@ -68,7 +68,7 @@ def split_store(
         )
     rows, many = _divided(store, source, into, seed)
     if empty := [name for name, some in rows.items() if not len(some)]:
-        raise AbsentError(f"split {empty[0]!r} would be empty: {many} are too few for {dict(into)}")
+        raise AbsentError(f"split {empty[0]!r} would be empty: {source} has {many}, too few for {_written(into)}")
     if store.files.local is None:
         for name in into:
             _copy_all(store, source, store, name, rows[name])
@@ -88,6 +88,10 @@ def split_store(
     store.files.delete_folder(f"{HELD}{source}")
     store.refresh()
     return {name: len(some) for name, some in rows.items()}
+
+
+def _written(into: Mapping[str, float]) -> str:
+    return ",".join(f"{name}={share:g}" for name, share in into.items())
 
 
 def _divided(

@@ -481,6 +481,16 @@ def test_estimate_counts_what_is_enumerated():
             assert guess.prefixes == len({tuple(sorted(row)) for s in found for row in s.tolist()})
 
 
+def test_tables_that_do_not_fit_are_refused(monkeypatch):
+    """Bits of 3 + 3 + 1 prefixes and 6 bytes for each of 6 confidences; 8 more where thresholds are proved."""
+    models, labels = random_pool(units=1000, models=3)
+    store = MemoryStore(models, labels)
+    monkeypatch.setattr("wisecommittee.search.search.machine_memory", lambda: 60_000)
+    assert len(search(store, method="exhaustive", threads=1))
+    with pytest.raises(UsageError, match="7 distinct prefixes over 1,000 units"):
+        search(store, method="exact", threads=1)
+
+
 def test_auto_is_exhaustive_where_that_is_feasible():
     models, labels = random_pool(units=50)
     store, told = MemoryStore(models, labels), []

@@ -56,9 +56,10 @@ def machine_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def table_memory(prefixes: int, scored: int, units: int) -> int:
-    """Bytes of the stage tables and of the bins made from them: bits of who is right; a float32 and a bin each."""
-    return units * (prefixes // 8 + 6 * scored)
+def table_memory(prefixes: int, scored: int, units: int, *, exact: bool = False) -> int:
+    """Bytes of the stage tables and of what is made from them: bits of who is right; a float32 and a bin for each
+    confidence, and if exact its distinct values and their numbers."""
+    return units * prefixes // 8 + units * (14 if exact else 6) * scored
 
 
 def estimate(

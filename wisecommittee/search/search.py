@@ -161,7 +161,7 @@ def search(
             proved = plan == "exact" and kind.thresholded and not shared_threshold
             if proved:
                 require_provable(candidates, pool.cost, limits)
-            tables = _tables(pool, candidates, kind.thresholded, threads, progress)
+            tables = _tables(pool, candidates, kind.thresholded, threads, progress, exact=proved)
             sweep: GridSearch | SkylineSearch
             if isinstance(pool.task, Segmentation):
                 sweep = SkylineSearch(pool, tables, candidates, levels, limits)
@@ -351,6 +351,8 @@ def _tables(
     thresholded: bool,
     threads: int,
     progress: Progress | None,
+    *,
+    exact: bool = False,
 ) -> StageTables:
     keys: set[tuple[int, ...]] = {(m,) for m in range(len(pool.cards))}
     needed: set[tuple[int, ...]] = set()
@@ -367,12 +369,12 @@ def _tables(
     scored = np.zeros(len(trie), dtype=bool)
     if not isinstance(pool.confidence, str):
         scored[[trie.find[key] for key in needed]] = True
-    _check_memory(len(trie), int(scored.sum()), pool.units)
+    _check_memory(len(trie), int(scored.sum()), pool.units, exact=exact)
     return stage_tables(pool, trie, scored, threads=threads, progress=progress)
 
 
-def _check_memory(nodes: int, scored: int, units: int) -> None:
-    needed, have = table_memory(nodes, scored, units), machine_memory()
+def _check_memory(nodes: int, scored: int, units: int, *, exact: bool) -> None:
+    needed, have = table_memory(nodes, scored, units, exact=exact), machine_memory()
     if needed > 0.7 * have:
         raise UsageError(
             f"{nodes:,} distinct prefixes over {units:,} units need {needed / 1e9:.1f} GB, this machine has "

@@ -95,8 +95,7 @@ class ExactSearch:
     def chunk(self, before: Envelope, tasks: list[Task], control: Control) -> tuple[Corners, int]:
         """Corners of the envelope after these combinations, and how many of them are proved."""
         envelope = copied(before)
-        counter = self.sweep.counter if self.sweep.cost.per_unit is None else np.int64
-        scratch = _Scratch(counter, max(map(len, self.distinct), default=1))
+        scratch = _Scratch(self._counter(), max(map(len, self.distinct), default=1))
         for finished, (sequence, rank) in enumerate(tasks):
             if control.stopped():
                 return cornered(envelope), finished
@@ -105,6 +104,12 @@ class ExactSearch:
                 self._cascade(sequence, 2 * rank, offset, cap, envelope, scratch)
             control.tick(1)
         return cornered(envelope), len(tasks)
+
+    def _counter(self) -> type[np.signedinteger]:
+        """An integer that holds the sum of all changes of quality, and of all costs where these vary per unit."""
+        if self.sweep.cost.per_unit is not None:
+            return np.int64
+        return np.int16 if len(self.envelope[0]) <= np.iinfo(np.int16).max else np.int32
 
     def _stages(
         self, sequence: tuple[int, ...], level_of: NDArray[np.int64]

@@ -212,7 +212,6 @@ class GridSearch:
         self.nothing = np.zeros(self.units, np.int32)
         assert not isinstance(pool.task, Segmentation)  # skyline.py
         best = int(pool.task.scale) * self.units
-        self.counter: type[np.signedinteger] = np.int16 if best <= np.iinfo(np.int16).max else np.int32
         self.envelope: Envelope = (
             np.full(best + 1, grid.UNREACHED, np.int64),
             np.full(best + 1, -1, np.int64),

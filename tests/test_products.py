@@ -137,3 +137,13 @@ def test_softmax_of_blocks(classes):
     np.testing.assert_allclose(got, softmax(rows[3:47]), rtol=1e-6)
     sure = Summands(np.array([[200.0, 0.0]], np.float32), softmax, "probabilities").block(0, 1)
     assert sure[0, 0] == 1.0
+
+
+def test_the_direct_walk_without_labels():
+    rows = outputs(np.random.default_rng(2), 2, 9, 5, "plain")
+    trie = build_prefixes([(0, 1)])
+    sources = [Summands(r, unchanged, "logits") for r in rows]
+    nothing = np.zeros(len(trie), bool)
+    correct, predicted, _ = walk_blocks((0, 1), sources, np.full(9, -1), trie, nothing, {"top", "rest"}, predict=True)
+    assert not correct.rows(range(len(trie))).any()
+    assert (predicted[trie.find[0, 1]] == (rows[0] + rows[1]).argmax(axis=1)).all()

@@ -12,7 +12,8 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.search.evaluate import evaluate_in, identity, members_pool
-from wisecommittee.search.tables import Pool, build_prefixes, correct_key, running, score_row, stage_tables
+from wisecommittee.search.tables import Pool, correct_key, running, score_row, stage_tables
+from wisecommittee.search.tries import build_prefixes
 from wisecommittee.search.witness import reported_threshold
 from wisecommittee.tasks import Segmentation
 

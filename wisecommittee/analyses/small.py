@@ -14,7 +14,8 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.search.sequences import require_counts
-from wisecommittee.search.tables import Pool, build_prefixes, open_pool, stage_tables
+from wisecommittee.search.tables import Pool, open_pool, stage_tables
+from wisecommittee.search.tries import build_prefixes
 from wisecommittee.search.workers import thread_count
 from wisecommittee.tasks import Segmentation
 

@@ -3,9 +3,11 @@
 A confidence is a numpy function of a few statistics of each output row, which the stage kernel gathers in one pass:
 
     top     [..] largest value              second  [..] second largest value
-    mass    [..] sum exp(z - top)           spread  [..] sum exp(z - top) * (z - top)      for rows of mean logits z
-    plogp   [..] sum p log p                                                               for rows of mean
-    probabilities p
+    of rows of mean logits z:
+    rest    [..] sum exp(z - top) over all classes but one with the top
+    spread  [..] sum exp(z - top) * (z - top)
+    of rows of mean probabilities p:
+    plogp   [..] sum p log p
 
 Add one by writing its two functions and naming it in CONFIDENCES.
 """

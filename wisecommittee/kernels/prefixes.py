@@ -67,7 +67,7 @@ def _first(row, value):
 
 
 @njit_sums
-def _rest(row, best, scale):
+def rest_of(row, best, scale):
     """sum exp((row - row[best]) * scale) over the other classes: beside the top's own 1 it would lose its last bits."""
     top = row[best]
     total = _ZERO
@@ -100,7 +100,7 @@ def _plogp(row, scale):
 def walk(x, labels, parents, members, sizes, logit_space, score_rows, needs, sums, correct, predicted, statistics):
     """Visit every prefix of a block of units.
 
-    x : float32 [B, M, C] summands, finite; labels : int64 [B], or -1 everywhere where only predictions are wanted
+    x : float32 [B, M, C] summands, finite; labels : int64 [B]; where one is below 0, nothing is right
     parents, members, sizes : int64 [nodes] trie in depth-first order; sizes = members of the prefix = its depth, from 1
     logit_space : bool [nodes]; score_rows : int64 [nodes] row in `statistics`, -1 where no confidence is wanted
     needs : bits of STATISTICS; sums : float32 [deepest + 1, C] scratch
@@ -121,11 +121,10 @@ def walk(x, labels, parents, members, sizes, logit_space, score_rows, needs, sum
                 top = _copy_and_top(total, x[i, members[node]])
             else:
                 top = _add_and_top(total, sums[size - 1], x[i, members[node]])
-            if label >= 0:
-                hit = total[label] == top
-                if hit:
-                    hit = _count_equal(total, label, top) == 0
-                correct[node, i] = hit
+            hit = label >= 0 and total[label] == top
+            if hit:
+                hit = _count_equal(total, label, top) == 0
+            correct[node, i] = hit
             if want_prediction:
                 predicted[node, i] = _first(total, top)
             row = score_rows[node]
@@ -139,7 +138,7 @@ def walk(x, labels, parents, members, sizes, logit_space, score_rows, needs, sum
                     statistics[place[1], row, i] = second / np.float32(size)
                 if logit_space[node]:
                     if needs & REST:
-                        statistics[place[2], row, i] = _rest(total, _first(total, top), scale)
+                        statistics[place[2], row, i] = rest_of(total, _first(total, top), scale)
                     if needs & SPREAD:
                         statistics[place[3], row, i] = _spread(total, top, scale)
                 elif needs & PLOGP:

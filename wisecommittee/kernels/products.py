@@ -33,6 +33,8 @@ from wisecommittee.kernels.lanes import (
     row_at,
     shift,
 )
+from wisecommittee.kernels.prefixes import rest_of
+from wisecommittee.kernels.rows import place_of_largest
 
 UNIT_LANES = 128  # classes up to which lanes are units; a row of more fills them by itself
 LINE = 64  # bytes of memory that come at once
@@ -47,17 +49,6 @@ _TINY = np.float32(1e-25)  # below, a product of exponentials has lost bits: go 
 def _add_to(total, row):
     for c in range(total.size):
         total[c] += row[c]
-
-
-@njit_exact
-def _place_of_largest(row):
-    top = row[0]
-    for c in range(row.size):
-        top = larger(top, row[c])
-    for c in range(row.size):
-        if row[c] == top:
-            return c
-    return 0
 
 
 @njit_sums
@@ -97,7 +88,7 @@ def _candidates(x, i, classes, deepest, label, tops, gap, chosen):
     some = min(SAMPLED, models)
     for s in range(some):
         _add_to(gap, row_at(x[s * models // some], first, classes))
-    pivot = _place_of_largest(gap)
+    pivot = place_of_largest(gap)
     gap[:] = _LOWEST
     m = 0
     while m + 4 <= models:
@@ -214,18 +205,7 @@ def _rest_of_sum(x, classes, i, path, winner):
     while size < path.size and path[size] >= 0:
         _add_to(total, row_at(x[path[size]], i * classes, classes))
         size += 1
-    return _rest(total, winner, _ONE / np.float32(size))
-
-
-@njit_sums
-def _rest(row, best, scale):
-    """sum exp((row - row[best]) * scale) over the other classes."""
-    top = row[best]
-    total = _ZERO
-    for c in range(row.size):
-        e = exp_nonpositive((row[c] - top) * scale)
-        total += e if c != best else _ZERO
-    return total
+    return rest_of(total, winner, _ONE / np.float32(size))
 
 
 @njit_exact
@@ -248,7 +228,7 @@ def walk_units(
     tops = np.empty((block, models), np.float32)
     gap = np.empty(classes, np.float32)
     found, starts, order = np.empty(block, np.int64), np.empty(block, np.int64), np.empty(block, np.int64)
-    chosen = np.empty(block * classes + 1, np.int32)
+    chosen = np.empty(block * classes, np.int32)
     columns = np.empty(block * models * classes, np.float32)
     counts = np.empty(classes + 2, np.int64)
     sums = np.zeros((deepest + 1) * classes * LANES, np.float32)
@@ -363,7 +343,7 @@ def walk_classes(
     """The same, unit by unit."""
     models, nodes, units = x.size, members.size, labels.size
     tops, gap = np.empty(models, np.float32), np.empty(classes, np.float32)
-    chosen = np.empty(classes + 1, np.int32)
+    chosen = np.empty(classes, np.int32)
     room = (classes + LANES - 1) // LANES * LANES
     columns = np.empty(models * room, np.float32)
     sums = np.zeros((deepest + 1) * room, np.float32)

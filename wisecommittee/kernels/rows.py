@@ -32,7 +32,7 @@ def _exponentials(row, top, best, out):
 
 
 @njit_exact
-def _place_of_largest(row):
+def place_of_largest(row):
     top = _LOWEST
     for c in range(row.size):
         top = larger(top, row[c])
@@ -52,6 +52,6 @@ def _scale(row, factor):
 def softmax(rows, out):
     """`committees.combine.softmax` of rows [n, C], finite float32."""
     for i in range(rows.shape[0]):
-        best = _place_of_largest(rows[i])
+        best = place_of_largest(rows[i])
         rest = _exponentials(rows[i], rows[i, best], best, out[i])
         _scale(out[i], 1.0 / (1.0 + np.float64(rest)))

@@ -10,7 +10,8 @@ from wisecommittee.errors import UsageError
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.exact import ExactSearch
 from wisecommittee.search.exhaustive import THRESHOLDED, Candidates, GridSearch
-from wisecommittee.search.tables import Pool, Progress, StageTables, build_prefixes, correct_key, stage_tables
+from wisecommittee.search.tables import Pool, Progress, StageTables, correct_key, stage_tables
+from wisecommittee.search.tries import build_prefixes
 from wisecommittee.search.witness import Reporter
 from wisecommittee.search.workers import Threads, interruptible
 from wisecommittee.tasks import Segmentation

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from wisecommittee.kernels import grid
 from wisecommittee.search.moves import Walk
-from wisecommittee.search.tables import Pool, StageTables, build_prefixes, correct_key, score_row, stage_tables
+from wisecommittee.search.tables import Pool, StageTables, correct_key, score_row, stage_tables
+from wisecommittee.search.tries import build_prefixes
 
 LEVELS = 32  # of a stage in a joint sweep
 BATCH_BYTES = 512 << 20  # stage tables that are held at a time

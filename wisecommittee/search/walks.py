@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,11 +83,12 @@ def walk_blocks(
 ) -> tuple[Quality, NDArray[np.int32], dict[str, NDArray[np.float32]]]:
     """Correct of all nodes, prediction [nodes, N] or [0, N], statistics {name: [rows, N]} of the scored ones.
 
-    models : the members that the trie is of, ascending, with their summands; wanted : names of statistics
-    ordered : a prefix answers as its newest member alone.
+    models : the members that the trie is of, ascending, with their summands; wanted : names of statistics, none only
+    where nothing is scored; ordered : a prefix answers as its newest member alone.
     Each block of units is independent, so any number of threads gives the same bits.
     """
     nodes, units, judged = len(trie), len(labels), int(scored.sum())
+    assert wanted or not judged
     classes = summands[0].classes
     members = np.searchsorted(models, trie.members)
     correct = Quality.empty(nodes, units)
@@ -129,7 +129,11 @@ def walk_blocks(
     return correct, predicted, statistics
 
 
-Walk = Callable[[list[NDArray[np.float32]], NDArray[np.int64], NDArray[Any], NDArray[Any], NDArray[Any]], None]
+# Of blocks [B, C] of the models and labels [B]: fills correct [nodes, B], predictions [nodes, B] or [0, 0], and
+# statistics [wanted, rows, B].
+Walk = Callable[
+    [list[NDArray[np.float32]], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]], None
+]
 
 
 def _every(
@@ -145,7 +149,13 @@ def _every(
     score_rows = np.where(scored, np.cumsum(scored) - 1, -1)
     deepest, classes = int(trie.sizes.max()), summands[0].classes
 
-    def walk(blocks: list[NDArray[np.float32]], labels, hit, said, gathered) -> None:  # type: ignore[no-untyped-def]
+    def walk(
+        blocks: list[NDArray[np.float32]],
+        labels: NDArray[np.int64],
+        hit: NDArray[np.uint8],
+        said: NDArray[np.int32],
+        gathered: NDArray[np.float32],
+    ) -> None:
         sums = np.empty((deepest + 1, classes), np.float32)
         prefixes.walk(
             np.stack(blocks, axis=1), labels, trie.parents, members, trie.sizes, logit_space, score_rows, needs, sums,
@@ -180,7 +190,13 @@ def _products(
         powers.paths,
     )
 
-    def walk(blocks: list[NDArray[np.float32]], labels, hit, said, gathered) -> None:  # type: ignore[no-untyped-def]
+    def walk(
+        blocks: list[NDArray[np.float32]],
+        labels: NDArray[np.int64],
+        hit: NDArray[np.uint8],
+        said: NDArray[np.int32],
+        gathered: NDArray[np.float32],
+    ) -> None:
         addresses = np.array([block.ctypes.data for block in blocks])
         statistic = gathered[0] if len(gathered) else np.empty((0, len(labels)), np.float32)
         if classes > products.UNIT_LANES:

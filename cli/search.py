@@ -14,6 +14,8 @@ from . import options
 from .console import check_folder, print_json, progress
 from .show import show_answer
 
+PERCENTILE = 99.0  # of the cost per unit, where a limit on it names none
+
 
 def search(
     store: options.Store = None,
@@ -38,8 +40,11 @@ def search(
     ] = None,
     max_worst_cost: Annotated[float | None, typer.Option(help="The same in the unit of --cost.")] = None,
     percentile: Annotated[
-        float, typer.Option(help="Which percentile --max-percentile-cost limits, above 0 and up to 100.")
-    ] = 99.0,
+        float | None,
+        typer.Option(
+            help="Which percentile --max-percentile-cost limits, above 0 and up to 100.", show_default=f"{PERCENTILE:g}"
+        ),
+    ] = None,
     max_percentile_cost: Annotated[
         float | None,
         typer.Option(
@@ -137,11 +142,16 @@ def search(
     `wisecommittee search --exact --percentile 99 --max-percentile-cost 2e9 --max-average latency_ms=3.5`
     """
     gc.set_threshold(50_000)  # modules and results stay: looking for garbage among them takes 0.3 s otherwise
+    from wisecommittee.errors import UsageError
     from wisecommittee.search.answer import answer
     from wisecommittee.store import LogitStore
 
     check_folder(save, frontier)
-    limit = None if max_percentile_cost is None else (percentile, max_percentile_cost)
+    if max_percentile_cost is None and percentile is not None:
+        raise UsageError(f"--percentile {percentile:g} limits nothing by itself; add --max-percentile-cost NUMBER")
+    limit = (
+        None if max_percentile_cost is None else (PERCENTILE if percentile is None else percentile, max_percentile_cost)
+    )
     source = LogitStore(store)
     with progress() as update:
         found = answer(

@@ -470,3 +470,9 @@ def test_a_file_in_no_folder_is_refused_before_the_work(arguments, store, run):
     code, out, err = run(*arguments, "--store", store)
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "there is no folder 'no'; make it first" in err
+
+
+def test_a_percentile_without_its_limit_is_refused(store, run):
+    code, out, err = run("search", "--store", store, "--percentile", "95")
+    assert (code, out) == (2, "")
+    assert "add --max-percentile-cost NUMBER" in err

@@ -17,6 +17,30 @@ BUCKET_BITS = 14  # of a float32's mantissa dropped: 512 buckets of cost per oct
 
 
 @njit_exact
+def pair_table(bins1, bins2, weights1, weights2, start, table):
+    """table[j1, j2] = start + sum of weights1 where bin1 <= j1 + sum of weights2 where also bin2 <= j2.
+
+    bins1, bins2 : integer [n]; weights1, weights2 : int64 [n]; table : int64 [P1, P2] out.
+    """
+    levels1, levels2 = table.shape
+    first = np.zeros(levels1, np.int64)
+    table[:] = 0
+    for i in range(bins1.size):
+        first[bins1[i]] += weights1[i]
+        table[bins1[i], bins2[i]] += weights2[i]
+    for j1 in range(levels1):
+        for j2 in range(1, levels2):
+            table[j1, j2] += table[j1, j2 - 1]
+    for j1 in range(1, levels1):
+        first[j1] += first[j1 - 1]
+        for j2 in range(levels2):
+            table[j1, j2] += table[j1 - 1, j2]
+    for j1 in range(levels1):
+        for j2 in range(levels2):
+            table[j1, j2] += start + first[j1]
+
+
+@njit_exact
 def cost_bucket(cost, first, buckets):
     """Index of a cost on a logarithmic scale, clipped to [0, buckets); first : bucket number of index 0."""
     place = (np.int64(float_bits(np.float32(cost))) >> BUCKET_BITS) - first

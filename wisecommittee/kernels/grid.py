@@ -30,30 +30,6 @@ UNREACHED = np.int64(2**63 - 1)
 
 
 @njit_exact
-def pair_table(bins1, bins2, weights1, weights2, start, table):
-    """table[j1, j2] = start + sum of weights1 where bin1 <= j1 + sum of weights2 where also bin2 <= j2.
-
-    bins1, bins2 : unsigned [N]; weights1, weights2 : int64 [N]; table : int64 [P1, P2] out.
-    """
-    levels1, levels2 = table.shape
-    first = np.zeros(levels1, np.int64)
-    table[:] = 0
-    for i in range(bins1.size):
-        first[bins1[i]] += weights1[i]
-        table[bins1[i], bins2[i]] += weights2[i]
-    for j1 in range(levels1):
-        for j2 in range(1, levels2):
-            table[j1, j2] += table[j1, j2 - 1]
-    for j1 in range(1, levels1):
-        first[j1] += first[j1 - 1]
-        for j2 in range(levels2):
-            table[j1, j2] += table[j1 - 1, j2]
-    for j1 in range(levels1):
-        for j2 in range(levels2):
-            table[j1, j2] += start + first[j1]
-
-
-@njit_exact
 def bucket(units, bins, levels):
     """Counting sort: these units (int32 [n]) ordered by their bin in bins [N], and the start of each bin (int64 [levels
     + 1]). Units whose bin is `levels` or more are left out."""

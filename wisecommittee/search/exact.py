@@ -22,6 +22,7 @@ from wisecommittee.search.exhaustive import (
     Envelope,
     GridSearch,
     Point,
+    Ranked,
     copied,
     cornered,
     corners,
@@ -29,8 +30,6 @@ from wisecommittee.search.exhaustive import (
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import StageTables
 from wisecommittee.search.workers import Control, Mapper
-
-Task = tuple[tuple[int, ...], int]  # a combination and its rank
 
 BUCKETS = 8192  # of the table that answers how many correct a cost needs
 
@@ -92,7 +91,7 @@ class ExactSearch:
                 unfinished += [sequence for sequence, _ in part[finished:]]
         return unfinished
 
-    def chunk(self, before: Envelope, tasks: list[Task], control: Control) -> tuple[Corners, int]:
+    def chunk(self, before: Envelope, tasks: list[Ranked], control: Control) -> tuple[Corners, int]:
         """Corners of the envelope after these combinations, and how many of them are proved."""
         envelope = copied(before)
         scratch = _Scratch(self._counter(), max(map(len, self.distinct), default=1))

@@ -23,6 +23,7 @@ from wisecommittee.search.workers import Control, Mapper
 from wisecommittee.tasks import Segmentation
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
+Ranked = tuple[tuple[int, ...], int]  # a combination and its rank
 Envelope = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # cost, rank, level by number correct
 THRESHOLDED = 3  # stages the kernel sweeps at once, after looping over the levels of one before them
 SCRATCH_BYTES = 1 << 20  # histograms of one batch of last members

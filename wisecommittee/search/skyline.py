@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.kernels import dense
-from wisecommittee.search.exhaustive import Candidates, Point, level_values
+from wisecommittee.search.exhaustive import Candidates, Point, Ranked, level_values
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import Pool, StageTables
 from wisecommittee.search.workers import Control, Mapper
 from wisecommittee.tasks import Segmentation
 
 SWEPT = 2  # thresholds with a table of all their levels; longer cascades loop over the levels of earlier ones
-Task = tuple[tuple[int, ...], int]  # a combination and its rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class SkylineSearch:
                 unfinished += [sequence for sequence, _ in part[finished:]]
         return unfinished
 
-    def chunk(self, common: None, tasks: list[Task], control: Control) -> tuple[Skyline, int]:
+    def chunk(self, common: None, tasks: list[Ranked], control: Control) -> tuple[Skyline, int]:
         """The skyline of these combinations, and how many of them are finished. Single models always are."""
         found = NOTHING
         for finished, (sequence, rank) in enumerate(tasks):

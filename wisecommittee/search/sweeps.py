@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.kernels import beam, grid
+from wisecommittee.kernels import beam
 from wisecommittee.search.exhaustive import Envelope
 from wisecommittee.search.moves import Walk
 from wisecommittee.search.scope import Extensions
@@ -124,8 +124,8 @@ class JointSweep:
             b1, b2, b3 = [nobody] * padding + [of(stages.bins(prefix, levels)) for prefix, levels in swept]
             c1, c2, c3 = [nothing] * padding + [of(c) for c in right[outer:]]
             w1, w2, w3 = [nothing] * padding + [of(w) for w in fees[outer:]]
-            grid.pair_table(b1, b2, c2 - c1, c3 - c2, settled_correct + int(c1.sum()), base)
-            grid.pair_table(b1, b2, w2, w3, settled_cost + int(w1.sum()), spent)
+            beam.pair_table(b1, b2, c2 - c1, c3 - c2, settled_correct + int(c1.sum()), base)
+            beam.pair_table(b1, b2, w2, w3, settled_cost + int(w1.sum()), spent)
             cells = ((b1 * shape[1] + b2) * shape[2] + b3).astype(np.int32)
             beam.grow(
                 cells, c3.astype(np.int32), of(extended), base, spent, last_cost,

@@ -131,7 +131,7 @@ def walk_blocks(
 
 # Of blocks [B, C] of the models and labels [B]: fills correct [nodes, B], predictions [nodes, B] or [0, 0], and
 # statistics [wanted, rows, B].
-Walk = Callable[
+BlockWalk = Callable[
     [list[NDArray[np.float32]], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]], None
 ]
 
@@ -142,7 +142,7 @@ def _every(
     members: NDArray[np.int64],
     scored: NDArray[np.bool_],
     wanted: set[str],
-) -> Walk:
+) -> BlockWalk:
     """The direct walk, for any statistics."""
     needs = sum(1 << i for i, name in enumerate(prefixes.STATISTICS) if name in wanted)
     logit_space = np.array([summands[m].space == "logits" for m in members])
@@ -171,7 +171,7 @@ def _products(
     members: NDArray[np.int64],
     scored: NDArray[np.bool_],
     wanted: set[str],
-) -> Walk:
+) -> BlockWalk:
     """The walk for the one statistic that max_prob needs."""
     logits = wanted <= {"rest"} and all(source.space == "logits" for source in summands)
     powers = powers_of(trie.parents, members, trie.sizes, scored & logits)

@@ -301,6 +301,31 @@ def test_graded_quality():
         assert find is greedy_points or max(behind(found, best)) <= 10
 
 
+@pytest.mark.parametrize("levels", [2, 7, 30])
+def test_the_grid_of_graded_quality_equals_every_vector(levels):
+    store = graded_pool(units=70, models=4)
+    names = store.models("val")
+    grade = {m: np.rint(store.quality(m, "val").astype(np.float64) * 10).astype(np.int64) for m in names}
+    score = {m: store.scores(m, "val", "confidence") for m in names}
+    price = {m: 2**i for i, m in enumerate(names)}
+    below = {m: [score[m] < t for t in naive.levels(score[m].tolist(), levels)] for m in names}
+    most: dict[int, int] = {}
+    for size in (1, 2, 3):
+        for sequence in itertools.permutations(names, size):
+            for goes_on in itertools.product(*(below[m] for m in sequence[:-1])):
+                here, cost, total = np.ones(70, bool), 0, 0
+                for m, more in zip(sequence, (*goes_on, np.zeros(70, bool)), strict=True):
+                    cost += price[m] * int(here.sum())
+                    total += int(grade[m][here & ~more].sum())
+                    here = here & more
+                most[cost] = max(total, most.get(cost, 0))
+    frontier = sorted(most.items())
+    best = np.maximum.accumulate([total for _, total in frontier])
+    expected = [point for point, before in zip(frontier, [-1, *best[:-1]], strict=True) if point[1] > before]
+    found = search(store, max_models=3, levels=levels, threads=2)
+    assert [(round(e.average_cost * 70), round(e.correct * 10)) for e in found] == expected
+
+
 @pytest.mark.parametrize("find", [beam_points, greedy_points])
 def test_same_points_for_any_threads_and_order_of_import(find):
     models, labels = small_pool(1, units=300, models=8)

@@ -15,7 +15,7 @@ from wisecommittee.search.tables import Pool
 from wisecommittee.search.walks import BLOCK_BYTES
 from wisecommittee.tasks import Answers, Segmentation
 
-MOST_WORK = 4e9  # combinations times units beyond which no gap is worked out
+MOST_WORK = 3e8  # combinations times units beyond which no gap is worked out: who stops a search waits for seconds only
 
 
 def gap(sweep: GridSearch, found: NDArray[np.int64], unfinished: Sequence[tuple[int, ...]]) -> float | None:

@@ -93,7 +93,7 @@ def exact() -> list[dict]:
 
         grid = sweep(members)
         full = cpu_seconds(lambda: sweep(4), 2)
-        ours = cpu_seconds(lambda: ExactSearch(grid, tables).run(Threads(1)), 1 if members == 4 else 2)  # noqa: B023
+        ours = cpu_seconds(lambda: ExactSearch(grid, tables).run(Threads(1)), 2)  # noqa: B023
         lines.append(
             {
                 "benchmark": f"exact: all real thresholds, {members} members",

@@ -147,3 +147,11 @@ def test_the_direct_walk_without_labels():
     correct, predicted, _ = walk_blocks((0, 1), sources, np.full(9, -1), trie, nothing, {"top", "rest"}, predict=True)
     assert not correct.rows(range(len(trie))).any()
     assert (predicted[trie.find[0, 1]] == (rows[0] + rows[1]).argmax(axis=1)).all()
+
+
+def test_blocks_lie_where_kernels_can_read_them():
+    raw = np.zeros(4 * 30 + 1, np.uint8)[1:].view(np.float32).reshape(10, 3)
+    assert not raw.flags.aligned
+    block = Summands(raw, unchanged, "logits").block(2, 9)
+    assert block.flags.aligned
+    assert block.flags.c_contiguous

@@ -29,6 +29,8 @@ _SOURCES = hashlib.sha256(
 
 
 def _kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    options["no_cfunc_wrapper"] = True  # wrappers for C, which nobody calls, would take a quarter of compiling
+
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
         file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)

@@ -57,7 +57,7 @@ class Summands:
             out = np.empty_like(wide)
             rows.softmax(wide, out)
             return out
-        return np.ascontiguousarray(self.turn(wide))
+        return np.require(self.turn(wide), requirements=["C", "A"])
 
 
 def _wide(stored: NDArray[np.floating]) -> NDArray[np.float32]:

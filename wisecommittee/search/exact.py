@@ -14,33 +14,39 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cost import INT64_SAFE, CostModel
 from wisecommittee.errors import UsageError
-from wisecommittee.kernels import exact, grid
+from wisecommittee.kernels import boxes, exact, grid, screen
 from wisecommittee.search.exhaustive import (
     THRESHOLDED,
-    Candidates,
     Corners,
+    Candidates,
     Envelope,
+    Group,
     GridSearch,
+    Part,
     Point,
-    Ranked,
     copied,
     cornered,
     corners,
 )
+from wisecommittee.search.confidences import confidences
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import StageTables
 from wisecommittee.search.workers import Control, Mapper
 
-BUCKETS = 8192  # of the table that answers how many correct a cost needs
-
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
-    """Levels of one stage of one cascade: bins int32 [N], distinct numbers of the levels, gain at or below each."""
+class _Shared:
+    """What the cascades of a group have in common: three stages, virtual ones in front where there are fewer.
 
-    bins: NDArray[np.int32]
-    numbers: NDArray[np.int64]
-    reached: NDArray[np.int64]
+    rows : of the confidences of the real stages; kind : int32 [N], units of a kind have the same quality and cost
+    right : int64 [3, kinds]; fees : int64 [3, kinds] what units of a kind pay for each stage; spent : all on the first
+    """
+
+    rows: list[int]
+    kind: NDArray[np.int32]
+    right: NDArray[np.int64]
+    fees: NDArray[np.int64]
+    spent: int
 
 
 def require_provable(candidates: Sequence[Candidates], cost: CostModel, limits: Limits | None) -> None:
@@ -61,17 +67,10 @@ class ExactSearch:
     def __init__(self, sweep: GridSearch, tables: StageTables) -> None:
         require_provable(sweep.candidates, sweep.cost, sweep.limits)
         self.sweep = sweep
-        cost, rank, level = sweep.envelope
+        cost, rank, level = copied(sweep.envelope)
         self.envelope: Envelope = (cost, np.where(rank >= 0, 2 * rank + 1, rank), level)
-        # Distinct confidences of every scored prefix, and the number of each unit's among them.
-        self.distinct: list[NDArray[np.float32]] = []
-        self.order: list[NDArray[np.int32]] = []
-        for score in tables.score:
-            values, inverse = np.unique(score, return_inverse=True)
-            self.distinct.append(values)
-            self.order.append(inverse.astype(np.int32))
-        self.everybody = np.zeros(sweep.units, np.int32)
-        self.everyone = np.arange(sweep.units, dtype=np.int32)
+        self.confidences = confidences(tables)
+        self.everybody = np.zeros(sweep.units, np.uint8)
 
     def run(self, mapper: Mapper) -> list[tuple[int, ...]]:
         """Prove every combination of two members and more; returns those that a stop has left unproved."""
@@ -79,133 +78,167 @@ class ExactSearch:
         for c in self.sweep.candidates:
             if c.size < 2:
                 continue
-            tasks = list(zip(map(tuple, c.sequences.tolist()), c.ranks.tolist(), strict=True))
-            tasks.sort(key=lambda task: task[1])
-            parts = [tasks[i :: mapper.parts] for i in range(min(mapper.parts, len(tasks)))]
-            done = mapper.map(
-                self.chunk, copied(self.envelope), parts, f"exact thresholds, {c.size} members", len(tasks)
-            )
+            parts = Part.cut(c, mapper.parts)
+            name = f"exact thresholds, {c.size} members"
+            done = mapper.map(self.chunk, copied(self.envelope), parts, name, len(c.sequences))
             for part, (found, finished) in zip(parts, done, strict=True):
                 if found is not None:
                     grid.merge_corners(*self.envelope, *found)
-                unfinished += [sequence for sequence, _ in part[finished:]]
+                unfinished += part.from_group(finished)
         return unfinished
 
-    def chunk(self, before: Envelope, tasks: list[Ranked], control: Control) -> tuple[Corners, int]:
-        """Corners of the envelope after these combinations, and how many of them are proved."""
+    def chunk(self, before: Envelope, part: Part, control: Control) -> tuple[Corners, int]:
+        """Corners of the envelope after these groups, and how many of them are proved."""
         envelope = copied(before)
-        scratch = _Scratch(self._counter(), max(map(len, self.distinct), default=1))
-        for finished, (sequence, rank) in enumerate(tasks):
-            if control.stopped():
+        scratch = _Scratch(self.sweep.units)
+        for finished, group in enumerate(self.sweep.groups(part)):
+            if not self._group(group, envelope, scratch, control):
                 return cornered(envelope), finished
-            _, offsets, caps = self.sweep.axis.variants(np.array([sequence]))
-            for offset, cap in zip(offsets.tolist(), caps, strict=True):
-                self._cascade(sequence, 2 * rank, offset, cap, envelope, scratch)
-            control.tick(1)
-        return cornered(envelope), len(tasks)
+            control.tick(int(part.starts[finished + 1] - part.starts[finished]))
+        return cornered(envelope), len(part.starts) - 1
 
-    def _counter(self) -> type[np.signedinteger]:
-        """An integer that holds the sum of all changes of quality, and of all costs where these vary per unit."""
-        if self.sweep.cost.per_unit is not None:
-            return np.int64
-        return np.int16 if len(self.envelope[0]) <= np.iinfo(np.int16).max else np.int32
+    def _group(self, group: Group, envelope: Envelope, scratch: _Scratch, control: Control) -> bool:
+        """Every real threshold of the cascades of a group; False if stopped on the way."""
+        shared = self._shared(group)
+        real = [int(k >= THRESHOLDED - len(group.head)) for k in range(THRESHOLDED)]
+        stages = [self.confidences[row] for row in shared.rows]
+        units = [self.everybody] * (THRESHOLDED - len(stages)) + [stage.tiles for stage in stages]
+        shape = [screen.TILES if k else 1 for k in real[:2]]
+        masks = np.zeros((len(group.lasts), *shape), np.uint16)
+        uniform = group.fees is not None
+        last_fees = np.ascontiguousarray(group.fees[:, -1]) if uniform else np.zeros(len(group.lasts), np.int64)
+        c1, c2, c3 = shared.right
+        c12, c13, c23 = np.maximum(c1, c2), np.maximum(c1, c3), np.maximum(c2, c3)
+        best = np.stack([c1, c2, c3, c12, c13, c23, np.maximum(c12, c3)], axis=1).astype(np.int32)
+        found = screen.screen(
+            *units, *real[:2], shared.kind, best, np.ascontiguousarray(shared.fees[1:].T),
+            *self.sweep.changes(group.head, group.lasts), shared.spent, group.offsets, last_fees, envelope[0], masks,
+        )  # fmt: skip
+        for m in np.flatnonzero(found).tolist():
+            if control.stopped():
+                return False
+            self._cascade(group, m, shared, masks[m], envelope, scratch)
+        return not control.stopped()
 
-    def _stages(
-        self, sequence: tuple[int, ...], level_of: NDArray[np.int64]
-    ) -> tuple[list[_Stage], list[NDArray[np.int64]]]:
-        """Levels of each thresholded stage, and the integer quality [N] of every stage."""
-        correct = [self.sweep.correct_of(sequence[:k]).astype(np.int64) for k in range(1, len(sequence) + 1)]
-        stages: list[_Stage] = []
-        best = correct[-1]
-        for k in range(len(sequence) - 2, -1, -1):
-            row = self.sweep.score_row(sequence[: k + 1])
-            gain = np.maximum(best - correct[k], 0)
-            bins, numbers, reached = exact.gain_levels(self.order[row], gain, level_of[: len(self.distinct[row]) + 1])
-            stages.insert(0, _Stage(bins, numbers, reached))
-            best = np.maximum(best, correct[k])
-        return stages, correct
+    def _shared(self, group: Group) -> _Shared:
+        head, units = group.head, self.sweep.units
+        prefixes = [head[:k] for k in range(1, len(head) + 1)]
+        padding = THRESHOLDED - len(head)
+        right = [self.sweep.correct_of(prefix) for prefix in prefixes]
+        if self.sweep.correct.bits and group.fees is not None:
+            kind = np.zeros(units, np.uint8)
+            for k, line in enumerate(right):
+                kind |= line << np.uint8(padding + k)
+            bits = np.arange(2**THRESHOLDED) >> np.arange(THRESHOLDED)[:, None] & 1
+            fees = np.zeros((THRESHOLDED, 1), np.int64)
+            fees[padding:, 0] = group.fees[0, :-1]
+            spent = int(fees[0, 0]) * units
+            return _Shared(self._rows(head), kind.astype(np.int32), bits, np.repeat(fees, bits.shape[1], axis=1), spent)
+        levels = np.zeros((THRESHOLDED, units), np.int64)
+        levels[padding:] = right
+        unit_fees = np.zeros((THRESHOLDED, units), np.int64)
+        unit_fees[padding:] = (
+            self.sweep.cost.per_unit[list(head)] if group.fees is None else group.fees[0, :-1, None]
+        )
+        kind = np.arange(units, dtype=np.int32)
+        return _Shared(self._rows(head), kind, levels, unit_fees, int(unit_fees[0].sum()))
+
+    def _rows(self, head: tuple[int, ...]) -> list[int]:
+        return [self.sweep.score_row(head[:k]) for k in range(1, len(head) + 1)]
 
     def _cascade(
         self,
-        sequence: tuple[int, ...],
-        rank: int,
-        offset: int,
-        most: NDArray[np.int64],
+        group: Group,
+        m: int,
+        shared: _Shared,
+        masks: NDArray[np.uint16],
         envelope: Envelope,
         scratch: _Scratch,
     ) -> None:
-        """Every real threshold of one cascade, at costs that start at offset, with at most so many units [n] at each
-        stage."""
-        units, limits = self.sweep.units, self.sweep.limits
-        stages, correct = self._stages(sequence, scratch.level_of)
-        if any(not len(stage.numbers) for stage in stages):
+        """Every real threshold of one cascade of a group, within the boxes of these masks."""
+        sweep, last = self.sweep, int(group.lasts[m])
+        right = sweep.correct_of((*group.head, last))
+        if sweep.correct.bits and group.fees is not None:
+            kind = shared.kind | (right.astype(np.int32) << THRESHOLDED)
+            quality = np.vstack([np.tile(shared.right, 2), np.arange(2 ** (THRESHOLDED + 1)) >> THRESHOLDED])
+            fees = np.tile(shared.fees, 2)
+        else:
+            kind, quality, fees = shared.kind, np.vstack([shared.right, right]), shared.fees
+        last_fee = sweep.cost.per_unit[last] if group.fees is None else group.fees[m, -1]
+        fees = np.vstack([fees[1:], np.broadcast_to(last_fee, fees.shape[1])])
+        levels = self._levels(shared.rows, kind, quality, scratch)
+        if not all(map(len, levels)):
             return  # a stage that cannot gain: a shorter cascade is as good and cheaper
-        fees = self.sweep.cost.marginal(sequence, units)
-        padding = THRESHOLDED - len(stages)
-        nothing = np.zeros(units, np.int64)
-        virtual = _Stage(self.everybody, np.zeros(1, np.int64), np.zeros(1, np.int64))
-        first, second, third = [virtual] * padding + stages
-        c1, c2, c3, c4 = [nothing] * padding + correct
-        f1, f2, f3, f4 = [nothing] * padding + fees
-        load, price = (np.ones(units, np.int64), int(f4[0])) if self.sweep.cost.per_unit is None else (f4, 1)
+        scratch.units[: sweep.units, 3] = kind
+        tiles_of = [np.zeros(1, np.int64)] * (THRESHOLDED - len(levels)) + [
+            self.confidences[row].tile_of[numbers].astype(np.int64)
+            for row, numbers in zip(shared.rows, levels, strict=True)
+        ]
+        tiles_of[2] //= 2
         caps, others = np.full(4, INT64_SAFE, np.int64), np.zeros((0, 4), np.int64)
-        ceilings = np.zeros(0, np.int64)
-        if limits:
-            (caps,), (others,) = limits.padded(np.array([sequence]), THRESHOLDED + 1)
-            ceilings = np.array(limits.ceilings, np.int64)
-        if self.sweep.cost.per_unit is None:
-            caps[-len(most) :] = np.minimum(caps[-len(most) :], most)
-        low = offset + int(f1.sum())
-        highest = low + int((f2 + f3 + f4).sum())
-        shift = max(0, int(highest - low).bit_length() - BUCKETS.bit_length() + 1)
-        exact.need_table(envelope[0], low, shift, scratch.table)
-        order, starts = grid.bucket(self.everyone, first.bins, len(first.numbers) + 1)
-        scratch.grow(len(second.numbers), len(third.numbers))
-        exact.sweep_exact(
-            order, starts[: len(first.numbers) + 1], first.reached, second.bins, third.bins, len(second.numbers),
-            len(third.numbers), c2 - c1, c3 - c2, c4 - c3, np.maximum(np.maximum(c3, c4) - c2, 0), int(c1.sum()), low,
-            f2, f3, load, price, caps, others, ceilings, rank, *scratch.histograms, scratch.table, low, shift,
-            *envelope,
+        if len(group.bounds.caps):
+            caps, others = group.bounds.caps[m], group.bounds.others[m]
+        most = int(fees.sum()) if fees.shape[1] == sweep.units else int(fees[:, 0].sum()) * sweep.units
+        shift = max(0, most.bit_length() - boxes.COST_BITS)
+        spent = shared.spent + int(group.offsets[m])
+        boxes.search_boxes(
+            scratch.units, sweep.units, np.ascontiguousarray(quality.T), np.ascontiguousarray(fees.T), shift, *tiles_of,
+            masks, 0, spent, sweep.units, caps, others, group.bounds.ceilings, 2 * int(group.ranks[m]),
+            *scratch.sums(max(map(len, levels))), *envelope,
         )  # fmt: skip
+
+    def _levels(
+        self, rows: list[int], kind: NDArray[np.int32], quality: NDArray[np.int64], scratch: _Scratch
+    ) -> list[NDArray[np.int32]]:
+        """Distinct numbers of the levels of each real stage; its bins go to the scratch. quality : int64 [4, kinds]."""
+        padding, out = THRESHOLDED - len(rows), []
+        scratch.units[: len(kind), :padding] = 0
+        for k, row in enumerate(rows, padding):
+            known = self.confidences[row]
+            gains = quality[k] < quality[k + 1 :].max(axis=0)
+            level_of = scratch.level_of[: len(known.distinct) + 1]
+            out.append(exact.gain_levels(known.order, kind, gains, level_of, scratch.units[: len(kind), k]))
+        return out
 
     def points(self) -> list[Point]:
         """(sequence, threshold values) of every point of the frontier, by rising cost."""
         cost, rank, level = self.envelope
         sequences = self.sweep.sequences(rank // 2)
-        level_of = np.zeros(max(map(len, self.distinct), default=0) + 1, np.int64)
+        scratch = _Scratch(self.sweep.units)
         points = []
         for a in corners(cost):
             sequence = sequences[int(rank[a]) // 2]
             if rank[a] % 2:
                 points.append((sequence, self.sweep.values(sequence, int(level[a]))))
             else:
-                points.append((sequence, self._values(sequence, int(level[a]), level_of)))
+                points.append((sequence, self._values(sequence, int(level[a]), scratch)))
         return points
 
-    def _values(self, sequence: tuple[int, ...], level: int, level_of: NDArray[np.int64]) -> tuple[float, ...]:
+    def _values(self, sequence: tuple[int, ...], level: int, scratch: _Scratch) -> tuple[float, ...]:
         """The least confidence above the gain confidence of each level; inf where there is none."""
-        stages, _ = self._stages(sequence, level_of)
+        quality = np.array([self.sweep.correct_of(sequence[:k]) for k in range(1, len(sequence) + 1)], np.int64)
+        quality = np.vstack([np.zeros((THRESHOLDED + 1 - len(sequence), self.sweep.units), np.int64), quality])
+        rows = self._rows(sequence[:-1])
+        everyone = np.arange(self.sweep.units, dtype=np.int32)
         values = []
-        for k in range(len(stages) - 1, -1, -1):
-            level, place = divmod(level, len(stages[k].numbers))
-            distinct = self.distinct[self.sweep.score_row(sequence[: k + 1])]
-            above = int(stages[k].numbers[place]) + 1
+        for row, numbers in zip(reversed(rows), reversed(self._levels(rows, everyone, quality, scratch)), strict=True):
+            level, place = divmod(level, len(numbers))
+            distinct = self.confidences[row].distinct
+            above = int(numbers[place]) + 1
             values.append(float(distinct[above]) if above < len(distinct) else float("inf"))
         return tuple(reversed(values))
 
 
 class _Scratch:
-    """Reused arrays of one chunk; histograms grow to the largest cascade met."""
+    """Reused arrays of one chunk."""
 
-    def __init__(self, counter: type[np.signedinteger], distinct: int) -> None:
-        self.counter = counter
-        self.level_of = np.zeros(distinct + 1, np.int64)
-        self.table = np.zeros(BUCKETS, np.int64)
-        self.histograms: tuple[NDArray[np.signedinteger], ...] = ()
-        self.shape = (0, 0)
+    def __init__(self, units: int) -> None:
+        self.level_of = np.zeros(units + 1, np.int32)
+        self.units = np.zeros((4 * units, 4), np.int32)  # of boxes in boxes
+        self.change = np.zeros((2, 3, 1), np.int64)
 
-    def grow(self, rows: int, columns: int) -> None:
-        if rows > self.shape[0] or columns > self.shape[1]:
-            self.shape = (max(rows, self.shape[0]), max(columns, self.shape[1]))
-            tiles = (self.shape[0] // exact.TILE + 1, self.shape[1])
-            self.histograms = tuple(np.zeros(shape, self.counter) for shape in (self.shape, self.shape, tiles, tiles))
+    def sums(self, levels: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Twice int64 [3, at least so many]."""
+        if self.change.shape[2] < levels:
+            self.change = np.zeros((2, 3, levels), np.int64)
+        return self.change[0], self.change[1]

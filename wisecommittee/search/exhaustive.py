@@ -258,7 +258,7 @@ class GridSearch:
     def chunk(self, before: Envelope, part: Part, control: Control) -> tuple[Corners, int]:
         """Corners of the envelope after these groups, and how many of them are finished."""
         envelope = copied(before)
-        for finished, group in enumerate(self._groups(part)):
+        for finished, group in enumerate(self.groups(part)):
             if group.head and control.stopped():
                 return cornered(envelope), finished
             if not self.group(group, envelope, control):
@@ -266,7 +266,8 @@ class GridSearch:
             control.tick(int(part.starts[finished + 1] - part.starts[finished]))
         return cornered(envelope), len(part.starts) - 1
 
-    def _groups(self, part: Part) -> Iterator[Group]:
+    def groups(self, part: Part) -> Iterator[Group]:
+        """The groups of a part, in order."""
         rows, offsets, caps = self.axis.variants(part.sequences)
         starts = np.searchsorted(rows, part.starts)
         sequences, ranks = part.sequences[rows], part.ranks[rows]
@@ -291,7 +292,7 @@ class GridSearch:
         right = [self.nothing] * padding + [self.correct_of(prefix).astype(np.int32) for prefix in prefixes]
         levels = [1] * padding + [self.levels] * size
         fees, last_fees, unit_fees, last_unit_fees = self._fees(group, padding)
-        changed = self._changes(head, group.lasts)
+        changed = self.changes(head, group.lasts)
         scratch = self._scratch(len(group.lasts), *levels[-2:])
         # Units that leave before the last four of these stages are settled here.
         outer = len(bins) - THRESHOLDED - 1
@@ -317,7 +318,7 @@ class GridSearch:
                 )  # fmt: skip
         return True
 
-    def _changes(
+    def changes(
         self, head: tuple[int, ...], lasts: NDArray[np.int64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
         """The units whose answer each last member changes, as `tiles.changed_words` gives them."""

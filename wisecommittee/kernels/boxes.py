@@ -1,0 +1,276 @@
+"""Branch and bound over boxes of threshold levels of one cascade of up to four stages.
+
+A box holds the levels (j1, j2, j3) from its lowest corner to its highest. A unit continues at stage k iff its bin_k <=
+j_k, so in a box it continues for sure (bin at most the lowest level), never (bin above the highest), or it is open. Of
+a unit the first stage where it is open counts: until then its way is known, there it leaves at the lowest corner.
+A unit whose way is known up to where it leaves is settled, and no smaller box looks at it again.
+
+Bound. Above the lowest corner, with `base` correct at cost `low`, the open units of stage k that continue are those up
+to level j_k. Each changes the number correct by at most what it can reach from there (change), and costs at least what
+it pays on the stages that it runs for sure (extra). With any price per unit of cost therefore, over the whole box,
+
+    WORTH * (correct - base) - price * (cost - low)  <=  the sum over stages k of the greatest prefix sum by level of
+                                                         (WORTH * change - price * extra)  =: most
+
+and with price 0 the same bounds the number correct itself. A cell with q correct is dominated if the envelope has that
+many below `low`, or if price * (env_cost[q] - low) < WORTH * (q - base) - most, for then it costs more than
+env_cost[q]. A box is left out if this holds for every q that it can reach; only cells that the envelope beats strictly
+are lost. Costs are compared in units of 2^shift: extras are rounded down one by one, so their sum is no more than the
+rounded cost, and being above a rounded-down number implies being above the number.
+
+Boxes that stay are halved where the bound is loosest; small ones are evaluated cell by cell.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wisecommittee.kernels.grid import offer, room
+from wisecommittee.kernels.jit import njit_exact
+
+CELLS = 512  # of a box that is evaluated instead of halved
+COST_BITS = 32  # of all costs above the least, in units of 2^shift
+WORTH = np.int64(2**32)  # of one correct answer
+_DEAREST = np.int64(2**29)  # price, so that price times cost stays below 2^62
+STACK = 100  # boxes that wait: one for each time that three numbers below 2^32 are halved, and some
+# What is known of a box: settled totals, then totals at its lowest corner.
+_CORRECT, _SPENT, _RAN2, _RAN3, _RAN4, _OPEN = range(6)
+
+
+@njit_exact
+def _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change, extra):
+    """The units of a list that are open in a box, written behind it; how many.
+
+    units : int32 [., 4] bins at the three stages and kind; box : int64 [6] lowest and highest level of each
+    quality : int64 [kinds, 4]; fees, coarse : int64 [kinds, 3] cost of the stages after the first
+    totals : int64 [5] correct, cost, and units that run stages 2, 3 and 4, of settled units; those found are added
+    low : int64 [5] out, the same at the lowest corner, open units included
+    change, extra : int64 [3, levels] out, of the open units of each stage by level above the lowest
+    """
+    a1, z1, a2, z2, a3, z3 = box[0], box[1], box[2], box[3], box[4], box[5]
+    change[0, : z1 - a1] = 0
+    change[1, : z2 - a2] = 0
+    change[2, : z3 - a3] = 0
+    extra[0, : z1 - a1] = 0
+    extra[1, : z2 - a2] = 0
+    extra[2, : z3 - a3] = 0
+    correct, spent, ran2, ran3, ran4 = totals[0], totals[1], totals[2], totals[3], totals[4]
+    low_correct, low_spent, low2, low3 = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    at = stop
+    for place in range(start, stop):
+        b1, b2, b3, kind = units[place, 0], units[place, 1], units[place, 2], units[place, 3]
+        if b1 > z1:
+            correct += quality[kind, 0]
+            continue
+        # What the third and fourth stage can bring, and cost for sure, once the unit runs the third.
+        last, more = quality[kind, 2], np.int64(0)
+        if b3 <= a3:
+            last, more = quality[kind, 3], coarse[kind, 2]
+        elif b3 <= z3:
+            last = max(last, quality[kind, 3])
+        if b1 <= a1:
+            if b2 > z2:
+                correct += quality[kind, 1]
+                spent += fees[kind, 0]
+                ran2 += 1
+                continue
+            if b2 <= a2:
+                if b3 > z3 or b3 <= a3:
+                    ran2 += 1
+                    ran3 += 1
+                    correct += last
+                    spent += fees[kind, 0] + fees[kind, 1]
+                    if b3 <= a3:
+                        spent += fees[kind, 2]
+                        ran4 += 1
+                    continue
+                low_correct += quality[kind, 2]
+                low_spent += fees[kind, 0] + fees[kind, 1]
+                low2 += 1
+                low3 += 1
+                change[2, b3 - a3 - 1] += quality[kind, 3] - quality[kind, 2]
+                extra[2, b3 - a3 - 1] += coarse[kind, 2]
+            else:
+                low_correct += quality[kind, 1]
+                low_spent += fees[kind, 0]
+                low2 += 1
+                change[1, b2 - a2 - 1] += last - quality[kind, 1]
+                extra[1, b2 - a2 - 1] += coarse[kind, 1] + more
+        else:
+            most, least = quality[kind, 1], coarse[kind, 0]
+            if b2 <= a2:
+                most = last
+                least += coarse[kind, 1] + more
+            elif b2 <= z2:
+                most = max(most, last)
+            low_correct += quality[kind, 0]
+            change[0, b1 - a1 - 1] += most - quality[kind, 0]
+            extra[0, b1 - a1 - 1] += least
+        units[at, 0] = b1
+        units[at, 1] = b2
+        units[at, 2] = b3
+        units[at, 3] = kind
+        at += 1
+    totals[0], totals[1], totals[2], totals[3], totals[4] = correct, spent, ran2, ran3, ran4
+    low[0], low[1], low[2], low[3], low[4] = correct + low_correct, spent + low_spent, ran2 + low2, ran3 + low3, ran4
+    return at - stop
+
+
+@njit_exact
+def _greatest(change, extra, size, price):
+    """The greatest prefix sum of WORTH * change - price * extra, the empty one included."""
+    total, most = np.int64(0), np.int64(0)
+    for j in range(size):
+        total += WORTH * change[j] - price * extra[j]
+        most = max(most, total)
+    return most
+
+
+@njit_exact
+def _bound(box, low, change, extra, shift, env_cost, loose):
+    """Whether some cell of a box may enter the envelope; loose : int64 [3] out, by how much each stage widens it."""
+    best = np.int64(env_cost.size - 1)
+    top = low[0]
+    for k in range(3):
+        loose[k] = _greatest(change[k], extra[k], box[2 * k + 1] - box[2 * k], np.int64(0))
+        top += loose[k] // WORTH
+    top = min(top, best)
+    if env_cost[top] < low[1]:
+        return False
+    # The first number correct that the envelope does not hold below the lowest cost.
+    first = top
+    while first > low[0] and env_cost[first - 1] >= low[1]:
+        first -= 1
+    if first == low[0]:
+        return True
+    apart = (env_cost[top] - low[1]) >> shift
+    if apart <= 0 or apart >> np.int64(COST_BITS) > 0:
+        return True
+    # Chord: at this price the first and the last of these numbers are as hard to rule out.
+    price = min(_DEAREST, WORTH * (top - first + 1) // apart)
+    most = np.int64(0)
+    for k in range(3):
+        loose[k] = _greatest(change[k], extra[k], box[2 * k + 1] - box[2 * k], price)
+        most += loose[k]
+    for q in range(first, top + 1):
+        if WORTH * (q - low[0]) - most <= price * ((env_cost[q] - low[1]) >> shift):
+            return True
+    return False
+
+
+@njit_exact
+def _cells(units, start, stop, box, quality, fees, totals, levels2, levels3, rank, env_cost, env_rank, env_level):
+    """Offer every cell of a box."""
+    d1, d2, d3 = box[1] - box[0] + 1, box[3] - box[2] + 1, box[5] - box[4] + 1
+    third = np.zeros((2, d1, d2, d3), np.int64)
+    second = np.zeros((2, d1, d2), np.int64)
+    first = np.zeros((2, d1), np.int64)
+    line = np.empty((2, d3), np.int64)
+    correct, spent = totals[0], totals[1]
+    for place in range(start, stop):
+        x1 = max(np.int64(units[place, 0]) - box[0], np.int64(0))
+        x2 = max(np.int64(units[place, 1]) - box[2], np.int64(0))
+        x3 = max(np.int64(units[place, 2]) - box[4], np.int64(0))
+        kind = units[place, 3]
+        correct += quality[kind, 0]
+        first[0, x1] += quality[kind, 1] - quality[kind, 0]
+        first[1, x1] += fees[kind, 0]
+        if x2 < d2:
+            second[0, x1, x2] += quality[kind, 2] - quality[kind, 1]
+            second[1, x1, x2] += fees[kind, 1]
+            if x3 < d3:
+                third[0, x1, x2, x3] += quality[kind, 3] - quality[kind, 2]
+                third[1, x1, x2, x3] += fees[kind, 2]
+    for j1 in range(d1):
+        correct += first[0, j1]
+        spent += first[1, j1]
+        here, paid = correct, spent
+        line[:, :d3] = 0
+        for j2 in range(d2):
+            if j1 > 0:
+                second[:, j1, j2] += second[:, j1 - 1, j2]
+                third[:, j1, j2] += third[:, j1 - 1, j2]
+            here += second[0, j1, j2]
+            paid += second[1, j1, j2]
+            line[:, :d3] += third[:, j1, j2]
+            right, cost = here, paid
+            level = ((box[0] + j1) * levels2 + box[2] + j2) * levels3 + box[4]
+            for j3 in range(d3):
+                right += line[0, j3]
+                cost += line[1, j3]
+                if cost <= env_cost[right]:
+                    offer(env_cost, env_rank, env_level, right, cost, rank, level + j3)
+
+
+@njit_exact
+def _reached(masks, tiles1, tiles2, tiles3, box):
+    """Whether any tile of a box is marked: masks uint16 [T, T], bits by tile of the third stage."""
+    bits = (np.uint32(2) << np.uint32(tiles3[box[5]])) - (np.uint32(1) << np.uint32(tiles3[box[4]]))
+    for u in range(tiles1[box[0]], tiles1[box[1]] + 1):
+        for v in range(tiles2[box[2]], tiles2[box[3]] + 1):
+            if np.uint32(masks[u, v]) & bits:
+                return True
+    return False
+
+
+@njit_exact
+def search_boxes(
+    units, count, quality, fees, shift, tiles1, tiles2, tiles3, masks, correct, spent, entered, caps, others, ceilings,
+    rank, change, extra, env_cost, env_rank, env_level,
+):  # fmt: skip
+    """Offer all cells of one cascade that can enter the envelope; returns how many boxes were looked at.
+
+    units : int32 [>= 2 * count, 4] bins at the three stages, and kind, of `count` units, and room for more
+    quality : int64 [kinds, 4]; fees : int64 [kinds, 3] what units of a kind pay to run stages 2, 3 and 4
+    shift : costs above the least, >> shift, stay below WORTH
+    tiles1, tiles2, tiles3 : int64 [P1], [P2], [P3] tile of each level; masks : uint16 [T, T] tiles that matter
+    correct, spent : totals of the units left out, which leave after stage 1, and the cost of stage 1
+    entered : units in all; caps [4], others [Q, 4], ceilings [Q] : int64 as in `grid.room`
+    change, extra : int64 [3, >= levels] scratch
+    The level index is (j1 * P2 + j2) * P3 + j3.
+    """
+    levels2, levels3 = np.int64(tiles2.size), np.int64(tiles3.size)
+    coarse = fees >> shift
+    stack = np.empty((STACK, 13), np.int64)  # box, list, totals
+    stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = 0, tiles1.size - 1, 0, levels2 - 1
+    stack[0, 4], stack[0, 5], stack[0, 6], stack[0, 7] = 0, levels3 - 1, 0, count
+    stack[0, 8], stack[0, 9], stack[0, 10], stack[0, 11], stack[0, 12] = correct, spent, 0, 0, 0
+    box, totals, low, loose = np.empty(6, np.int64), np.empty(5, np.int64), np.empty(5, np.int64), np.empty(3, np.int64)
+    waiting, looked = 1, 0
+    while waiting > 0:
+        waiting -= 1
+        box[:] = stack[waiting, :6]
+        totals[:] = stack[waiting, 8:]
+        start, stop = stack[waiting, 6], stack[waiting, 7]
+        if not _reached(masks, tiles1, tiles2, tiles3, box):
+            continue
+        looked += 1
+        if units.shape[0] < 2 * stop - start:
+            more = np.empty((2 * units.shape[0], 4), np.int32)
+            more[:stop] = units[:stop]
+            units = more
+        found = _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change, extra)
+        start, stop = stop, stop + found
+        if low[3] + found == 0 or room(entered, low[2], low[3], caps, others, ceilings) < low[4]:
+            continue  # nobody runs the third stage: a shorter cascade; or a limit is broken everywhere
+        if not _bound(box, low, change, extra, shift, env_cost, loose):
+            continue
+        d1, d2, d3 = box[1] - box[0] + 1, box[3] - box[2] + 1, box[5] - box[4] + 1
+        within = room(entered, low[2] + found, low[3] + found, caps, others, ceilings) >= low[4] + found
+        if d1 * d2 * d3 == 1 or (d1 * d2 * d3 <= CELLS and low[3] > 0 and within):
+            _cells(
+                units, start, stop, box, quality, fees, totals, levels2, levels3, rank, env_cost, env_rank, env_level
+            )
+            continue
+        widest = np.int64(-1)
+        for k in range(3):
+            if box[2 * k + 1] > box[2 * k] and (widest < 0 or loose[k] > loose[widest]):
+                widest = k
+        middle = (box[2 * widest] + box[2 * widest + 1]) // 2
+        for half in (1, 0):
+            stack[waiting, :6] = box
+            stack[waiting, 2 * widest + 1 - half] = middle + half
+            stack[waiting, 6], stack[waiting, 7] = start, stop
+            stack[waiting, 8:] = totals
+            waiting += 1
+    return looked

@@ -1,0 +1,49 @@
+"""The distinct confidences of a prefix, and the tiles that the exact mode cuts its units into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.kernels.screen import TILES
+from wisecommittee.search.tables import StageTables
+
+
+@dataclass(frozen=True, slots=True)
+class Confidences:
+    """distinct : float32 [D] ascending; order : int32 [N] the number of each unit's; tile_of : uint8 [D] their tiles, by
+    rising confidence; tiles : uint8 [N] those of the units."""
+
+    distinct: NDArray[np.float32]
+    order: NDArray[np.int32]
+    tile_of: NDArray[np.uint8]
+    tiles: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, score: NDArray[np.float32], wrong: NDArray[np.bool_] | None) -> Confidences:
+        """wrong : units that the prefix gets wrong. Tiles hold about as many of them each: they are what higher
+        thresholds can gain, and what makes bounds loose."""
+        by_score = np.argsort(score)
+        ascending = score[by_score]
+        fresh = np.r_[True, ascending[1:] != ascending[:-1]]
+        order = np.empty(len(score), np.int32)
+        order[by_score] = np.cumsum(fresh, dtype=np.int32) - np.int32(1)
+        weights = np.ones(len(score)) if wrong is None else wrong + 1 / 64
+        reached = np.cumsum(weights[by_score])
+        before = np.r_[0, reached[:-1]][fresh]  # all units of a lower confidence
+        tile_of = np.minimum(before * (TILES / reached[-1]), TILES - 1).astype(np.uint8)
+        return cls(ascending[fresh], order, tile_of, tile_of[order])
+
+
+def confidences(tables: StageTables) -> list[Confidences]:
+    """Of every scored prefix, or of every member where scores are stored."""
+    nodes = np.full(len(tables.score), -1)
+    scored = np.flatnonzero(tables.score_row >= 0)
+    nodes[tables.score_row[scored]] = scored
+    out = []
+    for score, node in zip(tables.score, nodes.tolist(), strict=True):
+        right = None if node < 0 else tables.correct.row(node)
+        out.append(Confidences.of(score, None if right is None else right < right.max()))
+    return out

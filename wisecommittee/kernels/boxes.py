@@ -26,37 +26,34 @@ from __future__ import annotations
 import numpy as np
 
 from wisecommittee.kernels.grid import offer, room
-from wisecommittee.kernels.jit import njit_exact
+from wisecommittee.kernels.jit import njit_exact, trailing_zeros
 
 CELLS = 512  # of a box that is evaluated instead of halved
 COST_BITS = 32  # of all costs above the least, in units of 2^shift
 WORTH = np.int64(2**32)  # of one correct answer
 _DEAREST = np.int64(2**29)  # price, so that price times cost stays below 2^62
 STACK = 100  # boxes that wait: one for each time that three numbers below 2^32 are halved, and some
-# What is known of a box: settled totals, then totals at its lowest corner.
-_CORRECT, _SPENT, _RAN2, _RAN3, _RAN4, _OPEN = range(6)
 
 
 @njit_exact
-def _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change, extra):
-    """The units of a list that are open in a box, written behind it; how many.
+def _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change, extra, opened):
+    """Write the units of a list that are open in a box behind it.
 
     units : int32 [., 4] bins at the three stages and kind; box : int64 [6] lowest and highest level of each
     quality : int64 [kinds, 4]; fees, coarse : int64 [kinds, 3] cost of the stages after the first
     totals : int64 [5] correct, cost, and units that run stages 2, 3 and 4, of settled units; those found are added
     low : int64 [5] out, the same at the lowest corner, open units included
     change, extra : int64 [3, levels] out, of the open units of each stage by level above the lowest
+    opened : int64 [3] out, how many these are
     """
     a1, z1, a2, z2, a3, z3 = box[0], box[1], box[2], box[3], box[4], box[5]
-    change[0, : z1 - a1] = 0
-    change[1, : z2 - a2] = 0
-    change[2, : z3 - a3] = 0
-    extra[0, : z1 - a1] = 0
-    extra[1, : z2 - a2] = 0
-    extra[2, : z3 - a3] = 0
+    for k in range(3):
+        for j in range(box[2 * k + 1] - box[2 * k]):
+            change[k, j] = 0
+            extra[k, j] = 0
     correct, spent, ran2, ran3, ran4 = totals[0], totals[1], totals[2], totals[3], totals[4]
     low_correct, low_spent, low2, low3 = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    at = stop
+    at, open2, open3 = stop, np.int64(0), np.int64(0)
     for place in range(start, stop):
         b1, b2, b3, kind = units[place, 0], units[place, 1], units[place, 2], units[place, 3]
         if b1 > z1:
@@ -88,12 +85,14 @@ def _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change,
                 low_spent += fees[kind, 0] + fees[kind, 1]
                 low2 += 1
                 low3 += 1
+                open3 += 1
                 change[2, b3 - a3 - 1] += quality[kind, 3] - quality[kind, 2]
                 extra[2, b3 - a3 - 1] += coarse[kind, 2]
             else:
                 low_correct += quality[kind, 1]
                 low_spent += fees[kind, 0]
                 low2 += 1
+                open2 += 1
                 change[1, b2 - a2 - 1] += last - quality[kind, 1]
                 extra[1, b2 - a2 - 1] += coarse[kind, 1] + more
         else:
@@ -113,7 +112,7 @@ def _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change,
         at += 1
     totals[0], totals[1], totals[2], totals[3], totals[4] = correct, spent, ran2, ran3, ran4
     low[0], low[1], low[2], low[3], low[4] = correct + low_correct, spent + low_spent, ran2 + low2, ran3 + low3, ran4
-    return at - stop
+    opened[0], opened[1], opened[2] = at - stop - open2 - open3, open2, open3
 
 
 @njit_exact
@@ -127,13 +126,12 @@ def _greatest(change, extra, size, price):
 
 
 @njit_exact
-def _bound(box, low, change, extra, shift, env_cost, loose):
-    """Whether some cell of a box may enter the envelope; loose : int64 [3] out, by how much each stage widens it."""
+def _bound(box, low, change, extra, shift, env_cost):
+    """Whether some cell of a box may enter the envelope; the rest as in `_narrow`."""
     best = np.int64(env_cost.size - 1)
     top = low[0]
     for k in range(3):
-        loose[k] = _greatest(change[k], extra[k], box[2 * k + 1] - box[2 * k], np.int64(0))
-        top += loose[k] // WORTH
+        top += _greatest(change[k], extra[k], box[2 * k + 1] - box[2 * k], np.int64(0)) // WORTH
     top = min(top, best)
     if env_cost[top] < low[1]:
         return False
@@ -150,8 +148,7 @@ def _bound(box, low, change, extra, shift, env_cost, loose):
     price = min(_DEAREST, WORTH * (top - first + 1) // apart)
     most = np.int64(0)
     for k in range(3):
-        loose[k] = _greatest(change[k], extra[k], box[2 * k + 1] - box[2 * k], price)
-        most += loose[k]
+        most += _greatest(change[k], extra[k], box[2 * k + 1] - box[2 * k], price)
     for q in range(first, top + 1):
         if WORTH * (q - low[0]) - most <= price * ((env_cost[q] - low[1]) >> shift):
             return True
@@ -159,13 +156,15 @@ def _bound(box, low, change, extra, shift, env_cost, loose):
 
 
 @njit_exact
-def _cells(units, start, stop, box, quality, fees, totals, levels2, levels3, rank, env_cost, env_rank, env_level):
-    """Offer every cell of a box."""
+def _cells(
+    units, start, stop, box, quality, fees, totals, levels2, levels3, rank, right, paid, env_cost, env_rank, env_level
+):
+    """Offer every cell of a box. right, paid : int64 [3, >= CELLS] scratch, what units change at each stage."""
     d1, d2, d3 = box[1] - box[0] + 1, box[3] - box[2] + 1, box[5] - box[4] + 1
-    third = np.zeros((2, d1, d2, d3), np.int64)
-    second = np.zeros((2, d1, d2), np.int64)
-    first = np.zeros((2, d1), np.int64)
-    line = np.empty((2, d3), np.int64)
+    for k in range(3):
+        for cell in range(d1 * d2 * d3):
+            right[k, cell] = 0
+            paid[k, cell] = 0
     correct, spent = totals[0], totals[1]
     for place in range(start, stop):
         x1 = max(np.int64(units[place, 0]) - box[0], np.int64(0))
@@ -173,44 +172,81 @@ def _cells(units, start, stop, box, quality, fees, totals, levels2, levels3, ran
         x3 = max(np.int64(units[place, 2]) - box[4], np.int64(0))
         kind = units[place, 3]
         correct += quality[kind, 0]
-        first[0, x1] += quality[kind, 1] - quality[kind, 0]
-        first[1, x1] += fees[kind, 0]
+        right[0, x1] += quality[kind, 1] - quality[kind, 0]
+        paid[0, x1] += fees[kind, 0]
         if x2 < d2:
-            second[0, x1, x2] += quality[kind, 2] - quality[kind, 1]
-            second[1, x1, x2] += fees[kind, 1]
+            cell = x1 * d2 + x2
+            right[1, cell] += quality[kind, 2] - quality[kind, 1]
+            paid[1, cell] += fees[kind, 1]
             if x3 < d3:
-                third[0, x1, x2, x3] += quality[kind, 3] - quality[kind, 2]
-                third[1, x1, x2, x3] += fees[kind, 2]
+                right[2, cell * d3 + x3] += quality[kind, 3] - quality[kind, 2]
+                paid[2, cell * d3 + x3] += fees[kind, 2]
+    _cumulate(right, d1, d2, d3)
+    _cumulate(paid, d1, d2, d3)
     for j1 in range(d1):
-        correct += first[0, j1]
-        spent += first[1, j1]
-        here, paid = correct, spent
-        line[:, :d3] = 0
         for j2 in range(d2):
-            if j1 > 0:
-                second[:, j1, j2] += second[:, j1 - 1, j2]
-                third[:, j1, j2] += third[:, j1 - 1, j2]
-            here += second[0, j1, j2]
-            paid += second[1, j1, j2]
-            line[:, :d3] += third[:, j1, j2]
-            right, cost = here, paid
+            pair = j1 * d2 + j2
+            here, low = correct + right[0, j1] + right[1, pair], spent + paid[0, j1] + paid[1, pair]
             level = ((box[0] + j1) * levels2 + box[2] + j2) * levels3 + box[4]
             for j3 in range(d3):
-                right += line[0, j3]
-                cost += line[1, j3]
-                if cost <= env_cost[right]:
-                    offer(env_cost, env_rank, env_level, right, cost, rank, level + j3)
+                total, cost = here + right[2, pair * d3 + j3], low + paid[2, pair * d3 + j3]
+                if cost <= env_cost[total]:
+                    offer(env_cost, env_rank, env_level, total, cost, rank, level + j3)
 
 
 @njit_exact
-def _reached(masks, tiles1, tiles2, tiles3, box):
-    """Whether any tile of a box is marked: masks uint16 [T, T], bits by tile of the third stage."""
+def _cumulate(sums, d1, d2, d3):
+    """Sums over all levels up to each, in place: [0, d1], [1, d1 * d2] and [2, d1 * d2 * d3]."""
+    for j1 in range(1, d1):
+        sums[0, j1] += sums[0, j1 - 1]
+        for pair in range(j1 * d2, (j1 + 1) * d2):
+            sums[1, pair] += sums[1, pair - d2]
+        for cell in range(j1 * d2 * d3, (j1 + 1) * d2 * d3):
+            sums[2, cell] += sums[2, cell - d2 * d3]
+    for j1 in range(d1):
+        for j2 in range(1, d2):
+            pair = j1 * d2 + j2
+            sums[1, pair] += sums[1, pair - 1]
+            for cell in range(pair * d3, (pair + 1) * d3):
+                sums[2, cell] += sums[2, cell - d3]
+    for pair in range(d1 * d2):
+        for cell in range(pair * d3 + 1, (pair + 1) * d3):
+            sums[2, cell] += sums[2, cell - 1]
+
+
+@njit_exact
+def _tighten(masks, tiles1, tiles2, tiles3, box):
+    """Cut a box down to the levels between the first and the last tile that is marked in it; whether any is.
+
+    masks : uint16 [T, T], bits by tile of the third stage
+    """
     bits = (np.uint32(2) << np.uint32(tiles3[box[5]])) - (np.uint32(1) << np.uint32(tiles3[box[4]]))
+    every, u_low, u_high, v_low, v_high = np.uint32(0), np.int64(-1), np.int64(-1), masks.shape[1], np.int64(-1)
     for u in range(tiles1[box[0]], tiles1[box[1]] + 1):
         for v in range(tiles2[box[2]], tiles2[box[3]] + 1):
-            if np.uint32(masks[u, v]) & bits:
-                return True
-    return False
+            marked = np.uint32(masks[u, v]) & bits
+            if marked != 0:
+                every |= marked
+                u_low, u_high = u if u_low < 0 else u_low, u
+                v_low, v_high = min(v_low, v), max(v_high, v)
+    if every == 0:
+        return False
+    w_low = trailing_zeros(np.uint64(every))
+    w_high = w_low
+    while every >> np.uint32(w_high + 1) != 0:
+        w_high += 1
+    _cut(tiles1, u_low, u_high, box, 0)
+    _cut(tiles2, v_low, v_high, box, 2)
+    _cut(tiles3, np.int64(w_low), np.int64(w_high), box, 4)
+    return box[0] <= box[1] and box[2] <= box[3] and box[4] <= box[5]
+
+
+@njit_exact
+def _cut(tiles, least, most, box, at):
+    while box[at] <= box[at + 1] and tiles[box[at]] < least:
+        box[at] += 1
+    while box[at] <= box[at + 1] and tiles[box[at + 1]] > most:
+        box[at + 1] -= 1
 
 
 @njit_exact
@@ -230,47 +266,59 @@ def search_boxes(
     The level index is (j1 * P2 + j2) * P3 + j3.
     """
     levels2, levels3 = np.int64(tiles2.size), np.int64(tiles3.size)
-    coarse = fees >> shift
-    stack = np.empty((STACK, 13), np.int64)  # box, list, totals
-    stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = 0, tiles1.size - 1, 0, levels2 - 1
-    stack[0, 4], stack[0, 5], stack[0, 6], stack[0, 7] = 0, levels3 - 1, 0, count
-    stack[0, 8], stack[0, 9], stack[0, 10], stack[0, 11], stack[0, 12] = correct, spent, 0, 0, 0
-    box, totals, low, loose = np.empty(6, np.int64), np.empty(5, np.int64), np.empty(5, np.int64), np.empty(3, np.int64)
+    coarse = np.empty(fees.shape, np.int64)
+    for k in range(fees.shape[0]):
+        for stage in range(3):
+            coarse[k, stage] = fees[k, stage] >> shift
+    right, paid = np.empty((3, CELLS), np.int64), np.empty((3, CELLS), np.int64)
+    opened, low = np.empty(3, np.int64), np.empty(5, np.int64)
+    stack = np.zeros((STACK, 13), np.int64)
+    stack[0, 1], stack[0, 3], stack[0, 5] = tiles1.size - 1, levels2 - 1, levels3 - 1
+    stack[0, 7] = count
+    stack[0, 8], stack[0, 9] = correct, spent
     waiting, looked = 1, 0
     while waiting > 0:
         waiting -= 1
-        box[:] = stack[waiting, :6]
-        totals[:] = stack[waiting, 8:]
-        start, stop = stack[waiting, 6], stack[waiting, 7]
-        if not _reached(masks, tiles1, tiles2, tiles3, box):
+        box, ends, totals = stack[waiting, 0:6], stack[waiting, 6:8], stack[waiting, 8:13]
+        start, stop = ends[0], ends[1]
+        if not _tighten(masks, tiles1, tiles2, tiles3, box):
             continue
         looked += 1
         if units.shape[0] < 2 * stop - start:
-            more = np.empty((2 * units.shape[0], 4), np.int32)
-            more[:stop] = units[:stop]
-            units = more
-        found = _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change, extra)
-        start, stop = stop, stop + found
+            units = _grown(units, stop)
+        _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change, extra, opened)
+        found = opened[0] + opened[1] + opened[2]
         if low[3] + found == 0 or room(entered, low[2], low[3], caps, others, ceilings) < low[4]:
             continue  # nobody runs the third stage: a shorter cascade; or a limit is broken everywhere
-        if not _bound(box, low, change, extra, shift, env_cost, loose):
+        if not _bound(box, low, change, extra, shift, env_cost):
             continue
-        d1, d2, d3 = box[1] - box[0] + 1, box[3] - box[2] + 1, box[5] - box[4] + 1
+        cells = (box[1] - box[0] + 1) * (box[3] - box[2] + 1) * (box[5] - box[4] + 1)
         within = room(entered, low[2] + found, low[3] + found, caps, others, ceilings) >= low[4] + found
-        if d1 * d2 * d3 == 1 or (d1 * d2 * d3 <= CELLS and low[3] > 0 and within):
+        if cells == 1 or (cells <= CELLS and low[3] > 0 and within):
             _cells(
-                units, start, stop, box, quality, fees, totals, levels2, levels3, rank, env_cost, env_rank, env_level
-            )
+                units, stop, stop + found, box, quality, fees, totals, levels2, levels3, rank, right, paid, env_cost,
+                env_rank, env_level,
+            )  # fmt: skip
             continue
-        widest = np.int64(-1)
+        # Halve the stage where most units are open; the lower half comes first.
+        widest = -1
         for k in range(3):
-            if box[2 * k + 1] > box[2 * k] and (widest < 0 or loose[k] > loose[widest]):
+            if box[2 * k + 1] > box[2 * k] and (widest < 0 or opened[k] > opened[widest]):
                 widest = k
         middle = (box[2 * widest] + box[2 * widest + 1]) // 2
-        for half in (1, 0):
-            stack[waiting, :6] = box
-            stack[waiting, 2 * widest + 1 - half] = middle + half
-            stack[waiting, 6], stack[waiting, 7] = start, stop
-            stack[waiting, 8:] = totals
-            waiting += 1
+        ends[0], ends[1] = stop, stop + found
+        for j in range(13):
+            stack[waiting + 1, j] = stack[waiting, j]
+        stack[waiting, 2 * widest] = middle + 1
+        stack[waiting + 1, 2 * widest + 1] = middle
+        waiting += 2
     return looked
+
+
+@njit_exact
+def _grown(units, used):
+    more = np.empty((2 * units.shape[0], 4), np.int32)
+    for place in range(used):
+        for j in range(4):
+            more[place, j] = units[place, j]
+    return more

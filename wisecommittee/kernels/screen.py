@@ -23,17 +23,20 @@ from wisecommittee.kernels.jit import njit_exact
 
 TILES = 32  # of each of the first two stages; tiles.BLOCKS of the third, each of two of these
 
+WAYS = 7  # in which a unit can leave within the first three stages
+
 
 @njit_exact
 def _pairs(tiles1, tiles2, real1, real2, kind, best, fees, spent, top, low):
     """top and low of every pair of tiles, int64 [U, V] out; the rest as in `screen`."""
     us, vs = top.shape
-    sums = np.zeros((us, vs, best.shape[1]), np.int32)
+    sums = np.zeros((us, vs, WAYS), np.int32)
     fee2, fee3 = np.zeros(us, np.int64), np.zeros((us, vs), np.int64)
     left = np.int64(0)
     for i in range(kind.size):
         u, v, k = tiles1[i], tiles2[i], kind[i]
-        sums[u, v] += best[k]
+        for s in range(WAYS):
+            sums[u, v, s] += best[k, s]
         left += best[k, 0]
         u += real1
         v += real2
@@ -42,7 +45,7 @@ def _pairs(tiles1, tiles2, real1, real2, kind, best, fees, spent, top, low):
             if v < vs:
                 fee3[u, v] += fees[k, 1]
     tiles.cumulate(fee3, low)
-    sure = np.zeros((vs, best.shape[1]), np.int64)  # of the units that run stage 2 for sure
+    sure = np.zeros((vs, WAYS), np.int64)  # of the units that run stage 2 for sure
     for u in range(us):
         spent += fee2[u]
         right, open_right = np.int64(0), np.int64(0)  # of tiles above v: they leave at stage 2, or at 1 or 2
@@ -58,7 +61,8 @@ def _pairs(tiles1, tiles2, real1, real2, kind, best, fees, spent, top, low):
             right += sure[v, 2]  # below v: they leave at stage 3, or at 1 or 3
             open_right += sums[u, v, 4]
         for v in range(vs):
-            sure[v] += sums[u, v]
+            for s in range(WAYS):
+                sure[v, s] += sums[u, v, s]
 
 
 @njit_exact

@@ -15,11 +15,11 @@ from wisecommittee.kernels.jit import njit_exact
 
 
 @njit_exact
-def gain_levels(order, kind, gains, level_of, bins):
+def gain_levels(order, kind, gains, level_of, turn, bins):
     """Levels of a stage: the distinct-confidence numbers int32 of its gains, ascending.
 
     order : int32 [N] distinct-confidence number of each unit, 0 the least; kind : int32 [N]; gains : bool [kinds]
-    level_of : int32 [distinct + 1] scratch; bins : int32 [N] out
+    level_of : int32 [distinct + 1] scratch; bins : int32 [N] out, of the units in turn (int32 [N])
     """
     level_of[:] = 0
     for i in range(order.size):
@@ -33,6 +33,6 @@ def gain_levels(order, kind, gains, level_of, bins):
     for d in range(level_of.size - 1):
         if level_of[d + 1] > level_of[d]:
             numbers[level_of[d]] = d
-    for i in range(order.size):
-        bins[i] = level_of[order[i]]
+    for place in range(order.size):
+        bins[place] = level_of[order[turn[place]]]
     return numbers

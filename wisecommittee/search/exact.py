@@ -114,7 +114,12 @@ class ExactSearch:
             *units, *real[:2], shared.kind, best, np.ascontiguousarray(shared.fees[1:].T),
             *self.sweep.changes(group.head, group.lasts), shared.spent, group.offsets, last_fees, envelope[0], masks,
         )  # fmt: skip
-        for m in np.flatnonzero(found).tolist():
+        some = np.flatnonzero(found).tolist()
+        if some:
+            # Units that go the same way lie side by side: the processor then guesses it right.
+            tile = units[0].astype(np.uint16) * np.uint16(screen.TILES) + units[1]
+            scratch.turn, _ = grid.bucket(self.sweep.everyone, tile, screen.TILES**2)
+        for m in some:
             if control.stopped():
                 return False
             self._cascade(group, m, shared, masks[m], envelope, scratch)
@@ -169,7 +174,7 @@ class ExactSearch:
         levels = self._levels(shared.rows, kind, quality, scratch)
         if not all(map(len, levels)):
             return  # a stage that cannot gain: a shorter cascade is as good and cheaper
-        scratch.units[: sweep.units, 3] = kind
+        scratch.units[: sweep.units, 3] = kind[scratch.turn]
         tiles_of = [np.zeros(1, np.int64)] * (THRESHOLDED - len(levels)) + [
             self.confidences[row].tile_of[numbers].astype(np.int64)
             for row, numbers in zip(shared.rows, levels, strict=True)
@@ -197,7 +202,7 @@ class ExactSearch:
             known = self.confidences[row]
             gains = quality[k] < quality[k + 1 :].max(axis=0)
             level_of = scratch.level_of[: len(known.distinct) + 1]
-            out.append(exact.gain_levels(known.order, kind, gains, level_of, scratch.units[: len(kind), k]))
+            out.append(exact.gain_levels(known.order, kind, gains, level_of, scratch.turn, scratch.units[: len(kind), k]))
         return out
 
     def points(self) -> list[Point]:
@@ -236,6 +241,7 @@ class _Scratch:
         self.level_of = np.zeros(units + 1, np.int32)
         self.units = np.zeros((4 * units, 4), np.int32)  # of boxes in boxes
         self.change = np.zeros((2, 3, 1), np.int64)
+        self.turn = np.arange(units, dtype=np.int32)  # in which order the units are listed
 
     def sums(self, levels: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Twice int64 [3, at least so many]."""

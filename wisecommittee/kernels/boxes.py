@@ -26,7 +26,7 @@ from __future__ import annotations
 import numpy as np
 
 from wisecommittee.kernels.grid import offer, room
-from wisecommittee.kernels.jit import njit_exact, trailing_zeros
+from wisecommittee.kernels.jit import njit_exact
 
 CELLS = 512  # of a box that is evaluated instead of halved
 COST_BITS = 32  # of all costs above the least, in units of 2^shift
@@ -157,7 +157,7 @@ def _bound(box, low, change, extra, shift, env_cost):
 
 @njit_exact
 def _cells(
-    units, start, stop, box, quality, fees, totals, levels2, levels3, rank, right, paid, env_cost, env_rank, env_level
+    units, start, stop, box, quality, fees, totals, levels, rank, right, paid, env_cost, env_rank, env_level
 ):
     """Offer every cell of a box. right, paid : int64 [3, >= CELLS] scratch, what units change at each stage."""
     d1, d2, d3 = box[1] - box[0] + 1, box[3] - box[2] + 1, box[5] - box[4] + 1
@@ -187,7 +187,7 @@ def _cells(
         for j2 in range(d2):
             pair = j1 * d2 + j2
             here, low = correct + right[0, j1] + right[1, pair], spent + paid[0, j1] + paid[1, pair]
-            level = ((box[0] + j1) * levels2 + box[2] + j2) * levels3 + box[4]
+            level = ((box[0] + j1) * levels[1] + box[2] + j2) * levels[2] + box[4]
             for j3 in range(d3):
                 total, cost = here + right[2, pair * d3 + j3], low + paid[2, pair * d3 + j3]
                 if cost <= env_cost[total]:
@@ -215,89 +215,84 @@ def _cumulate(sums, d1, d2, d3):
 
 
 @njit_exact
-def _tighten(masks, tiles1, tiles2, tiles3, box):
+def _tighten(masks, tiles, box, ends):
     """Cut a box down to the levels between the first and the last tile that is marked in it; whether any is.
 
-    masks : uint16 [T, T], bits by tile of the third stage
+    masks : uint16 [T, T], bits by tile of the third stage; tiles : int64 [3, levels] of each level; ends : int64 [6]
+    scratch
     """
-    bits = (np.uint32(2) << np.uint32(tiles3[box[5]])) - (np.uint32(1) << np.uint32(tiles3[box[4]]))
-    every, u_low, u_high, v_low, v_high = np.uint32(0), np.int64(-1), np.int64(-1), masks.shape[1], np.int64(-1)
-    for u in range(tiles1[box[0]], tiles1[box[1]] + 1):
-        for v in range(tiles2[box[2]], tiles2[box[3]] + 1):
+    bits = (np.uint32(2) << np.uint32(tiles[2, box[5]])) - (np.uint32(1) << np.uint32(tiles[2, box[4]]))
+    every = np.uint32(0)
+    for k in range(3):
+        ends[2 * k], ends[2 * k + 1] = 256, -1
+    for u in range(tiles[0, box[0]], tiles[0, box[1]] + 1):
+        for v in range(tiles[1, box[2]], tiles[1, box[3]] + 1):
             marked = np.uint32(masks[u, v]) & bits
             if marked != 0:
                 every |= marked
-                u_low, u_high = u if u_low < 0 else u_low, u
-                v_low, v_high = min(v_low, v), max(v_high, v)
-    if every == 0:
-        return False
-    w_low = trailing_zeros(np.uint64(every))
-    w_high = w_low
-    while every >> np.uint32(w_high + 1) != 0:
-        w_high += 1
-    _cut(tiles1, u_low, u_high, box, 0)
-    _cut(tiles2, v_low, v_high, box, 2)
-    _cut(tiles3, np.int64(w_low), np.int64(w_high), box, 4)
-    return box[0] <= box[1] and box[2] <= box[3] and box[4] <= box[5]
-
-
-@njit_exact
-def _cut(tiles, least, most, box, at):
-    while box[at] <= box[at + 1] and tiles[box[at]] < least:
-        box[at] += 1
-    while box[at] <= box[at + 1] and tiles[box[at + 1]] > most:
-        box[at + 1] -= 1
+                ends[0], ends[1] = min(ends[0], u), u
+                ends[2], ends[3] = min(ends[2], v), max(ends[3], v)
+    for w in range(32):
+        if (every >> np.uint32(w)) & np.uint32(1):
+            ends[4], ends[5] = min(ends[4], w), w
+    for k in range(3):
+        low, high = box[2 * k], box[2 * k + 1]
+        while low <= high and tiles[k, low] < ends[2 * k]:
+            low += 1
+        while low <= high and tiles[k, high] > ends[2 * k + 1]:
+            high -= 1
+        if low > high:
+            return False
+        box[2 * k], box[2 * k + 1] = low, high
+    return True
 
 
 @njit_exact
 def search_boxes(
-    units, count, quality, fees, shift, tiles1, tiles2, tiles3, masks, correct, spent, entered, caps, others, ceilings,
-    rank, change, extra, env_cost, env_rank, env_level,
+    units, count, quality, fees, shift, levels, tiles, masks, spent, caps, others, ceilings, rank, change, extra,
+    env_cost, env_rank, env_level,
 ):  # fmt: skip
     """Offer all cells of one cascade that can enter the envelope; returns how many boxes were looked at.
 
-    units : int32 [>= 2 * count, 4] bins at the three stages, and kind, of `count` units, and room for more
+    units : int32 [>= 2 * count, 4] bins at the three stages, and kind, of all `count` units, and room for more
     quality : int64 [kinds, 4]; fees : int64 [kinds, 3] what units of a kind pay to run stages 2, 3 and 4
-    shift : costs above the least, >> shift, stay below WORTH
-    tiles1, tiles2, tiles3 : int64 [P1], [P2], [P3] tile of each level; masks : uint16 [T, T] tiles that matter
-    correct, spent : totals of the units left out, which leave after stage 1, and the cost of stage 1
-    entered : units in all; caps [4], others [Q, 4], ceilings [Q] : int64 as in `grid.room`
+    shift : costs above the least, >> shift, stay below 2^COST_BITS; spent : cost of stage 1
+    levels : (P1, P2, P3); tiles : int64 [3, >= levels] tile of each; masks : uint16 [T, T] those that matter
+    caps [4], others [Q, 4], ceilings [Q] : int64 as in `grid.room`
     change, extra : int64 [3, >= levels] scratch
     The level index is (j1 * P2 + j2) * P3 + j3.
     """
-    levels2, levels3 = np.int64(tiles2.size), np.int64(tiles3.size)
     coarse = np.empty(fees.shape, np.int64)
     for k in range(fees.shape[0]):
         for stage in range(3):
             coarse[k, stage] = fees[k, stage] >> shift
     right, paid = np.empty((3, CELLS), np.int64), np.empty((3, CELLS), np.int64)
-    opened, low = np.empty(3, np.int64), np.empty(5, np.int64)
+    opened, low, marked = np.empty(3, np.int64), np.empty(5, np.int64), np.empty(6, np.int64)
     stack = np.zeros((STACK, 13), np.int64)
-    stack[0, 1], stack[0, 3], stack[0, 5] = tiles1.size - 1, levels2 - 1, levels3 - 1
-    stack[0, 7] = count
-    stack[0, 8], stack[0, 9] = correct, spent
+    stack[0, 1], stack[0, 3], stack[0, 5] = levels[0] - 1, levels[1] - 1, levels[2] - 1
+    stack[0, 7], stack[0, 9] = count, spent
     waiting, looked = 1, 0
     while waiting > 0:
         waiting -= 1
         box, ends, totals = stack[waiting, 0:6], stack[waiting, 6:8], stack[waiting, 8:13]
         start, stop = ends[0], ends[1]
-        if not _tighten(masks, tiles1, tiles2, tiles3, box):
+        if not _tighten(masks, tiles, box, marked):
             continue
         looked += 1
         if units.shape[0] < 2 * stop - start:
             units = _grown(units, stop)
         _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change, extra, opened)
         found = opened[0] + opened[1] + opened[2]
-        if low[3] + found == 0 or room(entered, low[2], low[3], caps, others, ceilings) < low[4]:
+        if low[3] + found == 0 or room(count, low[2], low[3], caps, others, ceilings) < low[4]:
             continue  # nobody runs the third stage: a shorter cascade; or a limit is broken everywhere
         if not _bound(box, low, change, extra, shift, env_cost):
             continue
         cells = (box[1] - box[0] + 1) * (box[3] - box[2] + 1) * (box[5] - box[4] + 1)
-        within = room(entered, low[2] + found, low[3] + found, caps, others, ceilings) >= low[4] + found
+        within = room(count, low[2] + found, low[3] + found, caps, others, ceilings) >= low[4] + found
         if cells == 1 or (cells <= CELLS and low[3] > 0 and within):
             _cells(
-                units, stop, stop + found, box, quality, fees, totals, levels2, levels3, rank, right, paid, env_cost,
-                env_rank, env_level,
+                units, stop, stop + found, box, quality, fees, totals, levels, rank, right, paid, env_cost, env_rank,
+                env_level,
             )  # fmt: skip
             continue
         # Halve the stage where most units are open; the lower half comes first.

@@ -36,3 +36,25 @@ def gain_levels(order, kind, gains, level_of, turn, bins):
     for place in range(order.size):
         bins[place] = level_of[order[turn[place]]]
     return numbers
+
+
+@njit_exact
+def number_confidences(score, by_score, weights, tiles):
+    """Distinct confidences of a stage, and its units cut into tiles of about equal weight, no confidence into two.
+
+    score : float32 [N]; by_score : int64 [N] units by rising score; weights : int64 [N] above 0; tiles : at most 256
+    Returns the distinct scores float32 [D], the number of each unit's int32 [N], the tile of each score uint8 [D] and of
+    each unit uint8 [N].
+    """
+    distinct, tile_of = np.empty(score.size, np.float32), np.empty(score.size, np.uint8)
+    order, tile = np.empty(score.size, np.int32), np.empty(score.size, np.uint8)
+    total, reached, found = weights.sum(), np.int64(0), 0
+    for i in by_score:
+        if found == 0 or score[i] != distinct[found - 1]:
+            distinct[found] = score[i]
+            tile_of[found] = reached * tiles // total
+            found += 1
+        order[i] = found - 1
+        tile[i] = tile_of[found - 1]
+        reached += weights[i]
+    return distinct[:found].copy(), order, tile_of[:found].copy(), tile

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.kernels.exact import number_confidences
 from wisecommittee.kernels.screen import TILES
 from wisecommittee.search.tables import StageTables
 
@@ -25,16 +26,8 @@ class Confidences:
     def of(cls, score: NDArray[np.float32], wrong: NDArray[np.bool_] | None) -> Confidences:
         """wrong : units that the prefix gets wrong. Tiles hold about as many of them each: they are what higher
         thresholds can gain, and what makes bounds loose."""
-        by_score = np.argsort(score)
-        ascending = score[by_score]
-        fresh = np.r_[True, ascending[1:] != ascending[:-1]]
-        order = np.empty(len(score), np.int32)
-        order[by_score] = np.cumsum(fresh, dtype=np.int32) - np.int32(1)
-        weights = np.ones(len(score)) if wrong is None else wrong + 1 / 64
-        reached = np.cumsum(weights[by_score])
-        before = np.r_[0, reached[:-1]][fresh]  # all units of a lower confidence
-        tile_of = np.minimum(before * (TILES / reached[-1]), TILES - 1).astype(np.uint8)
-        return cls(ascending[fresh], order, tile_of, tile_of[order])
+        weights = np.ones(len(score), np.int64) if wrong is None else wrong * np.int64(64) + 1
+        return cls(*number_confidences(score, np.argsort(score), weights, TILES))
 
 
 def confidences(tables: StageTables) -> list[Confidences]:

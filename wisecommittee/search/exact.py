@@ -175,11 +175,12 @@ class ExactSearch:
         if not all(map(len, levels)):
             return  # a stage that cannot gain: a shorter cascade is as good and cheaper
         scratch.units[: sweep.units, 3] = kind[scratch.turn]
-        tiles_of = [np.zeros(1, np.int64)] * (THRESHOLDED - len(levels)) + [
-            self.confidences[row].tile_of[numbers].astype(np.int64)
-            for row, numbers in zip(shared.rows, levels, strict=True)
-        ]
-        tiles_of[2] //= 2
+        scratch.grow(max(map(len, levels)))
+        padding = THRESHOLDED - len(levels)
+        scratch.tiles[:padding, 0] = 0
+        for k, (row, numbers) in enumerate(zip(shared.rows, levels, strict=True), padding):
+            scratch.tiles[k, : len(numbers)] = self.confidences[row].tile_of[numbers]
+        scratch.tiles[2] //= 2
         caps, others = np.full(4, INT64_SAFE, np.int64), np.zeros((0, 4), np.int64)
         if len(group.bounds.caps):
             caps, others = group.bounds.caps[m], group.bounds.others[m]
@@ -187,9 +188,9 @@ class ExactSearch:
         shift = max(0, most.bit_length() - boxes.COST_BITS)
         spent = shared.spent + int(group.offsets[m])
         boxes.search_boxes(
-            scratch.units, sweep.units, np.ascontiguousarray(quality.T), np.ascontiguousarray(fees.T), shift, *tiles_of,
-            masks, 0, spent, sweep.units, caps, others, group.bounds.ceilings, 2 * int(group.ranks[m]),
-            *scratch.sums(max(map(len, levels))), *envelope,
+            scratch.units, sweep.units, np.ascontiguousarray(quality.T), np.ascontiguousarray(fees.T), shift,
+            (*[1] * padding, *map(len, levels)), scratch.tiles, masks, spent, caps, others, group.bounds.ceilings,
+            2 * int(group.ranks[m]), *scratch.sums, *envelope,
         )  # fmt: skip
 
     def _levels(
@@ -240,11 +241,11 @@ class _Scratch:
     def __init__(self, units: int) -> None:
         self.level_of = np.zeros(units + 1, np.int32)
         self.units = np.zeros((4 * units, 4), np.int32)  # of boxes in boxes
-        self.change = np.zeros((2, 3, 1), np.int64)
         self.turn = np.arange(units, dtype=np.int32)  # in which order the units are listed
+        self.grow(1)
 
-    def sums(self, levels: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Twice int64 [3, at least so many]."""
-        if self.change.shape[2] < levels:
-            self.change = np.zeros((2, 3, levels), np.int64)
-        return self.change[0], self.change[1]
+    def grow(self, levels: int) -> None:
+        """Room for so many levels of a stage, at least."""
+        if not hasattr(self, "tiles") or self.tiles.shape[1] < levels:
+            self.tiles = np.zeros((THRESHOLDED, levels), np.int64)
+            self.sums = np.zeros((2, THRESHOLDED, levels), np.int64)

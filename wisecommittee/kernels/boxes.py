@@ -149,16 +149,14 @@ def _bound(box, low, change, extra, shift, env_cost):
     most = np.int64(0)
     for k in range(3):
         most += _greatest(change[k], extra[k], box[2 * k + 1] - box[2 * k], price)
+    open_to = False
     for q in range(first, top + 1):
-        if WORTH * (q - low[0]) - most <= price * ((env_cost[q] - low[1]) >> shift):
-            return True
-    return False
+        open_to = open_to or WORTH * (q - low[0]) - most <= price * ((env_cost[q] - low[1]) >> shift)
+    return open_to
 
 
 @njit_exact
-def _cells(
-    units, start, stop, box, quality, fees, totals, levels, rank, right, paid, env_cost, env_rank, env_level
-):
+def _cells(units, start, stop, box, quality, fees, totals, levels, rank, right, paid, env_cost, env_rank, env_level):
     """Offer every cell of a box. right, paid : int64 [3, >= CELLS] scratch, what units change at each stage."""
     d1, d2, d3 = box[1] - box[0] + 1, box[3] - box[2] + 1, box[5] - box[4] + 1
     for k in range(3):

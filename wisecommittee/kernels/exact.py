@@ -43,8 +43,8 @@ def number_confidences(score, by_score, weights, tiles):
     """Distinct confidences of a stage, and its units cut into tiles of about equal weight, no confidence into two.
 
     score : float32 [N]; by_score : int64 [N] units by rising score; weights : int64 [N] above 0; tiles : at most 256
-    Returns the distinct scores float32 [D], the number of each unit's int32 [N], the tile of each score uint8 [D] and of
-    each unit uint8 [N].
+    Returns the distinct scores float32 [D], the number of each unit's int32 [N], the tile of each score uint8 [D] and
+    of each unit uint8 [N].
     """
     distinct, tile_of = np.empty(score.size, np.float32), np.empty(score.size, np.uint8)
     order, tile = np.empty(score.size, np.int32), np.empty(score.size, np.uint8)

@@ -74,7 +74,7 @@ def screen(
     returns bool [m] whether any does.
 
     tiles1, tiles2, tiles3 : uint8 [N]; real1, real2 : 1, or 0 for a virtual stage
-    kind : int32 [N]; best : int32 [kinds, 7] the most that a unit has at stages 1, 2, 3, 1 or 2, 1 or 3, 2 or 3, and any
+    kind : int32 [N]; best : int32 [kinds, 7] the most that a unit has at stages 1, 2, 3, 1 or 2, 1 or 3, 2 or 3, any
     fees : int64 [kinds, 2] cost of stages 2 and 3; spent : of stage 1 for everybody
     units, changes, starts : what each last member changes after the third stage (tiles.changed_words)
     offsets, last_fees : int64 [m] what is added to its costs, and its cost for each unit (0 where it varies)

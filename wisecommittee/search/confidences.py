@@ -14,8 +14,8 @@ from wisecommittee.search.tables import StageTables
 
 @dataclass(frozen=True, slots=True)
 class Confidences:
-    """distinct : float32 [D] ascending; order : int32 [N] the number of each unit's; tile_of : uint8 [D] their tiles, by
-    rising confidence; tiles : uint8 [N] those of the units."""
+    """distinct : float32 [D] ascending; order : int32 [N] the number of each unit's; tile_of : uint8 [D] their tiles,
+    by rising confidence; tiles : uint8 [N] those of the units."""
 
     distinct: NDArray[np.float32]
     order: NDArray[np.int32]

@@ -58,8 +58,8 @@ def machine_memory() -> int:
 
 def table_memory(prefixes: int, scored: int, units: int, *, exact: bool = False) -> int:
     """Bytes of the stage tables and of what is made from them: bits of who is right; a float32 and a bin for each
-    confidence, and if exact its distinct values and their numbers."""
-    return units * prefixes // 8 + units * (14 if exact else 6) * scored
+    confidence, and if exact its distinct values, their numbers and tiles."""
+    return units * prefixes // 8 + units * (16 if exact else 6) * scored
 
 
 def estimate(

@@ -1,13 +1,14 @@
 """The exact mode: the optimum over all real thresholds, with the grid's envelope as a warm start.
 
 Levels are the gain confidences of each stage (see kernels/exact.py), so a few hundred thresholds per stage stand for
-all N of them; every cell that is not evaluated is bounded by the envelope, so what comes out is certified.
+all N of them. Groups of cascades are screened tile by tile (kernels/screen.py), which settles most of them; what is
+left is searched box by box (kernels/boxes.py). Every cell that is not evaluated is bounded by the envelope, so what
+comes out is certified.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,38 +16,24 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cost import INT64_SAFE, CostModel
 from wisecommittee.errors import UsageError
 from wisecommittee.kernels import boxes, exact, grid, screen
+from wisecommittee.search.confidences import confidences
 from wisecommittee.search.exhaustive import (
     THRESHOLDED,
-    Corners,
     Candidates,
+    Corners,
     Envelope,
-    Group,
     GridSearch,
+    Group,
     Part,
     Point,
     copied,
     cornered,
     corners,
 )
-from wisecommittee.search.confidences import confidences
+from wisecommittee.search.kinds import Kinds
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import StageTables
 from wisecommittee.search.workers import Control, Mapper
-
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """What the cascades of a group have in common: three stages, virtual ones in front where there are fewer.
-
-    rows : of the confidences of the real stages; kind : int32 [N], units of a kind have the same quality and cost
-    right : int64 [3, kinds]; fees : int64 [3, kinds] what units of a kind pay for each stage; spent : all on the first
-    """
-
-    rows: list[int]
-    kind: NDArray[np.int32]
-    right: NDArray[np.int64]
-    fees: NDArray[np.int64]
-    spent: int
 
 
 def require_provable(candidates: Sequence[Candidates], cost: CostModel, limits: Limits | None) -> None:
@@ -99,111 +86,81 @@ class ExactSearch:
 
     def _group(self, group: Group, envelope: Envelope, scratch: _Scratch, control: Control) -> bool:
         """Every real threshold of the cascades of a group; False if stopped on the way."""
-        shared = self._shared(group)
-        real = [int(k >= THRESHOLDED - len(group.head)) for k in range(THRESHOLDED)]
-        stages = [self.confidences[row] for row in shared.rows]
-        units = [self.everybody] * (THRESHOLDED - len(stages)) + [stage.tiles for stage in stages]
-        shape = [screen.TILES if k else 1 for k in real[:2]]
-        masks = np.zeros((len(group.lasts), *shape), np.uint16)
-        uniform = group.fees is not None
-        last_fees = np.ascontiguousarray(group.fees[:, -1]) if uniform else np.zeros(len(group.lasts), np.int64)
-        c1, c2, c3 = shared.right
-        c12, c13, c23 = np.maximum(c1, c2), np.maximum(c1, c3), np.maximum(c2, c3)
-        best = np.stack([c1, c2, c3, c12, c13, c23, np.maximum(c12, c3)], axis=1).astype(np.int32)
+        head, sweep = group.head, self.sweep
+        padding = THRESHOLDED - len(head)
+        stages = [self.confidences[row] for row in self._rows(head)]
+        units = [self.everybody] * padding + [stage.tiles for stage in stages]
+        real = [int(k >= padding) for k in range(2)]
+        masks = np.zeros((len(group.lasts), *(screen.TILES if k else 1 for k in real)), np.uint16)
+        kinds = self._kinds(group)
+        last_fees = np.zeros(len(group.lasts), np.int64) if group.fees is None else group.fees[:, -1].copy()
         found = screen.screen(
-            *units, *real[:2], shared.kind, best, np.ascontiguousarray(shared.fees[1:].T),
-            *self.sweep.changes(group.head, group.lasts), shared.spent, group.offsets, last_fees, envelope[0], masks,
+            *units, *real, kinds.kind, kinds.best(), kinds.fees[1:].T.copy(), *sweep.changes(head, group.lasts),
+            kinds.total(kinds.fees[0]), group.offsets, last_fees, envelope[0], masks,
         )  # fmt: skip
         some = np.flatnonzero(found).tolist()
         if some:
-            # Units that go the same way lie side by side: the processor then guesses it right.
+            # Units that go the same way lie side by side, so that the processor guesses it right.
             tile = units[0].astype(np.uint16) * np.uint16(screen.TILES) + units[1]
-            scratch.turn, _ = grid.bucket(self.sweep.everyone, tile, screen.TILES**2)
+            scratch.turn, _ = grid.bucket(sweep.everyone, tile, screen.TILES**2)
         for m in some:
             if control.stopped():
                 return False
-            self._cascade(group, m, shared, masks[m], envelope, scratch)
+            last = int(group.lasts[m])
+            fee = sweep.cost.per_unit[last] if sweep.cost.per_unit is not None else int(last_fees[m])
+            self._cascade(group, m, kinds.then(sweep.correct_of((*head, last)), fee), masks[m], envelope, scratch)
         return not control.stopped()
 
-    def _shared(self, group: Group) -> _Shared:
-        head, units = group.head, self.sweep.units
-        prefixes = [head[:k] for k in range(1, len(head) + 1)]
-        padding = THRESHOLDED - len(head)
-        right = [self.sweep.correct_of(prefix) for prefix in prefixes]
-        if self.sweep.correct.bits and group.fees is not None:
-            kind = np.zeros(units, np.uint8)
-            for k, line in enumerate(right):
-                kind |= line << np.uint8(padding + k)
-            bits = np.arange(2**THRESHOLDED) >> np.arange(THRESHOLDED)[:, None] & 1
-            fees = np.zeros((THRESHOLDED, 1), np.int64)
-            fees[padding:, 0] = group.fees[0, :-1]
-            spent = int(fees[0, 0]) * units
-            return _Shared(self._rows(head), kind.astype(np.int32), bits, np.repeat(fees, bits.shape[1], axis=1), spent)
-        levels = np.zeros((THRESHOLDED, units), np.int64)
-        levels[padding:] = right
-        unit_fees = np.zeros((THRESHOLDED, units), np.int64)
-        unit_fees[padding:] = (
-            self.sweep.cost.per_unit[list(head)] if group.fees is None else group.fees[0, :-1, None]
-        )
-        kind = np.arange(units, dtype=np.int32)
-        return _Shared(self._rows(head), kind, levels, unit_fees, int(unit_fees[0].sum()))
+    def _kinds(self, group: Group) -> Kinds:
+        """Of the three stages that the cascades of a group share, virtual ones in front where there are fewer."""
+        cost, head = self.sweep.cost, group.head
+        kinds = Kinds.start(self.sweep.units, few=self.sweep.correct.bits and cost.per_unit is None)
+        for _ in range(THRESHOLDED - len(head)):
+            kinds = kinds.then(self.everybody, 0)
+        for k, member in enumerate(head):
+            fee = int(group.fees[0, k]) if group.fees is not None else cost.per_unit[member]  # type: ignore[index]
+            kinds = kinds.then(self.sweep.correct_of(head[: k + 1]), fee)
+        return kinds
 
     def _rows(self, head: tuple[int, ...]) -> list[int]:
+        """Rows of the confidences that these stages compare."""
         return [self.sweep.score_row(head[:k]) for k in range(1, len(head) + 1)]
 
     def _cascade(
-        self,
-        group: Group,
-        m: int,
-        shared: _Shared,
-        masks: NDArray[np.uint16],
-        envelope: Envelope,
-        scratch: _Scratch,
+        self, group: Group, m: int, kinds: Kinds, masks: NDArray[np.uint16], envelope: Envelope, scratch: _Scratch
     ) -> None:
-        """Every real threshold of one cascade of a group, within the boxes of these masks."""
-        sweep, last = self.sweep, int(group.lasts[m])
-        right = sweep.correct_of((*group.head, last))
-        if sweep.correct.bits and group.fees is not None:
-            kind = shared.kind | (right.astype(np.int32) << THRESHOLDED)
-            quality = np.vstack([np.tile(shared.right, 2), np.arange(2 ** (THRESHOLDED + 1)) >> THRESHOLDED])
-            fees = np.tile(shared.fees, 2)
-        else:
-            kind, quality, fees = shared.kind, np.vstack([shared.right, right]), shared.fees
-        last_fee = sweep.cost.per_unit[last] if group.fees is None else group.fees[m, -1]
-        fees = np.vstack([fees[1:], np.broadcast_to(last_fee, fees.shape[1])])
-        levels = self._levels(shared.rows, kind, quality, scratch)
+        """Every real threshold of one cascade of a group, within the tiles of these masks."""
+        units, rows = self.sweep.units, self._rows(group.head)
+        levels = self._levels(rows, kinds, scratch)
         if not all(map(len, levels)):
             return  # a stage that cannot gain: a shorter cascade is as good and cheaper
-        scratch.units[: sweep.units, 3] = kind[scratch.turn]
-        scratch.grow(max(map(len, levels)))
         padding = THRESHOLDED - len(levels)
+        scratch.units[:units, :padding] = 0
+        scratch.units[:units, 3] = kinds.kind[scratch.turn]
+        scratch.grow(max(map(len, levels)))
         scratch.tiles[:padding, 0] = 0
-        for k, (row, numbers) in enumerate(zip(shared.rows, levels, strict=True), padding):
+        for k, (row, numbers) in enumerate(zip(rows, levels, strict=True), padding):
             scratch.tiles[k, : len(numbers)] = self.confidences[row].tile_of[numbers]
         scratch.tiles[2] //= 2
         caps, others = np.full(4, INT64_SAFE, np.int64), np.zeros((0, 4), np.int64)
         if len(group.bounds.caps):
             caps, others = group.bounds.caps[m], group.bounds.others[m]
-        most = int(fees.sum()) if fees.shape[1] == sweep.units else int(fees[:, 0].sum()) * sweep.units
-        shift = max(0, most.bit_length() - boxes.COST_BITS)
-        spent = shared.spent + int(group.offsets[m])
+        fees = kinds.fees[1:]
         boxes.search_boxes(
-            scratch.units, sweep.units, np.ascontiguousarray(quality.T), np.ascontiguousarray(fees.T), shift,
-            (*[1] * padding, *map(len, levels)), scratch.tiles, masks, spent, caps, others, group.bounds.ceilings,
-            2 * int(group.ranks[m]), *scratch.sums, *envelope,
+            scratch.units, units, kinds.right.T.copy(), fees.T.copy(),
+            max(0, kinds.total(fees).bit_length() - boxes.COST_BITS), (*[1] * padding, *map(len, levels)),
+            scratch.tiles, masks, kinds.total(kinds.fees[0]) + int(group.offsets[m]), caps, others,
+            group.bounds.ceilings, 2 * int(group.ranks[m]), *scratch.sums, *envelope,
         )  # fmt: skip
 
-    def _levels(
-        self, rows: list[int], kind: NDArray[np.int32], quality: NDArray[np.int64], scratch: _Scratch
-    ) -> list[NDArray[np.int32]]:
-        """Distinct numbers of the levels of each real stage; its bins go to the scratch. quality : int64 [4, kinds]."""
-        padding, out = THRESHOLDED - len(rows), []
-        scratch.units[: len(kind), :padding] = 0
-        for k, row in enumerate(rows, padding):
+    def _levels(self, rows: list[int], kinds: Kinds, scratch: _Scratch) -> list[NDArray[np.int32]]:
+        """Distinct numbers of the levels of each stage but the last; the bins go to the scratch."""
+        out = []
+        for k, row in enumerate(rows, THRESHOLDED - len(rows)):
             known = self.confidences[row]
-            gains = quality[k] < quality[k + 1 :].max(axis=0)
             level_of = scratch.level_of[: len(known.distinct) + 1]
-            out.append(exact.gain_levels(known.order, kind, gains, level_of, scratch.turn, scratch.units[: len(kind), k]))
+            bins = scratch.units[: self.sweep.units, k]
+            out.append(exact.gain_levels(known.order, kinds.kind, kinds.gains(k), level_of, scratch.turn, bins))
         return out
 
     def points(self) -> list[Point]:
@@ -222,12 +179,11 @@ class ExactSearch:
 
     def _values(self, sequence: tuple[int, ...], level: int, scratch: _Scratch) -> tuple[float, ...]:
         """The least confidence above the gain confidence of each level; inf where there is none."""
-        quality = np.array([self.sweep.correct_of(sequence[:k]) for k in range(1, len(sequence) + 1)], np.int64)
-        quality = np.vstack([np.zeros((THRESHOLDED + 1 - len(sequence), self.sweep.units), np.int64), quality])
-        rows = self._rows(sequence[:-1])
-        everyone = np.arange(self.sweep.units, dtype=np.int32)
-        values = []
-        for row, numbers in zip(reversed(rows), reversed(self._levels(rows, everyone, quality, scratch)), strict=True):
+        kinds = Kinds.start(self.sweep.units, few=False)
+        for k in range(len(sequence) - THRESHOLDED, len(sequence) + 1):
+            kinds = kinds.then(self.sweep.correct_of(sequence[:k]) if k > 0 else self.everybody, 0)
+        rows, values = self._rows(sequence[:-1]), []
+        for row, numbers in zip(reversed(rows), reversed(self._levels(rows, kinds, scratch)), strict=True):
             level, place = divmod(level, len(numbers))
             distinct = self.confidences[row].distinct
             above = int(numbers[place]) + 1
@@ -236,16 +192,21 @@ class ExactSearch:
 
 
 class _Scratch:
-    """Reused arrays of one chunk."""
+    """Reused arrays of one chunk.
+
+    turn : int32 [N] in which order units are listed; units : int32 [., 4] of boxes within boxes, bins and kind
+    tiles, sums : of the levels of three stages
+    """
 
     def __init__(self, units: int) -> None:
         self.level_of = np.zeros(units + 1, np.int32)
-        self.units = np.zeros((4 * units, 4), np.int32)  # of boxes in boxes
-        self.turn = np.arange(units, dtype=np.int32)  # in which order the units are listed
-        self.grow(1)
+        self.turn = np.arange(units, dtype=np.int32)
+        self.units = np.zeros((3 * units, 4), np.int32)
+        self.tiles = np.zeros((THRESHOLDED, 0), np.int64)
+        self.sums = np.zeros((2, THRESHOLDED, 0), np.int64)
 
     def grow(self, levels: int) -> None:
         """Room for so many levels of a stage, at least."""
-        if not hasattr(self, "tiles") or self.tiles.shape[1] < levels:
+        if self.tiles.shape[1] < levels:
             self.tiles = np.zeros((THRESHOLDED, levels), np.int64)
             self.sums = np.zeros((2, THRESHOLDED, levels), np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from fractions import Fraction
+from unittest import mock
 
 import naive
 import numpy as np
@@ -17,6 +18,8 @@ from test_search import product_scores
 from wisecommittee.errors import UsageError
 from wisecommittee.search import tables
 from wisecommittee.search.evaluate import evaluate_in
+from wisecommittee.search.exact import ExactSearch
+from wisecommittee.search.exhaustive import corners
 from wisecommittee.search.search import search
 from wisecommittee.search.sequences import GivenSequences
 
@@ -147,3 +150,120 @@ def test_what_exact_cannot_prove_is_said():
     store.cards = lambda split: cards
     with pytest.raises(UsageError, match="same for every unit"):
         search(store, exact=True, max_average={"latency_ms": 1.5})
+
+
+def every_threshold(proof):
+    """Least total cost with at least so many correct, over every vector of distinct confidences of every cascade."""
+    sweep = proof.sweep
+    n, best = sweep.units, len(proof.envelope[0]) - 1
+    least = np.full(best + 1, np.iinfo(np.int64).max)
+    for c in sweep.candidates:
+        rows, offsets, variants = sweep.axis.variants(c.sequences)
+        for row, offset, caps in zip(rows.tolist(), offsets.tolist(), variants, strict=True):
+            sequence = tuple(c.sequences[row].tolist())
+            right = [sweep.correct_of(sequence[:k]).astype(np.int64) for k in range(1, len(sequence) + 1)]
+            fees = sweep.cost.marginal(sequence, n)
+            others = np.zeros((0, len(sequence)), np.int64)
+            if sweep.limits:
+                caps = np.minimum(caps, sweep.limits.caps(c.sequences[[row]])[0])
+                others = sweep.limits.marginal(c.sequences[[row]])[0]
+            # One axis per stage; a unit counts from its own confidence on (the last index: everybody leaves earlier).
+            orders = [np.unique(proof.confidences[sweep.score_row(sequence[:k])].order, return_inverse=True)[1]
+                      for k in range(1, len(sequence))]  # fmt: skip
+            correct, cost = right[0].sum(), offset + fees[0].sum()
+            kept, spent = n <= caps[0], [int(row[0]) * n for row in others]
+            for k in range(1, len(sequence)):
+                shape = tuple(int(order.max()) + 1 for order in orders[:k])
+                sums = np.zeros((3, *shape), np.int64)
+                for table, change in zip(sums, (right[k] - right[k - 1], fees[k], np.ones(n, np.int64)), strict=True):
+                    np.add.at(table, tuple(orders[:k]), change)
+                    for axis in range(k):
+                        np.cumsum(table, axis=axis, out=table)
+                correct, cost = np.expand_dims(correct, -1) + sums[0], np.expand_dims(cost, -1) + sums[1]
+                kept = np.expand_dims(kept, -1) & (sums[2] <= caps[k])
+                spent = [np.expand_dims(total, -1) + int(row[k]) * sums[2]
+                         for total, row in zip(spent, others, strict=True)]  # fmt: skip
+            for total, ceiling in zip(spent, sweep.limits.ceilings if sweep.limits else (), strict=True):
+                kept = kept & (total <= ceiling)
+            kept = np.broadcast_to(kept, np.shape(correct))
+            np.minimum.at(least, np.asarray(correct)[kept], np.asarray(cost)[kept])
+    return np.minimum.accumulate(least[::-1])[::-1]
+
+
+class Costed(MemoryStore):
+    """A second cost on every card."""
+
+    def card(self, model, split):
+        return replace(super().card(model, split), costs={"usd": 1.0 + 3 * int(model[1:])})
+
+
+class Graded(MemoryStore):
+    """Answers with a graded quality."""
+
+    def card(self, model, split):
+        card = super().card(model, split)
+        return replace(card, contents=replace(card.contents, graded=True))
+
+    def quality(self, model, split):
+        rng = np.random.default_rng(int(model[1:]))
+        return rng.integers(0, 5, len(self._labels)) / 4
+
+
+def small(units, seed, *, answers=False, per_unit=False, models=4):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, units)
+    ease = rng.gamma(1.5, 1.0, units)
+    made = []
+    for m in range(models):
+        logits = rng.normal(size=(units, 4))
+        logits[np.arange(units), labels] += ease * (0.8 + 0.4 * m)
+        logits = (np.round(logits * 4) / 4).astype(np.float32)  # ties
+        costs = (rng.integers(1, 5, units) * 2**m).tolist() if per_unit else None
+        sure = np.round(np.ptp(logits, axis=1)).astype(np.float32)
+        kind = {"kind": "answers", "answers": list(map(str, logits.argmax(axis=1)))} if answers else {}
+        outputs = None if answers else logits
+        made.append(
+            naive.Model(f"m{m}", f"m{m}", 0, {f"m{m}": 10 * 2**m}, outputs, stored_scores={"confidence": sure.tolist()},
+                        unit_costs=costs, **kind)
+        )  # fmt: skip
+    return made, list(map(str, labels)) if answers else labels.tolist()
+
+
+SEARCHES = {
+    "plain": ({}, {}, MemoryStore),
+    "from two levels": ({}, {"levels": 2, "threads": 2}, MemoryStore),
+    "costs per unit": ({"per_unit": True}, {}, MemoryStore),
+    "stored scores": ({}, {"confidence": "confidence"}, MemoryStore),
+    "last": ({}, {"combine": "last"}, MemoryStore),
+    "graded answers": ({"answers": True}, {}, Graded),
+    "graded answers, costs per unit": ({"answers": True, "per_unit": True}, {}, Graded),
+    "worst case": ({}, {"axis": "worst"}, MemoryStore),
+    "percentile": ({}, {"axis": "p99"}, MemoryStore),
+    "limits": ({}, {"max_percentile_cost": (80, 70), "max_average": {"usd": 5.0}}, Costed),
+    "limits and percentile": ({}, {"axis": "p99", "max_average": {"usd": 5.0}}, Costed),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize(("units", "seed"), [(45, 0), (60, 1)])
+def test_exact_equals_every_threshold_of_scores(name, units, seed):
+    """What is screened and searched box by box is what every vector of thresholds gives."""
+    made, asked, store = SEARCHES[name]
+    proofs = []
+    points = ExactSearch.points
+    with mock.patch.object(ExactSearch, "points", lambda self: proofs.append(self) or points(self)):
+        found = search(store(*small(units, seed, **made)), exact=True, **asked)
+    (proof,) = proofs
+    expected = every_threshold(proof)
+    assert proof.envelope[0].tolist() == expected.tolist()
+    if "axis" not in asked:  # there, points that only differ in stages nobody reaches are one
+        assert len(found) == len(corners(expected))
+
+
+@pytest.mark.parametrize("units", [60, 300])
+def test_a_slab_that_reaches_no_further_stage_skips_nothing(units):
+    """The first levels of stage 1 may continue nobody to stage 3; what lies above them counts all the same."""
+    for seed in range(4):
+        store = realistic(units, models=5, seed=seed)
+        some = search(store, exact=True, levels=2)
+        assert [e.figures() for e in some] == [e.figures() for e in search(store, exact=True, levels=100)]

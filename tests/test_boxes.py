@@ -95,12 +95,12 @@ class Cascade:
         rows = 2 if self.units % 2 else 3  # little room: it grows
         units = np.zeros((rows * self.units, 4), np.int32)
         units[: self.units] = np.stack([*self.bins, kinds.kind], axis=1)
-        shift = max(0, kinds.total(kinds.fees[1:]).bit_length() - boxes.COST_BITS)
+        shift = max(0, kinds.total(1, 4).bit_length() - boxes.COST_BITS)
         most = max(self.levels)
         return boxes.search_boxes(
-            units, self.units, kinds.right.T.copy(), kinds.fees[1:].T.copy(), shift, self.levels,
-            np.zeros((3, most), np.int64), np.ones((1, 1), np.uint16), kinds.total(kinds.fees[0]) + self.offset,
-            self.caps, self.others, self.ceilings, self.rank, *np.zeros((2, 3, most), np.int64), *envelope,
+            units, self.units, kinds.right.T.copy(), kinds.paid(1), shift, self.levels, np.zeros((3, most), np.int64),
+            np.ones((1, 1), np.uint16), kinds.total(0, 1) + self.offset, self.caps, self.others, self.ceilings,
+            self.rank, *np.zeros((2, 3, most), np.int64), *envelope,
         )  # fmt: skip
 
 
@@ -163,8 +163,8 @@ def test_tiles_hold_every_threshold_that_can_enter(seed, virtual, per_unit):
     good = envelope_of([every[i] for i in rng.permutation(len(every))[: len(every) // 2]], units)[0]
     masks = np.zeros((members, *(screen.TILES if k >= virtual else 1 for k in range(2))), np.uint16)
     found = screen.screen(
-        *tile, int(virtual < 1), int(virtual < 2), kinds.kind, kinds.best(), kinds.fees[1:].T.copy(), *changed,
-        kinds.total(kinds.fees[0]), np.full(members, cascade.offset), fees * (not per_unit), good, masks,
+        *tile, int(virtual < 1), int(virtual < 2), kinds.kind, kinds.best(), kinds.paid(1), *changed,
+        kinds.total(0, 1), np.full(members, cascade.offset), fees * (not per_unit), good, masks,
     )  # fmt: skip
     assert [bool(mask.any()) for mask in masks] == found.tolist()
     for mask, part in zip(masks, cells, strict=True):
@@ -174,7 +174,6 @@ def test_tiles_hold_every_threshold_that_can_enter(seed, virtual, per_unit):
                 assert good[correct] < cost
     masks[:] = 0
     assert not screen.screen(
-        *tile, int(virtual < 1), int(virtual < 2), kinds.kind, kinds.best(), kinds.fees[1:].T.copy(), *changed,
-        kinds.total(kinds.fees[0]), np.full(members, cascade.offset), fees * (not per_unit), np.full_like(good, -1),
-        masks,
+        *tile, int(virtual < 1), int(virtual < 2), kinds.kind, kinds.best(), kinds.paid(1), *changed,
+        kinds.total(0, 1), np.full(members, cascade.offset), fees * (not per_unit), np.full_like(good, -1), masks,
     ).any()  # fmt: skip

@@ -19,7 +19,6 @@ from wisecommittee.errors import UsageError
 from wisecommittee.search import tables
 from wisecommittee.search.evaluate import evaluate_in
 from wisecommittee.search.exact import ExactSearch
-from wisecommittee.search.exhaustive import corners
 from wisecommittee.search.search import search
 from wisecommittee.search.sequences import GivenSequences
 
@@ -252,12 +251,9 @@ def test_exact_equals_every_threshold_of_scores(name, units, seed):
     proofs = []
     points = ExactSearch.points
     with mock.patch.object(ExactSearch, "points", lambda self: proofs.append(self) or points(self)):
-        found = search(store(*small(units, seed, **made)), exact=True, **asked)
+        search(store(*small(units, seed, **made)), exact=True, **asked)
     (proof,) = proofs
-    expected = every_threshold(proof)
-    assert proof.envelope[0].tolist() == expected.tolist()
-    if "axis" not in asked:  # there, points that only differ in stages nobody reaches are one
-        assert len(found) == len(corners(expected))
+    assert proof.envelope[0].tolist() == every_threshold(proof).tolist()
 
 
 @pytest.mark.parametrize("units", [60, 300])

@@ -95,8 +95,8 @@ class ExactSearch:
         kinds = self._kinds(group)
         last_fees = np.zeros(len(group.lasts), np.int64) if group.fees is None else group.fees[:, -1].copy()
         found = screen.screen(
-            *units, *real, kinds.kind, kinds.best(), kinds.fees[1:].T.copy(), *sweep.changes(head, group.lasts),
-            kinds.total(kinds.fees[0]), group.offsets, last_fees, envelope[0], masks,
+            *units, *real, kinds.kind, kinds.best(), kinds.paid(1), *sweep.changes(head, group.lasts),
+            kinds.total(0, 1), group.offsets, last_fees, envelope[0], masks,
         )  # fmt: skip
         some = np.flatnonzero(found).tolist()
         if some:
@@ -145,11 +145,10 @@ class ExactSearch:
         caps, others = np.full(4, INT64_SAFE, np.int64), np.zeros((0, 4), np.int64)
         if len(group.bounds.caps):
             caps, others = group.bounds.caps[m], group.bounds.others[m]
-        fees = kinds.fees[1:]
         boxes.search_boxes(
-            scratch.units, units, kinds.right.T.copy(), fees.T.copy(),
-            max(0, kinds.total(fees).bit_length() - boxes.COST_BITS), (*[1] * padding, *map(len, levels)),
-            scratch.tiles, masks, kinds.total(kinds.fees[0]) + int(group.offsets[m]), caps, others,
+            scratch.units, units, kinds.right.T.copy(), kinds.paid(1),
+            max(0, kinds.total(1, THRESHOLDED + 1).bit_length() - boxes.COST_BITS), (*[1] * padding, *map(len, levels)),
+            scratch.tiles, masks, kinds.total(0, 1) + int(group.offsets[m]), caps, others,
             group.bounds.ceilings, 2 * int(group.ranks[m]), *scratch.sums, *envelope,
         )  # fmt: skip
 

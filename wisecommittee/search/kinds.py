@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """kind : int32 [N]; right, fees : int64 [K, kinds] quality after each stage and what it costs to run it. With
-    answers that are right or wrong and costs that do not vary there are 2^K kinds; else every unit is its own."""
+    """kind : int32 [N]; right, fees : int64 [K, kinds] quality after each stage and what it costs to run it.
+
+    With answers that are right or wrong and costs that do not vary (fees is [K, 1] then) there are 2^K kinds; else
+    every unit is one of its own.
+    """
 
     kind: NDArray[np.int32]
     right: NDArray[np.int64]
@@ -30,17 +33,20 @@ class Kinds:
         if not self.few:
             rows = [np.broadcast_to(np.asarray(row, np.int64), self.right.shape[1]) for row in (right, fee)]
             return Kinds(self.kind, np.vstack([self.right, rows[0]]), np.vstack([self.fees, rows[1]]), few=False)
-        stages, kinds = self.right.shape
-        kind = self.kind | np.left_shift(right, stages, dtype=np.int32)
-        level = np.arange(2 * kinds) >= kinds
-        both = np.full(2 * kinds, fee, np.int64)
-        return Kinds(
-            kind, np.vstack([np.tile(self.right, 2), level]), np.vstack([np.tile(self.fees, 2), both]), few=True
-        )
+        stages = len(self.right)
+        bits = np.arange(2 ** (stages + 1)) >> np.arange(stages + 1)[:, None] & 1
+        fees = np.append(self.fees, fee)[:, None]
+        return Kinds(self.kind | np.left_shift(right, stages, dtype=np.int32), bits, fees, few=True)
 
-    def total(self, fees: NDArray[np.int64]) -> int:
-        """What all units pay, of fees [.., kinds]; where kinds are few they all pay the same."""
-        return int(fees[..., 0].sum()) * len(self.kind) if self.few else int(fees.sum())
+    def paid(self, first: int) -> NDArray[np.int64]:
+        """int64 [kinds, K - first] what a kind pays for each stage from the first on."""
+        fees = self.fees[first:]
+        return np.broadcast_to(fees, (len(fees), self.right.shape[1])).T.copy()
+
+    def total(self, first: int, last: int) -> int:
+        """What all units pay for these stages."""
+        fees = self.fees[first:last]
+        return int(fees.sum()) * (len(self.kind) if self.few else 1)
 
     def gains(self, stage: int) -> NDArray[np.bool_]:
         """[kinds] : whether a later stage is better than this one."""

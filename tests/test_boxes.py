@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from memory import cases
 from test_tiles import envelope_of
 
-from wisecommittee.kernels import boxes, exact, screen, tiles
+from wisecommittee.kernels import boxes, screen, tiles
+from wisecommittee.kernels.levels import gain_levels, number_confidences
 from wisecommittee.search.exhaustive import corners
 from wisecommittee.search.kinds import Kinds
 
@@ -26,7 +27,7 @@ def test_levels_are_the_gain_confidences(seed, units):
     kind, gains = rng.integers(0, 4, units).astype(np.int32), rng.integers(0, 2, 4).astype(bool)
     turn, bins = rng.permutation(units).astype(np.int32), np.zeros((units, 4), np.int32)
     level_of = np.zeros(order.max() + 2, np.int32)
-    numbers = exact.gain_levels(order, kind, gains, level_of, turn, bins[:, 1]).tolist()
+    numbers = gain_levels(order, kind, gains, level_of, turn, bins[:, 1]).tolist()
     assert numbers == sorted({int(d) for d, k in zip(order, kind, strict=True) if gains[k]})
     assert bins[:, 1].tolist() == [sum(number < order[i] for number in numbers) for i in turn]
 
@@ -37,7 +38,7 @@ def test_confidences_are_numbered_and_cut(seed, units, most):
     rng = np.random.default_rng(seed)
     score = (rng.integers(-9, 9, units) / np.float32(4)).astype(np.float32)
     weights = rng.integers(1, 70, units)
-    distinct, order, tile_of, tile = exact.number_confidences(score, np.argsort(score), weights, most)
+    distinct, order, tile_of, tile = number_confidences(score, np.argsort(score), weights, most)
     values, inverse = np.unique(score, return_inverse=True)
     assert distinct.tolist() == values.tolist()
     assert order.tolist() == inverse.tolist()

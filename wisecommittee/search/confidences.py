@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.kernels.exact import number_confidences
+from wisecommittee.kernels.levels import number_confidences
 from wisecommittee.kernels.screen import TILES
 from wisecommittee.search.tables import StageTables
 

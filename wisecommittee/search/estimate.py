@@ -47,7 +47,7 @@ class Estimate:
     def __str__(self) -> str:
         return (
             f"{_count(self.combinations)} combinations, {_count(self.vectors)} threshold vectors, about "
-            f"{_duration(self.cpu_seconds)} of CPU time and {self.memory / 1e9:.2g} GB"
+            f"{_duration(self.cpu_seconds)} of CPU time and {_size(self.memory)}"
         )
 
 
@@ -158,6 +158,10 @@ def chosen(method: str, exact: bool, guess: Estimate, threads: int) -> str:
 
 def _count(number: int) -> str:
     return f"{number:,}" if number < 1e7 else f"{number:.2g}"
+
+
+def _size(memory: float) -> str:
+    return f"{memory / 1e9:.2g} GB" if memory >= 1e8 else f"{memory / 1e6:.2g} MB"
 
 
 def _duration(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """The exact mode: the optimum over all real thresholds, with the grid's envelope as a warm start.
 
-Levels are the gain confidences of each stage (see kernels/exact.py), so a few hundred thresholds per stage stand for
+Levels are the gain confidences of each stage (see kernels/levels.py), so a few hundred thresholds per stage stand for
 all N of them. Groups of cascades are screened tile by tile (kernels/screen.py), which settles most of them; what is
 left is searched box by box (kernels/boxes.py). Every cell that is not evaluated is bounded by the envelope, so what
 comes out is certified.
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cost import INT64_SAFE, CostModel
 from wisecommittee.errors import UsageError
-from wisecommittee.kernels import boxes, exact, grid, screen
+from wisecommittee.kernels import boxes, grid, screen
+from wisecommittee.kernels.levels import gain_levels
 from wisecommittee.search.confidences import confidences
 from wisecommittee.search.exhaustive import (
     THRESHOLDED,
@@ -159,7 +160,7 @@ class ExactSearch:
             known = self.confidences[row]
             level_of = scratch.level_of[: len(known.distinct) + 1]
             bins = scratch.units[: self.sweep.units, k]
-            out.append(exact.gain_levels(known.order, kinds.kind, kinds.gains(k), level_of, scratch.turn, bins))
+            out.append(gain_levels(known.order, kinds.kind, kinds.gains(k), level_of, scratch.turn, bins))
         return out
 
     def points(self) -> list[Point]:

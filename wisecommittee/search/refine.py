@@ -108,7 +108,7 @@ class Refinement:
 
 
 def gain_levels(stages: Stages, sequence: Walk, used: Sequence[Below]) -> list[NDArray[np.int64]]:
-    """Levels just above the gain confidences (see kernels/exact.py) of each swept stage, as numbers of units below
+    """Levels just above the gain confidences (see kernels/levels.py) of each swept stage, as numbers of units below
     them; around those in use where there are more than FINE."""
     correct = [stages.correct(sequence[:k]).astype(np.int64) for k in range(1, len(sequence) + 1)]
     out: list[NDArray[np.int64]] = []

@@ -1,7 +1,7 @@
 """Qualities that are no sum over units, such as mIoU: every vector of levels, and of them what nothing dominates.
 
 The same levels, ties and stages as the grid of exhaustive.py; totals of all statistics are exact integers. There is no
-exact mode: with mIoU a unit has no gain of its own, so the lemma of kernels/exact.py does not hold.
+exact mode: with mIoU a unit has no gain of its own, so the lemma of kernels/levels.py does not hold.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Levels of the thresholds that the exact mode has to look at, a few hundred or thousand of each stage instead of N.
+"""Levels of the thresholds that the exact mode has to look at: a few hundred or thousand of each stage instead of N.
 
 Call a unit a gain at stage k if it is wrong there and right at some later stage. Lowering a threshold to just above the
 largest gain confidence below it lets only other units exit: cost does not rise, correct does not fall. So some optimum

@@ -567,7 +567,8 @@ def test_confidences_of_answers_become_comparable(apis):
 # The command
 
 
-def test_the_command_keeps_its_contract(store, run, monkeypatch):
+def test_the_command_keeps_its_contract(store, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WISECOMMITTEE_STORE", str(store.files.local))
     code, out, err = run("calibrate", "--model", "a/0", "--method", "temperature", "--json")
     assert code == 0, err

@@ -1,10 +1,9 @@
 """The walk over all prefixes for max_prob: predictions on the few classes that can win, softmax denominators as
 products of exponentials. The promise of equal bits is that of prefixes.py.
 
-1. A class that lies below a pivot in every model, by more than a float32 sum can round away, lies below it in every
-   prefix. What is left (median 1 to 3 classes) and the label are the candidates of a unit.
-2. Predictions come from the candidates, eight units with about as many of them side by side.
-3. With E_i,k(c) = exp((l_i(c) - max l_i) / k), the sum over c of exp(mean of k members at c) is the sum of
+1. Predictions come from the candidates of candidates.py (median 1 to 3 classes), eight units with about as many of them
+   side by side. A unit with one has no choice.
+2. With E_i,k(c) = exp((l_i(c) - max l_i) / k), the sum over c of exp(mean of k members at c) is the sum of
    prod_i E_i,k(c) up to a factor, so a few rows of exponentials per model serve all prefixes of size k. The winner's
    own term stays out of the sum, where its last bits would drown the others.
 
@@ -15,9 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wisecommittee.kernels.candidates import gather, near, reaching
 from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_sums
 from wisecommittee.kernels.lanes import (
-    LANES,
     PAIR,
     advance,
     advance_one,
@@ -34,97 +33,26 @@ from wisecommittee.kernels.lanes import (
     shift,
 )
 from wisecommittee.kernels.prefixes import rest_of
-from wisecommittee.kernels.rows import place_of_largest
+from wisecommittee.kernels.vectors import LANES
 
 UNIT_LANES = 128  # classes up to which lanes are units; a row of more fills them by itself
 LINE = 64  # bytes of memory that come at once
-SAMPLED = 4  # models whose sum chooses the pivot
-_LOWEST = np.float32(-3.4028235e38)
 _NEVER = np.float32(-np.inf)
-_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+_ZERO, _ONE, _SIXTH = np.float32(0.0), np.float32(1.0), np.float32(1.0 / 6.0)
 _TINY = np.float32(1e-25)  # below, a product of exponentials has lost bits: go back to the sum
 
 
-@njit_sums
-def _add_to(total, row):
-    for c in range(total.size):
-        total[c] += row[c]
-
-
-@njit_sums
-def _gap_and_top(gap, row, at):
-    """gap = max(gap, row - at); returns the largest value of the row."""
-    top = _LOWEST
-    for c in range(gap.size):
-        gap[c] = larger(gap[c], row[c] - at)
-        top = larger(top, row[c])
-    return top
-
-
-@njit_sums
-def _gap_and_tops(gap, row0, row1, row2, row3, at):
-    """The same for four rows at once."""
-    at0, at1, at2, at3 = row0[at], row1[at], row2[at], row3[at]
-    top0, top1, top2, top3 = _LOWEST, _LOWEST, _LOWEST, _LOWEST
-    for c in range(gap.size):
-        value0, value1, value2, value3 = row0[c], row1[c], row2[c], row3[c]
-        most = larger(larger(value0 - at0, value1 - at1), larger(value2 - at2, value3 - at3))
-        gap[c] = larger(gap[c], most)
-        top0, top1 = larger(top0, value0), larger(top1, value1)
-        top2, top3 = larger(top2, value2), larger(top3, value3)
-    return top0, top1, top2, top3
-
-
 @njit_exact
-def _candidates(x, i, classes, deepest, label, tops, gap, chosen):
-    """Number of classes that can win some prefix, and the label, ascending; fills tops with each model's largest
-    value. x : int64 [M] addresses of the models' rows; i : the unit; deepest : members of the longest prefix.
-
-    Rounded sums keep the order of their parts, so a class below the pivot in every model never passes it; that it does
-    not draw level either is what the slack is for.
-    """
-    models, first = x.size, i * classes
-    gap[:] = _ZERO
-    some = min(SAMPLED, models)
-    for s in range(some):
-        _add_to(gap, row_at(x[s * models // some], first, classes))
-    pivot = place_of_largest(gap)
-    gap[:] = _LOWEST
-    m = 0
-    while m + 4 <= models:
-        tops[m], tops[m + 1], tops[m + 2], tops[m + 3] = _gap_and_tops(
-            gap, row_at(x[m], first, classes), row_at(x[m + 1], first, classes), row_at(x[m + 2], first, classes),
-            row_at(x[m + 3], first, classes), pivot,
-        )  # fmt: skip
-        m += 4
-    largest = _ZERO
+def _pick(columns, place, models, length, which, begin, left, out, to, room, step):
+    """out[to + m * room + d * step] = the outputs of the classes that are left, and what never wins up to `room`."""
     for m in range(models):
-        row = row_at(x[m], first, classes)
-        if m >= models // 4 * 4:
-            tops[m] = _gap_and_top(gap, row, row[pivot])
-        largest = max(largest, abs(row[pivot]))
-    slack = -(np.float32(2.0**-22) * np.float32(deepest) * largest + np.float32(1e-30))
-    found = 0
-    for c in range(classes):
-        chosen[found] = c
-        found += np.int64(gap[c] >= slack) | np.int64(c == label)
-    return found
-
-
-@njit_exact
-def _side_by_side(some, most, found, starts, columns, models, lanes):
-    """Candidates' outputs of up to eight units (places in the block), never-winning ones where a unit has fewer."""
-    n = most * LANES
-    for m in range(models):
-        for u in range(LANES):
-            target, count = m * n + u, 0
-            if u < some.size:
-                count = found[some[u]]
-                source = models * starts[some[u]] + m * count
-                for d in range(count):
-                    lanes[target + d * LANES] = columns[source + d]
-            for d in range(count, most):
-                lanes[target + d * LANES] = _NEVER
+        source, target = np.uint64(place + m * length), np.uint64(to + m * room)
+        for d in range(np.uint64(left)):
+            out[target] = columns[source + which[np.uint64(begin) + d]]
+            target += np.uint64(step)
+        for _ in range(left, room // step):
+            out[target] = _NEVER
+            target += np.uint64(step)
 
 
 @njit_exact
@@ -134,54 +62,82 @@ def _exponentials(out, x, top, scale):
 
 
 @njit_exact
-def _multiply(out, a, b):
-    for c in range(out.size):
-        out[c] = a[c] * b[c]
+def _cubes_and_squares(cubes, squares, x, top):
+    """Of exponentials at a sixth, for two scales by one exponential."""
+    for c in range(x.size):
+        e = exp_nonpositive((x[c] - top) * _SIXTH)
+        square = e * e
+        squares[c] = square
+        cubes[c] = square * e
 
 
 @njit_exact
-def _below_top(x, classes, m, tops, t, units, z, lane_tops):
-    """z = the logits of model m below their largest, of units in rows t.. of tops, side by side."""
-    start = 0
-    if units == LANES:
-        for u in range(LANES):
-            lane_tops[u] = tops[t + u, m]
-        start = classes // LANES * LANES
-        shift(x, classes, start, lane_tops, z)
+def _raise(power, n, rows, size, x, top):
+    """One of `powers`: the first `size` entries of one or two rows of n."""
+    first = power[2] * n
+    if power[1] == 1:
+        _cubes_and_squares(rows[first : first + size], rows[first + n : first + n + size], x, top)
+    else:
+        _exponentials(rows[first : first + size], x, top, _ONE / np.float32(power[1]))
+
+
+@njit_exact
+def _form(steps, target, t, n, rows):
+    a, b, out = steps[t, 1] * n, steps[t, 2] * n, target * n
+    for c in range(np.uint64(n)):
+        rows[np.uint64(out) + c] = rows[np.uint64(a) + c] * rows[np.uint64(b) + c]
+
+
+@njit_exact
+def _below_top(x, first, classes, units, tops, t, z):
+    """z = up to eight units' logits of a model below their largest, side by side. x : address of the model's rows."""
+    if units == LANES and classes >= LANES:
+        shift(x, first, classes, tops, t, z)
+        return
     for u in range(units):
-        for c in range(start, classes):
-            z[c * LANES + u] = x[u * classes + c] - tops[t + u, m]
+        row = row_at(x, first + u * classes, classes)
+        for c in range(classes):
+            z[c * LANES + u] = row[c] - tops[t + u]
 
 
 @njit_exact
-def _sums_of_units(step, n, rows, without, totals):
-    """One step of the programme for eight units."""
-    kind, a, a2 = step[0], step[1] * n, step[2] * n
-    b0, b1, b2, b3 = step[3] * n, step[4] * n, step[5] * n, step[6] * n
-    if kind == 1 and a2 < 0:
-        rest(rows, a, b0, n, without, totals)
-    elif kind == 1:
-        rest_product(rows, a, a2, b0, n, without, totals)
-    elif a2 < 0:
-        rest4(rows, a, b0, b1, b2, b3, n, without, totals)
-    else:
-        rest4_product(rows, a, a2, b0, b1, b2, b3, n, without, totals)
-
-
-@njit_exact
-def _sums_of_one(step, first, kind, n, rows, without, totals):
-    """One step of the programme for one unit: `kind` of its sums, from number `first` on, with the same winner."""
-    a, a2, b = step[1] * n, step[2] * n, step[3 + first] * n
-    if kind > 1:
-        b1, b2, b3 = step[4] * n, step[5] * n, step[6] * n
+def _sums_of_units(steps, targets, t, first, width, n, rows, winners, sums, apart):
+    """One step of the programme for eight units; those of score row r lie in r * width + first.."""
+    kind, a, a2, b0 = steps[t, 0], steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n
+    t0 = targets[t, 0] * width + first
+    if kind == 1:
         if a2 < 0:
-            dot4(rows, a, b, b1, b2, b3, n, without, totals)
+            rest(rows, a, b0, n, winners, sums, apart, t0)
         else:
-            dot4_product(rows, a, a2, b, b1, b2, b3, n, without, totals)
-    elif a2 < 0:
-        dot(rows, a, b, n, without, totals)
+            rest_product(rows, a, a2, b0, n, winners, sums, apart, t0)
+        return
+    b1, b2, b3 = steps[t, 4] * n, steps[t, 5] * n, steps[t, 6] * n
+    t1, t2, t3 = targets[t, 1] * width + first, targets[t, 2] * width + first, targets[t, 3] * width + first
+    if a2 < 0:
+        rest4(rows, a, b0, b1, b2, b3, n, winners, sums, apart, t0, t1, t2, t3)
     else:
-        dot_product(rows, a, a2, b, n, without, totals)
+        rest4_product(rows, a, a2, b0, b1, b2, b3, n, winners, sums, apart, t0, t1, t2, t3)
+
+
+@njit_exact
+def _sums_of_one(steps, targets, t, n, rows, winners, sums, apart):
+    """One step of the programme for one unit: together where its prefixes have the same winner."""
+    kind, a, a2 = steps[t, 0], steps[t, 1] * n, steps[t, 2] * n
+    t0, t1, t2, t3 = targets[t, 0], targets[t, 1], targets[t, 2], targets[t, 3]
+    winner = winners[t0]
+    if kind > 1 and winners[t1] == winner and winners[t2] == winner and winners[t3] == winner:
+        b0, b1, b2, b3 = steps[t, 3] * n, steps[t, 4] * n, steps[t, 5] * n, steps[t, 6] * n
+        if a2 < 0:
+            dot4(rows, a, b0, b1, b2, b3, n, winner, sums, apart, t0, t1, t2, t3)
+        else:
+            dot4_product(rows, a, a2, b0, b1, b2, b3, n, winner, sums, apart, t0, t1, t2, t3)
+        return
+    for j in range(kind):
+        row, b = targets[t, j], steps[t, 3 + j] * n
+        if a2 < 0:
+            dot(rows, a, b, n, winners[row], sums, apart, row)
+        else:
+            dot_product(rows, a, a2, b, n, winners[row], sums, apart, row)
 
 
 @njit_exact
@@ -191,10 +147,10 @@ def _ask_for(address, size):
         prefetch(address + at)
 
 
-@njit_exact
-def _form(step, target, n, rows):
-    a, b, out = step[1] * n, step[2] * n, target * n
-    _multiply(rows[out : out + n], rows[a : a + n], rows[b : b + n])
+@njit_sums
+def _add_to(total, row):
+    for c in range(total.size):
+        total[c] += row[c]
 
 
 @njit_exact
@@ -209,15 +165,31 @@ def _rest_of_sum(x, classes, i, path, winner):
 
 
 @njit_exact
+def _any_tiny(apart):
+    tiny = 0
+    for i in range(apart.size):
+        tiny += np.int64(apart[i] < _TINY)
+    return tiny > 0
+
+
+@njit_exact
+def _shares(out, sums, apart):
+    for i in range(out.size):
+        out[i] = sums[i] / larger(apart[i], _TINY)
+
+
+@njit_exact
 def walk_units(
-    x, labels, block, classes, members, sizes, deepest, judged, logits, powers, steps, targets, paths, height, correct,
-    predicted, statistic,
+    x, labels, block, classes, members, sizes, deepest, follows, judged, logits, powers, steps, targets, paths, height,
+    correct, predicted, statistic,
 ):  # fmt: skip
     """Visit every prefix of some units, block by block, eight units side by side.
 
     x : int64 [M] addresses of each model's summands, float32 [B, C], finite; classes : C
     labels : int64 [B]; where one is below 0, nothing is right
+    block : units that are sorted together, a multiple of eight
     members, sizes : int64 [nodes] trie in depth-first order; deepest : the largest size
+    follows : float32 [M], 1 where a model only ever runs right after the one before it; or [0] if none does
     judged : int64 [score rows] node of each row of `statistic`
     logits : bool, else the rows are probabilities and the largest is wanted
     powers, steps, targets, paths, height : search/powers.py
@@ -225,46 +197,51 @@ def walk_units(
     statistic : float32 [score rows, B] out: `rest` of logits, `top` of probabilities
     """
     models, nodes, units = x.size, members.size, labels.size
-    tops = np.empty((block, models), np.float32)
-    gap = np.empty(classes, np.float32)
-    found, starts, order = np.empty(block, np.int64), np.empty(block, np.int64), np.empty(block, np.int64)
-    chosen = np.empty(block * classes, np.int32)
-    columns = np.empty(block * models * classes, np.float32)
+    padded = (classes + LANES - 1) // LANES * LANES
+    tops, at, gap = np.empty(models * block, np.float32), np.empty(models, np.float32), np.empty(padded, np.float32)
+    found, order = np.empty(block, np.int64), np.empty(block, np.int64)
+    starts, lengths = np.empty(block, np.int64), np.empty(block, np.int64)
+    chosen, which = np.empty(block * padded, np.uint32), np.empty(block * padded, np.uint32)
+    columns = np.empty(block * models * padded, np.float32)
     counts = np.empty(classes + 2, np.int64)
-    sums = np.zeros((deepest + 1) * classes * LANES, np.float32)
+    path = np.zeros((deepest + 1) * classes * LANES, np.float32)
     lanes = np.empty(models * classes * LANES, np.float32)
     truth = np.empty(LANES, np.int32)
     hits, places = np.empty(nodes * LANES, np.uint8), np.empty(nodes * LANES, np.int32)
     won = np.empty(nodes * LANES, np.float32)
-    winners = np.zeros((statistic.shape[0] if logits else 0, (block + LANES - 1) // LANES * LANES), np.int32)
+    scores = statistic.shape[0] if logits else 0
+    winners = np.zeros(scores * block, np.int32)
+    sums, apart = np.empty(scores * block, np.float32), np.empty(scores * block, np.float32)
     n = classes * LANES
-    z, lane_tops = np.zeros(n, np.float32), np.empty(LANES, np.float32)
-    rows = np.empty(height * n, np.float32)
-    without, totals = np.empty(4 * LANES, np.int32), np.empty(2 * 4 * LANES, np.float32)
-    correct[:] = 1  # until a unit has a choice
+    z, rows = np.zeros(n, np.float32), np.empty(height * n, np.float32)
     for start in range(0, units, block):
         here = min(block, units - start)
-        for row in range(winners.shape[0]):
-            for i in range(here):
-                winners[row, i] = labels[start + i]
         counts[:] = 0
-        at = 0
+        begin = 0
         for i in range(here):
-            mine = chosen[at:]
-            found[i], starts[i] = _candidates(x, start + i, classes, deepest, labels[start + i], tops[i], gap, mine), at
-            if found[i] == 1 and logits and mine[0] == labels[start + i]:
-                found[i] = 0  # no choice
+            first, label = (start + i) * classes, labels[start + i]
+            some = near(x, first, classes, deepest, gap, at, tops, i, block, chosen, begin)
+            left, length = some, (some + LANES - 1) // LANES * LANES
+            if some > 1 or not logits:
+                gather(x, first, classes, chosen, begin, some, columns, models * begin, length)
+                if follows.size > 0 and some > 1:
+                    left = reaching(columns, models * begin, length, at, follows, deepest, chosen, begin, some, which)
+                else:
+                    for d in range(some):
+                        which[begin + d] = d
+            if left == 1 and logits:  # no choice
+                found[i] = 0
+                answer = np.int32(chosen[begin])
+                for node in range(nodes):
+                    correct[node, start + i] = answer == label
+                for row in range(scores):
+                    winners[row * block + i] = answer
                 if predicted.size > 0:
-                    predicted[:, start + i] = mine[0]
+                    predicted[:, start + i] = answer
                 continue
-            place = models * at
-            for m in range(models):
-                row = row_at(x[m], (start + i) * classes, classes)
-                for d in range(found[i]):
-                    columns[place] = row[mine[d]]
-                    place += 1
-            counts[found[i] + 1] += 1
-            at += found[i]
+            found[i], starts[i], lengths[i] = left, begin, length
+            counts[left + 1] += 1
+            begin += length
         # Counting sort by the number of candidates, then eight at a time.
         for f in range(classes + 1):
             counts[f + 1] += counts[f]
@@ -274,107 +251,114 @@ def walk_units(
                 order[counts[found[i]]] = i
                 counts[found[i]] += 1
         for first in range(0, hard, LANES):
-            some = order[first : min(hard, first + LANES)]
-            room = found[some[-1]] * LANES
-            _side_by_side(some, found[some[-1]], found, starts, columns, models, lanes)
+            side = min(LANES, hard - first)
+            most = found[order[first + side - 1]]
+            room = most * LANES
             truth[:] = -1
-            for u in range(some.size):
-                for d in range(found[some[u]]):
-                    if chosen[starts[some[u]] + d] == labels[start + some[u]]:
+            for u in range(LANES):
+                i = order[first + min(u, side - 1)]
+                begin = starts[i]
+                _pick(columns, models * begin, models, lengths[i], which, begin, found[i], lanes, u, room, LANES)
+                for d in range(found[i]):
+                    if chosen[begin + d] == labels[start + i]:
                         truth[u] = d
-            sums[:room] = _ZERO
+            path[:room] = _ZERO
             for node in range(nodes):
                 advance(
-                    sums, sizes[node] * room, (sizes[node] - 1) * room, lanes, members[node] * room, room, truth, hits,
+                    path, sizes[node] * room, (sizes[node] - 1) * room, lanes, members[node] * room, room, truth, hits,
                     places, won, node * LANES,
                 )  # fmt: skip
-            for u in range(some.size):
-                i = some[u]
-                own = chosen[starts[i] :]
-                for node in range(nodes):
-                    correct[node, start + i] = hits[node * LANES + u]
-                if predicted.size > 0:
-                    for node in range(nodes):
-                        predicted[node, start + i] = own[places[node * LANES + u]]
-                for row in range(judged.size):
-                    node = judged[row]
+            for node in range(nodes):
+                for u in range(side):
+                    correct[node, start + order[first + u]] = hits[node * LANES + u]
+            for row in range(judged.size):
+                node = judged[row]
+                for u in range(side):
+                    i = order[first + u]
                     if logits:
-                        winners[row, i] = own[places[node * LANES + u]]
+                        winners[row * block + i] = chosen[starts[i] + places[node * LANES + u]]
                     else:
                         statistic[row, start + i] = won[node * LANES + u] / np.float32(sizes[node])
-        for first in range(0, here if winners.size > 0 else 0, LANES):
-            side = min(LANES, here - first)
+            if predicted.size > 0:
+                for node in range(nodes):
+                    for u in range(side):
+                        i = order[first + u]
+                        predicted[node, start + i] = chosen[starts[i] + places[node * LANES + u]]
+        if scores == 0:
+            continue
+        for first in range(0, here, LANES):
             for p in range(powers.shape[0]):
                 m = powers[p, 0]
                 if p == 0 or m != powers[p - 1, 0]:
-                    own = row_at(x[m], (start + first) * classes, side * classes)
-                    _below_top(own, classes, m, tops, first, side, z, lane_tops)
-                _exponentials(rows[p * n : (p + 1) * n], z, _ZERO, _ONE / np.float32(powers[p, 1]))
+                    side = min(LANES, here - first)
+                    _below_top(x[m], (start + first) * classes, classes, side, tops, m * block + first, z)
+                _raise(powers[p], n, rows, n, z, _ZERO)
             for t in range(steps.shape[0]):
                 if start + block + first < units:  # what the next block needs comes while this one is worked on
                     for m in range(t * models // steps.shape[0], (t + 1) * models // steps.shape[0]):
                         _ask_for(x[m] + 4 * classes * (start + block + first), 4 * classes * LANES)
-                kind = steps[t, 0]
-                if kind == 0:
-                    _form(steps[t], targets[t, 0], n, rows)
-                    continue
-                for j in range(4):
-                    for u in range(LANES):
-                        without[j * LANES + u] = winners[targets[t, j], first + u]
-                _sums_of_units(steps[t], n, rows, without, totals)
-                for j in range(kind):
-                    row, tiny = targets[t, j], False
-                    for u in range(side):
-                        apart = totals[(4 + j) * LANES + u]
-                        tiny |= apart < _TINY
-                        statistic[row, start + first + u] = totals[j * LANES + u] / max(apart, _TINY)
-                    if tiny:
-                        for u in range(side):
-                            if totals[(4 + j) * LANES + u] < _TINY:
-                                i, winner = start + first + u, winners[row, first + u]
-                                statistic[row, i] = _rest_of_sum(x, classes, i, paths[row], winner)
+                if steps[t, 0] == 0:
+                    _form(steps, targets[t, 0], t, n, rows)
+                else:
+                    _sums_of_units(steps, targets, t, first, block, n, rows, winners, sums, apart)
+        for row in range(scores):
+            own = slice(row * block, row * block + here)
+            _shares(statistic[row, start : start + here], sums[own], apart[own])
+            if _any_tiny(apart[own]):
+                for i in range(here):
+                    if apart[row * block + i] < _TINY:
+                        winner = winners[row * block + i]
+                        statistic[row, start + i] = _rest_of_sum(x, classes, start + i, paths[row], winner)
 
 
 @njit_exact
 def walk_classes(
-    x, labels, classes, members, sizes, deepest, judged, logits, powers, steps, targets, paths, height, correct,
-    predicted, statistic,
+    x, labels, classes, members, sizes, deepest, follows, judged, logits, powers, steps, targets, paths, height,
+    correct, predicted, statistic,
 ):  # fmt: skip
     """The same, unit by unit."""
     models, nodes, units = x.size, members.size, labels.size
-    tops, gap = np.empty(models, np.float32), np.empty(classes, np.float32)
-    chosen = np.empty(classes, np.int32)
-    room = (classes + LANES - 1) // LANES * LANES
-    columns = np.empty(models * room, np.float32)
-    sums = np.zeros((deepest + 1) * room, np.float32)
+    padded = (classes + LANES - 1) // LANES * LANES
+    tops, at, gap = np.empty(models, np.float32), np.empty(models, np.float32), np.empty(padded, np.float32)
+    chosen, which = np.empty(padded, np.uint32), np.empty(padded, np.uint32)
+    columns, lanes = np.empty(models * padded, np.float32), np.empty(models * padded, np.float32)
+    path = np.zeros((deepest + 1) * padded, np.float32)
     hits, places = np.empty(nodes, np.uint8), np.empty(nodes, np.int32)
     won = np.empty(nodes, np.float32)
-    winners = np.zeros(statistic.shape[0], np.int64)
+    scores = statistic.shape[0] if logits else 0
+    winners = np.zeros(scores, np.int64)
+    sums, apart = np.empty(scores, np.float32), np.empty(scores, np.float32)
     n = (classes + PAIR - 1) // PAIR * PAIR
     rows = np.zeros(height * n, np.float32)
-    totals = np.empty(2 * 4 * LANES, np.float32)
-    correct[:] = 1  # until a unit has a choice
     for i in range(units):
-        found = _candidates(x, i, classes, deepest, labels[i], tops, gap, chosen)
-        if found == 1 and logits and chosen[0] == labels[i]:
-            winners[:] = chosen[0]
+        first = i * classes
+        some = near(x, first, classes, deepest, gap, at, tops, 0, 1, chosen, 0)
+        left, length = some, (some + LANES - 1) // LANES * LANES
+        if some > 1 or not logits:
+            gather(x, first, classes, chosen, 0, some, columns, 0, length)
+            if follows.size > 0 and some > 1:
+                left = reaching(columns, 0, length, at, follows, deepest, chosen, 0, some, which)
+            else:
+                for d in range(some):
+                    which[d] = d
+        if left == 1 and logits:  # no choice
+            answer = np.int64(chosen[0])
+            winners[:] = answer
+            for node in range(nodes):
+                correct[node, i] = answer == labels[i]
             if predicted.size > 0:
-                predicted[:, i] = chosen[0]
+                predicted[:, i] = answer
         else:
-            length = (found + LANES - 1) // LANES * LANES
+            room = (left + LANES - 1) // LANES * LANES
+            _pick(columns, 0, models, length, which, 0, left, lanes, 0, room, 1)
             truth = -1
-            for m in range(models):
-                row = row_at(x[m], i * classes, classes)
-                for d in range(found):
-                    columns[m * length + d] = row[chosen[d]]
-                columns[m * length + found : (m + 1) * length] = _NEVER
-            for d in range(found):
+            for d in range(left):
                 if chosen[d] == labels[i]:
                     truth = d
-            sums[:length] = _ZERO
+            path[:room] = _ZERO
             for node in range(nodes):
                 advance_one(
-                    sums, sizes[node] * length, (sizes[node] - 1) * length, columns, members[node] * length, length,
+                    path, sizes[node] * room, (sizes[node] - 1) * room, lanes, members[node] * room, room,
                     np.int64(truth), hits, places, won, node,
                 )  # fmt: skip
             for node in range(nodes):
@@ -388,41 +372,21 @@ def walk_classes(
                     winners[row] = chosen[places[node]]
                 else:
                     statistic[row, i] = won[node] / np.float32(sizes[node])
-        if not logits or winners.size == 0:
+        if scores == 0:
             continue
         for p in range(powers.shape[0]):
             m = powers[p, 0]
-            own = row_at(x[m], i * classes, classes)
-            _exponentials(rows[p * n : p * n + classes], own, tops[m], _ONE / np.float32(powers[p, 1]))
+            _raise(powers[p], n, rows, classes, row_at(x[m], first, classes), tops[m])
         for t in range(steps.shape[0]):
             if i + 1 < units:  # what the next unit needs comes while this one is worked on
                 for m in range(t * models // steps.shape[0], (t + 1) * models // steps.shape[0]):
-                    _ask_for(x[m] + 4 * classes * (i + 1), 4 * classes)
-            kind = steps[t, 0]
-            if kind == 0:
-                _form(steps[t], targets[t, 0], n, rows)
-                continue
-            winner = winners[targets[t, 0]]
-            alike = True
-            for j in range(1, kind):
-                alike &= winners[targets[t, j]] == winner
-            if alike:
-                _sums_of_one(steps[t], 0, kind, n, rows, winner, totals)
-            for j in range(kind):
-                row, here = targets[t, j], j * LANES
-                if not alike:
-                    _sums_of_one(steps[t], j, 1, n, rows, winners[row], totals)
-                    here = 0
-                apart = _sum(totals[here + 4 * LANES : here + 5 * LANES])
-                if apart < _TINY:
-                    statistic[row, i] = _rest_of_sum(x, classes, i, paths[row], winners[row])
-                else:
-                    statistic[row, i] = _sum(totals[here : here + LANES]) / apart
-
-
-@njit_sums
-def _sum(lanes):
-    total = _ZERO
-    for lane in range(LANES):
-        total += lanes[lane]
-    return total
+                    _ask_for(x[m] + 4 * (first + classes), 4 * classes)
+            if steps[t, 0] == 0:
+                _form(steps, targets[t, 0], t, n, rows)
+            else:
+                _sums_of_one(steps, targets, t, n, rows, winners, sums, apart)
+        for row in range(scores):
+            if apart[row] < _TINY:
+                statistic[row, i] = _rest_of_sum(x, classes, i, paths[row], winners[row])
+            else:
+                statistic[row, i] = sums[row] / apart[row]

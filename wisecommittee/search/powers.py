@@ -14,7 +14,8 @@ AT_ONCE = 4  # sums of products with one left factor
 class Powers:
     """A programme for kernels/products.py over rows of one table.
 
-    powers : int64 [p, 2] model and k of E_model,k in rows 0..p-1, by model; k is at least 2, as E_1 = E_2 ** 2
+    powers : int64 [p, 3] model, k and row of E_model,k, by model; for k = 1, rows of E_2 = E_6 ** 3 and of
+    E_3 = E_6 ** 2, the next; sums over E_1 are made of E_2 ** 2
     steps : int64 [t, 7] 0, left, right: a product row to form; or n, left, another left or -1, n right rows (padded to
     four): n sums
     targets : int64 [t, 4] the row to form, or the score row of each sum
@@ -48,8 +49,13 @@ def powers_of(
     for node, parent in enumerate(above):
         if scored[node] or wanted[node]:
             below.setdefault(parent, []).append(node)
-    raised = sorted({(m, max(k, 2)) for m, k in used})
-    row = {pair: i for i, pair in enumerate(raised)}
+    raised = sorted({(m, k if k > 3 else 1) for m, k in used})
+    row: dict[tuple[int, int], int] = {}
+    powers = []
+    for m, k in raised:
+        powers.append([m, k, len(row)])
+        for power in (2, 3) if k == 1 else (k,):
+            row[m, power] = len(row)
     formed: dict[tuple[int, int], int] = {}  # row of the product over so many members, at scale k
     left: dict[tuple[int, int], tuple[int, int]] = {}  # (node, k) -> rows whose product is that along its path
     steps: list[list[int]] = []
@@ -91,7 +97,7 @@ def powers_of(
             paths[score_row[node], size[at] - 1] = member[at]
             at = above[at]
     return Powers(
-        np.array(raised, np.int64).reshape(-1, 2),
+        np.array(powers, np.int64).reshape(-1, 3),
         np.array(steps, np.int64).reshape(-1, 3 + AT_ONCE),
         np.array(targets, np.int64).reshape(-1, AT_ONCE),
         paths,

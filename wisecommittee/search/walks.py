@@ -182,6 +182,7 @@ def _products(
         members,
         trie.sizes,
         int(trie.sizes.max()),
+        _followers(trie, members),
         np.flatnonzero(scored),
         logits,
         powers.powers,
@@ -205,3 +206,12 @@ def _products(
             products.walk_units(addresses, labels, close, classes, *tree, powers.rows, hit, said, statistic)
 
     return walk
+
+
+def _followers(trie: Prefixes, members: NDArray[np.int64]) -> NDArray[np.float32]:
+    """float32 [M], 1 for each model that only ever runs right after the one before it, as replicas do; [0] if none."""
+    before = np.where(trie.parents < 0, -1, members[trie.parents])
+    follows = np.ones(members.max() + 1, np.float32)
+    follows[members[before != members - 1]] = 0.0
+    follows[0] = 0.0
+    return follows if follows.any() else follows[:0]

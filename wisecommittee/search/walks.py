@@ -100,7 +100,8 @@ def walk_blocks(
     walk = (_products if products_serve else _every)(summands, trie, members, scored, wanted)
     direct = products_serve and all(source.direct for source in summands)
     most = (DIRECT_BYTES if direct else BLOCK_BYTES) // (4 * len(summands) * classes)
-    step = max(BITS, min(most, RESULT_BYTES // (nodes + 4 * judged * max(1, len(wanted))), 1024) // BITS * BITS)
+    words = min(most, RESULT_BYTES // (nodes + 4 * judged * max(1, len(wanted))), 1024) // BITS
+    step = max(1, words - 1 + words % 2) * BITS  # odd: rows a power of two apart would share few places of the cache
 
     def block(start: int) -> int:
         stop = min(units, start + step)

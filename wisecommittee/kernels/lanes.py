@@ -1,18 +1,20 @@
 """Loops over eight float32 lanes side by side. A lane is a unit of its own (a row holds class 0 of eight units, then
 class 1, ..) or every eighth class of one unit. Rows are pieces of one flat array, given by their offsets.
 
-rest, rest4, rest_product, rest4_product (rows, a, [a2,] b.., n, winners, sums, apart, t..)
-    Units side by side. sums[t_j:t_j + 8] = the lanes' sums over n entries of rows[a..] (times rows[a2..]) * rows[b_j..]
-    but for each lane's step winners[t_j:t_j + 8]; what is left out goes to apart[t_j:t_j + 8].
-dot, dot4, dot_product, dot4_product (rows, a, [a2,] b.., n, winner, sums, apart, t..)
-    One unit. sums[t_j] = the sum but for the one entry `winner`, which goes to apart[t_j]; n is a multiple of 16.
+rests (rows, common, lefts, rights, n, winners, sums, apart, targets)
+    Units side by side, sums over n entries: sums[t:t + 8] = those of each lane of rows[left..] * rows[right..], of each
+    left with each right row in the order of the targets, but for the lanes' steps winners[t:t + 8], which go to
+    apart[t:t + 8]. common is (), or the offset of a row that is a factor of all.
+dots (rows, common, lefts, rights, n, winner, sums, apart, targets)
+    One unit: sums[t] = the sum but for the one entry `winner`, which goes to apart[t]; n is a multiple of 16.
 
-A sum has the same bits by itself and among four, which share the loads of the left row.
+All but the first and the arrays are tuples. A sum has the same bits by itself and among others, which share loads.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 
 import numpy as np
 from llvmlite import ir
@@ -24,6 +26,7 @@ from wisecommittee.kernels.vectors import (
     BYTE,
     BYTES,
     FLOAT,
+    FLOATS,
     INDEX,
     INT,
     INTS,
@@ -39,6 +42,7 @@ from wisecommittee.kernels.vectors import (
     loop,
     spread,
     store,
+    unpacked,
 )
 
 STRETCH = 16  # steps that are summed before they join the total
@@ -46,12 +50,10 @@ PAIR = 2 * LANES  # what the loops over one unit go on by: two sums of each unde
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
     # The same in plain Python, for a run that checks bounds and coverage.
-    def _sums(lefts, rights, sides):
-        def sums(rows, *arguments):
-            places, (n, winners, totals, apart, *targets) = arguments[: lefts + rights], arguments[lefts + rights :]
-            left = np.prod([rows[a : a + n] for a in places[:lefts]], axis=0)
-            for b, t in zip(places[lefts:], targets, strict=True):
-                lines = (left * rows[b : b + n]).reshape(-1, sides)
+    def _sums(sides):
+        def sums(rows, common, lefts, rights, n, winners, totals, apart, targets):
+            for (left, right), t in zip(itertools.product(lefts, rights), targets, strict=True):
+                lines = np.prod([rows[a : a + n] for a in (*common, left, right)], axis=0).reshape(-1, sides)
                 winner = winners[t : t + sides] if sides > 1 else winners
                 here = np.arange(len(lines))[:, None] == winner
                 assert (here.sum(axis=0) == 1).all()
@@ -60,9 +62,7 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
 
         return sums
 
-    rest, rest4 = _sums(1, 1, LANES), _sums(1, 4, LANES)
-    rest_product, rest4_product = _sums(2, 1, LANES), _sums(2, 4, LANES)
-    dot, dot4, dot_product, dot4_product = _sums(1, 1, 1), _sums(1, 4, 1), _sums(2, 1, 1), _sums(2, 4, 1)
+    rests, dots = _sums(LANES), _sums(1)
 
     def advance(sums, out, before, columns, own, n, truth, hits, places, tops, o):
         sums[out : out + n] = sums[before : before + n] + columns[own : own + n]
@@ -92,118 +92,105 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
         z[: LANES * classes] = (rows - tops[t : t + LANES, None]).T.reshape(-1)
 else:
 
-    def _left(builder, rows, at):
-        value = load(builder, rows[0], at)
-        return builder.fmul(value, load(builder, rows[1], at)) if len(rows) > 1 else value
+    class _Products:
+        """Left rows, each times what is common to all, and right rows."""
 
-    def _rests(lefts, rights):
+        def __init__(self, context, builder, kinds, arguments):
+            rows, *groups = arguments
+            self.builder = builder
+            self.common, self.lefts, self.rights = (
+                [data_of(context, builder, kinds[0], rows, place) for place in unpacked(builder, kind, group)]
+                for kind, group in zip(kinds[1:], groups, strict=True)
+            )
+
+        def __len__(self):
+            return len(self.lefts) * len(self.rights)
+
+        def factors(self, at):
+            """The values of left and right of each product, by left."""
+            builder = self.builder
+            lefts = [load(builder, row, at) for row in self.lefts]
+            for row in self.common:
+                factor = load(builder, row, at)
+                lefts = [builder.fmul(factor, left) for left in lefts]
+            rights = [load(builder, row, at) for row in self.rights]
+            return [(left, right) for left in lefts for right in rights]
+
+    def _multiply_add(builder, left, right, total):
+        function = builder.module.declare_intrinsic("llvm.fmuladd.v8f32", (), ir.FunctionType(FLOATS, [FLOATS] * 3))
+        return builder.call(function, [left, right, total])
+
+    @intrinsic
+    def rests(typing_context, rows, common, lefts, rights, n, winners, sums, apart, targets):
         def codegen(context, builder, signature, arguments):
-            rows, *offsets, n, winners, sums, apart = arguments[: lefts + rights + 5]
-            kinds, targets = signature.args, arguments[-rights:]
-            places = [data_of(context, builder, kinds[0], rows, offset) for offset in offsets]
+            kinds = signature.args
+            n, winners, sums, apart, targets = arguments[4:]
+            products = _Products(context, builder, kinds[:4], arguments[:4])
+            many, targets = len(products), unpacked(builder, kinds[8], targets)
             winners, sums, apart = (
-                data_of(context, builder, kinds[lefts + rights + 2 + i], array, INDEX(0))
+                data_of(context, builder, kinds[5 + i], array, INDEX(0))
                 for i, array in enumerate((winners, sums, apart))
             )
             steps = [load(builder, winners, target, INTS) for target in targets]
 
             def body(at, states):
-                totals, out, step = states[:rights], states[rights:-1], states[-1]
-                left = _left(builder, places[:lefts], at)
+                totals, out, step = states[:many], states[many:-1], states[-1]
                 new_totals, new_out = [], []
-                for j, row in enumerate(places[lefts:]):
-                    product = builder.fmul(left, load(builder, row, at))
+                for j, (left, right) in enumerate(products.factors(at)):
                     here = builder.icmp_signed("==", step, steps[j])
-                    new_totals.append(builder.fadd(totals[j], builder.select(here, floats(0), product)))
-                    new_out.append(builder.select(here, product, out[j]))
+                    new_totals.append(builder.select(here, totals[j], _multiply_add(builder, left, right, totals[j])))
+                    new_out.append(builder.select(here, builder.fmul(left, right), out[j]))
                 return [*new_totals, *new_out, builder.add(step, ints(1))]
 
             def stretch(at, states):
                 """Some steps by themselves: long sums of float32 lose bits."""
                 end = builder.add(at, INDEX(STRETCH * LANES))
                 end = builder.select(builder.icmp_signed("<", end, n), end, n)
-                inner = loop(builder, at, end, LANES, [floats(0)] * rights + states[rights:], body)
-                return [*(builder.fadd(*both) for both in zip(states, inner[:rights], strict=False)), *inner[rights:]]
+                inner = loop(builder, at, end, LANES, [floats(0)] * many + states[many:], body)
+                return [*(builder.fadd(*both) for both in zip(states, inner[:many], strict=False)), *inner[many:]]
 
-            start = [floats(0)] * (2 * rights) + [ints(0)]
-            *totals, _ = loop(builder, INDEX(0), n, STRETCH * LANES, start, stretch)
+            *totals, _ = loop(builder, INDEX(0), n, STRETCH * LANES, [floats(0)] * (2 * many) + [ints(0)], stretch)
             for j, target in enumerate(targets):
                 store(builder, totals[j], sums, target)
-                store(builder, totals[rights + j], apart, target)
+                store(builder, totals[many + j], apart, target)
             return context.get_dummy_value()
 
-        return codegen
+        return types.void(rows, common, lefts, rights, n, winners, sums, apart, targets), codegen
 
-    def _dots(lefts, rights):
+    @intrinsic
+    def dots(typing_context, rows, common, lefts, rights, n, winner, sums, apart, targets):
         def codegen(context, builder, signature, arguments):
-            rows, *offsets, n, winner, sums, apart = arguments[: lefts + rights + 5]
-            kinds, targets = signature.args, arguments[-rights:]
-            places = [data_of(context, builder, kinds[0], rows, offset) for offset in offsets]
+            kinds = signature.args
+            n, winner, sums, apart, targets = arguments[4:]
+            products = _Products(context, builder, kinds[:4], arguments[:4])
+            many = len(products)
 
             def plain(at, totals):
                 new = []
                 for half in range(2):
-                    here = builder.add(at, INDEX(half * LANES))
-                    left = _left(builder, places[:lefts], here)
-                    for j, row in enumerate(places[lefts:]):
-                        product = builder.fmul(left, load(builder, row, here), flags=("contract",))
-                        new.append(builder.fadd(totals[half * rights + j], product, flags=("contract",)))
+                    for left, right in products.factors(builder.add(at, INDEX(half * LANES))):
+                        new.append(_multiply_add(builder, left, right, totals[len(new)]))
                 return new
 
             middle = floor_to(builder, winner, PAIR)
-            totals = loop(builder, INDEX(0), middle, PAIR, [floats(0)] * (2 * rights), plain)
+            totals = loop(builder, INDEX(0), middle, PAIR, [floats(0)] * (2 * many), plain)
             entry = spread(builder, builder.trunc(builder.sub(winner, middle), INT))
-            out = [floats(0)] * rights
+            out = [floats(0)] * many
             for half in range(2):
-                here = builder.add(middle, INDEX(half * LANES))
                 inside = builder.icmp_signed("==", ints([half * LANES + u for u in range(LANES)]), entry)
-                left = _left(builder, places[:lefts], here)
-                for j, row in enumerate(places[lefts:]):
-                    product = builder.fmul(left, load(builder, row, here))
-                    place = half * rights + j
+                for j, (left, right) in enumerate(products.factors(builder.add(middle, INDEX(half * LANES)))):
+                    place, product = half * many + j, builder.fmul(left, right)
                     totals[place] = builder.fadd(totals[place], builder.select(inside, floats(0), product))
                     out[j] = builder.select(inside, product, out[j])
             totals = loop(builder, builder.add(middle, INDEX(PAIR)), n, PAIR, totals, plain)
-            for j, target in enumerate(targets):
-                values = (builder.fadd(totals[j], totals[rights + j]), out[j])
+            for j, target in enumerate(unpacked(builder, kinds[8], targets)):
+                values = (builder.fadd(totals[j], totals[many + j]), out[j])
                 for i, (array, value) in enumerate(zip((sums, apart), values, strict=True)):
-                    place = data_of(context, builder, kinds[lefts + rights + 3 + i], array, target)
+                    place = data_of(context, builder, kinds[6 + i], array, target)
                     builder.store(first_lane(builder, fold(builder, value, builder.fadd)), place)
             return context.get_dummy_value()
 
-        return codegen
-
-    @intrinsic
-    def rest(typing_context, rows, a, b, n, winners, sums, apart, t):
-        return types.void(rows, a, b, n, winners, sums, apart, t), _rests(1, 1)
-
-    @intrinsic
-    def rest4(typing_context, rows, a, b0, b1, b2, b3, n, winners, sums, apart, t0, t1, t2, t3):
-        return types.void(rows, a, b0, b1, b2, b3, n, winners, sums, apart, t0, t1, t2, t3), _rests(1, 4)
-
-    @intrinsic
-    def rest_product(typing_context, rows, a, a2, b, n, winners, sums, apart, t):
-        return types.void(rows, a, a2, b, n, winners, sums, apart, t), _rests(2, 1)
-
-    @intrinsic
-    def rest4_product(typing_context, rows, a, a2, b0, b1, b2, b3, n, winners, sums, apart, t0, t1, t2, t3):
-        return types.void(rows, a, a2, b0, b1, b2, b3, n, winners, sums, apart, t0, t1, t2, t3), _rests(2, 4)
-
-    @intrinsic
-    def dot(typing_context, rows, a, b, n, winner, sums, apart, t):
-        return types.void(rows, a, b, n, winner, sums, apart, t), _dots(1, 1)
-
-    @intrinsic
-    def dot4(typing_context, rows, a, b0, b1, b2, b3, n, winner, sums, apart, t0, t1, t2, t3):
-        return types.void(rows, a, b0, b1, b2, b3, n, winner, sums, apart, t0, t1, t2, t3), _dots(1, 4)
-
-    @intrinsic
-    def dot_product(typing_context, rows, a, a2, b, n, winner, sums, apart, t):
-        return types.void(rows, a, a2, b, n, winner, sums, apart, t), _dots(2, 1)
-
-    @intrinsic
-    def dot4_product(typing_context, rows, a, a2, b0, b1, b2, b3, n, winner, sums, apart, t0, t1, t2, t3):
-        return types.void(rows, a, a2, b0, b1, b2, b3, n, winner, sums, apart, t0, t1, t2, t3), _dots(2, 4)
+        return types.void(rows, common, lefts, rights, n, winner, sums, apart, targets), codegen
 
     def _advance(context, builder, kinds, arguments, first, by):
         """sums[out:out + n] = sums[before:before + n] + columns[own:own + n]; each lane's largest value and the number

@@ -20,15 +20,9 @@ from wisecommittee.kernels.lanes import (
     PAIR,
     advance,
     advance_one,
-    dot,
-    dot4,
-    dot4_product,
-    dot_product,
+    dots,
     prefetch,
-    rest,
-    rest4,
-    rest4_product,
-    rest_product,
+    rests,
     row_at,
     shift,
 )
@@ -103,41 +97,63 @@ def _below_top(x, first, classes, units, tops, t, z):
 @njit_exact
 def _sums_of_units(steps, targets, t, first, width, n, rows, winners, sums, apart):
     """One step of the programme for eight units; those of score row r lie in r * width + first.."""
-    kind, a, a2, b0 = steps[t, 0], steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n
+    common, left0, left1 = steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n
     t0 = targets[t, 0] * width + first
-    if kind == 1:
-        if a2 < 0:
-            rest(rows, a, b0, n, winners, sums, apart, t0)
+    if steps[t, 0] == 1:
+        right = (steps[t, 4] * n,)
+        if common < 0:
+            rests(rows, (), (left0,), right, n, winners, sums, apart, (t0,))
         else:
-            rest_product(rows, a, a2, b0, n, winners, sums, apart, t0)
+            rests(rows, (common,), (left0,), right, n, winners, sums, apart, (t0,))
         return
-    b1, b2, b3 = steps[t, 4] * n, steps[t, 5] * n, steps[t, 6] * n
+    right = (steps[t, 4] * n, steps[t, 5] * n, steps[t, 6] * n, steps[t, 7] * n)
     t1, t2, t3 = targets[t, 1] * width + first, targets[t, 2] * width + first, targets[t, 3] * width + first
-    if a2 < 0:
-        rest4(rows, a, b0, b1, b2, b3, n, winners, sums, apart, t0, t1, t2, t3)
+    if left1 < 0:
+        if common < 0:
+            rests(rows, (), (left0,), right, n, winners, sums, apart, (t0, t1, t2, t3))
+        else:
+            rests(rows, (common,), (left0,), right, n, winners, sums, apart, (t0, t1, t2, t3))
+        return
+    t4, t5 = targets[t, 4] * width + first, targets[t, 5] * width + first
+    t6, t7 = targets[t, 6] * width + first, targets[t, 7] * width + first
+    if common < 0:
+        rests(rows, (), (left0, left1), right, n, winners, sums, apart, (t0, t1, t2, t3, t4, t5, t6, t7))
     else:
-        rest4_product(rows, a, a2, b0, b1, b2, b3, n, winners, sums, apart, t0, t1, t2, t3)
+        rests(rows, (common,), (left0, left1), right, n, winners, sums, apart, (t0, t1, t2, t3, t4, t5, t6, t7))
 
 
 @njit_exact
 def _sums_of_one(steps, targets, t, n, rows, winners, sums, apart):
     """One step of the programme for one unit: together where its prefixes have the same winner."""
-    kind, a, a2 = steps[t, 0], steps[t, 1] * n, steps[t, 2] * n
-    t0, t1, t2, t3 = targets[t, 0], targets[t, 1], targets[t, 2], targets[t, 3]
-    winner = winners[t0]
-    if kind > 1 and winners[t1] == winner and winners[t2] == winner and winners[t3] == winner:
-        b0, b1, b2, b3 = steps[t, 3] * n, steps[t, 4] * n, steps[t, 5] * n, steps[t, 6] * n
-        if a2 < 0:
-            dot4(rows, a, b0, b1, b2, b3, n, winner, sums, apart, t0, t1, t2, t3)
-        else:
-            dot4_product(rows, a, a2, b0, b1, b2, b3, n, winner, sums, apart, t0, t1, t2, t3)
+    many, common, left0, left1 = steps[t, 0], steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n
+    winner = winners[targets[t, 0]]
+    alike = many > 1
+    for j in range(1, many):
+        alike &= winners[targets[t, j]] == winner
+    if not alike:
+        lefts = 1 if left1 < 0 else 2
+        for j in range(many):
+            left, right, row = left0, steps[t, 4 + j % (many // lefts)] * n, targets[t, j]
+            if lefts == 2 and j >= many // 2:
+                left = left1
+            if common < 0:
+                dots(rows, (), (left,), (right,), n, winners[row], sums, apart, (row,))
+            else:
+                dots(rows, (common,), (left,), (right,), n, winners[row], sums, apart, (row,))
         return
-    for j in range(kind):
-        row, b = targets[t, j], steps[t, 3 + j] * n
-        if a2 < 0:
-            dot(rows, a, b, n, winners[row], sums, apart, row)
+    right = (steps[t, 4] * n, steps[t, 5] * n, steps[t, 6] * n, steps[t, 7] * n)
+    t0, t1, t2, t3 = targets[t, 0], targets[t, 1], targets[t, 2], targets[t, 3]
+    if left1 < 0:
+        if common < 0:
+            dots(rows, (), (left0,), right, n, winner, sums, apart, (t0, t1, t2, t3))
         else:
-            dot_product(rows, a, a2, b, n, winners[row], sums, apart, row)
+            dots(rows, (common,), (left0,), right, n, winner, sums, apart, (t0, t1, t2, t3))
+        return
+    t4, t5, t6, t7 = targets[t, 4], targets[t, 5], targets[t, 6], targets[t, 7]
+    if common < 0:
+        dots(rows, (), (left0, left1), right, n, winner, sums, apart, (t0, t1, t2, t3, t4, t5, t6, t7))
+    else:
+        dots(rows, (common,), (left0, left1), right, n, winner, sums, apart, (t0, t1, t2, t3, t4, t5, t6, t7))
 
 
 @njit_exact

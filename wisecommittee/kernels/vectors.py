@@ -30,6 +30,11 @@ def data_of(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> A
     return builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
 
 
+def unpacked(builder: Any, kind: Any, values: Any) -> list[Any]:
+    """The values of a tuple."""
+    return [builder.extract_value(values, i) for i in range(len(kind))]
+
+
 def load(builder: Any, row: Any, at: Any, kind: Any = FLOATS) -> Any:
     return builder.load(builder.bitcast(builder.gep(row, [at]), kind.as_pointer()), align=4)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-AT_ONCE = 4  # sums of products with one left factor
+LEFTS, RIGHTS = 2, 4  # factors of the sums of products that are made together
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,9 @@ class Powers:
 
     powers : int64 [p, 3] model, k and row of E_model,k, by model; for k = 1, rows of E_2 = E_6 ** 3 and of
     E_3 = E_6 ** 2, the next; sums over E_1 are made of E_2 ** 2
-    steps : int64 [t, 7] 0, left, right: a product row to form; or n, left, another left or -1, n right rows (padded to
-    four): n sums
-    targets : int64 [t, 4] the row to form, or the score row of each sum
+    steps : int64 [t, 8] 0, left, right: a product row to form; or n, a common factor or -1, one or two left rows (or
+    -1), up to four right rows (padded): the n sums of products of each left with each right row
+    targets : int64 [t, 8] the row to form, or the score row of each sum, by left (padded)
     paths : int64 [score rows, deepest] models of each, -1 after the last
     rows : of the table
     """
@@ -36,70 +36,83 @@ def powers_of(
     """parents, members, sizes : int64 [nodes] trie in depth-first order; scored : bool [nodes]."""
     above, member, size = parents.tolist(), members.tolist(), sizes.tolist()
     asked = np.flatnonzero(scored).tolist()
-    wanted: list[set[int]] = [set() for _ in above]  # sizes of scored prefixes below each node
+    wanted: list[set[int]] = [set() for _ in above]  # sizes of scored prefixes at least two below each node
+    children: dict[int, list[int]] = {}  # that are scored or lead to one that is
+    sums: dict[int, dict[int, int]] = {}  # score row of each member that makes a scored prefix of a node
     used: set[tuple[int, int]] = set()
-    for node in asked:
+    seen: set[int] = set()
+    for score_row, node in enumerate(asked):
+        sums.setdefault(above[node], {})[member[node]] = score_row
         at = node
         while at >= 0:
             used.add((member[at], size[node]))
-            at = above[at]
-            if at >= 0:
+            if size[at] < size[node] - 1:
                 wanted[at].add(size[node])
-    below: dict[int, list[int]] = {}  # children that are scored or lead to one that is
-    for node, parent in enumerate(above):
-        if scored[node] or wanted[node]:
-            below.setdefault(parent, []).append(node)
-    raised = sorted({(m, k if k > 3 else 1) for m, k in used})
-    row: dict[tuple[int, int], int] = {}
-    powers = []
-    for m, k in raised:
+            if at not in seen:
+                seen.add(at)
+                children.setdefault(above[at], []).append(at)
+            at = above[at]
+    powers, row = [], {}
+    for m, k in sorted({(m, k if k > 3 else 1) for m, k in used}):
         powers.append([m, k, len(row)])
         for power in (2, 3) if k == 1 else (k,):
             row[m, power] = len(row)
+    programme = _Programme()
+    for m, score_row in sums.get(-1, {}).items():
+        programme.sum(-1, [row[m, 2]], [row[m, 2]], [score_row])
     formed: dict[tuple[int, int], int] = {}  # row of the product over so many members, at scale k
-    left: dict[tuple[int, int], tuple[int, int]] = {}  # (node, k) -> rows whose product is that along its path
-    steps: list[list[int]] = []
-    targets: list[list[int]] = []
-    score_row = dict(zip(asked, range(len(asked)), strict=True))
-    for root in below.get(-1, []):
-        if scored[root]:
-            own = row[member[root], 2]
-            steps.append([1, own, -1, *[own] * AT_ONCE])
-            targets.append([score_row[root]] * AT_ONCE)
-    stack = below.get(-1, [])[::-1]
+    common: dict[tuple[int, int], int] = {}  # (node, k) -> row of the product along its path
+    stack = [-1]
     while stack:
         node = stack.pop()
-        for k in sorted(wanted[node]):
-            own = row[member[node], k]
+        k = size[node] + 2 if node >= 0 else 2
+        for scale in sorted(wanted[node]) if node >= 0 else ():
+            own = row[member[node], scale]
             if size[node] == 1:
-                left[node, k] = (own, -1)
-                continue
-            first, second = left[above[node], k]
-            if second >= 0:
-                product = formed.setdefault((k, size[node]), len(row) + len(formed))
-                steps.append([0, first, second, 0, 0, 0, 0])
-                targets.append([product, 0, 0, 0])
-                first = product
-            left[node, k] = (first, own)
-        children = below.get(node, [])
-        sums = [child for child in children if scored[child]]
-        for some in (sums[i : i + AT_ONCE] for i in range(0, len(sums), AT_ONCE)):
-            spare = AT_ONCE - len(some)
-            rights = [row[member[child], size[child]] for child in some]
-            places = [score_row[child] for child in some]
-            steps.append([len(some), *left[node, size[node] + 1], *rights, *rights[-1:] * spare])
-            targets.append([*places, *places[-1:] * spare])
-        stack += reversed(children)
+                common[node, scale] = own
+            else:
+                product = formed.setdefault((scale, size[node]), len(row) + len(formed))
+                programme.form(common[above[node], scale], own, product)
+                common[node, scale] = product
+        lefts = [child for child in children.get(node, ()) if child in sums]
+        for pair in (lefts[i : i + LEFTS] for i in range(0, len(lefts), LEFTS)):
+            rows = [row[member[left], k] for left in pair]
+            both = sorted(set.intersection(*(set(sums[left]) for left in pair)))
+            both = both[: len(both) // RIGHTS * RIGHTS] if len(pair) == LEFTS else []
+            for some in (both[i : i + RIGHTS] for i in range(0, len(both), RIGHTS)):
+                places = [sums[left][m] for left in pair for m in some]
+                programme.sum(common.get((node, k), -1), rows, [row[m, k] for m in some], places)
+            for left, own in zip(pair, rows, strict=True):
+                single = [m for m in sums[left] if m not in both]
+                for some in (single[i : i + RIGHTS] for i in range(0, len(single), RIGHTS)):
+                    places = [sums[left][m] for m in some]
+                    programme.sum(common.get((node, k), -1), [own], [row[m, k] for m in some], places)
+        stack += reversed(children.get(node, ()))
     paths = np.full((len(asked), max((size[node] for node in asked), default=0)), -1, np.int64)
-    for node in asked:
+    for score_row, node in enumerate(asked):
         at = node
         while at >= 0:
-            paths[score_row[node], size[at] - 1] = member[at]
+            paths[score_row, size[at] - 1] = member[at]
             at = above[at]
     return Powers(
         np.array(powers, np.int64).reshape(-1, 3),
-        np.array(steps, np.int64).reshape(-1, 3 + AT_ONCE),
-        np.array(targets, np.int64).reshape(-1, AT_ONCE),
+        np.array(programme.steps, np.int64).reshape(-1, 2 + LEFTS + RIGHTS),
+        np.array(programme.targets, np.int64).reshape(-1, LEFTS * RIGHTS),
         paths,
         len(row) + len(formed),
     )
+
+
+class _Programme:
+    def __init__(self) -> None:
+        self.steps: list[list[int]] = []
+        self.targets: list[list[int]] = []
+
+    def form(self, left: int, right: int, product: int) -> None:
+        self.steps.append([0, left, right] + [-1] * (LEFTS + RIGHTS - 1))
+        self.targets.append([product] * (LEFTS * RIGHTS))
+
+    def sum(self, common: int, lefts: list[int], rights: list[int], score_rows: list[int]) -> None:
+        spare = [rights[-1]] * (RIGHTS - len(rights))
+        self.steps.append([len(score_rows), common, *lefts, *[-1] * (LEFTS - len(lefts)), *rights, *spare])
+        self.targets.append(score_rows + [score_rows[-1]] * (LEFTS * RIGHTS - len(score_rows)))

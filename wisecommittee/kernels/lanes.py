@@ -5,8 +5,9 @@ rests (rows, common, lefts, rights, n, winners, sums, apart, targets)
     Units side by side, sums over n entries: sums[t:t + 8] = those of each lane of rows[left..] * rows[right..], of each
     left with each right row in the order of the targets, but for the lanes' steps winners[t:t + 8], which go to
     apart[t:t + 8]. common is (), or the offset of a row that is a factor of all.
-dots (rows, common, lefts, rights, n, winner, sums, apart, targets)
-    One unit: sums[t] = the sum but for the one entry `winner`, which goes to apart[t]; n is a multiple of 16.
+dots (rows, common, lefts, rights, n, spans, some, winners, sums, apart, targets)
+    One unit: sums[t] = the sum but for the one entry winners[t], which goes to apart[t]. n is a multiple of 16, and
+    spans[:some] are those below it, ascending, behind which winners may lie within 16 entries.
 
 All but the first and the arrays are tuples. A sum has the same bits by itself and among others, which share loads.
 """
@@ -50,19 +51,21 @@ PAIR = 2 * LANES  # what the loops over one unit go on by: two sums of each unde
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
     # The same in plain Python, for a run that checks bounds and coverage.
-    def _sums(sides):
-        def sums(rows, common, lefts, rights, n, winners, totals, apart, targets):
-            for (left, right), t in zip(itertools.product(lefts, rights), targets, strict=True):
-                lines = np.prod([rows[a : a + n] for a in (*common, left, right)], axis=0).reshape(-1, sides)
-                winner = winners[t : t + sides] if sides > 1 else winners
-                here = np.arange(len(lines))[:, None] == winner
-                assert (here.sum(axis=0) == 1).all()
-                totals[t : t + sides] = np.where(here, np.float32(0), lines).sum(axis=0, dtype=np.float32)
-                apart[t : t + sides] = np.where(here, lines, np.float32(0)).sum(axis=0, dtype=np.float32)
+    def rests(rows, common, lefts, rights, n, winners, sums, apart, targets):
+        for (left, right), t in zip(itertools.product(lefts, rights), targets, strict=True):
+            lines = np.prod([rows[a : a + n] for a in (*common, left, right)], axis=0).reshape(-1, LANES)
+            here = np.arange(len(lines))[:, None] == winners[t : t + LANES]
+            assert (here.sum(axis=0) == 1).all()
+            sums[t : t + LANES] = np.where(here, np.float32(0), lines).sum(axis=0, dtype=np.float32)
+            apart[t : t + LANES] = np.where(here, lines, np.float32(0)).sum(axis=0, dtype=np.float32)
 
-        return sums
-
-    rests, dots = _sums(LANES), _sums(1)
+    def dots(rows, common, lefts, rights, n, spans, some, winners, sums, apart, targets):
+        assert n % PAIR == 0
+        for (left, right), t in zip(itertools.product(lefts, rights), targets, strict=True):
+            line = np.prod([rows[a : a + n] for a in (*common, left, right)], axis=0)
+            assert winners[t] // PAIR * PAIR in spans[:some]
+            apart[t] = line[winners[t]]
+            sums[t] = line[: winners[t]].sum() + line[winners[t] + 1 :].sum()
 
     def advance(sums, out, before, columns, own, n, truth, hits, places, tops, o):
         sums[out : out + n] = sums[before : before + n] + columns[own : own + n]
@@ -158,12 +161,18 @@ else:
         return types.void(rows, common, lefts, rights, n, winners, sums, apart, targets), codegen
 
     @intrinsic
-    def dots(typing_context, rows, common, lefts, rights, n, winner, sums, apart, targets):
+    def dots(typing_context, rows, common, lefts, rights, n, spans, some, winners, sums, apart, targets):
         def codegen(context, builder, signature, arguments):
             kinds = signature.args
-            n, winner, sums, apart, targets = arguments[4:]
+            n, spans, some, winners, sums, apart, targets = arguments[4:]
             products = _Products(context, builder, kinds[:4], arguments[:4])
-            many = len(products)
+            many, targets = len(products), unpacked(builder, kinds[10], targets)
+            winners, sums, apart = (
+                data_of(context, builder, kinds[7 + i], array, INDEX(0))
+                for i, array in enumerate((winners, sums, apart))
+            )
+            spans = data_of(context, builder, kinds[5], spans, INDEX(0))
+            own = [builder.load(builder.gep(winners, [target])) for target in targets]
 
             def plain(at, totals):
                 new = []
@@ -172,25 +181,31 @@ else:
                         new.append(_multiply_add(builder, left, right, totals[len(new)]))
                 return new
 
-            middle = floor_to(builder, winner, PAIR)
-            totals = loop(builder, INDEX(0), middle, PAIR, [floats(0)] * (2 * many), plain)
-            entry = spread(builder, builder.trunc(builder.sub(winner, middle), INT))
-            out = [floats(0)] * many
-            for half in range(2):
-                inside = builder.icmp_signed("==", ints([half * LANES + u for u in range(LANES)]), entry)
-                for j, (left, right) in enumerate(products.factors(builder.add(middle, INDEX(half * LANES)))):
-                    place, product = half * many + j, builder.fmul(left, right)
-                    totals[place] = builder.fadd(totals[place], builder.select(inside, floats(0), product))
-                    out[j] = builder.select(inside, product, out[j])
-            totals = loop(builder, builder.add(middle, INDEX(PAIR)), n, PAIR, totals, plain)
-            for j, target in enumerate(unpacked(builder, kinds[8], targets)):
-                values = (builder.fadd(totals[j], totals[many + j]), out[j])
-                for i, (array, value) in enumerate(zip((sums, apart), values, strict=True)):
-                    place = data_of(context, builder, kinds[6 + i], array, target)
-                    builder.store(first_lane(builder, fold(builder, value, builder.fadd)), place)
+            def span(i, states):
+                """What lies before a span with winners, and the span."""
+                start, totals, out = states[0], states[1 : 1 + 2 * many], states[1 + 2 * many :]
+                here = builder.load(builder.gep(spans, [i]))
+                totals = loop(builder, start, here, PAIR, totals, plain)
+                entry = builder.trunc(here, INT)
+                steps = [spread(builder, builder.sub(winner, entry)) for winner in own]
+                for half in range(2):
+                    number = ints([half * LANES + u for u in range(LANES)])
+                    for j, (left, right) in enumerate(products.factors(builder.add(here, INDEX(half * LANES)))):
+                        place, inside = half * many + j, builder.icmp_signed("==", number, steps[j])
+                        added = _multiply_add(builder, left, right, totals[place])
+                        totals[place] = builder.select(inside, totals[place], added)
+                        out[j] = builder.select(inside, builder.fmul(left, right), out[j])
+                return [builder.add(here, INDEX(PAIR)), *totals, *out]
+
+            last, *states = loop(builder, INDEX(0), some, 1, [INDEX(0)] + [floats(0)] * (3 * many), span)
+            totals, out = loop(builder, last, n, PAIR, states[: 2 * many], plain), states[2 * many :]
+            for j, target in enumerate(targets):
+                for array, value in ((sums, builder.fadd(totals[j], totals[many + j])), (apart, out[j])):
+                    total = fold(builder, value, builder.fadd)
+                    builder.store(first_lane(builder, total), builder.gep(array, [target]))
             return context.get_dummy_value()
 
-        return types.void(rows, common, lefts, rights, n, winner, sums, apart, targets), codegen
+        return types.void(rows, common, lefts, rights, n, spans, some, winners, sums, apart, targets), codegen
 
     def _advance(context, builder, kinds, arguments, first, by):
         """sums[out:out + n] = sums[before:before + n] + columns[own:own + n]; each lane's largest value and the number

@@ -115,45 +115,52 @@ def _sums_of_units(steps, targets, t, first, width, n, rows, winners, sums, apar
             rests(rows, (common,), (left0,), right, n, winners, sums, apart, (t0, t1, t2, t3))
         return
     t4, t5 = targets[t, 4] * width + first, targets[t, 5] * width + first
-    t6, t7 = targets[t, 6] * width + first, targets[t, 7] * width + first
+    every = (t0, t1, t2, t3, t4, t5, targets[t, 6] * width + first, targets[t, 7] * width + first)
     if common < 0:
-        rests(rows, (), (left0, left1), right, n, winners, sums, apart, (t0, t1, t2, t3, t4, t5, t6, t7))
+        rests(rows, (), (left0, left1), right, n, winners, sums, apart, every)
     else:
-        rests(rows, (common,), (left0, left1), right, n, winners, sums, apart, (t0, t1, t2, t3, t4, t5, t6, t7))
+        rests(rows, (common,), (left0, left1), right, n, winners, sums, apart, every)
 
 
 @njit_exact
-def _sums_of_one(steps, targets, t, n, rows, winners, sums, apart):
-    """One step of the programme for one unit: together where its prefixes have the same winner."""
-    many, common, left0, left1 = steps[t, 0], steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n
-    winner = winners[targets[t, 0]]
-    alike = many > 1
-    for j in range(1, many):
-        alike &= winners[targets[t, j]] == winner
-    if not alike:
-        lefts = 1 if left1 < 0 else 2
-        for j in range(many):
-            left, right, row = left0, steps[t, 4 + j % (many // lefts)] * n, targets[t, j]
-            if lefts == 2 and j >= many // 2:
-                left = left1
-            if common < 0:
-                dots(rows, (), (left,), (right,), n, winners[row], sums, apart, (row,))
-            else:
-                dots(rows, (common,), (left,), (right,), n, winners[row], sums, apart, (row,))
+def _spans(winners, marked, spans):
+    """Where winners lie: the starts of pairs of vectors, ascending. marked : bool [>= C / 16], all False; so left."""
+    for row in range(winners.size):
+        marked[winners[row] // PAIR] = True
+    some = 0
+    for place in range(marked.size):
+        if marked[place]:
+            spans[some] = place * PAIR
+            some += 1
+            marked[place] = False
+    return some
+
+
+@njit_exact
+def _sums_of_one(steps, targets, t, n, rows, spans, some, winners, sums, apart):
+    """One step of the programme for one unit."""
+    common, left0, left1 = steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n
+    t0 = targets[t, 0]
+    if steps[t, 0] == 1:
+        right = (steps[t, 4] * n,)
+        if common < 0:
+            dots(rows, (), (left0,), right, n, spans, some, winners, sums, apart, (t0,))
+        else:
+            dots(rows, (common,), (left0,), right, n, spans, some, winners, sums, apart, (t0,))
         return
     right = (steps[t, 4] * n, steps[t, 5] * n, steps[t, 6] * n, steps[t, 7] * n)
-    t0, t1, t2, t3 = targets[t, 0], targets[t, 1], targets[t, 2], targets[t, 3]
+    t1, t2, t3 = targets[t, 1], targets[t, 2], targets[t, 3]
     if left1 < 0:
         if common < 0:
-            dots(rows, (), (left0,), right, n, winner, sums, apart, (t0, t1, t2, t3))
+            dots(rows, (), (left0,), right, n, spans, some, winners, sums, apart, (t0, t1, t2, t3))
         else:
-            dots(rows, (common,), (left0,), right, n, winner, sums, apart, (t0, t1, t2, t3))
+            dots(rows, (common,), (left0,), right, n, spans, some, winners, sums, apart, (t0, t1, t2, t3))
         return
-    t4, t5, t6, t7 = targets[t, 4], targets[t, 5], targets[t, 6], targets[t, 7]
+    every = (t0, t1, t2, t3, targets[t, 4], targets[t, 5], targets[t, 6], targets[t, 7])
     if common < 0:
-        dots(rows, (), (left0, left1), right, n, winner, sums, apart, (t0, t1, t2, t3, t4, t5, t6, t7))
+        dots(rows, (), (left0, left1), right, n, spans, some, winners, sums, apart, every)
     else:
-        dots(rows, (common,), (left0, left1), right, n, winner, sums, apart, (t0, t1, t2, t3, t4, t5, t6, t7))
+        dots(rows, (common,), (left0, left1), right, n, spans, some, winners, sums, apart, every)
 
 
 @njit_exact
@@ -342,7 +349,8 @@ def walk_classes(
     hits, places = np.empty(nodes, np.uint8), np.empty(nodes, np.int32)
     won = np.empty(nodes, np.float32)
     scores = statistic.shape[0] if logits else 0
-    winners = np.zeros(scores, np.int64)
+    winners = np.zeros(scores, np.int32)
+    marked, spans = np.zeros(padded // PAIR + 1, np.bool_), np.empty(padded // PAIR + 1, np.int64)
     sums, apart = np.empty(scores, np.float32), np.empty(scores, np.float32)
     n = (classes + PAIR - 1) // PAIR * PAIR
     rows = np.zeros(height * n, np.float32)
@@ -358,7 +366,7 @@ def walk_classes(
                 for d in range(some):
                     which[d] = d
         if left == 1 and logits:  # no choice
-            answer = np.int64(chosen[0])
+            answer = np.int32(chosen[0])
             winners[:] = answer
             for node in range(nodes):
                 correct[node, i] = answer == labels[i]
@@ -393,6 +401,7 @@ def walk_classes(
         for p in range(powers.shape[0]):
             m = powers[p, 0]
             _raise(powers[p], n, rows, classes, row_at(x[m], first, classes), tops[m])
+        some = _spans(winners, marked, spans)
         for t in range(steps.shape[0]):
             if i + 1 < units:  # what the next unit needs comes while this one is worked on
                 for m in range(t * models // steps.shape[0], (t + 1) * models // steps.shape[0]):
@@ -400,7 +409,7 @@ def walk_classes(
             if steps[t, 0] == 0:
                 _form(steps, targets[t, 0], t, n, rows)
             else:
-                _sums_of_one(steps, targets, t, n, rows, winners, sums, apart)
+                _sums_of_one(steps, targets, t, n, rows, spans, some, winners, sums, apart)
         for row in range(scores):
             if apart[row] < _TINY:
                 statistic[row, i] = _rest_of_sum(x, classes, i, paths[row], winners[row])

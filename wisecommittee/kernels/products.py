@@ -50,29 +50,20 @@ def _pick(columns, place, models, length, which, begin, left, out, to, room, ste
 
 
 @njit_exact
-def _exponentials(out, x, top, scale):
-    for c in range(x.size):
-        out[c] = exp_nonpositive((x[c] - top) * scale)
-
-
-@njit_exact
-def _cubes_and_squares(cubes, squares, x, top):
-    """Of exponentials at a sixth, for two scales by one exponential."""
-    for c in range(x.size):
-        e = exp_nonpositive((x[c] - top) * _SIXTH)
-        square = e * e
-        squares[c] = square
-        cubes[c] = square * e
-
-
-@njit_exact
-def _raise(power, n, rows, size, x, top):
-    """One of `powers`: the first `size` entries of one or two rows of n."""
-    first = power[2] * n
-    if power[1] == 1:
-        _cubes_and_squares(rows[first : first + size], rows[first + n : first + n + size], x, top)
+def _raise(powers, p, n, rows, size, x, top):
+    """One of `powers`: the first `size` entries of one or two rows of n. Two scales by one exponential, at a sixth."""
+    out = np.uint64(powers[p, 2] * n)
+    if powers[p, 1] == 1:
+        other = out + np.uint64(n)
+        for c in range(np.uint64(size)):
+            e = exp_nonpositive((x[c] - top) * _SIXTH)
+            square = e * e
+            rows[out + c] = square * e
+            rows[other + c] = square
     else:
-        _exponentials(rows[first : first + size], x, top, _ONE / np.float32(power[1]))
+        scale = _ONE / np.float32(powers[p, 1])
+        for c in range(np.uint64(size)):
+            rows[out + c] = exp_nonpositive((x[c] - top) * scale)
 
 
 @njit_exact
@@ -315,7 +306,7 @@ def walk_units(
                 if p == 0 or m != powers[p - 1, 0]:
                     side = min(LANES, here - first)
                     _below_top(x[m], (start + first) * classes, classes, side, tops, m * block + first, z)
-                _raise(powers[p], n, rows, n, z, _ZERO)
+                _raise(powers, p, n, rows, n, z, _ZERO)
             for t in range(steps.shape[0]):
                 if start + block + first < units:  # what the next block needs comes while this one is worked on
                     for m in range(t * models // steps.shape[0], (t + 1) * models // steps.shape[0]):
@@ -400,7 +391,7 @@ def walk_classes(
             continue
         for p in range(powers.shape[0]):
             m = powers[p, 0]
-            _raise(powers[p], n, rows, classes, row_at(x[m], first, classes), tops[m])
+            _raise(powers, p, n, rows, classes, row_at(x[m], first, classes), tops[m])
         some = _spans(winners, marked, spans)
         for t in range(steps.shape[0]):
             if i + 1 < units:  # what the next unit needs comes while this one is worked on

@@ -20,7 +20,7 @@ from wisecommittee.search.workers import Progress
 BLOCK_BYTES = 4 << 20  # summands that are made for one block of units: they stay in the cache
 DIRECT_BYTES = 64 << 20  # the same where they are read where they lie: enough to make the work around the kernel small
 RESULT_BYTES = 16 << 20  # what the kernel writes for a block, before it goes to the tables
-CLOSE_BYTES = 1 << 20  # summands of units that are sorted by difficulty together
+CLOSE_BYTES = 512 << 10  # summands of units that are sorted by difficulty together
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ it is given."""
 from __future__ import annotations
 
 import itertools
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -33,9 +34,10 @@ def walked(rows, space, labels, wanted, scored_below, predict=True, threads=1):
     scored = trie.sizes < scored_below
     sources = [Summands(r, unchanged, space) for r in rows]
     name = "rest" if space == "logits" else "top"
-    found = walk_blocks(range(len(rows)), sources, labels, trie, scored, {name}, predict=predict, threads=threads)
-    correct, predicted, statistics = found
-    return trie, np.cumsum(scored) - 1, correct.rows(range(len(trie))), predicted, statistics[name]
+    correct, predicted, statistic = walk_blocks(
+        range(len(rows)), sources, labels, trie, scored, {name}, itemgetter(name), predict=predict, threads=threads
+    )
+    return trie, np.cumsum(scored) - 1, correct.rows(range(len(trie))), predicted, statistic
 
 
 @pytest.mark.parametrize("kind", ["plain", "ties", "apart", "masked"])
@@ -144,7 +146,9 @@ def test_the_direct_walk_without_labels():
     trie = build_prefixes([(0, 1)])
     sources = [Summands(r, unchanged, "logits") for r in rows]
     nothing = np.zeros(len(trie), bool)
-    correct, predicted, _ = walk_blocks((0, 1), sources, np.full(9, -1), trie, nothing, {"top", "rest"}, predict=True)
+    correct, predicted, _ = walk_blocks(
+        (0, 1), sources, np.full(9, -1), trie, nothing, {"top", "rest"}, itemgetter("top"), predict=True
+    )
     assert not correct.rows(range(len(trie))).any()
     assert (predicted[trie.find[0, 1]] == (rows[0] + rows[1]).argmax(axis=1)).all()
 

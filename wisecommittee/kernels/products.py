@@ -31,6 +31,8 @@ from wisecommittee.kernels.vectors import LANES
 
 UNIT_LANES = 128  # classes up to which lanes are units; a row of more fills them by itself
 LINE = 64  # bytes of memory that come at once
+WIDTH = 64  # units whose answers are kept before they become bits, where they are walked one by one
+_GATHER = np.uint64(0x0102040810204080)  # times eight bytes of 0 or 1, puts them side by side into the highest byte
 _NEVER = np.float32(-np.inf)
 _ZERO, _ONE, _SIXTH = np.float32(0.0), np.float32(1.0), np.float32(1.0 / 6.0)
 _TINY = np.float32(1e-25)  # below, a product of exponentials has lost bits: go back to the sum
@@ -179,6 +181,18 @@ def _rest_of_sum(x, classes, i, path, winner):
 
 
 @njit_exact
+def _pack(right, width, units, cells, start):
+    """What is 1 of right [nodes * width] as bits of cells from unit `start`, a multiple of eight, on."""
+    words, per, whole = right.view(np.uint64), width // 8, units // 8
+    for node in range(cells.shape[0]):
+        for byte in range(whole):
+            cells[node, start // 8 + byte] = (words[node * per + byte] * _GATHER) >> np.uint64(56)
+        if units % 8 > 0:
+            last = (words[node * per + whole] * _GATHER) >> np.uint64(56)
+            cells[node, start // 8 + whole] = last & np.uint64((1 << units % 8) - 1)
+
+
+@njit_exact
 def _any_tiny(apart):
     tiny = 0
     for i in range(apart.size):
@@ -194,20 +208,21 @@ def _shares(out, sums, apart):
 
 @njit_exact
 def walk_units(
-    x, labels, block, classes, members, sizes, deepest, follows, judged, logits, powers, steps, targets, paths, height,
-    correct, predicted, statistic,
+    x, labels, offset, block, classes, members, sizes, deepest, follows, judged, logits, powers, steps, targets, paths,
+    height, cells, predicted, statistic,
 ):  # fmt: skip
     """Visit every prefix of some units, block by block, eight units side by side.
 
     x : int64 [M] addresses of each model's summands, float32 [B, C], finite; classes : C
     labels : int64 [B]; where one is below 0, nothing is right
+    offset : of the first unit in cells and predicted, a multiple of eight
     block : units that are sorted together, a multiple of eight
     members, sizes : int64 [nodes] trie in depth-first order; deepest : the largest size
     follows : float32 [M], 1 where a model only ever runs right after the one before it; or [0] if none does
     judged : int64 [score rows] node of each row of `statistic`
     logits : bool, else the rows are probabilities and the largest is wanted
     powers, steps, targets, paths, height : search/powers.py
-    correct : uint8 [nodes, B] out; predicted : int32 [nodes, B] out, or [0, 0] if not wanted
+    cells : uint8 [nodes, >= N / 8] out, bits of the units that are right; predicted : int32 [nodes, N] out, or [0, N]
     statistic : float32 [score rows, B] out: `rest` of logits, `top` of probabilities
     """
     models, nodes, units = x.size, members.size, labels.size
@@ -228,6 +243,7 @@ def walk_units(
     sums, apart = np.empty(scores * block, np.float32), np.empty(scores * block, np.float32)
     n = classes * LANES
     z, rows = np.zeros(n, np.float32), np.empty(height * n, np.float32)
+    right = np.zeros(nodes * block, np.uint8)
     for start in range(0, units, block):
         here = min(block, units - start)
         counts[:] = 0
@@ -247,11 +263,11 @@ def walk_units(
                 found[i] = 0
                 answer = np.int32(chosen[begin])
                 for node in range(nodes):
-                    correct[node, start + i] = answer == label
+                    right[node * block + i] = answer == label
                 for row in range(scores):
                     winners[row * block + i] = answer
                 if predicted.size > 0:
-                    predicted[:, start + i] = answer
+                    predicted[:, offset + start + i] = answer
                 continue
             found[i], starts[i], lengths[i] = left, begin, length
             counts[left + 1] += 1
@@ -284,7 +300,7 @@ def walk_units(
                 )  # fmt: skip
             for node in range(nodes):
                 for u in range(side):
-                    correct[node, start + order[first + u]] = hits[node * LANES + u]
+                    right[node * block + order[first + u]] = hits[node * LANES + u]
             for row in range(judged.size):
                 node = judged[row]
                 for u in range(side):
@@ -297,7 +313,8 @@ def walk_units(
                 for node in range(nodes):
                     for u in range(side):
                         i = order[first + u]
-                        predicted[node, start + i] = chosen[starts[i] + places[node * LANES + u]]
+                        predicted[node, offset + start + i] = chosen[starts[i] + places[node * LANES + u]]
+        _pack(right, block, here, cells, offset + start)
         if scores == 0:
             continue
         for first in range(0, here, LANES):
@@ -327,8 +344,8 @@ def walk_units(
 
 @njit_exact
 def walk_classes(
-    x, labels, classes, members, sizes, deepest, follows, judged, logits, powers, steps, targets, paths, height,
-    correct, predicted, statistic,
+    x, labels, offset, classes, members, sizes, deepest, follows, judged, logits, powers, steps, targets, paths, height,
+    cells, predicted, statistic,
 ):  # fmt: skip
     """The same, unit by unit."""
     models, nodes, units = x.size, members.size, labels.size
@@ -344,7 +361,7 @@ def walk_classes(
     marked, spans = np.zeros(padded // PAIR + 1, np.bool_), np.empty(padded // PAIR + 1, np.int64)
     sums, apart = np.empty(scores, np.float32), np.empty(scores, np.float32)
     n = (classes + PAIR - 1) // PAIR * PAIR
-    rows = np.zeros(height * n, np.float32)
+    rows, right = np.zeros(height * n, np.float32), np.zeros(nodes * WIDTH, np.uint8)
     for i in range(units):
         first = i * classes
         some = near(x, first, classes, deepest, gap, at, tops, 0, 1, chosen, 0)
@@ -360,9 +377,9 @@ def walk_classes(
             answer = np.int32(chosen[0])
             winners[:] = answer
             for node in range(nodes):
-                correct[node, i] = answer == labels[i]
+                right[node * WIDTH + i % WIDTH] = answer == labels[i]
             if predicted.size > 0:
-                predicted[:, i] = answer
+                predicted[:, offset + i] = answer
         else:
             room = (left + LANES - 1) // LANES * LANES
             _pick(columns, 0, models, length, which, 0, left, lanes, 0, room, 1)
@@ -377,16 +394,18 @@ def walk_classes(
                     np.int64(truth), hits, places, won, node,
                 )  # fmt: skip
             for node in range(nodes):
-                correct[node, i] = hits[node]
+                right[node * WIDTH + i % WIDTH] = hits[node]
             if predicted.size > 0:
                 for node in range(nodes):
-                    predicted[node, i] = chosen[places[node]]
+                    predicted[node, offset + i] = chosen[places[node]]
             for row in range(judged.size):
                 node = judged[row]
                 if logits:
                     winners[row] = chosen[places[node]]
                 else:
                     statistic[row, i] = won[node] / np.float32(sizes[node])
+        if i % WIDTH == WIDTH - 1 or i == units - 1:
+            _pack(right, WIDTH, i % WIDTH + 1, cells, offset + i // WIDTH * WIDTH)
         if scores == 0:
             continue
         for p in range(powers.shape[0]):

@@ -52,7 +52,8 @@ def powers_of(
                 seen.add(at)
                 children.setdefault(above[at], []).append(at)
             at = above[at]
-    powers, row = [], {}
+    powers: list[list[int]] = []
+    row: dict[tuple[int, int], int] = {}
     for m, k in sorted({(m, k if k > 3 else 1) for m, k in used}):
         powers.append([m, k, len(row)])
         for power in (2, 3) if k == 1 else (k,):

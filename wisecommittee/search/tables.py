@@ -4,7 +4,7 @@ committee."""
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -236,24 +236,22 @@ def stage_tables(
     """Tables of all prefixes; scored : bool [nodes] marks those whose confidence is needed."""
     nodes = len(trie)
     prediction: NDArray[np.generic] | None = None
+    score = np.empty((0, pool.units), np.float32)
     if isinstance(pool.task, Segmentation):
         correct = Quality.empty(nodes, 0)  # statistics are read for one committee at a time
-        statistics: dict[str, NDArray[np.float32]] = {}
     elif isinstance(pool.task, Answers):
         correct = Quality.empty(nodes, pool.units, pool.task.scale)
         for node, member in enumerate(trie.members):
             correct.put(node, _answer_statistics(pool, int(member)))
         if predict:
             prediction = np.stack([pool.store.answers(pool.cards[m].model, pool.split) for m in trie.members])
-        statistics = {}
     else:
-        correct, predicted, statistics = _walk(pool, trie, scored, predict=predict, threads=threads, progress=progress)
+        correct, predicted, score = _walk(pool, trie, scored, predict=predict, threads=threads, progress=progress)
         prediction = predicted if predict else None
     if isinstance(pool.confidence, str):
         stored = [calibrated.scores(pool.store, pool.split, card, pool.confidence) for card in pool.cards]
         return StageTables(trie, correct, np.stack(stored), trie.members.copy(), prediction)
     score_row = np.where(scored, np.cumsum(scored) - 1, -1)
-    score = confidence_rows(pool, trie, np.flatnonzero(scored), statistics)
     return StageTables(trie, correct, score, score_row, prediction)
 
 
@@ -265,19 +263,23 @@ def _answer_statistics(pool: Pool, member: int) -> NDArray[np.int32]:
     return pool.task.statistics(pool.store.answers(model, pool.split), pool.labels)
 
 
-def confidence_rows(
-    pool: Pool, trie: Prefixes, nodes: NDArray[np.int64], statistics: dict[str, NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """float32 [rows, N] confidences of the scored nodes from the kernel's row statistics, of which one array is
-    overwritten."""
-    assert isinstance(pool.confidence, Confidence)
-    out = next(iter(statistics.values()), np.empty((0, pool.units), np.float32))
-    spaces = np.array([pool.space(int(trie.members[node])) for node in nodes])
-    for space in ("logits", "probabilities"):
-        rows = np.flatnonzero(spaces == space)
-        for row in rows:
-            out[row] = pool.confidence({name: values[row] for name, values in statistics.items()}, space)
-    return out
+def _confidence_of(
+    pool: Pool, members: NDArray[np.int64]
+) -> Callable[[dict[str, NDArray[np.float32]]], NDArray[np.float32]]:
+    """From the kernel's row statistics [rows, n] to confidences; members : the newest one of each row's prefix."""
+    spaces = np.array([pool.space(int(m)) for m in members])
+
+    def confidence(statistics: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        assert isinstance(pool.confidence, Confidence)
+        if (spaces == spaces[0]).all():
+            return pool.confidence(statistics, spaces[0])
+        out = np.empty_like(next(iter(statistics.values())))
+        for space in np.unique(spaces):
+            here = spaces == space
+            out[here] = pool.confidence({name: values[here] for name, values in statistics.items()}, space)
+        return out
+
+    return confidence
 
 
 def _walk(
@@ -288,7 +290,7 @@ def _walk(
     predict: bool,
     threads: int,
     progress: Progress | None,
-) -> tuple[Quality, NDArray[np.int32], dict[str, NDArray[np.float32]]]:
+) -> tuple[Quality, NDArray[np.int32], NDArray[np.float32]]:
     """`walk_blocks` over the members of the trie."""
     models = np.unique(trie.members).tolist()
     wanted: set[str] = set()
@@ -301,6 +303,7 @@ def _walk(
         trie,
         scored,
         wanted,
+        _confidence_of(pool, trie.members[scored]),
         ordered=pool.combine.ordered,
         predict=predict,
         threads=threads,

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.combine import softmax, unchanged
-from wisecommittee.kernels import prefixes, products, rows
+from wisecommittee.kernels import prefixes, products
+from wisecommittee.kernels import rows as conversions
+from wisecommittee.kernels.vectors import LANES
 from wisecommittee.search.calibrated import CalibratedRows
 from wisecommittee.search.powers import powers_of
 from wisecommittee.search.quality import BITS, Quality
@@ -39,23 +41,18 @@ class Summands:
         return self.outputs.shape[1]
 
     @property
-    def direct(self) -> bool:
-        """Whether the outputs can be read where they lie."""
-        outputs = self.outputs
-        return (
-            self.turn is unchanged
-            and isinstance(outputs, np.ndarray)
-            and outputs.dtype == np.float32
-            and outputs.flags.c_contiguous
-            and outputs.flags.aligned
-        )
+    def in_place(self) -> NDArray[np.float32] | None:
+        """The outputs, if they are the summands as they lie."""
+        own = self.outputs
+        fits = self.turn is unchanged and isinstance(own, np.ndarray) and own.dtype == np.float32
+        return own if fits and own.flags.c_contiguous and own.flags.aligned else None  # type: ignore[union-attr,return-value]
 
     def block(self, start: int, stop: int) -> NDArray[np.float32]:
         """float32 [stop - start, C], contiguous."""
         wide = _wide(np.ascontiguousarray(self.outputs[start:stop]))
         if self.turn is softmax:
             out = np.empty_like(wide)
-            rows.softmax(wide, out)
+            conversions.softmax(wide, out)
             return out
         return np.require(self.turn(wide), requirements=["C", "A"])
 
@@ -64,7 +61,7 @@ def _wide(stored: NDArray[np.floating]) -> NDArray[np.float32]:
     if stored.dtype != np.float16:
         return stored.astype(np.float32, copy=False)
     out = np.empty(stored.shape, np.float32)
-    rows.widen(stored.view(np.uint16).reshape(-1), out.reshape(-1))
+    conversions.widen(stored.view(np.uint16).reshape(-1), out.reshape(-1))
     return out
 
 
@@ -75,16 +72,18 @@ def walk_blocks(
     trie: Prefixes,
     scored: NDArray[np.bool_],
     wanted: set[str],
+    confidence: Callable[[dict[str, NDArray[np.float32]]], NDArray[np.float32]],
     *,
     ordered: bool = False,
     predict: bool = False,
     threads: int = 1,
     progress: Progress | None = None,
-) -> tuple[Quality, NDArray[np.int32], dict[str, NDArray[np.float32]]]:
-    """Correct of all nodes, prediction [nodes, N] or [0, N], statistics {name: [rows, N]} of the scored ones.
+) -> tuple[Quality, NDArray[np.int32], NDArray[np.float32]]:
+    """Correct of all nodes, prediction [nodes, N] or [0, N], confidence [rows, N] of the scored ones.
 
-    models : the members that the trie is of, ascending, with their summands; wanted : names of statistics, none only
-    where nothing is scored; ordered : a prefix answers as its newest member alone.
+    models : the members that the trie is of, ascending, with their summands; wanted : names of the statistics [rows, n]
+    that `confidence` is made of, none only where nothing is scored; ordered : a prefix answers as its newest member
+    alone.
     Each block of units is independent, so any number of threads gives the same bits.
     """
     nodes, units, judged = len(trie), len(labels), int(scored.sum())
@@ -93,29 +92,24 @@ def walk_blocks(
     members = np.searchsorted(models, trie.members)
     correct = Quality.empty(nodes, units)
     predicted = np.empty((nodes if predict else 0, units), np.int32)
-    statistics = {name: np.empty((judged, units), np.float32) for name in prefixes.STATISTICS if name in wanted}
+    score = np.empty((judged, units), np.float32)
+    names = [name for name in prefixes.STATISTICS if name in wanted]
     # Which walk depends on the rule, the confidence and the classes alone, so that a committee is scored alike wherever
     # it is.
     products_serve = not ordered and wanted <= {"rest", "top"} and len(wanted) < 2
     walk = (_products if products_serve else _every)(summands, trie, members, scored, wanted)
-    direct = products_serve and all(source.direct for source in summands)
+    direct = products_serve and all(source.in_place is not None for source in summands)
     most = (DIRECT_BYTES if direct else BLOCK_BYTES) // (4 * len(summands) * classes)
     words = min(most, RESULT_BYTES // (nodes + 4 * judged * max(1, len(wanted))), 1024) // BITS
     step = max(1, words - 1 + words % 2) * BITS  # odd: rows a power of two apart would share few places of the cache
 
     def block(start: int) -> int:
         stop = min(units, start + step)
-        n = stop - start
-        hit = np.empty((nodes, n), np.uint8)
-        said = np.empty((nodes, n) if predict else (0, 0), np.int32)
-        gathered = np.empty((len(statistics), judged, n), np.float32)
-        walk([source.block(start, stop) for source in summands], labels[start:stop], hit, said, gathered)
-        correct.put_block(start, hit)
-        if predict:
-            predicted[:, start:stop] = said
-        for table, values in zip(statistics.values(), gathered, strict=True):
-            table[:, start:stop] = values
-        return n
+        statistics = np.empty((len(names), judged, stop - start), np.float32)
+        walk(start, stop, labels[start:stop], correct, predicted, statistics)
+        if judged:
+            score[:, start:stop] = confidence(dict(zip(names, statistics, strict=True)))
+        return stop - start
 
     done = 0
     with ThreadPoolExecutor(threads) as workers:
@@ -127,14 +121,12 @@ def walk_blocks(
         except BaseException:
             workers.shutdown(cancel_futures=True)
             raise
-    return correct, predicted, statistics
+    return correct, predicted, score
 
 
-# Of blocks [B, C] of the models and labels [B]: fills correct [nodes, B], predictions [nodes, B] or [0, 0], and
-# statistics [wanted, rows, B].
-BlockWalk = Callable[
-    [list[NDArray[np.float32]], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int32], NDArray[np.float32]], None
-]
+# Of units from start to stop and their labels: fills their part of the correct of all nodes and of predictions
+# [nodes, N] or [0, N], and statistics [wanted, rows, stop - start].
+BlockWalk = Callable[[int, int, NDArray[np.int64], Quality, NDArray[np.int32], NDArray[np.float32]], None]
 
 
 def _every(
@@ -148,20 +140,26 @@ def _every(
     needs = sum(1 << i for i, name in enumerate(prefixes.STATISTICS) if name in wanted)
     logit_space = np.array([summands[m].space == "logits" for m in members])
     score_rows = np.where(scored, np.cumsum(scored) - 1, -1)
-    deepest, classes = int(trie.sizes.max()), summands[0].classes
+    nodes, deepest, classes = len(trie), int(trie.sizes.max()), summands[0].classes
 
     def walk(
-        blocks: list[NDArray[np.float32]],
+        start: int,
+        stop: int,
         labels: NDArray[np.int64],
-        hit: NDArray[np.uint8],
-        said: NDArray[np.int32],
-        gathered: NDArray[np.float32],
+        correct: Quality,
+        predicted: NDArray[np.int32],
+        statistics: NDArray[np.float32],
     ) -> None:
         sums = np.empty((deepest + 1, classes), np.float32)
+        hit = np.empty((nodes, stop - start), np.uint8)
+        said = np.empty((nodes, stop - start) if len(predicted) else (0, 0), np.int32)
         prefixes.walk(
-            np.stack(blocks, axis=1), labels, trie.parents, members, trie.sizes, logit_space, score_rows, needs, sums,
-            hit, said, gathered,
+            np.stack([source.block(start, stop) for source in summands], axis=1), labels, trie.parents, members,
+            trie.sizes, logit_space, score_rows, needs, sums, hit, said, statistics,
         )  # fmt: skip
+        correct.put_block(start, hit)
+        if len(predicted):
+            predicted[:, start:stop] = said
 
     return walk
 
@@ -178,7 +176,7 @@ def _products(
     powers = powers_of(trie.parents, members, trie.sizes, scored & logits)
     classes = summands[0].classes
     most = min(CLOSE_BYTES // (4 * len(summands) * classes), 2 * CLOSE_BYTES // (5 * len(trie)), 256)
-    close = max(products.LANES, most // products.LANES * products.LANES)
+    close = max(LANES, most // LANES * LANES)
     tree = (
         members,
         trie.sizes,
@@ -191,20 +189,28 @@ def _products(
         powers.targets,
         powers.paths,
     )
+    rows = [source.in_place for source in summands]
+    firsts = np.array([0 if own is None else own.ctypes.data for own in rows])
 
     def walk(
-        blocks: list[NDArray[np.float32]],
+        start: int,
+        stop: int,
         labels: NDArray[np.int64],
-        hit: NDArray[np.uint8],
-        said: NDArray[np.int32],
-        gathered: NDArray[np.float32],
+        correct: Quality,
+        predicted: NDArray[np.int32],
+        statistics: NDArray[np.float32],
     ) -> None:
-        addresses = np.array([block.ctypes.data for block in blocks])
-        statistic = gathered[0] if len(gathered) else np.empty((0, len(labels)), np.float32)
+        made = [source.block(start, stop) if own is None else own for source, own in zip(summands, rows, strict=True)]
+        addresses = firsts + 4 * classes * start
+        for m, own in enumerate(rows):
+            if own is None:
+                addresses[m] = made[m].ctypes.data
+        statistic = statistics[0] if len(statistics) else np.empty((0, stop - start), np.float32)
+        out = (powers.rows, correct.cells, predicted, statistic)
         if classes > products.UNIT_LANES:
-            products.walk_classes(addresses, labels, classes, *tree, powers.rows, hit, said, statistic)
+            products.walk_classes(addresses, labels, start, classes, *tree, *out)
         else:
-            products.walk_units(addresses, labels, close, classes, *tree, powers.rows, hit, said, statistic)
+            products.walk_units(addresses, labels, start, close, classes, *tree, *out)
 
     return walk
 

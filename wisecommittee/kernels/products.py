@@ -181,6 +181,40 @@ def _rest_of_sum(x, classes, i, path, winner):
 
 
 @njit_exact
+def _fill(out, many, width, i, value):
+    """out[k * width + i] = value, of many k."""
+    at = np.uint64(i)
+    for _ in range(many):
+        out[at] = value
+        at += np.uint64(width)
+
+
+@njit_exact
+def _sort_out(values, many, some, out, width):
+    """out[k * width + some[u]] = values[8 k + u] for all eight u, of many k."""
+    u0, u1, u2, u3, u4, u5, u6, u7 = some[0], some[1], some[2], some[3], some[4], some[5], some[6], some[7]
+    for k in range(np.uint64(many)):
+        source, target = k * np.uint64(LANES), k * np.uint64(width)
+        out[target + u0] = values[source]
+        out[target + u1] = values[source + np.uint64(1)]
+        out[target + u2] = values[source + np.uint64(2)]
+        out[target + u3] = values[source + np.uint64(3)]
+        out[target + u4] = values[source + np.uint64(4)]
+        out[target + u5] = values[source + np.uint64(5)]
+        out[target + u6] = values[source + np.uint64(6)]
+        out[target + u7] = values[source + np.uint64(7)]
+
+
+@njit_exact
+def _name(places, judged, names, out):
+    """out[8 row + u] = names[8 places + u] of the judged nodes' places."""
+    for row in range(np.uint64(judged.size)):
+        source, target = np.uint64(judged[row]) * np.uint64(LANES), row * np.uint64(LANES)
+        for u in range(np.uint64(LANES)):
+            out[target + u] = names[np.uint64(places[source + u]) * np.uint64(LANES) + u]
+
+
+@njit_exact
 def _pack(right, width, units, cells, start):
     """What is 1 of right [nodes * width] as bits of cells from unit `start`, a multiple of eight, on."""
     words, per, whole = right.view(np.uint64), width // 8, units // 8
@@ -235,7 +269,8 @@ def walk_units(
     counts = np.empty(classes + 2, np.int64)
     path = np.zeros((deepest + 1) * classes * LANES, np.float32)
     lanes = np.empty(models * classes * LANES, np.float32)
-    truth = np.empty(LANES, np.int32)
+    truth, some = np.empty(LANES, np.int32), np.empty(LANES, np.uint64)
+    names, answers = np.empty(classes * LANES, np.int32), np.empty(judged.size * LANES, np.int32)
     hits, places = np.empty(nodes * LANES, np.uint8), np.empty(nodes * LANES, np.int32)
     won = np.empty(nodes * LANES, np.float32)
     scores = statistic.shape[0] if logits else 0
@@ -250,22 +285,20 @@ def walk_units(
         begin = 0
         for i in range(here):
             first, label = (start + i) * classes, labels[start + i]
-            some = near(x, first, classes, deepest, gap, at, tops, i, block, chosen, begin)
-            left, length = some, (some + LANES - 1) // LANES * LANES
-            if some > 1 or not logits:
-                gather(x, first, classes, chosen, begin, some, columns, models * begin, length)
-                if follows.size > 0 and some > 1:
-                    left = reaching(columns, models * begin, length, at, follows, deepest, chosen, begin, some, which)
+            many = near(x, first, classes, deepest, gap, at, tops, i, block, chosen, begin)
+            left, length = many, (many + LANES - 1) // LANES * LANES
+            if many > 1 or not logits:
+                gather(x, first, classes, chosen, begin, many, columns, models * begin, length)
+                if follows.size > 0 and many > 1:
+                    left = reaching(columns, models * begin, length, at, follows, deepest, chosen, begin, many, which)
                 else:
-                    for d in range(some):
+                    for d in range(many):
                         which[begin + d] = d
             if left == 1 and logits:  # no choice
                 found[i] = 0
                 answer = np.int32(chosen[begin])
-                for node in range(nodes):
-                    right[node * block + i] = answer == label
-                for row in range(scores):
-                    winners[row * block + i] = answer
+                _fill(right, nodes, block, i, np.uint8(answer == label))
+                _fill(winners, scores, block, i, answer)
                 if predicted.size > 0:
                     predicted[:, offset + start + i] = answer
                 continue
@@ -285,12 +318,14 @@ def walk_units(
             most = found[order[first + side - 1]]
             room = most * LANES
             truth[:] = -1
-            for u in range(LANES):
+            for u in range(LANES):  # the last unit more than once where there are fewer
                 i = order[first + min(u, side - 1)]
                 begin = starts[i]
+                some[u] = i
                 _pick(columns, models * begin, models, lengths[i], which, begin, found[i], lanes, u, room, LANES)
                 for d in range(found[i]):
-                    if chosen[begin + d] == labels[start + i]:
+                    names[d * LANES + u] = chosen[begin + d]
+                    if names[d * LANES + u] == labels[start + i]:
                         truth[u] = d
             path[:room] = _ZERO
             for node in range(nodes):
@@ -298,22 +333,20 @@ def walk_units(
                     path, sizes[node] * room, (sizes[node] - 1) * room, lanes, members[node] * room, room, truth, hits,
                     places, won, node * LANES,
                 )  # fmt: skip
-            for node in range(nodes):
-                for u in range(side):
-                    right[node * block + order[first + u]] = hits[node * LANES + u]
-            for row in range(judged.size):
-                node = judged[row]
-                for u in range(side):
-                    i = order[first + u]
-                    if logits:
-                        winners[row * block + i] = chosen[starts[i] + places[node * LANES + u]]
-                    else:
-                        statistic[row, start + i] = won[node * LANES + u] / np.float32(sizes[node])
+            _sort_out(hits, nodes, some, right, block)
+            if logits:
+                _name(places, judged, names, answers)
+                _sort_out(answers, judged.size, some, winners, block)
+            else:
+                for row in range(judged.size):
+                    node = judged[row]
+                    for u in range(side):
+                        statistic[row, start + np.int64(some[u])] = won[node * LANES + u] / np.float32(sizes[node])
             if predicted.size > 0:
                 for node in range(nodes):
                     for u in range(side):
-                        i = order[first + u]
-                        predicted[node, offset + start + i] = chosen[starts[i] + places[node * LANES + u]]
+                        answer = names[places[node * LANES + u] * LANES + u]
+                        predicted[node, offset + start + np.int64(some[u])] = answer
         _pack(right, block, here, cells, offset + start)
         if scores == 0:
             continue
@@ -376,8 +409,7 @@ def walk_classes(
         if left == 1 and logits:  # no choice
             answer = np.int32(chosen[0])
             winners[:] = answer
-            for node in range(nodes):
-                right[node * WIDTH + i % WIDTH] = answer == labels[i]
+            _fill(right, nodes, WIDTH, i % WIDTH, np.uint8(answer == labels[i]))
             if predicted.size > 0:
                 predicted[:, offset + i] = answer
         else:

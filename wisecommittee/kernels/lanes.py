@@ -119,6 +119,16 @@ else:
             rights = [load(builder, row, at) for row in self.rights]
             return [(left, right) for left in lefts for right in rights]
 
+        def alone(self, places):
+            """One entry of each product, by left."""
+            builder, out = self.builder, []
+            for place, (left, right) in zip(places, itertools.product(self.lefts, self.rights), strict=True):
+                value = builder.load(builder.gep(left, [place]))
+                for row in self.common:
+                    value = builder.fmul(builder.load(builder.gep(row, [place])), value)
+                out.append(builder.fmul(value, builder.load(builder.gep(right, [place]))))
+            return out
+
     def _multiply_add(builder, left, right, total):
         function = builder.module.declare_intrinsic("llvm.fmuladd.v8f32", (), ir.FunctionType(FLOATS, [FLOATS] * 3))
         return builder.call(function, [left, right, total])
@@ -137,13 +147,11 @@ else:
             steps = [load(builder, winners, target, INTS) for target in targets]
 
             def body(at, states):
-                totals, out, step = states[:many], states[many:-1], states[-1]
-                new_totals, new_out = [], []
+                totals, step, new = states[:-1], states[-1], []
                 for j, (left, right) in enumerate(products.factors(at)):
                     here = builder.icmp_signed("==", step, steps[j])
-                    new_totals.append(builder.select(here, totals[j], _multiply_add(builder, left, right, totals[j])))
-                    new_out.append(builder.select(here, builder.fmul(left, right), out[j]))
-                return [*new_totals, *new_out, builder.add(step, ints(1))]
+                    new.append(builder.select(here, totals[j], _multiply_add(builder, left, right, totals[j])))
+                return [*new, builder.add(step, ints(1))]
 
             def stretch(at, states):
                 """Some steps by themselves: long sums of float32 lose bits."""
@@ -152,10 +160,15 @@ else:
                 inner = loop(builder, at, end, LANES, [floats(0)] * many + states[many:], body)
                 return [*(builder.fadd(*both) for both in zip(states, inner[:many], strict=False)), *inner[many:]]
 
-            *totals, _ = loop(builder, INDEX(0), n, STRETCH * LANES, [floats(0)] * (2 * many) + [ints(0)], stretch)
-            for j, target in enumerate(targets):
-                store(builder, totals[j], sums, target)
-                store(builder, totals[many + j], apart, target)
+            *totals, _ = loop(builder, INDEX(0), n, STRETCH * LANES, [floats(0)] * many + [ints(0)], stretch)
+            for total, target in zip(totals, targets, strict=True):
+                store(builder, total, sums, target)
+            for u in range(LANES):  # one by one: less than to keep them aside in the loop
+                lane = [builder.add(target, INDEX(u)) for target in targets]
+                places = [builder.sext(builder.load(builder.gep(winners, [t])), INDEX) for t in lane]
+                places = [builder.add(builder.mul(place, INDEX(LANES)), INDEX(u)) for place in places]
+                for t, product in zip(lane, products.alone(places), strict=True):
+                    builder.store(product, builder.gep(apart, [t]))
             return context.get_dummy_value()
 
         return types.void(rows, common, lefts, rights, n, winners, sums, apart, targets), codegen
@@ -310,7 +323,8 @@ else:
             below = load(builder, data_of(context, builder, kinds[3], tops, t), INDEX(0))
             target = data_of(context, builder, kinds[5], z, INDEX(0))
 
-            def stage(values, distance, one, other):
+            def mixed(values, distance, one, other):
+                """Each value and that so far behind it, by two shuffles."""
                 out = list(values)
                 for i in range(LANES):
                     if not i & distance:
@@ -320,11 +334,12 @@ else:
 
             def body(at, states):
                 values = [load(builder, row, at) for row in rows]
-                values = stage(values, 1, [0, 8, 2, 10, 4, 12, 6, 14], [1, 9, 3, 11, 5, 13, 7, 15])
-                values = stage(values, 2, [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15])
-                values = stage(values, 4, [0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
+                # Shuffles that machines have: pairs of numbers, pairs of two, halves.
+                values = mixed(values, 1, [0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15])
+                values = mixed(values, 2, [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15])
+                values = mixed(values, 4, [0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
                 here = builder.mul(at, INDEX(LANES))
-                for c, value in enumerate(values):
+                for c, value in zip((0, 2, 1, 3, 4, 6, 5, 7), values, strict=True):
                     store(builder, builder.fsub(value, below), target, builder.add(here, INDEX(c * LANES)))
                 return []
 

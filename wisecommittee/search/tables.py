@@ -268,13 +268,14 @@ def _confidence_of(
 ) -> Callable[[dict[str, NDArray[np.float32]]], NDArray[np.float32]]:
     """From the kernel's row statistics [rows, n] to confidences; members : the newest one of each row's prefix."""
     spaces = np.array([pool.space(int(m)) for m in members])
+    different = np.unique(spaces).tolist()
 
     def confidence(statistics: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         assert isinstance(pool.confidence, Confidence)
-        if (spaces == spaces[0]).all():
-            return pool.confidence(statistics, spaces[0])
+        if len(different) == 1:
+            return pool.confidence(statistics, different[0])
         out = np.empty_like(next(iter(statistics.values())))
-        for space in np.unique(spaces):
+        for space in different:
             here = spaces == space
             out[here] = pool.confidence({name: values[here] for name, values in statistics.items()}, space)
         return out

@@ -215,7 +215,7 @@ def near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin):
     for c in range(0, gap.size, LANES):
         passes = at_least(gap, c, slack)
         while passes != 0:
-            chosen[begin + found] = np.uint32(c) + np.uint32(trailing_zeros(passes))
+            chosen[begin + found] = c + np.int64(trailing_zeros(passes))
             found += 1
             passes &= passes - np.uint64(1)
     return found
@@ -227,7 +227,7 @@ def gather(x, first, classes, chosen, begin, found, columns, place, length):
     for m in range(x.size):
         row, to = row_at(x[m], first, classes), np.uint64(place + m * length)
         for d in range(np.uint64(found)):
-            columns[to + d] = row[chosen[np.uint64(begin) + d]]
+            columns[to + d] = row[np.uint64(chosen[np.uint64(begin) + d])]
         for d in range(np.uint64(found), np.uint64(length)):
             columns[to + d] = _ZERO
 
@@ -246,8 +246,8 @@ def reaching(columns, place, length, at, follows, deepest, chosen, begin, found,
         passes = runs_that_reach(columns, place + first, length, at, follows, largest, slack)
         passes &= np.uint64((1 << min(LANES, found - first)) - 1)
         while passes != 0:
-            d = np.uint32(first) + np.uint32(trailing_zeros(passes))
-            chosen[begin + left] = chosen[begin + np.int64(d)]
+            d = first + np.int64(trailing_zeros(passes))
+            chosen[begin + left] = chosen[begin + d]
             which[begin + left] = d
             left += 1
             passes &= passes - np.uint64(1)

@@ -2,14 +2,14 @@
 class 1, ..) or every eighth class of one unit. Rows are pieces of one flat array, given by their offsets.
 
 rests (rows, common, lefts, rights, n, winners, sums, apart, targets)
-    Units side by side, sums over n entries: sums[t:t + 8] = those of each lane of rows[left..] * rows[right..], of each
-    left with each right row in the order of the targets, but for the lanes' steps winners[t:t + 8], which go to
-    apart[t:t + 8]. common is (), or the offset of a row that is a factor of all.
+    Units side by side, sums over n entries: sums[t:t + 8] = those of each lane of rows[common..] * rows[left..] *
+    rows[right..], of each left with each right row in the order of the targets, but for the lanes' steps
+    winners[t:t + 8], which go to apart[t:t + 8].
 dots (rows, common, lefts, rights, n, spans, some, winners, sums, apart, targets)
     One unit: sums[t] = the sum but for the one entry winners[t], which goes to apart[t]. n is a multiple of 16, and
     spans[:some] are those below it, ascending, behind which winners may lie within 16 entries.
 
-All but the first and the arrays are tuples. A sum has the same bits by itself and among others, which share loads.
+Lefts, rights and targets are tuples. A sum has the same bits by itself and among others, which share loads.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
     # The same in plain Python, for a run that checks bounds and coverage.
     def rests(rows, common, lefts, rights, n, winners, sums, apart, targets):
         for (left, right), t in zip(itertools.product(lefts, rights), targets, strict=True):
-            lines = np.prod([rows[a : a + n] for a in (*common, left, right)], axis=0).reshape(-1, LANES)
+            lines = np.prod([rows[a : a + n] for a in (common, left, right)], axis=0).reshape(-1, LANES)
             here = np.arange(len(lines))[:, None] == winners[t : t + LANES]
             assert (here.sum(axis=0) == 1).all()
             sums[t : t + LANES] = np.where(here, np.float32(0), lines).sum(axis=0, dtype=np.float32)
@@ -62,7 +62,7 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
     def dots(rows, common, lefts, rights, n, spans, some, winners, sums, apart, targets):
         assert n % PAIR == 0
         for (left, right), t in zip(itertools.product(lefts, rights), targets, strict=True):
-            line = np.prod([rows[a : a + n] for a in (*common, left, right)], axis=0)
+            line = np.prod([rows[a : a + n] for a in (common, left, right)], axis=0)
             assert winners[t] // PAIR * PAIR in spans[:some]
             apart[t] = line[winners[t]]
             sums[t] = line[: winners[t]].sum() + line[winners[t] + 1 :].sum()
@@ -89,6 +89,9 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
     def prefetch(address):
         pass
 
+    def eight_bits(row, at):
+        return np.uint8(sum(1 << u for u in range(LANES) if row[at + u]))
+
     def shift(x, first, classes, tops, t, z):
         assert classes >= LANES
         rows = row_at(x, first, LANES * classes).reshape(LANES, classes)
@@ -99,11 +102,11 @@ else:
         """Left rows, each times what is common to all, and right rows."""
 
         def __init__(self, context, builder, kinds, arguments):
-            rows, *groups = arguments
-            self.builder = builder
-            self.common, self.lefts, self.rights = (
+            rows, common, *groups = arguments
+            self.builder, self.common = builder, data_of(context, builder, kinds[0], rows, common)
+            self.lefts, self.rights = (
                 [data_of(context, builder, kinds[0], rows, place) for place in unpacked(builder, kind, group)]
-                for kind, group in zip(kinds[1:], groups, strict=True)
+                for kind, group in zip(kinds[2:], groups, strict=True)
             )
 
         def __len__(self):
@@ -112,10 +115,8 @@ else:
         def factors(self, at):
             """The values of left and right of each product, by left."""
             builder = self.builder
-            lefts = [load(builder, row, at) for row in self.lefts]
-            for row in self.common:
-                factor = load(builder, row, at)
-                lefts = [builder.fmul(factor, left) for left in lefts]
+            common = load(builder, self.common, at)
+            lefts = [builder.fmul(common, load(builder, row, at)) for row in self.lefts]
             rights = [load(builder, row, at) for row in self.rights]
             return [(left, right) for left in lefts for right in rights]
 
@@ -123,10 +124,10 @@ else:
             """One entry of each product, by left."""
             builder, out = self.builder, []
             for place, (left, right) in zip(places, itertools.product(self.lefts, self.rights), strict=True):
-                value = builder.load(builder.gep(left, [place]))
-                for row in self.common:
-                    value = builder.fmul(builder.load(builder.gep(row, [place])), value)
-                out.append(builder.fmul(value, builder.load(builder.gep(right, [place]))))
+                value = builder.load(builder.gep(self.common, [place]))
+                for row in (left, right):
+                    value = builder.fmul(value, builder.load(builder.gep(row, [place])))
+                out.append(value)
             return out
 
     def _multiply_add(builder, left, right, total):
@@ -304,6 +305,17 @@ else:
             return context.get_dummy_value()
 
         return types.void(types.int64), codegen
+
+    @intrinsic
+    def eight_bits(typing_context, row, at):
+        """uint8 with bit u set where row[at + u], of eight uint8, is not 0."""
+
+        def codegen(context, builder, signature, arguments):
+            row, at = arguments
+            values = load(builder, data_of(context, builder, signature.args[0], row, INDEX(0)), at, BYTES)
+            return builder.bitcast(builder.icmp_unsigned("!=", values, ir.Constant(BYTES, None)), BYTE)
+
+        return types.uint8(row, types.int64), codegen
 
     @njit_exact
     def row_at(address, offset, size):

@@ -21,6 +21,7 @@ from wisecommittee.kernels.lanes import (
     advance,
     advance_one,
     dots,
+    eight_bits,
     prefetch,
     rests,
     row_at,
@@ -32,7 +33,6 @@ from wisecommittee.kernels.vectors import LANES
 UNIT_LANES = 128  # classes up to which lanes are units; a row of more fills them by itself
 LINE = 64  # bytes of memory that come at once
 WIDTH = 64  # units whose answers are kept before they become bits, where they are walked one by one
-_GATHER = np.uint64(0x0102040810204080)  # times eight bytes of 0 or 1, puts them side by side into the highest byte
 _NEVER = np.float32(-np.inf)
 _ZERO, _ONE, _SIXTH = np.float32(0.0), np.float32(1.0), np.float32(1.0 / 6.0)
 _TINY = np.float32(1e-25)  # below, a product of exponentials has lost bits: go back to the sum
@@ -44,7 +44,7 @@ def _pick(columns, place, models, length, which, begin, left, out, to, room, ste
     for m in range(models):
         source, target = np.uint64(place + m * length), np.uint64(to + m * room)
         for d in range(np.uint64(left)):
-            out[target] = columns[source + which[np.uint64(begin) + d]]
+            out[target] = columns[source + np.uint64(which[np.uint64(begin) + d])]
             target += np.uint64(step)
         for _ in range(left, room // step):
             out[target] = _NEVER
@@ -90,70 +90,50 @@ def _below_top(x, first, classes, units, tops, t, z):
 @njit_exact
 def _sums_of_units(steps, targets, t, first, width, n, rows, winners, sums, apart):
     """One step of the programme for eight units; those of score row r lie in r * width + first.."""
-    common, left0, left1 = steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n
+    common, left0, left1, right0 = steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n, steps[t, 4] * n
     t0 = targets[t, 0] * width + first
     if steps[t, 0] == 1:
-        right = (steps[t, 4] * n,)
-        if common < 0:
-            rests(rows, (), (left0,), right, n, winners, sums, apart, (t0,))
-        else:
-            rests(rows, (common,), (left0,), right, n, winners, sums, apart, (t0,))
+        rests(rows, common, (left0,), (right0,), n, winners, sums, apart, (t0,))
         return
-    right = (steps[t, 4] * n, steps[t, 5] * n, steps[t, 6] * n, steps[t, 7] * n)
+    right = (right0, steps[t, 5] * n, steps[t, 6] * n, steps[t, 7] * n)
     t1, t2, t3 = targets[t, 1] * width + first, targets[t, 2] * width + first, targets[t, 3] * width + first
     if left1 < 0:
-        if common < 0:
-            rests(rows, (), (left0,), right, n, winners, sums, apart, (t0, t1, t2, t3))
-        else:
-            rests(rows, (common,), (left0,), right, n, winners, sums, apart, (t0, t1, t2, t3))
+        rests(rows, common, (left0,), right, n, winners, sums, apart, (t0, t1, t2, t3))
         return
     t4, t5 = targets[t, 4] * width + first, targets[t, 5] * width + first
     every = (t0, t1, t2, t3, t4, t5, targets[t, 6] * width + first, targets[t, 7] * width + first)
-    if common < 0:
-        rests(rows, (), (left0, left1), right, n, winners, sums, apart, every)
-    else:
-        rests(rows, (common,), (left0, left1), right, n, winners, sums, apart, every)
+    rests(rows, common, (left0, left1), right, n, winners, sums, apart, every)
 
 
 @njit_exact
 def _spans(winners, marked, spans):
-    """Where winners lie: the starts of pairs of vectors, ascending. marked : bool [>= C / 16], all False; so left."""
+    """Where winners lie: the starts of pairs of vectors, ascending. marked : uint8 [>= C / 16], all 0; so left."""
     for row in range(winners.size):
-        marked[winners[row] // PAIR] = True
+        marked[winners[row] // PAIR] = 1
     some = 0
     for place in range(marked.size):
-        if marked[place]:
+        if marked[place] > 0:
             spans[some] = place * PAIR
             some += 1
-            marked[place] = False
+            marked[place] = 0
     return some
 
 
 @njit_exact
 def _sums_of_one(steps, targets, t, n, rows, spans, some, winners, sums, apart):
     """One step of the programme for one unit."""
-    common, left0, left1 = steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n
+    common, left0, left1, right0 = steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n, steps[t, 4] * n
     t0 = targets[t, 0]
     if steps[t, 0] == 1:
-        right = (steps[t, 4] * n,)
-        if common < 0:
-            dots(rows, (), (left0,), right, n, spans, some, winners, sums, apart, (t0,))
-        else:
-            dots(rows, (common,), (left0,), right, n, spans, some, winners, sums, apart, (t0,))
+        dots(rows, common, (left0,), (right0,), n, spans, some, winners, sums, apart, (t0,))
         return
-    right = (steps[t, 4] * n, steps[t, 5] * n, steps[t, 6] * n, steps[t, 7] * n)
+    right = (right0, steps[t, 5] * n, steps[t, 6] * n, steps[t, 7] * n)
     t1, t2, t3 = targets[t, 1], targets[t, 2], targets[t, 3]
     if left1 < 0:
-        if common < 0:
-            dots(rows, (), (left0,), right, n, spans, some, winners, sums, apart, (t0, t1, t2, t3))
-        else:
-            dots(rows, (common,), (left0,), right, n, spans, some, winners, sums, apart, (t0, t1, t2, t3))
+        dots(rows, common, (left0,), right, n, spans, some, winners, sums, apart, (t0, t1, t2, t3))
         return
     every = (t0, t1, t2, t3, targets[t, 4], targets[t, 5], targets[t, 6], targets[t, 7])
-    if common < 0:
-        dots(rows, (), (left0, left1), right, n, spans, some, winners, sums, apart, every)
-    else:
-        dots(rows, (common,), (left0, left1), right, n, spans, some, winners, sums, apart, every)
+    dots(rows, common, (left0, left1), right, n, spans, some, winners, sums, apart, every)
 
 
 @njit_exact
@@ -217,13 +197,13 @@ def _name(places, judged, names, out):
 @njit_exact
 def _pack(right, width, units, cells, start):
     """What is 1 of right [nodes * width] as bits of cells from unit `start`, a multiple of eight, on."""
-    words, per, whole = right.view(np.uint64), width // 8, units // 8
+    whole = units // LANES
     for node in range(cells.shape[0]):
         for byte in range(whole):
-            cells[node, start // 8 + byte] = (words[node * per + byte] * _GATHER) >> np.uint64(56)
-        if units % 8 > 0:
-            last = (words[node * per + whole] * _GATHER) >> np.uint64(56)
-            cells[node, start // 8 + whole] = last & np.uint64((1 << units % 8) - 1)
+            cells[node, start // LANES + byte] = eight_bits(right, node * width + byte * LANES)
+        if units % LANES > 0:
+            last = eight_bits(right, node * width + whole * LANES)
+            cells[node, start // LANES + whole] = last & np.uint8((1 << units % LANES) - 1)
 
 
 @njit_exact
@@ -264,7 +244,7 @@ def walk_units(
     tops, at, gap = np.empty(models * block, np.float32), np.empty(models, np.float32), np.empty(padded, np.float32)
     found, order = np.empty(block, np.int64), np.empty(block, np.int64)
     starts, lengths = np.empty(block, np.int64), np.empty(block, np.int64)
-    chosen, which = np.empty(block * padded, np.uint32), np.empty(block * padded, np.uint32)
+    chosen, which = np.empty(block * padded, np.int32), np.empty(block * padded, np.int32)
     columns = np.empty(block * models * padded, np.float32)
     counts = np.empty(classes + 2, np.int64)
     path = np.zeros((deepest + 1) * classes * LANES, np.float32)
@@ -277,7 +257,8 @@ def walk_units(
     winners = np.zeros(scores * block, np.int32)
     sums, apart = np.empty(scores * block, np.float32), np.empty(scores * block, np.float32)
     n = classes * LANES
-    z, rows = np.zeros(n, np.float32), np.empty(height * n, np.float32)
+    z, rows = np.zeros(n, np.float32), np.zeros(height * n, np.float32)
+    rows[:n] = _ONE
     right = np.zeros(nodes * block, np.uint8)
     for start in range(0, units, block):
         here = min(block, units - start)
@@ -296,7 +277,7 @@ def walk_units(
                         which[begin + d] = d
             if left == 1 and logits:  # no choice
                 found[i] = 0
-                answer = np.int32(chosen[begin])
+                answer = chosen[begin]
                 _fill(right, nodes, block, i, np.uint8(answer == label))
                 _fill(winners, scores, block, i, answer)
                 if predicted.size > 0:
@@ -384,17 +365,18 @@ def walk_classes(
     models, nodes, units = x.size, members.size, labels.size
     padded = (classes + LANES - 1) // LANES * LANES
     tops, at, gap = np.empty(models, np.float32), np.empty(models, np.float32), np.empty(padded, np.float32)
-    chosen, which = np.empty(padded, np.uint32), np.empty(padded, np.uint32)
+    chosen, which = np.empty(padded, np.int32), np.empty(padded, np.int32)
     columns, lanes = np.empty(models * padded, np.float32), np.empty(models * padded, np.float32)
     path = np.zeros((deepest + 1) * padded, np.float32)
     hits, places = np.empty(nodes, np.uint8), np.empty(nodes, np.int32)
     won = np.empty(nodes, np.float32)
     scores = statistic.shape[0] if logits else 0
     winners = np.zeros(scores, np.int32)
-    marked, spans = np.zeros(padded // PAIR + 1, np.bool_), np.empty(padded // PAIR + 1, np.int64)
+    marked, spans = np.zeros(padded // PAIR + 1, np.uint8), np.empty(padded // PAIR + 1, np.int64)
     sums, apart = np.empty(scores, np.float32), np.empty(scores, np.float32)
     n = (classes + PAIR - 1) // PAIR * PAIR
     rows, right = np.zeros(height * n, np.float32), np.zeros(nodes * WIDTH, np.uint8)
+    rows[:n] = _ONE
     for i in range(units):
         first = i * classes
         some = near(x, first, classes, deepest, gap, at, tops, 0, 1, chosen, 0)
@@ -407,7 +389,7 @@ def walk_classes(
                 for d in range(some):
                     which[d] = d
         if left == 1 and logits:  # no choice
-            answer = np.int32(chosen[0])
+            answer = chosen[0]
             winners[:] = answer
             _fill(right, nodes, WIDTH, i % WIDTH, np.uint8(answer == labels[i]))
             if predicted.size > 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+ONES = 0  # row that is no factor
 LEFTS, RIGHTS = 2, 4  # factors of the sums of products that are made together
 
 
@@ -16,11 +17,11 @@ class Powers:
 
     powers : int64 [p, 3] model, k and row of E_model,k, by model; for k = 1, rows of E_2 = E_6 ** 3 and of
     E_3 = E_6 ** 2, the next; sums over E_1 are made of E_2 ** 2
-    steps : int64 [t, 8] 0, left, right: a product row to form; or n, a common factor or -1, one or two left rows (or
-    -1), up to four right rows (padded): the n sums of products of each left with each right row
+    steps : int64 [t, 8] 0, left, right: a product row to form; or n, a common factor, one or two left rows (or -1), up
+    to four right rows (padded): the n sums of products of each left with each right row
     targets : int64 [t, 8] the row to form, or the score row of each sum, by left (padded)
     paths : int64 [score rows, deepest] models of each, -1 after the last
-    rows : of the table
+    rows : of the table; the first is of ones
     """
 
     powers: NDArray[np.int64]
@@ -55,12 +56,13 @@ def powers_of(
     powers: list[list[int]] = []
     row: dict[tuple[int, int], int] = {}
     for m, k in sorted({(m, k if k > 3 else 1) for m, k in used}):
-        powers.append([m, k, len(row)])
+        powers.append([m, k, ONES + 1 + len(row)])
         for power in (2, 3) if k == 1 else (k,):
-            row[m, power] = len(row)
+            row[m, power] = ONES + 1 + len(row)
+    rows = ONES + 1 + len(row)
     programme = _Programme()
     for m, score_row in sums.get(-1, {}).items():
-        programme.sum(-1, [row[m, 2]], [row[m, 2]], [score_row])
+        programme.sum(ONES, [row[m, 2]], [row[m, 2]], [score_row])
     formed: dict[tuple[int, int], int] = {}  # row of the product over so many members, at scale k
     common: dict[tuple[int, int], int] = {}  # (node, k) -> row of the product along its path
     stack = [-1]
@@ -72,22 +74,22 @@ def powers_of(
             if size[node] == 1:
                 common[node, scale] = own
             else:
-                product = formed.setdefault((scale, size[node]), len(row) + len(formed))
+                product = formed.setdefault((scale, size[node]), rows + len(formed))
                 programme.form(common[above[node], scale], own, product)
                 common[node, scale] = product
         lefts = [child for child in children.get(node, ()) if child in sums]
         for pair in (lefts[i : i + LEFTS] for i in range(0, len(lefts), LEFTS)):
-            rows = [row[member[left], k] for left in pair]
+            owns = [row[member[left], k] for left in pair]
             both = sorted(set.intersection(*(set(sums[left]) for left in pair)))
             both = both[: len(both) // RIGHTS * RIGHTS] if len(pair) == LEFTS else []
             for some in (both[i : i + RIGHTS] for i in range(0, len(both), RIGHTS)):
                 places = [sums[left][m] for left in pair for m in some]
-                programme.sum(common.get((node, k), -1), rows, [row[m, k] for m in some], places)
-            for left, own in zip(pair, rows, strict=True):
+                programme.sum(common.get((node, k), ONES), owns, [row[m, k] for m in some], places)
+            for left, own in zip(pair, owns, strict=True):
                 single = [m for m in sums[left] if m not in both]
                 for some in (single[i : i + RIGHTS] for i in range(0, len(single), RIGHTS)):
                     places = [sums[left][m] for m in some]
-                    programme.sum(common.get((node, k), -1), [own], [row[m, k] for m in some], places)
+                    programme.sum(common.get((node, k), ONES), [own], [row[m, k] for m in some], places)
         stack += reversed(children.get(node, ()))
     paths = np.full((len(asked), max((size[node] for node in asked), default=0)), -1, np.int64)
     for score_row, node in enumerate(asked):
@@ -100,7 +102,7 @@ def powers_of(
         np.array(programme.steps, np.int64).reshape(-1, 2 + LEFTS + RIGHTS),
         np.array(programme.targets, np.int64).reshape(-1, LEFTS * RIGHTS),
         paths,
-        len(row) + len(formed),
+        rows + len(formed),
     )
 
 

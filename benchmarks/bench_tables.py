@@ -74,13 +74,13 @@ def run(units: int = 25_000, sample: int = 500) -> list[dict]:
     for classes in (1000, 100, 10):
         pool, trie, scored = problem(units, classes)
         stage_tables(pool, trie, scored, threads=1)  # compile
-        ours = cpu_seconds(lambda p=pool, t=trie, s=scored: stage_tables(p, t, s, threads=1))
+        ours = cpu_seconds(lambda p=pool, t=trie, s=scored: stage_tables(p, t, s, threads=1), 9)
         some = min(units, sample * 1000 // classes)
         blocks = [b for b in (8, 16, 32, 64, 256, 1024) if b <= some]
         blocked = min(
             cpu_seconds(lambda p=pool, t=trie, s=scored, b=b, n=some: numpy_tables(p, t, s, n, b), 1) for b in blocks
         )
-        plain = cpu_seconds(lambda p=pool, t=trie, s=scored: plain_tables(p, t, s, units), 1)
+        plain = cpu_seconds(lambda p=pool, t=trie, s=scored: plain_tables(p, t, s, units), 1 if classes == 1000 else 3)
         tables = stage_tables(pool, trie, scored, threads=1)
         for correct, score in (numpy_tables(pool, trie, scored, 200, 32), plain_tables(pool, trie, scored, 200)):
             assert (tables.correct.rows(range(len(trie)))[:, :200] == correct).all()

@@ -98,6 +98,49 @@ def test_bits_do_not_depend_on_what_else_is_walked(kind, classes):
         assert own.tobytes() == np.ascontiguousarray(statistic[:, first : first + 21]).tobytes()
 
 
+@pytest.mark.parametrize("kind", ["plain", "ties", "apart", "masked", "huge"])
+@pytest.mark.parametrize("classes", [2, 9, 100, 300])
+def test_replicas_that_only_run_in_turn(kind, classes):
+    """Where a model only follows the one before it, classes are left out by sums over such runs."""
+    rng = np.random.default_rng(classes)
+    families, units = ((0, 1, 2, 3), (4, 5, 6), (7,), (8, 9)), 90
+    rows = outputs(rng, 10, units, classes, kind)
+    if kind == "huge":
+        rows = [(np.round(r) * np.float32(2e36)).astype(np.float32) for r in rows]
+    else:  # replicas alike: their runs cross the pivot where no single one does, and the other way round
+        for family in families:
+            for m in family[1:]:
+                rows[m] = (rows[family[0]] + np.round(rng.standard_normal(rows[m].shape), 1)).astype(np.float32)
+    labels = rng.integers(-1, classes, units)
+    runs = [tuple(family[:n]) for family in families for n in range(1, len(family) + 1)]
+    wanted = [a + b for a, b in itertools.combinations([(), *runs], 2) if not a or a[0] != b[0]]
+    trie, score_row, correct, predicted, statistic = walked(rows, "logits", labels, wanted, 5)
+    alone = walked(rows, "logits", labels, [*wanted, *itertools.combinations(range(10), 2)], 5)  # nothing runs in turn
+    for members, node in trie.find.items():
+        total = rows[members[0]].copy()
+        for m in members[1:]:
+            total = total + rows[m]  # float32, in order
+        best = total.argmax(axis=1)
+        np.testing.assert_array_equal(predicted[node], best)
+        np.testing.assert_array_equal(correct[node], best == labels)
+        if len(members) < 5:
+            other = alone[4][alone[1][alone[0].find[members]]]
+            assert statistic[score_row[node]].tobytes() == other.tobytes()
+
+
+def test_sums_of_many_members_share_their_factors():
+    rng = np.random.default_rng(6)
+    for classes in (12, 150):
+        rows = outputs(rng, 8, 20, classes, "plain")
+        deep = [some for n in (1, 3, 6) for some in itertools.combinations(range(8), n)]
+        trie, score_row, _, _, statistic = walked(rows, "logits", np.zeros(20, int), deep, 7)
+        for members, node in trie.find.items():
+            mean = sum(rows[m].astype(np.float64) for m in members) / len(members)
+            gaps = mean - mean.max(axis=1, keepdims=True)
+            expected = np.exp(gaps).sum(axis=1) - 1
+            np.testing.assert_allclose(statistic[score_row[node]], expected, rtol=3e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("classes", [3, 200])
 def test_units_without_a_label(classes):
     rng = np.random.default_rng(1)

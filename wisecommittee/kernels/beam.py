@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from wisecommittee.kernels.grid import offer
-from wisecommittee.kernels.jit import float_bits, njit_exact
+from wisecommittee.kernels.jit import float_bits, njit_exact, njit_inner
 
 BUCKET_BITS = 14  # of a float32's mantissa dropped: 512 buckets of cost per octave
 
@@ -47,13 +47,13 @@ def cost_bucket(cost, first, buckets):
     return min(max(place, np.int64(0)), buckets - 1)
 
 
-@njit_exact
+@njit_inner
 def _raise(line, start, stop, amount):
     for j in range(np.uint64(start), np.uint64(stop)):
         line[j] += amount
 
 
-@njit_exact
+@njit_inner
 def _accumulate(table, here, left, above, corner, width):
     """Row `here` of a table, flat, becomes its sum over all rows to the left and above; returns its largest entry.
 

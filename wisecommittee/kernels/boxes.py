@@ -26,7 +26,7 @@ from __future__ import annotations
 import numpy as np
 
 from wisecommittee.kernels.grid import offer, room
-from wisecommittee.kernels.jit import njit_exact
+from wisecommittee.kernels.jit import njit_exact, njit_inner
 
 CELLS = 512  # of a box that is evaluated instead of halved
 COST_BITS = 32  # of all costs above the least, in units of 2^shift
@@ -35,7 +35,7 @@ _DEAREST = np.int64(2**29)  # price, so that price times cost stays below 2^62
 STACK = 100  # boxes that wait: one for each time that three numbers below 2^32 are halved, and some
 
 
-@njit_exact
+@njit_inner
 def _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change, extra, opened):
     """Write the units of a list that are open in a box behind it.
 
@@ -115,7 +115,7 @@ def _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change,
     opened[0], opened[1], opened[2] = at - stop - open2 - open3, open2, open3
 
 
-@njit_exact
+@njit_inner
 def _greatest(change, extra, size, price):
     """The greatest prefix sum of WORTH * change - price * extra, the empty one included."""
     total, most = np.int64(0), np.int64(0)
@@ -125,7 +125,7 @@ def _greatest(change, extra, size, price):
     return most
 
 
-@njit_exact
+@njit_inner
 def _bound(box, low, change, extra, shift, env_cost):
     """Whether some cell of a box may enter the envelope; the rest as in `_narrow`."""
     best = np.int64(env_cost.size - 1)
@@ -155,7 +155,7 @@ def _bound(box, low, change, extra, shift, env_cost):
     return open_to
 
 
-@njit_exact
+@njit_inner
 def _cells(units, start, stop, box, quality, fees, totals, levels, rank, right, paid, env_cost, env_rank, env_level):
     """Offer every cell of a box. right, paid : int64 [3, >= CELLS] scratch, what units change at each stage."""
     d1, d2, d3 = box[1] - box[0] + 1, box[3] - box[2] + 1, box[5] - box[4] + 1
@@ -192,7 +192,7 @@ def _cells(units, start, stop, box, quality, fees, totals, levels, rank, right, 
                     offer(env_cost, env_rank, env_level, total, cost, rank, level + j3)
 
 
-@njit_exact
+@njit_inner
 def _cumulate(sums, d1, d2, d3):
     """Sums over all levels up to each, in place: [0, d1], [1, d1 * d2] and [2, d1 * d2 * d3]."""
     for j1 in range(1, d1):
@@ -212,7 +212,7 @@ def _cumulate(sums, d1, d2, d3):
             sums[2, cell] += sums[2, cell - 1]
 
 
-@njit_exact
+@njit_inner
 def _tighten(masks, tiles, box, ends):
     """Cut a box down to the levels between the first and the last tile that is marked in it; whether any is.
 
@@ -308,7 +308,7 @@ def search_boxes(
     return looked
 
 
-@njit_exact
+@njit_inner
 def _grown(units, used):
     more = np.empty((2 * units.shape[0], 4), np.int32)
     for place in range(used):

@@ -13,7 +13,7 @@ import numpy as np
 from numba import config, types
 from numba.extending import intrinsic
 
-from wisecommittee.kernels.jit import larger, njit_exact, njit_sums, trailing_zeros
+from wisecommittee.kernels.jit import larger, njit_inner, njit_sums, trailing_zeros
 from wisecommittee.kernels.lanes import row_at
 from wisecommittee.kernels.rows import place_of_largest
 from wisecommittee.kernels.vectors import (
@@ -184,7 +184,7 @@ def _size(at):
     return largest
 
 
-@njit_exact
+@njit_inner
 def near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin):
     """Number of classes that some model puts at or above the pivot: ascending in chosen from `begin` on.
 
@@ -221,7 +221,7 @@ def near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin):
     return found
 
 
-@njit_exact
+@njit_inner
 def gather(x, first, classes, chosen, begin, found, columns, place, length):
     """columns[place + m * length + d] = model m's output of the d-th chosen class, zeros from `found` to `length`."""
     for m in range(x.size):
@@ -232,7 +232,7 @@ def gather(x, first, classes, chosen, begin, found, columns, place, length):
             columns[to + d] = _ZERO
 
 
-@njit_exact
+@njit_inner
 def reaching(columns, place, length, at, follows, deepest, chosen, begin, found, which):
     """Number of the chosen classes left, which stay in chosen; which[begin..] are their places in the columns.
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from wisecommittee.kernels import tiles
-from wisecommittee.kernels.jit import njit_exact
+from wisecommittee.kernels.jit import njit_exact, njit_inner
 
 UNREACHED = np.int64(2**63 - 1)
 
@@ -67,19 +67,19 @@ def bin_units(score, levels, bins):
         bins[i] = below[i]
 
 
-@njit_exact
+@njit_inner
 def _add_line(line, row):
     for j in range(line.size):
         line[j] += row[j]
 
 
-@njit_exact
+@njit_inner
 def _raise_from(row, start, amount):
     for j in range(np.uint64(start), np.uint64(row.size)):  # unsigned: no test for negative indices
         row[j] += amount
 
 
-@njit_exact
+@njit_inner
 def offer(env_cost, env_rank, env_level, correct, cost, rank, level):
     """Put one committee into the envelope: less cost first, then lower rank, then lower level index."""
     if cost < env_cost[correct]:
@@ -101,7 +101,7 @@ def offer(env_cost, env_rank, env_level, correct, cost, rank, level):
             a -= 1
 
 
-@njit_exact
+@njit_inner
 def room(entered, passed1, passed2, caps, others, ceilings):
     """Most units that may run the last of four stages, -1 if these numbers break a limit by themselves.
 
@@ -120,7 +120,7 @@ def room(entered, passed1, passed2, caps, others, ceilings):
     return most
 
 
-@njit_exact
+@njit_inner
 def fitting(line, most):
     """How many entries of an ascending line do not exceed most."""
     low, high = 0, line.size
@@ -274,7 +274,7 @@ def sweep_group(
             )  # fmt: skip
 
 
-@njit_exact
+@njit_inner
 def _most_room(entered, passed1, passed2, caps, others, ceilings):
     most = np.int64(-1)
     for m in range(caps.shape[0]):
@@ -282,7 +282,7 @@ def _most_room(entered, passed1, passed2, caps, others, ceilings):
     return most
 
 
-@njit_exact
+@njit_inner
 def _sweep(
     entered, bins1, bins2, bins3, units, changes, starts, stops, some, masks, high1, high2, base, paid, last_cost,
     last_costs, offsets, ranks, outer_level, caps, others, ceilings, counts, gains, costs, env_cost, env_rank,

@@ -4,6 +4,8 @@ Kernels are serial and release the GIL; callers run them in Python threads over 
 has a crash history (numba #4807, #8578, #10128). Floating-point flags are the fewest that let a loop vectorise:
 
 njit_exact  no reordering: integers, comparisons, and the polynomial of exp, whose error terms must stay where they are
+njit_inner  the same for functions that only other kernels call, as those of the next two are
+njit_poly   products and sums may be contracted
 njit_sums   sums may be reassociated into lanes; inputs are finite (checked at the gate), so nnan and ninf are promises
 kept
 """
@@ -20,6 +22,7 @@ import numpy as np
 from llvmlite import ir
 from numba import config, njit, types
 from numba.core import event
+from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
 # numba keeps compiled code for as long as the file of a function is the same; what it calls lies in others.
@@ -28,11 +31,23 @@ _SOURCES = hashlib.sha256(
 ).hexdigest()
 
 
-def _kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    options["no_cfunc_wrapper"] = True  # wrappers for C, which nobody calls, would take a quarter of compiling
+class _Inner(CPUDispatcher):
+    """A function without a wrapper for Python, where a call would jump nowhere."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        raise TypeError(
+            f"{self.py_func.__name__} is for other kernels: only what njit_exact decorates runs from Python."
+        )
+
+
+def _kernel(inner: bool = True, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    # Wrappers for C, which nobody calls, would take a quarter of compiling; those for Python some more.
+    options |= {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
 
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        if inner and not config.DISABLE_JIT:  # type: ignore[attr-defined]
+            dispatcher.__class__ = _Inner
         file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
         if file is not None:
             file._source_stamp = (file._source_stamp, _SOURCES)
@@ -41,7 +56,8 @@ def _kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return compiled
 
 
-njit_exact = _kernel(boundscheck=None)
+njit_exact = _kernel(inner=False, boundscheck=None)
+njit_inner = _kernel(boundscheck=None)
 njit_poly = _kernel(fastmath={"contract", "nnan", "ninf", "nsz"})
 njit_sums = _kernel(fastmath={"reassoc", "contract", "nnan", "ninf", "nsz"})
 

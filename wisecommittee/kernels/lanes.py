@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import carray, config, types
 from numba.extending import intrinsic
 
-from wisecommittee.kernels.jit import njit_exact
+from wisecommittee.kernels.jit import njit_inner
 from wisecommittee.kernels.vectors import (
     BYTE,
     BYTES,
@@ -317,7 +317,7 @@ else:
 
         return types.uint8(row, types.int64), codegen
 
-    @njit_exact
+    @njit_inner
     def row_at(address, offset, size):
         """float32 [size] view, without a copy, of what lies so many elements behind an address."""
         return carray(_pointer(address + 4 * offset), (size,))

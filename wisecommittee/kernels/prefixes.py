@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_sums
+from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
 
 # Bits of `needs`, in the order of the statistics' axis.
 TOP, SECOND, REST, SPREAD, PLOGP = 1, 2, 4, 8, 16
@@ -50,7 +50,7 @@ def _top_of(row, start, stop):
     return top
 
 
-@njit_exact
+@njit_inner
 def _count_equal(row, stop, value):
     count = 0
     for c in range(stop):
@@ -58,7 +58,7 @@ def _count_equal(row, stop, value):
     return count
 
 
-@njit_exact
+@njit_inner
 def _first(row, value):
     for c in range(row.size):
         if row[c] == value:
@@ -86,7 +86,7 @@ def _spread(row, top, scale):
     return total
 
 
-@njit_exact
+@njit_inner
 def _plogp(row, scale):
     total = 0.0
     for c in range(row.size):

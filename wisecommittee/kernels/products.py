@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from wisecommittee.kernels.candidates import gather, near, reaching
-from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_sums
+from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
 from wisecommittee.kernels.lanes import (
     PAIR,
     advance,
@@ -38,7 +38,7 @@ _ZERO, _ONE, _SIXTH = np.float32(0.0), np.float32(1.0), np.float32(1.0 / 6.0)
 _TINY = np.float32(1e-25)  # below, a product of exponentials has lost bits: go back to the sum
 
 
-@njit_exact
+@njit_inner
 def _pick(columns, place, models, length, which, begin, left, out, to, room, step):
     """out[to + m * room + d * step] = the outputs of the classes that are left, and what never wins up to `room`."""
     for m in range(models):
@@ -51,7 +51,7 @@ def _pick(columns, place, models, length, which, begin, left, out, to, room, ste
             target += np.uint64(step)
 
 
-@njit_exact
+@njit_inner
 def _raise(powers, p, n, rows, size, x, top):
     """One of `powers`: the first `size` entries of one or two rows of n. Two scales by one exponential, at a sixth."""
     out = np.uint64(powers[p, 2] * n)
@@ -68,14 +68,14 @@ def _raise(powers, p, n, rows, size, x, top):
             rows[out + c] = exp_nonpositive((x[c] - top) * scale)
 
 
-@njit_exact
+@njit_inner
 def _form(steps, target, t, n, rows):
     a, b, out = steps[t, 1] * n, steps[t, 2] * n, target * n
     for c in range(np.uint64(n)):
         rows[np.uint64(out) + c] = rows[np.uint64(a) + c] * rows[np.uint64(b) + c]
 
 
-@njit_exact
+@njit_inner
 def _below_top(x, first, classes, units, tops, t, z):
     """z = up to eight units' logits of a model below their largest, side by side. x : address of the model's rows."""
     if units == LANES and classes >= LANES:
@@ -87,7 +87,7 @@ def _below_top(x, first, classes, units, tops, t, z):
             z[c * LANES + u] = row[c] - tops[t + u]
 
 
-@njit_exact
+@njit_inner
 def _sums_of_units(steps, targets, t, first, width, n, rows, winners, sums, apart):
     """One step of the programme for eight units; those of score row r lie in r * width + first.."""
     common, left0, left1, right0 = steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n, steps[t, 4] * n
@@ -105,7 +105,7 @@ def _sums_of_units(steps, targets, t, first, width, n, rows, winners, sums, apar
     rests(rows, common, (left0, left1), right, n, winners, sums, apart, every)
 
 
-@njit_exact
+@njit_inner
 def _spans(winners, marked, spans):
     """Where winners lie: the starts of pairs of vectors, ascending. marked : uint8 [>= C / 16], all 0; so left."""
     for row in range(winners.size):
@@ -119,7 +119,7 @@ def _spans(winners, marked, spans):
     return some
 
 
-@njit_exact
+@njit_inner
 def _sums_of_one(steps, targets, t, n, rows, spans, some, winners, sums, apart):
     """One step of the programme for one unit."""
     common, left0, left1, right0 = steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n, steps[t, 4] * n
@@ -136,7 +136,7 @@ def _sums_of_one(steps, targets, t, n, rows, spans, some, winners, sums, apart):
     dots(rows, common, (left0, left1), right, n, spans, some, winners, sums, apart, every)
 
 
-@njit_exact
+@njit_inner
 def _ask_for(address, size):
     """Start loading so many bytes."""
     for at in range(0, size, LINE):
@@ -149,7 +149,7 @@ def _add_to(total, row):
         total[c] += row[c]
 
 
-@njit_exact
+@njit_inner
 def _rest_of_sum(x, classes, i, path, winner):
     """The same from the sum itself, where members disagree too far for products. path : models, -1 after the last."""
     total = np.zeros(classes, np.float32)
@@ -160,7 +160,7 @@ def _rest_of_sum(x, classes, i, path, winner):
     return rest_of(total, winner, _ONE / np.float32(size))
 
 
-@njit_exact
+@njit_inner
 def _fill(out, many, width, i, value):
     """out[k * width + i] = value, of many k."""
     at = np.uint64(i)
@@ -169,7 +169,7 @@ def _fill(out, many, width, i, value):
         at += np.uint64(width)
 
 
-@njit_exact
+@njit_inner
 def _sort_out(values, many, some, out, width):
     """out[k * width + some[u]] = values[8 k + u] for all eight u, of many k."""
     u0, u1, u2, u3, u4, u5, u6, u7 = some[0], some[1], some[2], some[3], some[4], some[5], some[6], some[7]
@@ -185,7 +185,7 @@ def _sort_out(values, many, some, out, width):
         out[target + u7] = values[source + np.uint64(7)]
 
 
-@njit_exact
+@njit_inner
 def _name(places, judged, names, out):
     """out[8 row + u] = names[8 places + u] of the judged nodes' places."""
     for row in range(np.uint64(judged.size)):
@@ -194,7 +194,7 @@ def _name(places, judged, names, out):
             out[target + u] = names[np.uint64(places[source + u]) * np.uint64(LANES) + u]
 
 
-@njit_exact
+@njit_inner
 def _pack(right, width, units, cells, start):
     """What is 1 of right [nodes * width] as bits of cells from unit `start`, a multiple of eight, on."""
     whole = units // LANES
@@ -206,7 +206,7 @@ def _pack(right, width, units, cells, start):
             cells[node, start // LANES + whole] = last & np.uint8((1 << units % LANES) - 1)
 
 
-@njit_exact
+@njit_inner
 def _any_tiny(apart):
     tiny = 0
     for i in range(apart.size):
@@ -214,7 +214,7 @@ def _any_tiny(apart):
     return tiny > 0
 
 
-@njit_exact
+@njit_inner
 def _shares(out, sums, apart):
     for i in range(out.size):
         out[i] = sums[i] / larger(apart[i], _TINY)

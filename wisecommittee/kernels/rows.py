@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wisecommittee.kernels.jit import bits_float, exp_nonpositive, larger, njit_exact, njit_sums
+from wisecommittee.kernels.jit import bits_float, exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
 
 _LOWEST = np.float32(-3.4028235e38)
 _ZERO = np.float32(0.0)
@@ -31,7 +31,7 @@ def _exponentials(row, top, best, out):
     return rest
 
 
-@njit_exact
+@njit_inner
 def place_of_largest(row):
     top = _LOWEST
     for c in range(row.size):
@@ -42,7 +42,7 @@ def place_of_largest(row):
     return 0
 
 
-@njit_exact
+@njit_inner
 def _scale(row, factor):
     for c in range(row.size):
         row[c] = np.float32(np.float64(row[c]) * factor)

@@ -19,14 +19,14 @@ from __future__ import annotations
 import numpy as np
 
 from wisecommittee.kernels import tiles
-from wisecommittee.kernels.jit import njit_exact
+from wisecommittee.kernels.jit import njit_exact, njit_inner
 
 TILES = 32  # of each of the first two stages; tiles.BLOCKS of the third, each of two of these
 
 WAYS = 7  # in which a unit can leave within the first three stages
 
 
-@njit_exact
+@njit_inner
 def _pairs(tiles1, tiles2, real1, real2, kind, best, fees, spent, top, low):
     """top and low of every pair of tiles, int64 [U, V] out; the rest as in `screen`."""
     us, vs = top.shape

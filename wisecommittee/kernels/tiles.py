@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wisecommittee.kernels.jit import njit_exact, ones, trailing_zeros
+from wisecommittee.kernels.jit import njit_exact, njit_inner, ones, trailing_zeros
 
 TILES = 25  # of the levels of each of the first two stages, at most
 BLOCKS = 16  # of the levels of the third: one vector of int32
@@ -108,7 +108,7 @@ def tile_maps(levels, most):
     return (levels + step - 1) // step, high, low
 
 
-@njit_exact
+@njit_inner
 def cumulate(cells, table):
     """table = sums of cells over all rows and columns up to each; both [rows, columns]."""
     rows, columns = cells.shape
@@ -122,7 +122,7 @@ def cumulate(cells, table):
             table[a, b] += table[a, b - 1]
 
 
-@njit_exact
+@njit_inner
 def cumulate_blocks(table):
     """The same in three dimensions and in place: [U, V, BLOCKS]."""
     for u in range(table.shape[0]):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wisecommittee.kernels.arrays import zeros
 from wisecommittee.kernels.grid import offer
 from wisecommittee.kernels.jit import float_bits, njit_exact, njit_inner
 
@@ -23,7 +24,7 @@ def pair_table(bins1, bins2, weights1, weights2, start, table):
     bins1, bins2 : integer [n]; weights1, weights2 : int64 [n]; table : int64 [P1, P2] out.
     """
     levels1, levels2 = table.shape
-    first = np.zeros(levels1, np.int64)
+    first = zeros(levels1, np.int64)
     table[:] = 0
     for i in range(bins1.size):
         first[bins1[i]] += weights1[i]

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wisecommittee.kernels.arrays import empty, zeros
 from wisecommittee.kernels.grid import offer, room
 from wisecommittee.kernels.jit import njit_exact, njit_inner
 
@@ -260,13 +261,13 @@ def search_boxes(
     change, extra : int64 [3, >= levels] scratch
     The level index is (j1 * P2 + j2) * P3 + j3.
     """
-    coarse = np.empty(fees.shape, np.int64)
+    coarse = empty(fees.shape, np.int64)
     for k in range(fees.shape[0]):
         for stage in range(3):
             coarse[k, stage] = fees[k, stage] >> shift
-    right, paid = np.empty((3, CELLS), np.int64), np.empty((3, CELLS), np.int64)
-    opened, low, marked = np.empty(3, np.int64), np.empty(5, np.int64), np.empty(6, np.int64)
-    stack = np.zeros((STACK, 13), np.int64)
+    right, paid = empty((3, CELLS), np.int64), empty((3, CELLS), np.int64)
+    opened, low, marked = empty(3, np.int64), empty(5, np.int64), empty(6, np.int64)
+    stack = zeros((STACK, 13), np.int64)
     stack[0, 1], stack[0, 3], stack[0, 5] = levels[0] - 1, levels[1] - 1, levels[2] - 1
     stack[0, 7], stack[0, 9] = count, spent
     waiting, looked = 1, 0
@@ -310,7 +311,7 @@ def search_boxes(
 
 @njit_inner
 def _grown(units, used):
-    more = np.empty((2 * units.shape[0], 4), np.int32)
+    more = empty((2 * units.shape[0], 4), np.int32)
     for place in range(used):
         for j in range(4):
             more[place, j] = units[place, j]

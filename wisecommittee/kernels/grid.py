@@ -24,6 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from wisecommittee.kernels import tiles
+from wisecommittee.kernels.arrays import empty, zeros
 from wisecommittee.kernels.jit import njit_exact, njit_inner
 
 UNREACHED = np.int64(2**63 - 1)
@@ -33,14 +34,14 @@ UNREACHED = np.int64(2**63 - 1)
 def bucket(units, bins, levels):
     """Counting sort: these units (int32 [n]) ordered by their bin in bins [N], and the start of each bin (int64 [levels
     + 1]). Units whose bin is `levels` or more are left out."""
-    starts = np.zeros(levels + 1, np.int64)
+    starts = zeros(levels + 1, np.int64)
     for i in units:
         if bins[i] < levels:
             starts[bins[i] + 1] += 1
     for j in range(levels):
         starts[j + 1] += starts[j]
-    order = np.empty(starts[levels], np.int32)
-    fill = np.zeros(levels, np.int64)
+    order = empty(starts[levels], np.int32)
+    fill = zeros(levels, np.int64)
     for i in units:
         j = bins[i]
         if j < levels:
@@ -56,7 +57,7 @@ def bin_units(score, levels, bins):
     score : float32 [N]; levels : float32 [2^b - 1] ascending, +inf behind the last; bins : unsigned [N] out. Each step
     of the binary search is done for all units, which vectorises: a tenth of the time of numpy's searchsorted.
     """
-    below = np.zeros(score.size, np.uint32)
+    below = zeros(score.size, np.uint32)
     step = np.uint32((levels.size + 1) // 2)
     while step > 0:
         for i in range(score.size):
@@ -164,11 +165,11 @@ def sweep_group(
     us, high1, low1 = tiles.tile_maps(levels1, tiles.TILES)
     vs, high2, low2 = tiles.tile_maps(levels2, tiles.TILES)
     ws, high3, low3 = tiles.tile_maps(levels3, tiles.BLOCKS)
-    some = np.empty(members, np.int64)
+    some = empty(members, np.int64)
     for m in range(members):
         some[m] = m
     stops = starts[1:].copy()
-    order0, starts0, begins = everyone, np.zeros(2, np.int64), np.zeros((members, 2), np.int64)
+    order0, starts0, begins = everyone, zeros(2, np.int64), zeros((members, 2), np.int64)
     if levels0 > 1:
         order0, starts0 = bucket(everyone, bins0, levels0)
         units, changes, begins = tiles.by_bin(units, changes, starts, stops, some, bins0, levels0)
@@ -177,17 +178,17 @@ def sweep_group(
         for m in range(members):
             begins[m, 0], begins[m, 1] = starts[m], stops[m]
     # Sums over the units that have come in, of each level of the first stage and of each pair of levels.
-    first_right = np.zeros(levels1, np.int32)
-    pair_right, pair_units = np.zeros((levels1, levels2), np.int32), np.zeros((levels1, levels2), np.int32)
+    first_right = zeros(levels1, np.int32)
+    pair_right, pair_units = zeros((levels1, levels2), np.int32), zeros((levels1, levels2), np.int32)
     shape = (levels1, levels2) if per_unit else (0, 0)
-    first_spent, pair_spent = np.zeros(levels1, np.int64), np.zeros(shape, np.int64)
-    base, passed = np.empty((levels1, levels2), np.int32), np.empty((levels1, levels2), np.int32)
-    paid = np.empty((levels1, levels2), np.int64)
-    top, low = np.empty((us, vs), np.int64), np.empty((us, vs), np.int64)
-    gained = np.zeros((members, us, vs), np.int32)
-    reached = np.empty((us, vs), np.int32)
-    load, gain, loss = np.empty((3, us, vs, tiles.BLOCKS), np.int32)
-    masks = np.empty((members, us, vs), np.uint16)
+    first_spent, pair_spent = zeros(levels1, np.int64), zeros(shape, np.int64)
+    base, passed = empty((levels1, levels2), np.int32), empty((levels1, levels2), np.int32)
+    paid = empty((levels1, levels2), np.int64)
+    top, low = empty((us, vs), np.int64), empty((us, vs), np.int64)
+    gained = zeros((members, us, vs), np.int32)
+    reached = empty((us, vs), np.int32)
+    load, gain, loss = empty((3, us, vs, tiles.BLOCKS), np.int32)
+    masks = empty((members, us, vs), np.uint16)
     for j0 in range(levels0):
         if starts0[j0] == starts0[j0 + 1]:
             continue  # the same units continue as at the level before: nothing new
@@ -296,17 +297,17 @@ def _sweep(
     """
     (levels1, levels2), levels3 = base.shape, counts.shape[1]
     per_unit, limited = last_costs.size > 0, caps.shape[0] > 0
-    rooms = np.empty(some.size, np.int64)
+    rooms = empty(some.size, np.int64)
     step3 = (levels3 + tiles.BLOCKS - 1) // tiles.BLOCKS
     order, places = bucket(entered, bins1, levels1)
     units, changes, begins = tiles.by_bin(units, changes, starts, stops, some, bins1, levels1)
     counts[:] = 0
     gains[: some.size] = 0
     costs[: some.size] = 0
-    line_count = np.empty(levels3, np.int32)
-    line_gain = np.empty((some.size, levels3), np.int32)
-    line_cost = np.empty((some.size, levels3), np.int64)
-    ends = np.zeros(masks.shape[1], np.int64)  # of the tiles of any of them
+    line_count = empty(levels3, np.int32)
+    line_gain = empty((some.size, levels3), np.int32)
+    line_cost = empty((some.size, levels3), np.int64)
+    ends = zeros(masks.shape[1], np.int64)  # of the tiles of any of them
     for s in range(some.size):
         for u in range(masks.shape[1]):
             for v in range(masks.shape[2]):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wisecommittee.kernels.arrays import empty
 from wisecommittee.kernels.jit import njit_exact
 
 
@@ -29,7 +30,7 @@ def gain_levels(order, kind, gains, level_of, turn, bins):
         own = level_of[d]
         level_of[d] = levels  # gain confidences below this one
         levels += own
-    numbers = np.empty(levels, np.int32)
+    numbers = empty(levels, np.int32)
     for d in range(level_of.size - 1):
         if level_of[d + 1] > level_of[d]:
             numbers[level_of[d]] = d
@@ -46,8 +47,8 @@ def number_confidences(score, by_score, weights, tiles):
     Returns the distinct scores float32 [D], the number of each unit's int32 [N], the tile of each score uint8 [D] and
     of each unit uint8 [N].
     """
-    distinct, tile_of = np.empty(score.size, np.float32), np.empty(score.size, np.uint8)
-    order, tile = np.empty(score.size, np.int32), np.empty(score.size, np.uint8)
+    distinct, tile_of = empty(score.size, np.float32), empty(score.size, np.uint8)
+    order, tile = empty(score.size, np.int32), empty(score.size, np.uint8)
     total, reached, found = weights.sum(), np.int64(0), 0
     for i in by_score:
         if found == 0 or score[i] != distinct[found - 1]:

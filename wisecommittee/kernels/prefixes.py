@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from wisecommittee.kernels.arrays import zeros
 from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
 
 # Bits of `needs`, in the order of the statistics' axis.
@@ -107,7 +108,7 @@ def walk(x, labels, parents, members, sizes, logit_space, score_rows, needs, sum
     correct : uint8 [nodes, B] out; predicted : int32 [nodes, B] out, or [0, 0] if not wanted
     statistics : float32 [needed, score rows, B] out, in the order of STATISTICS
     """
-    place = np.zeros(5, np.int64)
+    place = zeros(5, np.int64)
     for k in range(1, 5):
         place[k] = place[k - 1] + ((needs >> (k - 1)) & 1)
     nodes = parents.size

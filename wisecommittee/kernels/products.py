@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wisecommittee.kernels.arrays import empty, zeros
 from wisecommittee.kernels.candidates import gather, near, reaching
 from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
 from wisecommittee.kernels.lanes import (
@@ -152,7 +153,7 @@ def _add_to(total, row):
 @njit_inner
 def _rest_of_sum(x, classes, i, path, winner):
     """The same from the sum itself, where members disagree too far for products. path : models, -1 after the last."""
-    total = np.zeros(classes, np.float32)
+    total = zeros(classes, np.float32)
     size = 0
     while size < path.size and path[size] >= 0:
         _add_to(total, row_at(x[path[size]], i * classes, classes))
@@ -241,25 +242,25 @@ def walk_units(
     """
     models, nodes, units = x.size, members.size, labels.size
     padded = (classes + LANES - 1) // LANES * LANES
-    tops, at, gap = np.empty(models * block, np.float32), np.empty(models, np.float32), np.empty(padded, np.float32)
-    found, order = np.empty(block, np.int64), np.empty(block, np.int64)
-    starts, lengths = np.empty(block, np.int64), np.empty(block, np.int64)
-    chosen, which = np.empty(block * padded, np.int32), np.empty(block * padded, np.int32)
-    columns = np.empty(block * models * padded, np.float32)
-    counts = np.empty(classes + 2, np.int64)
-    path = np.zeros((deepest + 1) * classes * LANES, np.float32)
-    lanes = np.empty(models * classes * LANES, np.float32)
-    truth, some = np.empty(LANES, np.int32), np.empty(LANES, np.uint64)
-    names, answers = np.empty(classes * LANES, np.int32), np.empty(judged.size * LANES, np.int32)
-    hits, places = np.empty(nodes * LANES, np.uint8), np.empty(nodes * LANES, np.int32)
-    won = np.empty(nodes * LANES, np.float32)
+    tops, at, gap = empty(models * block, np.float32), empty(models, np.float32), empty(padded, np.float32)
+    found, order = empty(block, np.int64), empty(block, np.int64)
+    starts, lengths = empty(block, np.int64), empty(block, np.int64)
+    chosen, which = empty(block * padded, np.int32), empty(block * padded, np.int32)
+    columns = empty(block * models * padded, np.float32)
+    counts = empty(classes + 2, np.int64)
+    path = zeros((deepest + 1) * classes * LANES, np.float32)
+    lanes = empty(models * classes * LANES, np.float32)
+    truth, some = empty(LANES, np.int32), empty(LANES, np.uint64)
+    names, answers = empty(classes * LANES, np.int32), empty(judged.size * LANES, np.int32)
+    hits, places = empty(nodes * LANES, np.uint8), empty(nodes * LANES, np.int32)
+    won = empty(nodes * LANES, np.float32)
     scores = statistic.shape[0] if logits else 0
-    winners = np.zeros(scores * block, np.int32)
-    sums, apart = np.empty(scores * block, np.float32), np.empty(scores * block, np.float32)
+    winners = zeros(scores * block, np.int32)
+    sums, apart = empty(scores * block, np.float32), empty(scores * block, np.float32)
     n = classes * LANES
-    z, rows = np.zeros(n, np.float32), np.zeros(height * n, np.float32)
+    z, rows = zeros(n, np.float32), zeros(height * n, np.float32)
     rows[:n] = _ONE
-    right = np.zeros(nodes * block, np.uint8)
+    right = zeros(nodes * block, np.uint8)
     for start in range(0, units, block):
         here = min(block, units - start)
         counts[:] = 0
@@ -364,18 +365,18 @@ def walk_classes(
     """The same, unit by unit."""
     models, nodes, units = x.size, members.size, labels.size
     padded = (classes + LANES - 1) // LANES * LANES
-    tops, at, gap = np.empty(models, np.float32), np.empty(models, np.float32), np.empty(padded, np.float32)
-    chosen, which = np.empty(padded, np.int32), np.empty(padded, np.int32)
-    columns, lanes = np.empty(models * padded, np.float32), np.empty(models * padded, np.float32)
-    path = np.zeros((deepest + 1) * padded, np.float32)
-    hits, places = np.empty(nodes, np.uint8), np.empty(nodes, np.int32)
-    won = np.empty(nodes, np.float32)
+    tops, at, gap = empty(models, np.float32), empty(models, np.float32), empty(padded, np.float32)
+    chosen, which = empty(padded, np.int32), empty(padded, np.int32)
+    columns, lanes = empty(models * padded, np.float32), empty(models * padded, np.float32)
+    path = zeros((deepest + 1) * padded, np.float32)
+    hits, places = empty(nodes, np.uint8), empty(nodes, np.int32)
+    won = empty(nodes, np.float32)
     scores = statistic.shape[0] if logits else 0
-    winners = np.zeros(scores, np.int32)
-    marked, spans = np.zeros(padded // PAIR + 1, np.uint8), np.empty(padded // PAIR + 1, np.int64)
-    sums, apart = np.empty(scores, np.float32), np.empty(scores, np.float32)
+    winners = zeros(scores, np.int32)
+    marked, spans = zeros(padded // PAIR + 1, np.uint8), empty(padded // PAIR + 1, np.int64)
+    sums, apart = empty(scores, np.float32), empty(scores, np.float32)
     n = (classes + PAIR - 1) // PAIR * PAIR
-    rows, right = np.zeros(height * n, np.float32), np.zeros(nodes * WIDTH, np.uint8)
+    rows, right = zeros(height * n, np.float32), zeros(nodes * WIDTH, np.uint8)
     rows[:n] = _ONE
     for i in range(units):
         first = i * classes

@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from wisecommittee.kernels import tiles
+from wisecommittee.kernels.arrays import empty, zeros
 from wisecommittee.kernels.jit import njit_exact, njit_inner
 
 TILES = 32  # of each of the first two stages; tiles.BLOCKS of the third, each of two of these
@@ -30,8 +31,8 @@ WAYS = 7  # in which a unit can leave within the first three stages
 def _pairs(tiles1, tiles2, real1, real2, kind, best, fees, spent, top, low):
     """top and low of every pair of tiles, int64 [U, V] out; the rest as in `screen`."""
     us, vs = top.shape
-    sums = np.zeros((us, vs, WAYS), np.int32)
-    fee2, fee3 = np.zeros(us, np.int64), np.zeros((us, vs), np.int64)
+    sums = zeros((us, vs, WAYS), np.int32)
+    fee2, fee3 = zeros(us, np.int64), zeros((us, vs), np.int64)
     left = np.int64(0)
     for i in range(kind.size):
         u, v, k = tiles1[i], tiles2[i], kind[i]
@@ -45,7 +46,7 @@ def _pairs(tiles1, tiles2, real1, real2, kind, best, fees, spent, top, low):
             if v < vs:
                 fee3[u, v] += fees[k, 1]
     tiles.cumulate(fee3, low)
-    sure = np.zeros((vs, WAYS), np.int64)  # of the units that run stage 2 for sure
+    sure = zeros((vs, WAYS), np.int64)  # of the units that run stage 2 for sure
     for u in range(us):
         spent += fee2[u]
         right, open_right = np.int64(0), np.int64(0)  # of tiles above v: they leave at stage 2, or at 1 or 2
@@ -80,16 +81,16 @@ def screen(
     offsets, last_fees : int64 [m] what is added to its costs, and its cost for each unit (0 where it varies)
     """
     members, us, vs = masks.shape
-    top, low = np.empty((us, vs), np.int64), np.empty((us, vs), np.int64)
+    top, low = empty((us, vs), np.int64), empty((us, vs), np.int64)
     _pairs(tiles1, tiles2, real1, real2, kind, best, fees, spent, top, low)
-    load, gain, loss = np.zeros((3, us, vs, tiles.BLOCKS), np.int32)
+    load, gain, loss = zeros((3, us, vs, tiles.BLOCKS), np.int32)
     for i in range(kind.size):
         u, v, w = tiles1[i] + real1, tiles2[i] + real2, tiles3[i] // 2 + 1
         if u < us and v < vs and w < tiles.BLOCKS:
             load[u, v, w] += 1
     tiles.cumulate_blocks(load)
-    gained, reached = np.empty((us, vs), np.int32), np.empty((us, vs), np.int32)
-    found = np.zeros(members, np.bool_)
+    gained, reached = empty((us, vs), np.int32), empty((us, vs), np.int32)
+    found = zeros(members, np.bool_)
     for m in range(members):
         gained[:] = 0
         for place in range(starts[m], starts[m + 1]):

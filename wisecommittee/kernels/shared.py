@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wisecommittee.kernels.arrays import zeros
 from wisecommittee.kernels.grid import offer
 from wisecommittee.kernels.jit import njit_exact
 
@@ -25,7 +26,7 @@ def sweep_shared(
     last = gains.shape[0]
     limited = caps.shape[0] > 0
     for m in range(ranks.size):
-        ran = np.zeros(last + 2, np.int64)  # units that run each stage
+        ran = zeros(last + 2, np.int64)  # units that run each stage
         ran[0] = last_gains.shape[0]
         right, spent = np.int64(correct), np.int64(cost)
         at = 0

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wisecommittee.kernels.arrays import empty, zeros
 from wisecommittee.kernels.jit import njit_exact, njit_inner, ones, trailing_zeros
 
 TILES = 25  # of the levels of each of the first two stages, at most
@@ -31,14 +32,14 @@ def changed_words(before, after):
     before : uint64 [W]; after : uint64 [m, W]. Returns units int32 [n] and the changes int32 [n] of all m one after
     the other, and where those of each start: int64 [m + 1].
     """
-    starts = np.zeros(after.shape[0] + 1, np.int64)
+    starts = zeros(after.shape[0] + 1, np.int64)
     for m in range(after.shape[0]):
         total = np.int64(0)
         for w in range(before.size):
             total += np.int64(ones(before[w] ^ after[m, w]))
         starts[m + 1] = starts[m] + total
-    units = np.empty(starts[-1], np.int32)
-    changes = np.empty(starts[-1], np.int32)
+    units = empty(starts[-1], np.int32)
+    changes = empty(starts[-1], np.int32)
     for m in range(after.shape[0]):
         at = starts[m]
         for w in range(before.size):
@@ -55,11 +56,11 @@ def changed_words(before, after):
 @njit_exact
 def changed_grades(before, after):
     """The same from integer grades: before [N], after [m, N]."""
-    starts = np.zeros(after.shape[0] + 1, np.int64)
+    starts = zeros(after.shape[0] + 1, np.int64)
     for m in range(after.shape[0]):
         starts[m + 1] = starts[m] + (after[m] != before).sum()
-    units = np.empty(starts[-1], np.int32)
-    changes = np.empty(starts[-1], np.int32)
+    units = empty(starts[-1], np.int32)
+    changes = empty(starts[-1], np.int32)
     at = 0
     for m in range(after.shape[0]):
         for i in range(before.size):
@@ -74,10 +75,10 @@ def changed_grades(before, after):
 def by_bin(units, changes, starts, stops, some, bins, levels):
     """The lists units[starts[m] : stops[m]] and their changes of some members by bin, in the same places, and where
     each bin starts: int64 [some, levels + 1]. Units whose bin is `levels` or more are left out."""
-    begins = np.zeros((some.size, levels + 1), np.int64)
-    sorted_units = np.empty(units.size, np.int32)
-    sorted_changes = np.empty(units.size, np.int32)
-    fill = np.empty(levels, np.int64)
+    begins = zeros((some.size, levels + 1), np.int64)
+    sorted_units = empty(units.size, np.int32)
+    sorted_changes = empty(units.size, np.int32)
+    fill = empty(levels, np.int64)
     for s in range(some.size):
         start, stop = starts[some[s]], stops[some[s]]
         for place in range(start, stop):
@@ -101,7 +102,7 @@ def tile_maps(levels, most):
     """How many tiles there are, at most so many, and of the units of each bin: the first tile whose highest corner
     continues them (int64 [levels]) and the first whose lowest does (the number of tiles where none does)."""
     step = (levels + most - 1) // most
-    high, low = np.empty(levels, np.int64), np.empty(levels, np.int64)
+    high, low = empty(levels, np.int64), empty(levels, np.int64)
     for b in range(levels):
         high[b] = b // step
         low[b] = (b + step - 1) // step

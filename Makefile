@@ -33,7 +33,7 @@ test-zoo: $(VENV)/.dev   ## model sources with timm, torchvision, transformers a
 	$(BIN)/python -m pytest -n 2 tests/test_sources.py tests/test_bench_models.py tests/test_data_sources.py tests/test_deploy.py
 
 test-nojit: $(VENV)/.dev   ## the kernels as plain Python: bounds and coverage
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/test_search.py tests/test_exact.py tests/test_axis.py tests/test_segmentation.py -k 'oracle or brute or scores or extremes'
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/test_search.py tests/test_exact.py tests/test_axis.py tests/test_segmentation.py tests/test_products.py -k 'oracle or brute or scores or extremes or in_turn'
 
 lint: $(VENV)/.dev    ## ruff and mypy
 	$(BIN)/ruff check .

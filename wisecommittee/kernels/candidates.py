@@ -35,7 +35,7 @@ from wisecommittee.kernels.vectors import (
 
 AT_ONCE = 4  # rows
 SAMPLED = 4  # models whose sum chooses the pivot
-LARGEST = np.float32(1e37)  # beyond, sums could overflow: nothing is left out
+LARGEST = np.float32(1e37)  # beyond (classes masked by the least float), runs overflow: nothing is left out
 _LOWEST = np.float32(-3.4028235e38)
 _ULP = np.float32(2.0**-22)  # four rounding errors of 1
 _ZERO = np.float32(0.0)

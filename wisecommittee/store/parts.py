@@ -245,6 +245,8 @@ def decode(data: bytes, what: str, classes: int | None) -> Iterator[Rows]:
             yield _rows(table, what, classes)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StoreError(f"{what}: not a readable part ({first_line(error)}); extract or import it again") from error
+    finally:
+        pa.default_memory_pool().release_unused()  # it would keep what a row group took, in each thread that decodes
 
 
 def decode_units(data: bytes, what: str) -> tuple[list[str], NDArray[np.generic]]:

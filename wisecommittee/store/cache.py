@@ -82,7 +82,7 @@ def _find(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype) -> NDAr
             return None
         values = np.memmap(handle, dtype, "r", offset=len(header), shape=shape)
         handle.seek(end)
-        stamp = (path, status.st_ino, status.st_mtime_ns, status.st_size)
+        stamp = _stamp(path, status)
         if stamp not in _believed:
             if handle.read() != _checksum(key, values):
                 return None
@@ -108,9 +108,15 @@ def _decode(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype, block
             handle.seek(end)
             handle.write(_checksum(key, out))
             handle.flush()
+            stamp = _stamp(path, os.fstat(handle.fileno()))
             os.replace(temporary, path)
+            _believed.add(stamp)  # another look would bring all of it into memory
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _stamp(path: Path, status: os.stat_result) -> tuple[Path, int, int, int]:
+    return path, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:

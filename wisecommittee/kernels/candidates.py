@@ -1,7 +1,7 @@
 """Which classes can win a prefix at all: all but a few lie below a pivot whatever is summed.
 
-1. `near`: a class that lies below the pivot in every model does so in every sum.
-2. `reaching`, where some models only ever run right after another, as replicas do: a prefix is then made of runs, each
+1. `_near`: a class that lies below the pivot in every model does so in every sum.
+2. `_reaching`, where some models only ever run right after another, as replicas do: a prefix is then made of runs, each
    from a run's first model on, and a class is out if every such partial run lies below the pivot's.
 
 Both leave room for what float32 sums round away, draws included. Any superset of the winners gives the same tables.
@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 
 from wisecommittee.kernels.jit import larger, njit_inner, njit_sums, trailing_zeros
 from wisecommittee.kernels.lanes import row_at
-from wisecommittee.kernels.rows import place_of_largest
+from wisecommittee.kernels.rows import add_to, place_of_largest
 from wisecommittee.kernels.vectors import (
     BYTE,
     FLOAT,
@@ -161,12 +161,6 @@ else:
 
 
 @njit_sums
-def _add_to(total, row):
-    for c in range(row.size):
-        total[c] += row[c]
-
-
-@njit_sums
 def _gap_and_top(gap, row, at):
     """gap = max(gap, row - at); returns the largest value of the row."""
     top = _LOWEST
@@ -185,7 +179,7 @@ def _size(at):
 
 
 @njit_inner
-def near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin):
+def _near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin):
     """Number of classes that some model puts at or above the pivot: ascending in chosen from `begin` on.
 
     x : int64 [M] addresses of the models' rows, which start `first` elements behind; deepest : members of the longest
@@ -199,7 +193,7 @@ def near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin):
     gap[:] = _ZERO
     some = min(SAMPLED, models)
     for s in range(some):
-        _add_to(gap, row_at(x[s * models // some], first, classes))
+        add_to(gap, row_at(x[s * models // some], first, classes))
     pivot = place_of_largest(gap[:classes])
     gap[:] = _LOWEST
     if classes >= LANES:
@@ -222,7 +216,7 @@ def near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin):
 
 
 @njit_inner
-def gather(x, first, classes, chosen, begin, found, columns, place, length):
+def _gather(x, first, classes, chosen, begin, found, columns, place, length):
     """columns[place + m * length + d] = model m's output of the d-th chosen class, zeros from `found` to `length`."""
     for m in range(x.size):
         row, to = row_at(x[m], first, classes), np.uint64(place + m * length)
@@ -233,7 +227,7 @@ def gather(x, first, classes, chosen, begin, found, columns, place, length):
 
 
 @njit_inner
-def reaching(columns, place, length, at, follows, deepest, chosen, begin, found, which):
+def _reaching(columns, place, length, at, follows, deepest, chosen, begin, found, which):
     """Number of the chosen classes left, which stay in chosen; which[begin..] are their places in the columns.
 
     follows : float32 [M], 1 where a model only ever runs right after the one before it, else 0
@@ -252,3 +246,26 @@ def reaching(columns, place, length, at, follows, deepest, chosen, begin, found,
             left += 1
             passes &= passes - np.uint64(1)
     return left
+
+
+@njit_inner
+def candidates(
+    x, first, classes, deepest, follows, alone, gap, at, tops, t, stride, chosen, begin, which, columns, place
+):  # fmt: skip
+    """Number of candidates of a unit, and how far apart the models' columns are, a multiple of eight.
+
+    chosen[begin..], which[begin..] : int32 out, the classes, ascending, and their places in the columns
+    columns[place..] : float32 out, the outputs of every class that `_near` leaves, model by model; of an only one where
+    `alone`
+    follows : float32 [M] as in `_reaching`, or [0] where no model follows another; the rest as in `_near`
+    """
+    found = _near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin)
+    length = (found + LANES - 1) // LANES * LANES
+    if found == 1 and not alone:
+        return found, length
+    _gather(x, first, classes, chosen, begin, found, columns, place, length)
+    if follows.size > 0 and found > 1:
+        return _reaching(columns, place, length, at, follows, deepest, chosen, begin, found, which), length
+    for d in range(found):
+        which[begin + d] = d
+    return found, length

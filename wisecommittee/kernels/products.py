@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from wisecommittee.kernels.arrays import empty, zeros
-from wisecommittee.kernels.candidates import gather, near, reaching
-from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
+from wisecommittee.kernels.candidates import candidates
+from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_inner
 from wisecommittee.kernels.lanes import (
     PAIR,
     advance,
@@ -29,6 +29,7 @@ from wisecommittee.kernels.lanes import (
     shift,
 )
 from wisecommittee.kernels.prefixes import rest_of
+from wisecommittee.kernels.rows import add_to
 from wisecommittee.kernels.vectors import LANES
 
 UNIT_LANES = 128  # classes up to which lanes are units; a row of more fills them by itself
@@ -138,16 +139,11 @@ def _sums_of_one(steps, targets, t, n, rows, spans, some, winners, sums, apart):
 
 
 @njit_inner
-def _ask_for(address, size):
-    """Start loading so many bytes."""
-    for at in range(0, size, LINE):
-        prefetch(address + at)
-
-
-@njit_sums
-def _add_to(total, row):
-    for c in range(total.size):
-        total[c] += row[c]
+def _ask_for(x, offset, size, part, parts):
+    """Start loading `size` bytes behind each address, of one part of so many of the models."""
+    for m in range(part * x.size // parts, (part + 1) * x.size // parts):
+        for at in range(0, size, LINE):
+            prefetch(x[m] + offset + at)
 
 
 @njit_inner
@@ -156,7 +152,7 @@ def _rest_of_sum(x, classes, i, path, winner):
     total = zeros(classes, np.float32)
     size = 0
     while size < path.size and path[size] >= 0:
-        _add_to(total, row_at(x[path[size]], i * classes, classes))
+        add_to(total, row_at(x[path[size]], i * classes, classes))
         size += 1
     return rest_of(total, winner, _ONE / np.float32(size))
 
@@ -267,15 +263,10 @@ def walk_units(
         begin = 0
         for i in range(here):
             first, label = (start + i) * classes, labels[start + i]
-            many = near(x, first, classes, deepest, gap, at, tops, i, block, chosen, begin)
-            left, length = many, (many + LANES - 1) // LANES * LANES
-            if many > 1 or not logits:
-                gather(x, first, classes, chosen, begin, many, columns, models * begin, length)
-                if follows.size > 0 and many > 1:
-                    left = reaching(columns, models * begin, length, at, follows, deepest, chosen, begin, many, which)
-                else:
-                    for d in range(many):
-                        which[begin + d] = d
+            left, length = candidates(
+                x, first, classes, deepest, follows, not logits, gap, at, tops, i, block, chosen, begin, which, columns,
+                models * begin,
+            )  # fmt: skip
             if left == 1 and logits:  # no choice
                 found[i] = 0
                 answer = chosen[begin]
@@ -341,8 +332,7 @@ def walk_units(
                 _raise(powers, p, n, rows, n, z, _ZERO)
             for t in range(steps.shape[0]):
                 if start + block + first < units:  # what the next block needs comes while this one is worked on
-                    for m in range(t * models // steps.shape[0], (t + 1) * models // steps.shape[0]):
-                        _ask_for(x[m] + 4 * classes * (start + block + first), 4 * classes * LANES)
+                    _ask_for(x, 4 * classes * (start + block + first), 4 * n, t, steps.shape[0])
                 if steps[t, 0] == 0:
                     _form(steps, targets[t, 0], t, n, rows)
                 else:
@@ -380,15 +370,9 @@ def walk_classes(
     rows[:n] = _ONE
     for i in range(units):
         first = i * classes
-        some = near(x, first, classes, deepest, gap, at, tops, 0, 1, chosen, 0)
-        left, length = some, (some + LANES - 1) // LANES * LANES
-        if some > 1 or not logits:
-            gather(x, first, classes, chosen, 0, some, columns, 0, length)
-            if follows.size > 0 and some > 1:
-                left = reaching(columns, 0, length, at, follows, deepest, chosen, 0, some, which)
-            else:
-                for d in range(some):
-                    which[d] = d
+        left, length = candidates(
+            x, first, classes, deepest, follows, not logits, gap, at, tops, 0, 1, chosen, 0, which, columns, 0
+        )
         if left == 1 and logits:  # no choice
             answer = chosen[0]
             winners[:] = answer
@@ -429,8 +413,7 @@ def walk_classes(
         some = _spans(winners, marked, spans)
         for t in range(steps.shape[0]):
             if i + 1 < units:  # what the next unit needs comes while this one is worked on
-                for m in range(t * models // steps.shape[0], (t + 1) * models // steps.shape[0]):
-                    _ask_for(x[m] + 4 * (first + classes), 4 * classes)
+                _ask_for(x, 4 * (first + classes), 4 * classes, t, steps.shape[0])
             if steps[t, 0] == 0:
                 _form(steps, targets[t, 0], t, n, rows)
             else:

@@ -21,6 +21,12 @@ def widen(halves, out):
 
 
 @njit_sums
+def add_to(total, row):
+    for c in range(row.size):
+        total[c] += row[c]
+
+
+@njit_sums
 def _exponentials(row, top, best, out):
     """out = exp(row - top); returns their sum without that at `best`, beside whose 1 it would lose its last bits."""
     rest = _ZERO

@@ -48,19 +48,20 @@ def _measured(folder: Path, store: Path, what: str) -> list[dict]:
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-c", CODE, "search", "--store", str(store), "--threads", "2", "--json"]
 
-    def once() -> tuple[float, float, float]:
-        """Wall seconds, CPU seconds and the peak of memory without the mapped logits, GB."""
+    def once() -> tuple[float, float, float, float]:
+        """Wall seconds, CPU seconds, and the peaks of memory without and with the mapped logits, GB."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = time.perf_counter()
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        peak = 0.0
+        own = whole = 0.0
         while process.poll() is None:
-            peak = max(peak, _anonymous(process.pid))
+            own = max(own, _memory(process.pid, "RssAnon"))
+            whole = max(whole, _memory(process.pid, "VmHWM"))
             time.sleep(0.02)
         wall = time.perf_counter() - started
         assert process.returncode == 0
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, peak
+        return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, own, whole
 
     name = f"search, a new process: {what}"
     decoding = once()
@@ -68,20 +69,23 @@ def _measured(folder: Path, store: Path, what: str) -> list[dict]:
     for file in (folder / "jit").rglob("*.nb?"):
         file.unlink()
     cold = once()
-    wall, cpu, peak = (round(min(figures), 2) for figures in zip(*warm, strict=True))
+    wall, cpu, own, whole = (round(min(figures), 2) for figures in zip(*warm, strict=True))
     return [
-        {"benchmark": name, "wall_seconds": wall, "cpu_seconds": cpu, "own_memory_gb": peak},
+        {"benchmark": name, "wall_seconds": wall, "cpu_seconds": cpu, "own_memory_gb": own,
+         "peak_memory_gb": whole},
         {"benchmark": f"{name}, compiling", "cpu_seconds": round(cold[1], 2),
          "compiling_cpu_seconds": round(cold[1] - cpu, 2)},
         {"benchmark": f"{name}, compiling and decoding", "wall_seconds": round(decoding[0], 2),
-         "cpu_seconds": round(decoding[1], 2), "own_memory_gb": round(decoding[2], 2)},
+         "cpu_seconds": round(decoding[1], 2), "own_memory_gb": round(decoding[2], 2),
+         "peak_memory_gb": round(decoding[3], 2)},
     ]  # fmt: skip
 
 
-def _anonymous(process: int) -> float:
-    """Resident memory that is not a mapped file, GB; 0 where the system does not say."""
+def _memory(process: int, name: str) -> float:
+    """What the system says of a process, GB: RssAnon, resident now and no mapped file; VmHWM, most resident at all. 0
+    where it does not say."""
     try:
         text = Path(f"/proc/{process}/status").read_text()
     except OSError:
         return 0.0
-    return next((float(line.split()[1]) / 1e6 for line in text.splitlines() if line.startswith("RssAnon")), 0.0)
+    return next((float(line.split()[1]) * 1024 / 1e9 for line in text.splitlines() if line.startswith(name)), 0.0)

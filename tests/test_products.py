@@ -99,6 +99,7 @@ def test_bits_do_not_depend_on_what_else_is_walked(kind, classes):
         assert own.tobytes() == np.ascontiguousarray(statistic[:, first : first + 21]).tobytes()
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # "lowest", where kernels run as plain Python
 @pytest.mark.parametrize("kind", ["plain", "ties", "apart", "masked", "lowest", "huge"])
 @pytest.mark.parametrize("classes", [2, 9, 100, 300])
 def test_replicas_that_only_run_in_turn(kind, classes):

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "wisecommittee"
 FLOORS = {
     "errors": 0,
+    "reading": 0.5,
     "committees": 1,
     "tasks": 1,
     "kernels": 1,
@@ -30,7 +31,7 @@ FLOORS = {
     "cli": 6,
 }
 TORCH_WING = {
-    "extract": {"errors", "committees", "tasks", "kernels", "store"},
+    "extract": {"errors", "reading", "committees", "tasks", "kernels", "store"},
 }
 TORCH_WING["deploy"] = TORCH_WING["train"] = TORCH_WING["extract"] | {"extract"}
 ROOMS = {

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,9 @@ from wisecommittee.errors import (
     StoreError,
     UsageError,
     counted,
+    first_line,
 )
+from wisecommittee.store.arrays import Npz, load_npy
 from wisecommittee.store.footer import check_footer
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.parts import Rows
@@ -203,15 +205,15 @@ def read_outputs(file: str | os.PathLike[str]) -> tuple[NDArray[np.floating], li
     if path.suffix == ".npy":
         outputs = load_npy(path)
     elif path.suffix == ".npz":
-        with _opened(path) as archive:
-            names = [n for n in archive.files if n not in ("unit_id", "unit_ids")]
+        with Npz(path) as archive:
+            names = [n for n in archive.names if n not in ("unit_id", "unit_ids")]
             if len(names) != 1:
                 raise StoreError(
-                    f"{path}: arrays {', '.join(archive.files)}; expected outputs and, optionally, unit_id"
+                    f"{path}: arrays {', '.join(archive.names)[:200]}; expected outputs and, optionally, unit_id"
                 )
-            outputs = _member(archive, names[0], path)
-            if ids := [n for n in archive.files if n in ("unit_id", "unit_ids")]:
-                unit_ids = [str(u) for u in _member(archive, ids[0], path).tolist()]
+            outputs = archive[names[0]]
+            if ids := [n for n in archive.names if n in ("unit_id", "unit_ids")]:
+                unit_ids = [str(u) for u in archive[ids[0]].tolist()]
     else:
         table = read_table(path, text=("unit_id",))
         if "unit_id" in table.columns:
@@ -373,37 +375,6 @@ def _distinct_replicas(cards: Sequence[ModelCard]) -> None:
             )
 
 
-def load_npy(path: Path) -> NDArray[Any]:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such file") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise StoreError(f"{path}: not a plain .npy array ({_reason(error)})") from error
-
-
-def _opened(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such file") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise StoreError(f"{path}: not a plain .npz archive ({_reason(error)})") from error
-
-
-def _member(archive: Any, name: str, path: Path) -> NDArray[Any]:
-    try:
-        return archive[name]
-    except (ValueError, OSError, EOFError) as error:
-        raise StoreError(f"{path}: {name} is not a plain array ({_reason(error)})") from error
-
-
-def _reason(error: BaseException) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    pickled = "pickle" in text.lower() or "Python objects" in text
-    return "it holds pickled Python objects, which are never loaded" if pickled else text
-
-
 def read_table(file: str | os.PathLike[str], text: tuple[str, ...] = ()) -> pd.DataFrame:
     """A csv (all cells as text) or Parquet table; columns in `text` always as text."""
     import pandas as pd
@@ -431,7 +402,7 @@ def read_table(file: str | os.PathLike[str], text: tuple[str, ...] = ()) -> pd.D
     except (pa.ArrowException, UnicodeDecodeError, OSError, ValueError) as error:
         if isinstance(error, UsageError):
             raise
-        raise StoreError(f"{path}: not a readable table ({_reason(error)})") from error
+        raise StoreError(f"{path}: not a readable table ({first_line(error)})") from error
     table.columns = [str(name).strip() for name in table.columns]
     if table.columns.duplicated().any():
         raise StoreError(f"{path}: column {table.columns[table.columns.duplicated()][0]!r} stands twice")
@@ -452,4 +423,4 @@ def _numbers(column: pd.Series, what: str) -> NDArray[np.float64]:
     try:
         return pd.to_numeric(column).to_numpy(np.float64)
     except (ValueError, TypeError) as error:
-        raise ContentError(f"{what}: {_reason(error)}; expected numbers") from error
+        raise ContentError(f"{what}: {first_line(error)}; expected numbers") from error

@@ -24,7 +24,8 @@ from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.combine import softmax
 from wisecommittee.errors import AlignmentError, ContentError, UsageError
 from wisecommittee.store import gate
-from wisecommittee.store.importing import load_npy, read_cards
+from wisecommittee.store.arrays import load_npy
+from wisecommittee.store.importing import read_cards
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.tasks.segmentation import cell_confidence, cell_numbers, cell_statistics
 

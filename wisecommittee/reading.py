@@ -1,0 +1,184 @@
+"""Files of strangers: opened only where they are regular files, measured against memory, their JSON bounded.
+
+A pipe would be waited for without end, a small compressed file may unpack to more than the machine has, and JSON may be
+nested deeper than any program can follow.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from wisecommittee.errors import AbsentError, ContentError, WiseCommitteeError
+
+ANY_SIZE = 1 << 30  # bytes that a file may always unpack to, memory permitting
+MOST_UNPACKED = 250  # times its size, beyond ANY_SIZE; outputs of networks are compressed to half, masks to a hundredth
+MAX_DEPTH = 24  # of lists and objects in each other
+MAX_DIGITS = 40  # of a whole number
+_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def open_regular(
+    path: str | os.PathLike[str], *, error: type[WiseCommitteeError] = ContentError, remedy: str = "name another"
+) -> BinaryIO:
+    """A regular file, opened for reading; `error` for pipes, folders and devices, AbsentError where there is none.
+
+    remedy : what to do about a file that is not there.
+    """
+    place = os.fspath(path)
+    try:
+        # O_NONBLOCK: opening a named pipe returns at once instead of waiting for a writer.
+        handle = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise AbsentError(f"{place}: no such file; {remedy}") from None
+    except (OSError, ValueError) as refused:
+        reason = refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
+        raise error(f"{place}: cannot be read ({reason})") from refused
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        if stat.S_ISDIR(mode):
+            raise error(f"{place}: a folder; expected a file")
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
+        raise error(f"{place}: {kind}; expected a regular file; write its content to one and name that")
+    return os.fdopen(handle, "rb")
+
+
+def read_text(
+    path: str | os.PathLike[str], *, limit: int, error: type[WiseCommitteeError] = ContentError, remedy: str = ""
+) -> str:
+    """The UTF-8 text of a regular file of at most `limit` bytes."""
+    with open_regular(path, error=error, remedy=remedy or "name another") as source:
+        data = source.read(limit + 1)
+    if len(data) > limit:
+        raise error(f"{os.fspath(path)}: more than {limit:,} bytes; expected a small file of text")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as damaged:
+        raise error(f"{os.fspath(path)}: not UTF-8 ({damaged.reason} at byte {damaged.start:,})") from damaged
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON as RFC 8259 has it, nested at most MAX_DEPTH deep, every number finite, every name once; else ValueError."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8-sig")
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        first = found[0][0]
+        depth += (first in "[{") - (first in "]}")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"lists and objects nested more than {MAX_DEPTH} deep")
+    value = json.loads(
+        text, parse_constant=_refused, parse_float=_finite, parse_int=_whole, object_pairs_hook=_names_once
+    )
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("text with half a surrogate pair, which is no Unicode") from None
+    return value
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(value := float(digits)):
+        raise ValueError(f"{digits[:40]} is too large a number")
+    return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(digits):,} digits; expected {MAX_DIGITS} at most")
+    return int(digits)
+
+
+def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"field {next(name for name in names if names.count(name) > 1)[:80]!r} stands twice")
+    return out
+
+
+def check_claim(claimed: int, size: int, what: str, remedy: str) -> None:
+    """Raise ContentError if `claimed` bytes, unpacked from a file of `size`, are implausible or exceed free memory."""
+    if claimed > max(ANY_SIZE, MOST_UNPACKED * size):
+        raise ContentError(
+            f"{what}: {size:,} bytes that claim to unpack to {claimed / 1e9:,.1f} GB, {claimed / max(size, 1):,.0f} "
+            f"times as many; {remedy}"
+        )
+    check_memory(claimed, what, remedy)
+
+
+def check_memory(needed: int, what: str, remedy: str) -> None:
+    """Raise ContentError if so many bytes are not to be had."""
+    free = free_memory()
+    if free is not None and needed > free:
+        raise ContentError(f"{what}: {needed / 1e9:,.1f} GB of memory needed, {free / 1e9:,.1f} GB are free; {remedy}")
+
+
+def free_memory() -> int | None:
+    """Bytes this process can still take: the least of what the machine, its container and `ulimit -v` leave.
+
+    None where the system does not say.
+    """
+    left = [free for free in (_of_machine(), _of_container(), _of_limit()) if free is not None]
+    return max(0, min(left)) if left else None
+
+
+def _of_machine() -> int | None:
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None
+
+
+def _of_container() -> int | None:
+    """Of the control group: its limit less what is in use and could not be dropped."""
+    for limit, used, dropped in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        numbers = [_lines(f"/sys/fs/cgroup/{name}")[:1] for name in (limit, used)]
+        if all(number and number[0].strip().isdigit() for number in numbers):
+            most, now = (int(number[0]) for number in numbers)
+            folder = os.path.dirname(limit)
+            cached = [
+                int(line.split()[1])
+                for line in _lines(os.path.join("/sys/fs/cgroup", folder, "memory.stat"))
+                if line.startswith(f"{dropped} ")
+            ]
+            return most - now + sum(cached)
+    return None
+
+
+def _of_limit() -> int | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    pages = _lines("/proc/self/statm")
+    if most == resource.RLIM_INFINITY or not pages:
+        return None
+    return most - int(pages[0].split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []

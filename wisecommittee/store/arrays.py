@@ -34,7 +34,7 @@ def load_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
             raise ContentError(f"{what}: cut short, {size - start:,} bytes of {needed:,}; {WRITE_NPY}")
         if not needed:
             return np.empty(shape, dtype)
-        array = np.memmap(source, dtype, "r", start, shape, "F" if fortran else "C")  # type: ignore[call-overload]
+        array = np.memmap(source, dtype, "r", start, shape, "F" if fortran else "C")
         return _native(array, what, WRITE_NPY)
 
 

@@ -39,6 +39,22 @@ def import_(
             help="Long table: unit_id, model, answer, confidence, then per-unit costs (usd, tokens); optionally score."
         ),
     ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that names the classes in order (txt: a name a line; csv: index,name; json), where labels or "
+            "columns are names and do not say which class is which number. A class may have several names."
+        ),
+    ] = None,
+    by_position: Annotated[
+        bool,
+        typer.Option(
+            "--by-position", help="Pair rows in order although only the labels, or only the outputs, have unit ids."
+        ),
+    ] = False,
+    ignore_case: Annotated[
+        bool, typer.Option("--ignore-case", help="With --answers: 'Yes' and 'yes' are the same answer.")
+    ] = False,
     cell: Annotated[
         int | None,
         typer.Option(
@@ -55,8 +71,10 @@ def import_(
 ) -> None:
     """Put outputs that are already on disk into the store. Everything is checked before anything is written.
 
-    Files: .npy or .npz [units, classes]; .csv or .parquet with unit_id and one column per class. Rows are aligned by
-    unit id where files have them, else by position. Importing the same content again changes nothing.
+    Files: .npy or .npz [units, classes]; .csv or .parquet with unit_id and one column per class, headed by class names
+    or by the numbers 0, 1, ..; or one column for class 1 of two. Names decide, not positions: rows are aligned by unit
+    id, columns and labels by class name. Rows without ids are units 0, 1, .. in order. Logits may be -inf where a class
+    does not exist for a unit. Importing the same content again changes nothing.
 
     **Examples**
 
@@ -85,7 +103,10 @@ def import_(
     if answers and files:
         raise UsageError("--answers cannot be mixed with --logits or --probabilities in one store")
     if answers:
-        done = import_answers(target, split, answers, labels=labels, costs=costs, replace=replace)
+        done = import_answers(
+            target, split, answers, labels=labels, costs=costs, by_position=by_position, ignore_case=ignore_case,
+            replace=replace,
+        )  # fmt: skip
     elif files:
         if labels is None or costs is None:
             raise UsageError(
@@ -93,7 +114,10 @@ def import_(
                 "arrays need both --labels and --costs models.csv"
             )
         if cell is None:
-            done = import_outputs(target, split, files, labels=labels, costs=costs, dtype=dtype, replace=replace)
+            done = import_outputs(
+                target, split, files, labels=labels, costs=costs, classes=classes, by_position=by_position, dtype=dtype,
+                replace=replace,
+            )  # fmt: skip
         else:
             with progress() as update:
                 done = import_images(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wisecommittee.errors import WiseCommitteeError
+from wisecommittee.errors import AlignmentError, WiseCommitteeError
 from wisecommittee.search.search import search
 from wisecommittee.store import LogitStore
 from wisecommittee.store.importing import import_answers, import_outputs, read_cards
@@ -64,19 +64,24 @@ def test_files_with_unit_ids_are_aligned(files, suffix):
     store = LogitStore(files / "store")
     common = {"labels": files / "labels.csv", "costs": files / "models.csv"}
     # The first has no ids and is paired with the labels by position; the second is aligned by id.
-    import_outputs(store, "val", [("logits", "b", files / "a.npy"), ("logits", "a", file)], **common)
+    both = [("logits", "b", files / "a.npy"), ("logits", "a", file)]
+    import_outputs(store, "val", both, by_position=True, **common)
     np.testing.assert_allclose(store.outputs("a", "val"), store.outputs("b", "val"), rtol=1e-6)
     assert store.unit_ids("val") == ids.tolist()
 
 
-def test_rows_without_ids_are_units_by_number(files):
-    """Labels that name 0..n-1 in another order are matched by that number."""
+def test_rows_without_ids_are_paired_in_order_only_with_ids_in_order(files):
+    """Labels that name 0..n-1 in another order may be in the order of the rows or not: nobody knows but the caller."""
     labels = np.load(files / "labels.npy")
-    order = np.random.default_rng(2).permutation(N)
-    pd.DataFrame({"unit_id": order, "label": labels[order]}).to_csv(files / "labels.csv", index=False)
+    frame = pd.DataFrame({"unit_id": range(N), "label": labels})
+    frame.to_csv(files / "labels.csv", index=False)
     store, _ = outputs(files, "a", labels=files / "labels.csv")
-    by_id = dict(zip(store.unit_ids("val"), store.labels("val"), strict=True))
-    assert [by_id[str(i)] for i in range(N)] == labels.tolist()
+    assert store.labels("val").tolist() == labels.tolist()
+    frame.sample(frac=1, random_state=2).to_csv(files / "labels.csv", index=False)
+    with pytest.raises(AlignmentError, match=r"says which unit each row is \('\d+', .*pair them row by row"):
+        outputs(files, "b", labels=files / "labels.csv", split="test")
+    store, _ = outputs(files, "b", labels=files / "labels.csv", split="test", by_position=True)
+    assert store.labels("test").tolist() == frame.sample(frac=1, random_state=2)["label"].tolist()
 
 
 def change(files, name, edit):
@@ -89,7 +94,8 @@ BAD_ARRAYS = {
     "nan": (lambda a: np.where(np.arange(a.size).reshape(a.shape) == 7, np.nan, a), "NaN or infinity"),
     "inf": (lambda a: np.where(np.arange(a.size).reshape(a.shape) == 7, np.inf, a), "NaN or infinity"),
     "classes": (lambda a: np.c_[a, a], "numbers of classes"),
-    "one column": (lambda a: a[:, 0], r"\[units, classes\]"),
+    "one value": (lambda a: a[:, 0].sum(keepdims=True).reshape(()), "a single value"),
+    "three dimensions": (lambda a: a[:, :, None], r"\[units, classes\]"),
     "text": (lambda a: a.astype(str), "expected numbers"),
 }
 
@@ -127,7 +133,7 @@ BAD_COSTS = {
     "negative": ("model,flops\na,-3\n", "above 0"),
     "nan": ("model,flops\na,nan\n", "above 0"),
     "infinite": ("model,flops\na,inf\n", "above 0"),
-    "text": ("model,flops\na,many\n", "'many'; expected a number above 0"),
+    "text": ("model,flops\na,many\n", "'many'; expected a finite number above 0"),
     "empty": ("model,flops\na,\n", "no cost"),
     "no cost column": ("model\na\n", "no cost column"),
     "no model column": ("name,flops\na,1\n", "no column 'model'"),
@@ -256,7 +262,7 @@ def test_graded_answers(files):
         (lambda t: t.assign(usd=-1.0), "at least 0"),
         (lambda t: t.iloc[:-1], "answered by only one of"),
         (lambda t: pd.concat([t, t.iloc[:1]]), "more than once"),
-        (lambda t: t.assign(unit_id="u" + t["unit_id"]), "no label"),
+        (lambda t: t.assign(unit_id="u" + t["unit_id"]), "30 units not among the labels of .* such as 'uq0'"),
     ],
 )
 def test_bad_answers(files, edit, message):

@@ -27,12 +27,13 @@ from wisecommittee.errors import (  # noqa: E402
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extract.classes import read_classes, select_classes  # noqa: E402
+from wisecommittee.extract.classes import select_classes  # noqa: E402
 from wisecommittee.extract.macs import count_macs  # noqa: E402
 from wisecommittee.extract.models import load_model, wrap_module  # noqa: E402
 from wisecommittee.extract.preprocess import COUNTS, VIEWS  # noqa: E402
 from wisecommittee.extract.run import extract  # noqa: E402
 from wisecommittee.store import LogitStore  # noqa: E402
+from wisecommittee.store.classes import read_classes  # noqa: E402
 
 torch.set_num_threads(1)
 

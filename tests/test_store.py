@@ -403,7 +403,7 @@ def test_bad_input_is_refused_and_nothing_is_written(case, store):
 
 SIBLINGS = {
     "classes": ({}, {"outputs": X[:, :3], "labels": Y % 3}, ContentError, r"3 classes, a/0 in val has 4"),
-    "other classes": ({}, {"outputs": np.hstack([X, X])}, ContentError, r"b/0: 8 classes, a/0 in val has 4"),
+    "other classes": ({}, {"outputs": np.hstack([X, X])}, ContentError, r"b/0 in val: 8 classes, a/0 in val has 4"),
     "missing unit": ({}, {"outputs": X[1:], "labels": Y[1:], "unit_ids": IDS[1:]}, AlignmentError, r"missing: 'u00'"),
     "foreign unit": ({}, {"unit_ids": [*IDS[:-1], "z"]}, AlignmentError, r"'z' is not one of the split's 23 units"),
     "other label": ({}, {"labels": (Y + 1) % C}, AlignmentError, r"has label \d, the split says \d \(23 in all"),

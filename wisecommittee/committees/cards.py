@@ -65,8 +65,9 @@ class ModelCard:
 
     blocks : {block id: MACs}; a set of members costs the UNION of its blocks, so networks that share a trunk list the
     trunk under one id. Independent models have one block each. costs : further costs per forward of one unit, by name
-    (``latency_ms``, ``usd``). weights : sha256 of the checkpoint, None where unknown. training_cost, params,
-    input_size, group and position (members of a jointly trained network) and meta are optional and free.
+    (``latency_ms``, ``usd``). weights : sha256 of the checkpoint, None where unknown. class_names : names of classes 0,
+    1, .., None where classes are only numbered. training_cost, params, input_size, group and position (members of a
+    jointly trained network) and meta are optional and free.
     """
 
     model: str
@@ -82,6 +83,7 @@ class ModelCard:
     position: int | None = None
     origin: str | None = None
     weights: str | None = None
+    class_names: tuple[str, ...] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     contents: Contents | None = None
 
@@ -98,7 +100,7 @@ class ModelCard:
             raise StoreError(f"{self.model}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
         for noun, costs in (("block", self.blocks), ("cost", self.costs)):
             for name, value in costs.items():
-                check_cost(value, f"{self.model}: {noun} {name!r}")
+                check_cost(value, f"{self.model}: {noun} {name!r}", free=noun == "cost")
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -158,12 +160,16 @@ class ModelCard:
             if numbers.get("replica", 0) is None or numbers.get("replica", 0) < 0:
                 raise StoreError(f"card.json: replica {data['replica']!r} is not a number from 0")
             size = data.get("input_size")
+            names = _typed(data, "class_names", (list,), StoreError)
+            if names is not None and not all(isinstance(name, str) for name in names):
+                raise StoreError(f"card.json: class_names {str(names)[:100]}; expected a list of text")
             return cls(
                 **texts,
                 **numbers,
                 **objects,
                 training_cost=_typed(data, "training_cost", (int, float), StoreError),
                 input_size=None if size is None else _sizes(size),
+                class_names=None if names is None else tuple(names),
                 contents=contents,
             )
         except (TypeError, ValueError, KeyError, OverflowError, CostError) as error:
@@ -172,12 +178,13 @@ class ModelCard:
             raise StoreError(f"card.json of {data.get('model')!r}: {error}") from error
 
 
-def check_cost(value: object, what: str) -> None:
-    """A cost is a finite number above zero."""
+def check_cost(value: object, what: str, *, free: bool = False) -> None:
+    """A cost is a finite number above zero, or `free` of charge."""
+    expected = "a finite number from 0" if free else "a finite number above 0"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise CostError(f"{what} is {value!r}; expected a number above 0")
-    if value <= 0 or not value < 1e300:
-        raise CostError(f"{what} is {value!r}; expected a finite number above 0")
+        raise CostError(f"{what} is {value!r}; expected {expected}")
+    if value < 0 or (value == 0 and not free) or not value < 1e300:
+        raise CostError(f"{what} is {value!r}; expected {expected}")
 
 
 @dataclass(frozen=True, slots=True)

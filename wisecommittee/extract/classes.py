@@ -1,18 +1,14 @@
-"""Which output column is which class: names from the model or a file, matched with the names of the data."""
+"""Which output column of a model is which class of the data, by name."""
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AbsentError, ContentError
+from wisecommittee.errors import ContentError
 
 
 def select_classes(model_classes: Sequence[str] | None, data_classes: Sequence[str]) -> NDArray[np.int64]:
@@ -47,57 +43,6 @@ def select_classes(model_classes: Sequence[str] | None, data_classes: Sequence[s
             f"give the names of its outputs with --classes FILE"
         )
     return np.array(columns, dtype=np.int64)
-
-
-def read_classes(path: Path) -> tuple[str, ...]:
-    """Class names per output index. txt: a name a line; csv: a column of names, or index and name, with or without a
-    heading; json: a list of names, {index: name} or {name: index}."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise AbsentError(f"classes: there is no file {str(path)!r}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ContentError(f"classes: {str(path)!r} cannot be read ({error})") from error
-    try:
-        if path.suffix == ".json":
-            names = _from_json(json.loads(text))
-        elif path.suffix == ".csv":
-            names = _from_rows([row for row in csv.reader(text.splitlines()) if row])
-        else:
-            names = [line.strip() for line in text.splitlines() if line.strip()]
-    except ValueError as error:
-        raise ContentError(
-            f"classes: {str(path)!r}: {error}; expected a name for every output index from 0, as txt, csv or json"
-        ) from error
-    if len(names) < 2:
-        raise ContentError(f"classes: {str(path)!r} names {len(names):,} classes; expected at least 2")
-    return tuple(names)
-
-
-def _from_json(value: Any) -> list[str]:
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return list(value)
-    if isinstance(value, dict) and all(isinstance(index, int) for index in value.values()):
-        return _in_order([(index, name) for name, index in value.items()])
-    if isinstance(value, dict) and all(isinstance(name, str) for name in value.values()):
-        return _in_order([(int(index), name) for index, name in value.items()])
-    raise ValueError("neither a list of names nor an object of indices and names")
-
-
-def _from_rows(rows: list[list[str]]) -> list[str]:
-    if all(len(row) == 1 for row in rows):
-        names = [row[0].strip() for row in rows]
-        return names[1:] if names and names[0].lower() in ("class", "name", "label") else names
-    if rows and not rows[0][0].strip().isdigit():
-        rows = rows[1:]
-    return _in_order([(int(row[0]), row[1].strip()) for row in rows if len(row) > 1])
-
-
-def _in_order(pairs: list[tuple[int, str]]) -> list[str]:
-    pairs.sort()
-    if [index for index, _ in pairs] != list(range(len(pairs))):
-        raise ValueError(f"its {len(pairs)} indices are not 0 to {len(pairs) - 1}")
-    return [name for _, name in pairs]
 
 
 def _places(names: Sequence[str]) -> dict[str, list[int]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError, UnknownNameError
-from wisecommittee.extract.classes import read_classes
+from wisecommittee.store.classes import read_classes
 
 
 def split_settings(text: str, known: Sequence[str], what: str) -> tuple[str, dict[str, str]]:

@@ -24,12 +24,13 @@ from torch.nn.parameter import is_lazy
 
 from wisecommittee.committees.cards import split_model_name
 from wisecommittee.errors import ContentError, UsageError
-from wisecommittee.extract.classes import read_classes, select_classes
+from wisecommittee.extract.classes import select_classes
 from wisecommittee.extract.macs import run_on_meta
 from wisecommittee.extract.preprocess import CLIPS, COUNTS, Preprocess, ViewMean
 from wisecommittee.extract.python_code import CODE, check_scheme, find_object
 from wisecommittee.extract.python_code import call as call
 from wisecommittee.extract.weights import load_weights, state_hash
+from wisecommittee.store.classes import read_classes
 
 # (size) -> (module, preprocess) of the same model for square inputs of that many pixels
 Resize = Callable[[int], tuple[nn.Module, Preprocess | None]]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted
+from wisecommittee.tasks.text import comparable
 
 PROBABILITY_TOLERANCE = 1e-3  # real rows miss 1 by 3e-4
 BLOCK_VALUES = 1 << 20  # checked at a time: memory-mapped arrays stay on disk
@@ -148,8 +149,11 @@ def as_labels(labels: ArrayLike, what: str) -> NDArray[np.generic]:
     return array
 
 
-def check_labels(given: ArrayLike, classes: int | None, what: str) -> NDArray[np.generic]:
-    """int64 [n] in 0..C-1 for outputs; text or int64 for answers (classes None)."""
+def check_labels(given: ArrayLike, classes: int | None, what: str, *, graded: bool = False) -> NDArray[np.generic]:
+    """int64 [n] in 0..C-1 for outputs; for answers (classes None) int64, or text as it is compared (tasks/text.py).
+
+    graded : quality comes from elsewhere, and labels may be empty.
+    """
     labels = as_labels(given, what)
     if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.trunc(labels)).all():
         labels = labels.astype(np.int64)
@@ -158,10 +162,18 @@ def check_labels(given: ArrayLike, classes: int | None, what: str) -> NDArray[np
     if labels.dtype.kind in "iub":
         labels = labels.astype(np.int64)
     elif classes is not None:
-        raise ContentError(f"{what}: labels are {labels.dtype}, {labels[:1].tolist()}..; expected whole numbers from 0")
+        raise ContentError(
+            f"{what}: labels are {labels.dtype}, {labels[:1].tolist()}..; expected whole numbers from 0, or names of "
+            f"the classes that the outputs' columns or --classes FILE name"
+        )
     else:
-        texts = as_text(labels, "label", what)
+        texts = [comparable(text) for text in as_text(labels, "label", what)]
         check_texts(texts, "label", what)
+        if "" in texts and not graded:
+            raise ContentError(
+                f"{what}: an empty label in row {texts.index('')} ({texts.count(''):,} in all); expected a label for "
+                f"each unit; leave these units out"
+            )
         labels = text_array(texts, what)
     if classes is not None and len(labels):
         numbers: NDArray[np.int64] = labels.astype(np.int64, copy=False)
@@ -175,9 +187,12 @@ def check_labels(given: ArrayLike, classes: int | None, what: str) -> NDArray[np
 
 
 def as_text(values: Iterable[Any], noun: str, what: str) -> list[str]:
-    """Texts or numbers as a list of text; None and NaN are refused."""
+    """Texts or numbers as a list of text; bytes are UTF-8; None and NaN are refused."""
     if isinstance(values, np.ndarray):
-        values = (values.astype(np.str_) if values.dtype.kind == "S" else values).tolist()
+        try:
+            values = (np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values).tolist()
+        except UnicodeDecodeError as error:
+            raise ContentError(f"{what}: a {noun} of bytes that are not UTF-8 ({error.reason})") from None
     texts: list[str] = []
     for value in values:
         if value is None or (isinstance(value, float) and value != value):

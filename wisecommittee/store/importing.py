@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,21 @@ from wisecommittee.errors import (
     StoreError,
     UsageError,
     counted,
-    first_line,
 )
-from wisecommittee.store.arrays import Npz, load_npy
-from wisecommittee.store.footer import check_footer
+from wisecommittee.store.classes import (
+    ClassList,
+    in_order,
+    means_something_else,
+    number_labels,
+    place_columns,
+    read_class_list,
+)
+from wisecommittee.store.frames import named_column, numbers, read_table, unit_ids
+from wisecommittee.store.labels import Labels, pair, read_labels
 from wisecommittee.store.logit_store import LogitStore
+from wisecommittee.store.outputs import Outputs, read_outputs
 from wisecommittee.store.parts import Rows
+from wisecommittee.tasks.text import comparable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,14 +49,6 @@ DESCRIPTIONS = ("model", "architecture", "replica", "params", "input_size", "tra
 ANSWER_COLUMNS = ("unit_id", "model", "answer", "confidence", "score", "label")
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """labels [N] and the unit ids that came with them, None if they are just positions."""
-
-    values: NDArray[np.generic]
-    unit_ids: list[str] | None
-
-
 def import_outputs(
     store: LogitStore,
     split: str,
@@ -55,32 +56,120 @@ def import_outputs(
     *,
     labels: str | os.PathLike[str],
     costs: str | os.PathLike[str],
+    classes: str | os.PathLike[str] | None = None,
+    by_position: bool = False,
     dtype: str = "float32",
     replace: bool = False,
 ) -> dict[str, str]:
     """Import arrays of logits or probabilities; returns {model: 'added' | 'unchanged' | 'card updated' | 'replaced'}.
 
     files : (kind, model, file) with kind 'logits' or 'probabilities'; .npy or .npz [N, C], or .csv or .parquet with
-    unit_id and one column per class. labels : .npy [N], or .csv or .parquet with unit_id, label. costs : models.csv.
+    unit_id and one column per class, aligned by name. labels : .npy [N], or .csv or .parquet with unit_id, label; class
+    numbers or class names. costs : models.csv. classes : a file that names the classes (store/classes.py); needed where
+    the names in the files do not say which class is which number. by_position : pair rows and labels in order although
+    only one side has unit ids.
     """
     names = [model for _, model, _ in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"{', '.join(twice)} is given more than once")
     known = read_labels(labels)
     cards = read_cards(costs, names)
+    certain = frozenset() if known.numbers is not None else frozenset(known.texts)
+    found = {model: read_outputs(file, kind, certain) for kind, model, file in files}
+    listed = class_order(store, split, known, found, None if classes is None else read_class_list(Path(classes)))
+    numbered = _class_numbers(known, listed)
     ready = []
     for kind, model, file in files:
-        card = replace_kind(cards[model], kind, file)
-        outputs, unit_ids = read_outputs(file)
-        ids, values = _line_up(known, unit_ids, len(outputs), model)
-        store.check(card, split, Rows(ids, outputs), values, dtype)
-        ready.append((card, ids, values, outputs))
+        outputs, class_names = in_class_order(found[model], listed, f"{model} ({Path(file).name})")
+        card = replace_fields(cards[model], kind=kind, class_names=class_names, origin=_origin(file))
+        ids, places = pair(known, found[model].unit_ids, len(outputs), model, by_position=by_position)
+        store.check(card, split, Rows(ids, outputs), numbered[places], dtype)
+        ready.append((card, ids, numbered[places], outputs))
     _same_classes({card.model: outputs.shape[1] for card, _, _, outputs in ready})
     _distinct_replicas([card for card, *_ in ready])
     return {
         card.model: store.add(card, split, labels=values, outputs=outputs, unit_ids=ids, dtype=dtype, replace=replace)
         for card, ids, values, outputs in ready
     }
+
+
+def class_order(
+    store: LogitStore, split: str, labels: Labels, found: Mapping[str, Outputs], given: ClassList | None
+) -> ClassList | None:
+    """Which class is which number, for all models and splits of a store; None where columns go by number.
+
+    In this order: the file that names the classes; what earlier models of the store agreed on; labels that are names
+    (then classes are in the order of their names); headings that all models have in one order, which labels that are
+    numbers count.
+    """
+    earlier = store.class_names(split)
+    if given is not None:
+        if earlier is not None and earlier != given.names:
+            raise ContentError(
+                f"the classes of this store are {_shown(earlier)} in this order, --classes says {_shown(given.names)}; "
+                f"expected the same for every model and split"
+            )
+        return given
+    tables = {model: outputs.columns for model, outputs in found.items() if outputs.columns is not None}
+    named = {model: columns for model, columns in tables.items() if columns.order is None}
+    words = labels.numbers is None
+    if earlier is not None:
+        return in_order(earlier)
+    if not words and not named:
+        return None
+    if words:
+        if unnamed := [model for model in found if model not in tables]:
+            raise ContentError(
+                f"{labels.file}: labels are names, such as {labels.texts[0]!r}, and the outputs of {unnamed[0]} have "
+                f"no headings; say which class is which column with --classes FILE, or number the labels from 0"
+            )
+        first = next(iter(tables.values()))
+        numbers_are_names = all(columns.order is not None for columns in tables.values())
+        return in_order(
+            [first.names[k] for k in first.order] if numbers_are_names and first.order else sorted(first.names)
+        )
+    orders = {columns.names for columns in named.values()}
+    if len(orders) > 1:
+        one, other = (next(m for m, columns in named.items() if columns.names == order) for order in sorted(orders)[:2])
+        if {frozenset(order) for order in orders} == {frozenset(next(iter(orders)))}:
+            raise ContentError(
+                f"{one} and {other} have the same classes in different orders ({_shown(named[one].names)}; "
+                f"{_shown(named[other].names)}), and the labels are numbers; say which class is which number with "
+                f"--classes FILE, or give labels by name"
+            )
+    return in_order(next(iter(named.values())).names)
+
+
+def in_class_order(
+    outputs: Outputs, classes: ClassList | None, what: str
+) -> tuple[NDArray[np.floating], tuple[str, ...] | None]:
+    """Outputs [N, C] with column k for class k, and the names of the classes."""
+    values, columns = outputs.values, outputs.columns
+    if classes is None:
+        return values, None
+    if columns is not None and (columns.order is None or set(columns.names) <= set(classes.numbers)):
+        places = place_columns(columns, classes, what)
+        if columns.order is not None:  # the values are in the order of the headings' numbers already
+            places = np.argsort(np.array(columns.order))[places]
+        if not np.array_equal(places, np.arange(len(places))):
+            values = values[:, places]
+    if values.shape[1] != len(classes.names):
+        raise ContentError(
+            f"{what}: {counted(values.shape[1], 'class', 'classes')}, {len(classes.names)} are named "
+            f"({_shown(classes.names)}); every model needs the same classes"
+        )
+    return values, classes.names
+
+
+def _class_numbers(labels: Labels, classes: ClassList | None) -> NDArray[np.generic]:
+    """Labels as class numbers; what is no number is left to the gate to refuse."""
+    if labels.numbers is not None:
+        return labels.numbers
+    return labels.values if classes is None else number_labels(labels.texts, classes, str(labels.file))
+
+
+def _shown(names: Sequence[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (", .." if len(names) > most else "")
 
 
 def import_answers(
@@ -90,41 +179,52 @@ def import_answers(
     *,
     labels: str | os.PathLike[str] | None = None,
     costs: str | os.PathLike[str] | None = None,
+    by_position: bool = False,
+    ignore_case: bool = False,
     replace: bool = False,
 ) -> dict[str, str]:
     """Import a long table of answers: unit_id, model, answer, confidence, then per-unit costs, and optionally score.
 
-    score : graded quality in [0, 1] instead of answer == label. Labels come from --labels or from a label column.
+    score : graded quality in [0, 1] instead of answer == label. Labels come from --labels or from a label column. An
+    answer is right if it is its label by the rule of tasks/text.py; an empty one never is.
     """
-    table = read_table(answers, text=("unit_id", "model", "answer", "label"))
+    table = read_table(answers, text=("unit_id", "model", "answer", "label"), blank=("answer", "label"))
     for name in ("unit_id", "model", "answer", "confidence"):
         named_column(table, name, answers)
-    unit_order = list(dict.fromkeys(table["unit_id"]))
-    truth = _labels_of_answers(table, unit_order, answers, labels)
+    table["unit_id"] = unit_ids(table, answers)
+    order = list(dict.fromkeys(table["unit_id"]))
+    truth = _labels_of_answers(table, order, answers, labels, by_position=by_position)
     cost_columns = [name for name in table.columns if name not in ANSWER_COLUMNS]
+    for name in cost_columns:
+        if means_something_else(name):
+            shown = f"column {name!r} is no cost" if name else "a column has no heading"
+            raise ContentError(
+                f"{answers}: {shown}; expected {', '.join(ANSWER_COLUMNS)} and costs of a unit (usd, tokens); leave it "
+                f"out"
+            )
     models = list(dict.fromkeys(table["model"]))
+    if "" in models:
+        raise ContentError(f"{answers}: model is empty in row {table['model'].tolist().index('')}; expected a name")
     cards = read_cards(costs, models) if costs else {m: ModelCard(m) for m in models}
     if not cost_columns and not costs:
         raise CostError(f"{answers}: no cost column, and no --costs; committees cannot be compared without a cost")
     ready = []
     for model in models:
         mine = table[table["model"] == model]
-        card = replace_kind(cards[model], "answers", answers)
+        card = replace_fields(cards[model], kind="answers", origin=_origin(answers))
         ids = mine["unit_id"].tolist()
-        values = truth.reindex(ids)
-        if values.isna().any():
-            raise AlignmentError(f"{model}: unit {ids[int(np.flatnonzero(values.isna())[0])]!r} has no label")
         rows = Rows(
             ids,
-            answers=_as_text(mine["answer"], truth.dtype.kind in "iu"),
-            quality=_numbers(mine["score"], f"{answers}: score of {model}").astype(np.float32)
+            answers=[comparable(text, ignore_case=ignore_case) for text in mine["answer"]],
+            quality=numbers(mine["score"], f"{answers}: score of {model}").astype(np.float32)
             if "score" in mine
             else None,
-            scores={"confidence": _numbers(mine["confidence"], f"{answers}: confidence of {model}").astype(np.float32)},
-            unit_costs={name: _numbers(mine[name], f"{answers}: {name} of {model}") for name in cost_columns},
+            scores={"confidence": numbers(mine["confidence"], f"{answers}: confidence of {model}").astype(np.float32)},
+            unit_costs={name: numbers(mine[name], f"{answers}: {name} of {model}") for name in cost_columns},
         )
-        store.check(card, split, rows, values.to_numpy(), "float32")
-        ready.append((card, values.to_numpy(), rows))
+        known = [comparable(truth[unit], ignore_case=ignore_case) for unit in ids]
+        store.check(card, split, rows, known, "float32")
+        ready.append((card, known, rows))
     sizes = {card.model: set(rows.unit_ids) for card, _, rows in ready}
     first = models[0]
     for model, units in sizes.items():
@@ -138,7 +238,7 @@ def import_answers(
         card.model: store.add(
             card,
             split,
-            labels=values,
+            labels=known,
             unit_ids=rows.unit_ids,
             answers=rows.answers,
             quality=rows.quality,
@@ -146,94 +246,43 @@ def import_answers(
             unit_costs=rows.unit_costs,
             replace=replace,
         )
-        for card, values, rows in ready
+        for card, known, rows in ready
     }
 
 
 def _labels_of_answers(
-    table: pd.DataFrame, units: list[str], answers: str | os.PathLike[str], labels: str | os.PathLike[str] | None
-) -> pd.Series:
-    """Label of every unit id."""
-    import pandas as pd
-
+    table: pd.DataFrame,
+    units: list[str],
+    answers: str | os.PathLike[str],
+    labels: str | os.PathLike[str] | None,
+    *,
+    by_position: bool,
+) -> dict[str, str]:
+    """{unit id: label} of every unit that is answered."""
     if labels is not None:
         known = read_labels(labels)
-        if known.unit_ids is not None:
-            return pd.Series(known.values, index=known.unit_ids)
-        if len(known.values) != len(units):
-            labelled = counted(len(known.values), "label")
-            raise AlignmentError(f"{labels}: {labelled} for {counted(len(units), 'unit')} of {answers}")
-        numbered = [str(i) for i in range(len(units))]
-        return pd.Series(known.values, index=numbered if set(numbered) == set(units) else units)
+        texts = known.texts
+        ids, places = pair(known, units, len(units), str(answers), by_position=by_position)
+        return {unit: texts[place] for unit, place in zip(ids, places.tolist(), strict=True)}
     if "label" not in table.columns:
         if "score" in table.columns:
-            return pd.Series([""] * len(units), index=units)
+            return dict.fromkeys(units, "")
         raise UsageError(f"{answers}: no label column; give the true answers with --labels")
-    pairs = table[["unit_id", "label"]].drop_duplicates()
-    if pairs["unit_id"].duplicated().any():
-        unit = pairs["unit_id"][pairs["unit_id"].duplicated()].iloc[0]
-        raise ContentError(f"{answers}: unit {unit!r} has two labels")
-    return pairs.set_index("unit_id")["label"]
-
-
-def _as_text(column: pd.Series, integral: bool) -> list[str]:
-    """Answers as text; '3.0' is '3' where labels are whole numbers."""
-    text = [str(value).strip() for value in column]
-    if not integral:
-        return text
-    return [value.removesuffix(".0") if re.fullmatch(r"-?\d+\.0", value) else value for value in text]
-
-
-def read_labels(file: str | os.PathLike[str]) -> Labels:
-    path = Path(file)
-    if path.suffix == ".npy":
-        return Labels(load_npy(path), None)
-    table = read_table(path, text=("unit_id",))
-    values = named_column(table, "label", path)
-    text = values.astype(str).str.strip()
-    numbers = text.str.fullmatch(r"-?\d+(\.0+)?")
-    labels = (
-        text.str.replace(r"\.0+$", "", regex=True).astype(np.int64).to_numpy() if numbers.all() else text.to_numpy(str)
-    )
-    return Labels(labels, named_column(table, "unit_id", path).tolist() if "unit_id" in table.columns else None)
-
-
-def read_outputs(file: str | os.PathLike[str]) -> tuple[NDArray[np.floating], list[str] | None]:
-    """Outputs floating [N, C] (memory-mapped from .npy) and unit ids where the file has them."""
-    path = Path(file)
-    unit_ids: list[str] | None = None
-    if path.suffix == ".npy":
-        outputs = load_npy(path)
-    elif path.suffix == ".npz":
-        with Npz(path) as archive:
-            names = [n for n in archive.names if n not in ("unit_id", "unit_ids")]
-            if len(names) != 1:
-                raise StoreError(
-                    f"{path}: arrays {', '.join(archive.names)[:200]}; expected outputs and, optionally, unit_id"
-                )
-            outputs = archive[names[0]]
-            if ids := [n for n in archive.names if n in ("unit_id", "unit_ids")]:
-                unit_ids = [str(u) for u in archive[ids[0]].tolist()]
-    else:
-        table = read_table(path, text=("unit_id",))
-        if "unit_id" in table.columns:
-            unit_ids = table.pop("unit_id").tolist()
-        if list(table.columns) == ["outputs"]:
-            lengths = {len(row) for row in table["outputs"]}
-            if len(lengths) != 1:
-                raise ContentError(
-                    f"{path}: rows of {sorted(lengths)} outputs; expected the same number of classes in each"
-                )
-            outputs = np.stack(table["outputs"].to_list())
-        else:
-            outputs = np.column_stack([_numbers(table[name], f"{path}: {name}") for name in table.columns])
-    if outputs.dtype.kind in "iu":
-        outputs = outputs.astype(np.float32)
-    if outputs.dtype.kind != "f" or outputs.ndim != 2:
+    truth: dict[str, str] = {}
+    for unit, label in zip(table["unit_id"], map(comparable, table["label"]), strict=True):
+        if truth.setdefault(unit, label) != label:
+            raise ContentError(f"{answers}: unit {unit!r} has two labels, {truth[unit]!r} and {label!r}; expected one")
+    if "score" not in table.columns and "" in truth.values():
+        blank = [unit for unit, label in truth.items() if not label]
         raise ContentError(
-            f"{path}: {outputs.dtype} array of shape {list(outputs.shape)}; expected numbers [units, classes]"
+            f"{answers}: {counted(len(blank), 'unit')} without a label, such as {blank[0]!r}; expected a label for "
+            f"each; leave these units out"
         )
-    return outputs, unit_ids
+    return truth
+
+
+def _origin(file: str | os.PathLike[str]) -> str:
+    return f"imported from {Path(file).name}"
 
 
 def read_cards(costs: str | os.PathLike[str], models: Sequence[str]) -> dict[str, ModelCard]:
@@ -273,8 +322,8 @@ def _card(model: str, row: Mapping[str, str], costs: str | os.PathLike[str]) -> 
         if name in DESCRIPTIONS or name == "flops":
             continue
         if name in ("latency_ms", "usd"):
-            further[name] = _cost(text, f"{what}: {name}")
-        elif (number := _number(text)) is not None and number > 0:
+            further[name] = _cost(text, f"{what}: {name}", free=True)
+        elif not means_something_else(name) and (number := _number(text)) is not None and number >= 0:
             further[name] = number
     if not blocks and not further:
         raise CostError(f"{what}: no cost; fill its flops (or latency_ms, usd)")
@@ -317,45 +366,11 @@ def _number(text: str) -> int | float | None:
     return int(value) if value.is_integer() else value
 
 
-def _cost(text: str, what: str) -> int | float:
+def _cost(text: str, what: str, *, free: bool = False) -> int | float:
     value = _number(text)
-    if value is None:
-        raise CostError(f"{what} is {text!r}; expected a number above 0")
-    check_cost(value, what)
+    check_cost(text if value is None else value, what, free=free)
+    assert value is not None
     return value
-
-
-def replace_kind(card: ModelCard, kind: str, file: str | os.PathLike[str]) -> ModelCard:
-    return replace(card, kind=kind, origin=f"imported from {Path(file).name}")
-
-
-def _line_up(
-    labels: Labels, unit_ids: list[str] | None, rows: int, model: str
-) -> tuple[list[str], NDArray[np.generic]]:
-    """Unit ids and labels of a model's rows, by id where both sides have ids, else by position."""
-    n = len(labels.values)
-    if unit_ids is None:
-        if rows != n:
-            raise AlignmentError(f"{model}: {rows:,} rows and {n:,} labels; expected one label for each row")
-        numbered = [str(i) for i in range(n)]
-        if labels.unit_ids is None:
-            return numbered, labels.values
-        # Rows without ids are units 0..n-1; labels that name other ids are paired by position.
-        if set(labels.unit_ids) != set(numbered):
-            return labels.unit_ids, labels.values
-        unit_ids = numbered
-    known = [str(i) for i in range(n)] if labels.unit_ids is None else labels.unit_ids
-    places = {unit: i for i, unit in enumerate(known)}
-    if len(places) != len(known):
-        raise AlignmentError("labels: a unit id stands more than once; every unit needs one label")
-    missing = [unit for unit in unit_ids if unit not in places]
-    if missing:
-        raise AlignmentError(f"{model}: unit {missing[0]!r} and {len(missing) - 1:,} more have no label")
-    if len(unit_ids) < n:
-        lost = next(unit for unit in known if unit not in set(unit_ids))
-        rows_there = counted(len(unit_ids), "row")
-        raise AlignmentError(f"{model}: {rows_there} for {counted(n, 'label')}; unit {lost!r} is missing")
-    return unit_ids, labels.values[[places[unit] for unit in unit_ids]]
 
 
 def _same_classes(classes: Mapping[str, int]) -> None:
@@ -373,54 +388,3 @@ def _distinct_replicas(cards: Sequence[ModelCard]) -> None:
                 f"{card.model} and {other} are both architecture {card.architecture!r} replica {card.replica}; "
                 f"number the replicas in the cost file"
             )
-
-
-def read_table(file: str | os.PathLike[str], text: tuple[str, ...] = ()) -> pd.DataFrame:
-    """A csv (all cells as text) or Parquet table; columns in `text` always as text."""
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = Path(file)
-    if not path.is_file():
-        raise StoreError(f"{path}: no such file")
-    try:
-        if path.suffix == ".parquet":
-            with path.open("rb") as source:
-                check_footer(source)
-            table = pq.read_table(path, use_threads=False).to_pandas(use_threads=False)
-            for name in set(text) & set(table.columns):
-                column = table[name]
-                if column.isna().any():
-                    raise ContentError(f"{path}: column {name} has {int(column.isna().sum())} empty values")
-                whole = column.dtype.kind == "f" and (column == column.round()).all()
-                table[name] = (column.astype(np.int64) if whole else column).astype(str)
-        elif path.suffix == ".csv":
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
-        else:
-            raise UsageError(f"{path}: a {path.suffix or 'nameless'} file; expected .npy, .npz, .csv or .parquet")
-    except (pa.ArrowException, UnicodeDecodeError, OSError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise StoreError(f"{path}: not a readable table ({first_line(error)})") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    if table.columns.duplicated().any():
-        raise StoreError(f"{path}: column {table.columns[table.columns.duplicated()][0]!r} stands twice")
-    if table.empty:
-        raise StoreError(f"{path}: no rows")
-    return table
-
-
-def named_column(table: pd.DataFrame, name: str, file: str | os.PathLike[str]) -> pd.Series:
-    if name not in table.columns:
-        raise StoreError(f"{file}: no column {name!r}; columns: {', '.join(map(str, table.columns[:12]))}")
-    return table[name]
-
-
-def _numbers(column: pd.Series, what: str) -> NDArray[np.float64]:
-    import pandas as pd
-
-    try:
-        return pd.to_numeric(column).to_numpy(np.float64)
-    except (ValueError, TypeError) as error:
-        raise ContentError(f"{what}: {first_line(error)}; expected numbers") from error

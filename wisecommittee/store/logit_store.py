@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -379,7 +380,8 @@ class LogitStore:
         gate.check_unit_ids(rows.unit_ids, what)
         parts.check_values(what, card.kind, rows, dtype=gate.check_dtype(dtype, what).name, warn=True)
         classes = None if rows.outputs is None else int(rows.outputs.shape[1])
-        known = gate.check_labels(given, gate.labelled_classes(card.kind, classes), what)
+        labelled = gate.labelled_classes(card.kind, classes)
+        known = gate.check_labels(given, labelled, what, graded=rows.quality is not None)
         if card.kind == "statistics" and rows.outputs is not None:
             gate.check_pixels(rows.outputs, known, what)
         if not len(rows):
@@ -394,8 +396,15 @@ class LogitStore:
         return known
 
     def check_siblings(self, split: str, card: ModelCard) -> None:
-        """The card fits the other models of its split: same classes and task, its own place among the replicas."""
+        """The card fits the other models of its split (same classes and task, its own place among the replicas) and the
+        same model in other splits: with other classes it is another model or another task."""
         assert card.contents is not None
+        for place in self.splits():
+            there = None
+            with contextlib.suppress(StoreError):  # what cannot be read is that split's business
+                there = None if place == split else self.read_card(place, card.model)
+            if there is not None:
+                _same_classes(card, split, there, place)
         for model in self.models(split):
             if model == card.model or (other := self.read_card(split, model)) is None or other.contents is None:
                 continue
@@ -409,15 +418,24 @@ class LogitStore:
                     f"{card.model}: {card.kind}, {other.model} in {split} is {other.kind}; counts of pixels and other "
                     f"outputs cannot share a split; use another one"
                 )
-            if other.contents.classes != card.contents.classes:
-                raise ContentError(
-                    f"{card.model}: {card.contents.classes or 'no'} classes, {other.model} in {split} has "
-                    f"{other.contents.classes or 'none (answers)'}; the models of a split answer the same question"
-                )
+            _same_classes(card, split, other, split)
             if other.contents.graded != card.contents.graded:
                 raise ContentError(
                     f"{card.model}: graded and ungraded answers ({other.model}) cannot share a split; use another one"
                 )
+
+    def class_names(self, split: str) -> tuple[str, ...] | None:
+        """Names of classes 0, 1, .. as the models of a split have them, or else those of all other splits agree on."""
+        for splits in ([split], self.splits()):
+            found = set()
+            for name in splits:
+                for model in self.models(name):
+                    with contextlib.suppress(StoreError):
+                        card = self.read_card(name, model)
+                        found.add(None if card is None else card.class_names)
+            if len(found - {None}) == 1:
+                return (found - {None}).pop()
+        return None
 
     def _keep_or_refuse(self, committed: ModelCard, card: ModelCard, split: str, rows: Rows, dtype: str) -> str:
         assert committed.contents is not None
@@ -518,7 +536,8 @@ class LogitStore:
     def _verify_model(self, model: str, split: str) -> None:
         card, contents = self._described(model, split)
         self.check_siblings(split, card)
-        gate.check_labels(self.labels(split), gate.labelled_classes(card.kind, contents.classes), split)
+        labelled = gate.labelled_classes(card.kind, contents.classes)
+        gate.check_labels(self.labels(split), labelled, split, graded=contents.graded)
         if card.kind == "statistics":
             gate.check_pixels(self.outputs(model, split), self.labels(split), f"{model} in {split}")
         content = sum(values for _, values in self._blocks(card, split, parts.content_sum))
@@ -527,6 +546,28 @@ class LogitStore:
                 f"{model} in {split}: its values are not those its card was written for; "
                 f"extract or import {model} again with --replace"
             )
+
+
+def _same_classes(card: ModelCard, split: str, other: ModelCard, there: str) -> None:
+    """Raise unless two models, or one in two splits, have the same classes."""
+    assert card.contents is not None
+    assert other.contents is not None
+    which = f"{other.model} in {there}"
+    why = "the models of a split answer the same question" if there == split else "a model has the same everywhere"
+    if other.contents.classes != card.contents.classes:
+        raise ContentError(
+            f"{card.model} in {split}: {card.contents.classes or 'no'} classes, {which} has "
+            f"{other.contents.classes or 'none (answers)'}; {why}; use another name or another store"
+        )
+    if None not in (card.class_names, other.class_names) and card.class_names != other.class_names:
+        raise ContentError(
+            f"{card.model} in {split}: classes {_some(card.class_names)}, {which} has {_some(other.class_names)}; "
+            f"{why}; align them with --classes FILE"
+        )
+
+
+def _some(names: tuple[str, ...] | None) -> str:
+    return ", ".join((names or ())[:4]) + (", .." if len(names or ()) > 4 else "")
 
 
 def _folder_name(model: str) -> str:

@@ -23,6 +23,7 @@ from wisecommittee.errors import AlignmentError, ContentError, StoreError, first
 from wisecommittee.store import gate
 from wisecommittee.store.footer import check_footer
 from wisecommittee.store.thrift import I32, Struct, read_struct
+from wisecommittee.tasks.text import comparable
 
 ROW_GROUP = 5_000
 ROW_GROUP_BYTES = 256 << 20  # of outputs; what a writer holds at a time
@@ -99,7 +100,7 @@ def make_rows(
     return Rows(
         gate.as_text(unit_ids, "unit id", what),
         None if outputs is None else gate.as_array(outputs, "outputs", what),
-        None if answers is None else gate.as_text(answers, "answer", what),
+        None if answers is None else [comparable(text) for text in gate.as_text(answers, "answer", what)],
         None if quality is None else gate.as_column(quality, np.float32, "score", what),
         {name: gate.as_column(c, np.float32, f"score {name!r}", what) for name, c in (scores or {}).items()},
         {name: gate.as_column(c, np.float64, f"cost {name!r}", what) for name, c in (unit_costs or {}).items()},

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentNameError, StoreError, UsageError
-from wisecommittee.store.importing import named_column, read_cards, read_table
+from wisecommittee.store.frames import named_column, read_table
+from wisecommittee.store.importing import read_cards
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.segmentation import joint_card
 

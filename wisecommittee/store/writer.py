@@ -251,7 +251,9 @@ class Writer:
             raise ContentError(f"{self.what}: {classes} classes; expected {self.classes or 'answers'}, as announced")
         first = sum(part.rows for part in self._parts) + self._encoder.rows + self._pending_rows
         parts.check_values(self.what, self.card.kind, rows, dtype=self.dtype.name, first=first)
-        known = gate.check_labels(labels, gate.labelled_classes(self.card.kind, self.classes), self.what)
+        known = gate.check_labels(
+            labels, gate.labelled_classes(self.card.kind, self.classes), self.what, graded=rows.quality is not None
+        )
         if len(known) != len(rows):
             raise AlignmentError(f"{self.what}: {len(rows):,} rows with {len(known):,} labels; expected one for each")
         if self.card.kind == "statistics" and rows.outputs is not None:

@@ -1,0 +1,21 @@
+"""By which text an answer and a label are compared: one rule for both sides."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_INVISIBLE = "\ufeff\u200b"  # byte order mark, zero-width space: left by editors, seen by nobody
+
+
+def comparable(text: str, *, ignore_case: bool = False) -> str:
+    """The text by which an answer or a label is compared.
+
+    White space around it is dropped and runs of it within become one space, Unicode is brought to its composed form
+    (NFC), and a whole number loses its empty fraction: '3.0' is '3'. Case counts unless ignore_case is set.
+    """
+    text = " ".join(unicodedata.normalize("NFC", text).strip(_INVISIBLE).split())
+    if (whole := _WHOLE.fullmatch(text)) is not None:
+        text = whole[1]
+    return text.casefold() if ignore_case else text

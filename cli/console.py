@@ -7,14 +7,18 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 
 from wisecommittee.errors import AbsentError, MissingExtraError, UsageError, WiseCommitteeError
+
+if TYPE_CHECKING:
+    from wisecommittee.search.doctor import Doubt
 
 PIPED_WIDTH = 160  # files and pipes keep whole lines
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -73,6 +77,12 @@ def fail(error: BaseException) -> int:
 
 def _complain(text: str) -> None:
     print(f"error: {' '.join(text.split())}", file=sys.stderr)
+
+
+def warn_of(doubts: Iterable[Doubt]) -> None:
+    """What is probably not as it is taken for, a line each on stderr; the command goes on."""
+    for doubt in doubts:
+        warnings.warn(doubt.text, stacklevel=2)
 
 
 def check_folder(*files: Path | None) -> None:

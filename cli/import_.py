@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .console import print_json, progress, table
+from .console import print_json, progress, table, warn_of
 
 
 def import_(
@@ -87,6 +87,7 @@ def import_(
     `wisecommittee import --costs models.csv` (adds cost columns to models already in the store)
     """
     from wisecommittee.errors import UsageError
+    from wisecommittee.search.doctor import examine
     from wisecommittee.store import LogitStore
     from wisecommittee.store.importing import import_answers, import_outputs
     from wisecommittee.store.pricing import import_costs
@@ -128,6 +129,7 @@ def import_(
         done = import_costs(target, costs)
     else:
         raise UsageError("nothing to import; give --logits or --probabilities NAME=FILE, or --answers FILE")
+    warn_of(examine(target, [split] if target.has_split(split) else [], models=done))
     if as_json:
         print_json({"store": target.files.uri, "split": split, "models": done})
         return

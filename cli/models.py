@@ -9,7 +9,7 @@ import typer
 from wisecommittee.errors import counted
 
 from . import options
-from .console import human, out, percent, print_json, table
+from .console import human, out, percent, print_json, table, warn_of
 
 
 def models(
@@ -67,17 +67,22 @@ def models(
 
 
 def verify(store: options.Store = None, as_json: options.Json = False) -> None:
-    """Run every check of the store over every byte, changing nothing. Exit code 1 if anything is wrong.
+    """Run every check of the store over every byte, changing nothing. Exit code 1 if anything is wrong; what is sound
+    and still probably not what it is taken for (labels that are numbered otherwise, a test split that is a copy of val,
+    costs in different units) is a warning.
 
     **Example**  `wisecommittee verify --store logits`
     """
+    from wisecommittee.search.doctor import examine
     from wisecommittee.store import LogitStore
 
     source = LogitStore(store)
     source.require()
     problems = source.verify()
+    doubts = () if problems else examine(source, thorough=True)
+    warn_of(doubts)
     if as_json:
-        print_json({"store": source.files.uri, "problems": problems})
+        print_json({"store": source.files.uri, "problems": problems, "warnings": [doubt.text for doubt in doubts]})
     else:
         for problem in problems:
             out.print(f"- {problem}", markup=False)

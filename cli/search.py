@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from . import options
-from .console import check_folder, print_json, progress
+from .console import check_folder, print_json, progress, warn_of
 from .show import show_answer
 
 PERCENTILE = 99.0  # of the cost per unit, where a limit on it names none
@@ -144,6 +144,7 @@ def search(
     gc.set_threshold(50_000)  # modules and results stay: looking for garbage among them takes 0.3 s otherwise
     from wisecommittee.errors import UsageError
     from wisecommittee.search.answer import answer
+    from wisecommittee.search.doctor import examine
     from wisecommittee.store import LogitStore
 
     check_folder(save, frontier)
@@ -153,6 +154,8 @@ def search(
         None if max_percentile_cost is None else (PERCENTILE if percentile is None else percentile, max_percentile_cost)
     )
     source = LogitStore(store)
+    source.require_split(split)
+    warn_of(doubt for doubt in examine(source, [split]) if doubt.kind != "copy")  # said where test would be reported
     with progress() as update:
         found = answer(
             source,

@@ -439,7 +439,7 @@ def test_help_has_examples(run):
 
 def test_warnings_are_one_line(tmp_path, store):
     """Through a real process: softmax outputs declared as logits."""
-    p = np.full((N, C), 0.2, np.float32)
+    p = np.random.default_rng(0).dirichlet(np.ones(C), N).astype(np.float32)
     np.save(tmp_path / "p.npy", p)
     (tmp_path / "models.csv").write_text("model,flops\np,1\n")
     code = "from wisecommittee.cli import main; main()"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from glob import escape
@@ -9,13 +10,12 @@ from typing import Any
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentNameError, UsageError
+from wisecommittee.search.doctor import REPORTING, copied
 from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
 from wisecommittee.search.frontier import COSTS, Frontier
 from wisecommittee.search.limits import LimitFigures
 from wisecommittee.search.search import search
 from wisecommittee.store import LogitStore
-
-REPORTING = "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +160,14 @@ def single_named(frontier: Frontier, model: str) -> Evaluation:
 def reported(
     chosen: list[Evaluation], store: LogitStore, split: str = REPORTING, *, threads: int | None = None
 ) -> list[Evaluation]:
-    """The same committees on the reporting split; empty if the store lacks it, or lacks some of their members there."""
+    """The same committees on the reporting split; empty if the store lacks it, or lacks some of their members there, or
+    if its units are those that chose (with a warning)."""
     if not store.has_split(split) or any(e.split == split for e in chosen):
         return []
+    for one in sorted({e.split for e in chosen}):
+        if (why := copied(store, one, split)) is not None:
+            warnings.warn(f"no figures of {split}: {why}", stacklevel=2)
+            return []
     there: dict[str, ModelCard] = {card.model: card for card in store.cards(split)}
     if any(model not in there for e in chosen for model in e.committee.models):
         return []

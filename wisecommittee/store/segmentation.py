@@ -95,7 +95,7 @@ def import_images(
             replace=replace,
         )
         for entry in entries
-        for card in [joint_card([cards[m] for m in entry.members], cell)]
+        for card in [joint_card([cards[m] for m in entry.members], cell, truth.shape[1:])]
     }
 
 
@@ -167,9 +167,14 @@ def _means(
         yield members, total / np.float32(len(members))
 
 
-def joint_card(cards: Sequence[ModelCard], cell: int) -> ModelCard:
-    """The card of models that answer together: the union of their blocks, and which costs come from whom."""
+def joint_card(cards: Sequence[ModelCard], cell: int, pixels: Sequence[int] = ()) -> ModelCard:
+    """The card of models that answer together: the union of their blocks, and which costs come from whom.
+
+    pixels : height and width of an image.
+    """
     meta: dict[str, Any] = {"cell": cell, "members": {card.model: dict(card.costs) for card in cards}}
+    if pixels:
+        meta["pixels"] = list(pixels)
     if len(cards) == 1:
         card = cards[0]
         return ModelCard(

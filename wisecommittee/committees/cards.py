@@ -15,6 +15,7 @@ from typing import Any
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseCommitteeError, counted
+from wisecommittee.writing import written_whole
 
 CARD_VERSION = 1
 COMMITTEE_VERSION = 1
@@ -267,32 +268,26 @@ class Committee:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write committee.json: the deployable artefact."""
-        target = Path(path)
-        temporary = target.parent / f".{target.name}.tmp"
-        try:
-            temporary.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
-            os.replace(temporary, target)
-        except OSError as error:
-            raise CommitteeError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        text = json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
+        with written_whole(path, CommitteeError) as file:
+            file.write(text.encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Committee:
         """Read a committee.json; CommitteeError names what is wrong with it."""
         file = Path(path)
         try:
-            size = file.stat().st_size
-            text = file.read_text() if size <= MAX_COMMITTEE else None
-            data = None if text is None else json.loads(text)
+            with file.open("rb") as opened:
+                text = opened.read(MAX_COMMITTEE + 1)
+            data = None if len(text) > MAX_COMMITTEE else json.loads(text.decode())
         except FileNotFoundError:
             raise CommitteeError(f"{file}: no such file; write one with `wisecommittee search --save {file}`") from None
         except OSError as error:
             raise CommitteeError(f"{file}: {error.strerror}; expected a committee.json") from error
         except (ValueError, RecursionError) as error:
             raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
-        if text is None:
-            raise CommitteeError(f"{file}: {size:,} bytes; a committee has a few thousand")
+        if len(text) > MAX_COMMITTEE:
+            raise CommitteeError(f"{file}: more than {MAX_COMMITTEE:,} bytes; a committee has a few thousand")
         try:
             return cls.from_json(data)
         except CommitteeError as error:

@@ -46,7 +46,8 @@ class Contents:
     rows : number of units; classes : number of columns of the outputs, None for answers;
     content : hash of the decoded values, independent of row order, part boundaries and compression;
     scores, unit_costs : names of the extra columns; graded : whether answers carry a graded quality;
-    calibration : fitted on these outputs, which it leaves as they are.
+    calibration : fitted on these outputs, which it leaves as they are;
+    units : hash of the split's unit ids and labels they were written for.
     """
 
     rows: int
@@ -58,6 +59,7 @@ class Contents:
     unit_costs: tuple[str, ...] = ()
     graded: bool = False
     calibration: Calibration | None = None
+    units: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +357,7 @@ def _plain(value: Any) -> Any:
         return value.to_json()
     if isinstance(value, (Part, Contents)):
         values = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-        return {name: v for name, v in values.items() if name != "calibration" or v is not None}
+        return {name: v for name, v in values.items() if name not in ("calibration", "units") or v is not None}
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
@@ -416,4 +418,5 @@ def _contents_from_json(data: Any) -> Contents:
         unit_costs=tuple(map(str, data.get("unit_costs", ()))),
         graded=bool(data.get("graded", False)),
         calibration=None if data.get("calibration") is None else Calibration.from_json(data["calibration"]),
+        units=None if data.get("units") is None else str(data["units"]),
     )

@@ -18,6 +18,7 @@ PACKAGE = ROOT / "wisecommittee"
 FLOORS = {
     "errors": 0,
     "reading": 0.5,
+    "writing": 0.5,
     "committees": 1,
     "tasks": 1,
     "kernels": 1,
@@ -31,7 +32,7 @@ FLOORS = {
     "cli": 6,
 }
 TORCH_WING = {
-    "extract": {"errors", "reading", "committees", "tasks", "kernels", "store"},
+    "extract": {"errors", "reading", "writing", "committees", "tasks", "kernels", "store"},
 }
 TORCH_WING["deploy"] = TORCH_WING["train"] = TORCH_WING["extract"] | {"extract"}
 ROOMS = {

@@ -289,7 +289,7 @@ def test_a_new_cost_updates_the_card_only(store):
     assert (first.status, second.status) == ("added", "card updated")
     assert store.card("net/0", "val").blocks == {"net/0": 123}
     assert second.card.contents == first.card.contents
-    store.update_card("val", dataclasses.replace(second.card, costs={"usd": 0.5}))
+    store.update_card("val", second.card, lambda found: dataclasses.replace(found, costs={"usd": 0.5}))
     (third,) = extract([wrap_module(net(), "net/0")], data, "val", store, macs=[123], training_costs=[1e12])
     assert (third.status, third.card.training_cost, third.card.costs) == ("card updated", 1e12, {"usd": 0.5})
     (fourth,) = extract([wrap_module(net(), "net/0")], data, "val", store, macs=[123])

@@ -357,7 +357,7 @@ def test_a_new_price_of_one_model_is_noticed(files, tmp_path):
     both = Committee((("m0",), ("m0+m1",)), (0.5,), confidence="confidence", combine="last", cost="usd")
     assert evaluate(both, store, "val").worst_case_cost == 6
     card = store.card("m0", "val")
-    store.update_card("val", dataclasses.replace(card, costs={"usd": 2.5}))
+    store.update_card("val", card, lambda found: dataclasses.replace(found, costs={"usd": 2.5}))
     with pytest.raises(CostError, match=r"usd of m0 costs (2\.5 in one card and 2|2 in one card and 2\.5) in another"):
         search(store, levels=3, cost="usd")
 

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,8 +17,8 @@ from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import AbsentNameError, AlignmentError, BusyError, StoreError, UsageError
-from wisecommittee.store import LogitStore, files, parts
+from wisecommittee.errors import AlignmentError, BusyError, StoreError, UsageError
+from wisecommittee.store import LogitStore, object_files, parts
 
 N, C = 23, 4
 RNG = np.random.default_rng(0)
@@ -106,8 +106,7 @@ def test_written_read_verified_and_removed(store, uri):
     assert store.add(card(), "val", labels=Y, outputs=X + 2, unit_ids=IDS, replace=True) == "replaced"
     assert np.array_equal(again.outputs("a/0", "val"), X + 2)
     assert again.verify() == []
-    with pytest.raises(AbsentNameError):
-        store.remove("c")
+    assert store.remove("c") == ()
     assert store.remove("a/0") == ("val",)
     assert np.array_equal(again.outputs("b", "val"), X + 1)
     assert store.remove("b") == ("val",)
@@ -147,14 +146,14 @@ class Stop(Exception):
 
 def stopping(count: int, monkeypatch) -> None:
     """Raise at the count-th PUT."""
-    real, calls = files.Files.write, itertools.count(1)
+    real, calls = object_files.ObjectFiles.write, itertools.count(1)
 
     def write(self, path, data):
         if next(calls) == count:
             raise Stop
         real(self, path, data)
 
-    monkeypatch.setattr(files.Files, "write", write)
+    monkeypatch.setattr(object_files.ObjectFiles, "write", write)
 
 
 def test_an_interrupted_import_continues(store, monkeypatch):
@@ -222,21 +221,81 @@ def test_models_that_create_a_split_at_once(store, uri, conflict):
     assert [problem for problem in store.verify() if "unfinished" not in problem] == []
 
 
-def test_a_turn_waits_for_the_claims_of_others_until_they_are_stale(store, monkeypatch):
-    monkeypatch.setattr(files, "TURN_STALE", 3.0)
-    monkeypatch.setattr(files, "TURN_WAIT", 0.3)
-    for other in ("0-first", "zz-last"):
-        store.files.write(f"val/.turn-{other}", b"")
-        with pytest.raises(BusyError, match="a/0 in val: others keep"):
-            store.add(card(), "val", **GIVEN)
-        assert store.models("val") == ()
-        store.files.delete(f"val/.turn-{other}")
+class Clock:
+    """Time passes only where somebody waits, in steps of one second; `events` happen meanwhile, one for each wait."""
+
+    def __init__(self, monkeypatch, events: Iterable[Callable[[], None]] = ()) -> None:
+        self.time, self.events = 0.0, iter(events)
+        monkeypatch.setattr(object_files, "TURN_STALE", 5.0)
+        monkeypatch.setattr(object_files, "TURN_WAIT", 30.0)
+        monkeypatch.setattr(object_files, "now", lambda: self.time)
+        monkeypatch.setattr(object_files, "pause", self.pause)
+
+    def pause(self, _: float) -> None:
+        self.time += 1
+        next(self.events, lambda: None)()
+
+
+@pytest.mark.parametrize("other", ["0-first", "zz-last"])
+def test_a_turn_waits_for_the_claims_of_others(store, other, monkeypatch):
+    """However long, as long as they show signs of life."""
+    claim = f"val/.turn-{other}"
+    signs = [lambda size=size: store.files.write(claim, b"x" * size) for size in range(5)]
+    events = [event for sign in signs for event in [sign, *[lambda: None] * 3]]
+    clock = Clock(monkeypatch, [*events, lambda: store.files.delete(claim)])
+    store.files.write(claim, b"before")
+    with store.files.turn("val", "own", "m") as keep_turn:
+        assert clock.time == len(events) + 1 > 4 * object_files.TURN_STALE
+        keep_turn()
+    assert not [name for name in objects(store) if ".turn" in name]
+
+
+def test_a_wait_without_end_is_given_up(store, monkeypatch):
     store.files.write("val/.turn-0-first", b"")
-    monkeypatch.setattr(files, "TURN_WAIT", 20.0)
-    started = time.monotonic()
-    assert store.add(card(), "val", **GIVEN) == "added"
-    assert time.monotonic() - started < 15
+    signs = (lambda size=size: store.files.write("val/.turn-0-first", b"x" * (size % 50)) for size in itertools.count())
+    Clock(monkeypatch, signs)
+    with pytest.raises(BusyError, match="a/0 in val: others keep"):
+        store.add(card(), "val", **GIVEN)
+    assert store.models("val") == ()
     assert [name for name in objects(store) if ".turn" in name] == ["val/.turn-0-first"]
+
+
+def test_a_claim_without_signs_of_life_is_removed(store, monkeypatch):
+    clock = Clock(monkeypatch)
+    store.files.write("val/.turn-0-first", b"")
+    assert store.add(card(), "val", **GIVEN) == "added"
+    assert clock.time == object_files.TURN_STALE
+    assert not [name for name in objects(store) if ".turn" in name]
+
+
+def test_who_was_taken_for_dead_writes_nothing(store, uri, monkeypatch):
+    """A process that was stopped for long goes on in the middle of its turn."""
+    other = LogitStore(uri)
+    taken = []
+    real = LogitStore.check_siblings
+
+    def stopped(self, split, its_card):
+        if self is store and store.files.names("val").count(f".turn-{store.turn_name('a/0')}") and not taken:
+            taken.append(other.add(card("b"), "val", **GIVEN))
+        real(self, split, its_card)
+
+    monkeypatch.setattr(LogitStore, "check_siblings", stopped)
+    monkeypatch.setattr(object_files, "TURN_BEAT", 3600.0)
+    Clock(monkeypatch)
+    with pytest.raises(BusyError, match="a/0 in val: another process took this one for dead and went on; run again"):
+        store.add(card(), "val", **GIVEN)
+    assert taken == ["added"]
+    assert store.models("val") == ("b",)
+    assert store.add(card(), "val", **GIVEN) == "added"
+    assert store.verify() == []
+
+
+def test_whoever_has_the_turn_shows_signs_of_life(store, monkeypatch):
+    monkeypatch.setattr(object_files, "TURN_BEAT", 0.001)
+    with store.files.turn("val", "own", "m"):
+        seen = set()
+        while len(seen) < 5:
+            seen.add(store.files.stamp("val/.turn-own")[1])
 
 
 def test_turns_exclude_each_other(store, uri):

@@ -15,6 +15,7 @@ from typing import Any
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseCommitteeError, counted
+from wisecommittee.writing import written_whole
 
 CARD_VERSION = 1
 COMMITTEE_VERSION = 1
@@ -45,7 +46,8 @@ class Contents:
     rows : number of units; classes : number of columns of the outputs, None for answers;
     content : hash of the decoded values, independent of row order, part boundaries and compression;
     scores, unit_costs : names of the extra columns; graded : whether answers carry a graded quality;
-    calibration : fitted on these outputs, which it leaves as they are.
+    calibration : fitted on these outputs, which it leaves as they are;
+    units : hash of the split's unit ids and labels they were written for.
     """
 
     rows: int
@@ -57,6 +59,7 @@ class Contents:
     unit_costs: tuple[str, ...] = ()
     graded: bool = False
     calibration: Calibration | None = None
+    units: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,32 +270,26 @@ class Committee:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write committee.json: the deployable artefact."""
-        target = Path(path)
-        temporary = target.parent / f".{target.name}.tmp"
-        try:
-            temporary.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
-            os.replace(temporary, target)
-        except OSError as error:
-            raise CommitteeError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        text = json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
+        with written_whole(path, CommitteeError) as file:
+            file.write(text.encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Committee:
         """Read a committee.json; CommitteeError names what is wrong with it."""
         file = Path(path)
         try:
-            size = file.stat().st_size
-            text = file.read_text() if size <= MAX_COMMITTEE else None
-            data = None if text is None else json.loads(text)
+            with file.open("rb") as opened:
+                text = opened.read(MAX_COMMITTEE + 1)
+            data = None if len(text) > MAX_COMMITTEE else json.loads(text.decode())
         except FileNotFoundError:
             raise CommitteeError(f"{file}: no such file; write one with `wisecommittee search --save {file}`") from None
         except OSError as error:
             raise CommitteeError(f"{file}: {error.strerror}; expected a committee.json") from error
         except (ValueError, RecursionError) as error:
             raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
-        if text is None:
-            raise CommitteeError(f"{file}: {size:,} bytes; a committee has a few thousand")
+        if len(text) > MAX_COMMITTEE:
+            raise CommitteeError(f"{file}: more than {MAX_COMMITTEE:,} bytes; a committee has a few thousand")
         try:
             return cls.from_json(data)
         except CommitteeError as error:
@@ -360,7 +357,7 @@ def _plain(value: Any) -> Any:
         return value.to_json()
     if isinstance(value, (Part, Contents)):
         values = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-        return {name: v for name, v in values.items() if name != "calibration" or v is not None}
+        return {name: v for name, v in values.items() if name not in ("calibration", "units") or v is not None}
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
@@ -421,4 +418,5 @@ def _contents_from_json(data: Any) -> Contents:
         unit_costs=tuple(map(str, data.get("unit_costs", ()))),
         graded=bool(data.get("graded", False)),
         calibration=None if data.get("calibration") is None else Calibration.from_json(data["calibration"]),
+        units=None if data.get("units") is None else str(data["units"]),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
+from functools import partial
 from typing import Unpack
 
 from wisecommittee.committees.cards import ModelCard
@@ -90,14 +91,16 @@ def _settled(run: Run, plans: Sequence[ModelPlan]) -> dict[str, ModelCard]:
     for plan in plans:
         if plan.is_due:
             continue
-        card, new = run.store.card(plan.card.model, run.split), plan.card
-        if plan.status == "card updated":
-            card = with_fields(card, blocks=new.blocks, params=new.params, input_size=new.input_size)
-            if new.training_cost is not None:
-                card = with_fields(card, training_cost=new.training_cost)
-            if run.ranks.rank == 0:
-                run.store.update_card(run.split, card)
+        read = run.store.card(plan.card.model, run.split)
+        card = _priced(read, plan.card) if plan.status == "card updated" else read
+        if plan.status == "card updated" and run.ranks.rank == 0:
+            run.store.update_card(run.split, read, partial(_priced, new=plan.card))
         if run.ranks.rank == 0:
-            clear_leftovers(run.store, run.split, card)
+            clear_leftovers(run.store, run.split, card.model)
         cards[card.model] = card
     return cards
+
+
+def _priced(card: ModelCard, new: ModelCard) -> ModelCard:
+    priced = with_fields(card, blocks=new.blocks, params=new.params, input_size=new.input_size)
+    return priced if new.training_cost is None else with_fields(priced, training_cost=new.training_cost)

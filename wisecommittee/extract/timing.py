@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,7 @@ def bench_models(
         timings.append(timing)
         for where, _ in cards:
             assert store is not None
-            card = store.card(loaded.name, where)
-            meta = {**card.meta, "timing": timing.conditions()}
-            store.update_card(where, replace(card, costs={**card.costs, **timing.costs()}, meta=meta))
+            store.update_card(where, store.card(loaded.name, where), partial(_timed, timing=timing))
     if progress:
         progress("measured models", len(timings), len(plans))
     return timings
@@ -239,6 +238,10 @@ def _cards(store: LogitStore, split: str | None, loaded: LoadedModel) -> list[tu
             f"{loaded.name}: not in {there} of {store.files.uri}; extract it first, or give its name there with --name"
         )
     return found
+
+
+def _timed(card: ModelCard, timing: Timing) -> ModelCard:
+    return replace(card, costs={**card.costs, **timing.costs()}, meta={**card.meta, "timing": timing.conditions()})
 
 
 def _shape(

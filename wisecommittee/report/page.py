@@ -25,11 +25,11 @@ from wisecommittee.errors import WiseCommitteeError, counted
 from wisecommittee.report import plot
 from wisecommittee.report.markup import as_html
 from wisecommittee.report.page_chart import chart, plain
-from wisecommittee.report.table import written
 from wisecommittee.report.tables import fill
 from wisecommittee.search.answer import Answer, choose
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.frontier import HOW, Frontier
+from wisecommittee.writing import written_whole
 
 POINTS = 250  # committees drawn at most
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -50,7 +50,9 @@ def write_page(
     """Write the page. target : as for `search` ({"target_flops": 4e9}, ..), default the accuracy of the best single
     model; command : what made the page, printed on it."""
     text = page(study, target, command)
-    return written(Path(path), lambda file: file.write_text(text, encoding="utf-8"))
+    with written_whole(path) as file:
+        file.write(text.encode())
+    return Path(path)
 
 
 def page(study: Study, target: Mapping[str, Any] | None = None, command: str | None = None) -> str:

@@ -34,7 +34,7 @@ from wisecommittee.report import (
     plot_small,
     plot_thresholds,
 )
-from wisecommittee.report.table import written
+from wisecommittee.writing import written_whole
 
 SIZE = (7.2, 4.6)  # inches
 
@@ -155,7 +155,9 @@ def draw(
     _check_ending(path)
     with matplotlib.rc_context({"font.size": 9}):
         made = figure(kind, size=size, dpi=dpi, **what)
-        return written(path, lambda file: made.savefig(file, dpi=dpi))
+        with written_whole(path) as file:
+            made.savefig(file, dpi=dpi, format=path.suffix[1:].lower())
+        return path
 
 
 def _check_ending(path: Path) -> None:

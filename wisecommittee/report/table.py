@@ -9,14 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
+from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.report.markup import as_html
+from wisecommittee.writing import written_whole
 
 Value = str | int | float | tuple[float, ...] | None
 SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
@@ -295,17 +295,6 @@ def form_of(asked: str | None, file: Path | None) -> str:
 
 def write(table: Table, form: str, path: Path) -> Path:
     text = render(table, form)
-    return written(path, lambda file: file.write_text(text, encoding="utf-8"))
-
-
-def written(path: Path, write: Callable[[Path], object]) -> Path:
-    """A file that is there as a whole or not at all."""
-    temporary = path.parent / f".{os.getpid()}-{path.name}"
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise WiseCommitteeError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        file.write(text.encode())
     return path

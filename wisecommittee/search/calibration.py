@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -109,8 +110,14 @@ def calibrate(
     """
     fits = fit(store, models, method, split=split, threads=threads, progress=progress)
     for one in fits:
-        store.update_card(split, store.card(one.model, split).with_calibration(one.calibration))
+        store.update_card(split, store.card(one.model, split), partial(_with, calibration=one.calibration))
     return fits
+
+
+def _with(card: ModelCard, calibration: Calibration | None) -> ModelCard:
+    if calibration is not None and card.contents is not None and card.contents.content != calibration.content:
+        raise StoreError(f"{card.model} was replaced while it was calibrated; its card stays as it is, run again")
+    return card.with_calibration(calibration)
 
 
 def fit(

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import AbsentError, InfeasibleError, StoreError, UsageError, WiseCommitteeError
 from wisecommittee.search.evaluate import Evaluation
+from wisecommittee.writing import written_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,15 +179,8 @@ class Frontier:
         table = pa.Table.from_pandas(self.to_frame(), preserve_index=False)
         further = list(self.evaluations[0].further)
         about = json.dumps({"query": dict(self.query), "searched": dict(self.searched), "further": further})
-        target = Path(path)
-        temporary = target.parent / f".{target.name}.tmp"
-        try:
-            pq.write_table(table.replace_schema_metadata({FORMAT: about.encode()}), temporary)
-            os.replace(temporary, target)
-        except OSError as error:
-            raise StoreError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        with written_whole(path, StoreError) as file:
+            pq.write_table(table.replace_schema_metadata({FORMAT: about.encode()}), file)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Frontier:

@@ -6,10 +6,9 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -28,23 +27,39 @@ from wisecommittee.errors import (
 )
 from wisecommittee.store import gate, parts
 from wisecommittee.store.cache import Places, cached
-from wisecommittee.store.files import MAX_JSON, Files
+from wisecommittee.store.card_files import decode_card, encode_card, has_checksum
+from wisecommittee.store.files import MAX_JSON, Stamp, open_files
 from wisecommittee.store.parts import Rows
+from wisecommittee.store.siblings import Siblings, check_classes
 from wisecommittee.store.writer import PLAN_NAME, Writer, check_against_units, missing_units
 
 DEFAULT_STORE = "logits"
 MAX_NAME = 240  # bytes of a folder's name; file systems allow 255
 IMPORT_GROUPS_PER_PART = 4
+_ODD = "a store holds files and folders only; put what is meant in its place, or remove it"
 
 
 @dataclass(frozen=True, slots=True)
 class _Units:
-    """index {unit id: row}, labels [N] and a hash of the order; stamp : of the file they were read from."""
+    """index {unit id: row}, labels [N] and their hash; stamp : of the file they were read from.
+
+    sound : (number of classes, whether answers are graded) the labels were found to fit.
+    """
 
     index: dict[str, int]
     labels: NDArray[np.generic]
-    order: str
-    stamp: tuple[int, int]
+    hash: str
+    stamp: Stamp
+    sound: set[tuple[int | None, bool]] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Cards of a split by model, and the stamps of the files they were read from."""
+
+    stamps: dict[str, Stamp]
+    cards: dict[str, ModelCard]
+    siblings: Siblings
 
 
 class LogitStore:
@@ -58,8 +73,9 @@ class LogitStore:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self.files = Files(path if path is not None else os.environ.get("WISECOMMITTEE_STORE") or DEFAULT_STORE)
+        self.files = open_files(path if path is not None else os.environ.get("WISECOMMITTEE_STORE") or DEFAULT_STORE)
         self._units: dict[str, _Units] = {}
+        self._siblings: dict[str, _Known] = {}
 
     def __repr__(self) -> str:
         return f"LogitStore({self.files.uri!r})"
@@ -87,7 +103,9 @@ class LogitStore:
 
     def has_split(self, split: str) -> bool:
         """Whether at least one model is in that split; the first one fixes its units."""
-        return next(self._committed(split), None) is not None
+        check_split_name(split)
+        folders = (name for name in self.files.names(split) if _model_of(name))
+        return any(self.files.stamp(f"{split}/{name}/card.json") is not None for name in folders)
 
     def require(self) -> None:
         """Raise unless there is a store."""
@@ -112,12 +130,11 @@ class LogitStore:
         """Names of the committed models of a split, sorted."""
         return tuple(sorted(self._committed(split)))
 
-    def _committed(self, split: str) -> Iterator[str]:
+    def _committed(self, split: str) -> dict[str, Stamp]:
+        """{model: stamp of its card}"""
         check_split_name(split)
-        for name in self.files.names(split):
-            model = unquote(name.removeprefix("model="))
-            if model and name == _folder_name(model) and self.files.exists(f"{split}/{name}/card.json"):
-                yield model
+        stamps = self.files.stamps(split, "card.json").items()
+        return {model: stamp for name, stamp in stamps if (model := _model_of(name)) is not None}
 
     def cards(self, split: str) -> tuple[ModelCard, ...]:
         """The cards of a split in canonical order (architecture, replica)."""
@@ -131,21 +148,11 @@ class LogitStore:
 
     def read_card(self, split: str, model: str) -> ModelCard | None:
         path = f"{self.model_folder(split, model)}/card.json"
-        remedy = f"extract or import {model} again with --replace"
         try:
-            data = json.loads(self.files.read(path, MAX_JSON))
+            data = self.files.read(path, MAX_JSON)
         except FileNotFoundError:
             return None
-        except (ValueError, RecursionError) as error:
-            raise StoreError(f"{self.files.place(path)}: not JSON ({error}); {remedy}") from error
-        try:
-            card = ModelCard.from_json(data)
-            _check_as_written(data, card)
-        except (WiseCommitteeError, ArithmeticError, RecursionError) as error:
-            raise StoreError(f"{self.files.place(path)}: {error}; {remedy}") from error
-        if card.model != model or card.contents is None:
-            raise StoreError(f"{self.files.place(path)}: the card of {card.model!r}, not of {model!r}; {remedy}")
-        return card
+        return decode_card(data, model, self.files.place(path))
 
     def committed(self, split: str, model: str, *, replace: bool = False) -> ModelCard | None:
         """The card of a model if it is in the split; one that cannot be read does not stop its replacement."""
@@ -159,6 +166,10 @@ class LogitStore:
     def unit_index(self, split: str) -> dict[str, int]:
         """{unit id: row} in the order of every array this store returns for the split."""
         return self._read_units(split).index
+
+    def units_hash(self, split: str) -> str:
+        """Of unit ids and labels, as the cards of the split record it."""
+        return self._read_units(split).hash
 
     def unit_ids(self, split: str) -> list[str]:
         return list(self.unit_index(split))
@@ -183,10 +194,39 @@ class LogitStore:
         if not unit_ids:
             raise StoreError(f"{what}: no units; remove the models of {split} and import them again")
         labels.flags.writeable = False
-        order = hashlib.sha256("\0".join(unit_ids).encode()).hexdigest()
         index = {unit: row for row, unit in enumerate(unit_ids)}
-        self._units[split] = _Units(index, labels, order, stamp)
-        return self._units[split]
+        units = _Units(index, labels, parts.units_hash(unit_ids, labels), stamp)
+        if (card := self._any_card(split)) is not None:
+            self._check_units(card, split, units)
+        self._units[split] = units
+        return units
+
+    def _any_card(self, split: str) -> ModelCard | None:
+        for model in self.models(split):
+            with contextlib.suppress(StoreError):  # one that cannot be read is the business of those who read it
+                if (card := self.read_card(split, model)) is not None:
+                    return card
+        return None
+
+    def _check_units(self, card: ModelCard, split: str, units: _Units) -> None:
+        """The units of a split are those that a model of it was written for, and their labels are classes it has."""
+        contents = card.contents
+        assert contents is not None
+        if contents.rows != len(units.index):
+            raise AlignmentError(
+                f"{card.model}: {counted(contents.rows, f'{split} unit')}, the split has {len(units.index):,}; "
+                f"extract or import it again"
+            )
+        what = self.files.place(f"{split}/units.parquet")
+        if contents.units not in (None, units.hash):
+            raise AlignmentError(
+                f"{what} is not what it was when {card.model} was written; restore it, or remove the models of {split} "
+                f"and import them again"
+            )
+        labelled = gate.labelled_classes(card.kind, contents.classes), contents.graded
+        if labelled not in units.sound:
+            gate.check_labels(units.labels, labelled[0], what, graded=labelled[1])
+            units.sound.add(labelled)
 
     def outputs(self, model: str, split: str) -> NDArray[np.floating]:
         """Logits or probabilities, [N, C] in unit order, memory-mapped from the decoded cache; read-only.
@@ -234,6 +274,7 @@ class LogitStore:
     def _described(self, model: str, split: str) -> tuple[ModelCard, Contents]:
         card = self.card(model, split)
         assert card.contents is not None
+        self._check_units(card, split, self._read_units(split))
         return card, card.contents
 
     def _column(
@@ -246,22 +287,17 @@ class LogitStore:
         *tail: int,
     ) -> NDArray[Any]:
         """A column of a committed model, [N, *tail] in unit order."""
-        contents, units = card.contents, self._read_units(split)
+        contents = card.contents
         assert contents is not None
-        if contents.rows != len(units.index):
-            raise AlignmentError(
-                f"{card.model}: {counted(contents.rows, f'{split} unit')}, the split has {len(units.index):,}; "
-                f"extract or import it again"
-            )
-        files = [part.sha256 for part in contents.parts]
-        identity = json.dumps([contents.content, files, units.order, name, tail])
+        described = card.with_calibration(None).to_json()["contents"]
+        identity = json.dumps([card.kind, described, self._read_units(split).hash, name, tail])
         key = hashlib.sha256(identity.encode()).hexdigest()[:40]
         return cached(key, (contents.rows, *tail), np.dtype(dtype), lambda: self._blocks(card, split, pick))
 
     def _blocks(self, card: ModelCard, split: str, pick: Callable[[Rows], Any]) -> Iterator[tuple[Places, Any]]:
         """(places in unit order, values) of a model's row groups; raises unless every unit comes once."""
         what = f"{card.model} in {split}"
-        index = self.unit_index(split)
+        index, labels = self.unit_index(split), self.labels(split)
         filled = np.zeros(len(index), dtype=bool)
         for rows in self.read_parts(card, split):
             try:
@@ -272,6 +308,8 @@ class LogitStore:
             if filled[places].any() or len(np.unique(places)) != len(places):
                 raise AlignmentError(f"{what}: a unit id stands more than once; extract or import it again")
             filled[places] = True
+            if card.kind == "statistics" and rows.outputs is not None:
+                gate.check_pixels(rows.outputs, labels[places], what)
             if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
                 yield slice(int(places[0]), int(places[0]) + len(places)), pick(rows)
             else:
@@ -369,7 +407,7 @@ class LogitStore:
         """Every check of the gate for a model about to enter a split; changes nothing. Returns the labels as stored."""
         what = f"{card.model} in {split}"
         check_split_name(split)
-        self.card_text(card)
+        encode_card(card)
         given = gate.as_labels(labels, what)
         columns = (("unit ids", rows.unit_ids), ("outputs", rows.outputs), ("answers", rows.answers))
         for noun, values in columns:
@@ -399,30 +437,33 @@ class LogitStore:
         """The card fits the other models of its split (same classes and task, its own place among the replicas) and the
         same model in other splits: with other classes it is another model or another task."""
         assert card.contents is not None
+        self._check_elsewhere(card, split)
+        self._known_siblings(split, card.model).check(card)
+
+    def _check_elsewhere(self, card: ModelCard, split: str) -> None:
         for place in self.splits():
             there = None
             with contextlib.suppress(StoreError):  # what cannot be read is that split's business
                 there = None if place == split else self.read_card(place, card.model)
             if there is not None:
-                _same_classes(card, split, there, place)
-        for model in self.models(split):
-            if model == card.model or (other := self.read_card(split, model)) is None or other.contents is None:
-                continue
-            if (other.architecture, other.replica) == (card.architecture, card.replica):
-                raise StoreError(
-                    f"{card.model}: {other.model} is architecture {other.architecture!r} replica {other.replica} "
-                    f"already; give it another replica number"
-                )
-            if "statistics" in (kinds := {other.kind, card.kind}) and len(kinds) > 1:
-                raise ContentError(
-                    f"{card.model}: {card.kind}, {other.model} in {split} is {other.kind}; counts of pixels and other "
-                    f"outputs cannot share a split; use another one"
-                )
-            _same_classes(card, split, other, split)
-            if other.contents.graded != card.contents.graded:
-                raise ContentError(
-                    f"{card.model}: graded and ungraded answers ({other.model}) cannot share a split; use another one"
-                )
+                check_classes(card, split, there, place)
+
+    def _known_siblings(self, split: str, asking: str) -> Siblings:
+        """The models of a split; a card is read once until its file changes. asking : its own may be unreadable."""
+        stamps = self._committed(split)
+        known = self._siblings.get(split)
+        if known is not None and known.stamps == stamps:
+            return known.siblings
+        cards = {}
+        for model, stamp in stamps.items():
+            if known is not None and known.stamps.get(model) == stamp:
+                cards[model] = known.cards[model]
+            elif (card := self.committed(split, model, replace=model == asking)) is not None:
+                cards[model] = card
+        siblings = Siblings(split, cards.values())
+        if cards.keys() == stamps.keys():
+            self._siblings[split] = _Known(stamps, cards, siblings)
+        return siblings
 
     def class_names(self, split: str) -> tuple[str, ...] | None:
         """Names of classes 0, 1, .. as the models of a split have them, or else those of all other splits agree on."""
@@ -445,64 +486,71 @@ class LogitStore:
         same = (committed.contents.content, committed.kind) == (parts.content_hash(content), card.kind)
         if not same or committed.contents.dtype != dtype:
             raise StoreError(f"{card.model} is in {split} already with other content; use --replace to exchange it")
-        updated = card.with_contents(committed.contents)
-        if updated.to_json() == committed.to_json():
+        if card.with_contents(committed.contents).to_json() == committed.to_json():
             return "unchanged"
-        return self.update_card(split, updated)
+        return self.update_card(split, committed, lambda found: card.with_contents(found.contents))
 
-    def update_card(self, split: str, card: ModelCard) -> str:
-        """Exchange the card of a model (costs, metadata) without touching its outputs."""
-        with self.files.lock(self.lock_name(split, card.model, 0), f"{card.model} in {split}"):
-            self.write_card(split, card)
+    def update_card(self, split: str, read: ModelCard, change: Callable[[ModelCard], ModelCard]) -> str:
+        """Exchange the card of a model (costs, calibration, metadata) without touching its outputs; returns 'unchanged'
+        or 'card updated'.
+
+        read : the card that the change was made for; if the model has other outputs by now it is refused. change : is
+        given the card as it is now, which others may have changed.
+        """
+        what, folder = f"{read.model} in {split}", self.model_folder(split, read.model)
+        with (
+            self.files.lock(self.lock_name(split, read.model, 0), what),
+            self.files.turn(split, self.turn_name(read.model), what) as keep_turn,
+        ):
+            found = self.read_card(split, read.model)
+            if found is None or found.with_calibration(None).contents != read.with_calibration(None).contents:
+                raise StoreError(
+                    f"{what} was {'removed' if found is None else 'replaced'} meanwhile; its card stays as it is, run "
+                    f"again"
+                )
+            changed = change(found)
+            if changed.to_json() == found.to_json():
+                return "unchanged"
+            keep_turn()
+            self.files.delete_temporaries(folder)
+            self.write_card(split, changed)
         return "card updated"
 
     def write_card(self, split: str, card: ModelCard) -> None:
-        self.files.write(f"{self.model_folder(split, card.model)}/card.json", self.card_text(card))
-
-    def card_text(self, card: ModelCard) -> bytes:
-        """card.json."""
-        try:
-            text = json.dumps(card.to_json(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise StoreError(
-                f"{card.model}: its card is no JSON ({error}); expected text, finite numbers, lists and objects in meta"
-            ) from error
-        if len(text) > MAX_JSON:
-            raise StoreError(f"{card.model}: card of {len(text):,} bytes; expected {MAX_JSON:,} at most, shorten meta")
-        return text
+        self.files.write(f"{self.model_folder(split, card.model)}/card.json", encode_card(card))
 
     def remove(self, model: str, split: str | None = None) -> tuple[str, ...]:
-        """Remove a model from one split or from all; returns the splits it was in. The card goes first.
+        """Remove a model from one split or from all; returns the splits it was in, none where that is done already. The
+        card goes first.
 
         The units of a split go with its last model.
         """
         self.require()
+        if split is not None:
+            check_split_name(split)
         splits = [split] if split else [name for name in self.files.names() if _is_split_name(name)]
-        found = [name for name in splits if self.files.exists(self.model_folder(name, model))]
-        if not found and split:
-            self.require_split(split)
-            raise AbsentNameError(f"model in {split}", model, self.models(split))
-        if not found:
-            known = {other for name in self.splits() for other in self.models(name)}
-            raise AbsentNameError("model", model, known)
+        found = [name for name in splits if _folder_name(model) in self.files.names(name)]
         for name in found:
             folder, what = self.model_folder(name, model), f"{model} in {name}"
             ranks = {int(match[1]) for left in self.files.names(folder) if (match := PLAN_NAME.fullmatch(left))}
             with ExitStack() as held:
                 for rank in sorted(ranks | {0}):
                     held.enter_context(self.files.lock(self.lock_name(name, model, rank), what))
-                self.files.delete(f"{folder}/card.json")
+                keep_turn = held.enter_context(self.files.turn(name, self.turn_name(model), what))
+                if not self.files.is_link(folder):
+                    self.files.delete(f"{folder}/card.json")
                 self.files.delete_folder(folder)
-                held.enter_context(self.files.turn(name, self.turn_name(model), what))
                 if not any(left.startswith("model=") for left in self.files.names(name)):
+                    keep_turn()
                     self.files.delete(f"{name}/units.parquet")
+                    self.files.delete_temporaries(name)
         return tuple(found)
 
     def verify(self) -> list[str]:
         """Every check of the gate over all splits; one line per problem, none if all is sound. Changes nothing."""
-        problems: list[str] = []
+        problems = [f"{self.files.place(path)}: {kind}; {_ODD}" for path, kind in self._odd()]
 
-        def attempt(action: Callable[..., object], *arguments: str) -> bool:
+        def attempt(action: Callable[..., object], *arguments: object) -> bool:
             try:
                 action(*arguments)
             except WiseCommitteeError as error:
@@ -514,18 +562,21 @@ class LogitStore:
         splits = [name for name in self.files.names() if _is_split_name(name)]
         for split in splits:
             committed = self.models(split)
+            unfinished = {_folder_name(model) for model in committed}
             for folder in self.files.names(split):
-                name = unquote(folder.removeprefix("model="))
-                if folder.startswith("model=") and name not in committed:
+                if folder.startswith("model=") and folder not in unfinished:
+                    name = unquote(folder.removeprefix("model="))
                     problems.append(f"{name} in {split}: unfinished; extract or import it again, or `remove` it")
             if not committed or not attempt(self.unit_index, split):
                 continue
-            for model in committed:
-                if attempt(self._verify_model, model, split):
-                    for block, value in self.card(model, split).blocks.items():
-                        first, cost = blocks.setdefault(block, (f"{model} in {split}", value))
+            cards = [self.card(model, split) for model in committed if attempt(self.card, model, split)]
+            siblings = Siblings(split, cards)
+            for card in cards:
+                if attempt(self._verify_model, card, split, siblings):
+                    for block, value in card.blocks.items():
+                        first, cost = blocks.setdefault(block, (f"{card.model} in {split}", value))
                         if cost != value:
-                            there = f"{model} in {split}"
+                            there = f"{card.model} in {split}"
                             problems.append(
                                 f"block {block!r} costs {cost} in {first}, {value} in {there}; make them equal"
                             )
@@ -533,72 +584,55 @@ class LogitStore:
             attempt(self.require_split, "val")
         return problems
 
-    def _verify_model(self, model: str, split: str) -> None:
-        card, contents = self._described(model, split)
-        self.check_siblings(split, card)
-        labelled = gate.labelled_classes(card.kind, contents.classes)
-        gate.check_labels(self.labels(split), labelled, split, graded=contents.graded)
-        if card.kind == "statistics":
-            gate.check_pixels(self.outputs(model, split), self.labels(split), f"{model} in {split}")
+    def _odd(self) -> Iterator[tuple[str, str]]:
+        """(path, what it is) of all in the store that no writer of it makes: links, pipes, names that are not UTF-8."""
+        folders = [""]
+        while folders:
+            folder = folders.pop(0)
+            odd = self.files.odd(folder)
+            for name, kind in odd.items():
+                yield f"{folder}/{name}" if folder else name, kind
+            if not folder:
+                folders += [name for name in self.files.names() if _is_split_name(name)]
+            elif "/" not in folder:
+                folders += [f"{folder}/{name}" for name in self.files.names(folder) if _model_of(name)]
+
+    def _verify_model(self, card: ModelCard, split: str, siblings: Siblings) -> None:
+        contents = card.contents
+        assert contents is not None
+        self._check_units(card, split, self._read_units(split))
+        self._check_elsewhere(card, split)
+        siblings.check(card)
         content = sum(values for _, values in self._blocks(card, split, parts.content_sum))
         if parts.content_hash(content) != contents.content:
             raise StoreError(
-                f"{model} in {split}: its values are not those its card was written for; "
-                f"extract or import {model} again with --replace"
+                f"{card.model} in {split}: its values are not those its card was written for; "
+                f"extract or import {card.model} again with --replace"
             )
-
-
-def _same_classes(card: ModelCard, split: str, other: ModelCard, there: str) -> None:
-    """Raise unless two models, or one in two splits, have the same classes."""
-    assert card.contents is not None
-    assert other.contents is not None
-    which = f"{other.model} in {there}"
-    why = "the models of a split answer the same question" if there == split else "a model has the same everywhere"
-    if other.contents.classes != card.contents.classes:
-        raise ContentError(
-            f"{card.model} in {split}: {card.contents.classes or 'no'} classes, {which} has "
-            f"{other.contents.classes or 'none (answers)'}; {why}; use another name or another store"
-        )
-    if None not in (card.class_names, other.class_names) and card.class_names != other.class_names:
-        raise ContentError(
-            f"{card.model} in {split}: classes {_some(card.class_names)}, {which} has {_some(other.class_names)}; "
-            f"{why}; align them with --classes FILE"
-        )
-
-
-def _some(names: tuple[str, ...] | None) -> str:
-    return ", ".join((names or ())[:4]) + (", .." if len(names or ()) > 4 else "")
+        path = f"{self.model_folder(split, card.model)}/card.json"
+        if contents.units is None or not has_checksum(self.files.read(path, MAX_JSON)):
+            raise StoreError(
+                f"{self.files.place(path)}: written by an earlier version, without a hash of itself and of the units; "
+                f"extract or import {card.model} again with --replace to have it"
+            )
 
 
 def _folder_name(model: str) -> str:
     return f"model={quote(model, safe='')}"
 
 
+def _model_of(folder: str) -> str | None:
+    """The model whose folder has that name; None if no model has."""
+    if not folder.isascii() or not folder.startswith("model="):
+        return None
+    model = unquote(folder.removeprefix("model="))
+    return model if model and folder == _folder_name(model) else None
+
+
 def _is_split_name(name: str) -> bool:
-    return bool(name) and not name.startswith(".") and quote(name, safe="") == name
+    return bool(name) and name.isascii() and not name.startswith(".") and quote(name, safe="") == name
 
 
 def check_split_name(split: str) -> None:
     if not _is_split_name(split):
         raise UsageError(f"split {split!r}: expected a plain name such as val or test")
-
-
-def _check_as_written(data: Any, card: ModelCard) -> None:
-    """A card has to be what its file says, without conversions, and its contents have to make sense."""
-    written = card.to_json()
-    given = [(name, value, written.get(name)) for name, value in data.items() if name != "contents"]
-    contents = card.contents
-    if contents is not None:
-        given += [(f"contents.{k}", v, written["contents"].get(k)) for k, v in data["contents"].items()]
-        sound = {
-            "dtype": contents.dtype in gate.DTYPES,
-            "classes": (contents.classes is None) == (card.kind == "answers") and (contents.classes or 2) >= 2,
-            "content": re.fullmatch("[0-9a-f]{64}", contents.content) is not None,
-            "parts": len({part.file for part in contents.parts}) == len(contents.parts),
-            "rows": contents.rows == sum(part.rows for part in contents.parts) > 0,
-        }
-        for name in (name for name, fine in sound.items() if not fine):
-            raise StoreError(f"contents.{name} is {str(written['contents'][name])[:100]}, which no store writes")
-    for name, value, kept in given:
-        if value != kept and not (value in (None, {}) and kept is None):
-            raise StoreError(f"{name} is {str(value)[:100]}, which no store writes")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
 from typing import Any
@@ -171,6 +171,17 @@ def content_sum(rows: Rows) -> int:
 
 def content_hash(content: int) -> str:
     return f"{content % CONTENT_MODULUS:064x}"
+
+
+def units_hash(unit_ids: Sequence[str], labels: NDArray[np.generic]) -> str:
+    """sha256 of the units of a split: ids and labels, in their order."""
+    digest = hashlib.sha256()
+    integral = labels.dtype.kind in "iu"
+    for texts in (unit_ids, [] if integral else labels.tolist()):
+        digest.update(np.fromiter(map(len, texts), "<u4", len(texts)).tobytes())
+        digest.update("".join(texts).encode())
+    digest.update(labels.astype("<i8").tobytes() if integral else b"text")
+    return digest.hexdigest()
 
 
 # Writing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentNameError, StoreError, UsageError
@@ -30,7 +31,17 @@ def import_costs(store: LogitStore, costs: str | os.PathLike[str]) -> dict[str, 
         after = {model: _priced(card, given[model]) if model in given else card for model, card in before.items()}
         after = with_sets(after, split)
         updates += [(split, before[m], after[m]) for m in after if m in given or after[m] != before[m]]
-    return {new.model: "unchanged" if new == old else store.update_card(split, new) for split, old, new in updates}
+    return {
+        new.model: "unchanged" if new == old else store.update_card(split, old, partial(_exchanged, new=new))
+        for split, old, new in updates
+    }
+
+
+def _exchanged(found: ModelCard, new: ModelCard) -> ModelCard:
+    """A card as it is by now, with the costs of `new`."""
+    return replace(
+        found, blocks=new.blocks, costs=new.costs, params=new.params, training_cost=new.training_cost, meta=new.meta
+    )
 
 
 def with_sets(cards: Mapping[str, ModelCard], split: str) -> dict[str, ModelCard]:

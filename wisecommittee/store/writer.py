@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from wisecommittee.committees.cards import Contents, ModelCard, Part
 from wisecommittee.errors import AlignmentError, BusyError, ContentError, StoreError, counted
 from wisecommittee.store import gate, parts
+from wisecommittee.store.card_files import encode_card
 from wisecommittee.store.parts import Rows
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Writer:
         self.rows_done = 0
         self._replace, self._source = replace, source
         self._recognisable = identity is not None or source is not None
-        described = [store.card_text(self.card).decode(), classes, dtype, identity, self.rows_per_part, ranks]
+        described = [encode_card(self.card).decode(), classes, dtype, identity, self.rows_per_part, ranks]
         self._identity = hashlib.sha256(json.dumps(described).encode()).hexdigest()
         self._stack = ExitStack()
         self._units: Mapping[str, int] | None = None
@@ -265,7 +266,8 @@ class Writer:
         if self._columns is None:
             graded = rows.quality is not None
             placeholder = Contents(len(rows), self.classes, self.dtype.name, "", graded=graded)
-            self.store.check_siblings(self.split, self.card.with_contents(placeholder))
+            if self._source is None:  # else they are an array that was checked as a whole
+                self.store.check_siblings(self.split, self.card.with_contents(placeholder))
         if self._units is not None:
             check_against_units(self.what, rows.unit_ids, known, self._units, self._labels)
         gate.check_unit_ids(rows.unit_ids, self.what)
@@ -330,10 +332,10 @@ class Writer:
         contents = Contents(
             total, self.classes, self.dtype.name, content, tuple(self._parts), scores, unit_costs, graded
         )
-        card = self.card.with_contents(contents)
-        with self.store.files.turn(self.split, self.store.turn_name(self.card.model), self.what):
-            self.store.check_siblings(self.split, card)
-            self._settle_units(total)
+        with self.store.files.turn(self.split, self.store.turn_name(self.card.model), self.what) as keep_turn:
+            self.store.check_siblings(self.split, self.card.with_contents(contents))
+            card = self.card.with_contents(replace(contents, units=self._settle_units(total, keep_turn)))
+            keep_turn()
             self.store.write_card(self.split, card)
         _clear(self.store, self.split, card)
         return card
@@ -357,18 +359,21 @@ class Writer:
                 found.append((rank, range(plan.first, plan.first + plan.finished)))
         return found
 
-    def _settle_units(self, total: int) -> None:
-        """The split's units are this model's: compared if it has models, written if this is the first."""
+    def _settle_units(self, total: int, keep_turn: Callable[[], None]) -> str:
+        """The split's units are this model's: compared if it has models, written if this is the first. Their hash."""
         if not self.store.has_split(self.split):
             unit_ids, labels = self._gather_units()
+            keep_turn()
+            self.store.files.delete_temporaries(self.split)
             self.store.files.write(f"{self.split}/units.parquet", parts.encode_units(unit_ids, labels))
-            return
+            return parts.units_hash(unit_ids, labels)
         units, labels = self.store.unit_index(self.split), self.store.labels(self.split)
         if units is not self._units:
             unit_ids, own = self._gather_units()
             check_against_units(self.what, unit_ids, own, units, labels)
         if total != len(units):
             raise missing_units(self.what, self._seen, units)
+        return self.store.units_hash(self.split)
 
     def _gather_units(self) -> tuple[list[str], NDArray[np.generic]]:
         unit_ids: list[str] = []
@@ -383,14 +388,14 @@ class Writer:
         return unit_ids, np.concatenate(labels)
 
 
-def clear_leftovers(store: LogitStore, split: str, card: ModelCard) -> None:
+def clear_leftovers(store: LogitStore, split: str, model: str) -> None:
     """Remove what a writer that was killed right after its commit has left beside a model. Only where a lock can tell
     that nobody is replacing it."""
     if store.files.local is None:
         return
-    what = f"{card.model} in {split}"
-    with contextlib.suppress(BusyError), store.files.lock(store.lock_name(split, card.model, 0), what):
-        _clear(store, split, card)
+    with contextlib.suppress(BusyError), store.files.lock(store.lock_name(split, model, 0), f"{model} in {split}"):
+        if (card := store.read_card(split, model)) is not None:
+            _clear(store, split, card)
 
 
 def _clear(store: LogitStore, split: str, card: ModelCard) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from wisecommittee.train.loop import Row
+from wisecommittee.writing import written_whole
 
 
 def curves_frame(rows: Sequence[Row]) -> pd.DataFrame:
@@ -18,10 +18,5 @@ def curves_frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 def save_curves(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     """Write learning curves; `report.plot` draws them from the file."""
-    target = Path(path)
-    temporary = target.parent / f".{target.name}.{os.getpid()}"
-    try:
-        curves_frame(rows).to_parquet(temporary, index=False)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        curves_frame(rows).to_parquet(file, index=False)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch.optim import Optimizer
 
 from wisecommittee.errors import ContentError, DivergedError
 from wisecommittee.train.ranks import Replicas, replicas
+from wisecommittee.writing import written_whole
 
 Batch = tuple[Tensor, ...]
 Row = dict[str, Any]  # of the learning curve: phase, epoch, loss, accuracy, .., lr, seconds
@@ -283,18 +283,12 @@ def load_checkpoint(data: bytes, name: str, key: str, device: torch.device | str
 
 def _save(phase: Phase, scaler: torch.amp.GradScaler, file: Path, key: str, curve: list[Row]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        torch.save(
-            {
-                "key": key,
-                "modules": {name: module.state_dict() for name, module in phase.modules.items()},
-                "optimizers": [optimizer.state_dict() for optimizer, _ in phase.optimizers],
-                "scaler": scaler.state_dict(),
-                "curve": curve,
-            },
-            temporary,
-        )
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    state = {
+        "key": key,
+        "modules": {name: module.state_dict() for name, module in phase.modules.items()},
+        "optimizers": [optimizer.state_dict() for optimizer, _ in phase.optimizers],
+        "scaler": scaler.state_dict(),
+        "curve": curve,
+    }
+    with written_whole(file) as opened:
+        torch.save(state, opened)

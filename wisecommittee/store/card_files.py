@@ -1,0 +1,92 @@
+"""card.json: a card and a checksum of all it says.
+
+Costs, calibrations and names decide what is chosen as much as outputs do, so that a flipped bit of them is found too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import StoreError, WiseCommitteeError
+from wisecommittee.store import gate
+from wisecommittee.store.files import MAX_JSON
+
+CHECKSUM = "checksum"
+
+
+def encode_card(card: ModelCard) -> bytes:
+    try:
+        data = card.to_json()
+        data[CHECKSUM] = _checksum(data)
+        text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreError(
+            f"{card.model}: its card is no JSON ({error}); expected text, finite numbers, lists and objects in meta"
+        ) from error
+    if len(text) > MAX_JSON:
+        raise StoreError(f"{card.model}: card of {len(text):,} bytes; expected {MAX_JSON:,} at most, shorten meta")
+    return text
+
+
+def decode_card(text: bytes, model: str, what: str) -> ModelCard:
+    """The card of a committed model; StoreError says what is wrong with it."""
+    remedy = f"extract or import {model} again with --replace"
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{what}: not JSON ({error}); {remedy}") from error
+    try:
+        given = data.pop(CHECKSUM, None) if isinstance(data, dict) else None
+        card = ModelCard.from_json(data)
+        _check_as_written(data, card)
+        altered = given is not None and given != _checksum(data)
+    except (WiseCommitteeError, ArithmeticError, RecursionError, UnicodeEncodeError) as error:
+        raise StoreError(f"{what}: {error}; {remedy}") from error
+    if card.model != model or card.contents is None:
+        raise StoreError(f"{what}: the card of {card.model!r}, not of {model!r}; {remedy}")
+    if altered:
+        raise StoreError(
+            f"{what}: its checksum differs, it was damaged or edited by hand; undo an edit and change costs with "
+            f"`wisecommittee import --costs models.csv`, or {remedy}"
+        )
+    return card
+
+
+def has_checksum(text: bytes) -> bool:
+    """Whether a card that can be decoded says what it should be; those of earlier versions do not."""
+    return CHECKSUM in json.loads(text)
+
+
+def _checksum(data: dict[str, Any]) -> str:
+    text = json.dumps({name: value for name, value in data.items() if name != CHECKSUM}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_as_written(data: Any, card: ModelCard) -> None:
+    """A card has to be what its file says, without conversions, and its contents have to make sense."""
+    written = card.to_json()
+    given = [(name, value, written.get(name)) for name, value in data.items() if name != "contents"]
+    contents = card.contents
+    if contents is not None:
+        given += [(f"contents.{k}", v, written["contents"].get(k)) for k, v in data["contents"].items()]
+        sound = {
+            "dtype": contents.dtype in gate.DTYPES,
+            "classes": (contents.classes is None) == (card.kind == "answers") and (contents.classes or 2) >= 2,
+            "content": _is_sha256(contents.content),
+            "parts": len({part.file for part in contents.parts}) == len(contents.parts),
+            "rows": contents.rows == sum(part.rows for part in contents.parts) > 0,
+            "units": contents.units is None or _is_sha256(contents.units),
+        }
+        for name in (name for name, fine in sound.items() if not fine):
+            raise StoreError(f"contents.{name} is {str(written['contents'][name])[:100]}, which no store writes")
+    for name, value, kept in given:
+        if value != kept and not (value in (None, {}) and kept is None):
+            raise StoreError(f"{name} is {str(value)[:100]}, which no store writes")
+
+
+def _is_sha256(text: str) -> bool:
+    return re.fullmatch("[0-9a-f]{64}", text) is not None

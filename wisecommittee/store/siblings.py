@@ -1,0 +1,70 @@
+"""What the models of a split have in common, and what each has to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import ContentError, StoreError
+
+
+class Siblings:
+    """The models of a split, to be asked whether a card fits them: the same classes and task, its own place among the
+    replicas. All of them agree, so that a card is compared with two of them instead of with each."""
+
+    def __init__(self, split: str, cards: Iterable[ModelCard]) -> None:
+        self._split = split
+        self._replicas: dict[tuple[str, int], str] = {}
+        self._examples: dict[bool, list[ModelCard]] = {True: [], False: []}  # with names of classes, and without
+        for card in cards:
+            self._replicas.setdefault((card.architecture, card.replica), card.model)
+            alike = self._examples[card.class_names is not None]
+            if len(alike) < 2:
+                alike.append(card)
+
+    def check(self, card: ModelCard) -> None:
+        taken = self._replicas.get((card.architecture, card.replica), card.model)
+        if taken != card.model:
+            raise StoreError(
+                f"{card.model}: {taken} is architecture {card.architecture!r} replica {card.replica} already; give it "
+                f"another replica number"
+            )
+        for other in (*self._examples[True], *self._examples[False]):
+            if other.model != card.model:
+                self._compare(card, other)
+
+    def _compare(self, card: ModelCard, other: ModelCard) -> None:
+        assert card.contents is not None
+        assert other.contents is not None
+        if "statistics" in (kinds := {other.kind, card.kind}) and len(kinds) > 1:
+            raise ContentError(
+                f"{card.model}: {card.kind}, {other.model} in {self._split} is {other.kind}; counts of pixels and "
+                f"other outputs cannot share a split; use another one"
+            )
+        check_classes(card, self._split, other, self._split)
+        if other.contents.graded != card.contents.graded:
+            raise ContentError(
+                f"{card.model}: graded and ungraded answers ({other.model}) cannot share a split; use another one"
+            )
+
+
+def check_classes(card: ModelCard, split: str, other: ModelCard, there: str) -> None:
+    """Raise unless two models, or one in two splits, have the same classes."""
+    assert card.contents is not None
+    assert other.contents is not None
+    which = f"{other.model} in {there}"
+    why = "the models of a split answer the same question" if there == split else "a model has the same everywhere"
+    if other.contents.classes != card.contents.classes:
+        raise ContentError(
+            f"{card.model} in {split}: {card.contents.classes or 'no'} classes, {which} has "
+            f"{other.contents.classes or 'none (answers)'}; {why}; use another name or another store"
+        )
+    if None not in (card.class_names, other.class_names) and card.class_names != other.class_names:
+        raise ContentError(
+            f"{card.model} in {split}: classes {_some(card.class_names)}, {which} has {_some(other.class_names)}; "
+            f"{why}; align them with --classes FILE"
+        )
+
+
+def _some(names: tuple[str, ...] | None) -> str:
+    return ", ".join((names or ())[:4]) + (", .." if len(names or ()) > 4 else "")

@@ -38,6 +38,10 @@ def bench_models(
     preprocess: Annotated[
         str | None, typer.Option(help="Model spec whose preprocessing serves members that bring none.")
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Run code that only the store's cards name: Python modules, .pt2 and .ts files."),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Measure the committee with other weights too.")] = False,
     batch_size: Annotated[int, typer.Option(help="Units per pass when throughput is measured.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
@@ -76,6 +80,7 @@ def bench_models(
         raise UsageError("expected MODEL.., the models to measure, or --committee FILE")
     only_alone: dict[str, Any] = {"--name": name, "--sizes": sizes, "--views": views, "--input-size": input_size}
     only_together: dict[str, Any] = {"--against": against, "--data": data, "--preprocess": preprocess}
+    only_together["--trust"] = trust
     foreign = only_alone | {"--random-weights": random_weights} if committee else only_together
     if used := [option for option, value in foreign.items() if value]:
         raise UsageError(f"{used[0]} does not go {'with' if committee else 'without'} --committee; leave it out")
@@ -87,7 +92,8 @@ def bench_models(
         from wisecommittee.deploy.measure import compare
 
         chosen, specs = Committee.load(committee), dict(map(_named_spec, models or []))
-        more: dict[str, Any] = {"data": data, "limit": limit, "preprocess": preprocess, "force": force}
+        more: dict[str, Any] = {"data": data, "limit": limit, "preprocess": preprocess}
+        more |= {"trust": trust, "force": force}
         with progress(quiet=as_json) as update:
             singles = several("--against", against)
             compared = compare(

@@ -234,16 +234,19 @@ def deploy(
     *,
     store: LogitStore | None = None,
     preprocess: str | None = None,
+    trust: bool = False,
     force: bool = False,
     **options: Any,
 ) -> Deployed:
     """A committee, or its committee.json, ready to run.
 
     models : {member: spec or torch module}; store : where the cards of the others say what they were extracted from;
-    preprocess : spec of the model whose preprocessing serves those that bring none; force : also with other weights
+    preprocess : spec of the model whose preprocessing serves those that bring none; trust : run Python modules and
+    programs (.pt2, .ts) that only a card names, which anybody may have written; force : also with other weights
     than those it was chosen with; options : see Deployed (device, precision, batch_size, classes).
     """
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
-    recorded = {} if force else chosen.members
-    loaded = load_members(chosen.models, models, store, preprocess=preprocess, recorded=recorded)
+    loaded = load_members(
+        chosen.models, models, store, preprocess=preprocess, recorded=chosen.members, trust=trust, force=force
+    )
     return Deployed(chosen, loaded, **options)

@@ -20,9 +20,9 @@ from torch.utils.data import Dataset
 
 from wisecommittee.committees.cards import Committee
 from wisecommittee.deploy.deploy import Decisions, Deployed, Units
-from wisecommittee.deploy.members import Module, find_card, load_members
+from wisecommittee.deploy.members import Module, find_card, load_members, programs, refuse
 from wisecommittee.errors import AbsentError, AbsentNameError, AlignmentError, UsageError
-from wisecommittee.extract.data import Data, open_data
+from wisecommittee.extract.data import Data, open_data, program_in_data
 from wisecommittee.extract.models import LoadedModel
 from wisecommittee.extract.timing import Spread, device_name, rounded
 from wisecommittee.store import LogitStore
@@ -128,6 +128,7 @@ def compare(
     batch_size: int = 64,
     device: str = "auto",
     seconds: float = 2.0,
+    trust: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -135,20 +136,24 @@ def compare(
 
     split : of the store, default test, else val; data : the units, by default what the members were extracted from;
     against : globs of the single models, by default the cheapest that is as accurate as the committee on these units,
-    and the most accurate; modules, preprocess, force : see deploy; limit : units at most, evenly spread.
+    and the most accurate; modules, preprocess, trust, force : see deploy; limit : units at most, evenly spread.
     """
     if not 0 < seconds <= 3600:
         raise UsageError(f"{seconds} seconds of measuring: expected a number above 0")
     split = split or next((name for name in ("test", "val") if store.has_split(name)), "val")
     store.require_split(split)
-    if data is None or isinstance(data, str):
-        data = open_data(data or _data_spec(committee, store, split), split)
-    data = _spread_out(data, limit)
     named = _named(store, split, against)
     known = [*committee.models, *(name for name in store.models(split) if name not in committee.models)]
     if unknown := [name for name in modules or {} if name not in known]:
         raise AbsentNameError("model", unknown[0], known)
-    load = _Loader(store, committee, dict(modules or {}), preprocess, force)
+    load = _Loader(store, committee, dict(modules or {}), preprocess, trust, force)
+    found = {} if trust else programs(dict.fromkeys([*committee.models, *named]), modules, store)
+    if data is None:
+        data = _data_spec(committee, store, split)
+        program = program_in_data(data)
+        found |= {"data": f"{data!r}, {program}"} if program and not trust else {}
+    refuse(found)
+    data = _spread_out(open_data(data, split) if isinstance(data, str) else data, limit)
     options: dict[str, Any] = {"device": device, "batch_size": batch_size, "classes": data.classes}
     loaded = load(committee.models)
     units, unit_ids, labels = _units(data, list(loaded.values()))
@@ -180,18 +185,13 @@ class _Loader:
     committee: Committee
     modules: dict[str, Module]
     preprocess: str | None
+    trust: bool
     force: bool
 
     def __call__(self, names: Sequence[str]) -> dict[str, LoadedModel]:
         given = {name: module for name, module in self.modules.items() if name in names}
-        expected = {} if self.force else {name: self._recorded(name) for name in names}
-        return load_members(names, given, self.store, preprocess=self.preprocess, recorded=expected)
-
-    def _recorded(self, name: str) -> Mapping[str, Any]:
-        if name in self.committee.members:
-            return self.committee.members[name]
-        card = find_card(self.store, name)
-        return {} if card is None else {"weights": card.weights}
+        options: dict[str, Any] = {"preprocess": self.preprocess, "trust": self.trust, "force": self.force}
+        return load_members(names, given, self.store, recorded=self.committee.members, **options)
 
 
 def _data_spec(committee: Committee, store: LogitStore, split: str) -> str:

@@ -1,23 +1,39 @@
-"""The modules behind the members of a committee: from what the caller names, else from the origin on their cards."""
+"""The modules behind the members of a committee: from what the caller names, else from the origin on their cards.
+
+A card may come from anybody. What it names runs only if that is this package and installed libraries: weights without
+code. Python modules, TorchScript and torch.export files run only if the caller trusts the store, or names them.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from wisecommittee.committees.cards import ModelCard, split_model_name
-from wisecommittee.errors import CommitteeError, UnknownNameError, UsageError
-from wisecommittee.extract.models import FILES, LoadedModel, load_model, wrap_module
+from wisecommittee.errors import CommitteeError, TrustError, UnknownNameError, UsageError
+from wisecommittee.extract.models import FILES, LoadedModel, load_model, program_in, stored_weights, wrap_module
 from wisecommittee.extract.preprocess import CLIPS
 from wisecommittee.store import LogitStore
 
 Module = str | nn.Module | LoadedModel
 VARIANT = re.compile(r"(?:@([0-9]+))?(?:\+([a-z]+))?")  # b3@240+flip: an input size and a view of b3
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a member comes from. expected : its weights as the committee, else the card, has them; None: any;
+    given : whether the caller named it."""
+
+    name: str
+    module: Module
+    card: ModelCard | None
+    expected: str | None
+    given: bool
 
 
 def load_members(
@@ -27,38 +43,66 @@ def load_members(
     *,
     preprocess: str | None = None,
     recorded: Mapping[str, Mapping[str, Any]] | None = None,
+    trust: bool = False,
+    force: bool = False,
 ) -> dict[str, LoadedModel]:
     """Each model by its name in the store, at the input size and with the view that the name says.
 
     modules : {name: spec or module}; for the others the store's cards say where they came from. preprocess : spec of
-    the model whose preprocessing serves those that bring none. recorded : {name: {"weights", ..}} that are expected.
+    the model whose preprocessing serves those that bring none. recorded : {name: {"weights", ..}} that are expected,
+    before what their cards say. trust : run code that only a card names; force : take other weights too.
     """
     names, modules = list(names), dict(modules or {})
     if unknown := [name for name in modules if name not in names]:
         raise UnknownNameError("member", unknown[0], names)
+    sources = [_source(name, modules.get(name), store, {} if recorded is None else recorded) for name in names]
+    if not trust:
+        refuse(_programs(sources))
     lender = load_model(preprocess, random_weights=True) if preprocess else None
     found: dict[str, LoadedModel] = {}
-    for name in names:
-        card = None if store is None else find_card(store, name)
-        source = modules.get(name) or _origin(name, card)
-        expected = (recorded or {}).get(name, {}).get("weights")
-        loaded = _loaded(name, source, expected, bool(card and card.meta.get("random_weights")))
-        if card is not None:
-            loaded = replace(loaded, architecture=card.architecture, replica=card.replica)
+    for source in sources:
+        if not force:
+            _check_stored(source)
+        loaded = _loaded(source)
+        if source.card is not None:
+            loaded = replace(loaded, architecture=source.card.architecture, replica=source.card.replica)
         if loaded.preprocess is None and lender is not None:
             loaded = loaded.with_preprocess_of(lender)
-        if expected and loaded.weights != expected:
-            raise CommitteeError(
-                f"{name}: the weights of {loaded.origin!r} ({loaded.weights[:12]}) are not those the committee was "
-                f"chosen with ({expected[:12]}); name them, {name}=SPEC@FILE, or run it anyway with --force"
-            )
-        found[name] = loaded
+        if source.expected and loaded.weights != source.expected and not force:
+            raise _other_weights(source, loaded.origin, loaded.weights)
+        found[source.name] = loaded
     return found
+
+
+def programs(
+    names: Iterable[str], modules: Mapping[str, Module] | None = None, store: LogitStore | None = None
+) -> dict[str, str]:
+    """{member: what of it runs as a program} of those that only cards name."""
+    return _programs([_source(name, (modules or {}).get(name), store, {}) for name in names])
+
+
+def refuse(found: Mapping[str, str]) -> None:
+    """TrustError if there is code that nobody but a card has named. found : {who: what runs}."""
+    if found:
+        listed = "; ".join(f"{who}: {what}" for who, what in found.items())
+        raise TrustError(
+            f"the store names code, which would run here: {listed}. Look at it, then allow it with --trust "
+            f"(trust=True), or name what you trust yourself: NAME=SPEC, --data SPEC"
+        )
 
 
 def find_card(store: LogitStore, name: str) -> ModelCard | None:
     """The card of a model in whichever split has it."""
     return next((store.card(name, split) for split in store.splits() if name in store.models(split)), None)
+
+
+def _source(
+    name: str, given: Module | None, store: LogitStore | None, recorded: Mapping[str, Mapping[str, Any]]
+) -> _Source:
+    card = None if store is None else find_card(store, name)
+    expected = recorded.get(name, {}).get("weights") or (card.weights if card is not None else None)
+    module = _origin(name, card) if given is None else given
+    return _Source(name, module, card, str(expected) if expected else None, given is not None)
 
 
 def _origin(name: str, card: ModelCard | None) -> str:
@@ -71,20 +115,48 @@ def _origin(name: str, card: ModelCard | None) -> str:
     )
 
 
-def _loaded(name: str, source: Module, expected: str | None, random_weights: bool) -> LoadedModel:
-    """Under this name, and at the size and with the view it says. A module is taken as it is."""
-    if isinstance(source, nn.Module):
-        return wrap_module(source, name)
-    if isinstance(source, LoadedModel):
-        return source.named(name)
+def _programs(sources: Sequence[_Source]) -> dict[str, str]:
+    named = {source.name: source.module for source in sources if not source.given and isinstance(source.module, str)}
+    ran = {name: (spec, program_in(spec)) for name, spec in named.items()}
+    return {name: f"{spec!r}, {program}" for name, (spec, program) in ran.items() if program}
+
+
+def _check_stored(source: _Source) -> None:
+    """Before anything of it runs: the bytes of its file are those of the expected weights."""
+    if not isinstance(source.module, str) or source.expected is None or _is_random(source):
+        return
+    if (stored := stored_weights(source.module)) not in (None, source.expected):
+        assert stored is not None
+        raise _other_weights(source, source.module, stored)
+
+
+def _other_weights(source: _Source, origin: str, weights: str) -> CommitteeError:
+    return CommitteeError(
+        f"{source.name}: the weights of {origin!r} ({weights[:12]}) are not those the committee was "
+        f"chosen with ({str(source.expected)[:12]}); name them, {source.name}=SPEC@FILE, or run it anyway with --force"
+    )
+
+
+def _is_random(source: _Source) -> bool:
+    return bool(source.card and source.card.meta.get("random_weights"))
+
+
+def _loaded(source: _Source) -> LoadedModel:
+    """Under its name, and at the size and with the view it says. A module is taken as it is."""
+    name, module = source.name, source.module
+    if isinstance(module, nn.Module):
+        return wrap_module(module, name)
+    if isinstance(module, LoadedModel):
+        return module.named(name)
+    random_weights = _is_random(source)
     architecture, replica = split_model_name(name)
     match = re.fullmatch(rf"(.*?){VARIANT.pattern}", architecture)
     assert match is not None
     base, size, view = match.groups()
-    loaded = load_model(source, random_weights=random_weights)
-    if expected and loaded.weights != expected:  # without stored weights the name is the seed
+    loaded = load_model(module, random_weights=random_weights)
+    if source.expected and loaded.weights != source.expected:  # without stored weights the name is the seed
         loaded = load_model(
-            source, base if architecture == name else f"{base}/{replica}", random_weights=random_weights
+            module, base if architecture == name else f"{base}/{replica}", random_weights=random_weights
         )
     if size and loaded.resize is not None:
         loaded = loaded.at_size(int(size))

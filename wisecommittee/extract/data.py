@@ -27,6 +27,7 @@ from wisecommittee.extract.data_labels import class_file, split_settings
 from wisecommittee.extract.data_loading import Preprocessing, find_corrupt, load
 from wisecommittee.extract.digits import digits
 from wisecommittee.extract.models import call, check_scheme, find_object
+from wisecommittee.extract.python_code import located
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,12 @@ def open_data(spec: str, split: str, *, limit: int | None = None, workers: int =
         else:
             make = lambda: call(found, spec)  # noqa: E731
     return wrap_data(make, spec, limit=limit, workers=workers)
+
+
+def program_in_data(spec: str) -> str | None:
+    """Which code runs when a data spec is opened, in words; None where that is this package only."""
+    scheme, colon, _ = spec.partition(":")
+    return located(spec) if colon and scheme not in SOURCES else None
 
 
 def wrap_data(make: Callable[[], Any], spec: str, *, limit: int | None = None, workers: int = 0) -> Data:

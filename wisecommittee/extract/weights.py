@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import re
-import stat
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from torch import nn
 
 from wisecommittee.errors import AbsentError, ContentError, MissingExtraError, UsageError, first_line
 from wisecommittee.extract.state_dicts import equal, fitting, mappings, nearest
+from wisecommittee.reading import check_memory, open_regular
 
 FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 CHOICE = "?state="
@@ -54,10 +54,10 @@ class Checkpoint:
         else:
             whole = [fit for fit in found if not fit.others]
             if found and not whole:
-                places = " or ".join(f"{CHOICE}{fit.place}" for fit in found)
                 raise ContentError(
                     f"model {self.spec!r}: {str(self.path)!r} has all of its weights under {found[0].place!r}, beside "
-                    f"those of others (as {found[0].others[0]!r}); if they are these, say so with {self._named(places)}"
+                    f"those of others (as {found[0].others[0]!r}); if they are these, say so with "
+                    f"{' or '.join(self._named(CHOICE + fit.place) for fit in found)}"
                 )
             found = whole
         distinct = [fit for i, fit in enumerate(found) if not any(equal(fit.state, f.state) for f in found[:i])]
@@ -142,16 +142,7 @@ def check_claims(path: Path, what: str) -> None:
                 f"{what}: {str(path)!r} has {size:,} bytes and claims to hold {claimed:,}; expected tensors as "
                 f"torch.save writes them, without compression"
             )
-    if claimed > (free := _free_memory()):
-        raise ContentError(f"{what}: {str(path)!r} holds {claimed:,} bytes, and {free:,} bytes of memory are free")
-
-
-def _free_memory() -> int:
-    """Bytes that can be had now; where the system does not say, all there are."""
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    check_memory(claimed, f"{what}: {str(path)!r}", "free some, or use a smaller model")
 
 
 def _check_tensors(content: Any) -> None:
@@ -183,16 +174,15 @@ def outputs_of(state: Mapping[str, Any], layer: str) -> int | None:
 def file_hash(path: Path, spec: str) -> str:
     """sha256 of a file the spec names."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device never ends
-            raise ContentError(f"model {spec!r}: {str(path)!r} is no regular file; expected weights")
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except FileNotFoundError:
+        with open_regular(path) as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()  # type: ignore[arg-type]
+    except AbsentError:
         where = "" if path.is_absolute() else f" in the current folder {os.getcwd()!r}"
         raise AbsentError(f"model {spec!r}: there is no weights file {str(path)!r}{where}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ContentError(f"model {spec!r}: {str(path)!r} cannot be read ({reason})") from error
+    except ContentError as error:
+        raise ContentError(f"model {spec!r}: {error}") from None
+    except OSError as error:
+        raise ContentError(f"model {spec!r}: {str(path)!r} cannot be read ({error.strerror or error})") from error
 
 
 def state_hash(module: nn.Module) -> str:

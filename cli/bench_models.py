@@ -34,11 +34,18 @@ def bench_models(
     data: Annotated[
         str | None, typer.Option(help="Data spec for --committee. Default: what its members were extracted from.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Units that --committee runs on, at most.")] = 500,
+    limit: Annotated[int, typer.Option(help="Units for --committee, at most; of every class its share.")] = 500,
     preprocess: Annotated[
         str | None, typer.Option(help="Model spec whose preprocessing serves members that bring none.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Measure the committee with other weights too.")] = False,
+    softmax: Annotated[
+        bool, typer.Option("--softmax", help="Put one behind members chosen on probabilities that give logits.")
+    ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Run code that only the store's cards name: Python modules, .pt2 and .ts files."),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="With other weights and outputs too.")] = False,
     batch_size: Annotated[int, typer.Option(help="Units per pass when throughput is measured.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
     store: Annotated[
@@ -76,6 +83,7 @@ def bench_models(
         raise UsageError("expected MODEL.., the models to measure, or --committee FILE")
     only_alone: dict[str, Any] = {"--name": name, "--sizes": sizes, "--views": views, "--input-size": input_size}
     only_together: dict[str, Any] = {"--against": against, "--data": data, "--preprocess": preprocess}
+    only_together |= {"--softmax": softmax, "--trust": trust}
     foreign = only_alone | {"--random-weights": random_weights} if committee else only_together
     if used := [option for option, value in foreign.items() if value]:
         raise UsageError(f"{used[0]} does not go {'with' if committee else 'without'} --committee; leave it out")
@@ -87,7 +95,8 @@ def bench_models(
         from wisecommittee.deploy.measure import compare
 
         chosen, specs = Committee.load(committee), dict(map(_named_spec, models or []))
-        more: dict[str, Any] = {"data": data, "limit": limit, "preprocess": preprocess, "force": force}
+        more: dict[str, Any] = {"data": data, "limit": limit, "preprocess": preprocess}
+        more |= {"softmax": softmax, "trust": trust, "force": force}
         with progress(quiet=as_json) as update:
             singles = several("--against", against)
             compared = compare(

@@ -14,14 +14,15 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset
 
 import wisecommittee as wc
 from wisecommittee.committees.cards import Committee
 from wisecommittee.deploy import measure
-from wisecommittee.deploy.deploy import Deployed, Units
+from wisecommittee.deploy.deploy import Deployed
 from wisecommittee.deploy.measure import Measured, Speedup, compare
 from wisecommittee.deploy.members import load_members
+from wisecommittee.deploy.units import Units
 from wisecommittee.errors import (
     AbsentNameError,
     AlignmentError,
@@ -332,15 +333,15 @@ def nets(tmp_path, monkeypatch):
 def test_members_come_from_their_cards(nets, tmp_path):
     expected = wc.evaluate(Committee.load("committee.json"), nets, "val")
     x, y = open_data("deployed_nets:data", "val").make()
-    with wc.deploy("committee.json", store=nets, device="cpu") as run:
+    with wc.deploy("committee.json", store=nets, device="cpu", trust=True) as run:
         said = run(x)
     assert float((said.prediction == y.numpy()).mean()) == expected.quality
     assert (said.stage == 0).mean() == expected.exit_ratios[0]
     torch.manual_seed(5)
     other = nn.Linear(6, 3)
     with pytest.raises(CommitteeError, match=r"small/1: the weights of 'Linear' .* are not those.*--force"):
-        wc.deploy("committee.json", {"small/1": other}, store=nets)
-    with wc.deploy("committee.json", {"small/1": other}, store=nets, force=True, device="cpu") as run:
+        wc.deploy("committee.json", {"small/1": other}, store=nets, trust=True)
+    with wc.deploy("committee.json", {"small/1": other}, store=nets, trust=True, force=True, device="cpu") as run:
         assert run.models["small/1"].module is other
 
 
@@ -428,12 +429,13 @@ def test_latency_is_an_average_over_exits(pool, monkeypatch):
 
 def test_what_is_compared_can_be_chosen(nets):
     committee = Committee.load("committee.json")
-    options = {"seconds": 0.01, "device": "cpu", "limit": 40}
+    options = {"seconds": 0.01, "device": "cpu", "limit": 40, "trust": True}
     found = compare(committee, nets, against=["small/*", "big"], **options)
     assert [single.model for single in found.singles] == ["small/0", "small/1", "big"]
     assert (found.split, found.units) == ("val", 40)
     found = compare(committee, nets, against=["small/0"], modules={"small/0": "deployed_nets:small"}, **options)
-    rows = np.linspace(0, 89, 40).round().astype(int)
+    rows = open_data("deployed_nets:data", "val").limited(40).chosen
+    assert len(rows) == 40
     assert found.singles[0].accuracy == float(
         (nets.outputs("small/0", "val")[rows].argmax(1) == nets.labels("val")[rows]).mean()
     )
@@ -450,21 +452,6 @@ def test_what_is_compared_can_be_chosen(nets):
     ):
         with pytest.raises(error, match=message):
             compare(committee, nets, **{**options, **more})
-
-
-@pytest.mark.parametrize(
-    "make", [lambda *a: a, lambda *a: TensorDataset(*a), lambda x, y: (x, y, [f"u{i}" for i in y])]
-)
-@pytest.mark.parametrize("limit", [1, 7, 30, 99])
-def test_fewer_units_come_from_all_over_the_data(make, limit):
-    x, y = torch.arange(30.0)[:, None], torch.arange(30)
-    data = measure._spread_out(wrap_data(lambda: make(x, y), "test"), limit)
-    units, unit_ids, labels = measure._units(data, [])
-    rows = [0] if limit == 1 else sorted({round(i * 29 / (limit - 1)) for i in range(limit)})
-    assert labels.tolist() == units.tensors[None][:, 0].tolist() == rows
-    assert [unit.removeprefix("u") for unit in unit_ids] == list(map(str, rows))
-    with pytest.raises(UsageError, match="limit 0"):
-        measure._spread_out(data, 0)
 
 
 class Photographs(Dataset):
@@ -502,7 +489,7 @@ def command(monkeypatch, capsys, *arguments):
 
 
 def test_the_command(nets, monkeypatch, capsys):
-    quick = ["--committee", "committee.json", "--seconds", "0.01", "--device", "cpu", "--limit", "30"]
+    quick = ["--committee", "committee.json", "--seconds", "0.01", "--device", "cpu", "--limit", "30", "--trust"]
     code, out, err = command(monkeypatch, capsys, *quick, "--against", "small/*,big", "--json")
     assert (code, err) == (0, "")
     printed = json.loads(out)
@@ -522,12 +509,14 @@ def test_the_command(nets, monkeypatch, capsys):
     [
         ([], 2, "expected MODEL.., the models to measure, or --committee FILE"),
         (["a:b", "--against", "x"], 2, "--against does not go without --committee"),
+        (["a:b", "--trust"], 2, "--trust does not go without --committee"),
+        (["--committee", "committee.json"], 1, "the store names code, which would run here: small/1: 'deployed_nets:"),
         (["--committee", "committee.json", "--sizes", "224"], 2, "--sizes does not go with --committee"),
         (["--committee", "committee.json", "--random-weights"], 2, "--random-weights does not go with --committee"),
         (["--committee", "committee.json", "deployed_nets:small"], 2, "expected NAME=SPEC"),
         (["--committee", "none.json"], 1, "no such file"),
         (["--committee", "committee.json", "--store", "nowhere"], 1, "nowhere"),
-        (["--committee", "committee.json", "--data", "imagefoldr:x"], 2, "did you mean 'imagefolder'"),
+        (["--committee", "committee.json", "--trust", "--data", "imagefoldr:x"], 2, "did you mean 'imagefolder'"),
     ],
 )
 def test_the_command_fails_in_one_line(arguments, code, message, nets, monkeypatch, capsys):

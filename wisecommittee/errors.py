@@ -13,6 +13,7 @@ WiseCommitteeError            exit code 1: it could not be done
 ├── InfeasibleError           no committee meets the constraints
 ├── CostError                 a cost is missing, not a number, not positive, or too large to count exactly
 ├── DivergedError             a training's loss is no number any more
+├── TrustError                code named by a file, not by the caller, would run
 └── MissingExtraError         an optional dependency is not installed
 """
 
@@ -93,6 +94,10 @@ class CostError(WiseCommitteeError):
 
 
 class DivergedError(WiseCommitteeError):
+    pass
+
+
+class TrustError(WiseCommitteeError):
     pass
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,67 +14,52 @@ import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Calibration, as_logits
-from wisecommittee.committees.cards import Committee
-from wisecommittee.committees.combine import combine_named
+from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.combine import combine_named, softmax
 from wisecommittee.committees.confidence import CONFIDENCES
-from wisecommittee.deploy.members import Module, load_members
+from wisecommittee.deploy.callables import Called, slices
+from wisecommittee.deploy.members import Module, find_card, load_members
+from wisecommittee.deploy.replay import REPLAYED, compare_outputs, look_like_probabilities
+from wisecommittee.deploy.replay import replay as replay_units
+from wisecommittee.deploy.units import Units
 from wisecommittee.errors import CommitteeError, ContentError, UsageError
+from wisecommittee.extract.data import Data
 from wisecommittee.extract.forward import Forward, pick_device
 from wisecommittee.extract.models import LoadedModel
 from wisecommittee.kernels import prefixes
 from wisecommittee.store import LogitStore
 
 Rows = NDArray[np.float32]  # [n, C]
+TELLING = 4  # rows of logits do not all look like probabilities by chance
 
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """prediction : int64 [n] class; stage : int64 [n] from 0, where the unit left; confidence : float32 [n] there."""
+    """prediction : int64 [n] class; stage : int64 [n] from 0, where the unit left; confidence : float32 [n] there;
+    probabilities : float32 [n, C] of the members that had run; classes : their names, None where nobody knows them."""
 
     prediction: NDArray[np.int64]
     stage: NDArray[np.int64]
     confidence: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    classes: tuple[str, ...] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The predicted classes by name, by number where they have none."""
+        return [str(c) if self.classes is None else self.classes[c] for c in self.prediction.tolist()]
 
     def __len__(self) -> int:
         return len(self.prediction)
-
-
-@dataclass(frozen=True, slots=True)
-class Units:
-    """Units on their way through a committee.
-
-    tensors : {key of a preprocessing: [n, ..]}, under None where every member takes the same; images : what is not
-    made yet is made from these.
-    """
-
-    tensors: dict[str | None, torch.Tensor]
-    images: Sequence[Any] | None = None
-
-    def __len__(self) -> int:
-        return len(next(iter(self.tensors.values()))) if self.images is None else len(self.images)
-
-    def of(self, model: LoadedModel) -> torch.Tensor:
-        """What a model takes, [n, ..]."""
-        key = model.preprocess_key
-        for known in (key, None):
-            if known in self.tensors:
-                return self.tensors[known]
-        if self.images is None or model.preprocess is None:
-            raise UsageError(f"{model.name}: no inputs for its preprocessing; give tensors, or images it can prepare")
-        self.tensors[key] = torch.stack([model.preprocess(image) for image in self.images])
-        return self.tensors[key]
-
-    def only(self, rows: NDArray[np.int64]) -> Units:
-        images = None if self.images is None else [self.images[row] for row in rows]
-        chosen = torch.from_numpy(rows)
-        return Units({key: tensor[chosen.to(tensor.device)] for key, tensor in self.tensors.items()}, images)
 
 
 class Deployed:
     """A committee with its modules on a device, until it is closed: `with deploy(committee) as run: run(images)`.
 
     models : a LoadedModel for every member; classes : names of the classes it decides between, where a model has more
-    outputs; batch_size : units in a forward pass. Members run whole: what they could share is computed by each.
+    outputs; batch_size : units in a forward pass; store : whose cards say what the members' outputs are; softmax : put
+    one behind members that were chosen on probabilities and give logits; force : run what contradicts the store.
+    Members run whole: what they could share is computed by each.
     """
 
     def __init__(
@@ -86,6 +71,9 @@ class Deployed:
         precision: str = "float32",
         batch_size: int = 256,
         classes: Sequence[str] | None = None,
+        store: LogitStore | None = None,
+        softmax: bool = False,
+        force: bool = False,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size {batch_size}: expected at least 1")
@@ -97,11 +85,19 @@ class Deployed:
         self.committee, self.batch_size, self.device = committee, batch_size, pick_device(device)
         self.models = {name: models[name] for name in committee.models}
         self._rule, self._confidence = combine_named(committee.combine), CONFIDENCES[committee.confidence]
-        self._members = {name: _Member.of(name, committee, self.models[name], classes) for name in committee.models}
+        self._store, self._softmax, self._force = store, softmax, force
+        self.compared = set(committee.models) if force else set()  # members that say what they say in the store
+        cards = {name: None if store is None else find_card(store, name) for name in committee.models}
+        self._members = {
+            name: _Member.of(name, committee, model, classes, cards[name]) for name, model in self.models.items()
+        }
+        self.classes = tuple(classes) if classes is not None else _class_names(cards.values(), self.models)
         self._stack = ExitStack()
         try:
-            self._forwards = {
-                name: self._stack.enter_context(Forward(model.module, name, self.device, precision=precision))
+            self._forwards: dict[str, Forward | Called] = {
+                name: model.module
+                if isinstance(model.module, Called)
+                else self._stack.enter_context(Forward(model.module, name, self.device, precision=precision))
                 for name, model in self.models.items()
             }
         except BaseException:
@@ -120,14 +116,26 @@ class Deployed:
         """The modules go back to the CPU."""
         self._stack.close()
 
+    def check(self, inputs: Any, unit_ids: Sequence[str], split: str = "val") -> None:
+        """CommitteeError unless every member says of these units what it says in the store, but for rounding.
+
+        inputs : as for a call; unit_ids : [n] under which they are in the split.
+        """
+        if self._store is None:
+            raise UsageError(f"{self.committee.label()}: nothing to compare with; deploy it with store=..")
+        units = Units.of_inputs(inputs, list(self.models.values()))
+        compare_outputs(self, units, list(unit_ids), self._store, split)
+
     def __call__(self, inputs: torch.Tensor | Units | Sequence[Any]) -> Decisions:
         """inputs : [n, ..] as every member takes them, or n images (PIL, or uint8 [H, W, 3]) for their own
-        preprocessing. The units that are left after a stage run together, whatever batch they came in."""
-        units = inputs if isinstance(inputs, Units) else _units(inputs)
+        preprocessing; functions among the members get them as they are. The units that are left after a stage run
+        together, whatever batch they came in."""
+        units = Units.of_inputs(inputs, list(self.models.values()))
         n = len(units)
         prediction, stage = np.empty(n, np.int64), np.empty(n, np.int64)
         confidence = np.empty(n, np.float32)
         left = np.arange(n)
+        probabilities: Rows | None = None
         rows: dict[str, Rows] = {}  # what each member that has run adds to the sum, for the units that are left
         for k, names in enumerate(self.committee.stages):
             if not len(left):
@@ -138,29 +146,78 @@ class Deployed:
             if k < len(self.committee.thresholds):
                 stays = ~(sure >= np.float32(self.committee.thresholds[k]))
             leaves = left[~stays]
+            if probabilities is None:
+                probabilities = np.empty((n, next(iter(rows.values())).shape[1]), np.float32)
+            probabilities[leaves] = self._probabilities({name: row[~stays] for name, row in rows.items()})
             prediction[leaves], confidence[leaves], stage[leaves] = said[~stays], sure[~stays], k
             if stays.any() and not stays.all():
                 rows = {name: row[stays] for name, row in rows.items()}
                 units = units.only(np.flatnonzero(stays))
             left = left[stays]
-        return Decisions(prediction, stage, confidence)
+        found = np.empty((0, 0), np.float32) if probabilities is None else probabilities
+        classes = self.classes if self.classes is not None and len(self.classes) == found.shape[1] else None
+        return Decisions(prediction, stage, confidence, found, classes)
+
+    def kind(self, name: str) -> str:
+        """Of a member's outputs, 'logits' or 'probabilities'."""
+        return self._members[name].kind
+
+    def outputs(self, name: str, units: Units) -> Rows:
+        """What a member says, float32 [n, C], as it would stand in the store."""
+        member, forward = self._members[name], self._forwards[name]
+        parts = [forward(part) for part in slices(units.of(self.models[name]), self.batch_size)]
+        outputs = self._as_chosen(name, parts[0] if len(parts) == 1 else np.concatenate(parts))
+        if member.columns is None:
+            return outputs
+        if member.columns.max() >= outputs.shape[1]:
+            raise CommitteeError(
+                f"{name}: {outputs.shape[1]} outputs; the committee uses number {member.columns.max()} of them"
+            )
+        return outputs[:, member.columns]
+
+    def _as_chosen(self, name: str, outputs: Rows) -> Rows:
+        """Outputs of the kind that the committee was chosen on; CommitteeError where they are of the other."""
+        kind = self._members[name].kind
+        are_probabilities = look_like_probabilities(outputs)
+        if kind == "probabilities" and not are_probabilities:
+            if self._softmax:
+                return softmax(outputs)
+            if not self._force:
+                raise CommitteeError(
+                    f"{name}: the committee was chosen on its probabilities, and it gives logits here (rows that do "
+                    f"not sum to 1); end it with a softmax, or have one put behind it with --softmax (softmax=True)"
+                )
+        if kind == "logits" and are_probabilities and len(outputs) >= TELLING and name not in self.compared:
+            raise CommitteeError(
+                f"{name}: the committee was chosen on its logits, and what it gives here are probabilities; leave out "
+                f"its softmax; if it had one when it was extracted, deploy it with the store, or with force"
+            )
+        return outputs
 
     def _rows(self, name: str, units: Units) -> Rows:
         """Summands float32 [n, C] of a member."""
-        member, forward = self._members[name], self._forwards[name]
-        inputs = units.of(self.models[name])
-        parts = [forward(inputs[i : i + self.batch_size]) for i in range(0, len(inputs), self.batch_size)]
-        outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        if member.columns is not None:
-            outputs = outputs[:, member.columns]
+        member, outputs = self._members[name], self.outputs(name, units)
         if member.calibration is not None:
             outputs = member.calibration.rows(as_logits(outputs, member.kind))
         return self._rule.summand[member.rows_kind](outputs.astype(np.float32, copy=False))
 
+    def _voices(self, rows: Mapping[str, Rows]) -> list[str]:
+        """The members that have run and whose sum decides, in its order."""
+        ran = list(rows)
+        return ran[-1:] if self._rule.ordered else sorted(ran, key=lambda name: self._members[name].order)
+
+    def _probabilities(self, rows: Mapping[str, Rows]) -> Rows:
+        """float32 [n, C] of the members that have run, together."""
+        names = self._voices(rows)
+        total = rows[names[0]].copy()
+        for name in names[1:]:
+            total += rows[name]
+        mean = total / np.float32(len(names))
+        return softmax(mean) if self._rule.space[self._members[names[-1]].rows_kind] == "logits" else mean
+
     def _judged(self, rows: Mapping[str, Rows]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Prediction [n] and confidence [n] of the members that have run, by the kernel that made the stage tables."""
-        ran = list(rows)
-        names = ran[-1:] if self._rule.ordered else sorted(ran, key=lambda name: self._members[name].order)
+        names = self._voices(rows)
         if len({rows[name].shape[1] for name in names}) > 1:
             counts = ", ".join(f"{name} {rows[name].shape[1]:,}" for name in names)
             raise ContentError(f"the members have different numbers of classes: {counts}; name the common ones")
@@ -199,13 +256,25 @@ class _Member:
     columns: NDArray[np.int64] | None
 
     @classmethod
-    def of(cls, name: str, committee: Committee, model: LoadedModel, classes: Sequence[str] | None) -> _Member:
+    def of(
+        cls,
+        name: str,
+        committee: Committee,
+        model: LoadedModel,
+        classes: Sequence[str] | None,
+        card: ModelCard | None,
+    ) -> _Member:
         recorded = committee.members.get(name, {})
-        kind = str(recorded.get("kind") or "logits")
+        kind = str(recorded.get("kind") or (card.kind if card is not None else "logits"))
         if kind not in ("logits", "probabilities"):
             raise CommitteeError(f"{name}: its outputs are {kind}, which no module computes here")
         calibration = recorded.get("calibration")
-        columns = None if classes is None or not model.classes else model.columns(classes)
+        if classes is None:
+            columns = _columns(card, model)
+        elif model.classes:
+            columns = model.columns(classes)
+        else:
+            columns = None
         return cls(
             (model.architecture, model.replica, name),
             kind,
@@ -219,13 +288,26 @@ class _Member:
         return "logits" if self.calibration is not None else self.kind
 
 
-def _units(inputs: torch.Tensor | Sequence[Any]) -> Units:
-    if isinstance(inputs, torch.Tensor):
-        return Units({None: inputs})
-    images = list(inputs)
-    if not images:
-        raise UsageError("no inputs; expected a tensor [n, ..], or one image or more")
-    return Units({}, images)
+def _columns(card: ModelCard | None, model: LoadedModel) -> NDArray[np.int64] | None:
+    """The outputs that were stored, as the card says, or by the names of its classes; None for all."""
+    if card is None:
+        return None
+    listed = card.meta.get("columns")
+    if isinstance(listed, list) and listed and all(type(column) is int and column >= 0 for column in listed):
+        return np.array(listed, np.int64)
+    names = getattr(card, "class_names", None)
+    if names and "data" not in card.meta and "given" in model.classes:
+        return model.columns(names)
+    return None
+
+
+def _class_names(cards: Iterable[ModelCard | None], models: Mapping[str, LoadedModel]) -> tuple[str, ...] | None:
+    """Names of the classes, from the cards, else from estimators and factories that say theirs."""
+    for card in cards:
+        if card is not None and (names := getattr(card, "class_names", None)):
+            return tuple(names)
+    given = [model.classes["given"] for model in models.values() if "given" in model.classes]
+    return given[0] if given and all(names == given[0] for names in given) else None
 
 
 def deploy(
@@ -233,17 +315,33 @@ def deploy(
     models: Mapping[str, Module] | None = None,
     *,
     store: LogitStore | None = None,
+    data: str | Data | None = None,
+    replay: int = REPLAYED,
     preprocess: str | None = None,
+    trust: bool = False,
     force: bool = False,
     **options: Any,
 ) -> Deployed:
     """A committee, or its committee.json, ready to run.
 
-    models : {member: spec or torch module}; store : where the cards of the others say what they were extracted from;
-    preprocess : spec of the model whose preprocessing serves those that bring none; force : also with other weights
-    than those it was chosen with; options : see Deployed (device, precision, batch_size, classes).
+    models : {member: spec, torch module, function or scikit-learn estimator}; store : where the cards of the others say
+    what they were extracted from; replay : units of val whose stored outputs are compared with those of the members
+    first, 0 for none; data : what val was extracted from, by default what the cards say; preprocess : spec of the model
+    whose preprocessing serves those that bring none; trust : run Python modules and programs (.pt2, .ts) that only a
+    card names, which anybody may have written; force : also with other weights and outputs than those it was chosen
+    with; options : see Deployed (device, precision, batch_size, classes, softmax).
     """
+    if replay < 0:
+        raise UsageError(f"replay {replay}: expected a number of units, 0 for none")
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
-    recorded = {} if force else chosen.members
-    loaded = load_members(chosen.models, models, store, preprocess=preprocess, recorded=recorded)
-    return Deployed(chosen, loaded, **options)
+    loaded = load_members(
+        chosen.models, models, store, preprocess=preprocess, recorded=chosen.members, trust=trust, force=force
+    )
+    run = Deployed(chosen, loaded, store=store, force=force, **options)
+    if store is not None and replay and not force:
+        try:
+            replay_units(run, store, data, trust=trust, units=replay)
+        except BaseException:
+            run.close()
+            raise
+    return run

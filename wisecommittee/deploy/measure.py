@@ -10,19 +10,20 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
 from wisecommittee.committees.cards import Committee
-from wisecommittee.deploy.deploy import Decisions, Deployed, Units
-from wisecommittee.deploy.members import Module, find_card, load_members
-from wisecommittee.errors import AbsentError, AbsentNameError, AlignmentError, UsageError
-from wisecommittee.extract.data import Data, open_data
+from wisecommittee.deploy.deploy import Decisions, Deployed
+from wisecommittee.deploy.members import Module, find_card, load_members, programs, refuse
+from wisecommittee.deploy.replay import REPLAYED, compare_outputs, data_spec, load_units, stored_data
+from wisecommittee.deploy.units import Units
+from wisecommittee.errors import AbsentNameError, AlignmentError, UsageError
+from wisecommittee.extract.data import Data, open_data, program_in_data
 from wisecommittee.extract.models import LoadedModel
 from wisecommittee.extract.timing import Spread, device_name, rounded
 from wisecommittee.store import LogitStore
@@ -128,6 +129,8 @@ def compare(
     batch_size: int = 64,
     device: str = "auto",
     seconds: float = 2.0,
+    softmax: bool = False,
+    trust: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -135,26 +138,38 @@ def compare(
 
     split : of the store, default test, else val; data : the units, by default what the members were extracted from;
     against : globs of the single models, by default the cheapest that is as accurate as the committee on these units,
-    and the most accurate; modules, preprocess, force : see deploy; limit : units at most, evenly spread.
+    and the most accurate; modules, preprocess, softmax, trust, force : see deploy; limit : units at most, of every
+    class its share.
     """
     if not 0 < seconds <= 3600:
         raise UsageError(f"{seconds} seconds of measuring: expected a number above 0")
     split = split or next((name for name in ("test", "val") if store.has_split(name)), "val")
     store.require_split(split)
-    if data is None or isinstance(data, str):
-        data = open_data(data or _data_spec(committee, store, split), split)
-    data = _spread_out(data, limit)
     named = _named(store, split, against)
     known = [*committee.models, *(name for name in store.models(split) if name not in committee.models)]
     if unknown := [name for name in modules or {} if name not in known]:
         raise AbsentNameError("model", unknown[0], known)
-    load = _Loader(store, committee, dict(modules or {}), preprocess, force)
-    options: dict[str, Any] = {"device": device, "batch_size": batch_size, "classes": data.classes}
+    load = _Loader(store, committee, dict(modules or {}), preprocess, trust, force)
+    found = {} if trust else programs(dict.fromkeys([*committee.models, *named]), modules, store, preprocess)
+    if data is None:
+        spec = data_spec(committee, store, split)
+        program = program_in_data(spec)
+        found |= {"data": f"{spec!r}, {program}"} if program and not trust else {}
+    refuse(found)
+    if data is None:
+        data = stored_data(committee, store, split)
+    data = (open_data(data, split) if isinstance(data, str) else data).limited(limit)
+    options: dict[str, Any] = {"device": device, "batch_size": batch_size, "store": store}
+    options |= {"softmax": softmax, "force": force}
+    if not any(store.card(name, split).meta.get("data") for name in committee.models if name in store.models(split)):
+        options["classes"] = data.classes  # nothing says which outputs were stored
     loaded = load(committee.models)
-    units, unit_ids, labels = _units(data, list(loaded.values()))
-    with Deployed(committee, loaded, **options) as run:
-        right = float((run(units).prediction == labels).mean())
+    units, unit_ids, labels = load_units(data, list(loaded.values()))
     rows = _rows(store, split, data, unit_ids, labels)
+    with Deployed(committee, loaded, **options) as run:
+        if not force:
+            compare_outputs(run, units.only(np.arange(min(REPLAYED, len(units)))), unit_ids[:REPLAYED], store, split)
+        right = float((run(units).prediction == labels).mean())
     names = named or _singles(store, split, rows, right)
     todo = [committee, *(Committee(((name,),), members={}) for name in names)]
     measured: list[Measured] = []
@@ -163,7 +178,7 @@ def compare(
             progress("measured", len(measured), len(todo))
         if one is not committee:
             loaded = load(one.models)
-            units = _units(data, list(loaded.values()))[0]
+            units = load_units(data, list(loaded.values()))[0]
         with Deployed(one, loaded, **options) as run:
             measured.append(_measure(run, units, labels, _stage_flops(one, store), seconds))
             where = device_name(run.device)
@@ -180,73 +195,13 @@ class _Loader:
     committee: Committee
     modules: dict[str, Module]
     preprocess: str | None
+    trust: bool
     force: bool
 
     def __call__(self, names: Sequence[str]) -> dict[str, LoadedModel]:
         given = {name: module for name, module in self.modules.items() if name in names}
-        expected = {} if self.force else {name: self._recorded(name) for name in names}
-        return load_members(names, given, self.store, preprocess=self.preprocess, recorded=expected)
-
-    def _recorded(self, name: str) -> Mapping[str, Any]:
-        if name in self.committee.members:
-            return self.committee.members[name]
-        card = find_card(self.store, name)
-        return {} if card is None else {"weights": card.weights}
-
-
-def _data_spec(committee: Committee, store: LogitStore, split: str) -> str:
-    """What the members were extracted from."""
-    for name in committee.models:
-        if name in store.models(split) and (spec := store.card(name, split).meta.get("data")):
-            return str(spec)
-    raise AbsentError(f"{split} of {store.files.uri} does not say what data its models saw; name them with --data SPEC")
-
-
-class _Some(Dataset[Any]):
-    """Chosen rows of a Dataset, under the ids they have there."""
-
-    def __init__(self, items: Any, rows: NDArray[np.int64]) -> None:
-        self.items, self.rows = items, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, place: int) -> tuple[Any, ...]:
-        row = int(self.rows[place])
-        item = self.items[row]
-        return item if len(item) == 3 else (*item, str(row))
-
-
-def _spread_out(data: Data, limit: int | None) -> Data:
-    """At most so many units, from all over the data: folders stand in the order of their classes."""
-    if limit is None or not data.random_access or data.units is None or data.units <= limit:
-        return data.limited(limit)
-    if limit < 1:
-        raise UsageError(f"limit {limit}: expected at least 1 unit")
-    items, rows = data.make(), np.linspace(0, data.units - 1, limit).round().astype(np.int64)
-    chosen: Any = _Some(items, rows)
-    if isinstance(items, tuple):
-        parts = items if len(items) == 3 else (*items, range(data.units))
-        chosen = tuple([part[row] for row in rows] if isinstance(part, (list, range)) else part[rows] for part in parts)
-    return replace(data, make=lambda: chosen, units=limit)
-
-
-def _units(data: Data, models: Sequence[LoadedModel]) -> tuple[Units, list[str], NDArray[np.int64]]:
-    """All units as tensors for each preprocessing, with their ids and labels."""
-    wanted = {model.preprocess_key: model.preprocess for model in models} if data.images else {None: None}
-    if None in wanted and data.images:
-        bare = next(model for model in models if model.preprocess is None)
-        raise UsageError(
-            f"{bare.name}: {data.what} gives images, and {bare.origin!r} does not say how to make tensors of them; "
-            f"name a model with the same preprocessing, --preprocess timm:resnet50"
-        )
-    tensors: dict[str | None, torch.Tensor] = {}
-    for key, preprocess in wanted.items():
-        batches = list(data.batches(256, preprocess=preprocess))
-        tensors[key] = torch.cat([batch.inputs for batch in batches])
-    unit_ids = [unit for batch in batches for unit in batch.unit_ids]
-    labels = np.concatenate([batch.labels for batch in batches]).astype(np.int64)
-    return Units(tensors), unit_ids, labels
+        options: dict[str, Any] = {"preprocess": self.preprocess, "trust": self.trust, "force": self.force}
+        return load_members(names, given, self.store, recorded=self.committee.members, **options)
 
 
 def _rows(

@@ -10,7 +10,7 @@ package.module:factory   a callable returning (or an object being) a Dataset of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from typing import Any
@@ -23,10 +23,11 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 from wisecommittee.errors import AlignmentError, ContentError, UsageError, WiseCommitteeError
 from wisecommittee.extract.data_arrays import open_npz
 from wisecommittee.extract.data_images import Corrupt, ImageFolder, ImageItems
-from wisecommittee.extract.data_labels import class_file, split_settings
+from wisecommittee.extract.data_labels import class_file, drawn, split_settings
 from wisecommittee.extract.data_loading import Preprocessing, find_corrupt, load
 from wisecommittee.extract.digits import digits
 from wisecommittee.extract.models import call, check_scheme, find_object
+from wisecommittee.extract.python_code import located
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,10 @@ class Data:
     """A split as batches, the same ones in the same order at every pass.
 
     spec : text that identifies it in cards; make : gives the data anew for each pass; units : how many, None if
-    unknown; limit : only the first rows; workers : loading processes for a Dataset of items; images : items are
-    pictures, which every model preprocesses in its own way; classes : their names in the order of the labels;
-    corrupt : units left out, see `without_corrupt`; random_access : a part can be read without what stands before.
+    unknown; limit : how many were asked for at most; workers : loading processes for a Dataset of items; images : items
+    are pictures, which every model preprocesses in its own way; classes : their names in the order of the labels;
+    corrupt : units left out, see `without_corrupt`; random_access : a part can be read without what stands before;
+    chosen : rows that are used, ascending, None for all.
     """
 
     spec: str
@@ -68,23 +70,42 @@ class Data:
     classes: tuple[str, ...] | None = None
     corrupt: tuple[Corrupt, ...] = ()
     random_access: bool = False
+    chosen: NDArray[np.int64] | None = None
 
     @property
     def what(self) -> str:
         return f"data {self.spec!r}"
 
     def limited(self, limit: int | None) -> Data:
-        """The first `limit` rows, corrupt ones counted."""
+        """At most `limit` units, always the same: of every class its share where labels are known beforehand, else
+        from all over the data; of a stream the first. Corrupt ones count."""
         if limit is None:
             return self
         if limit < 1:
             raise UsageError(f"limit {limit}: expected at least 1 unit")
-        return with_fields(self, limit=limit, units=None if self.units is None else min(limit, self.units))
+        made = with_fields(self, limit=limit, units=None if self.units is None else min(limit, self.units))
+        if not self.random_access:
+            return made
+        rows, known = self._rows(self._count()), self.known()
+        if limit >= len(rows):
+            return made
+        return with_fields(made, chosen=rows[drawn(len(rows), limit, None if known is None else known[1])])
+
+    def only(self, unit_ids: Container[str]) -> Data:
+        """Only the units with these ids, where ids are known beforehand and there are such units; else all."""
+        known = self.known()
+        if known is None:
+            return self
+        kept = np.array([unit in unit_ids for unit in known[0]])
+        if kept.all() or not kept.any():
+            return self
+        rows = self._rows(self._count())[kept]
+        return with_fields(self, chosen=rows, units=len(rows), corrupt=())
 
     def without_corrupt(self, found: Iterable[Corrupt]) -> Data:
         """Without these units. What counts as corrupt is settled once, before the first model: all see the same."""
         corrupt = tuple(sorted(found, key=lambda unit: unit.row))
-        units = len(self._rows(len(self.make()))) - len(corrupt)
+        units = len(self._rows(self._count())) - len(corrupt)
         if units < 1:
             raise ContentError(f"{self.what}: none of its {len(corrupt):,} images can be decoded, first {corrupt[0]}")
         return with_fields(self, corrupt=corrupt, units=units)
@@ -107,7 +128,8 @@ class Data:
             return [items.unit_ids[row] for row in rows], items.labels[rows]
         if _is_arrays(items):
             batch = _as_batch((np.zeros((len(items[0]), 1)), *items[1:]), 0, self.spec)
-            return (part := batch.head(self.limit or len(batch))).unit_ids, part.labels
+            rows = self._rows(len(batch))
+            return [batch.unit_ids[row] for row in rows], batch.labels[rows]
         return None
 
     def batches(
@@ -128,7 +150,7 @@ class Data:
         first = skip // batch_size * batch_size
         if _is_arrays(items):
             last = min(bound for bound in (len(items[0]), self.limit, stop) if bound is not None)
-            batches: Iterable[Any] = _array_batches(items, batch_size, first, last)
+            batches: Iterable[Any] = _array_batches(items, self.chosen, batch_size, first, last)
         elif _is_map_style(items):
             rows = self._rows(len(items))[first:stop]
             batches = load(items, rows, batch_size, self.workers, preprocess, self.spec, pin=pin)
@@ -158,8 +180,13 @@ class Data:
 
     def _rows(self, count: int) -> NDArray[np.int64]:
         """The rows that are used, of `count`."""
-        rows = np.arange(count if self.limit is None else min(count, self.limit))
-        return np.delete(rows, [unit.row for unit in self.corrupt]) if self.corrupt else rows
+        rows = np.arange(count) if self.chosen is None else self.chosen
+        return rows[~np.isin(rows, [unit.row for unit in self.corrupt])] if self.corrupt else rows
+
+    def _count(self) -> int:
+        """Rows that there are, used or not."""
+        items = self.make()
+        return len(items[0]) if _is_arrays(items) else len(items)
 
 
 # A source gets the spec, the part after its scheme and the split written to; it gives what `make` returns.
@@ -211,6 +238,12 @@ def open_data(spec: str, split: str, *, limit: int | None = None, workers: int =
         else:
             make = lambda: call(found, spec)  # noqa: E731
     return wrap_data(make, spec, limit=limit, workers=workers)
+
+
+def program_in_data(spec: str) -> str | None:
+    """Which code runs when a data spec is opened, in words; None where that is this package only."""
+    scheme, colon, _ = spec.partition(":")
+    return located(spec) if colon and scheme not in SOURCES else None
 
 
 def wrap_data(make: Callable[[], Any], spec: str, *, limit: int | None = None, workers: int = 0) -> Data:
@@ -272,9 +305,17 @@ def _is_map_style(items: Any) -> bool:
     return hasattr(items, "__getitem__") and hasattr(items, "__len__")
 
 
-def _array_batches(arrays: Sequence[Any], batch_size: int, first: int, last: int) -> Iterator[tuple[Any, ...]]:
-    for start in range(first, last, batch_size):
-        yield tuple(part[start : start + batch_size] for part in arrays)
+def _array_batches(
+    arrays: Sequence[Any], chosen: NDArray[np.int64] | None, batch_size: int, first: int, last: int
+) -> Iterator[tuple[Any, ...]]:
+    if chosen is None:
+        for start in range(first, last, batch_size):
+            yield tuple(part[start : start + batch_size] for part in arrays)
+        return
+    parts = arrays if len(arrays) == 3 else (*arrays, range(len(arrays[0])))  # a row keeps its number as its id
+    for start in range(first, min(last, len(chosen)), batch_size):
+        rows = chosen[start : min(last, start + batch_size)]
+        yield tuple(part[rows] if hasattr(part, "shape") else [part[row] for row in rows] for part in parts)
 
 
 def _as_batch(item: Any, start: int, spec: str) -> Batch:

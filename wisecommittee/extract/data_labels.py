@@ -62,3 +62,18 @@ def renumbered(
     table = np.zeros(len(names), dtype=np.int64)
     table[used], classes = numbered([names[label] for label in used], classes, what)
     return table[labels], classes
+
+
+DRAW = 2022  # the seed: every call with the same labels and limit gets the same units
+
+
+def drawn(count: int, limit: int, labels: NDArray[np.generic] | None = None) -> NDArray[np.int64]:
+    """`limit` of `count` rows, ascending. labels [count] : of every class its share, where they are known."""
+    order = np.random.default_rng(DRAW).permutation(count)
+    if labels is None or labels.ndim != 1:
+        return np.sort(order[:limit])
+    _, places, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
+    rank = np.empty(count, np.int64)  # of a row among those of its class, in the order of the draw
+    rank[np.argsort(places, kind="stable")] = np.arange(count) - np.repeat(np.cumsum(counts) - counts, counts)
+    share = (rank + 0.5) / counts[places]
+    return np.sort(order[np.argsort(share, kind="stable")[:limit]])

@@ -21,7 +21,7 @@ from wisecommittee.errors import MissingExtraError, UnknownNameError, UsageError
 from wisecommittee.extract.classes import imagenet_vocabularies
 from wisecommittee.extract.models import LoadedModel, seeded
 from wisecommittee.extract.preprocess import Preprocess
-from wisecommittee.extract.weights import fill, missing_weights, outputs_of, read_weights, state_hash
+from wisecommittee.extract.weights import fill, missing_weights, outputs_of, read_weights, state_hash, weights_only
 
 try:
     import timm
@@ -39,12 +39,15 @@ def load(spec: str, rest: str, name: str | None, random_weights: bool) -> Loaded
     config = _config(model)
     meta: dict[str, Any] = {}
     if given and not random_weights:
-        state, weights = read_weights(Path(given), spec)
+        checkpoint = read_weights(given, spec)
+        module: Any = timm.create_model(model, pretrained=False)
+        state, weights = checkpoint.state_for(module.state_dict()), checkpoint.weights
         heads = config.classifier if isinstance(config.classifier, (list, tuple)) else [config.classifier]
         outputs = next((n for head in heads if head and (n := outputs_of(state, head))), config.num_classes)
-        module: Any = timm.create_model(model, pretrained=False, num_classes=outputs)
-        fill(module, state, Path(given), spec)
-        meta["weights"] = Path(given).name
+        if outputs != config.num_classes:
+            module = timm.create_model(model, pretrained=False, num_classes=outputs)
+        fill(module, state, checkpoint.path, spec)
+        meta["weights"] = checkpoint.path.name
     elif random_weights:
         module = seeded(lambda: timm.create_model(model, pretrained=False), name)
         weights = state_hash(module)
@@ -93,7 +96,8 @@ def _pretrained(model: str, config: Any, spec: str) -> nn.Module:
             f"model {spec!r}: timm has no weights for it; name a file, timm:{model}@FILE, or use --random-weights"
         )
     try:
-        return timm.create_model(model, pretrained=True)
+        with weights_only():
+            return timm.create_model(model, pretrained=True)
     except Exception as error:
         if config.hf_hub_id:
             from huggingface_hub.constants import HF_HUB_CACHE

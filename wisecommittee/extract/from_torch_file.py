@@ -13,7 +13,6 @@ Neither unpickles Python objects here, but both are programs: run only files who
 from __future__ import annotations
 
 import logging
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from wisecommittee.errors import ContentError, UsageError, first_line
 from wisecommittee.extract.models import LoadedModel
 from wisecommittee.extract.outputs import logits_of
-from wisecommittee.extract.weights import file_hash, weights_only
+from wisecommittee.extract.weights import check_claims, file_hash, weights_only
 
 # Records of an archive that torch.export.load would unpickle or load as a library.
 PICKLED = ("opaque_obj", "custom_obj", "aotinductor")
@@ -72,7 +71,7 @@ def load_exported(spec: str, path: str, name: str | None, random_weights: bool) 
     try:
         with weights_only():
             exported = torch.export.load(path)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, OSError, KeyError, AssertionError) as error:
+    except Exception as error:  # whatever a damaged archive makes of the text in it
         raise ContentError(
             f"model {spec!r}: torch.export.load cannot read it without unpickling objects "
             f"({first_line(error)}); write it with torch.export.save"
@@ -95,7 +94,7 @@ def load_torchscript(spec: str, path: str, name: str | None, random_weights: boo
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`?torch.jit", DeprecationWarning)
             program = torch.jit.load(path, map_location="cpu")
-    except (RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # as above
         raise ContentError(
             f"model {spec!r}: torch.jit.load cannot read it ({first_line(error)}); "
             f"write it with torch.jit.save, not optimized for inference"
@@ -107,7 +106,9 @@ def load_torchscript(spec: str, path: str, name: str | None, random_weights: boo
 def _checked(spec: str, path: str, random_weights: bool) -> str:
     if random_weights:
         raise UsageError(f"model {spec!r}: the file holds its weights; --random-weights does not apply to it")
-    return file_hash(Path(path), spec)
+    digest = file_hash(Path(path), spec)
+    check_claims(Path(path), f"model {spec!r}")
+    return digest
 
 
 def _refuse_pickles(spec: str, path: str) -> None:

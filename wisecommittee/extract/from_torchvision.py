@@ -20,7 +20,7 @@ from wisecommittee.errors import MissingExtraError, UnknownNameError, WiseCommit
 from wisecommittee.extract.classes import imagenet_vocabularies
 from wisecommittee.extract.models import LoadedModel, seeded
 from wisecommittee.extract.preprocess import Preprocess
-from wisecommittee.extract.weights import fill, load_weights, missing_weights, read_weights, state_hash
+from wisecommittee.extract.weights import CHOICE, fill, load_weights, missing_weights, read_weights, state_hash
 
 try:
     from torchvision import models as zoo
@@ -44,21 +44,21 @@ def load(spec: str, rest: str, name: str | None, random_weights: bool) -> Loaded
         raise UnknownNameError("torchvision model", model, known)
     table = zoo.get_model_weights(model)
     entry = _entry(table, given)
-    file = Path(given) if given and given not in table.__members__ else None
+    file = given if given and given not in table.__members__ else None
     meta: dict[str, Any] = {"weights": str(entry).partition(".")[2]}
     classes = entry.meta["categories"]
     if random_weights:
         module = seeded(lambda: zoo.get_model(model, weights=None, **_options(model)), name)
         weights, meta = state_hash(module), {}
     elif file is not None:
-        state, weights = read_weights(file, spec)
-        blank = _on_meta(model)
+        checkpoint, blank = read_weights(file, spec), _on_meta(model)
+        state, weights = checkpoint.state_for(blank.state_dict()), checkpoint.weights
         outputs = _outputs(blank, state)
         with torch.device("meta"):
             module = zoo.get_model(model, weights=None, num_classes=outputs, **_options(model))
         module = module.to_empty(device="cpu")
-        fill(module, state, file, spec)
-        meta["weights"] = file.name
+        fill(module, state, checkpoint.path, spec)
+        meta["weights"] = checkpoint.path.name
         classes = classes if outputs == len(classes) else None
     else:
         module = zoo.get_model(model, weights=None, **_options(model))
@@ -98,6 +98,7 @@ def _entry(table: Any, given: str) -> Any:
     """The entry of a weights table: by its name, by the name of its file, or the default."""
     if given in table.__members__:
         return table[given]
+    given = given.partition(CHOICE)[0]
     if given.isupper() and "." not in given and not Path(given).exists():
         raise UnknownNameError("torchvision weights", given, table.__members__)
     same_file = [entry for entry in table if given and Path(urlparse(entry.url).path).name == Path(given).name]

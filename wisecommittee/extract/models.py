@@ -7,10 +7,13 @@ hf:NAME-or-folder                       image classifiers of transformers
 file.pt2, file.ts, file.onnx            exported models (torch.export, TorchScript, ONNX)
 package.module:factory[@weights-file]   a callable returning an nn.Module, or an nn.Module itself
 digits:NAME                             a member of the embedded pool, for example digits:conv8/0
+
+Files are looked for from the current folder. A weights file may be followed by ?state=PLACE (see weights.py).
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,9 +30,9 @@ from wisecommittee.errors import ContentError, UsageError
 from wisecommittee.extract.classes import select_classes
 from wisecommittee.extract.macs import run_on_meta
 from wisecommittee.extract.preprocess import CLIPS, COUNTS, Preprocess, ViewMean
-from wisecommittee.extract.python_code import CODE, check_scheme, find_object
+from wisecommittee.extract.python_code import CODE, check_scheme, find_object, located
 from wisecommittee.extract.python_code import call as call
-from wisecommittee.extract.weights import load_weights, state_hash
+from wisecommittee.extract.weights import CHOICE, file_hash, load_weights, state_hash, weights_hash
 from wisecommittee.store.classes import read_classes
 
 # (size) -> (module, preprocess) of the same model for square inputs of that many pixels
@@ -191,27 +194,55 @@ FILES: dict[str, Source | str] = {
     ".onnx": "wisecommittee.extract.from_onnx:load",
 }
 
+# Whose loaders run what is in the file.
+PROGRAMS = (FILES[".pt2"], FILES[".ts"])
+
 
 def load_model(spec: str, name: str | None = None, *, random_weights: bool = False) -> LoadedModel:
     """The module a spec stands for; `name` overrides its name in the store ('small/0' = architecture/replica)."""
-    scheme, colon, rest = spec.partition(":")
-    source: Source | str
-    if scheme in SOURCES and rest:
-        source = SOURCES[scheme]
-    elif (ending := Path(spec).suffix) in FILES and (not colon or Path(spec).exists()):
-        source, rest = FILES[ending], spec
-    elif not colon or not rest:
-        names = ", ".join(f"{s}:NAME" for s in sorted(SOURCES))
-        raise UsageError(f"model {spec!r}: expected {CODE} or {names}, or a file ending in {', '.join(FILES)}")
-    else:
-        check_scheme("model source", scheme, SOURCES)
-        source = _from_code
-    loader = find_object(source, spec) if isinstance(source, str) else source
+    source, rest = _source(spec)
+    if source is _from_code:
+        check_scheme("model source", spec.partition(":")[0], SOURCES)
+    loader = find_object(source, spec, from_here=False) if isinstance(source, str) else source
     loaded: LoadedModel = loader(spec, rest, name, random_weights)
     loaded.module.eval().requires_grad_(False)
     if random_weights:
         loaded = replace(loaded, meta={**loaded.meta, "random_weights": True})
     return loaded.named(name) if name else loaded
+
+
+def _source(spec: str) -> tuple[Source | str, str]:
+    """What loads a spec, and the part of it that it gets."""
+    scheme, colon, rest = spec.partition(":")
+    if scheme in SOURCES and rest:
+        return SOURCES[scheme], rest
+    if (ending := Path(spec).suffix) in FILES and (not colon or Path(spec).exists()):
+        return FILES[ending], spec
+    if not colon or not rest:
+        names = ", ".join(f"{s}:NAME" for s in sorted(SOURCES))
+        raise UsageError(f"model {spec!r}: expected {CODE} or {names}, or a file ending in {', '.join(FILES)}")
+    return _from_code, rest
+
+
+def program_in(spec: str) -> str | None:
+    """Which code runs when a spec is loaded, in words; None where that is this package and installed libraries only."""
+    source, _ = _source(spec)
+    if source is _from_code:
+        return located(spec)
+    if source in PROGRAMS:
+        return f"the program {os.path.abspath(spec)}"
+    return None
+
+
+def stored_weights(spec: str) -> str | None:
+    """`weights` of the model a spec stands for, from the bytes of its file alone; None where that does not tell."""
+    source, _ = _source(spec)
+    if source in PROGRAMS:
+        return file_hash(Path(spec), spec)
+    given = spec.partition("@")[2]
+    if not given or source in FILES.values() or not Path(given.partition(CHOICE)[0]).is_file():
+        return None
+    return weights_hash(given, spec)
 
 
 def wrap_module(module: nn.Module, name: str) -> LoadedModel:
@@ -239,10 +270,8 @@ def _from_code(spec: str, rest: str, name: str | None, random_weights: bool) -> 
         )
     if any(is_lazy(parameter) for parameter in module.parameters()):
         raise UsageError(f"model {spec!r}: lazy layers without shapes; run it once on an input inside its factory")
-    if weights_file and not random_weights:
-        weights = load_weights(module, Path(weights_file), spec)
-    else:
-        weights = state_hash(module)
+    stored = weights_file and not random_weights
+    weights = load_weights(module, weights_file, spec) if stored else state_hash(module)
     default = code.rpartition(":")[2]
 
     def says(fact: str, otherwise: Any = None) -> Any:

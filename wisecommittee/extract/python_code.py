@@ -6,7 +6,8 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.machinery import PathFinder
 from typing import Any
 
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
@@ -25,9 +26,29 @@ def check_scheme(noun: str, scheme: str, sources: Mapping[str, object]) -> None:
         raise UnknownNameError(noun, scheme, [*sources, "package.module:factory (a module found from this folder)"])
 
 
-def find_object(code: str, spec: str) -> Any:
-    """'package.module:name' -> the object; the current folder can be imported from, as with `python -m`."""
-    _import_from_here()
+def located(code: str) -> str:
+    """Where the module of 'package.module:name' lies, in words; neither it nor its packages are imported."""
+    module = code.partition(":")[0]
+    if module.partition(".")[0] in sys.builtin_module_names:
+        return f"module {module}, part of Python"
+    places: Sequence[str] | None = [os.getcwd(), *sys.path]
+    origin: str | None = None
+    for name in module.split("."):
+        try:
+            found = PathFinder.find_spec(name, places) if name and places is not None else None
+        except (ImportError, ValueError):
+            found = None
+        if found is None:
+            return f"module {module}, which is not found from {os.getcwd()}"
+        origin, places = found.origin, found.submodule_search_locations
+    return f"module {module}, {origin or 'a folder'}"
+
+
+def find_object(code: str, spec: str, *, from_here: bool = True) -> Any:
+    """'package.module:name' -> the object. from_here : the current folder can be imported from, as with `python -m`;
+    what this package itself names is never looked for there."""
+    if from_here:
+        _import_from_here()
     module_name, _, attribute = code.partition(":")
     try:
         target = importlib.import_module(module_name)

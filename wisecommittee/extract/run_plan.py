@@ -181,6 +181,7 @@ def _loaders(models: Sequence[str | LoadedModel], run: Run) -> Iterator[tuple[Ca
         loaded = loaded if size is None else loaded.at_size(size)
         if loaded.preprocess is None and lender is not None:
             loaded = loaded.with_preprocess_of(lender)
+            loaded = with_fields(loaded, meta={**loaded.meta, "preprocess_of": settings.preprocess})
         if loaded.preprocess is None and run.data.images:
             raise _no_preprocessing(run, loaded)
         return loaded if view is None else loaded.with_view(view)
@@ -304,7 +305,7 @@ def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: _Probes, decl
         position=loaded.position,
         origin=loaded.origin,
         weights=loaded.weights,
-        meta=_meta(run, preprocess, None if columns is None else outputs) | dict(loaded.meta),
+        meta=_meta(run, preprocess, outputs, columns) | dict(loaded.meta),
     )
     placeholder = Contents(data.units or 0, logits.shape[1], settings.dtype, "")
     run.store.check_siblings(run.split, card.with_contents(placeholder))
@@ -345,14 +346,17 @@ def _columns(run: Run, loaded: LoadedModel, outputs: int, what: str) -> NDArray[
     return None if np.array_equal(columns, np.arange(outputs)) else columns
 
 
-def _meta(run: Run, preprocess: Preprocess | None, chosen_of: int | None) -> dict[str, Any]:
+def _meta(run: Run, preprocess: Preprocess | None, outputs: int, columns: NDArray[np.int64] | None) -> dict[str, Any]:
+    """What it takes to do the same again."""
     meta: dict[str, Any] = {"data": run.data.spec}
+    if run.data.limit is not None:
+        meta["limit"] = run.data.limit
     if run.settings.precision != "float32":
         meta["precision"] = run.settings.precision
     if preprocess is not None:
         meta["preprocess"] = preprocess.key
-    if chosen_of is not None:
-        meta["chosen_of_outputs"] = chosen_of
+    if columns is not None:
+        meta |= {"chosen_of_outputs": outputs, "columns": columns.tolist()}
     if run.data.corrupt:
         names = [unit.unit_id for unit in run.data.corrupt]
         meta["corrupt"] = {"units": len(names), "first": names[:SHOWN_CORRUPT]}

@@ -25,6 +25,7 @@ from wisecommittee.errors import (
     WiseCommitteeError,
     counted,
 )
+from wisecommittee.reading import parse_json
 from wisecommittee.store import gate, parts
 from wisecommittee.store.cache import Places, cached
 from wisecommittee.store.files import MAX_JSON, Files
@@ -132,15 +133,15 @@ class LogitStore:
         path = f"{self.model_folder(split, model)}/card.json"
         remedy = f"extract or import {model} again with --replace"
         try:
-            data = json.loads(self.files.read(path, MAX_JSON))
+            data = parse_json(self.files.read(path, MAX_JSON))
         except FileNotFoundError:
             return None
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise StoreError(f"{self.files.place(path)}: not JSON ({error}); {remedy}") from error
         try:
             card = ModelCard.from_json(data)
             _check_as_written(data, card)
-        except (WiseCommitteeError, ArithmeticError, RecursionError) as error:
+        except (WiseCommitteeError, ArithmeticError) as error:
             raise StoreError(f"{self.files.place(path)}: {error}; {remedy}") from error
         if card.model != model or card.contents is None:
             raise StoreError(f"{self.files.place(path)}: the card of {card.model!r}, not of {model!r}; {remedy}")

@@ -49,7 +49,7 @@ def open_parquet(source: BinaryIO) -> pq.ParquetFile:
     metadata = pq.read_metadata(source)
     plain = pq.ParquetFile(source, metadata=metadata).schema_arrow
     text = [field.name for field in plain if _is_text(field.type)]
-    return pq.ParquetFile(source, metadata=metadata, read_dictionary=text, pre_buffer=False)
+    return pq.ParquetFile(source, metadata=metadata, read_dictionary=text, page_checksum_verification=True)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AbsentError, ContentError
+from wisecommittee.errors import ContentError
+from wisecommittee.reading import parse_json, read_text
+
+MAX_BYTES = 64 << 20  # of a file of class names
 
 
 def select_classes(model_classes: Sequence[str] | None, data_classes: Sequence[str]) -> NDArray[np.int64]:
@@ -52,20 +54,15 @@ def select_classes(model_classes: Sequence[str] | None, data_classes: Sequence[s
 def read_classes(path: Path) -> tuple[str, ...]:
     """Class names per output index. txt: a name a line; csv: a column of names, or index and name, with or without a
     heading; json: a list of names, {index: name} or {name: index}."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise AbsentError(f"classes: there is no file {str(path)!r}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ContentError(f"classes: {str(path)!r} cannot be read ({error})") from error
+    text = read_text(path, limit=MAX_BYTES, remedy="name a file of class names with --classes")
     try:
         if path.suffix == ".json":
-            names = _from_json(json.loads(text))
+            names = _from_json(parse_json(text))
         elif path.suffix == ".csv":
             names = _from_rows([row for row in csv.reader(text.splitlines()) if row])
         else:
             names = [line.strip() for line in text.splitlines() if line.strip()]
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise ContentError(
             f"classes: {str(path)!r}: {error}; expected a name for every output index from 0, as txt, csv or json"
         ) from error

@@ -32,7 +32,7 @@ def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = N
     what = os.fspath(path)
     with open_regular(path) as source:
         try:
-            file = open_parquet(source)
+            file = open_parquet(source, dictionaries=True)
             check_unpacked(source, file, range(file.num_row_groups), columns, what)
             table = file.read(columns, use_threads=False)
             return _spelled_out(table, what, os.fstat(source.fileno()).st_size)
@@ -43,11 +43,11 @@ def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = N
             raise StoreError(f"{what}: not a readable Parquet file ({reason}); write it again") from error
 
 
-def open_parquet(source: BinaryIO) -> pq.ParquetFile:
-    """An open Parquet file with text as dictionaries, after its footer is known to be one that pyarrow can bear."""
+def open_parquet(source: BinaryIO, *, dictionaries: bool = False) -> pq.ParquetFile:
+    """An open Parquet file whose footer is one that pyarrow can bear. dictionaries : read all flat text as such."""
     check_footer(source)
     metadata = pq.read_metadata(source)
-    plain = pq.ParquetFile(source, metadata=metadata).schema_arrow
+    plain = pq.ParquetFile(source, metadata=metadata).schema_arrow if dictionaries else ()
     text = [field.name for field in plain if _is_text(field.type)]
     return pq.ParquetFile(source, metadata=metadata, read_dictionary=text, page_checksum_verification=True)
 

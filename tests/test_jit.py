@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import wisecommittee
 
 RUN = """
@@ -47,3 +49,42 @@ def test_a_change_of_one_source_recompiles_what_calls_it(tmp_path):
     doubled = "return builder.fmul(ir.Constant(ir.FloatType(), 2.0), builder.bitcast(arguments[0], ir.FloatType()))"
     source.write_text(text.replace(same, doubled))
     assert run() == ["2.0", "0"]
+
+
+NOWHERE = """
+from numba.core.caching import CompileResultCacheImpl
+CompileResultCacheImpl._locator_classes = []
+"""
+FULL = """
+import errno
+from numba.core.caching import IndexDataCacheFile
+def full(self, key, data):
+    raise OSError(errno.ENOSPC, "No space left on device")
+IndexDataCacheFile.save = full
+"""
+
+
+@pytest.mark.parametrize("cause", [NOWHERE, FULL], ids=["no folder can be written", "the disk is full"])
+def test_kernels_run_where_compiled_code_cannot_be_kept(tmp_path, cause):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    # Two kernels, one warning.
+    code = f"{cause}{RUN}from wisecommittee.kernels import jit\njit.load()"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == "1.0"
+    assert done.stderr.count("set NUMBA_CACHE_DIR") == 1
+
+
+def test_damaged_compiled_code_is_compiled_anew(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def run() -> list[str]:
+        done = subprocess.run([sys.executable, "-c", RUN], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    assert run() == ["1.0", "0"]
+    for file in tmp_path.rglob("*.nbi"):
+        file.write_bytes(file.read_bytes()[:60])
+    assert run() == ["1.0", "0"]
+    assert run() == ["1.0", "1"]

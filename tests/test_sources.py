@@ -693,7 +693,7 @@ def test_class_files_that_are_refused(name, text, message, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(ContentError, match=message):
         read_classes(tmp_path / name)
-    with pytest.raises(AbsentError, match="there is no file"):
+    with pytest.raises(AbsentError, match="no such file"):
         read_classes(tmp_path / "missing")
 
 

@@ -87,12 +87,12 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _refused(constant: str) -> float:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not finite; JSON has finite numbers only")
 
 
 def _finite(digits: str) -> float:
     if not math.isfinite(value := float(digits)):
-        raise ValueError(f"{digits[:40]} is too large a number")
+        raise ValueError(f"{digits[:40]} is not finite as a 64-bit number")
     return value
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import Any
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseCommitteeError, counted
+from wisecommittee.reading import parse_json, read_text
 from wisecommittee.writing import written_whole
 
 CARD_VERSION = 1
 COMMITTEE_VERSION = 1
 MAX_COMMITTEE = 4 << 20  # bytes of a committee.json
+MAX_COUNT = 1 << 53  # of replicas, parameters and positions: what a JSON number holds exactly
 KINDS = ("logits", "probabilities", "answers", "statistics")
 _REPLICA_NAME = re.compile(r"^(?P<architecture>.+)/(?P<replica>\d+)$")
 
@@ -101,6 +104,9 @@ class ModelCard:
             object.__setattr__(self, "replica", replica)
         if self.kind not in KINDS:
             raise StoreError(f"{self.model}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
+        for noun, number in (("replica", self.replica), ("params", self.params), ("position", self.position)):
+            if number is not None and not 0 <= number < MAX_COUNT:
+                raise StoreError(f"{self.model}: {noun} {_shown(number)}; expected a whole number from 0")
         for noun, costs in (("block", self.blocks), ("cost", self.costs)):
             for name, value in costs.items():
                 check_cost(value, f"{self.model}: {noun} {name!r}", free=noun == "cost")
@@ -160,12 +166,13 @@ class ModelCard:
             objects = {
                 name: _typed(data, name, (dict,), StoreError) for name in ("blocks", "costs", "meta") if name in data
             }
-            if numbers.get("replica", 0) is None or numbers.get("replica", 0) < 0:
-                raise StoreError(f"card.json: replica {data['replica']!r} is not a number from 0")
+            if "replica" in numbers and numbers["replica"] is None:
+                raise StoreError("card.json: 'replica' is None; expected a whole number from 0")
             size = data.get("input_size")
             names = _typed(data, "class_names", (list,), StoreError)
             if names is not None and not all(isinstance(name, str) for name in names):
                 raise StoreError(f"card.json: class_names {str(names)[:100]}; expected a list of text")
+            _check_meta(objects.get("meta") or {}, texts.get("kind"))
             return cls(
                 **texts,
                 **numbers,
@@ -185,9 +192,9 @@ def check_cost(value: object, what: str, *, free: bool = False) -> None:
     """A cost is a finite number above zero, or `free` of charge."""
     expected = "a finite number from 0" if free else "a finite number above 0"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise CostError(f"{what} is {value!r}; expected {expected}")
+        raise CostError(f"{what} is {_shown(value)}; expected {expected}")
     if value < 0 or (value == 0 and not free) or not value < 1e300:
-        raise CostError(f"{what} is {value!r}; expected {expected}")
+        raise CostError(f"{what} is {_shown(value)}; expected {expected}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +218,8 @@ class Committee:
     def __post_init__(self) -> None:
         if not self.stages or not all(self.stages):
             raise CommitteeError("a committee needs at least one stage, and each stage at least one model")
-        names = self.models
-        if len(set(names)) != len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise CommitteeError(f"{', '.join(twice)} stands more than once in the stages; a model runs once")
+        if twice := sorted(name for name, count in Counter(self.models).items() if count > 1):
+            raise CommitteeError(f"{_listed(twice)} stands more than once in the stages; a model runs once")
         if len(self.thresholds) != len(self.stages) - 1:
             raise CommitteeError(
                 f"{counted(len(self.thresholds), 'threshold')} for {counted(len(self.stages), 'stage')}; "
@@ -278,22 +283,14 @@ class Committee:
     def load(cls, path: str | os.PathLike[str]) -> Committee:
         """Read a committee.json; CommitteeError names what is wrong with it."""
         file = Path(path)
+        remedy = f"write one with `wisecommittee search --save {file}`"
+        text = read_text(file, limit=MAX_COMMITTEE, error=CommitteeError, remedy=remedy)
         try:
-            with file.open("rb") as opened:
-                text = opened.read(MAX_COMMITTEE + 1)
-            data = None if len(text) > MAX_COMMITTEE else json.loads(text.decode())
-        except FileNotFoundError:
-            raise CommitteeError(f"{file}: no such file; write one with `wisecommittee search --save {file}`") from None
-        except OSError as error:
-            raise CommitteeError(f"{file}: {error.strerror}; expected a committee.json") from error
-        except (ValueError, RecursionError) as error:
-            raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
-        if len(text) > MAX_COMMITTEE:
-            raise CommitteeError(f"{file}: more than {MAX_COMMITTEE:,} bytes; a committee has a few thousand")
-        try:
-            return cls.from_json(data)
+            return cls.from_json(parse_json(text))
         except CommitteeError as error:
             raise CommitteeError(f"{file}: {error}") from error
+        except ValueError as error:
+            raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
 
     @classmethod
     def from_json(cls, data: Any) -> Committee:
@@ -308,21 +305,19 @@ class Committee:
         if not isinstance(thresholds, list) or any(
             isinstance(t, bool) or not isinstance(t, (int, float)) for t in thresholds
         ):
-            raise CommitteeError(f'committee: "thresholds" must be a list of numbers, not {thresholds!r}')
+            raise CommitteeError(f'committee: "thresholds" must be a list of numbers, not {_shown(thresholds)}')
         try:
             numbers = tuple(float(t) for t in thresholds)
         except OverflowError:
-            raise CommitteeError(f"committee: a threshold of {thresholds!r} is not a float32 number") from None
+            raise CommitteeError(f"committee: a threshold of {_shown(thresholds)} is not a float32 number") from None
         if any(abs(t) > 3.4e38 for t in numbers):
-            raise CommitteeError(f"committee: a threshold of {thresholds!r} is not a finite float32 number")
+            raise CommitteeError(f"committee: a threshold of {_shown(thresholds)} is not a finite float32 number")
         texts = {
             name: _typed(data, name, (str,), CommitteeError)
             for name in ("confidence", "combine", "family", "cost", "chosen_on")
             if data.get(name) is not None
         }
-        members = data.get("members", {})
-        if not isinstance(members, dict) or not all(isinstance(m, dict) for m in members.values()):
-            raise CommitteeError('committee: "members" must be an object of objects')
+        members = _members_from_json(data.get("members", {}))
         committee = cls(
             stages=tuple(tuple(stage) for stage in stages),
             thresholds=numbers,
@@ -332,6 +327,23 @@ class Committee:
         if members and data.get("fingerprint") not in (None, committee.fingerprint):
             raise CommitteeError("committee: the fingerprint does not fit the members; the file was edited by hand")
         return committee
+
+
+def _members_from_json(members: Any) -> Mapping[str, Mapping[str, Any]]:
+    if not isinstance(members, dict) or not all(isinstance(m, dict) for m in members.values()):
+        raise CommitteeError('committee: "members" must be an object of objects')
+    for model, member in members.items():
+        try:
+            for name in ("kind", "weights"):
+                _typed(member, name, (str,), CommitteeError)
+            blocks = _typed(member, "blocks", (dict,), CommitteeError) or {}
+            for block, value in blocks.items():
+                check_cost(value, f"block {block!r}")
+            if member.get("calibration") is not None:
+                Calibration.from_json(member["calibration"])
+        except WiseCommitteeError as error:
+            raise CommitteeError(f"committee: member {model!r}: {error}") from error
+    return members
 
 
 def _runs(models: Sequence[str]) -> list[str]:
@@ -370,8 +382,14 @@ def _typed(
 ) -> Any:
     value = data.get(name)
     if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
-        raise error(f"{name!r} is {value!r}; expected {' or '.join(t.__name__ for t in types)}")
+        raise error(f"{name!r} is {_shown(value)}; expected {' or '.join(t.__name__ for t in types)}")
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value that is not as it must be, short enough for a line."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}.."
 
 
 def _checked_object(
@@ -381,28 +399,49 @@ def _checked_object(
     if not isinstance(data, dict):
         raise error(f"{what}: expected a JSON object, found {type(data).__name__}")
     if "version" not in data or data["version"] != version or isinstance(data["version"], bool):
-        raise error(f"{what}: version {data.get('version')!r}; this release reads version {version}")
+        raise error(f"{what}: version {_shown(data.get('version'))}; this release reads version {version}")
     unknown = sorted(set(data) - known - {"version"})
     if unknown:
-        raise error(f"{what}: unknown field {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")
+        raise error(f"{what}: unknown field {_listed(unknown)}; known: {', '.join(sorted(known))}")
     missing = sorted(required - set(data))
     if missing:
         raise error(f"{what}: field {', '.join(map(repr, missing))} is missing")
     return data
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(_shown(name) for name in names[:8])
+
+
 def _sizes(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in value):
-        raise StoreError(f"'input_size' is {value!r}; expected a list of whole numbers")
+        raise StoreError(f"'input_size' is {_shown(value)}; expected a list of whole numbers")
     return tuple(value)
+
+
+def _check_meta(meta: Mapping[str, Any], kind: str | None) -> None:
+    """The facts of `meta` that are read again are as they were written; all others are free."""
+    data, members = meta.get("data"), meta.get("members", {})
+    if data is not None and not isinstance(data, str):
+        raise StoreError(f"'meta.data' is {_shown(data)}; expected text")
+    if kind != "statistics" or "members" not in meta:
+        return
+    if not isinstance(members, dict) or not members or not all(isinstance(m, dict) for m in members.values()):
+        raise StoreError(f"'meta.members' is {_shown(members)}; expected the costs of each member")
+    for model, costs in members.items():
+        for name, value in costs.items():
+            check_cost(value, f"cost {name!r} of member {model!r}")
+    cell = meta.get("cell")
+    if isinstance(cell, bool) or not isinstance(cell, int) or not 0 < cell < MAX_COUNT:
+        raise StoreError(f"'meta.cell' is {_shown(cell)}; expected a number of pixels")
 
 
 def _contents_from_json(data: Any) -> Contents:
     if not isinstance(data, dict):
-        raise StoreError(f"card.json: contents is {data!r}; expected an object")
+        raise StoreError(f"card.json: contents is {_shown(data)}; expected an object")
     unknown = sorted(set(data) - {f.name for f in fields(Contents)})
     if unknown:
-        raise StoreError(f"card.json: unknown field {', '.join(map(repr, unknown))} in contents")
+        raise StoreError(f"card.json: unknown field {_listed(unknown)} in contents")
     parts = tuple(Part(str(p["file"]), int(p["rows"]), str(p["sha256"])) for p in data.get("parts", []))
     for part in parts:
         if not re.fullmatch(r"part-\d+-\d+\.parquet", part.file) or part.rows < 0:

@@ -8,17 +8,16 @@ images of another type, go into the models as they are.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AbsentError, AlignmentError, ContentError
+from wisecommittee.errors import AlignmentError, ContentError
 from wisecommittee.extract.data_images import ArrayImages
 from wisecommittee.extract.data_labels import renumbered
+from wisecommittee.store.arrays import Npz
 
 NAMES = {"inputs": ("x", "images"), "labels": ("y", "labels"), "ids": ("ids", "unit_id"), "classes": ("classes",)}
 
@@ -58,21 +57,13 @@ def open_npz(path: str, classes: Sequence[str] | None = None) -> tuple[Any, ...]
 
 def _read(path: str, what: str) -> dict[str, NDArray[Any] | None]:
     found: dict[str, NDArray[Any] | None] = dict.fromkeys([*NAMES, "are images"])
-    try:
-        with open(path, "rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
-            for noun, names in NAMES.items():
-                both = [name for name in names if name in file.files]
-                if len(both) > 1:
-                    raise ContentError(f"{what}: both {' and '.join(both)}; expected one of them")
-                if both:
-                    found[noun] = np.atleast_1d(file[both[0]])
-            if "images" in file.files:
-                found["are images"] = np.empty(0)
-    except FileNotFoundError:
-        raise AbsentError(f"{what}: no such file; name one written by np.savez") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, SyntaxError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ContentError(
-            f"{what}: {reason}; expected arrays of numbers or text written by np.savez, no Python objects"
-        ) from error
+    with Npz(path) as file:
+        for noun, names in NAMES.items():
+            both = [name for name in names if name in file.names]
+            if len(both) > 1:
+                raise ContentError(f"{what}: both {' and '.join(both)}; expected one of them")
+            if both:
+                found[noun] = file[both[0]]
+        if "images" in file.names:
+            found["are images"] = np.empty(0)
     return found

@@ -7,7 +7,6 @@ schema's metadata. Without an id column the units are numbered.
 from __future__ import annotations
 
 import glob
-import json
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 from wisecommittee.errors import AbsentError, ContentError, UnknownNameError, WiseCommitteeError, counted, first_line
 from wisecommittee.extract.data_images import CorruptImageError, ImageItems, decode
 from wisecommittee.extract.data_labels import numbered, renumbered
-from wisecommittee.store.footer import check_footer
+from wisecommittee.reading import open_regular, parse_json
+from wisecommittee.store.parquet_tables import check_unpacked, open_parquet
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,9 +51,8 @@ class ParquetImages(ImageItems):
         rows = 0
         for file in self.files:
             try:
-                with open(file, "rb") as source:
-                    check_footer(source)
-                with pq.ParquetFile(file, pre_buffer=False) as opened:
+                with open_regular(file) as source:
+                    opened = open_parquet(source)
                     if schema is None:
                         schema = opened.schema_arrow
                         self.image = _image_column(schema, image, what)
@@ -63,14 +62,15 @@ class ParquetImages(ImageItems):
                     missing = {*columns, self.image} - set(opened.schema_arrow.names)
                     if missing:
                         raise ContentError(f"parquet {file!r}: no column {sorted(missing)[0]!r}, {self.files[0]!r} has")
+                    check_unpacked(source, opened, range(opened.num_row_groups), columns, f"parquet {file!r}")
                     tables.append(opened.read(columns, use_threads=False))
                     for group in range(opened.num_row_groups):
                         self._groups.append((file, group))
                         self._starts.append(rows)
                         rows += opened.metadata.row_group(group).num_rows
-            except (pa.ArrowException, OSError, ValueError) as error:
-                if isinstance(error, WiseCommitteeError):
-                    raise
+            except WiseCommitteeError:
+                raise
+            except Exception as error:  # pyarrow raises kinds of its own, OSError, ValueError, KeyError, ..
                 raise ContentError(f"parquet {file!r}: {first_line(error)}; expected a Parquet file") from error
         assert schema is not None
         if not rows:
@@ -99,9 +99,12 @@ class ParquetImages(ImageItems):
     def _read(self, group: int) -> list[Any]:
         file, number = self._groups[group]
         try:
-            with pq.ParquetFile(file, pre_buffer=False) as opened:
+            with open_regular(file) as source, pq.ParquetFile(source) as opened:
+                check_unpacked(source, opened, [number], [self.image], f"parquet {file!r}, row group {number}")
                 return opened.read_row_group(number, columns=[self.image], use_threads=False)[self.image].to_pylist()
-        except (pa.ArrowException, OSError) as error:
+        except WiseCommitteeError:
+            raise
+        except Exception as error:
             raise WiseCommitteeError(f"parquet {file!r}, row group {number}: {first_line(error)}") from error
 
 
@@ -159,7 +162,7 @@ def _column(
 def _names(schema: pa.Schema, label: str) -> list[str] | None:
     """The class names Hugging Face's datasets keep in the metadata."""
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        features = parse_json((schema.metadata or {})[b"huggingface"])["info"]["features"]
         names = features[label]["names"]
     except (KeyError, ValueError, TypeError):
         return None

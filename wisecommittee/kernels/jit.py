@@ -12,7 +12,10 @@ kept
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -22,6 +25,7 @@ import numpy as np
 from llvmlite import ir
 from numba import config, njit, types
 from numba.core import event
+from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
@@ -40,17 +44,52 @@ class _Inner(CPUDispatcher):
         )
 
 
+class _Cache(FunctionCache):
+    """Compiled code on disk, thrown away with any change of the kernels; what cannot be read there is compiled anew."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = (self._cache_file._source_stamp, _SOURCES)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever unpickling a damaged file raises
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError:
+            self.disable()
+            _warn_uncached()
+
+
+@functools.cache
+def _warn_uncached() -> None:
+    warnings.warn(
+        "compiled code cannot be kept, so every run compiles anew, half a minute each time; set NUMBA_CACHE_DIR to a "
+        "folder that can be written",
+        stacklevel=4,
+    )
+
+
 def _kernel(inner: bool = True, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     # Wrappers for C, which nobody calls, would take a quarter of compiling; those for Python some more.
     options |= {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
 
     def compiled(function: Callable[..., Any]) -> Any:
-        dispatcher = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-        if inner and not config.DISABLE_JIT:  # type: ignore[attr-defined]
+        dispatcher = njit(nogil=True, error_model="numpy", **options)(function)
+        if config.DISABLE_JIT:  # type: ignore[attr-defined]
+            return dispatcher
+        if inner:
             dispatcher.__class__ = _Inner
-        file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
-        if file is not None:
-            file._source_stamp = (file._source_stamp, _SOURCES)
+        try:
+            dispatcher._cache = _Cache(function)
+        except RuntimeError:  # numba finds no folder that it may write to
+            _warn_uncached()
         return dispatcher
 
     return compiled

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import AbsentError, ContentError, UsageError
+from wisecommittee.errors import AbsentError, ContentError, StoreError, UsageError
 from wisecommittee.report.style import SERIES, Percent, legend, stage_colors
+from wisecommittee.store.parquet_tables import read_parquet
 
 ALWAYS = ("phase", "epoch", "loss")
 
@@ -49,7 +49,8 @@ def learning(ax: Axes, curves: pd.DataFrame, *, measure: str | None = None) -> A
         ax.patch.set_visible(False)
         losses.spines[["top"]].set_visible(False)
     losses.set_ylabel("training loss")
-    losses.set_ylim(bottom=min(0.0, float(np.nanmin(curves["loss"]))))
+    finite = curves["loss"][np.isfinite(curves["loss"])]
+    losses.set_ylim(bottom=min(0.0, float(finite.min())) if len(finite) else 0.0)
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(True, color="0.9", linewidth=0.6)
@@ -69,15 +70,21 @@ def gather(study: Study) -> dict[str, Any]:
 
 def read_curves(path: str | os.PathLike[str]) -> pd.DataFrame:
     """[phase, epoch, loss, ..], checked."""
-    file = Path(path)
+    name = repr(str(path))
     try:
-        curves = pd.read_parquet(file)
-    except FileNotFoundError:
-        raise AbsentError(f"{str(file)!r}: no such file; `wisecommittee train .. --curves FILE` writes one") from None
-    except Exception as error:
-        raise ContentError(f"{str(file)!r} is no file of learning curves ({str(error).splitlines()[0]})") from error
-    if missing := [name for name in ALWAYS if name not in curves.columns]:
-        raise ContentError(f"{str(file)!r} is no file of learning curves: column {', '.join(missing)} is missing")
-    if not len(curves) or not all(pd.api.types.is_numeric_dtype(curves[name]) for name in ("epoch", "loss")):
-        raise ContentError(f"{str(file)!r}: no epochs in it, or epoch and loss are no numbers")
-    return curves
+        curves = read_parquet(path).to_pandas(ignore_metadata=True)
+    except AbsentError:
+        raise AbsentError(f"{name}: no such file; `wisecommittee train .. --curves FILE` writes one") from None
+    except StoreError as error:
+        raise ContentError(f"{name} is no file of learning curves ({error})") from error
+    columns = list(curves.columns)
+    if missing := [column for column in ALWAYS if column not in columns]:
+        raise ContentError(f"{name} is no file of learning curves: column {', '.join(missing)} is missing")
+    if len(set(columns)) != len(columns):
+        raise ContentError(f"{name} is no file of learning curves: two columns of one name")
+    numbers = [column for column in columns if column != "phase" and pd.api.types.is_numeric_dtype(curves[column])]
+    if not len(curves) or not {"epoch", "loss"} <= set(numbers):
+        raise ContentError(f"{name}: no epochs in it, or epoch and loss are no numbers")
+    if not all(isinstance(phase, str) for phase in curves["phase"]):
+        raise ContentError(f"{name}: phases are {curves['phase'].dtype}; expected their names")
+    return curves[["phase", *numbers]]

@@ -7,17 +7,17 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from wisecommittee.committees.cards import Committee
-from wisecommittee.errors import AbsentError, InfeasibleError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.errors import InfeasibleError, StoreError, UsageError
 from wisecommittee.search.evaluate import Evaluation
+from wisecommittee.search.frontier_file import FORMAT, read_frontier
 from wisecommittee.writing import written_whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = b"wisecommittee_frontier"
 COSTS = {"average": "average_cost", "worst": "worst_case_cost", "p99": "p99_cost"}  # axis of a search -> figure
 HOW = {"average": "on average", "worst": "in the worst case", "p99": "for 99 % of the units"}  # .. in words
 
@@ -180,49 +180,18 @@ class Frontier:
         further = list(self.evaluations[0].further)
         about = json.dumps({"query": dict(self.query), "searched": dict(self.searched), "further": further})
         with written_whole(path, StoreError) as file:
-            pq.write_table(table.replace_schema_metadata({FORMAT: about.encode()}), file)
+            pq.write_table(table.replace_schema_metadata({FORMAT: about.encode()}), file, write_page_checksum=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Frontier:
         """Read what `save` wrote; StoreError for anything else."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            table = pq.read_table(path, use_threads=False)
-            about = json.loads((table.schema.metadata or {})[FORMAT])
-            found: dict[str, list[Evaluation]] = {"frontier": [], "single": []}
-            for row in table.to_pylist():
-                found[row["kind"]].append(
-                    Evaluation(
-                        committee=Committee.from_json(json.loads(row["json"])),
-                        split=row["split"],
-                        n=int(row["n"]),
-                        correct=int(row["correct"]) if float(row["correct"]).is_integer() else float(row["correct"]),
-                        quality=float(row["quality"]),
-                        average_cost=float(row["average_cost"]),
-                        worst_case_cost=float(row["worst_case_cost"]),
-                        p99_cost=float(row["p99_cost"]),
-                        further={
-                            name: (float(row[f"average_{name}"]), float(row[f"worst_case_{name}"]))
-                            for name in about.get("further", ())
-                        },
-                        exit_ratios=tuple(map(float, row["exit_ratios"])),
-                        graded_interval=(float(row["low"]), float(row["high"])) if row["graded"] else None,
-                        measure=row["measure"],
-                    )
-                )
-        except FileNotFoundError:
-            raise AbsentError(
-                f"{os.fspath(path)}: no such file; write one with `wisecommittee search --frontier {os.fspath(path)}`"
-            ) from None
-        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, WiseCommitteeError) as error:
-            raise StoreError(
-                f"{os.fspath(path)!r} is not a frontier written by `search --frontier` ({error})"
-            ) from error
-        if not found["frontier"]:
-            raise StoreError(f"{os.fspath(path)!r} holds no committee")
-        return cls(tuple(found["frontier"]), tuple(found["single"]), about["query"], about["searched"])
+        found = read_frontier(path)
+        made = cls(found.evaluations, found.singles, found.query, found.searched)
+        if any(a.quality >= b.quality or made.x(a) >= made.x(b) for a, b in pairwise(made.evaluations)):
+            raise StoreError(f"{os.fspath(path)!r}: its committees do not rise in cost and quality; write it again")
+        if len({e.committee.cost for e in made.evaluations + made.singles}) > 1:
+            raise StoreError(f"{os.fspath(path)!r}: committees with different costs; write it again")
+        return made
 
 
 def skyline(evaluations: Iterable[Evaluation], cost: str = "average_cost") -> tuple[Evaluation, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError, StoreError, WiseCommitteeError, first_line
+from wisecommittee.errors import ContentError, WiseCommitteeError, first_line
 from wisecommittee.reading import check_claim, check_memory, open_regular
 
 KINDS = "biufUS"  # booleans, numbers and text
@@ -96,14 +96,14 @@ def _header(source: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(source)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version == (3, 0):  # as 2.0, for names of fields that are not Latin-1
-        raise ValueError("a structured array; expected an array of numbers or text")
+        raise ValueError("a structured array")
     shape, fortran, dtype = read[version](source)
     if dtype.hasobject:
-        raise ValueError("pickled Python objects, which are never loaded; expected numbers or text")
+        raise ValueError("it holds pickled Python objects, which are never loaded")
     if dtype.kind not in KINDS or not dtype.itemsize:
-        raise ValueError(f"an array of {dtype}; expected numbers or text")
+        raise ValueError(f"an array of {dtype}")
     if not shape:
-        raise ValueError("a single value; expected an array with a row for each unit")
+        raise ValueError("a single value instead of a row for each unit")
     if min(shape) < 0:
         raise ValueError(f"shape {list(shape)}")
     return tuple(map(int, shape)), fortran, dtype
@@ -126,4 +126,7 @@ def _explained(what: str, remedy: str) -> Iterator[None]:
     except MemoryError as error:
         raise ContentError(f"{what}: larger than the memory that is free; {remedy} in smaller parts") from error
     except Exception as error:
-        raise StoreError(f"{what}: not a plain array of numbers or text ({first_line(error)}); {remedy}") from error
+        reason = first_line(error)
+        raise ContentError(
+            f"{what}: {reason}; expected arrays of numbers or text, no Python objects; {remedy}"
+        ) from error

@@ -12,6 +12,7 @@ from typing import Any
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import StoreError, WiseCommitteeError
+from wisecommittee.reading import parse_json
 from wisecommittee.store import gate
 from wisecommittee.store.files import MAX_JSON
 
@@ -36,8 +37,8 @@ def decode_card(text: bytes, model: str, what: str) -> ModelCard:
     """The card of a committed model; StoreError says what is wrong with it."""
     remedy = f"extract or import {model} again with --replace"
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text)
+    except ValueError as error:
         raise StoreError(f"{what}: not JSON ({error}); {remedy}") from error
     try:
         given = data.pop(CHECKSUM, None) if isinstance(data, dict) else None

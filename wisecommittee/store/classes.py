@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AbsentError, ContentError, counted
+from wisecommittee.errors import ContentError, counted
+from wisecommittee.reading import parse_json, read_text
 from wisecommittee.tasks.text import comparable
 
+MAX_BYTES = 64 << 20  # of a file of class names
 _NUMBER = re.compile(r"(?P<before>.*?)(?P<number>\d+)(?:\.0+)?(?P<after>[\])}]?)", re.DOTALL)
 # What these headings stand for elsewhere is no class: reading them as classes would be silent nonsense.
 _OTHER = frozenset(
@@ -169,19 +170,14 @@ def _in_order(path: Path, pairs: Sequence[tuple[int, str]]) -> tuple[str, ...]:
 
 
 def _pairs(path: Path) -> list[tuple[int, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise AbsentError(f"classes: there is no file {str(path)!r}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ContentError(f"classes: {str(path)!r} cannot be read ({error})") from error
+    text = read_text(path, limit=MAX_BYTES, remedy="name a file of class names with --classes")
     try:
         if path.suffix == ".json":
-            return _from_json(json.loads(text))
+            return _from_json(parse_json(text))
         if path.suffix == ".csv":
             return _from_rows([row for row in csv.reader(text.splitlines()) if row])
         return list(enumerate(line.strip() for line in text.splitlines() if line.strip()))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, csv.Error) as error:
         raise ContentError(
             f"classes: {str(path)!r}: {error}; expected a name for every output index from 0, as txt, csv or json"
         ) from error

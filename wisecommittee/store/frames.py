@@ -10,14 +10,14 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError, StoreError, UsageError, counted, first_line
 from wisecommittee.reading import open_regular
-from wisecommittee.store.footer import check_footer
+from wisecommittee.store.parquet_tables import read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +38,7 @@ def read_table(file: str | os.PathLike[str], text: tuple[str, ...] = (), blank: 
     if path.suffix not in READERS:
         raise UsageError(f"{path}: a {path.suffix or 'nameless'} file; expected .npy, .npz, .csv or .parquet")
     try:
-        with open_regular(path) as source:
-            table = READERS[path.suffix](source, path)
+        table = READERS[path.suffix](path)
     except (pa.ArrowException, UnicodeDecodeError, OSError, ValueError) as error:
         raise StoreError(f"{path}: not a readable table ({first_line(error)})") from error
     names = [str(name).strip() for name in table.columns]
@@ -57,17 +56,14 @@ def read_table(file: str | os.PathLike[str], text: tuple[str, ...] = (), blank: 
     return table
 
 
-def _parquet(source: BinaryIO, path: Path) -> pd.DataFrame:
-    import pyarrow.parquet as pq
-
-    check_footer(source)
-    table = pq.read_table(source, use_threads=False)
+def _parquet(path: Path) -> pd.DataFrame:
+    table = read_parquet(path)
     if "unit_id" in table.column_names:  # then the nameless index that pandas wrote says nothing
         table = table.drop_columns([name for name in table.column_names if _INDEX.fullmatch(name)])
     return table.to_pandas(use_threads=False, ignore_metadata=True)
 
 
-def _csv(source: BinaryIO, path: Path) -> pd.DataFrame:
+def _csv(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     options: dict[str, Any] = {
@@ -77,9 +73,10 @@ def _csv(source: BinaryIO, path: Path) -> pd.DataFrame:
         "encoding": "utf-8-sig",
     }
     # Headings as they stand: pandas renames the second of two equal ones to 'x.1'.
-    written = pd.read_csv(source, header=None, nrows=1, **options).iloc[0].tolist()
-    source.seek(0)
-    table = pd.read_csv(source, **options)
+    with open_regular(path) as source:
+        written = pd.read_csv(source, header=None, nrows=1, **options).iloc[0].tolist()
+        source.seek(0)
+        table = pd.read_csv(source, **options)
     if not isinstance(table.index, pd.RangeIndex):
         surplus = table.index.nlevels
         if surplus > 1:
@@ -96,7 +93,7 @@ def _csv(source: BinaryIO, path: Path) -> pd.DataFrame:
     return table
 
 
-READERS: dict[str, Callable[[BinaryIO, Path], pd.DataFrame]] = {".csv": _csv, ".parquet": _parquet}
+READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _csv, ".parquet": _parquet}
 
 
 def _as_text(column: pd.Series, name: str, path: Path) -> pd.Series:

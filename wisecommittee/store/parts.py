@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from wisecommittee.errors import AlignmentError, ContentError, StoreError, first_line
 from wisecommittee.store import gate
 from wisecommittee.store.footer import check_footer
-from wisecommittee.store.thrift import I32, Struct, read_struct
+from wisecommittee.store.pages import pages, value_width
 from wisecommittee.tasks.text import comparable
 
 ROW_GROUP = 5_000
@@ -376,11 +376,6 @@ def _groups(data: bytes, what: str, known: Callable[[str], bool], classes: int |
         yield table
 
 
-_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "FLOAT": 4, "DOUBLE": 8}
-_PLAIN, _DELTA_PREFIXES = 0, 7  # encodings; the second spells long texts as short differences
-_DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = 0, 2, 3
-
-
 def _check_sizes(data: bytes, file: pq.ParquetFile, group: int, what: str) -> None:
     """Add up what the pages of a row group say they unpack to, whatever the file's own summary claims."""
     metadata = file.metadata.row_group(group)
@@ -388,12 +383,10 @@ def _check_sizes(data: bytes, file: pq.ParquetFile, group: int, what: str) -> No
         chunk, column = metadata.column(leaf), file.schema.column(leaf)
         length = file.schema_arrow.field("outputs").type.list_size if column.max_repetition_level else 1
         values = unpacked = 0
-        for page, encoding, count, size in _pages(data, chunk):
-            if encoding == _DELTA_PREFIXES or page not in (_DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2):
-                raise ValueError(f"{chunk.path_in_schema}: a page of kind {page} and encoding {encoding}")
-            values += count if page != _DICTIONARY_PAGE else 0
-            unpacked += size
-        width = _WIDTHS.get(chunk.physical_type, column.length if chunk.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0)
+        for page in pages(data, chunk):
+            values += 0 if page.is_dictionary else page.values
+            unpacked += page.unpacked
+        width = value_width(column)
         expected = metadata.num_rows * length
         limit = min(MAX_NUMBERS_BYTES, 2 * expected * width + (64 << 10)) if width else MAX_TEXT_BYTES
         if values != expected or unpacked > limit:
@@ -401,32 +394,3 @@ def _check_sizes(data: bytes, file: pq.ParquetFile, group: int, what: str) -> No
                 f"{what}: row group {group} unpacks column {chunk.path_in_schema} to {values:,} values in {unpacked:,} "
                 f"bytes; expected {expected:,} values in at most {limit:,}; extract or import it again"
             )
-
-
-def _pages(data: bytes, chunk: Any) -> Iterator[tuple[int, int, int, int]]:
-    """(kind, encoding, values, unpacked bytes) of the pages of a column, from their headers."""
-    at = chunk.data_page_offset
-    if chunk.has_dictionary_page:
-        at = min(at, chunk.dictionary_page_offset)
-    end = at + chunk.total_compressed_size
-    if not 0 < at <= end <= len(data):
-        raise ValueError(f"{chunk.path_in_schema}: pages from {at} to {end} of {len(data)} bytes")
-    while at < end:
-        try:
-            header, at = read_struct(data, at)
-            kind, unpacked, packed = (_number(header, field_) for field_ in (1, 2, 3))
-            page = header[{_DATA_PAGE: 5, _DICTIONARY_PAGE: 7, _DATA_PAGE_V2: 8}[kind]][1]
-            values, encoding = _number(page, 1), _number(page, 4 if kind == _DATA_PAGE_V2 else 2)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{chunk.path_in_schema}: a page header that cannot be read") from error
-        if min(unpacked, packed, values) < 0:
-            raise ValueError(f"{chunk.path_in_schema}: a page of negative size")
-        at += packed
-        yield kind, encoding, values, unpacked
-
-
-def _number(fields: Struct, field_: int) -> int:
-    kind, value = fields[field_]
-    if kind != I32:
-        raise TypeError
-    return value

@@ -15,12 +15,25 @@ def split(
     store: options.Store = None,
     source: Annotated[str | None, typer.Option("--split", help="Split to divide; default the only one.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random division.")] = 0,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="Keep units together that are equal in this column of the labels file (patient, video, author).",
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Divide a split of all models into new ones, stratified by label; of images that were cut into cells, whole
-    images at random.
+    images at random. With --by no group of units is in two splits: columns beside unit_id and label that group units
+    are kept when labels are imported.
 
-    **Example**  `wisecommittee split --store S --into val=0.5,test=0.5 --seed 0`
+    **Examples**
+
+    `wisecommittee split --store S --into val=0.5,test=0.5 --seed 0`
+
+    `wisecommittee split --store S --into val=0.5,test=0.5 --by patient`
     """
     from wisecommittee.errors import UsageError, counted
     from wisecommittee.store import LogitStore
@@ -38,7 +51,7 @@ def split(
                 f"--into {into!r}: {part!r} is not NAME=SHARE; expected for example val=0.5,test=0.5"
             ) from None
     target = LogitStore(store)
-    done = split_store(target, shares, seed=seed, source=source)
+    done = split_store(target, shares, seed=seed, source=source, by=by)
     if as_json:
         print_json({"store": target.files.uri, "units": done, "seed": seed})
     else:

@@ -35,6 +35,7 @@ from wisecommittee.store.classes import (
     read_class_list,
 )
 from wisecommittee.store.frames import named_column, numbers, read_table, unit_ids
+from wisecommittee.store.groups import write_groups
 from wisecommittee.store.labels import Labels, pair, read_labels
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.outputs import Outputs, read_outputs
@@ -85,12 +86,16 @@ def import_outputs(
         ids, places = pair(known, found[model].unit_ids, len(outputs), model, by_position=by_position)
         store.check(card, split, Rows(ids, outputs), numbered[places], dtype)
         ready.append((card, ids, numbered[places], outputs))
+        grouped = {name: [values[place] for place in places.tolist()] for name, values in known.groups.items()}
     _same_classes({card.model: outputs.shape[1] for card, _, _, outputs in ready})
     _distinct_replicas([card for card, *_ in ready])
-    return {
+    done = {
         card.model: store.add(card, split, labels=values, outputs=outputs, unit_ids=ids, dtype=dtype, replace=replace)
         for card, ids, values, outputs in ready
     }
+    if known.groups:
+        write_groups(store, split, ids, grouped)
+    return done
 
 
 def class_order(
@@ -193,7 +198,7 @@ def import_answers(
         named_column(table, name, answers)
     table["unit_id"] = unit_ids(table, answers)
     order = list(dict.fromkeys(table["unit_id"]))
-    truth = _labels_of_answers(table, order, answers, labels, by_position=by_position)
+    truth, grouped = _labels_of_answers(table, order, answers, labels, by_position=by_position)
     cost_columns = [name for name in table.columns if name not in ANSWER_COLUMNS]
     for name in cost_columns:
         if means_something_else(name):
@@ -234,7 +239,7 @@ def import_answers(
                 f"{answers}: unit {odd!r} is answered by only one of {first} and {model}; every model needs every unit"
             )
     _distinct_replicas([card for card, *_ in ready])
-    return {
+    done = {
         card.model: store.add(
             card,
             split,
@@ -248,6 +253,9 @@ def import_answers(
         )
         for card, known, rows in ready
     }
+    if grouped:
+        write_groups(store, split, list(truth), grouped)
+    return done
 
 
 def _labels_of_answers(
@@ -257,18 +265,19 @@ def _labels_of_answers(
     labels: str | os.PathLike[str] | None,
     *,
     by_position: bool,
-) -> dict[str, str]:
-    """{unit id: label} of every unit that is answered."""
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """{unit id: label} of every unit that is answered, and the columns that group them, in the same order."""
     if labels is not None:
         known = read_labels(labels)
         texts = known.texts
         ids, places = pair(known, units, len(units), str(answers), by_position=by_position)
-        return {unit: texts[place] for unit, place in zip(ids, places.tolist(), strict=True)}
+        truth = {unit: texts[place] for unit, place in zip(ids, places.tolist(), strict=True)}
+        return truth, {name: [values[place] for place in places.tolist()] for name, values in known.groups.items()}
     if "label" not in table.columns:
         if "score" in table.columns:
-            return dict.fromkeys(units, "")
+            return dict.fromkeys(units, ""), {}
         raise UsageError(f"{answers}: no label column; give the true answers with --labels")
-    truth: dict[str, str] = {}
+    truth = {}
     for unit, label in zip(table["unit_id"], map(comparable, table["label"]), strict=True):
         if truth.setdefault(unit, label) != label:
             raise ContentError(f"{answers}: unit {unit!r} has two labels, {truth[unit]!r} and {label!r}; expected one")
@@ -278,7 +287,7 @@ def _labels_of_answers(
             f"{answers}: {counted(len(blank), 'unit')} without a label, such as {blank[0]!r}; expected a label for "
             f"each; leave these units out"
         )
-    return truth
+    return truth, {}
 
 
 def _origin(file: str | os.PathLike[str]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from wisecommittee.store import gate
 from wisecommittee.store.arrays import load_npy
 from wisecommittee.store.classes import means_something_else
 from wisecommittee.store.frames import named_column, read_table, unit_ids
+from wisecommittee.store.groups import grouping
 from wisecommittee.tasks.text import comparable
 
 
@@ -24,12 +25,14 @@ class Labels:
     """Labels as a file has them.
 
     values : int64 or float64 [N] of an array of numbers, else text [N] (see tasks/text.py). unit_ids : [N], None where
-    the file has none: then labels are in the order of the rows they belong to.
+    the file has none: then labels are in the order of the rows they belong to. groups : {column: text [N]} of further
+    columns by which units belong together (store/groups.py).
     """
 
     file: Path
     values: NDArray[np.generic]
     unit_ids: list[str] | None
+    groups: Mapping[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -68,7 +71,9 @@ def read_labels(file: str | os.PathLike[str]) -> Labels:
                     f"{path}: no column unit_id, but {shown} is not 0, 1, 2, ..: does it say which unit a label "
                     f"belongs to? Name it unit_id if so, else leave it out"
                 )
-    return Labels(path, values, ids)
+    further = [name for name in table.columns if name not in ("unit_id", "label", "")]
+    texts = {name: [comparable(str(value)) for value in table[name]] for name in further}
+    return Labels(path, values, ids, grouping(texts))
 
 
 def _texts(labels: Sequence[str], path: Path) -> NDArray[np.str_]:

@@ -542,7 +542,8 @@ class LogitStore:
                 self.files.delete_folder(folder)
                 if not any(left.startswith("model=") for left in self.files.names(name)):
                     keep_turn()
-                    self.files.delete(f"{name}/units.parquet")
+                    for left in ("units.parquet", "groups.parquet"):
+                        self.files.delete(f"{name}/{left}")
                     self.files.delete_temporaries(name)
         return tuple(found)
 

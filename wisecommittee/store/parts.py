@@ -244,6 +244,14 @@ def encode_units(unit_ids: list[str], labels: NDArray[np.generic]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+def encode_texts(columns: Mapping[str, Sequence[str]]) -> bytes:
+    """Parquet of text columns of one length."""
+    sink = pa.BufferOutputStream()
+    table = pa.table({name: pa.array(list(values), pa.string()) for name, values in columns.items()})
+    pq.write_table(table, sink, row_group_size=ROW_GROUP, compression="zstd", write_page_checksum=True)
+    return sink.getvalue().to_pybytes()
+
+
 # Reading
 
 
@@ -282,6 +290,20 @@ def decode_units(data: bytes, what: str) -> tuple[list[str], NDArray[np.generic]
             f"restore it, or remove the models of the split and import them again"
         ) from error
     return unit_ids, gate.text_array(texts, what) if texts or not numbers else np.concatenate(numbers)
+
+
+def decode_texts(data: bytes, what: str) -> dict[str, list[str]]:
+    """{column: text [N]} of what encode_texts made."""
+    columns: dict[str, list[str]] = {}
+    try:
+        for table in _groups(data, what, lambda name: True):
+            for name in table.column_names:
+                columns.setdefault(name, []).extend(_text(table.column(name), what))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise StoreError(
+            f"{what}: not readable ({first_line(error)}); remove it, or import the labels again"
+        ) from error
+    return columns
 
 
 def _rows(table: pa.Table, what: str, classes: int | None) -> Rows:

@@ -1,5 +1,5 @@
 """One split -> several, stratified by label: the usual way to get val and test from one set of cached outputs. Cells of
-an image stay together."""
+an image stay together, and so do units of a group where the caller names a column of groups."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import AbsentError, StoreError, UsageError, counted
+from wisecommittee.store.groups import assign_groups, groups_of, read_groups, write_groups
 from wisecommittee.store.logit_store import LogitStore, check_split_name
 from wisecommittee.store.segmentation import images_of
 
@@ -39,12 +40,18 @@ def assign(labels: NDArray[np.generic], shares: Mapping[str, float], seed: int) 
 
 
 def split_store(
-    store: LogitStore, into: Mapping[str, float], *, seed: int = 0, source: str | None = None
+    store: LogitStore,
+    into: Mapping[str, float],
+    *,
+    seed: int = 0,
+    source: str | None = None,
+    by: str | None = None,
 ) -> dict[str, int]:
     """Divide a split of every model into new ones; returns {split: units}.
 
     into : {name: share}, shares above 0 (they are normalised). source : default the only split of the store. The source
-    stays, unless its own name is among the new ones: then its part replaces it as the last step.
+    stays, unless its own name is among the new ones: then its part replaces it as the last step. by : a column of the
+    labels file the units were imported with; units that are equal in it come into the same split.
     """
     if len(into) < 2 or any(not share > 0 or not share < float("inf") for share in into.values()):
         raise UsageError(
@@ -66,7 +73,7 @@ def split_store(
         raise UsageError(
             f"on an object store {source!r} cannot replace itself; choose other names and remove it afterwards"
         )
-    rows, many = _divided(store, source, into, seed)
+    rows, many = _divided(store, source, into, seed, by)
     if empty := [name for name, some in rows.items() if not len(some)]:
         raise AbsentError(f"split {empty[0]!r} would be empty: {source} has {many}, too few for {_written(into)}")
     if store.files.local is None:
@@ -95,10 +102,13 @@ def _written(into: Mapping[str, float]) -> str:
 
 
 def _divided(
-    store: LogitStore, source: str, into: Mapping[str, float], seed: int
+    store: LogitStore, source: str, into: Mapping[str, float], seed: int, by: str | None
 ) -> tuple[dict[str, NDArray[np.int64]], str]:
-    """Rows of each new split, and how many units there are to divide: images where units are cells of them, since
-    neighbouring cells are too alike to report on each other."""
+    """Rows of each new split, and how many units there are to divide: groups where `by` names them, images where units
+    are cells of them, since neighbouring cells are too alike to report on each other."""
+    if by is not None:
+        groups = groups_of(store, source, by)
+        return assign_groups(store.labels(source), groups, into, seed), counted(int(groups.max()) + 1, "group")
     if not any(card.kind == "statistics" for card in store.cards(source)):
         labels = store.labels(source)
         return assign(labels, into, seed), f"{counted(len(labels), 'unit')}"
@@ -125,6 +135,10 @@ def _recover(store: LogitStore) -> None:
 def _copy_all(store: LogitStore, source: str, target: LogitStore, name: str, rows: NDArray[np.int64]) -> None:
     for card in store.cards(source):
         _copy(store, card.model, source, target, name, rows)
+    if groups := read_groups(store, source):
+        ids = store.unit_ids(source)
+        columns = {column: [values[row] for row in rows] for column, values in groups.items()}
+        write_groups(target, name, [ids[row] for row in rows], columns)
 
 
 def _copy(store: LogitStore, model: str, source: str, target: LogitStore, name: str, rows: NDArray[np.int64]) -> None:

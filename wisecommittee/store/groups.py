@@ -1,0 +1,88 @@
+"""Which units belong together (a patient, a video, an author), so that no group is divided between splits.
+
+groups.parquet of a split holds unit_id and a text column for each way of grouping. The columns of a labels file that
+group anything are kept; a split without the file has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.errors import AbsentNameError, AlignmentError, StoreError
+from wisecommittee.store import parts
+from wisecommittee.store.logit_store import LogitStore
+
+FILE = "groups.parquet"
+MOST_COLUMNS = 64
+
+
+def grouping(columns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Those columns [N] whose values say of any two units that they belong together, and of any two that they do "
+    "not."""
+    return {name: list(values) for name, values in columns.items() if 1 < len(set(values)) < len(values)}
+
+
+def write_groups(store: LogitStore, split: str, unit_ids: Sequence[str], columns: Mapping[str, Sequence[str]]) -> None:
+    """Add ways of grouping the units of a split to those it has; columns : text [N] in the order of unit_ids."""
+    places = {unit: place for place, unit in enumerate(unit_ids)}
+    order = [places[unit] for unit in store.unit_ids(split)]
+    kept = read_groups(store, split) | {name: [values[i] for i in order] for name, values in columns.items()}
+    if len(kept) > MOST_COLUMNS:
+        raise StoreError(
+            f"{split}: {len(kept)} columns that group units; expected {MOST_COLUMNS} at most; leave some out"
+        )
+    store.files.write(f"{split}/{FILE}", parts.encode_texts({"unit_id": store.unit_ids(split), **kept}))
+
+
+def read_groups(store: LogitStore, split: str) -> dict[str, list[str]]:
+    """{column: text [N]} in unit order."""
+    path = f"{split}/{FILE}"
+    try:
+        columns = parts.decode_texts(store.files.read(path), store.files.place(path))
+    except FileNotFoundError:
+        return {}
+    places = {unit: place for place, unit in enumerate(columns.pop("unit_id", ()))}
+    units = store.unit_ids(split)
+    if set(places) != set(units):
+        raise AlignmentError(
+            f"{store.files.place(path)}: other units than those of {split}; import the labels again with their columns"
+        )
+    return {name: [values[places[unit]] for unit in units] for name, values in columns.items()}
+
+
+def groups_of(store: LogitStore, split: str, column: str) -> NDArray[np.int64]:
+    """int64 [N]: the number of each unit's group, in the order of the groups' names."""
+    known = read_groups(store, split)
+    if column not in known:
+        raise AbsentNameError(
+            f"column to split {split} by (import labels from a table that has it beside unit_id and label)",
+            column,
+            known,
+        )
+    return np.unique(np.array(known[column], dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def assign_groups(
+    labels: NDArray[np.generic], groups: NDArray[np.int64], shares: Mapping[str, float], seed: int
+) -> dict[str, NDArray[np.int64]]:
+    """Rows of each new split, ascending; no group is in two. Groups go, the largest first and else at random, to the
+    split whose counts of each label they bring nearest to its share."""
+    names = list(shares)
+    weights = np.array([shares[name] for name in names], np.float64)
+    weights /= weights.sum()
+    kinds, label = np.unique(labels, return_inverse=True)
+    sizes = np.bincount(groups)
+    counts = np.zeros((len(sizes), len(kinds)))
+    np.add.at(counts, (groups, label), 1)
+    wanted = weights[:, None] * counts.sum(axis=0)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    home = np.zeros(len(sizes), np.int64)
+    for group in order[np.argsort(-sizes[order], kind="stable")]:
+        # (wanted - counts)^2 - wanted^2, over what would be left of each split
+        change = (counts[group] * (counts[group] - 2 * wanted)).sum(axis=1)
+        home[group] = change.argmin()
+        wanted[home[group]] -= counts[group]
+    return {name: np.flatnonzero(home[groups] == place) for place, name in enumerate(names)}

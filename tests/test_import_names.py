@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import wisecommittee as wc
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AlignmentError, ContentError, WiseCommitteeError
+from wisecommittee.search.answer import answer
 from wisecommittee.search.search import search
 from wisecommittee.search.single import model_quality
 from wisecommittee.store import LogitStore
@@ -237,6 +239,7 @@ ROWS = {
     "an empty cell": ("0,1\n.5,.2\n.1,\n", "NaN or infinity"),
     "a heading twice": ("0,0\n.5,.2\n.1,.3\n", "column '0' stands twice"),
     "semicolons": ("0;1\n.5;.2\n.1;.3\n", "a column for each class, separated by commas"),
+    "no heading": (".4,.1\n.5,.2\n.1,.3\n", "its first row holds numbers"),
     "no rows": ("0,1\n", "no rows"),
     "nothing": ("", "not a readable table"),
     "one column that is no class": ("height\n.5\n.2\n", "for two classes the one of class 1, named '1'"),
@@ -442,7 +445,7 @@ def test_numbers_and_their_text_agree_across_files(folder):
     assert right(labels="y.parquet") == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize("blank", ["", "  "])
+@pytest.mark.parametrize("blank", ["", "  ", "nan", "<NA>"])
 def test_a_label_that_is_missing_is_refused(folder, blank):
     answers(["A", "B", ""], ["A", "B", blank])
     with pytest.raises(ContentError, match=r"1 unit without a label, such as 'q2'"):
@@ -496,6 +499,9 @@ def test_a_model_may_be_free(folder):
     frontier = search(store, cost="usd")
     assert frontier.evaluations[0].average_cost == 0
     assert frontier.evaluations[0].quality >= accuracy(outputs, labels)
+    free = answer(store, cost="usd", target_cost=0)  # nothing is so many times cheaper than a price
+    assert (free.speedup, free.val.average_cost) == (None, 0)
+    assert wc.tables.fill("match", wc.Study(store, cost="usd")).cells()
     (folder / "models.csv").write_text("model,flops\na,0\nb,1\n")
     with pytest.raises(WiseCommitteeError, match=r"flops is 0; expected a finite number above 0"):
         imported({"a": "a.npy"}, "y.npy", split="test")

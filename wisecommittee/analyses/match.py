@@ -119,6 +119,6 @@ def diversity(study: Study) -> tuple[Diversity, ...]:
     return tuple(Diversity(m.single, s, m.similar_quality) for m, s in zip(matches, show(study, same), strict=True))
 
 
-def speedup(single: Evaluation, committee: Evaluation) -> float:
-    """How many times less the committee costs on average."""
-    return single.average_cost / committee.average_cost
+def speedup(single: Evaluation, committee: Evaluation) -> float | None:
+    """How many times less the committee costs on average; None if it costs nothing."""
+    return single.average_cost / committee.average_cost if committee.average_cost else None

@@ -97,7 +97,8 @@ def _named_base(
     base = study.named()[0]
     places = _places(every, base.committee.models)
     ladder = max((every[name] for name, _, _ in places), key=len)
-    away = [abs(math.log(costs[replicas[0].model] / base.average_cost)) for replicas in ladder]
+    ratios = [costs[replicas[0].model] / base.average_cost if base.average_cost else 0.0 for replicas in ladder]
+    away = [abs(math.log(ratio)) if ratio else math.inf for ratio in ratios]
     return places, ladder, away.index(min(away))
 
 

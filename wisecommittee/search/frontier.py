@@ -132,9 +132,10 @@ class Frontier:
         return min(as_good, key=lambda e: (self.x(e), -e.quality), default=None)
 
     def speedup(self, evaluation: Evaluation) -> float | None:
-        """Cost of the cheapest single model as accurate over the committee's; None if there is none."""
-        single = self.cheapest_single_matching(evaluation.quality)
-        return None if single is None else self.x(single) / self.x(evaluation)
+        """Cost of the cheapest single model as accurate over the committee's; None if there is none, or if the
+        committee costs nothing."""
+        single, cost = self.cheapest_single_matching(evaluation.quality), self.x(evaluation)
+        return None if single is None or not cost else self.x(single) / cost
 
     def to_frame(self) -> pd.DataFrame:
         """One row per committee: figures, stages, thresholds; `kind` is 'frontier' or 'single' (the models by

@@ -62,6 +62,11 @@ def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = fr
                 f"{what}: {shown}; expected unit_id and one column for each class; name it unit_id if it says which "
                 f"unit a row is, else leave it out (pandas: to_csv(index=False))"
             )
+    if all(_is_number(name) for name in names) and not all(name.isdigit() for name in names):
+        raise ContentError(
+            f"{what}: its first row holds numbers ({', '.join(names[:3])}, ..); expected headings: unit_id and the "
+            f"number or name of each class"
+        )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ContentError(f"{what}: two columns are named {twice!r}; expected a column for each class")
@@ -77,6 +82,14 @@ def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = fr
             f"rename the columns, or leave out those that are no classes"
         )
     return Columns(names, tuple(places[k] for k in numbers))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbered(names: Sequence[str], what: str, known: frozenset[str]) -> dict[int, int] | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted
-from wisecommittee.tasks.text import comparable
+from wisecommittee.tasks.text import comparable, is_missing
 
 PROBABILITY_TOLERANCE = 1e-3  # real rows miss 1 by 3e-4
 BLOCK_VALUES = 1 << 20  # checked at a time: memory-mapped arrays stay on disk
@@ -169,10 +169,10 @@ def check_labels(given: ArrayLike, classes: int | None, what: str, *, graded: bo
     else:
         texts = [comparable(text) for text in as_text(labels, "label", what)]
         check_texts(texts, "label", what)
-        if "" in texts and not graded:
+        if not graded and (empty := [row for row, text in enumerate(texts) if is_missing(text)]):
             raise ContentError(
-                f"{what}: an empty label in row {texts.index('')} ({texts.count(''):,} in all); expected a label for "
-                f"each unit; leave these units out"
+                f"{what}: an empty label, {texts[empty[0]]!r}, in row {empty[0]} ({len(empty):,} in all); expected a "
+                f"label for each unit; leave these units out"
             )
         labels = text_array(texts, what)
     if classes is not None and len(labels):

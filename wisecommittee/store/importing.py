@@ -40,7 +40,7 @@ from wisecommittee.store.labels import Labels, pair, read_labels
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.outputs import Outputs, read_outputs
 from wisecommittee.store.parts import Rows
-from wisecommittee.tasks.text import comparable
+from wisecommittee.tasks.text import comparable, is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -281,8 +281,8 @@ def _labels_of_answers(
     for unit, label in zip(table["unit_id"], map(comparable, table["label"]), strict=True):
         if truth.setdefault(unit, label) != label:
             raise ContentError(f"{answers}: unit {unit!r} has two labels, {truth[unit]!r} and {label!r}; expected one")
-    if "score" not in table.columns and "" in truth.values():
-        blank = [unit for unit, label in truth.items() if not label]
+    blank = [unit for unit, label in truth.items() if is_missing(label)]
+    if blank and "score" not in table.columns:
         raise ContentError(
             f"{answers}: {counted(len(blank), 'unit')} without a label, such as {blank[0]!r}; expected a label for "
             f"each; leave these units out"

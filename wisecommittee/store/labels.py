@@ -17,7 +17,7 @@ from wisecommittee.store.arrays import load_npy
 from wisecommittee.store.classes import means_something_else
 from wisecommittee.store.frames import named_column, read_table, unit_ids
 from wisecommittee.store.groups import grouping
-from wisecommittee.tasks.text import comparable
+from wisecommittee.tasks.text import comparable, is_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,10 @@ def read_labels(file: str | os.PathLike[str]) -> Labels:
 
 def _texts(labels: Sequence[str], path: Path) -> NDArray[np.str_]:
     texts = [comparable(label) for label in labels]
-    if "" in texts:
+    if empty := [row for row, text in enumerate(texts) if is_missing(text)]:
         raise ContentError(
-            f"{path}: {counted(texts.count(''), 'unit')} without a label, the first in row {texts.index('')}; expected "
-            f"a label for each; leave these units out of labels and outputs"
+            f"{path}: {counted(len(empty), 'unit')} without a label, the first in row {empty[0]}; expected a label for "
+            f"each; leave these units out of labels and outputs"
         )
     return gate.text_array(texts, str(path))
 

@@ -8,6 +8,13 @@ import unicodedata
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _INVISIBLE = "\ufeff\u200b"  # byte order mark, zero-width space: left by editors, seen by nobody
 
+_MISSING = frozenset(("", "nan", "NaN", "NaT", "<NA>"))  # nothing, and what pandas and numpy write for nothing
+
+
+def is_missing(label: str) -> bool:
+    """Whether a text stands for no label at all."""
+    return label in _MISSING
+
 
 def comparable(text: str, *, ignore_case: bool = False) -> str:
     """The text by which an answer or a label is compared.

@@ -454,7 +454,7 @@ def test_a_label_that_is_missing_is_refused(folder, blank):
     with pytest.raises(ContentError, match=r"labels.csv: 1 unit without a label, the first in row 2"):
         right(labels="labels.csv")
     card = ModelCard("a", kind="answers", costs={"usd": 1})
-    with pytest.raises(ContentError, match=r"an empty label in row 1"):
+    with pytest.raises(ContentError, match=r"an empty label, '.*', in row 1"):
         LogitStore("S").add(card, "val", labels=["A", blank], answers=["A", ""], scores={"confidence": [0.5, 0.5]})
 
 

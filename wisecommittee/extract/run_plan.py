@@ -305,6 +305,7 @@ def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: _Probes, decl
         position=loaded.position,
         origin=loaded.origin,
         weights=loaded.weights,
+        class_names=data.classes,
         meta=_meta(run, preprocess, outputs, columns) | dict(loaded.meta),
     )
     placeholder = Contents(data.units or 0, logits.shape[1], settings.dtype, "")

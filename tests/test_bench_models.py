@@ -148,7 +148,7 @@ def test_what_does_not_fit_the_store_is_refused_before_measuring(store):
         ({"names": ["a", "b"]}, "2 values of --name for 1 models"),
         ({"device": "abacus"}, "try auto or cpu"),
         ({"input_size": None}, "net/0: Linear does not say its input size; give one with --input-size"),
-        ({"sizes": [32]}, "net/0: cannot take another input size, 32"),
+        ({"sizes": [32]}, r"net/0: inputs of shape \[1, 6\] have no size to change"),
     ],
 )
 def test_options_that_are_refused(options, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import warnings
 from pathlib import Path
 
@@ -171,6 +172,57 @@ def test_what_an_image_folder_must_be(folder, tmp_path):
         open_data("imagefolder:", "val")
 
 
+def folders(place, names):
+    for number, name in enumerate(names):
+        (place / name).mkdir(parents=True)
+        (place / name / "1.png").write_bytes(encoded(pixels(number), "PNG"))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("names", "order", "said"),
+    [
+        (
+            map(str, range(12)),
+            map(str, range(12)),
+            r"output k is taken to be class k; torchvision.* \(0, 1, 10, \.\.\)",
+        ),
+        ([f"{k:02}" for k in range(12)], [f"{k:02}" for k in range(12)], None),
+        (map(str, range(10)), map(str, range(10)), None),
+        (
+            map(str, range(1, 13)),
+            map(str, range(1, 13)),
+            "classes are numbered 1 to 12, and outputs 0 to 11",
+        ),
+        (["3", "17", "200"], ["3", "17", "200"], r"classes are numbered 3 to 200, .* --classes FILE"),
+        (["0", "1", "2", "10", "x"], ["0", "1", "10", "2", "x"], "classes 0, 1, 10, .. are in the order of text"),
+        (["b", "a", "C"], ["C", "a", "b"], None),
+    ],
+)
+def test_folders_named_by_numbers_are_in_the_order_of_numbers(names, order, said, tmp_path, store, recwarn):
+    names, order = list(names), list(order)
+    data = open_data(f"imagefolder:{folders(tmp_path / 'numbered', names)}", "val")
+    assert list(data.classes) == order
+    ids, labels = data.known()
+    assert [order[label] for label in labels] == [unit.partition("/")[0] for unit in ids]
+    assert not recwarn.list
+    (item,) = extract([model(classes=len(names))], data, "val", store)
+    assert list(item.card.class_names) == order
+    warned = [str(warning.message) for warning in recwarn.list]
+    assert len(warned) == (said is not None)
+    if said is not None:
+        assert re.search(said, warned[0])
+    # A model that knows its classes leaves no doubt.
+    recwarn.clear()
+    extract([model("known", classes=len(names), names=tuple(order))], data, "val", store)
+    assert not recwarn.list
+
+
+def test_two_folders_of_one_number_are_refused(tmp_path):
+    with pytest.raises(ContentError, match=r"classes '01' and '1' are one number; rename one, or join them"):
+        open_data(f"imagefolder:{folders(tmp_path / 'numbered', ['0', '1', '01'])}", "val")
+
+
 def test_links_are_followed_but_not_in_circles(folder):
     (folder / "cat" / "again").symlink_to(folder / "cat")
     (folder / "dog" / "more").symlink_to(folder / "bird" / "a")
@@ -244,15 +296,20 @@ def test_the_units_of_a_split_agree_about_what_is_corrupt(folder, store):
     with pytest.warns(UserWarning, match="1 images"):
         extract([model("b/0", seed=1)], f"imagefolder:{folder}", "test", store, skip_corrupt=True)
     (folder / "cat" / "2.png").write_bytes(whole)
-    with pytest.raises(AlignmentError, match="6 units, test has 5"):
+    with pytest.raises(AlignmentError, match=r"test left out 1 .* as 'cat/2.png'; they can now; write to another"):
         extract([model("c/0", seed=2)], f"imagefolder:{folder}", "test", store, skip_corrupt=True)
 
 
 def test_limit_counts_corrupt_images(folder, store):
-    breaks(folder, "bird/a/1.png")
+    drawn = open_data(f"imagefolder:{folder}", "val", limit=4).known()[0]
+    assert len(drawn) == 4
+    assert len({unit.partition("/")[0] for unit in drawn}) > 1
+    breaks(folder, drawn[1])
     with pytest.warns(UserWarning, match="1 images"):
         extract([model()], f"imagefolder:{folder}", "val", store, skip_corrupt=True, limit=4)
-    assert store.unit_ids("val") == ["bird/9.png", "bird/a10.jpg", "cat/2.png"]
+    assert store.unit_ids("val") == [drawn[0], *drawn[2:]]
+    with pytest.raises(AlignmentError, match=rf"val left out 1 .* as '{drawn[1]}'; use --skip-corrupt too"):
+        extract([model("b/0", seed=1)], f"imagefolder:{folder}", "val", store, limit=4)
 
 
 def test_nothing_is_left(folder, store):

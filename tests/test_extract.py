@@ -204,7 +204,8 @@ def test_weights_file(nets, store, tmp_path):
         (item,) = extract([f"user_nets:small@{name}.pt"], "user_nets:data", "val", store, limit=20, names=[f"{name}/2"])
         assert item.card.weights == hashlib.sha256((tmp_path / f"{name}.pt").read_bytes()).hexdigest()
         assert (item.card.architecture, item.card.replica) == (name, 2)
-        x = torch.randn(12_000, 6, generator=torch.Generator().manual_seed(1))[:20]
+        x = torch.randn(12_000, 6, generator=torch.Generator().manual_seed(1))
+        x = x[list(map(int, store.unit_ids("val")))]
         np.testing.assert_allclose(store.outputs(f"{name}/2", "val"), by_hand(trained, x), atol=1e-6)
     random = load_model("user_nets:small@bare.pt", random_weights=True)
     assert random.weights == load_model("user_nets:small").weights
@@ -321,7 +322,7 @@ def test_a_killed_run_continues_to_the_same_bytes(nets, tmp_path, data):
     # Call 1 is the probe; call 15 is batch 14 of 18, rows 9,100 to 9,800. At most five batches are on their way to the
     # store, so the first part of 5,000 rows is whole by then.
     killed = subprocess.run(
-        [sys.executable, "-c", SCRIPT, data], env=os.environ | {"STOP_AT": "15", "STOP_BY": "kill"}, timeout=60
+        [sys.executable, "-c", SCRIPT, data], env=os.environ | {"STOP_AT": "18", "STOP_BY": "kill"}, timeout=60
     )
     assert killed.returncode == -signal.SIGKILL
     store = LogitStore(tmp_path / "logits")
@@ -329,7 +330,7 @@ def test_a_killed_run_continues_to_the_same_bytes(nets, tmp_path, data):
     calls = load_model("user_nets:Counted").module
     (item,) = extract(["user_nets:Counted"], data, "val", store, batch_size=700)
     # The probe and rows 4,900 to 12,000: 11 batches instead of 18.
-    assert type(calls).calls == 1 + 11
+    assert type(calls).calls == 4 + 11
     assert (item.status, item.card.contents.rows) == ("added", 12_000)
     whole = LogitStore(tmp_path / "whole")
     extract(["user_nets:Counted"], data, "val", whole, batch_size=700)
@@ -339,7 +340,7 @@ def test_a_killed_run_continues_to_the_same_bytes(nets, tmp_path, data):
 
 def test_from_the_keyboard(nets, store, monkeypatch):
     monkeypatch.setenv("STOP_BY", "keyboard")
-    monkeypatch.setenv("STOP_AT", "13")
+    monkeypatch.setenv("STOP_AT", "16")
     seen = []
     with pytest.raises(KeyboardInterrupt):
         extract(["user_nets:Counted"], "user_nets:data", "val", store, batch_size=700)
@@ -387,7 +388,7 @@ def test_ctrl_c_ends_loading_processes_too_and_says_one_line(nets, tmp_path):
 
 def test_rows_of_other_code_are_not_continued(nets, store, monkeypatch, tmp_path):
     monkeypatch.setenv("STOP_BY", "keyboard")
-    monkeypatch.setenv("STOP_AT", "13")
+    monkeypatch.setenv("STOP_AT", "16")
     with pytest.raises(KeyboardInterrupt):
         extract(["user_nets:Counted"], "user_nets:data", "val", store, batch_size=700)
     monkeypatch.delenv("STOP_AT")
@@ -468,9 +469,45 @@ def test_softmax_outputs_are_warned_about(store):
         extract([wrap_module(module, "net/0")], wrap_data(lambda: (x, y), "test"), "val", store)
 
 
+class Noisy(nn.Module):
+    """Dropout that eval mode leaves on, noise, or statistics of the batch."""
+
+    def __init__(self, kind):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.norm, self.kind = nn.Linear(FEATURES, CLASSES), nn.BatchNorm1d(FEATURES), kind
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.train()
+        return self
+
+    def forward(self, x):
+        if self.kind == "dropout":
+            return self.linear(nn.functional.dropout(x, 0.2))
+        if self.kind == "noise":
+            return self.linear(x) + 0.05 * torch.randn(len(x), CLASSES)
+        return self.linear(self.norm(x))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("dropout", r"net in val: its outputs differ from one pass to the next, by up to \d.* dropout or noise is on"),
+        ("noise", r"net in val: its outputs differ from one pass to the next, by up to 0\.\d"),
+        ("batch", r"net in val: the outputs of a unit depend on the others in its batch, .* into eval mode"),
+    ],
+)
+def test_outputs_that_differ_from_pass_to_pass_are_refused(kind, message, store):
+    x, y = rows()
+    with pytest.raises(ContentError, match=message):
+        extract([wrap_module(Noisy(kind), "net")], wrap_data(lambda: (x, y), "test"), "val", store)
+    assert store.models("val") == ()
+
+
 def test_uncounted_models_need_declared_macs(store):
     x, y = rows()
-    module = Returns(lambda y: y + torch.cdist(y, y).sum())
+    module = Returns(lambda y: y + torch.cdist(y[:, :, None], y[:, :, None]).sum(2))
     data = wrap_data(lambda: (x, y), "test")
     with pytest.raises(CostError, match=r"net/0: no multiply-add formula for _cdist_forward.*--macs N"):
         extract([wrap_module(module, "net/0")], data, "val", store)
@@ -585,7 +622,7 @@ def test_data_specs_that_are_refused(nets):
         ({"precision": "float8"}, "unknown precision 'float8'"),
         ({"layout": "channels"}, "did you mean 'channels_last'"),
         ({"workers": -1}, "-1 workers"),
-        ({"sizes": [8]}, "small: cannot take another input size, 8"),
+        ({"sizes": [8]}, r"small: inputs of shape \[2, 6\] have no size to change"),
         ({"views": ["flip"]}, "small: views need preprocessing"),
     ],
 )
@@ -601,7 +638,64 @@ def test_limit(limit, batch_size, store):
         [wrap_module(net(), "n")], wrap_data(lambda: (x, y), "t"), "val", store, limit=limit, batch_size=batch_size
     )
     assert item.card.contents.rows == min(limit, N)
-    np.testing.assert_allclose(store.outputs("n", "val"), by_hand(net(), x[:limit]), atol=1e-6)
+    assert item.card.meta["limit"] == limit
+    drawn = list(map(int, store.unit_ids("val")))
+    assert drawn == sorted(set(drawn))
+    assert store.labels("val").tolist() == y[drawn].tolist()
+    np.testing.assert_allclose(store.outputs("n", "val"), by_hand(net(), x[drawn]), atol=1e-6)
+
+
+SORTED = np.repeat(np.arange(4), [40, 20, 20, 10])  # as folders stand
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda x, y: (x, y), id="arrays"),
+        pytest.param(lambda x, y: (x, y.tolist(), [f"u{i}" for i in range(len(y))]), id="lists"),
+        pytest.param(lambda x, y: TensorDataset(x, torch.from_numpy(y)), id="dataset"),
+    ],
+)
+def test_a_limit_draws_from_all_classes(make):
+    x = torch.arange(90.0)[:, None]
+    for limit in (1, 9, 18, 45, 90, 99):
+        data = wrap_data(lambda: make(x, SORTED), "t", limit=limit)
+        batches = list(data.batches(4))
+        rows = [int(row) for batch in batches for row in batch.inputs[:, 0]]
+        assert rows == sorted(set(rows))
+        assert len(rows) == min(limit, 90) == data.units
+        assert [int(label) for batch in batches for label in batch.labels] == SORTED[rows].tolist()
+        assert [unit.removeprefix("u") for batch in batches for unit in batch.unit_ids] == list(map(str, rows))
+        if not isinstance(make(x, SORTED), TensorDataset):  # whose labels nobody knows beforehand
+            counts = np.bincount(SORTED[rows], minlength=4)
+            assert all(
+                abs(n - share * len(rows)) < 1 for n, share in zip(counts, [4 / 9, 2 / 9, 2 / 9, 1 / 9], strict=True)
+            )
+        elif limit in (18, 45):
+            assert set(SORTED[rows]) == {0, 1, 2, 3}
+    again = wrap_data(lambda: make(x, SORTED), "t", limit=45)
+    assert [unit for batch in again.batches(45) for unit in batch.unit_ids] == [
+        unit for batch in again.batches(7) for unit in batch.unit_ids
+    ]
+    assert [batch.start for batch in again.batches(7, skip=15)] == [14, 21, 28, 35, 42]
+    with pytest.raises(UsageError, match="limit 0"):
+        again.limited(0)
+
+
+def test_a_limit_of_a_stream_takes_its_first_units():
+    x, y = rows()
+    data = wrap_data(lambda: Stream(x, y), "t", limit=7)
+    assert [unit for batch in data.batches(5) for unit in batch.unit_ids] == list("0123456")
+
+
+def test_only_units_with_these_ids():
+    x, y = rows()
+    data = wrap_data(lambda: (x, y), "t", limit=20)
+    ids = data.known()[0]
+    some = data.only(set(ids[3:9]))
+    assert (some.known()[0], some.units) == (ids[3:9], 6)
+    assert data.only({"no such unit"}) is data
+    assert data.only(set(ids)) is data
 
 
 def test_float16(store):
@@ -671,7 +765,7 @@ def test_several_values_are_repeated_or_take_commas(sizes, views, monkeypatch):
 )
 def test_the_command_fails_in_one_line(arguments, code, message, nets, store, monkeypatch, capsys):
     monkeypatch.setenv("STOP_BY", "keyboard")
-    monkeypatch.setenv("STOP_AT", "13")
+    monkeypatch.setenv("STOP_AT", "16")
     assert command(monkeypatch, *arguments, "--store", str(store.files.uri)) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
@@ -740,11 +834,11 @@ def test_a_pass_is_continued_where_each_model_stopped(nets, tmp_path, monkeypatc
     store, whole = LogitStore(tmp_path / "logits"), LogitStore(tmp_path / "whole")
     specs = ["user_nets:small", "user_nets:Counted", "user_nets:large"]
     monkeypatch.setenv("STOP_BY", "keyboard")
-    monkeypatch.setenv("STOP_AT", "18")
+    monkeypatch.setenv("STOP_AT", "21")
     with pytest.raises(KeyboardInterrupt):
         extract(specs[1:2], "user_nets:items", "val", store, batch_size=700)  # 10,000 rows
     load_model("user_nets:Counted").module.__class__.calls = 0
-    monkeypatch.setenv("STOP_AT", "10")
+    monkeypatch.setenv("STOP_AT", "13")
     with pytest.raises(KeyboardInterrupt):
         extract(
             [*specs[:1], "user_nets:Counted"], "user_nets:items", "val", store, batch_size=700, names=["small", "c"]
@@ -792,7 +886,7 @@ def test_workers_change_nothing(nets, store, workers, tmp_path):
     whole = LogitStore(tmp_path / "whole")
     extract(["user_nets:small"], "user_nets:items", "val", whole, limit=600, batch_size=64)
     assert tree(tmp_path / "logits") == tree(tmp_path / "whole")
-    assert store.unit_ids("val") == list(map(str, range(600)))
+    assert len(store.unit_ids("val")) == 600
 
 
 def test_the_generator_of_random_numbers_is_left_alone(nets, store):
@@ -877,7 +971,7 @@ def test_loading_processes_end_with_a_killed_run(nets, tmp_path):
     script = SCRIPT.replace("batch_size=700", "batch_size=700, workers=2")
     subprocess.run(
         [sys.executable, "-c", script, "user_nets:items"],
-        env=os.environ | {"STOP_AT": "4", "STOP_BY": "kill"},
+        env=os.environ | {"STOP_AT": "7", "STOP_BY": "kill"},
         timeout=60,
         cwd=tmp_path,
     )
@@ -915,7 +1009,7 @@ def test_out_of_memory_halves_this_and_the_following_batches(store):
     with pytest.warns(UserWarning, match=r"net/0 in val: cpu ran out of memory at 20 units") as warned:
         extract([wrap_module(module, "net/0")], wrap_data(lambda: (x, y), "test"), "val", store, batch_size=20)
     assert len(warned) == 1
-    assert module.sizes == [2, 20, 10, *[5] * 10]
+    assert module.sizes == [2, 2, 2, 2, 20, 10, *[5] * 10]
     np.testing.assert_allclose(store.outputs("net/0", "val"), by_hand(module, x), atol=1e-6)
 
 
@@ -1229,3 +1323,69 @@ def test_every_model_at_every_size_and_view(store):
         np.testing.assert_allclose(store.outputs(f"net@{size}+flip/0", "val"), (plain + mirrored) / 2, atol=1e-6)
     with pytest.raises(UsageError, match="--macs declares one number per model"):
         extract([loaded], data, "val", store, sizes=[8, 10], macs=[1])
+
+
+OWN_IMAGES = """
+import numpy as np, torch
+from torch import nn
+from wisecommittee.extract.preprocess import Preprocess
+def at(size):
+    def whole(image):
+        return torch.from_numpy(np.array(image.resize((size, size)))).permute(2, 0, 1).float() / 255
+    return Preprocess(f"own {size}", (3, size, size), whole)
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+def fixed(): return net()
+fixed.preprocess = at(12)
+def sized(): return net()
+sized.preprocess, sized.preprocess_at = at(12), at
+def tensors():
+    x = torch.rand(9, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+    return x, torch.arange(9) % 4
+"""
+
+
+@pytest.fixture
+def own_images(tmp_path, monkeypatch):
+    (tmp_path / "own_images.py").write_text(OWN_IMAGES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield load_model("own_images:net").module
+    sys.modules.pop("own_images", None)
+
+
+def brought_to(tensors, size):
+    return nn.functional.interpolate(tensors, (size, size), mode="bilinear", antialias=True)
+
+
+def test_own_modules_run_at_several_sizes(own_images, store):
+    """Tensors are brought to the size; images are prepared for it where the factory says how."""
+    done = extract(["own_images:net"], "own_images:tensors", "val", store, sizes=[8, 12], batch_size=4)
+    assert [item.card.model for item in done] == ["net@8", "net@12"]
+    assert [item.card.input_size for item in done] == [(3, 8, 8), (3, 12, 12)]
+    assert [sum(item.card.blocks.values()) for item in done] == [4 * 27 * 36 + 16, 4 * 27 * 100 + 16]
+    tensors = open_data("own_images:tensors", "val").make()[0]
+    with torch.no_grad():
+        for size in (8, 12):
+            expected = own_images(brought_to(tensors, size)).numpy()
+            np.testing.assert_allclose(store.outputs(f"net@{size}", "val"), expected, atol=1e-6)
+    data = wrap_data(Pictures, "own")
+    extract(["own_images:fixed", "own_images:sized"], data, "test", store, sizes=[8, 12], views=["center", "flip"])
+    factory = sys.modules["own_images"]
+    images = [Pictures()[i][0] for i in range(9)]
+    for size in (8, 12):
+        card = store.card(f"fixed@{size}", "test")
+        assert (card.input_size, sum(card.blocks.values())) == ((3, size, size), 4 * 27 * (size - 2) ** 2 + 16)
+        whole = torch.stack([factory.at(12)(image) for image in images])
+        at_size = torch.stack([factory.at(size)(image) for image in images])
+        with torch.no_grad():
+            for name, inputs in (("fixed", brought_to(whole, size)), ("sized", at_size)):
+                plain, mirrored = own_images(inputs).numpy(), own_images(inputs.flip(-1)).numpy()
+                np.testing.assert_allclose(store.outputs(f"{name}@{size}", "test"), plain, atol=1e-6)
+                both = (plain + mirrored) / 2
+                np.testing.assert_allclose(store.outputs(f"{name}@{size}+flip", "test"), both, atol=1e-5)
+    with pytest.raises(UsageError, match=r"net@10/0 in more: its input size is 3 x 10 x 10, .* of 3 x 12 x 12"):
+        extract([sizable()], "own_images:tensors", "more", store, sizes=[10])
+    with pytest.raises(WiseCommitteeError, match=r"fixed: cannot take inputs of 2 x 2"):
+        extract(["own_images:fixed"], data, "more", store, sizes=[2])

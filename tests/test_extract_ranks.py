@@ -159,8 +159,8 @@ def test_two_ranks(tmp_path):
 
 
 def test_a_killed_rank_and_a_rerun(tmp_path):
-    # Rank 1 has rows 6,300 to 12,100: 9 batches. Call 1 is the probe; call 9 is its batch 8, after 4,900 rows.
-    kill = {"STOP_AT": "9", "STOP_RANK": "1"}
+    # Rank 1 has rows 6,300 to 12,100: 9 batches. Calls 1 to 4 are probes; call 12 is its batch 8, after 4,900 rows.
+    kill = {"STOP_AT": "12", "STOP_RANK": "1"}
     (zero, one) = together(tmp_path, "a", environment=kill)
     assert one[0] == -signal.SIGKILL
     assert zero[0] == 1

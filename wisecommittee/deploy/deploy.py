@@ -295,17 +295,16 @@ def _columns(card: ModelCard | None, model: LoadedModel) -> NDArray[np.int64] | 
     listed = card.meta.get("columns")
     if isinstance(listed, list) and listed and all(type(column) is int and column >= 0 for column in listed):
         return np.array(listed, np.int64)
-    names = getattr(card, "class_names", None)
-    if names and "data" not in card.meta and "given" in model.classes:
-        return model.columns(names)
+    if card.class_names and "data" not in card.meta and "given" in model.classes:
+        return model.columns(card.class_names)
     return None
 
 
 def _class_names(cards: Iterable[ModelCard | None], models: Mapping[str, LoadedModel]) -> tuple[str, ...] | None:
     """Names of the classes, from the cards, else from estimators and factories that say theirs."""
     for card in cards:
-        if card is not None and (names := getattr(card, "class_names", None)):
-            return tuple(names)
+        if card is not None and card.class_names:
+            return card.class_names
     given = [model.classes["given"] for model in models.values() if "given" in model.classes]
     return given[0] if given and all(names == given[0] for names in given) else None
 

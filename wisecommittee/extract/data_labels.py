@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError, UnknownNameError
 from wisecommittee.store.classes import read_classes
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 def split_settings(text: str, known: Sequence[str], what: str) -> tuple[str, dict[str, str]]:
@@ -31,8 +34,9 @@ def class_file(settings: dict[str, str]) -> tuple[str, ...] | None:
 def numbered(
     names: Sequence[str], classes: Sequence[str] | None, what: str
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels int64 [n] of class names [n], and the classes: those given, else the sorted distinct names."""
-    classes = tuple(sorted(set(names)) if classes is None else classes)
+    """Labels int64 [n] of class names [n], and the classes: those given, else the distinct names, sorted by value if
+    all are whole numbers, else as text."""
+    classes = _sorted(set(names), what) if classes is None else tuple(classes)
     places = {name: label for label, name in enumerate(classes)}
     unknown = sorted(set(names) - set(places))
     if unknown:
@@ -41,6 +45,37 @@ def numbered(
             f"?classes=FILE ({', '.join(classes[:3])}, ..); add it there"
         )
     return np.array([places[name] for name in names], dtype=np.int64), classes
+
+
+def _sorted(names: set[str], what: str) -> tuple[str, ...]:
+    if not all(map(_NUMBER.fullmatch, names)):
+        return tuple(sorted(names))
+    values: dict[int, str] = {}
+    for name in sorted(names):
+        if (other := values.setdefault(int(name), name)) != name:
+            raise ContentError(f"{what}: classes {other!r} and {name!r} are one number; rename one, or join them")
+    return tuple(values[value] for value in sorted(values))
+
+
+def numbers_in_doubt(classes: Sequence[str]) -> str | None:
+    """What is to be said where the outputs of a model without class names are taken to be these classes in order, and
+    their names are numbers that may mean another order; None if there is no doubt."""
+    numbers = [int(name) for name in classes if _NUMBER.fullmatch(name)]
+    remedy = "if the outputs of a model are in another order, name them with --classes FILE"
+    shown = ", ".join(classes[:3]) + (", .." if len(classes) > 3 else "")
+    if len(numbers) < len(classes):
+        return None if numbers == sorted(numbers) else f"classes {shown} are in the order of text; {remedy}"
+    if numbers != list(range(len(classes))):
+        return (
+            f"classes are numbered {numbers[0]} to {numbers[-1]}, and outputs 0 to {len(classes) - 1}; output 0 is "
+            f"taken to be class {classes[0]}, and so on in order; {remedy}"
+        )
+    if list(classes) == sorted(classes):
+        return None
+    return (
+        f"classes are numbers, and output k is taken to be class k; torchvision's ImageFolder has them in the order of "
+        f"text ({', '.join(sorted(classes)[:3])}, ..); {remedy}"
+    )
 
 
 def renumbered(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 from torch.nn.parameter import is_lazy
 
 from wisecommittee.committees.cards import split_model_name
@@ -73,6 +75,12 @@ class LoadedModel:
         return cls(module, name, *split_model_name(name), origin, weights, **facts)
 
     @property
+    def resized_to(self) -> tuple[int, int] | None:
+        """Height and width that its inputs are brought to inside it, None where they are not."""
+        inner = _inner(self.module)
+        return (inner.size, inner.size) if isinstance(inner, Resized) else None
+
+    @property
     def preprocess_key(self) -> str | None:
         """Models with equal keys want equal tensors of equal images."""
         return None if self.preprocess is None else self.preprocess.key
@@ -107,12 +115,15 @@ class LoadedModel:
         if self.resize is None:
             raise UsageError(f"{self.name}: cannot take another input size, {size}{fixed}")
         module, preprocess = self.resize(size)
-        channels = self.input_size[0] if self.input_size else 3
-        reason = run_on_meta(module, (channels, size, size))
-        if reason is not None:
-            raise UsageError(f"{self.name}: cannot take inputs of {size} x {size} ({reason}){fixed}")
-        made = replace(self, module=module, preprocess=preprocess, input_size=(channels, size, size))
-        return made._tagged(f"@{size}")
+        input_size: tuple[int, ...] | None = None
+        if isinstance(module, Resized):
+            module.what = self.name
+        if self.input_size or not isinstance(module, Resized):  # else data tell, and the first units are the test
+            input_size = (self.input_size[0] if self.input_size else 3, size, size)
+            reason = run_on_meta(module, input_size)
+            if reason is not None:
+                raise UsageError(f"{self.name}: cannot take inputs of {size} x {size} ({reason}){fixed}")
+        return replace(self, module=module, preprocess=preprocess, input_size=input_size)._tagged(f"@{size}")
 
     def with_view(self, view: str) -> LoadedModel:
         """The model averaging its logits over several views of a unit: b3+flip. Costs as many passes.
@@ -139,13 +150,14 @@ class LoadedModel:
             other = other.at_size(self.input_size[-1])
         if other.preprocess is None:
             raise UsageError(f"{other.name}: {other.origin!r} defines no preprocessing")
-        if self.input_size not in (None, other.preprocess.size):
+        if self.input_size not in (None, other.preprocess.size) and self.resized_to is None:
             raise UsageError(
                 f"{self.name}: takes inputs of {list(self.input_size or ())}, the preprocessing of {other.name} gives "
                 f"{list(other.preprocess.size)}"
             )
         classes = self.classes or {f"{other.name}'s {what}": names for what, names in other.classes.items()}
-        return replace(self, preprocess=other.preprocess, input_size=other.preprocess.size, classes=classes)
+        size = (other.preprocess.size[0], *(self.resized_to or other.preprocess.size[1:]))
+        return replace(self, preprocess=other.preprocess, input_size=size, classes=classes)
 
     def with_classes(self, names: Sequence[str] | Path) -> LoadedModel:
         """With these class names per output column (or those of a file, see classes.read_classes)."""
@@ -172,6 +184,31 @@ class LoadedModel:
         base, replica = split_model_name(self.name)
         name = f"{base}{tag}/{replica}" if base != self.name else f"{self.name}{tag}"
         return replace(self, name=name, architecture=f"{self.architecture}{tag}")
+
+
+class Resized(nn.Module):
+    """Images [n, C, H, W] brought to size x size (bilinear, antialiased), then through the module."""
+
+    def __init__(self, module: nn.Module, size: int) -> None:
+        super().__init__()
+        self.module, self.size, self.what = module, size, "model"
+
+    def forward(self, images: torch.Tensor) -> Any:
+        if images.ndim != 4:
+            raise UsageError(
+                f"{self.what}: inputs of shape {list(images.shape)} have no size to change; expected images [n, C, H, W]; leave "
+                f"--sizes out"
+            )
+        if images.shape[2:] != (self.size, self.size):
+            images = functional.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+        return self.module(images)
+
+
+def _resized(
+    module: nn.Module, preprocess: Preprocess | None, at: Callable[[int], Preprocess] | None, size: int
+) -> tuple[nn.Module, Preprocess | None]:
+    """at : gives the preprocessing of a size; without one the tensors themselves are brought to it."""
+    return (Resized(module, size), preprocess) if at is None else (module, at(size))
 
 
 def _inner(module: nn.Module) -> nn.Module:
@@ -247,7 +284,8 @@ def stored_weights(spec: str) -> str | None:
 
 def wrap_module(module: nn.Module, name: str) -> LoadedModel:
     """A module made in Python, ready for `extract`."""
-    return LoadedModel.called(name, module.eval(), type(module).__qualname__, state_hash(module))
+    origin, resize = type(module).__qualname__, partial(_resized, module, None, None)
+    return LoadedModel.called(name, module.eval(), origin, state_hash(module), resize=resize)
 
 
 def seeded(make: Callable[[], Any], name: str | None, replica: int = 0) -> Any:
@@ -258,7 +296,8 @@ def seeded(make: Callable[[], Any], name: str | None, replica: int = 0) -> Any:
 
 
 def _from_code(spec: str, rest: str, name: str | None, random_weights: bool) -> LoadedModel:
-    """The factory or module may carry architecture, replica, input_size, preprocess (a Preprocess) and classes."""
+    """The factory or module may carry architecture, replica, input_size, preprocess (a Preprocess), preprocess_at (a
+    function of a size that returns a Preprocess) and classes."""
     code, _, weights_file = spec.partition("@")
     factory = find_object(code, spec)
     module = factory
@@ -291,4 +330,5 @@ def _from_code(spec: str, rest: str, name: str | None, random_weights: bool) -> 
         input_size=tuple(size) if is_size else preprocess.size if preprocess else None,
         preprocess=preprocess,
         classes={"given": tuple(classes)} if is_names else {},
+        resize=partial(_resized, module, preprocess, says("preprocess_at")),
     )

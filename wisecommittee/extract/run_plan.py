@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import Contents, ModelCard
 from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UsageError, WiseCommitteeError
 from wisecommittee.extract.data import Batch, Data, open_data
+from wisecommittee.extract.data_labels import numbers_in_doubt
 from wisecommittee.extract.forward import Forward, pick_device
 from wisecommittee.extract.macs import count_macs
 from wisecommittee.extract.models import FILES, LoadedModel, load_model
@@ -30,6 +31,9 @@ from wisecommittee.store.logit_store import check_split_name
 from wisecommittee.store.writer import check_against_units, missing_units
 
 PROBE_UNITS = 2
+REPEATS = 2  # of the probe
+# Differences relative to the largest output: above rounding (in reduced precision, in another batch), below dropout.
+STEADY, STEADY_REDUCED = 1e-3, 3e-2
 SHOWN_CORRUPT = 100
 
 
@@ -252,6 +256,8 @@ def _check_split(run: Run, probes: _Probes) -> None:
             f"another --split: the models of a split see the same units"
         )
     if data.units not in (None, len(index)):
+        if (shorter := _left_out(run, data, len(index))) is not None:
+            raise shorter
         raise AlignmentError(
             f"{data.what}: {data.units:,} units, {split} has {len(index):,}; "
             f"the models of a split see the same units, write to another --split"
@@ -272,14 +278,31 @@ def _check_split(run: Run, probes: _Probes) -> None:
         raise missing_units(data.what, known[0], index)
 
 
+def _left_out(run: Run, data: Data, there: int) -> AlignmentError | None:
+    """Where a split lacks units because they could not be decoded, that is what to say."""
+    for model in run.store.models(run.split):
+        corrupt = run.store.card(model, run.split).meta.get("corrupt")
+        missing, names = (corrupt.get("units"), corrupt.get("first")) if isinstance(corrupt, dict) else (None, None)
+        if type(missing) is int and not data.corrupt and data.units == there + missing:
+            shown = names[0] if isinstance(names, list) and names else "?"
+            remedy = "they can now; write to another --split" if run.settings.skip_corrupt else "use --skip-corrupt too"
+            return AlignmentError(
+                f"{data.what}: {run.split} left out {missing:,} of its images that could not be decoded, as "
+                f"{shown!r}; {remedy}: the models of a split see the same units"
+            )
+    return None
+
+
 def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: _Probes, declared_macs: int | None) -> ModelPlan:
     loaded = load()
     data, settings = run.data, run.settings
     what = f"{loaded.name} in {run.split}"
     preprocess = loaded.preprocess if data.images else None
     probe = probes(preprocess)
+    _check_size(run, loaded, probe.inputs.shape, what)
     with Forward(loaded.module, what, run.device, precision=settings.precision) as forward:
         logits = forward(probe.inputs, probe.unit_ids)
+        _check_steady(forward, probe, logits, what)
         layout = "contiguous" if settings.layout == "auto" else settings.layout
         if settings.layout == "auto" and run.device.type == "cuda":
             layout = forward.pick_layout(probes(preprocess, settings.batch_size).inputs)
@@ -299,12 +322,13 @@ def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: _Probes, decl
         loaded.replica,
         blocks=_blocks(loaded, macs, what),
         params=loaded.params,
-        input_size=loaded.input_size if preprocess is not None else tuple(probe.inputs.shape[1:]),
+        input_size=_input_size(loaded, preprocess, probe.inputs.shape),
         training_cost=loaded.training_cost,
         group=loaded.group,
         position=loaded.position,
         origin=loaded.origin,
         weights=loaded.weights,
+        class_names=data.classes,
         meta=_meta(run, preprocess, outputs, columns) | dict(loaded.meta),
     )
     placeholder = Contents(data.units or 0, logits.shape[1], settings.dtype, "")
@@ -317,6 +341,44 @@ def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: _Probes, decl
     seen = hashlib.sha256(probe.inputs.cpu().numpy().tobytes() + logits.tobytes()).hexdigest()
     identity = f"{run.device.type} {settings.batch_size} {data.limit} {layout} {seen}"
     return ModelPlan(load, card, outputs, columns, layout, identity, status, preprocess)
+
+
+def _check_steady(forward: Forward, probe: Batch, logits: NDArray[np.float32], what: str) -> None:
+    """A unit's outputs are the same in every pass, and do not depend on the other units of its batch."""
+    largest = max(1e-6, float(np.abs(logits).max()))
+    allowed = largest * (STEADY if forward.precision == "float32" else STEADY_REDUCED)
+    for _ in range(REPEATS):
+        apart = float(np.abs(forward(probe.inputs, probe.unit_ids) - logits).max())
+        if apart > allowed:
+            raise ContentError(
+                f"{what}: its outputs differ from one pass to the next, by up to {apart:.3g} (the largest is "
+                f"{largest:.3g}); dropout or noise is on; turn it off in eval mode, as functional.dropout does with "
+                f"training=self.training"
+            )
+    twice = probe.inputs[:1].expand(len(probe), *probe.inputs.shape[1:])  # the first unit in other company, its own
+    apart = float(np.abs(forward(twice.contiguous())[:1] - logits[:1]).max())
+    if apart > STEADY_REDUCED * largest:
+        raise ContentError(
+            f"{what}: the outputs of a unit depend on the others in its batch, by up to {apart:.3g} (the largest is "
+            f"{largest:.3g}); put batch normalisation into eval mode, or leave out what compares units"
+        )
+
+
+def _check_size(run: Run, loaded: LoadedModel, shape: Sequence[int], what: str) -> None:
+    """Tensors cannot be prepared at another size."""
+    sizes, size = run.settings.sizes, loaded.input_size
+    if sizes and size and not run.data.images and not loaded.resized_to and tuple(shape[-2:]) != size[-2:]:
+        raise UsageError(
+            f"{what}: its input size is {' x '.join(map(str, size))}, the items of {run.data.what} are tensors of "
+            f"{' x '.join(map(str, shape[1:]))}; give images, or leave --sizes out"
+        )
+
+
+def _input_size(loaded: LoadedModel, preprocess: Preprocess | None, shape: Sequence[int]) -> tuple[int, ...] | None:
+    """What the card says of the inputs; shape : of a batch."""
+    if loaded.resized_to is not None:
+        return (*(shape[1:2] if preprocess is None else (loaded.input_size or (3,))[:1]), *loaded.resized_to)
+    return loaded.input_size if preprocess is not None else tuple(shape[1:])
 
 
 def _blocks(loaded: LoadedModel, macs: int, what: str) -> dict[str, int]:
@@ -343,6 +405,8 @@ def _columns(run: Run, loaded: LoadedModel, outputs: int, what: str) -> NDArray[
             f"{what}: {outputs} outputs for {len(names)} classes of the data; "
             f"say which output is which with --classes FILE"
         )
+    if not fitting and (doubt := numbers_in_doubt(names)):
+        warnings.warn(f"{run.data.what}: {doubt}", stacklevel=5)
     return None if np.array_equal(columns, np.arange(outputs)) else columns
 
 

@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test test-slow test-nojit test-zoo lint bench fresh clean
+.PHONY: help demo test test-slow test-nojit test-zoo test-lowest test-newest fuzz fuzz-case lint bench fresh clean
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -34,6 +34,29 @@ test-zoo: $(VENV)/.dev   ## model sources with timm, torchvision, transformers a
 
 test-nojit: $(VENV)/.dev   ## the kernels as plain Python: bounds and coverage
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/test_search.py tests/test_exact.py tests/test_axis.py tests/test_segmentation.py tests/test_products.py -k 'oracle or brute or scores or extremes or in_turn'
+
+# Without torch: what searches, and no test that needs more than the package itself.
+BARE := store import search exact calibration axis limits families tables page cli arrays reading jit
+bare = $(BARE:%=tests/test_%.py) -k 'not what_is_not_there and not mistakes and not null'
+
+test-lowest:     ## a part of the tests with the lowest versions of all dependencies, in an environment of its own
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable . pytest pytest-benchmark hypothesis
+	.venv-lowest/bin/python -m pytest -W ignore $(bare)
+
+NEWEST ?= python3.13
+test-newest:     ## the same part with the newest Python (NEWEST=python3.13) and the newest versions
+	$(NEWEST) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade --editable . pytest pytest-benchmark hypothesis
+	.venv-newest/bin/python -m pytest $(bare)
+
+fuzz: $(VENV)/.dev    ## 3,000 damaged stores, tables, committees and checkpoints each; about half an hour
+	$(BIN)/python -m pytest -n 2 -m fuzz tests/fuzz
+
+KIND ?= stores
+SEED ?= 0
+fuzz-case: $(VENV)/.dev   ## one of them again, with all it prints: KIND=stores SEED=17
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(KIND) $(SEED)
 
 lint: $(VENV)/.dev    ## ruff and mypy
 	$(BIN)/ruff check .

@@ -98,15 +98,15 @@ class ModelCard:
             raise StoreError(f"model name {self.model!r}: expected text without control characters or outer spaces")
         if len(self.model.encode()) > 180:
             raise StoreError(f"model name {self.model[:40]!r}..: longer than 180 bytes, which no folder name can hold")
+        for noun, number in (("replica", self.replica), ("params", self.params), ("position", self.position)):
+            if number is not None and not 0 <= number < MAX_COUNT:
+                raise StoreError(f"{self.model}: {noun} {_shown(number)}; expected a whole number from 0")
         if not self.architecture:
             architecture, replica = split_model_name(self.model)
             object.__setattr__(self, "architecture", architecture)
             object.__setattr__(self, "replica", replica)
         if self.kind not in KINDS:
             raise StoreError(f"{self.model}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
-        for noun, number in (("replica", self.replica), ("params", self.params), ("position", self.position)):
-            if number is not None and not 0 <= number < MAX_COUNT:
-                raise StoreError(f"{self.model}: {noun} {_shown(number)}; expected a whole number from 0")
         for noun, costs in (("block", self.blocks), ("cost", self.costs)):
             for name, value in costs.items():
                 check_cost(value, f"{self.model}: {noun} {name!r}", free=noun == "cost")

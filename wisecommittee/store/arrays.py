@@ -74,7 +74,7 @@ class Npz:
     def __getitem__(self, name: str) -> NDArray[Any]:
         """An array of one dimension or more, in memory."""
         what, member = f"{self.what}: {name}", self._members[name]
-        remedy = f"{WRITE_NPZ}, or as .npy, if that is right"
+        remedy = "if it is right, write it as .npy with np.save"
         with _explained(what, WRITE_NPZ):
             with self._zip.open(member) as source:
                 shape, _, dtype = _header(source)

@@ -21,7 +21,7 @@ from wisecommittee.store.footer import check_footer
 from wisecommittee.store.pages import Page, pages, value_width
 
 TEXT_ROW = 64  # bytes of a short text as a Python object
-REMEDY = "write it again, uncompressed (compression=None, use_dictionary=False) if it is right"
+REMEDY = "if it is right, write it with compression=None, use_dictionary=False"
 
 
 def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:

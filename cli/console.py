@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import sys
@@ -16,13 +17,26 @@ import typer
 from rich.console import Console
 
 from wisecommittee.errors import AbsentError, MissingExtraError, UsageError, WiseCommitteeError
+from wisecommittee.text import as_json, one_line, shown, shown_lines
 
 if TYPE_CHECKING:
     from wisecommittee.search.doctor import Doubt
 
 PIPED_WIDTH = 160  # files and pipes keep whole lines
-out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_WIDTH)
+
+
+class Terminal(Console):
+    """A console whose texts are neither markup nor emoji codes, and show what would act on a terminal."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        from rich.text import Text
+
+        texts = [Text(shown(each)) if isinstance(each, str) else each for each in objects]
+        super().print(*texts, **{**options, "markup": False, "emoji": False})
+
+
+out = Terminal(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+err = Terminal(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 
 EXTRAS = {
     "torch": "torch",
@@ -51,7 +65,7 @@ def fail(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        _complain("interrupted; nothing half-written is left, run the same command again to go on")
+        _complain("interrupted; what was finished is kept, run the same command again to go on")
         return 130
     if isinstance(error, BrokenPipeError):
         with contextlib.suppress(OSError):
@@ -64,7 +78,7 @@ def fail(error: BaseException) -> int:
         return 1
     if isinstance(error, OSError):
         what = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
-        _complain(f"{error.filename or 'input/output'}: {what}; nothing half-written is left")
+        _complain(f"{error.filename or 'input/output'}: {what}; what was finished is kept, run the same command again")
         return 1
     usage = getattr(error, "format_message", None)  # typer's own usage errors
     if usage is not None:
@@ -76,7 +90,19 @@ def fail(error: BaseException) -> int:
 
 
 def _complain(text: str) -> None:
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    say(f"error: {text}")
+
+
+def say(text: str) -> None:
+    """One line on stderr: an error, a warning, what is being done."""
+    print(one_line(text), file=sys.stderr)
+
+
+def write_anything() -> None:
+    """A terminal or a file whose encoding lacks a sign gets its code instead of a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def warn_of(doubts: Iterable[Doubt]) -> None:
@@ -95,8 +121,13 @@ def check_folder(*files: Path | None) -> None:
 
 
 def print_json(value: Any) -> None:
-    """ONE object on stdout; NaN and infinity would be no JSON and are refused."""
-    print(json.dumps(value, allow_nan=False, ensure_ascii=False))
+    """ONE object on stdout, in a line that any encoding holds."""
+    line = as_json(value)
+    try:
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        line = json.dumps(json.loads(line))
+    print(line)
 
 
 @contextlib.contextmanager
@@ -124,7 +155,7 @@ def progress(*, quiet: bool = False) -> Iterator[Update]:
             return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
 
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),
@@ -138,7 +169,7 @@ def progress(*, quiet: bool = False) -> Iterator[Update]:
 
         def update(task: str, done: int, total: int | None) -> None:
             if task not in ids:
-                ids[task] = bars.add_task(task, total=total)
+                ids[task] = bars.add_task(shown(task), total=total)
             bars.update(ids[task], completed=done, total=total)
 
         yield update
@@ -160,7 +191,7 @@ def _plain_progress() -> Update:
             rate = (done - at) / max(now - first, 1e-9)
             speed = f", {rate:,.0f}/s" if rate > 0 else ""
             left = f", {(total - done) / rate:.0f} s left" if total and rate > 0 else ""
-            print(f"{task}: {done:,}{f' of {total:,}' if total else ''}{speed}{left}", file=sys.stderr)
+            say(f"{task}: {done:,}{f' of {total:,}' if total else ''}{speed}{left}")
 
     return update
 
@@ -172,7 +203,7 @@ def table(
     caption: str | None = None,
     breaks: Collection[int] = (),
 ) -> None:
-    """Print a table on stdout; columns are (heading, 'left' | 'right'). Only the first column wraps.
+    """Print a table on stdout; columns are (heading, 'left' | 'right'), names left and numbers right.
 
     breaks : rows before which a line is drawn.
     """
@@ -180,26 +211,34 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(
-        title=Text(title, style="bold"),
-        box=SIMPLE_HEAD,
-        title_justify="left",
-        caption=None if caption is None else Text(caption, style="dim"),
-        caption_justify="left",
-        pad_edge=False,
-    )
-    for place, (heading, justify) in enumerate(columns):
-        made.add_column(
-            Text(heading),
-            justify=justify,
-            no_wrap=place > 0,
-            min_width=min(14, max((len(row[0]) for row in rows), default=0)) if place == 0 else None,
-        )  # type: ignore[arg-type]
-    for place, row in enumerate(rows):
-        if place in breaks:
-            made.add_section()
-        made.add_row(*map(Text, row))
-    out.print(made)
+    from .layout import EDGES, GAP, lay_out
+
+    headings = [shown_lines(heading) for heading, _ in columns]
+    names = [side == "left" for _, side in columns]
+    cells = [list(map(shown, row)) for row in rows]
+    layout = lay_out(headings, names, cells, out.width - EDGES)
+    numbered = len(layout.blocks) > 1
+    if title:
+        out.print(Text(shown(title), style="bold"))
+    for block in layout.blocks:
+        made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+        if numbered:
+            made.add_column(justify="right", style="dim", no_wrap=True)
+        for i in block:
+            made.add_column(
+                Text("\n".join(layout.headings[i])),
+                justify="left" if names[i] else "right",
+                no_wrap=not names[i],
+                overflow="fold",
+                min_width=layout.least[i],
+            )
+        for place, row in enumerate(cells):
+            if place in breaks:
+                made.add_section()
+            made.add_row(*([str(place + 1)] if numbered else []), *(Text(row[i]) for i in block))
+        out.print(made)
+    if caption:
+        out.print(Text(shown_lines(caption), style="dim"))
 
 
 def print_kinds(kinds: Mapping[str, str]) -> None:

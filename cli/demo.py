@@ -40,11 +40,13 @@ def demo(
     single = frontier.best_single().committee.models[0]
     found = choose(frontier, target, {"match": single})
     show_frontier(frontier, target)
-    out.print(f"\nAs accurate as the best single model, {single}, for less:", markup=False)
+    out.print()
+    out.print(f"As accurate as the best single model, {single}, for less:", markup=False)
     show_answer(found, target)
     found.val.committee.save(save)
     from wisecommittee.analyses.study import Study
     from wisecommittee.report.plot import picture
 
     picture("frontier", Study(target, given=frontier), figure)
-    out.print(f"\nwrote {figure} and {save}; evaluate it again with: wisecommittee evaluate {save}", markup=False)
+    out.print()
+    out.print(f"wrote {figure} and {save}; evaluate it again with: wisecommittee evaluate {save}", markup=False)

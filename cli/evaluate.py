@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from . import options
-from .console import print_json
-from .show import show_evaluations, show_thresholds
+from .console import check_folder, out, print_json
+from .show import show_evaluations, show_members, show_thresholds
 
 
 def evaluate(
@@ -19,24 +19,48 @@ def evaluate(
     cost: Annotated[
         str | None, typer.Option("--cost", help="Charge another cost than the one it was chosen by.")
     ] = None,
+    units: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a row per unit, .csv or .parquet: unit_id, prediction, stage, confidence, cost, label, correct."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Evaluate even if the members' weights or FLOPs differ.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Evaluate a committee on outputs in the store: accuracy with its interval, average and worst-case cost, exit
-    ratios.
+    ratios, and its members by themselves.
 
-    **Example**  `wisecommittee evaluate committee.json --split test`
+    **Examples**
+
+    `wisecommittee evaluate committee.json --split test`
+
+    `wisecommittee evaluate committee.json --units units.csv`
     """
     from wisecommittee.committees.cards import Committee
-    from wisecommittee.search.evaluate import evaluate as evaluate_committee
+    from wisecommittee.search.evaluate import evaluate_all, members_alone
     from wisecommittee.store import LogitStore
 
-    chosen = Committee.load(committee)
-    result = evaluate_committee(chosen, LogitStore(store), split, force=force, cost=cost)
+    if units:
+        from wisecommittee.report.frame import check_rows
+
+        check_folder(units)
+        check_rows(units)
+    chosen, source = Committee.load(committee), LogitStore(store)
+    result, *alone = evaluate_all([chosen, *members_alone(chosen)], source, split, force=force, cost=cost)
+    if units:
+        from wisecommittee.report.frame import write_rows
+        from wisecommittee.search.units import evaluate_units
+
+        write_rows(evaluate_units(chosen, source, split, force=force, cost=cost), units)
     if as_json:
-        print_json({"committee": result.committee.to_json(), "split": split, **result.figures()})
-    else:
-        show_evaluations([result])
-        show_thresholds(result)
+        singles = [{"model": e.committee.models[0], **e.figures()} for e in alone]
+        print_json({"committee": result.committee.to_json(), "split": split, **result.figures(), "members": singles})
+        return
+    show_evaluations([result], [{f"average {name}": average for name, (average, _) in result.further.items()}])
+    show_thresholds(result)
+    show_members(result, alone)
+    if units:
+        out.print(f"wrote {units}", markup=False)

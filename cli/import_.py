@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .console import print_json, progress, table, warn_of
+from .console import human, percent, print_json, progress, table, warn_of
 
 
 def import_(
@@ -130,10 +130,31 @@ def import_(
     else:
         raise UsageError("nothing to import; give --logits or --probabilities NAME=FILE, or --answers FILE")
     warn_of(examine(target, [split] if target.has_split(split) else [], models=done))
+    from wisecommittee.search.single import model_quality
+
+    # A cost file alone changes cards of every split; what it changed is all there is to say.
+    there = {} if costs and not files and not answers else {card.model: card for card in target.cards(split)}
+    quality = {model: model_quality(target, split, there[model]) for model in done if model in there}
     if as_json:
-        print_json({"store": target.files.uri, "split": split, "models": done})
+        more_facts = {"units": len(target.labels(split)), "quality": quality} if there else {}
+        print_json({"store": target.files.uri, "split": split, "models": done, **more_facts})
         return
-    table(f"{target.files.uri}, split {split}", [("model", "left"), ("", "left")], [[m, s] for m, s in done.items()])
+    if not there:
+        table(f"{target.files.uri}: costs", [("model", "left"), ("", "left")], [[m, s] for m, s in done.items()])
+        return
+    measure = "mIoU %" if cell else "accuracy %"
+    columns = [("model", "left"), ("", "left"), ("units", "right"), (measure, "right"), ("MACs", "right")]
+    rows = [
+        [
+            model,
+            status,
+            f"{len(target.labels(split)):,}",
+            percent(quality[model]) if model in quality else "-",
+            human(sum(there[model].blocks.values())) if model in there and there[model].blocks else "-",
+        ]
+        for model, status in done.items()
+    ]
+    table(f"{target.files.uri}, split {split}", columns, rows)
 
 
 def _pair(text: str) -> tuple[str, Path]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .console import check_folder, out, print_kinds, progress
+from .console import check_folder, out, print_kinds, progress, say
 from .study import Make, with_study
 
 
@@ -43,5 +43,8 @@ def plot(
     with progress() as update:
         committees = tuple(map(Committee.load, committee or ()))
         made = study(progress=update, committees=committees, ensembles=ensembles, curves=curves)
+        plots.check(kind, file, made)
+        if ensembles and kind != "frontier":
+            say(f"--ensembles adds nothing to plot {kind}; plot frontier draws them")
         path = plots.picture(kind, made, file)
     out.print(f"wrote {path}", markup=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from . import options
-from .console import check_folder, print_json, progress, warn_of
+from .console import check_folder, print_json, progress, say, warn_of
 from .show import show_answer
 
 PERCENTILE = 99.0  # of the cost per unit, where a limit on it names none
@@ -186,10 +185,10 @@ def search(
             threads=threads,
             scheduler=scheduler,
             progress=update,
-            notify=lambda line: print(line, file=sys.stderr),
+            notify=say,
         )
     if not found.frontier.searched["complete"]:
-        print(_unfinished(found.frontier.searched), file=sys.stderr)
+        say(_unfinished(found.frontier.searched))
     if frontier:
         found.frontier.save(frontier)
     if save:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from wisecommittee.errors import counted
 
-from .console import Unit, out, percent, shares, table
+from .console import Unit, human, out, percent, shares, table
 
 if TYPE_CHECKING:
     from wisecommittee.report.table import Table
     from wisecommittee.search.answer import Answer
     from wisecommittee.search.evaluate import Evaluation
     from wisecommittee.search.frontier import Frontier
+    from wisecommittee.search.limits import LimitFigures
     from wisecommittee.store import LogitStore
 
 ROWS = 20
@@ -28,34 +29,49 @@ def show_answer(found: Answer, store: LogitStore) -> None:
     if searched["method"] in ("beam", "greedy") and "gap" in searched:
         out.print(f"not proved: no committee is more than {100 * searched['gap']:.2f} points better at equal cost")
     if found.target:
-        show_evaluations([found.val, *([found.test] if found.test else [])])
+        evaluations = [found.val, *([found.test] if found.test else [])]
+        show_evaluations(evaluations, [_limited(found.figures(e)) for e in evaluations])
         show_thresholds(found.val)
         show_references(found)
     else:
-        show_frontier(found.frontier, store)
+        show_frontier(found.frontier, store, found.further)
 
 
-def show_evaluations(evaluations: Sequence[Evaluation]) -> None:
-    """One committee on several splits."""
+def _limited(figures: Mapping[str, Any]) -> dict[str, float]:
+    """The figures that were limited beside the average and the worst case, by heading."""
+    limited = {f"average {name}": cost for name, cost in figures.get("averages", {}).items()}
+    if percentile := figures.get("percentile_cost"):
+        limited = {f"p{percentile['percent']:g}": percentile["cost"], **limited}
+    return limited
+
+
+def show_evaluations(evaluations: Sequence[Evaluation], further: Sequence[Mapping[str, float]]) -> None:
+    """One committee on several splits. further : figures of each beside these, by heading; those of another cost have
+    its name in it."""
     first = evaluations[0]
     unit = Unit(first.committee.cost, [e.average_cost for e in evaluations])
+    extra = [name for name in further[0] if name != "p99"]
     rows = [
         [
             e.split,
             f"{e.n:,}",
             f"{percent(e.quality)} {_around(e)}",
             unit(e.average_cost),
+            unit(e.p99_cost),
             unit(e.worst_case_cost),
+            *(_amount(name, values[name], unit) for name in extra),
             shares(e.exit_ratios),
         ]
-        for e in evaluations
+        for e, values in zip(evaluations, further, strict=True)
     ]
     columns = [
         ("split", "left"),
         ("units", "right"),
         (f"{first.measure} % [95 %]", "right"),
         ("average", "right"),
+        ("p99", "right"),
         ("worst", "right"),
+        *((name, "right") for name in extra),
         ("exits %", "left"),
     ]
     caption = None
@@ -66,10 +82,53 @@ def show_evaluations(evaluations: Sequence[Evaluation]) -> None:
     table(f"{first.committee.label()}   (costs in {unit.name})", columns, rows, caption)
 
 
+def _amount(heading: str, value: float, unit: Unit) -> str:
+    """A percentile in the unit of the table, an average in that of its own cost."""
+    other = heading.removeprefix("average ")
+    return unit(value) if other == heading else human(value) if other == "flops" else f"{value:.4g}"
+
+
+def show_members(e: Evaluation, alone: Sequence[Evaluation]) -> None:
+    """The members of a committee by themselves, beside it."""
+    if not alone:
+        return
+    unit = Unit(e.committee.cost, [e.average_cost, *(single.average_cost for single in alone)])
+    rows = [
+        [
+            single.committee.models[0],
+            f"{percent(single.quality)} {_around(single)}",
+            f"{100 * (e.quality - single.quality):+.2f}",
+            unit(single.average_cost),
+            beside(single.average_cost, e.average_cost),
+        ]
+        for single in alone
+    ]
+    columns = [
+        ("member by itself", "left"),
+        (f"{e.measure} % [95 %]", "right"),
+        ("committee gains, points", "right"),
+        (unit.name, "right"),
+        ("the committee is", "left"),
+    ]
+    table("", columns, rows)
+
+
+def beside(single: float, committee: float) -> str:
+    """How a committee's cost compares with a single model's: '1.52x cheaper', 'as dear', '1.03x as dear'."""
+    if single <= 0 or committee <= 0:
+        return "-"
+    times = single / committee
+    if f"{times:.2f}" == "1.00":
+        return "as dear"
+    return f"{times:.2f}x cheaper" if times > 1 else f"{1 / times:.2f}x as dear"
+
+
 def show_thresholds(e: Evaluation) -> None:
+    from wisecommittee.committees.cards import together
+
     c = e.committee
     for stage, threshold in zip(c.stages, c.thresholds, strict=False):
-        out.print(f"  after {' + '.join(stage)}: answer if {c.confidence} >= {threshold:.6g}, else go on", markup=False)
+        out.print(f"  after {together(stage)}: answer if {c.confidence} >= {threshold:.6g}, else go on", markup=False)
     if methods := sorted({m["calibration"]["method"] for m in c.members.values() if m.get("calibration")}):
         out.print(f"  with calibrated models: {', '.join(methods)}", markup=False)
 
@@ -93,14 +152,17 @@ def show_references(found: Answer) -> None:
         )
 
 
-def show_frontier(frontier: Frontier, store: LogitStore) -> None:
-    """The frontier, thinned to what fits a screen, with test beside it where the store has it."""
+def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | None = None) -> None:
+    """The frontier, thinned to what fits a screen, with test beside it where the store has it, and the figures that
+    were limited."""
     from wisecommittee.search.answer import reported
 
     step = max(1, -(-len(frontier) // ROWS))
     chosen = list(frontier)[::-1][::step][::-1]  # the best stays
     tests = reported(chosen, store)
     unit = Unit(frontier.cost, [e.average_cost for e in chosen])
+    limited = [_limited(limits(e)) if limits else {} for e in chosen]
+    extra = [name for name in limited[0] if (name, frontier.axis) != ("p99", "p99")]
     rows = []
     for place, e in enumerate(chosen):
         speedup = frontier.speedup(e)
@@ -112,6 +174,7 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
                 unit(e.average_cost),
                 *([unit(e.p99_cost)] if frontier.axis == "p99" else []),
                 unit(e.worst_case_cost),
+                *(_amount(name, limited[place][name], unit) for name in extra),
                 f"{speedup:.2f}x" if speedup else "-",
                 shares(e.exit_ratios),
             ]
@@ -123,6 +186,7 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
         ("average", "right"),
         *([("p99", "right")] if frontier.axis == "p99" else []),
         ("worst", "right"),
+        *((name, "right") for name in extra),
         ("speed", "right"),
         ("exits %", "left"),
     ]
@@ -146,13 +210,6 @@ def _around(e: Evaluation) -> str:
     return f"[{percent(low)}, {percent(high)}]"
 
 
-def narrow(heading: str) -> list[str]:
-    """In lines about as wide as numbers are."""
-    import textwrap
-
-    return textwrap.wrap(heading, 12, break_long_words=False)
-
-
 def show_table(made: Table, form: str) -> None:
     """On the terminal, or as text in another format on stdout."""
     from wisecommittee.report.table import render
@@ -161,5 +218,5 @@ def show_table(made: Table, form: str) -> None:
         print(render(made, form), end="")
         return
     sides = ["right" if right else "left" for right in made.right()]
-    headings = ["\n".join(narrow(over) + narrow(heading)) for over, heading in made.headings()]
+    headings = [f"{over}\n{heading}" if over else heading for over, heading in made.headings()]
     table(made.title, list(zip(headings, sides, strict=True)), made.cells(), "\n".join(made.notes), made.breaks())

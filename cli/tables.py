@@ -41,7 +41,7 @@ def tables(
     """
     from wisecommittee.committees.cards import Committee
     from wisecommittee.report.table import form_of, write
-    from wisecommittee.report.tables import TABLES, fill, table_named
+    from wisecommittee.report.tables import TABLES, check, fill, table_named
 
     if list_kinds:
         print_kinds({name: known.says for name, known in TABLES.items()})
@@ -50,7 +50,9 @@ def tables(
     chosen = form_of(form, out_file)
     check_folder(out_file)
     with progress(quiet=as_json) as update:
-        made = fill(kind, study(progress=update, committees=tuple(map(Committee.load, committee or ()))))
+        asked = study(progress=update, committees=tuple(map(Committee.load, committee or ())))
+        check(kind, asked)
+        made = fill(kind, asked)
     if out_file:
         out.print(f"wrote {write(made, chosen, out_file)}", markup=False)
     if as_json:

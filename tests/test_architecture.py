@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "wisecommittee"
 FLOORS = {
     "errors": 0,
+    "text": 0,
     "reading": 0.5,
     "writing": 0.5,
     "committees": 1,
@@ -32,7 +33,7 @@ FLOORS = {
     "cli": 6,
 }
 TORCH_WING = {
-    "extract": {"errors", "reading", "writing", "committees", "tasks", "kernels", "store"},
+    "extract": {"errors", "text", "reading", "writing", "committees", "tasks", "kernels", "store"},
 }
 TORCH_WING["deploy"] = TORCH_WING["train"] = TORCH_WING["extract"] | {"extract"}
 ROOMS = {

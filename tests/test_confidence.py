@@ -104,7 +104,7 @@ def test_curves_of_the_first_stage(store):
 @pytest.mark.parametrize("committee", [TWO, THREE], ids=["two", "three"])
 def test_every_confidence_at_equal_cost(store, committee):
     reference = plain(store, committee)
-    found = confidence.at_equal_cost(Study(store, committees=(committee,)))
+    (found,) = confidence.at_equal_cost(Study(store, committees=(committee,)))
     assert [row.confidence for row in found] == list(CONFIDENCES)
     for row in found:
         own = row.evaluation.committee
@@ -170,16 +170,16 @@ def test_many_distinct_confidences_are_swept_at_order_statistics():
 
 
 def test_the_cascade_that_is_meant(store):
-    pair = cascades.chosen_cascade(Study(store, models=["b/0", "a/0"]))
+    pair = cascades.chosen_cascades(Study(store, models=["b/0", "a/0"]))[0]
     assert pair.stages == (("b/0",), ("a/0",))  # in the order they were named
     assert plain(store, pair).exits == [N // 2, N // 2]
-    found = cascades.chosen_cascade(Study(store))
+    (found,) = cascades.chosen_cascades(Study(store))
     frontier = search(store, max_models=2)
     assert found == max((e for e in frontier if e.committee.shape == "cascade"), key=lambda e: e.quality).committee
     with pytest.raises(UsageError, match="no threshold"):
-        cascades.chosen_cascade(Study(store, committees=(Committee((("a/0", "b/0"),)),)))
+        cascades.chosen_cascades(Study(store, committees=(Committee((("a/0", "b/0"),)),)))
     with pytest.raises(InfeasibleError, match="no cascade; name two models"):
-        cascades.chosen_cascade(Study(store, models=["a/0"]))
+        cascades.chosen_cascades(Study(store, models=["a/0"]))
 
 
 # Calibrated committees
@@ -274,7 +274,7 @@ def test_effects_over_the_frontier(store):
 
 def test_the_confidence_table_holds_the_values(store):
     study = Study(store, committees=(TWO,))
-    table, found = fill("confidence", study), confidence.at_equal_cost(study)
+    table, (found,) = fill("confidence", study), confidence.at_equal_cost(study)
     assert table.column("confidence") == [*CONFIDENCES, "ideal"]
     assert table.column("quality")[:-1] == [row.evaluation.quality for row in found]
     assert table.column("test_quality")[:-1] == [row.test.quality for row in found]

@@ -18,15 +18,16 @@ from wisecommittee.search.witness import reported_threshold
 from wisecommittee.tasks import Segmentation
 
 
-def chosen_cascade(study: Study) -> Committee:
-    """The cascade an analysis is about: the committee named; else of the two models named, the first before the second;
-    else the most accurate cascade on the frontier, of two models unless a frontier was given."""
-    if study.committees:
-        if len(study.committees[0].stages) < 2:
-            raise UsageError(
-                f"{study.committees[0].label()} has no threshold; name a committee with two stages or more"
-            )
-        return study.committees[0]
+def chosen_cascades(study: Study) -> tuple[Committee, ...]:
+    """The cascades an analysis is about: the committees named; else of the two models named, the first before the
+    second; else the most accurate cascade on the frontier, of two models unless a frontier was given."""
+    for committee in study.committees:
+        if len(committee.stages) < 2:
+            raise UsageError(f"{committee.label()} has no threshold; name committees with two stages or more")
+    return study.committees or (_found_cascade(study),)
+
+
+def _found_cascade(study: Study) -> Committee:
     if len(named := list(dict.fromkeys(study.models or ()))) == 2:
         pool = study.pool()
         if set(named) == {card.model for card in pool.cards}:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.analyses.cascades import cascade_pool, chosen_cascade, exits_of, stage_values, with_exits
+from wisecommittee.analyses.cascades import cascade_pool, chosen_cascades, exits_of, stage_values, with_exits
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.confidence import CONFIDENCES, confidence_named
@@ -87,12 +87,16 @@ def with_confidence(pool: Pool, name: str) -> Pool:
     return replace(pool, confidence=confidence_named(name, (name,)))
 
 
-def at_equal_cost(study: Study) -> list[AtEqualCost]:
-    """The cascade that is meant with each confidence function, as many units exiting at each stage as with its own.
+def at_equal_cost(study: Study) -> list[list[AtEqualCost]]:
+    """The cascades that are meant, each with every confidence function, as many units exiting at each stage as with its
+    own.
 
     Thresholds come from the split that chooses; the reporting split runs them.
     """
-    committee = chosen_cascade(study)
+    return [_at_equal_cost(study, committee) for committee in chosen_cascades(study)]
+
+
+def _at_equal_cost(study: Study, committee: Committee) -> list[AtEqualCost]:
     pool = cascade_pool(study, committee, study.split)
     exits = exits_of(pool, committee)
     found = []

@@ -9,7 +9,7 @@ from itertools import permutations
 
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import AbsentError, UsageError
+from wisecommittee.errors import AbsentError, AbsentNameError, UsageError
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.sequences import GivenSequences, cheapest
 from wisecommittee.search.workers import thread_count
@@ -35,6 +35,8 @@ def conversion(study: Study) -> tuple[Conversion, ...]:
         together = [c.models for c in study.committees]
         if any(len(models) < 2 for models in together):
             raise UsageError("an ensemble has two members or more; name such committees with --committee")
+        if missing := [model for models in together for model in models if model not in index]:
+            raise AbsentNameError("member", missing[0], index)
     else:
         if len(index) < 2:
             raise AbsentError("there is one model only, so there is no ensemble; extract or import another")

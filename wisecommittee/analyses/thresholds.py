@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.analyses.cascades import cascade_pool, chosen_cascade, stage_values
+from wisecommittee.analyses.cascades import cascade_pool, chosen_cascades, stage_values
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
 from wisecommittee.search.evaluate import Evaluation, evaluate_table
@@ -41,8 +41,11 @@ class Sweep:
 
 
 def sweeps(study: Study) -> list[Sweep]:
-    """Every threshold of the cascade that is meant, one after the other."""
-    committee = chosen_cascade(study)
+    """Every threshold of the cascades that are meant, one after the other."""
+    return [sweep for committee in chosen_cascades(study) for sweep in _sweeps(study, committee)]
+
+
+def _sweeps(study: Study, committee: Committee) -> list[Sweep]:
     pool = cascade_pool(study, committee, study.split)
     score, _ = stage_values(pool, committee)
     test = _reporting(study, committee)

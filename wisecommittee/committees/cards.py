@@ -17,6 +17,7 @@ from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseCommitteeError, counted
 from wisecommittee.reading import parse_json, read_text
+from wisecommittee.text import HIDDEN
 from wisecommittee.writing import written_whole
 
 CARD_VERSION = 1
@@ -94,8 +95,7 @@ class ModelCard:
     contents: Contents | None = None
 
     def __post_init__(self) -> None:
-        if not self.model or self.model != self.model.strip() or any(ord(c) < 32 for c in self.model):
-            raise StoreError(f"model name {self.model!r}: expected text without control characters or outer spaces")
+        check_name("model", self.model)
         if len(self.model.encode()) > 180:
             raise StoreError(f"model name {self.model[:40]!r}..: longer than 180 bytes, which no folder name can hold")
         for noun, number in (("replica", self.replica), ("params", self.params), ("position", self.position)):
@@ -107,6 +107,9 @@ class ModelCard:
             object.__setattr__(self, "replica", replica)
         if self.kind not in KINDS:
             raise StoreError(f"{self.model}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
+        named = [("architecture", self.architecture), *([("group", self.group)] if self.group else [])]
+        for noun, name in (*named, *(("cost", cost) for cost in self.costs)):
+            check_name(noun, name)
         for noun, costs in (("block", self.blocks), ("cost", self.costs)):
             for name, value in costs.items():
                 check_cost(value, f"{self.model}: {noun} {name!r}", free=noun == "cost")
@@ -188,6 +191,17 @@ class ModelCard:
             raise StoreError(f"card.json of {data.get('model')!r}: {error}") from error
 
 
+def check_name(noun: str, name: str) -> None:
+    """A name can be seen and is no way to a folder: nothing in it is hidden or acts on a terminal."""
+    if not name or name != name.strip() or name in (".", ".."):
+        raise StoreError(f"{noun} name {name!r}: expected text without outer spaces, and neither . nor ..")
+    if found := HIDDEN.search(name):
+        raise StoreError(
+            f"{noun} name {name!r}: expected text without control characters, marks of direction and signs without "
+            f"width; {found[0]!a} is one, give it another name"
+        )
+
+
 def check_cost(value: object, what: str, *, free: bool = False) -> None:
     """A cost is a finite number above zero, or `free` of charge."""
     expected = "a finite number from 0" if free else "a finite number above 0"
@@ -253,8 +267,9 @@ class Committee:
 
     def label(self) -> str:
         """'b3/0 | b5/0 + b5/1 | h/0..7': stages separated by bars, members of a tier joined by plus signs, three
-        successive replicas or more by dots."""
-        return " | ".join(" + ".join(_runs(stage)) for stage in self.stages)
+        successive replicas or more by dots. A name that holds one of these signs stands in quotes: no two committees
+        have the same label."""
+        return " | ".join(map(together, self.stages))
 
     def to_json(self) -> dict[str, Any]:
         out = {
@@ -346,19 +361,24 @@ def _members_from_json(members: Any) -> Mapping[str, Mapping[str, Any]]:
     return members
 
 
-def _runs(models: Sequence[str]) -> list[str]:
-    """['h/0', 'h/1', 'h/2', 'b3'] -> ['h/0..2', 'b3']."""
+def together(models: Sequence[str]) -> str:
+    """The members of one stage: 'b5/0 + b5/1', 'h/0..7'."""
     runs: list[list[str]] = []
     for model in models:
         architecture, replica = split_model_name(model)
-        if runs and model != architecture and runs[-1][-1] == f"{architecture}/{replica - 1}":
+        if runs and model == f"{architecture}/{replica}" and runs[-1][-1] == f"{architecture}/{replica - 1}":
             runs[-1].append(model)
         else:
             runs.append([model])
-    out = []
+    out: list[str] = []
     for run in runs:
-        out += run if len(run) < 3 else [f"{run[0]}..{split_model_name(run[-1])[1]}"]
-    return out
+        out += map(quoted, run) if len(run) < 3 else [f"{quoted(run[0])}..{split_model_name(run[-1])[1]}"]
+    return " + ".join(out)
+
+
+def quoted(name: str) -> str:
+    """A name as a label holds it: in quotes where it could be taken for several, quotes of its own doubled."""
+    return '"' + name.replace('"', '""') + '"' if re.search(r'[|+"]|\.\.', name) else name
 
 
 def _plain(value: Any) -> Any:

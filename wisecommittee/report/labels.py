@@ -14,6 +14,8 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
+from wisecommittee.text import shown
+
 RADII = (6.0, 12.0, 20.0, 30.0, 42.0)  # points from a mark to its name, nearest first
 LEADER_FROM = 15.0  # from this distance on a thin line leads to the mark
 DIRECTIONS = ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # preferred first
@@ -47,7 +49,7 @@ class Names(Artist):
         leader = {"arrowstyle": "-", "linewidth": 0.5, "color": "0.6", "shrinkA": 0, "shrinkB": 2}
         fixed: dict[str, Any] = {"va": "bottom", "in_layout": False, "parse_math": False, "zorder": 5}
         self.names = [
-            Name(name, point, (0, 0), textcoords="offset points", arrowprops=leader, **fixed, **style)
+            Name(shown(name), point, (0, 0), textcoords="offset points", arrowprops=leader, **fixed, **style)
             for name, point in zip(names, points, strict=True)
         ]
         for name in self.names:
@@ -150,7 +152,7 @@ class Fitted(Text):
     """Text in a room of a given width (in data units): it shrinks to fit, and below `least` points it is left out."""
 
     def __init__(self, x: float, y: float, text: str, *, room: float, least: float, size: float, **style: Any) -> None:
-        super().__init__(x, y, text, fontsize=size, in_layout=False, parse_math=False, **style)
+        super().__init__(x, y, shown(text), fontsize=size, in_layout=False, parse_math=False, **style)
         self.room, self.least, self.wanted = room, least, size
 
     def draw(self, renderer: RendererBase) -> None:

@@ -1,12 +1,19 @@
-"""A table as HTML, for pages and notebooks."""
+"""Texts and tables as HTML, for pages and notebooks."""
 
 from __future__ import annotations
 
-from html import escape
+import html
 from typing import TYPE_CHECKING
+
+from wisecommittee.text import shown_lines
 
 if TYPE_CHECKING:
     from wisecommittee.report.table import Table
+
+
+def escape(text: str) -> str:
+    """A text that HTML and SVG show as it is."""
+    return html.escape(shown_lines(text))
 
 
 def as_html(table: Table, *, folded: bool = False) -> str:

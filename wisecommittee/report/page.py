@@ -12,7 +12,6 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,10 @@ import matplotlib
 
 from wisecommittee import __version__
 from wisecommittee.analyses.study import Study, spread
+from wisecommittee.committees.cards import together
 from wisecommittee.errors import WiseCommitteeError, counted
 from wisecommittee.report import plot
-from wisecommittee.report.markup import as_html
+from wisecommittee.report.markup import as_html, escape
 from wisecommittee.report.page_chart import chart, plain
 from wisecommittee.report.tables import fill
 from wisecommittee.search.answer import Answer, choose
@@ -78,7 +78,10 @@ def _default_target(frontier: Frontier) -> dict[str, Any]:
     """As accurate as the best single model; the most accurate committee where none is (a replica that canonical
     committees leave out, a limit on the worst case)."""
     best = frontier.best_single()
-    return {"match": best.committee.models[0]} if frontier.best().quality >= best.quality else {}
+    if frontier.best().quality < best.quality:
+        return {}
+    alone = best.committee.shape == "single"  # what Python puts among the single models need not be one
+    return {"match": best.committee.models[0]} if alone else {"target_accuracy": best.quality}
 
 
 def _file(name: str) -> str:
@@ -111,7 +114,7 @@ def _answer(study: Study, found: Answer) -> str:
         if e is not None:
             said.append(f"<p>{escape(_figures(e, study.quality))}</p>")
     rules = [
-        f"after {' + '.join(stage)}: answer if {committee.confidence} is at least {threshold:.6g}, else go on"
+        f"after {together(stage)}: answer if {committee.confidence} is at least {threshold:.6g}, else go on"
         for stage, threshold in zip(committee.stages, committee.thresholds, strict=False)
     ]
     said += [f'<p class="note">{escape(rule)}</p>' for rule in rules]
@@ -130,6 +133,8 @@ def _saving(val: Evaluation, best: Evaluation, cheapest: Evaluation | None, fron
     times = frontier.x(cheapest or best) / frontier.x(val)
     how = HOW[frontier.axis]
     much = f"<b>{times:.2f} times less</b> than" if times >= 1 else f"<b>{1 / times:.2f} times as much</b> as"
+    if f"{times:.2f}" == "1.00":
+        much = "<b>as much</b> as"
     if cheapest is None:
         return f"No single model is as accurate as the committee, which {how} costs {much} the best one."
     if cheapest.committee == best.committee:
@@ -193,7 +198,7 @@ def _picture(kind: str, study: Study) -> str:
     known = plot.plot_named(kind)
     assert known.gather is not None
     what = known.gather(study)
-    with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": kind}):
+    with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": kind}), plot.missing_signs():
         out = io.StringIO()
         plot.figure(kind, **what).savefig(out, format="svg", metadata={"Date": None})
     drawing = out.getvalue()

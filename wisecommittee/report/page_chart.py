@@ -6,14 +6,15 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import matplotlib.ticker as ticks
 
+from wisecommittee.report.markup import escape
 from wisecommittee.report.style import LOG_FROM, coordinates, cost_axis
 from wisecommittee.report.table import SCALES
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.frontier import COSTS
+from wisecommittee.text import shown_lines
 
 WIDTH, HEIGHT = 900, 500
 LEFT, RIGHT, TOP, BOTTOM = 62, 20, 14, 52
@@ -101,7 +102,7 @@ def chart(
     said: list[str] = []
 
     def mark(e: Evaluation, kind: str, shape: str) -> None:
-        text = texts[id(e)]
+        text = shown_lines(texts[id(e)])
         moved = 'transform="translate({:.1f} {:.1f})"'.format(*place(e))
         title = f"<title>{escape(text)}</title>"
         parts.append(f'<g class="mark {kind}" data-i="{len(said)}" tabindex="0" {moved}>{title}{shape}</g>')

@@ -6,8 +6,11 @@ and its line in PLOTS.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import re
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,7 @@ from wisecommittee.report import (
     plot_small,
     plot_thresholds,
 )
+from wisecommittee.report.uses import MANY, NOTHING, Uses
 from wisecommittee.writing import written_whole
 
 SIZE = (7.2, 4.6)  # inches
@@ -45,43 +49,72 @@ class Plot:
 
     draw : takes an Axes and what is drawn on it, and returns the Axes; says : one line for --help; gather : the
     arguments of draw from a study (None: drawn by name only, from Python); size : (width, height) in inches from those
-    arguments.
+    arguments; uses : what of a study it looks at.
     """
 
     draw: Callable[..., Axes]
     says: str
     gather: Callable[[Study], dict[str, Any]] | None = None
     size: Callable[..., tuple[float, float]] = lambda **what: SIZE
+    uses: Uses = NOTHING
 
 
 PLOTS: dict[str, Plot] = {
-    "frontier": Plot(plot_frontier.frontier, "committees and single models by cost and accuracy", plot_frontier.gather),
+    "frontier": Plot(
+        plot_frontier.frontier,
+        "committees and single models by cost and accuracy",
+        plot_frontier.gather,
+        uses=Uses(published="flops"),
+    ),
     "frontiers": Plot(plot_frontier.frontiers, "several frontiers side by side"),
     "learning": Plot(
-        plot_learning.learning, "loss and accuracy per epoch of a training (--curves)", plot_learning.gather
+        plot_learning.learning,
+        "loss and accuracy per epoch of a training (--curves)",
+        plot_learning.gather,
+        uses=Uses(curves=True),
     ),
-    "anytime": Plot(plot_hne.anytime, "the first 1, 2, 4, .. leaves by cost and accuracy", plot_hne.gather_anytime),
+    "anytime": Plot(
+        plot_hne.anytime,
+        "the first 1, 2, 4, .. leaves by cost and accuracy",
+        plot_hne.gather_anytime,
+        uses=Uses(published="flops"),
+    ),
     "leaves": Plot(plot_hne.leaves, "every leaf alone, and the first 1, 2, 4, .. together", plot_hne.gather),
     "deviation": Plot(plot_hne.deviation, "how much the logits of the first leaves differ", plot_hne.gather),
-    "exits": Plot(plot_exits.exits, "exit ratios per stage", plot_exits.gather, plot_exits.size),
+    "exits": Plot(
+        plot_exits.exits, "exit ratios per stage", plot_exits.gather, plot_exits.size, uses=Uses(MANY, mixed=True)
+    ),
     "thresholds": Plot(
-        plot_thresholds.thresholds, "accuracy and cost while a threshold of one cascade rises", plot_thresholds.gather
+        plot_thresholds.thresholds,
+        "accuracy and cost while a threshold of one cascade rises",
+        plot_thresholds.gather,
+        uses=Uses(MANY),
     ),
     "sweep": Plot(
-        plot_thresholds.sweep, "accuracy and cost against a cascade's first threshold", plot_thresholds.gather_first
+        plot_thresholds.sweep,
+        "accuracy and cost against a cascade's first threshold",
+        plot_thresholds.gather_first,
+        uses=Uses(1),
     ),
-    "confidence": Plot(plot_confidence.draw, "accuracy within the most confident units", plot_confidence.gather),
+    "confidence": Plot(
+        plot_confidence.draw, "accuracy within the most confident units", plot_confidence.gather, uses=Uses(1)
+    ),
     "calibration": Plot(
         plot_calibration.draw,
         "confidence and accuracy, calibrated or not",
         plot_calibration.gather,
         plot_calibration.size,
+        uses=Uses(1),
     ),
     "match": Plot(plot_match.draw, "for every model the committees of its cost and accuracy", plot_match.gather),
-    "conversion": Plot(plot_conversion.draw, "ensembles and the cascades of their members", plot_conversion.gather),
+    "conversion": Plot(
+        plot_conversion.draw, "ensembles and the cascades of their members", plot_conversion.gather, uses=Uses(MANY)
+    ),
     "members": Plot(plot_members.draw, "what 2, 3, 4 members buy over target costs", plot_members.gather),
     "replicas": Plot(plot_replicas.draw, "how much it matters which replicas are taken", plot_replicas.gather),
-    "scaled": Plot(plot_scaled.draw, "a base cascade scaled up its architecture ladder", plot_scaled.gather),
+    "scaled": Plot(
+        plot_scaled.draw, "a base cascade scaled up its architecture ladder", plot_scaled.gather, uses=Uses(1, "flops")
+    ),
     "small": Plot(plot_small.draw, "ensembles of 1, 2, .. replicas of each architecture", plot_small.gather),
     "parallel": Plot(
         plot_small.draw, "the same where each member runs on a worker of its own", plot_small.gather_parallel
@@ -118,11 +151,13 @@ def picture(kind: str, study: Study, path: str | os.PathLike[str]) -> Path:
     return draw(kind, path, **gather(study))
 
 
-def check(kind: str, path: Path) -> None:
-    """What is wrong is said before the search."""
+def check(kind: str, path: Path, study: Study | None = None) -> None:
+    """What is wrong, or would be left out of what was asked, is said before the search."""
     if kind not in kinds():
         raise UnknownNameError("plot", kind, kinds())
     _check_ending(path)
+    if study is not None:
+        PLOTS[kind].uses.check(f"plot {kind}", study)
 
 
 def of_study(ax: Axes, kind: str, study: Study) -> Axes:
@@ -153,11 +188,32 @@ def draw(
     plot_named(kind)
     path = Path(path)
     _check_ending(path)
-    with matplotlib.rc_context({"font.size": 9}):
+    with matplotlib.rc_context({"font.size": 9}), missing_signs():
         made = figure(kind, size=size, dpi=dpi, **what)
         with written_whole(path) as file:
             made.savefig(file, dpi=dpi, format=path.suffix[1:].lower())
         return path
+
+
+@contextlib.contextmanager
+def missing_signs() -> Iterator[None]:
+    """One warning for all signs that the font lacks, instead of one for each."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        yield
+    lacking: dict[str, None] = {}
+    for warning in heard:
+        if found := re.match(r"Glyph (\d+)", str(warning.message)):
+            lacking[chr(int(found[1]))] = None
+        else:
+            warnings.warn(warning.message, warning.category, stacklevel=2)
+    if lacking:
+        family = " ".join(matplotlib.rcParams["font.family"])
+        warnings.warn(
+            f"the font of the plot ({family}) has no sign for {' '.join(lacking)}; boxes stand in their place, unless "
+            "font.family in a matplotlibrc names a font that has them",
+            stacklevel=2,
+        )
 
 
 def _check_ending(path: Path) -> None:

@@ -11,10 +11,11 @@ from wisecommittee.analyses.enough import Enough, enough
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UsageError
 from wisecommittee.report.labels import Fitted
-from wisecommittee.report.style import Percent, legend, luminance, stage_colors
+from wisecommittee.report.style import Percent, folded, legend, literal, luminance, stage_colors
 
 PIECES = 4  # the last is 'so many or more'
 MOST_BARS = 24
+LONGEST = 28  # characters of a name in a line beside its bar
 
 
 def draw(ax: Axes, shares: Sequence[Enough]) -> Axes:
@@ -41,7 +42,7 @@ def draw(ax: Axes, shares: Sequence[Enough]) -> Axes:
             ax.add_artist(Fitted(start + width / 2, row, text, room=0.9 * width, least=6.0, size=7.5, **inside))
         left = [a + b for a, b in zip(left, widths, strict=True)]
     ax.set(xlim=(0, 1), ylim=(len(shares) - 0.5, -0.5))
-    ax.set_yticks(range(len(shares)), [e.architecture for e in shares])
+    ax.set_yticks(range(len(shares)), [folded(literal(e.architecture), LONGEST) for e in shares])
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel(f"share of {shares[0].split} (%), n = {shares[0].n:,}, by the smallest ensemble that is right")
     ax.xaxis.set_major_formatter(Percent())

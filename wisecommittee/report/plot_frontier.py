@@ -17,6 +17,7 @@ from wisecommittee.report.style import (
     SERIES,
     SHAPES,
     coordinates,
+    entry,
     legend,
     marker_size,
     name_axes,
@@ -28,6 +29,7 @@ from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.frontier import Frontier
 
 HOLLOW = 400  # committees evaluated again on test at most
+DRAWN = 1000  # points of a frontier at most; more lie closer than a printer can part
 
 
 def frontier(
@@ -51,9 +53,9 @@ def frontier(
     the single models (as many as find room, the best for their cost first). band : 95 % intervals of the frontier.
     quality : what the y axis measures; it is printed in percent.
     """
-    evaluations, singles = list(frontier), list(frontier.singles)
+    evaluations, singles = spread(list(frontier), DRAWN), list(frontier.singles)
     reported = [] if test is None else list(test)
-    thin = [] if ensembles is None else list(ensembles)
+    thin = [] if ensembles is None else spread(list(ensembles), DRAWN)
     for evaluation in (*reported, *thin):
         if evaluation.committee.cost != frontier.cost:
             raise UsageError(f"costs in {evaluation.committee.cost} and in {frontier.cost} cannot share an axis")
@@ -119,7 +121,7 @@ def frontiers(
     if pool:
         scatter(ax, list(pool.values()), "single", 5.0, NOUNS["single"], axis=axis)
     for z, ((name, one), (color, marker, dashes)) in enumerate(zip(frontiers.items(), SERIES, strict=False)):
-        evaluations = list(one)
+        evaluations = spread(list(one), DRAWN)
         ax.plot(
             *coordinates(evaluations, axis),
             color=color,
@@ -130,7 +132,7 @@ def frontiers(
             markevery=max(1, len(evaluations) // 15),
             markeredgewidth=0,
             zorder=2.5 + z / 100,
-            label=name,
+            label=entry(name),
         )
     everybody = [*pool.values(), *(e for f in frontiers.values() for e in f)]
     name_axes(ax, costs[0], coordinates(everybody, axis)[0], axis)

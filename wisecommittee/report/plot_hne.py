@@ -14,7 +14,7 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.report import published
 from wisecommittee.report.labels import Names
-from wisecommittee.report.style import PUBLISHED, SERIES, Percent, legend, name_axes
+from wisecommittee.report.style import PUBLISHED, SERIES, Percent, entry, legend, name_axes
 
 Points = Sequence[tuple[int, float, float]]  # leaves, cost, quality
 
@@ -40,7 +40,7 @@ def anytime(ax: Axes, leaves: Leaves, *, published: Mapping[str, Points] | None 
         y = [rung.evaluation.quality for rung in group.rungs]
         low, high = zip(*(rung.evaluation.interval for rung in group.rungs), strict=True)
         ax.fill_between(x, low, high, color=color, alpha=0.12, linewidth=0)
-        ax.plot(x, y, color=color, marker=marker, linestyle=dashes, **LINE, label=group.name)
+        ax.plot(x, y, color=color, marker=marker, linestyle=dashes, **LINE, label=entry(group.name))
         numbers += [(str(rung.leaves), point) for rung, *point in zip(group.rungs, x, y, strict=True)]
         costs += x
     style: dict[str, Any] = {"color": PUBLISHED, "linestyle": ":", "linewidth": 0.9, "marker": "*"}
@@ -62,7 +62,7 @@ def deviation(ax: Axes, leaves: Leaves) -> Axes:
     for group, (color, marker, dashes) in zip(leaves.groups, _styles(leaves), strict=False):
         several = [rung for rung in group.rungs if rung.leaves > 1]
         x, y = [rung.evaluation.average_cost for rung in several], [rung.deviation for rung in several]
-        ax.plot(x, y, color=color, marker=marker, linestyle=dashes, **LINE, label=group.name)
+        ax.plot(x, y, color=color, marker=marker, linestyle=dashes, **LINE, label=entry(group.name))
         numbers += [(str(rung.leaves), point) for rung, *point in zip(several, x, y, strict=True)]
         costs += x
     if not costs:
@@ -86,7 +86,7 @@ def leaves(ax: Axes, leaves: Leaves) -> Axes:
         ax.bar(start + np.arange(count), bars, width=0.8, color=color, alpha=0.35, linewidth=0)
         x = [start + rung.leaves - 1 for rung in group.rungs]
         y = [rung.evaluation.quality for rung in group.rungs]
-        ax.plot(x, y, color=color, marker=marker, linestyle=dashes, **LINE, label=group.name)
+        ax.plot(x, y, color=color, marker=marker, linestyle=dashes, **LINE, label=entry(group.name))
         ticks += [(start + rung.leaves - 1, str(rung.leaves)) for rung in group.rungs]
         heights += [*bars, *y]
         start += count + 1.0

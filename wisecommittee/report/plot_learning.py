@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import AbsentError, ContentError, StoreError, UsageError
-from wisecommittee.report.style import SERIES, Percent, legend, stage_colors
+from wisecommittee.report.style import SERIES, Percent, entry, legend, stage_colors
 from wisecommittee.store.parquet_tables import read_parquet
 
 ALWAYS = ("phase", "epoch", "loss")
@@ -36,10 +36,12 @@ def learning(ax: Axes, curves: pd.DataFrame, *, measure: str | None = None) -> A
         rows = curves[curves["phase"] == phase]
         named = few or i in (0, len(phases) - 1)
         if measure:
-            ax.plot(rows["epoch"], rows[measure], "-", color=color, linewidth=1.4, label=phase if named else None)
+            ax.plot(
+                rows["epoch"], rows[measure], "-", color=color, linewidth=1.4, label=entry(phase) if named else None
+            )
         losses.plot(
             rows["epoch"], rows["loss"], "--", color=color, linewidth=0.9, alpha=0.8,
-            label=phase if named and not measure else None,
+            label=entry(phase) if named and not measure else None,
         )  # fmt: skip
     if measure:
         ax.plot([], [], "--", color="0.35", linewidth=0.9, label="loss (right)")
@@ -56,7 +58,7 @@ def learning(ax: Axes, curves: pd.DataFrame, *, measure: str | None = None) -> A
     ax.grid(True, color="0.9", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top"]].set_visible(False)
-    return legend(ax)
+    return legend(ax, twin=losses if measure else None)
 
 
 def gather(study: Study) -> dict[str, Any]:

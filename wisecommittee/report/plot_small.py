@@ -10,7 +10,7 @@ from wisecommittee.analyses.small import Small, small
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UsageError
 from wisecommittee.report.labels import Names
-from wisecommittee.report.style import SERIES, legend, name_axes
+from wisecommittee.report.style import SERIES, entry, legend, name_axes
 
 
 def draw(ax: Axes, small: Small, *, parallel: bool = False, quality: str = "top-1 accuracy") -> Axes:
@@ -31,7 +31,7 @@ def draw(ax: Axes, small: Small, *, parallel: bool = False, quality: str = "top-
         y = [p.median for p in curve]
         ax.fill_between(x, [p.low for p in curve], [p.high for p in curve], color=color, alpha=0.15, linewidth=0)
         ax.plot(x, y, color=color, marker=marker, linestyle=dashes, markersize=5, linewidth=1.2, markeredgewidth=0,
-                label=curve[0].architecture)  # fmt: skip
+                label=entry(curve[0].architecture))  # fmt: skip
         told = [(str(p.members), (a, b)) for p, a, b in zip(curve, x, y, strict=True)]
         numbers += [told[0], *told[1:][-1:]] if parallel else told  # in parallel all stand above one another
         costs += x

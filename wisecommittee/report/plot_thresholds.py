@@ -10,6 +10,7 @@ from matplotlib.ticker import EngFormatter
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.analyses.thresholds import TOLERANCE, Sweep, sweeps
+from wisecommittee.committees.cards import together
 from wisecommittee.committees.combine import combine_named
 from wisecommittee.errors import UsageError
 from wisecommittee.report.labels import Names
@@ -19,6 +20,7 @@ from wisecommittee.report.style import (
     Number,
     Percent,
     coordinates,
+    entry,
     legend,
     name_axes,
     sample,
@@ -33,15 +35,16 @@ NAMED = 6  # thresholds that are written beside their points
 def thresholds(ax: Axes, sweeps: Sequence[Sweep], *, quality: str = "accuracy") -> Axes:
     """Accuracy against average cost while one threshold of a cascade rises (Wang et al. 2022, Fig. 4).
 
-    A line per threshold, the others as they are: from everybody exiting at its stage to nobody. The star is where the
-    plateau begins, the thin line the same thresholds on the reporting split.
+    A line per threshold of each cascade, the others as they are: from everybody exiting at its stage to nobody. The
+    star is where the plateau begins, the thin line the same thresholds on the reporting split.
     """
     if len(sweeps) >= len(SERIES):
         raise UsageError(f"{len(sweeps)} thresholds in one plot; at most {len(SERIES) - 1} can be told apart")
-    named = _ends(ax, sweeps[0]) if len(sweeps[0].committee.stages) == 2 else []
+    several = len({sweep.committee.stages for sweep in sweeps}) > 1
+    named = _ends(ax, sweeps[0]) if len(sweeps[0].committee.stages) == 2 and not several else []
     for sweep, (color, marker, dashes) in zip(sweeps, SERIES, strict=False):
         runs, start = sweep.evaluations, sweep.evaluations[sweep.plateau]
-        ax.plot(*coordinates(runs), color=color, linestyle=dashes, linewidth=1.4, label=_name(sweep))
+        ax.plot(*coordinates(runs), color=color, linestyle=dashes, linewidth=1.4, label=entry(_name(sweep, several)))
         shown = _spaced(sweep, max(1, NAMED // len(sweeps)))
         ax.plot(*coordinates([runs[i] for i in shown]), linestyle="none", marker=marker, markersize=4, color=color)
         ax.plot([start.average_cost], [start.quality], "*", color=color, markersize=12, markeredgewidth=0, zorder=4)
@@ -72,7 +75,7 @@ def sweep(ax: Axes, sweep: Sweep, *, quality: str = "accuracy") -> Axes:
     right = ax.twinx()
     right.plot(x, [e.average_cost for e in runs], color=orange, linestyle=dashed, **thick)
     ax.plot([], [], color=orange, linestyle=dashed, linewidth=1.4, label="average cost, right axis")
-    stage = " + ".join(sweep.committee.stages[sweep.stage])
+    stage = together(sweep.committee.stages[sweep.stage])
     ax.set_xlabel(f"threshold t: {stage} answers if {sweep.committee.confidence} ≥ t; plateau from {_number(start)}")
     ax.set_ylabel(f"{quality} (%) on {sample(runs[:1])}")
     right.set_ylabel("average FLOPs (multiply-adds) per unit" if cost == "flops" else f"average {cost} per unit")
@@ -84,7 +87,7 @@ def sweep(ax: Axes, sweep: Sweep, *, quality: str = "accuracy") -> Axes:
     ax.set_axisbelow(True)
     for one in (ax, right):
         one.spines["top"].set_visible(False)
-    return legend(ax)
+    return legend(ax, twin=right)
 
 
 def gather(study: Study) -> dict[str, Any]:
@@ -103,15 +106,18 @@ def _ends(ax: Axes, only: Sweep) -> list[tuple[str, Evaluation]]:
     shape = "single" if len(first) == 1 else "ensemble"
     scatter(ax, [one], shape, 6.5, NOUNS[shape])
     if combine_named(only.committee.combine).ordered:  # the newest member answers alone
-        scatter(ax, [everyone], "ensemble", 6.5, f"{' + '.join(second)} for all, after {' + '.join(first)}")
-        return [(" + ".join(first), one)]
+        scatter(ax, [everyone], "ensemble", 6.5, f"{together(second)} for all, after {together(first)}")
+        return [(together(first), one)]
     scatter(ax, [everyone], "ensemble", 6.5, NOUNS["ensemble"] if shape == "single" else None)
-    return [(" + ".join(first), one), (" + ".join((*first, *second)), everyone)]
+    return [(together(first), one), (together((*first, *second)), everyone)]
 
 
-def _name(sweep: Sweep) -> str:
+def _name(sweep: Sweep, several: bool) -> str:
+    """several : whether other cascades are in the plot."""
     c = sweep.committee
-    name = c.label() if len(c.stages) == 2 else f"t{sweep.stage + 1}, after {' + '.join(c.stages[sweep.stage])}"
+    name = c.label() if len(c.stages) == 2 else f"t{sweep.stage + 1}, after {together(c.stages[sweep.stage])}"
+    if several and len(c.stages) > 2:
+        name = f"t{sweep.stage + 1} of {c.label()}"
     return f"{name}: plateau from t = {_number(sweep.thresholds[sweep.plateau])}"
 
 

@@ -7,6 +7,7 @@ those of Okabe and Ito; a marker's shape always says the same as its colour.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,12 +18,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend_handler import HandlerTuple
+from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter
 
 from wisecommittee.committees.cards import split_model_name
 from wisecommittee.report.labels import Names
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.frontier import COSTS
+from wisecommittee.text import shown
 
 # Okabe and Ito's colours; shape: (colour, marker, size relative to a circle of the same weight)
 SHAPES = {"single": ("#000000", "D", 0.8), "ensemble": ("#D55E00", "s", 0.95), "cascade": ("#0072B2", "o", 1.0)}
@@ -111,7 +114,7 @@ def name_points(
     """
     copies: dict[tuple[str, float], list[Evaluation]] = {}
     for cost, _, e in sorted(zip(*coordinates(singles, axis), singles, strict=True), key=lambda row: (row[0], -row[1])):
-        copies.setdefault((split_model_name(e.committee.label())[0], cost), []).append(e)
+        copies.setdefault((split_model_name(e.committee.models[0])[0], cost), []).append(e)
     undominated: list[tuple[str, tuple[float, float]]] = []
     rest: list[tuple[str, tuple[float, float]]] = []
     best = -1.0
@@ -124,11 +127,39 @@ def name_points(
         Names(ax, [n for n, _ in names], [p for _, p in names], fontsize="small", color="0.25")
 
 
-def legend(ax: Axes, further: Mapping[str, tuple[Artist, ...]] | None = None) -> Axes:
-    """Above the axes, where no data are. further : {label: marks that share it}."""
+def entry(name: str) -> str:
+    """A name as the label of a line; matplotlib leaves out of its legends what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
+
+
+def folded(text: str, most: int) -> str:
+    """A text in lines of at most so many characters, three at most."""
+    return "\n".join(textwrap.wrap(text, max(most, 8), break_on_hyphens=False, max_lines=3, placeholder="…"))
+
+
+def literal(text: str) -> str:
+    """A text for ticks, which may hold mathematics of ours beside it, as it is."""
+    return shown(text).replace("$", r"\$")
+
+
+def _as_text(drawn: Text, points: float) -> None:
+    """No mathematics and nothing hidden in a text of a figure, and lines that fit into a room of so many points."""
+    drawn.set_parse_math(False)
+    drawn.set_text(folded(shown(drawn.get_text()), int(points / (0.55 * float(drawn.get_fontsize())))))
+
+
+def legend(ax: Axes, further: Mapping[str, tuple[Artist, ...]] | None = None, *, twin: Axes | None = None) -> Axes:
+    """The last step of every plot: the legend above the axes, where no data are, and all names as they are.
+
+    further : {label: marks that share it}; twin : an Axes that shares the x axis.
+    """
+    width, height = width_in_points(ax), float(ax.bbox.height / ax.figure.dpi * 72)
+    for each in (ax, *([twin] if twin else [])):
+        _as_text(each.xaxis.label, 1.3 * width)
+        _as_text(each.yaxis.label, 1.3 * height)
     drawn, names = ax.get_legend_handles_labels()
     handles: list[Any] = [*drawn, *(further or {}).values()]
-    labels = [*names, *(further or {})]
+    labels = [shown(name.removeprefix(" ")) for name in (*names, *(further or {}))]
     fitting = (n for n in range(len(labels), 1, -1) if _row_width(labels, n) < 1.12 * width_in_points(ax))
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.2}
     style: dict[str, Any] = {
@@ -139,7 +170,9 @@ def legend(ax: Axes, further: Mapping[str, tuple[Artist, ...]] | None = None) ->
         "handlelength": 1.6,
     }
     together = {tuple: HandlerTuple(ndivide=None, pad=0.3)}
-    ax.legend(handles, labels, ncols=next(fitting, 1), handler_map=together, **place, **style)
+    made = ax.legend(handles, labels, ncols=next(fitting, 1), handler_map=together, **place, **style)
+    for text in made.get_texts():
+        _as_text(text, 1.05 * width)
     return ax
 
 
@@ -187,7 +220,7 @@ def amount(value: float, cost: str) -> str:
     return (
         f"{EngFormatter(places=1, sep='')(value)} FLOPs"
         if cost == "flops"
-        else f"{number(float(f'{value:.3g}'))} {cost}"
+        else f"{number(float(f'{value:.3g}'))} {literal(cost)}"
     )
 
 

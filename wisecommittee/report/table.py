@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.report.markup import as_html
+from wisecommittee.text import shown
 from wisecommittee.writing import written_whole
 
 Value = str | int | float | tuple[float, ...] | None
@@ -180,19 +182,34 @@ KINDS: dict[str, Callable[[float], str]] = {
 
 
 def as_csv(table: Table) -> str:
-    """Raw values under names for programs; shares of stages joined by '/'; no notes."""
+    """Raw values under names for programs; shares of stages joined by '/'; no notes. A text that a spreadsheet would
+    take for a formula begins with an apostrophe."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.name for column in table.columns])
+    writer.writerow([no_formula(column.name) for column in table.columns])
     for row in table.rows:
-        writer.writerow(["/".join(map(repr, v)) if isinstance(v, tuple) else "" if v is None else v for v in row])
+        writer.writerow(map(_raw, row))
     return out.getvalue()
+
+
+def _raw(value: Value) -> str | int | float:
+    if isinstance(value, tuple):
+        return "/".join(map(repr, value))
+    return "" if value is None else no_formula(value) if isinstance(value, str) else value
+
+
+FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20].")
+NUMBERS = re.compile(r"-?[\d.]+(e[-+]?\d+)?(, -?[\d.]+(e[-+]?\d+)?)*")
+
+
+def no_formula(text: str) -> str:
+    """A text for csv: spreadsheets compute what begins with =, +, -, @ or their wide forms."""
+    return f"'{shown(text)}" if FORMULA.match(text) and not NUMBERS.fullmatch(text) else shown(text)
 
 
 def as_markdown(table: Table) -> str:
     headings = [f"{over}: {heading}" if over else heading for over, heading in table.headings()]
-    rows = [headings, *table.cells()]
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    rows = [[in_markdown(cell) for cell in row] for row in (headings, *table.cells())]
     widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(headings))]
     right = table.right()
 
@@ -202,8 +219,23 @@ def as_markdown(table: Table) -> str:
 
     ruler = line(["-" * (w - 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)])
     body = "\n".join([line(rows[0]), ruler, *map(line, rows[1:])])
-    notes = "".join(f"\n{note}\n" for note in table.notes)
-    return f"**{table.title}**\n\n{body}\n{notes}"
+    notes = "".join(f"\n{BLOCK.sub(_begun, in_markdown(note))}\n" for note in table.notes)
+    return f"**{in_markdown(table.title)}**\n\n{body}\n{notes}"
+
+
+# Within a line: emphasis, code, links, raw HTML, entities, mathematics; '_' inside a word is none of them.
+INLINE = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+BLOCK = re.compile(r"^(\d*)([-+#>=.)])")  # at its beginning: lists, headings, quotations
+
+
+def in_markdown(text: str) -> str:
+    """A text that Markdown shows as it is."""
+    marked = INLINE.sub(r"\\\g<0>", shown(text)).replace("<", "&lt;")
+    return re.sub(r"&(?=#?\w+;)(?!lt;)", "&amp;", marked)
+
+
+def _begun(found: re.Match[str]) -> str:
+    return f"{found[1]}\\{found[2]}"
 
 
 def as_latex(table: Table) -> str:
@@ -259,7 +291,7 @@ LATEX = {
 
 
 def escaped(text: str) -> str:
-    return "".join(LATEX.get(c, c) for c in text)
+    return "".join(LATEX.get(c, c) for c in shown(text))
 
 
 FORMATS: dict[str, Callable[[Table], str]] = {

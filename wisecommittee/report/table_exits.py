@@ -53,13 +53,13 @@ def _rows(model: str, why: str, shown: Shown, most: int) -> list[tuple[Value, ..
 
 def _named(study: Study) -> Table:
     found = study.named()
-    most = max(len(e.exit_ratios) for e in found)
+    most, cost = max(len(e.exit_ratios) for e in found), found[0].committee.cost
     columns = (
         Column("committee", "committee"),
         Column("split", "split"),
         Column("quality", study.quality, "percent"),
-        Column("average_cost", cost_heading(study.cost, ""), "cost"),
+        Column("average_cost", cost_heading(cost, ""), "cost"),
         *(Column(f"exit{k + 1}", str(k + 1), "exits", "exits at stage") for k in range(most)),
     )
     rows = tuple(row[2:] for e in found for row in _rows("", "", Shown(e, None), most))
-    return Table("Exit ratios of committees", columns, rows, (f"n = {found[0].n:,}.",), study.cost)
+    return Table("Exit ratios of committees", columns, rows, (f"n = {found[0].n:,}.",), cost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wisecommittee.analyses.scaled import scaled
 from wisecommittee.analyses.study import Study
+from wisecommittee.committees.cards import quoted
 from wisecommittee.report import published
 from wisecommittee.report.table import Column, Table, Value, cost_heading, extended
 from wisecommittee.report.table_match import chosen
@@ -30,8 +31,8 @@ def fill(study: Study) -> Table:
             figures = (None, None) if e is None else (e.quality, e.average_cost)
             gain = None if e is None else e.quality - single.quality
             rows.append(
-                (c.name, " | ".join(c.members), single.split, *figures, single.committee.label(), single.quality,
-                 single.average_cost, gain)
+                (c.name, " | ".join(map(quoted, c.members)), single.split, *figures, single.committee.label(),
+                 single.quality, single.average_cost, gain)
             )  # fmt: skip
     notes = (
         chosen(found[0].single),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.analyses.thresholds import TOLERANCE, sweeps
-from wisecommittee.report.table import Column, Table
+from wisecommittee.committees.cards import together
+from wisecommittee.report.table import Column, Table, Value
 
 ROWS = 16  # of each sweep
 
@@ -12,8 +13,10 @@ ROWS = 16  # of each sweep
 def fill(study: Study) -> Table:
     """Accuracy and average cost against the threshold (Wang et al. 2022, Fig. 4), with the beginning of the plateau."""
     found = sweeps(study)
-    first, tests = found[0].evaluations[0], bool(found[0].test)
+    first, tests = found[0].evaluations[0], any(sweep.test for sweep in found)
+    labels = list(dict.fromkeys(sweep.committee.label() for sweep in found))
     columns = (
+        *([Column("committee", "committee")] if len(labels) > 1 else []),
         Column("after", "after"),
         Column("threshold", "threshold", "number"),
         Column("quality", f"{first.split} {study.quality}", "percent"),
@@ -23,26 +26,29 @@ def fill(study: Study) -> Table:
         Column("exit_ratios", "exits per stage", "exits"),
         Column("plateau", ""),
     )
-    rows = []
+    rows: list[tuple[Value, ...]] = []
     for sweep in found:
         never = sweep.evaluations[-1].average_cost
         for i in sorted({*spread(range(len(sweep.thresholds)), ROWS), sweep.plateau}):
             e = sweep.evaluations[i]
             rows.append(
                 (
-                    " + ".join(sweep.committee.stages[sweep.stage]),
+                    *([sweep.committee.label()] if len(labels) > 1 else []),
+                    together(sweep.committee.stages[sweep.stage]),
                     sweep.thresholds[i],
                     e.quality,
-                    *([sweep.test[i].quality] if tests else []),
+                    *([sweep.test[i].quality if sweep.test else None] if tests else []),
                     e.average_cost,
                     1 - e.average_cost / never,
                     e.exit_ratios,
                     "plateau" if i == sweep.plateau else "",
                 )
             )
+    confidences = {sweep.committee.label(): sweep.committee.confidence for sweep in found}
     notes = (
-        f"{first.committee.label()}: exit if {first.committee.confidence} >= threshold, the other thresholds as they "
-        f"are; the last row of a threshold lets nobody exit there. {first.split} n = {first.n:,}.",
+        *(f"{label}: exit if {confidence} >= threshold." for label, confidence in confidences.items()),
+        f"The other thresholds are as they are; the last row of a threshold lets nobody exit there. {first.split} n = "
+        f"{first.n:,}.",
         f"Plateau: from this threshold on {first.split} accuracy is never more than {100 * TOLERANCE:g} points below "
         f"the last row's.",
     )

@@ -29,37 +29,48 @@ from wisecommittee.report import (
     table_worst_case,
 )
 from wisecommittee.report.table import Table
+from wisecommittee.report.uses import MANY, NOTHING, Uses
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """fill : makes the table from a study; says : one line for --help."""
+    """fill : makes the table from a study; says : one line for --help; uses : what of a study it looks at."""
 
     fill: Callable[[Study], Table]
     says: str
+    uses: Uses = NOTHING
 
 
+PAPERS, GIVEN = Uses(published="flops"), Uses(MANY)
 TABLES: dict[str, Kind] = {
     "frontier": Kind(table_frontier.fill, "a spread over the frontier of the search"),
-    "match": Kind(table_match.fill, "for every model the committee of its cost and of its accuracy (Table 13)"),
-    "worst-case": Kind(table_worst_case.fill, "the same accuracy with and without a bounded worst case (Table 4)"),
-    "exits": Kind(table_exits.fill, "those committees and where units leave them (Table 16)"),
-    "diversity": Kind(table_diversity.fill, "committees of one architecture and of several (Table 18)"),
-    "thresholds": Kind(table_thresholds.fill, "accuracy and cost against the thresholds of a cascade (Fig. 4)"),
-    "confidence": Kind(table_confidence.fill, "confidence functions: most confident units, equal cost (Table 12)"),
-    "calibration": Kind(table_calibration.fill, "ensembles and cascades before and after calibration (D.2)"),
-    "conversion": Kind(table_conversion.fill, "ensembles of the frontier as cascades of their members (Fig. 2)"),
-    "members": Kind(table_members.fill, "what 2, 3, 4 members buy over target costs (Fig. 7)"),
-    "replicas": Kind(table_replicas.fill, "spread over replicas: singles, pairs, ordered pairs (Table 17)"),
-    "self-cascades": Kind(table_resolutions.fill, "one checkpoint at two input sizes (Table 5)"),
-    "scaled": Kind(table_scaled.fill, "a base cascade scaled up its ladder: C0, C1, .. (Table 15)"),
-    "training": Kind(table_training.fill, "what committees cost to train (Tables 10 and 11)"),
-    "latency": Kind(
-        table_measured.latency, "measured time of one unit, and the part of the speed-up it keeps (Table 8)"
+    "match": Kind(table_match.fill, "for every model the committee of its cost and of its accuracy (Table 13)", PAPERS),
+    "worst-case": Kind(
+        table_worst_case.fill, "the same accuracy with and without a bounded worst case (Table 4)", PAPERS
     ),
-    "throughput": Kind(table_measured.throughput, "the same in batches, units per second (Tables 9 and 14)"),
+    "exits": Kind(table_exits.fill, "those committees and where units leave them (Table 16)", Uses(MANY, "flops")),
+    "diversity": Kind(table_diversity.fill, "committees of one architecture and of several (Table 18)", PAPERS),
+    "thresholds": Kind(table_thresholds.fill, "accuracy and cost against the thresholds of a cascade (Fig. 4)", GIVEN),
+    "confidence": Kind(
+        table_confidence.fill, "confidence functions: most confident units, equal cost (Table 12)", GIVEN
+    ),
+    "calibration": Kind(table_calibration.fill, "ensembles and cascades before and after calibration (D.2)", GIVEN),
+    "conversion": Kind(table_conversion.fill, "ensembles of the frontier as cascades of their members (Fig. 2)", GIVEN),
+    "members": Kind(table_members.fill, "what 2, 3, 4 members buy over target costs (Fig. 7)"),
+    "replicas": Kind(table_replicas.fill, "spread over replicas: singles, pairs, ordered pairs (Table 17)", PAPERS),
+    "self-cascades": Kind(table_resolutions.fill, "one checkpoint at two input sizes (Table 5)", PAPERS),
+    "scaled": Kind(table_scaled.fill, "a base cascade scaled up its ladder: C0, C1, .. (Table 15)", Uses(1, "flops")),
+    "training": Kind(table_training.fill, "what committees cost to train (Tables 10 and 11)", PAPERS),
+    "latency": Kind(
+        table_measured.latency,
+        "measured time of one unit, and the part of the speed-up it keeps (Table 8)",
+        Uses(published="own"),
+    ),
+    "throughput": Kind(
+        table_measured.throughput, "the same in batches, units per second (Tables 9 and 14)", Uses(published="own")
+    ),
     "small": Kind(table_small.fill, "ensembles of 1, 2, .. replicas of each architecture"),
-    "crossover": Kind(table_crossover.fill, "where ensembles of small models beat the next larger model"),
+    "crossover": Kind(table_crossover.fill, "where ensembles of small models beat the next larger model", PAPERS),
     "leaves": Kind(table_leaves.fill, "the first 1, 2, 4, .. leaves of jointly trained networks"),
     "enough": Kind(table_enough.fill, "the smallest ensemble that is right, unit by unit"),
 }
@@ -69,6 +80,11 @@ def table_named(kind: str) -> Kind:
     if kind not in TABLES:
         raise UnknownNameError("table", kind, TABLES)
     return TABLES[kind]
+
+
+def check(kind: str, study: Study) -> None:
+    """What a table would leave out of what was asked is refused before the search."""
+    table_named(kind).uses.check(f"table {kind}", study)
 
 
 def fill(kind: str, study: Study) -> Table:

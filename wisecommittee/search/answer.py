@@ -154,7 +154,9 @@ def single_named(frontier: Frontier, model: str) -> Evaluation:
     for single in frontier.singles:
         if single.committee.models == (model,):
             return single
-    raise AbsentNameError("model", model, [single.committee.models[0] for single in frontier.singles])
+    raise AbsentNameError(
+        "model", model, [e.committee.models[0] for e in frontier.singles if e.committee.shape == "single"]
+    )
 
 
 def reported(

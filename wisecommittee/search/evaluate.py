@@ -277,6 +277,21 @@ def evaluate_all(
     return evaluate_in(pool, committees if cost is None else [replace(c, cost=cost) for c in committees], threads)
 
 
+def members_alone(committee: Committee) -> list[Committee]:
+    """Every member by itself, as the committee uses it; none of a single model."""
+    if committee.shape == "single":
+        return []
+    return [
+        replace(
+            committee,
+            stages=((model,),),
+            thresholds=(),
+            members={model: committee.members[model]} if model in committee.members else {},
+        )
+        for model in committee.models
+    ]
+
+
 def members_pool(
     committees: Sequence[Committee], store: LogitStore, split: str, *, force: bool = False, cost: str | None = None
 ) -> Pool:

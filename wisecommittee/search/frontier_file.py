@@ -47,6 +47,8 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
         ) from error
     if not rows["frontier"]:
         raise StoreError(f"{place!r} holds no committee; write it again with `wisecommittee search --frontier`")
+    if not rows["single"]:
+        raise StoreError(f"{place!r} holds no single model, which committees are compared with; write it again")
     return FrontierFile(tuple(rows["frontier"]), tuple(rows["single"]), query, searched)
 
 

@@ -1,0 +1,49 @@
+"""Which options of a study a table or a plot looks at. Others are refused, so that nothing asked for is silently left
+out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wisecommittee.analyses.study import Study
+from wisecommittee.errors import UsageError
+
+MANY = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """committees : how many given ones at most; mixed : of different costs too; published : where it has rows or points
+    of the papers, in FLOPs ('flops') or in a cost of its own ('own'); curves : learning curves."""
+
+    committees: int = 0
+    published: str = ""
+    curves: bool = False
+    mixed: bool = False
+
+    def check(self, what: str, study: Study) -> None:
+        """what : 'table match', 'plot sweep'."""
+        given = len(study.committees)
+        if given and not self.committees:
+            raise UsageError(f"{what} is not about given committees; leave --committee out")
+        if given > self.committees:
+            raise UsageError(f"{what} shows {_number(self.committees)}, and {given} were given; name one at a time")
+        if not self.mixed and len(costs := {committee.cost for committee in study.committees}) > 1:
+            raise UsageError(f"{what}: committees that count {' and '.join(sorted(costs))} share no axis and no column")
+        if study.published and not self.published:
+            raise UsageError(f"{what}: the papers print nothing in this layout; leave --published out")
+        if study.published and given:
+            raise UsageError(
+                f"{what}: the papers' rows stand beside a whole pool; leave --committee or --published out"
+            )
+        if study.published and self.published == "flops" and study.cost != "flops":
+            raise UsageError(f"{what}: the papers' figures are in FLOPs, not {study.cost}; leave --published out")
+        if study.curves and not self.curves:
+            raise UsageError(f"{what} draws no learning curves; leave --curves out")
+
+
+NOTHING = Uses()
+
+
+def _number(most: int) -> str:
+    return "one committee" if most == 1 else f"{most} committees at most"

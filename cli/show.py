@@ -68,8 +68,8 @@ def show_evaluations(evaluations: Sequence[Evaluation]) -> None:
 
 def show_thresholds(e: Evaluation) -> None:
     c = e.committee
-    for stage, threshold in zip(c.stages, c.thresholds, strict=False):
-        out.print(f"  after {' + '.join(stage)}: answer if {c.confidence} >= {threshold:.6g}, else go on", markup=False)
+    for stage, threshold in zip(c.stages, c.told_thresholds(), strict=False):
+        out.print(f"  after {' + '.join(stage)}: answer if {threshold}, else go on", markup=False)
     if methods := sorted({m["calibration"]["method"] for m in c.members.values() if m.get("calibration")}):
         out.print(f"  with calibrated models: {', '.join(methods)}", markup=False)
 

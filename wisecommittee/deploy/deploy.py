@@ -97,6 +97,7 @@ class Deployed:
         self.committee, self.batch_size, self.device = committee, batch_size, pick_device(device)
         self.models = {name: models[name] for name in committee.models}
         self._rule, self._confidence = combine_named(committee.combine), CONFIDENCES[committee.confidence]
+        self._thresholds = committee.carried
         self._members = {name: _Member.of(name, committee, self.models[name], classes) for name in committee.models}
         self._stack = ExitStack()
         try:
@@ -135,15 +136,15 @@ class Deployed:
             rows |= {name: self._rows(name, units) for name in names}
             said, sure = self._judged(rows)
             stays = np.zeros(len(left), bool)
-            if k < len(self.committee.thresholds):
-                stays = ~(sure >= np.float32(self.committee.thresholds[k]))
+            if k < len(self._thresholds):
+                stays = ~(sure >= self._thresholds[k])
             leaves = left[~stays]
             prediction[leaves], confidence[leaves], stage[leaves] = said[~stays], sure[~stays], k
             if stays.any() and not stays.all():
                 rows = {name: row[stays] for name, row in rows.items()}
                 units = units.only(np.flatnonzero(stays))
             left = left[stays]
-        return Decisions(prediction, stage, confidence)
+        return Decisions(prediction, stage, self._confidence.scale.shown(confidence))
 
     def _rows(self, name: str, units: Units) -> Rows:
         """Summands float32 [n, C] of a member."""
@@ -158,7 +159,7 @@ class Deployed:
         return self._rule.summand[member.rows_kind](outputs.astype(np.float32, copy=False))
 
     def _judged(self, rows: Mapping[str, Rows]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Prediction [n] and confidence [n] of the members that have run, by the kernel that made the stage tables."""
+        """Prediction [n] and confidence [n], as it is carried, of the members that have run, by the kernel that made the stage tables."""
         ran = list(rows)
         names = ran[-1:] if self._rule.ordered else sorted(ran, key=lambda name: self._members[name].order)
         if len({rows[name].shape[1] for name in names}) > 1:

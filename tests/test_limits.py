@@ -72,7 +72,7 @@ def brute_force(models, labels, *, max_models, levels, confidence, scores, perce
             for p in prefixes[:-1]
         ]
         for vector in itertools.product(*values):
-            found = naive.evaluate([[m] for m in combination], vector, labels, "mean_logits", confidence, scores)
+            found = naive.evaluate([[m] for m in combination], vector, labels, "mean_logits", confidence, scores, True)
             if worst is not None and found.worst_case > worst:
                 continue
             if percentile is not None:

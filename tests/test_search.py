@@ -226,7 +226,7 @@ NEIGHBOURS = [0.0, 0.25, 0.5, 0.5 + 2e-7, 0.5 + 3e-6, 1.0, 1 - 2**-24, 2.0, 2.00
 )
 def test_levels_and_midpoints_equal_oracle(values, levels, name):
     if name == "neg_entropy":  # nothing is carried between -1e-28 and 64
-        values = [v if v <= 0 or v > 64 else v + 64 for v in values]
+        values = [v if v < 0 or v > 64 else v + 65 for v in values]
     values = [abs(v) if name in ("max_prob", "prob_gap") else v for v in values]
     scale = scale_of(name)
     confidence = np.sort(np.array(values, np.float32))

@@ -127,8 +127,8 @@ def show_thresholds(e: Evaluation) -> None:
     from wisecommittee.committees.cards import together
 
     c = e.committee
-    for stage, threshold in zip(c.stages, c.thresholds, strict=False):
-        out.print(f"  after {together(stage)}: answer if {c.confidence} >= {threshold:.6g}, else go on", markup=False)
+    for stage, threshold in zip(c.stages, c.told_thresholds(), strict=False):
+        out.print(f"  after {together(stage)}: answer if {threshold}, else go on", markup=False)
     if methods := sorted({m["calibration"]["method"] for m in c.members.values() if m.get("calibration")}):
         out.print(f"  with calibrated models: {', '.join(methods)}", markup=False)
 

@@ -58,17 +58,20 @@ class Point:
     levels: tuple[int, ...]  # one index 0..P-1 per stage but the last
     stages: tuple[tuple[str, ...], ...]
     thresholds: tuple[np.float32, ...]
+    log_odds: tuple[float | None, ...] = ()  # for each threshold, None where its float32 says it all
 
 
 # Levels and thresholds
 
 
-def levels(confidences, P):
+def levels(confidences, P, name=None):
     """The P levels of a stage, from the confidences [N] of ALL units: order statistics, then infinity.
 
-    t_j = sorted_conf[min(N-1, ceil(j*N/(P-1)))] for j = 0..P-2 and t_{P-1} = inf. Duplicates are legal.
+    t_j = sorted_conf[min(N-1, ceil(j*N/(P-1)))] for j = 0..P-2 and t_{P-1} = inf. Duplicates are legal. Of confidences
+    of this name that only rounding parts the least counts.
     """
-    ordered = sorted(np.float32(c) for c in confidences)
+    least = ties(confidences, name)
+    ordered = sorted(least[np.float32(c)] for c in confidences)
     N = len(ordered)
     values = []
     for j in range(P - 1):
@@ -77,18 +80,81 @@ def levels(confidences, P):
     return [*values, np.float32(np.inf)]
 
 
-def reported_threshold(confidences, level_value):
+def reported_threshold(confidences, level_value, name=None):
     """The float32 midpoint between a level and the next lower distinct confidence over all N units.
 
-    The level itself if nothing lies below it or if the midpoint does not lie strictly above the lower one.
+    The level itself if nothing lies below it or if the midpoint does not lie strictly above the lower one. Confidences
+    of this name are given as they are carried; the threshold is one of the confidence itself.
     """
     upper = np.float32(level_value)
     below = [np.float32(c) for c in confidences if np.float32(c) < upper]
     if not below:
-        return upper
-    lower = max(below)
+        return shown(upper, name)
+    lower, upper = shown(max(below), name), shown(upper, name)
     midpoint = np.float32((float(lower) + float(upper)) / 2)
     return midpoint if midpoint > lower else upper
+
+
+def reported_log_odds(confidences, level_value, name):
+    """The midpoint of the same neighbours in log-odds, where they are fewer than 8 steps of 2**-24 apart; else None."""
+    upper = np.float32(level_value)
+    below = [np.float32(c) for c in confidences if np.float32(c) < upper]
+    if not below or log_odds(upper, name) is None:
+        return None
+    lower = max(below)
+    if float(shown(upper, name)) - float(shown(lower, name)) >= 8 * 2.0**-24:
+        return None
+    p = float(lower)
+    low = log_odds(lower, name)
+    if low is None:
+        low = -math.log(-p) if name == "neg_entropy" else math.log(p / (1 - p))
+    return (low + log_odds(upper, name)) / 2
+
+
+# How confidences are carried where float32 runs out of values, and which of them only rounding parts
+
+EDGE = np.float32(31 / 32)
+FAR = 1 / 32e-30  # odds of 1e30; what is carried beyond is their logarithm
+
+
+def log_odds(carried, name):
+    """Of a carried max_prob or prob_gap above the edge; of neg_entropy near 0 minus the log of the entropy; else None."""
+    x = float(carried)
+    if name in ("max_prob", "prob_gap") and x > EDGE:
+        return math.log(32 * x) if x <= FAR else x / FAR * math.log(1e30)
+    return x if name == "neg_entropy" and x > 0 else None
+
+
+def shown(carried, name):
+    """float32: the confidence itself."""
+    odds = log_odds(carried, name)
+    if odds is None:
+        return np.float32(carried)
+    return np.float32(-math.exp(-odds) if name == "neg_entropy" else 1 / (1 + math.exp(-odds)))
+
+
+def rounding(carried, name):
+    """How far apart two values may be that are equal but for rounding; 0 of stored scores."""
+    x, odds = float(carried), log_odds(carried, name)
+    if name in ("max_prob", "prob_gap") and odds is not None:
+        return x * (4e-6 + 1e-6 * odds)
+    if name == "max_prob":
+        return 4e-6 * x * (1 - x)
+    if name == "prob_gap":
+        return 2e-6 * (1 - x)
+    if name == "logit_gap":
+        return 2e-6 * (1 + abs(x))
+    return abs(x) * (1e-6 if x > 0 else 4e-6) if name == "neg_entropy" else 0.0
+
+
+def ties(confidences, name):
+    """{confidence: the least of those that rounding does not tell from it, or from one of them}."""
+    least, last = {}, None
+    for value in sorted({np.float32(c) for c in confidences}):
+        apart = last is None or float(value) - float(last) > rounding(value, name)
+        least[value] = value if apart else least[last]
+        last = value
+    return least
 
 
 # Combination, prediction and confidence of a prefix: members in the order in which they were added
@@ -253,12 +319,12 @@ def prefix_scores(members, combine, confidence_name, scores):
     return [np.float32(v) for v in scores(tuple(m.name for m in members))]
 
 
-def evaluate(members_by_stage, thresholds, labels, combine, confidence_name, scores=None):
+def evaluate(members_by_stage, thresholds, labels, combine, confidence_name, scores=None, carried=False):
     """The cascade of these stages: stage k runs its members and predicts with all members of stages 0..k.
 
     A unit exits at stage k iff its score there is >= thresholds[k] (float32, one per stage but the last). It pays for
-    everything that ran up to its exit. Nothing is merged or dropped. `scores` replaces the confidence; neither is asked
-    about the last stage.
+    everything that ran up to its exit. Nothing is merged or dropped. `scores` replaces the confidence, as it is carried
+    (as are thresholds if `carried`); neither is asked about the last stage.
     """
     N = len(labels)
     if len(thresholds) != len(members_by_stage) - 1:
@@ -267,6 +333,8 @@ def evaluate(members_by_stage, thresholds, labels, combine, confidence_name, sco
     prefixes = [tuple(itertools.chain(*members_by_stage[: k + 1])) for k in range(len(members_by_stage))]
     has_unit_costs(prefixes[-1])
     confidences = [prefix_scores(prefix, combine, confidence_name, scores) for prefix in prefixes[:-1]]
+    if scores is not None and not carried:
+        confidences = [[shown(c, confidence_name) for c in row] for row in confidences]
     correct = [prefix_correct(prefix, labels, combine) for prefix in prefixes]
     cost = [[set_cost(prefix, i) for i in range(N)] for prefix in prefixes]
     exit_stage = exit_stages(confidences, thresholds, N)
@@ -383,9 +451,16 @@ def report(combination, values, confidences, combine, confidence_name):
         if k in exit_stage:
             stages.append(tuple(canonical(tier) if order_free else tier))
             if k < len(values):
-                thresholds.append(reported_threshold(confidences[k], values[k]))
+                thresholds.append(reported_threshold(confidences[k], values[k], confidence_name))
             tier = []
     return tuple(stages), tuple(thresholds[: len(stages) - 1])
+
+
+def report_log_odds(values, confidences, confidence_name):
+    """The log-odds beside the thresholds of the same committee; empty where float32 says them all."""
+    used = [k for k in range(len(values) + 1) if k in exit_stages(confidences, values, len(confidences[0]))]
+    odds = [reported_log_odds(confidences[k], values[k], confidence_name) for k in used[:-1]]
+    return tuple(odds) if set(odds) - {None} else ()
 
 
 def shared_thresholds(sequences, labels, combine, confidence_name, scores=None):
@@ -407,14 +482,15 @@ def shared_thresholds(sequences, labels, combine, confidence_name, scores=None):
             if prefix not in known:
                 known[prefix] = prefix_correct(prefix, labels, combine), [set_cost(prefix, i) for i in range(N)]
         correct, cost = zip(*(known[prefix] for prefix in prefixes), strict=True)
-        for threshold in [*sorted(set(pooled)), np.float32(np.inf)]:
+        for threshold in [*sorted(set(ties(pooled, confidence_name).values())), np.float32(np.inf)]:
             values = [threshold] * len(confidences)
             total_correct, total_cost = tally(exit_stages(confidences, values, N), correct, cost)
             key = len(prefixes[-1]), len(combination), worst_cost(prefixes[-1], N), names, threshold
             pair = total_cost, total_correct
             if pair not in best or key < best[pair][0]:
                 stages, _ = report(combination, values, confidences, combine, confidence_name)
-                told = () if len(stages) == 1 else (reported_threshold(pooled, threshold),) * (len(stages) - 1)
+                threshold = reported_threshold(pooled, threshold, confidence_name)
+                told = () if len(stages) == 1 else (threshold,) * (len(stages) - 1)
                 best[pair] = key, stages, told
     points = []
     for cost, correct in sorted(best, key=lambda pair: (pair[0], -pair[1])):
@@ -465,7 +541,7 @@ def search(
         for prefix in prefixes[:-1]:
             if prefix not in known:
                 confidences = prefix_scores(prefix, combine, confidence_name, scores)
-                known[prefix] = confidences, levels(confidences, P)
+                known[prefix] = confidences, levels(confidences, P, confidence_name)
         confidences = [known[prefix][0] for prefix in prefixes[:-1]]
         correct = [right[prefix] for prefix in prefixes]
         cost = [price[prefix] for prefix in prefixes]
@@ -488,6 +564,7 @@ def search(
         confidences = [known[prefix][0] for prefix in prefixes]
         values = [known[prefix][1][j] for prefix, j in zip(prefixes, vector, strict=True)]
         stages, thresholds = report(combination, values, confidences, combine, confidence_name)
+        odds = report_log_odds(values, confidences, confidence_name) if confidences else ()
         points.append(
             Point(
                 total_correct,
@@ -497,6 +574,7 @@ def search(
                 vector,
                 tuple(tuple(m.name for m in stage) for stage in stages),
                 thresholds,
+                odds,
             )
         )
     return points
@@ -591,7 +669,7 @@ def axis_search(models, labels, max_models, P, combine, confidence_name, axis, p
     for combination in combinations(models, max_models, "canonical"):
         prefixes = [combination[: k + 1] for k in range(len(combination))]
         confidences = [prefix_scores(prefix, combine, confidence_name, scores) for prefix in prefixes[:-1]]
-        grids = [levels(c, P) for c in confidences]
+        grids = [levels(c, P, confidence_name) for c in confidences]
         correct = [prefix_correct(prefix, labels, combine) for prefix in prefixes]
         cost = [[set_cost(prefix, i) for i in range(N)] for prefix in prefixes]
         for vector in itertools.product(range(P), repeat=len(prefixes) - 1):

@@ -52,7 +52,8 @@ def counts(pool, models, labels, points, combine="mean_logits", confidence="max_
     scores = product_scores(pool)
     out = []
     for sequence, values in points:
-        result = naive.evaluate(tiers_of(pool, models, sequence), values, labels, combine, confidence, scores=scores)
+        tiers = tiers_of(pool, models, sequence)
+        result = naive.evaluate(tiers, values, labels, combine, confidence, scores=scores, carried=True)
         out.append((result.total_cost, result.correct))
     return out
 
@@ -444,7 +445,7 @@ def test_joint_sweep_equals_every_cell(size, varying):
             points.append(((*head, m), values))
     scores = product_scores(pool)
     results = [
-        naive.evaluate(tiers_of(pool, models, s), values, labels, "mean_logits", "max_prob", scores=scores)
+        naive.evaluate(tiers_of(pool, models, s), values, labels, "mean_logits", "max_prob", scores, carried=True)
         for s, values in points
     ]
     every = [(r.total_cost // int(pool.cost.unit), r.correct) for r in results]

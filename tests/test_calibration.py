@@ -414,7 +414,8 @@ def test_a_calibrated_search_is_a_search_over_cross_fitted_outputs(store, method
     assert [(e.correct, e.average_cost) for e in frontier] == [(p.correct, p.total_cost / N) for p in expected]
     assert [e.committee.stages for e in frontier] == [p.stages for p in expected]
     for name, model in by_name.items():
-        assert np.allclose(scores((name,)), [max(naive.softmax(row)) for row in model.outputs], atol=1e-6)
+        shown = [naive.shown(score, "max_prob") for score in scores((name,))]
+        assert np.allclose(shown, [max(naive.softmax(row)) for row in model.outputs], atol=1e-6)
     assert frontier.query["calibrated"] is True
     # Alone, a model is as accurate as ever.
     singles = {e.committee.models[0]: e.correct for e in search(store, max_models=1).singles}

@@ -43,7 +43,8 @@ def plain(store, committee, split="val", outputs=None, exactly=False):
     stages = [[by_name[name] for name in stage] for stage in committee.stages]
     labels = store.labels(split).tolist()
     scores = product_scores(members_pool([committee], store, split)) if exactly else None
-    return naive.evaluate(stages, committee.thresholds, labels, committee.combine, committee.confidence, scores=scores)
+    values = committee.carried if exactly else committee.thresholds
+    return naive.evaluate(stages, values, labels, committee.combine, committee.confidence, scores, carried=exactly)
 
 
 def same(evaluation, expected):

@@ -107,7 +107,7 @@ def test_unit_for_unit_what_the_evaluator_says(stages, combine, confidence, pool
     models, store = pool
     committee = with_thresholds(plain(stages, combine=combine, confidence=confidence), store, "test")
     (table,) = committee_tables(members_pool([committee], store, "test"), [committee], predict=True)
-    stage = exit_stages(table.score, committee.thresholds)
+    stage = exit_stages(table.score, committee.carried)
     assert len(stages) == 1 or 0 < (stage == 0).mean() < 1
     images, labels, _ = images_of("test")
     for batch_size in (64, 1000):
@@ -155,7 +155,7 @@ def test_calibrated_members_run_as_they_were_chosen(pool, tmp_path):
     assert all("calibration" in member for member in chosen.members.values())
     committee = with_thresholds(chosen, store, "test")
     (table,) = committee_tables(members_pool([committee], store, "test"), [committee], predict=True)
-    stage = exit_stages(table.score, committee.thresholds)
+    stage = exit_stages(table.score, committee.carried)
     with Deployed(committee, models, device="cpu") as run:
         said = run(images_of("test")[0])
     assert said.stage.tolist() == stage.tolist()

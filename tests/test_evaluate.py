@@ -30,7 +30,7 @@ def problem(units: int, stages: int, vectors: int, *, scale: int = 1, varying: b
     cost = np.cumsum(rng.integers(1, 9, (stages, units) if varying else stages), axis=0)
     thresholds = rng.choice([-0.1, 0.0, 0.2, 0.5, 0.6, 1.0, 1.1], (vectors, stages - 1))
     names = tuple((f"m{k}",) for k in range(stages))
-    committees = [Committee(names, tuple(map(float, vector)), cost="usd") for vector in thresholds]
+    committees = [Committee(names, tuple(map(float, v)), "halting", cost="usd") for v in thresholds]
     return ExitTable(score, stats, cost), committees
 
 

@@ -68,10 +68,11 @@ def brute_force(models, labels, *, max_models, levels, confidence, scores, perce
     for combination in naive.combinations(models, max_models, "canonical"):
         prefixes = [combination[: k + 1] for k in range(len(combination))]
         values = [
-            naive.levels(naive.prefix_scores(p, "mean_logits", confidence, scores), levels) for p in prefixes[:-1]
+            naive.levels(naive.prefix_scores(p, "mean_logits", confidence, scores), levels, confidence)
+            for p in prefixes[:-1]
         ]
         for vector in itertools.product(*values):
-            found = naive.evaluate([[m] for m in combination], vector, labels, "mean_logits", confidence, scores)
+            found = naive.evaluate([[m] for m in combination], vector, labels, "mean_logits", confidence, scores, True)
             if worst is not None and found.worst_case > worst:
                 continue
             if percentile is not None:

@@ -30,14 +30,23 @@ def outputs(rng: np.random.Generator, models: int, units: int, classes: int, kin
     return [r.astype(np.float32) for r in rows]
 
 
+def rest(statistic):
+    """The sum that is meant, where its logarithm is given."""
+    return np.where(statistic < 0, np.exp(statistic.astype(np.float64)), statistic)
+
+
 def walked(rows, space, labels, wanted, scored_below, predict=True, threads=1):
     trie = build_prefixes(wanted)
     scored = trie.sizes < scored_below
     sources = [Summands(r, unchanged, space) for r in rows]
-    name = "rest" if space == "logits" else "top"
-    correct, predicted, statistic = walk_blocks(
-        range(len(rows)), sources, labels, trie, scored, {name}, itemgetter(name), predict=predict, threads=threads
-    )
+    found = []
+    for name in ["rest"] if space == "logits" else ["top", "rest"]:
+        names = {"rest"} if space == "logits" else {"top", "rest"}
+        correct, predicted, statistic = walk_blocks(
+            range(len(rows)), sources, labels, trie, scored, names, itemgetter(name), predict=predict, threads=threads
+        )
+        found.append(statistic)
+    statistic = found[0] if space == "logits" else found
     return trie, np.cumsum(scored) - 1, correct.rows(range(len(trie))), predicted, statistic
 
 
@@ -63,10 +72,16 @@ def test_walk_equals_sums_written_out(kind, classes, space):
         np.testing.assert_array_equal(correct[node], best == labels)
         if len(members) == 5:
             continue
-        got = statistic[score_row[node]]
         if space == "probabilities":
-            np.testing.assert_allclose(got, total.max(axis=1) / len(members), rtol=1e-6)
+            top, others = (values[score_row[node]] for values in statistic)
+            np.testing.assert_allclose(top, total.max(axis=1) / len(members), rtol=1e-6)
+            np.put_along_axis(total, best[:, None], 0.0, axis=1)
+            sure = top > 0.9  # elsewhere 1 - top says it as well
+            expected = total.sum(axis=1, dtype=np.float64) / len(members)
+            np.testing.assert_allclose(others[sure], expected[sure], rtol=2e-6)
+            np.testing.assert_allclose(others[~sure], 1 - top[~sure], rtol=1e-6)
             continue
+        got = rest(statistic[score_row[node]])
         exact = sum(rows[m].astype(np.float64) for m in members)
         gaps = (exact - np.take_along_axis(exact, best[:, None], axis=1)) / len(members)
         e = np.exp(np.maximum(gaps, -700))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory import MemoryStore, cases, pools
 
-from wisecommittee.committees.confidence import CONFIDENCES
+from wisecommittee.committees.confidence import CONFIDENCES, scale_of
 from wisecommittee.committees.families import FAMILIES, cascade
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.kernels import jit
@@ -34,7 +34,7 @@ CASES = cases(250)
 
 
 def product_scores(pool: tables.Pool):
-    """The product's own float32 confidence of any prefix, as the oracle asks for it."""
+    """The product's own float32 confidence of any prefix, as it is carried, as the oracle asks for it."""
 
     def scores(names: tuple[str, ...]) -> np.ndarray:
         sequence = [pool.index(name) for name in names]
@@ -76,6 +76,7 @@ def check_against_oracle(
     assert [e.average_cost for e in frontier] == [float(Fraction(p.total_cost, n)) for p in expected]
     assert [e.committee.stages for e in frontier] == [p.stages for p in expected]
     assert [e.committee.thresholds for e in frontier] == [tuple(map(float, p.thresholds)) for p in expected]
+    assert [e.committee.log_odds for e in frontier] == [pytest.approx(p.log_odds) for p in expected]
     # Again from the outputs, not from the search's tables.
     assert evaluate_in(pool, [e.committee for e in frontier]) == list(frontier)
     by_name = {m.name: m for m in models}
@@ -207,20 +208,38 @@ def test_scores_and_predictions_match_definitions(kind, combine, confidence):
     own = product_scores(pool)
     for members in (models[:1], models[:2], models):
         expected = naive.confidence(members, combine, confidence)
-        np.testing.assert_allclose(own(tuple(m.name for m in members)), expected, rtol=2e-5, atol=2e-6)
+        shown = CONFIDENCES[confidence].scale.shown(own(tuple(m.name for m in members)))
+        np.testing.assert_allclose(shown, expected, rtol=2e-5, atol=2e-6)
         keys = [tables.correct_key(pool, [pool.index(m.name) for m in members])]
         trie = tables.build_prefixes(keys)
         predicted = tables.stage_tables(pool, trie, np.zeros(len(trie), bool), predict=True).prediction
         assert predicted[trie.find[keys[0]]].tolist() == naive.prediction(members, combine)
 
 
-@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 1 - 2**-24, 2.0]), min_size=1, max_size=30), st.integers(2, 12))
-def test_levels_and_midpoints_equal_oracle(values, levels):
+NEIGHBOURS = [0.0, 0.25, 0.5, 0.5 + 2e-7, 0.5 + 3e-6, 1.0, 1 - 2**-24, 2.0, 2.00001, 30.0, 3e5, 3.00001e5, 4e5, 1e33]
+
+
+@given(
+    st.lists(st.sampled_from([*NEIGHBOURS, *(-v for v in NEIGHBOURS)]), min_size=1, max_size=30),
+    st.integers(2, 12),
+    st.sampled_from([*sorted(CONFIDENCES), "stored"]),
+)
+def test_levels_and_midpoints_equal_oracle(values, levels, name):
+    if name == "neg_entropy":  # nothing is carried between -1e-28 and 64
+        values = [v if v < 0 or v > 64 else v + 65 for v in values]
+    values = [abs(v) if name in ("max_prob", "prob_gap") else v for v in values]
+    scale = scale_of(name)
     confidence = np.sort(np.array(values, np.float32))
-    own = level_values(confidence, levels)
-    assert own.tolist() == [float(v) for v in naive.levels(values, levels)[:-1]]
+    own = level_values(scale.lowest(confidence), levels)
+    assert own.tolist() == [float(v) for v in naive.levels(values, levels, name)[:-1]]
     for value in own:
-        assert reported_threshold(confidence, value) == naive.reported_threshold(values, value)
+        told, odds = reported_threshold(confidence, value, scale)
+        expected = naive.reported_log_odds(values, value, name)
+        assert told == pytest.approx(float(naive.reported_threshold(values, value, name)), abs=2**-24)
+        assert odds == (None if expected is None else pytest.approx(expected))
+        # What is reported parts the same units.
+        carried = scale.carried([told], [odds])
+        assert (confidence >= carried).tolist() == (confidence >= value).tolist()
 
 
 def random_pool(units=400, classes=5, seed=0, models=6):

@@ -11,7 +11,7 @@ from wisecommittee.analyses.cascades import cascade_pool, exits_of, stage_values
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.cards import Committee
-from wisecommittee.committees.confidence import CONFIDENCES
+from wisecommittee.committees.confidence import CONFIDENCES, scale_of
 from wisecommittee.errors import UsageError
 from wisecommittee.search.calibration import fit
 from wisecommittee.search.evaluate import Evaluation, evaluate_in, exit_stages
@@ -133,11 +133,13 @@ def calibrations_of(study: Study, models: Sequence[str]) -> dict[str, Calibratio
 def reliability_in(pool: Pool, committee: Committee) -> Reliability:
     """Of the maximum probability (for answers the stored confidence) each unit has where it exits."""
     score, quality = stage_values(pool, committee)
-    stage = exit_stages(score, committee.thresholds)
+    stage = exit_stages(score, committee.carried)
     everyone = np.arange(pool.units)
     if not isinstance(pool.confidence, str):
         score, quality = stage_values(replace(pool, confidence=CONFIDENCES["max_prob"]), committee)
-    said = score[stage, everyone]
+    said = scale_of(CONFIDENCES["max_prob"] if not isinstance(pool.confidence, str) else pool.confidence).shown(
+        score[stage, everyone]
+    )
     if said.min() < 0 or said.max() > 1:
         raise UsageError(
             f"{committee.confidence} of {committee.label()} runs from {said.min():.4g} to {said.max():.4g}; "

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.confidence import scale_of
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.search.evaluate import evaluate_in, identity, members_pool
 from wisecommittee.search.tables import Pool, correct_key, running, score_row, stage_tables
@@ -60,7 +61,8 @@ def cascade_pool(study: Study, committee: Committee, split: str) -> Pool:
 
 
 def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Confidence [K, N] after every stage, the last included, and quality [K, N] in [0, 1] of answering there."""
+    """Confidence [K, N] after every stage, the last included, as it is carried, and quality [K, N] in [0, 1] of answering
+    there."""
     if isinstance(pool.task, Segmentation):
         raise UsageError("this analysis needs units that are right or wrong by themselves; mIoU is not made of such")
     sequences = running([[pool.index(model) for model in stage] for stage in committee.stages])
@@ -79,19 +81,20 @@ def with_exits(pool: Pool, committee: Committee, exits: Sequence[int]) -> Commit
     two as near the cheaper. The pool's confidence becomes the committee's."""
     score, _ = stage_values(pool, committee)
     waiting = np.ones(pool.units, dtype=bool)
-    thresholds = []
+    thresholds: list[tuple[float, float | None]] = []
+    scale = scale_of(pool.confidence)
     for row, wanted in zip(score[:-1], exits, strict=False):
         value = _cut(row[waiting], wanted)
-        threshold = reported_threshold(np.sort(row), value)
-        waiting &= row < threshold
-        thresholds.append(float(threshold))
+        thresholds.append(reported_threshold(np.sort(row), value, scale))
+        waiting &= row < scale.carried([thresholds[-1][0]], [thresholds[-1][1]])
     members = {card.model: identity(card) for card in pool.cards if card.model in committee.models}
     return replace(
         committee,
-        thresholds=tuple(thresholds),
+        thresholds=(0.0,) * len(thresholds),
+        log_odds=(),
         confidence=pool.confidence_name,
         members={**committee.members, **members} if committee.members else {},
-    )
+    ).with_thresholds(thresholds)
 
 
 def _cut(score: NDArray[np.float32], wanted: int) -> np.float32:

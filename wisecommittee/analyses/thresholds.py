@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wisecommittee.analyses.cascades import cascade_pool, chosen_cascades, stage_values
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.confidence import scale_of
 from wisecommittee.search.evaluate import Evaluation, evaluate_table
 from wisecommittee.search.tables import Pool, committee_tables
 from wisecommittee.store import LogitStore
@@ -53,12 +54,14 @@ def _sweeps(study: Study, committee: Committee) -> list[Sweep]:
     for stage in range(len(committee.stages) - 1):
         thresholds = levels(score[stage])
         runs = [_run(p, committee, stage, thresholds) for p in (pool, test) if p is not None]
-        found.append(Sweep(committee, stage, thresholds, runs[0], runs[1] if test else ()))
+        told = tuple(e.committee.thresholds[stage] for e in runs[0])
+        found.append(Sweep(committee, stage, told, runs[0], runs[1] if test else ()))
     return found
 
 
 def levels(score: NDArray[np.float32], most: int = LEVELS) -> tuple[float, ...]:
-    """Order statistics of a stage's confidences [N], all distinct ones if they are few; then one above them all."""
+    """Order statistics of a stage's confidences [N] as they are carried, all distinct ones if they are few; then one
+    above them all."""
     values = np.unique(score)
     if len(values) > most:
         ordered = np.sort(score)
@@ -76,8 +79,10 @@ def _reporting(study: Study, committee: Committee) -> Pool | None:
 
 def _run(pool: Pool, committee: Committee, stage: int, thresholds: tuple[float, ...]) -> tuple[Evaluation, ...]:
     table = committee_tables(pool, [committee])[0]
+    scale = scale_of(pool.confidence)
+    others = list(zip(committee.thresholds, committee.log_odds or (None,) * len(committee.thresholds), strict=True))
     own = [
-        replace(committee, thresholds=(*committee.thresholds[:stage], t, *committee.thresholds[stage + 1 :]))
+        committee.with_thresholds([*others[:stage], scale.threshold(np.float32(t)), *others[stage + 1 :]])
         for t in thresholds
     ]
     return tuple(evaluate_table(table, own, pool.task, pool.cost, pool.split))

@@ -38,7 +38,8 @@ Rows = NDArray[np.floating]  # logits [n, C]
 
 
 def _temperature(rows: Rows, p: Parameters) -> Rows:
-    return rows / rows.dtype.type(p["temperature"])
+    with np.errstate(over="ignore"):
+        return rows / rows.dtype.type(p["temperature"])
 
 
 def _platt(log_odds: NDArray[np.float64], p: Parameters) -> NDArray[np.float64]:
@@ -84,13 +85,15 @@ class Calibration:
     def rows(self, rows: Rows, folds: NDArray[np.integer] | None = None) -> Rows:
         """Calibrated logits [n, C] of logits [n, C] in their own precision; folds [n] choose the parameters."""
         if folds is None:
-            return calibrated_rows(self.method, self.parameters, rows)
-        out = np.empty_like(rows)
-        for fold, parameters in enumerate(self.folds):
-            some = folds == fold
-            if some.any():
-                out[some] = calibrated_rows(self.method, parameters, rows[some])
-        return out
+            out = calibrated_rows(self.method, self.parameters, rows)
+        else:
+            out = np.empty_like(rows)
+            for fold, parameters in enumerate(self.folds):
+                some = folds == fold
+                if some.any():
+                    out[some] = calibrated_rows(self.method, parameters, rows[some])
+        largest = np.finfo(out.dtype).max
+        return np.clip(out, -largest, largest, out=out)  # finite, as what is stored
 
     def scores(self, scores: NDArray[np.floating], folds: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
         """Calibrated confidences [n] in [0, 1] of stored ones [n]."""
@@ -161,8 +164,9 @@ def calibrated_rows(method: str, parameters: Parameters, rows: Rows) -> Rows:
     out[everyone, winner] = -np.inf
     second = out.max(axis=1)
     # Log-odds below what the runner-up allows would hand it the prediction.
-    least = second + MARGIN * np.maximum(1, np.abs(second))
-    out[everyone, winner] = np.maximum((top - s + ODDS[method](s, parameters)).astype(rows.dtype), least)
+    with np.errstate(over="ignore"):
+        least = second + MARGIN * np.maximum(1, np.abs(second))
+        out[everyone, winner] = np.maximum((top - s + ODDS[method](s, parameters)).astype(rows.dtype), least)
     return out
 
 

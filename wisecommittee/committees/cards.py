@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
-from wisecommittee.committees.confidence import threshold_above
+from wisecommittee.committees.confidence import scale_of, threshold_above
+from wisecommittee.committees.scale import Carried
 from wisecommittee.errors import CommitteeError, CostError, StoreError, WiseCommitteeError, counted
 from wisecommittee.reading import parse_json, read_text
 from wisecommittee.text import HIDDEN
@@ -218,6 +219,11 @@ class Committee:
     stages : tiers of model names; a unit that reaches stage k has run every member of stages 0..k.
     thresholds : len(stages) - 1 float32 values as Python floats; exit at stage k iff confidence >= thresholds[k]; the
     last stage always exits. members : {model: {"weights", "blocks", "kind"}} as it was when the committee was chosen.
+
+    log_odds : a number for every threshold that its float32 confidence cannot express, else None; empty where there is
+    none, and then not in the JSON. A number decides in place of its threshold: exit iff log(p / (1 - p)) >= log_odds[k]
+    for p = max_prob or prob_gap, iff -log(-neg_entropy) >= log_odds[k] for neg_entropy. The threshold beside it is the
+    same in float32, often 1 (or 0). No other confidence has log-odds.
     """
 
     stages: tuple[tuple[str, ...], ...]
@@ -228,6 +234,7 @@ class Committee:
     cost: str = "flops"
     chosen_on: str | None = None
     members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    log_odds: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.stages or not all(self.stages):
@@ -242,6 +249,44 @@ class Committee:
         for value in self.thresholds:
             if not math.isfinite(value):
                 raise CommitteeError(f"threshold {value!r} is not finite; merge the stages instead of never exiting")
+        if len(self.log_odds) not in (0, len(self.thresholds)):
+            raise CommitteeError(
+                f"{counted(len(self.log_odds), 'number')} of log-odds for "
+                f"{counted(len(self.thresholds), 'threshold')}; expected one for each, or null"
+            )
+        for value, odds in zip(self.thresholds, self.log_odds, strict=False):
+            if odds is not None:
+                self._check_log_odds(value, odds)
+
+    def _check_log_odds(self, threshold: float, odds: float) -> None:
+        scale = scale_of(self.confidence)
+        if not scale.saturates or not math.isfinite(odds):
+            raise CommitteeError(f"log-odds {odds!r} for a threshold on {self.confidence}, which has none")
+        (carried,) = scale.carried([threshold], [odds])
+        told, _ = scale.threshold(carried)
+        if abs(told - threshold) > 1e-6:
+            raise CommitteeError(
+                f"threshold {threshold!r} and its log-odds {odds!r}, which mean {self.confidence} {told:.8g}; change "
+                f"both, or leave the log-odds out"
+            )
+
+    @property
+    def carried(self) -> Carried:
+        """float32 [K - 1]: the thresholds on the scale on which stage tables carry the confidence."""
+        return scale_of(self.confidence).carried(self.thresholds, self.log_odds)
+
+    def told_thresholds(self) -> list[str]:
+        """What has to hold to exit at each stage but the last, as it is printed: 'max_prob >= 0.83'."""
+        told = [f"{self.confidence} >= {value:.6g}" for value in self.thresholds]
+        of = f"-log(-{self.confidence})" if self.confidence == "neg_entropy" else f"log-odds of {self.confidence}"
+        odds = self.log_odds or (None,) * len(told)
+        return [text if value is None else f"{of} >= {value:.6g}" for text, value in zip(told, odds, strict=True)]
+
+    def with_thresholds(self, thresholds: Sequence[tuple[float, float | None]]) -> Committee:
+        """The same stages with other thresholds, each with its log-odds or None."""
+        odds = tuple(odds for _, odds in thresholds)
+        told = any(value is not None for value in odds)
+        return replace(self, thresholds=tuple(value for value, _ in thresholds), log_odds=odds if told else ())
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -252,7 +297,7 @@ class Committee:
         if (threshold is None) == (above is None):
             raise CommitteeError("at: name one of a threshold and above=..")
         value = threshold_above(above) if threshold is None else float(threshold)  # type: ignore[arg-type]
-        return replace(self, thresholds=(value,) * (len(self.stages) - 1))
+        return self.with_thresholds([(value, None)] * (len(self.stages) - 1))
 
     @property
     def shape(self) -> str:
@@ -281,6 +326,8 @@ class Committee:
             "family": self.family,
             "cost": self.cost,
         }
+        if self.log_odds:
+            out["log_odds"] = list(self.log_odds)
         if self.chosen_on is not None:
             out["chosen_on"] = self.chosen_on
         if self.members:
@@ -316,17 +363,11 @@ class Committee:
             isinstance(stage, list) and all(isinstance(name, str) for name in stage) for stage in stages
         ):
             raise CommitteeError('committee: "stages" must be a list of lists of model names, [["a"], ["b", "c"]]')
-        thresholds = data.get("thresholds", [])
-        if not isinstance(thresholds, list) or any(
-            isinstance(t, bool) or not isinstance(t, (int, float)) for t in thresholds
-        ):
-            raise CommitteeError(f'committee: "thresholds" must be a list of numbers, not {_shown(thresholds)}')
-        try:
-            numbers = tuple(float(t) for t in thresholds)
-        except OverflowError:
-            raise CommitteeError(f"committee: a threshold of {_shown(thresholds)} is not a float32 number") from None
-        if any(abs(t) > 3.4e38 for t in numbers):
-            raise CommitteeError(f"committee: a threshold of {_shown(thresholds)} is not a finite float32 number")
+        numbers = _float32s(data.get("thresholds", []), "thresholds")
+        odds = data.get("log_odds", [])
+        if not isinstance(odds, list):
+            raise CommitteeError(f'committee: "log_odds" must be a list of numbers or null, not {_shown(odds)}')
+        told = iter(_float32s([value for value in odds if value is not None], "log_odds"))
         texts = {
             name: _typed(data, name, (str,), CommitteeError)
             for name in ("confidence", "combine", "family", "cost", "chosen_on")
@@ -337,11 +378,24 @@ class Committee:
             stages=tuple(tuple(stage) for stage in stages),
             thresholds=numbers,
             members=members,
+            log_odds=tuple(None if value is None else next(told) for value in odds),
             **texts,
         )
         if members and data.get("fingerprint") not in (None, committee.fingerprint):
             raise CommitteeError("committee: the fingerprint does not fit the members; the file was edited by hand")
         return committee
+
+
+def _float32s(values: Any, name: str) -> tuple[float, ...]:
+    if not isinstance(values, list) or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
+        raise CommitteeError(f'committee: "{name}" must be a list of numbers, not {_shown(values)}')
+    try:
+        numbers = tuple(float(v) for v in values)
+    except OverflowError:
+        raise CommitteeError(f'committee: "{name}" {_shown(values)}: not a float32 number') from None
+    if any(abs(v) > 3.4e38 for v in numbers):
+        raise CommitteeError(f'committee: "{name}" {_shown(values)}: not a finite float32 number')
+    return numbers
 
 
 def _members_from_json(members: Any) -> Mapping[str, Mapping[str, Any]]:

@@ -85,6 +85,7 @@ class Deployed:
         self.committee, self.batch_size, self.device = committee, batch_size, pick_device(device)
         self.models = {name: models[name] for name in committee.models}
         self._rule, self._confidence = combine_named(committee.combine), CONFIDENCES[committee.confidence]
+        self._thresholds = committee.carried
         self._store, self._softmax, self._force = store, softmax, force
         self.compared = set(committee.models) if force else set()  # members that say what they say in the store
         cards = {name: None if store is None else find_card(store, name) for name in committee.models}
@@ -143,8 +144,8 @@ class Deployed:
             rows |= {name: self._rows(name, units) for name in names}
             said, sure = self._judged(rows)
             stays = np.zeros(len(left), bool)
-            if k < len(self.committee.thresholds):
-                stays = ~(sure >= np.float32(self.committee.thresholds[k]))
+            if k < len(self._thresholds):
+                stays = ~(sure >= self._thresholds[k])
             leaves = left[~stays]
             if probabilities is None:
                 probabilities = np.empty((n, next(iter(rows.values())).shape[1]), np.float32)
@@ -156,7 +157,7 @@ class Deployed:
             left = left[stays]
         found = np.empty((0, 0), np.float32) if probabilities is None else probabilities
         classes = self.classes if self.classes is not None and len(self.classes) == found.shape[1] else None
-        return Decisions(prediction, stage, confidence, found, classes)
+        return Decisions(prediction, stage, self._confidence.scale.shown(confidence), found, classes)
 
     def kind(self, name: str) -> str:
         """Of a member's outputs, 'logits' or 'probabilities'."""
@@ -216,7 +217,10 @@ class Deployed:
         return softmax(mean) if self._rule.space[self._members[names[-1]].rows_kind] == "logits" else mean
 
     def _judged(self, rows: Mapping[str, Rows]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Prediction [n] and confidence [n] of the members that have run, by the kernel that made the stage tables."""
+        """Prediction [n] and confidence [n], as it is carried, of the members that have run.
+
+        By the kernel that made the stage tables.
+        """
         names = self._voices(rows)
         if len({rows[name].shape[1] for name in names}) > 1:
             counts = ", ".join(f"{name} {rows[name].shape[1]:,}" for name in names)

@@ -208,10 +208,15 @@ def _near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin):
     found = 0
     for c in range(0, gap.size, LANES):
         passes = at_least(gap, c, slack)
+        if c + LANES > classes:
+            passes &= np.uint64((1 << (classes - c)) - 1)
         while passes != 0:
             chosen[begin + found] = c + np.int64(trailing_zeros(passes))
             found += 1
             passes &= passes - np.uint64(1)
+    if found == 0:  # sums overflow, and nothing compares
+        chosen[begin] = pivot
+        found = 1
     return found
 
 

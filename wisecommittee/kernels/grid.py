@@ -54,7 +54,7 @@ def bucket(units, bins, levels):
 def bin_units(score, levels, bins):
     """bins[i] = how many of the levels are at or below score[i].
 
-    score : float32 [N]; levels : float32 [2^b - 1] ascending, +inf behind the last; bins : unsigned [N] out. Each step
+    score : float32 [N]; levels : float32 [2^b - 1] ascending, NaN behind the last; bins : unsigned [N] out. Each step
     of the binary search is done for all units, which vectorises: a tenth of the time of numpy's searchsorted.
     """
     below = zeros(score.size, np.uint32)

@@ -6,8 +6,8 @@ has a crash history (numba #4807, #8578, #10128). Floating-point flags are the f
 njit_exact  no reordering: integers, comparisons, and the polynomial of exp, whose error terms must stay where they are
 njit_inner  the same for functions that only other kernels call, as those of the next two are
 njit_poly   products and sums may be contracted
-njit_sums   sums may be reassociated into lanes; inputs are finite (checked at the gate), so nnan and ninf are promises
-kept
+njit_sums   sums may be reassociated into lanes. Inputs are finite (checked at the gate), but sums of masked classes
+may overflow: nothing promises finite numbers, and that none is NaN, which max needs, only for classes that can win
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def _kernel(inner: bool = True, **options: Any) -> Callable[[Callable[..., Any]]
 
 njit_exact = _kernel(inner=False, boundscheck=None)
 njit_inner = _kernel(boundscheck=None)
-njit_poly = _kernel(fastmath={"contract", "nnan", "ninf", "nsz"})
-njit_sums = _kernel(fastmath={"reassoc", "contract", "nnan", "ninf", "nsz"})
+njit_poly = _kernel(fastmath={"contract", "nnan", "nsz"})
+njit_sums = _kernel(fastmath={"reassoc", "contract", "nnan", "nsz"})
 
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
@@ -124,7 +124,7 @@ else:
         """max(a, b) of float32 values that are never NaN, in the one form LLVM vectorises as a reduction."""
 
         def codegen(context, builder, signature, arguments):
-            flags = ("nnan", "ninf", "nsz")
+            flags = ("nnan", "nsz")
             compare = builder.fcmp_ordered(">", arguments[0], arguments[1], flags=flags)
             return builder.select(compare, arguments[0], arguments[1], flags=flags)
 

@@ -40,19 +40,21 @@ def gain_levels(order, kind, gains, level_of, turn, bins):
 
 
 @njit_exact
-def number_confidences(score, by_score, weights, tiles):
+def number_confidences(lowest, by_score, weights, tiles):
     """Distinct confidences of a stage, and its units cut into tiles of about equal weight, no confidence into two.
 
-    score : float32 [N]; by_score : int64 [N] units by rising score; weights : int64 [N] above 0; tiles : at most 256
+    by_score : int64 [N] units by rising score; lowest : float32 [N] their scores, of those that count as equal the
+    least; weights : int64 [N] above 0; tiles : at most 256
     Returns the distinct scores float32 [D], the number of each unit's int32 [N], the tile of each score uint8 [D] and
     of each unit uint8 [N].
     """
-    distinct, tile_of = empty(score.size, np.float32), empty(score.size, np.uint8)
-    order, tile = empty(score.size, np.int32), empty(score.size, np.uint8)
+    distinct, tile_of = empty(lowest.size, np.float32), empty(lowest.size, np.uint8)
+    order, tile = empty(lowest.size, np.int32), empty(lowest.size, np.uint8)
     total, reached, found = weights.sum(), np.int64(0), 0
-    for i in by_score:
-        if found == 0 or score[i] != distinct[found - 1]:
-            distinct[found] = score[i]
+    for place in range(by_score.size):
+        i = by_score[place]
+        if found == 0 or lowest[place] != distinct[found - 1]:
+            distinct[found] = lowest[place]
             tile_of[found] = reached * tiles // total
             found += 1
         order[i] = found - 1

@@ -19,7 +19,10 @@ from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_
 # Bits of `needs`, in the order of the statistics' axis.
 TOP, SECOND, REST, SPREAD, PLOGP = 1, 2, 4, 8, 16
 STATISTICS = ("top", "second", "rest", "spread", "plogp")
-_LOWEST = np.float32(-3.4028235e38)
+LEAST = np.float32(1e-30)  # of a sum of exponentials; below, its logarithm
+_LOG_LEAST = -math.log(1e-30)
+_LOWEST, _MOST = np.float32(-3.4028235e38), 3e38
+_NOTHING = np.float32(-87.0)  # exponents from here on count as those of nothing
 _ZERO = np.float32(0.0)
 
 
@@ -68,13 +71,40 @@ def _first(row, value):
 
 
 @njit_sums
-def rest_of(row, best, scale):
-    """sum exp((row - row[best]) * scale) over the other classes: beside the top's own 1 it would lose its last bits."""
-    top = row[best]
+def _exponentials(row, top, best, scale):
+    """sum exp((row - top) * scale) over the classes but `best`: beside its own 1 it would lose its last bits."""
     total = _ZERO
     for c in range(row.size):
         e = exp_nonpositive((row[c] - top) * scale)
         total += e if c != best else _ZERO
+    return total
+
+
+@njit_inner
+def beyond(row, best, scale):
+    """Minus the logarithm of sum exp((row - row[best]) * scale) over the other classes, and the mean of the exponents,
+    where float32 cannot hold the sum; from the second largest value, so that neither underflows."""
+    top, second = np.float64(row[best]), larger(_top_of(row, 0, best), _top_of(row, best + 1, row.size))
+    if second <= _LOWEST:  # nothing else is possible
+        return _MOST, -_MOST
+    total, exponents = 0.0, 0.0
+    for c in range(row.size):
+        below = (np.float64(row[c]) - np.float64(second)) * scale
+        if c != best and below > -80.0:
+            e = math.exp(min(below, 0.0))
+            total += e
+            exponents += e * (np.float64(row[c]) - top)
+    gap = top - np.float64(second) if second < row[best] else 0.0  # sums of logits may overflow
+    return min(gap * scale - math.log(total), _MOST), max(exponents / total * scale, -_MOST)
+
+
+@njit_inner
+def rest_of(row, best, scale):
+    """sum exp((row - row[best]) * scale) over the other classes; where that is below LEAST, its logarithm."""
+    total = _exponentials(row, row[best], best, scale)
+    if total < LEAST:
+        log, _ = beyond(row, best, scale)
+        return np.float32(-log) if log > _LOG_LEAST else np.float32(math.exp(-log))
     return total
 
 
@@ -83,7 +113,24 @@ def _spread(row, top, scale):
     total = _ZERO
     for c in range(row.size):
         z = (row[c] - top) * scale
-        total += exp_nonpositive(z) * z
+        total += exp_nonpositive(z) * z if z > _NOTHING else _ZERO
+    return total
+
+
+@njit_inner
+def _spread_of(row, best, scale, rest):
+    """sum exp(z) * z of z = (row - row[best]) * scale; where `rest` is a logarithm, divided by what it is of."""
+    if rest < _ZERO:
+        _, exponents = beyond(row, best, scale)
+        return np.float32(exponents)
+    return _spread(row, row[best], scale)
+
+
+@njit_sums
+def _others(row, best):
+    total = _ZERO
+    for c in range(row.size):
+        total += row[c] if c != best else _ZERO
     return total
 
 
@@ -133,14 +180,19 @@ def walk(x, labels, parents, members, sizes, logit_space, score_rows, needs, sum
                 scale = np.float32(1.0) / np.float32(size)
                 if needs & TOP:
                     statistics[place[0], row, i] = top / np.float32(size)
+                best = _first(total, top)
                 if needs & SECOND:
-                    best = _first(total, top)
                     second = larger(_top_of(total, 0, best), _top_of(total, best + 1, total.size))
                     statistics[place[1], row, i] = second / np.float32(size)
                 if logit_space[node]:
+                    if needs & (REST | SPREAD):
+                        rest = rest_of(total, best, scale)
+                        if needs & REST:
+                            statistics[place[2], row, i] = rest
+                        if needs & SPREAD:
+                            statistics[place[3], row, i] = _spread_of(total, best, scale, rest)
+                else:
                     if needs & REST:
-                        statistics[place[2], row, i] = rest_of(total, _first(total, top), scale)
-                    if needs & SPREAD:
-                        statistics[place[3], row, i] = _spread(total, top, scale)
-                elif needs & PLOGP:
-                    statistics[place[4], row, i] = _plogp(total, scale)
+                        statistics[place[2], row, i] = _others(total, best) * scale
+                    if needs & PLOGP:
+                        statistics[place[4], row, i] = _plogp(total, scale)

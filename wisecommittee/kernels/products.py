@@ -6,6 +6,7 @@ products of exponentials. The promise of equal bits is that of prefixes.py.
 2. With E_i,k(c) = exp((l_i(c) - max l_i) / k), the sum over c of exp(mean of k members at c) is the sum of
    prod_i E_i,k(c) up to a factor, so a few rows of exponentials per model serve all prefixes of size k. The winner's
    own term stays out of the sum, where its last bits would drown the others.
+3. Of probabilities the sum of the others is wanted only where the winner's comes close to 1, from the models' own sums.
 
 Naive twin: tests/naive.py.
 """
@@ -16,7 +17,7 @@ import numpy as np
 
 from wisecommittee.kernels.arrays import empty, zeros
 from wisecommittee.kernels.candidates import candidates
-from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_inner
+from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
 from wisecommittee.kernels.lanes import (
     PAIR,
     advance,
@@ -28,7 +29,7 @@ from wisecommittee.kernels.lanes import (
     row_at,
     shift,
 )
-from wisecommittee.kernels.prefixes import rest_of
+from wisecommittee.kernels.prefixes import LEAST, rest_of
 from wisecommittee.kernels.rows import add_to
 from wisecommittee.kernels.vectors import LANES
 
@@ -38,6 +39,7 @@ WIDTH = 64  # units whose answers are kept before they become bits, where they a
 _NEVER = np.float32(-np.inf)
 _ZERO, _ONE, _SIXTH = np.float32(0.0), np.float32(1.0), np.float32(1.0 / 6.0)
 _TINY = np.float32(1e-25)  # below, a product of exponentials has lost bits: go back to the sum
+_SURE = np.float32(0.9)  # probabilities whose complement is worth its own digits
 
 
 @njit_inner
@@ -204,10 +206,10 @@ def _pack(right, width, units, cells, start):
 
 
 @njit_inner
-def _any_tiny(apart):
+def _any_tiny(sums, apart):
     tiny = 0
     for i in range(apart.size):
-        tiny += np.int64(apart[i] < _TINY)
+        tiny += np.int64(apart[i] < _TINY) | np.int64(sums[i] < LEAST)
     return tiny > 0
 
 
@@ -215,6 +217,60 @@ def _any_tiny(apart):
 def _shares(out, sums, apart):
     for i in range(out.size):
         out[i] = sums[i] / larger(apart[i], _TINY)
+
+
+@njit_sums
+def _below(row, top):
+    """The sum of what is smaller than the largest value of a row."""
+    total = _ZERO
+    for c in range(row.size):
+        total += row[c] if row[c] < top else _ZERO
+    return total
+
+
+@njit_inner
+def _draws(row, top):
+    count = 0
+    for c in range(row.size):
+        count += row[c] == top
+    return count
+
+
+@njit_inner
+def _others_of(x, first, classes, path, winner, smaller, tops, t, stride, draws):
+    """Mean over a path's models of the sum of all probabilities but the winner's.
+
+    smaller, tops[t..], draws : of each model the sum of what is below its largest value, that, and how often it stands
+    """
+    total, size = 0.0, 0
+    while size < path.size and path[size] >= 0:
+        m = path[size]
+        own, top = row_at(x[m], first, classes)[winner], tops[t + m * stride]
+        more = draws[m] - 1 if own == top else draws[m]
+        total += np.float64(smaller[m]) + np.float64(top) * more
+        if own != top:
+            total -= np.float64(own)
+        size += 1
+    return np.float32(total / size)
+
+
+@njit_inner
+def _complete(x, first, classes, paths, winners, smaller, tops, t, stride, draws, statistic, i):
+    """statistic[1, row, i], what the largest probability statistic[0, row, i] leaves to the others, of every row."""
+    some = False
+    for row in range(statistic.shape[1]):
+        some |= statistic[0, row, i] > _SURE
+        statistic[1, row, i] = _ONE - statistic[0, row, i]
+    if not some:
+        return
+    for m in range(x.size):
+        own = row_at(x[m], first, classes)
+        smaller[m], draws[m] = _below(own, tops[t + m * stride]), _draws(own, tops[t + m * stride])
+    for row in range(statistic.shape[1]):
+        if statistic[0, row, i] > _SURE:
+            statistic[1, row, i] = _others_of(
+                x, first, classes, paths[row], winners[row], smaller, tops, t, stride, draws
+            )  # fmt: skip
 
 
 @njit_exact
@@ -231,10 +287,10 @@ def walk_units(
     members, sizes : int64 [nodes] trie in depth-first order; deepest : the largest size
     follows : float32 [M], 1 where a model only ever runs right after the one before it; or [0] if none does
     judged : int64 [score rows] node of each row of `statistic`
-    logits : bool, else the rows are probabilities and the largest is wanted
+    logits : bool, else the rows are probabilities: the largest is wanted, and the sum of the others
     powers, steps, targets, paths, height : search/powers.py
     cells : uint8 [nodes, >= N / 8] out, bits of the units that are right; predicted : int32 [nodes, N] out, or [0, N]
-    statistic : float32 [score rows, B] out: `rest` of logits, `top` of probabilities
+    statistic : float32 [1, score rows, B] out: `rest` of logits; [2, ..] `top` and `rest` of probabilities
     """
     models, nodes, units = x.size, members.size, labels.size
     padded = (classes + LANES - 1) // LANES * LANES
@@ -250,9 +306,10 @@ def walk_units(
     names, answers = empty(classes * LANES, np.int32), empty(judged.size * LANES, np.int32)
     hits, places = empty(nodes * LANES, np.uint8), empty(nodes * LANES, np.int32)
     won = empty(nodes * LANES, np.float32)
-    scores = statistic.shape[0] if logits else 0
+    scores = statistic.shape[1] if logits else 0
     winners = zeros(scores * block, np.int32)
     sums, apart = empty(scores * block, np.float32), empty(scores * block, np.float32)
+    own, smaller, draws = empty(judged.size, np.int32), empty(models, np.float32), empty(models, np.int64)
     n = classes * LANES
     z, rows = zeros(n, np.float32), zeros(height * n, np.float32)
     rows[:n] = _ONE
@@ -311,10 +368,15 @@ def walk_units(
                 _name(places, judged, names, answers)
                 _sort_out(answers, judged.size, some, winners, block)
             else:
-                for row in range(judged.size):
-                    node = judged[row]
-                    for u in range(side):
-                        statistic[row, start + np.int64(some[u])] = won[node * LANES + u] / np.float32(sizes[node])
+                for u in range(side):
+                    i = start + np.int64(some[u])
+                    for row in range(judged.size):
+                        node = judged[row]
+                        own[row] = names[places[node * LANES + u] * LANES + u]
+                        statistic[0, row, i] = won[node * LANES + u] / np.float32(sizes[node])
+                    _complete(
+                        x, i * classes, classes, paths, own, smaller, tops, i - start, block, draws, statistic, i
+                    )  # fmt: skip
             if predicted.size > 0:
                 for node in range(nodes):
                     for u in range(side):
@@ -338,13 +400,13 @@ def walk_units(
                 else:
                     _sums_of_units(steps, targets, t, first, block, n, rows, winners, sums, apart)
         for row in range(scores):
-            own = slice(row * block, row * block + here)
-            _shares(statistic[row, start : start + here], sums[own], apart[own])
-            if _any_tiny(apart[own]):
+            here_of = slice(row * block, row * block + here)
+            _shares(statistic[0, row, start : start + here], sums[here_of], apart[here_of])
+            if _any_tiny(sums[here_of], apart[here_of]):
                 for i in range(here):
-                    if apart[row * block + i] < _TINY:
+                    if apart[row * block + i] < _TINY or sums[row * block + i] < LEAST:
                         winner = winners[row * block + i]
-                        statistic[row, start + i] = _rest_of_sum(x, classes, start + i, paths[row], winner)
+                        statistic[0, row, start + i] = _rest_of_sum(x, classes, start + i, paths[row], winner)
 
 
 @njit_exact
@@ -361,10 +423,11 @@ def walk_classes(
     path = zeros((deepest + 1) * padded, np.float32)
     hits, places = empty(nodes, np.uint8), empty(nodes, np.int32)
     won = empty(nodes, np.float32)
-    scores = statistic.shape[0] if logits else 0
+    scores = statistic.shape[1] if logits else 0
     winners = zeros(scores, np.int32)
     marked, spans = zeros(padded // PAIR + 1, np.uint8), empty(padded // PAIR + 1, np.int64)
     sums, apart = empty(scores, np.float32), empty(scores, np.float32)
+    own, smaller, draws = empty(judged.size, np.int32), empty(models, np.float32), empty(models, np.int64)
     n = (classes + PAIR - 1) // PAIR * PAIR
     rows, right = zeros(height * n, np.float32), zeros(nodes * WIDTH, np.uint8)
     rows[:n] = _ONE
@@ -402,7 +465,10 @@ def walk_classes(
                 if logits:
                     winners[row] = chosen[places[node]]
                 else:
-                    statistic[row, i] = won[node] / np.float32(sizes[node])
+                    own[row] = chosen[places[node]]
+                    statistic[0, row, i] = won[node] / np.float32(sizes[node])
+            if not logits:
+                _complete(x, first, classes, paths, own, smaller, tops, 0, 1, draws, statistic, i)
         if i % WIDTH == WIDTH - 1 or i == units - 1:
             _pack(right, WIDTH, i % WIDTH + 1, cells, offset + i // WIDTH * WIDTH)
         if scores == 0:
@@ -419,7 +485,7 @@ def walk_classes(
             else:
                 _sums_of_one(steps, targets, t, n, rows, spans, some, winners, sums, apart)
         for row in range(scores):
-            if apart[row] < _TINY:
-                statistic[row, i] = _rest_of_sum(x, classes, i, paths[row], winners[row])
+            if apart[row] < _TINY or sums[row] < LEAST:
+                statistic[0, row, i] = _rest_of_sum(x, classes, i, paths[row], winners[row])
             else:
-                statistic[row, i] = sums[row] / apart[row]
+                statistic[0, row, i] = sums[row] / apart[row]

@@ -7,6 +7,7 @@ import numpy as np
 from wisecommittee.kernels.jit import bits_float, exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
 
 _LOWEST = np.float32(-3.4028235e38)
+_NOTHING = np.float32(-87.0)  # exponents from here on are those of nothing
 _ZERO = np.float32(0.0)
 _REBASE = np.float32(2.0**112)  # between the exponents of half and single precision, subnormal numbers included
 
@@ -31,7 +32,8 @@ def _exponentials(row, top, best, out):
     """out = exp(row - top); returns their sum without that at `best`, beside whose 1 it would lose its last bits."""
     rest = _ZERO
     for c in range(row.size):
-        e = exp_nonpositive(row[c] - top)
+        z = row[c] - top
+        e = exp_nonpositive(z) if z > _NOTHING else _ZERO
         out[c] = e
         rest += e if c != best else _ZERO
     return rest

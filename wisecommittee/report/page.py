@@ -114,8 +114,8 @@ def _answer(study: Study, found: Answer) -> str:
         if e is not None:
             said.append(f"<p>{escape(_figures(e, study.quality))}</p>")
     rules = [
-        f"after {together(stage)}: answer if {committee.confidence} is at least {threshold:.6g}, else go on"
-        for stage, threshold in zip(committee.stages, committee.thresholds, strict=False)
+        f"after {together(stage)}: answer if {threshold}, else go on"
+        for stage, threshold in zip(committee.stages, committee.told_thresholds(), strict=False)
     ]
     said += [f'<p class="note">{escape(rule)}</p>' for rule in rules]
     best, cheapest = found.best_single, found.cheapest_single
@@ -168,9 +168,8 @@ def _frontier(study: Study, found: Answer) -> str:
     singles = list(found.frontier.singles)
     texts: dict[int, str] = {}
     for e in (*committees, *singles, *test):
-        thresholds = ", ".join(f"{t:.6g}" for t in e.committee.thresholds)
-        lines = [e.committee.label(), _figures(e, study.quality)]
-        texts[id(e)] = "\n".join([*lines, f"{e.committee.confidence} at least {thresholds}"] if thresholds else lines)
+        lines = [e.committee.label(), _figures(e, study.quality), ", ".join(e.committee.told_thresholds())]
+        texts[id(e)] = "\n".join(filter(None, lines))
     drawn = chart(committees, singles, test, found.val, texts, study.quality, found.frontier.axis)
     all_of_it = counted(len(found.frontier), "committee")
     note = f"{len(committees):,} of the {all_of_it} of the frontier on {found.val.split}."

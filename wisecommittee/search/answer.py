@@ -131,7 +131,9 @@ def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any], *, thr
         chosen = frontier.matching(single_named(frontier, target["match"]).quality)
     elif "match_ensemble" in target:
         found = frontier.best()
-        together = replace(found.committee, stages=(tuple(target["match_ensemble"]),), thresholds=(), members={})
+        together = replace(
+            found.committee, stages=(tuple(target["match_ensemble"]),), thresholds=(), log_odds=(), members={}
+        )
         chosen = frontier.matching(evaluate(together, store, found.split, threads=threads).quality)
     elif target:
         chosen = frontier.within(**{COSTS[frontier.axis]: next(iter(target.values()))})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.committees.scale import STORED, Scale
 from wisecommittee.kernels.levels import number_confidences
 from wisecommittee.kernels.screen import TILES
 from wisecommittee.search.tables import StageTables
@@ -23,14 +24,15 @@ class Confidences:
     tiles: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, score: NDArray[np.float32], wrong: NDArray[np.bool_] | None) -> Confidences:
+    def of(cls, score: NDArray[np.float32], wrong: NDArray[np.bool_] | None, scale: Scale = STORED) -> Confidences:
         """wrong : units that the prefix gets wrong. Tiles hold about as many of them each: they are what higher
         thresholds can gain, and what makes bounds loose."""
         weights = np.ones(len(score), np.int64) if wrong is None else wrong * np.int64(64) + 1
-        return cls(*number_confidences(score, np.argsort(score), weights, TILES))
+        by_score = np.argsort(score)
+        return cls(*number_confidences(scale.lowest(score[by_score]), by_score, weights, TILES))
 
 
-def confidences(tables: StageTables) -> list[Confidences]:
+def confidences(tables: StageTables, scale: Scale) -> list[Confidences]:
     """Of every scored prefix, or of every member where scores are stored."""
     nodes = np.full(len(tables.score), -1)
     scored = np.flatnonzero(tables.score_row >= 0)
@@ -38,5 +40,5 @@ def confidences(tables: StageTables) -> list[Confidences]:
     out = []
     for score, node in zip(tables.score, nodes.tolist(), strict=True):
         right = None if node < 0 else tables.correct.row(node)
-        out.append(Confidences.of(score, None if right is None else right < right.max()))
+        out.append(Confidences.of(score, None if right is None else right < right.max(), scale))
     return out

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError, UnknownNameError, WiseCommitteeError, counted
 from wisecommittee.search.axis import share_above
@@ -92,7 +93,8 @@ class Evaluation:
 
 
 def exit_stages(score: NDArray[np.float32], thresholds: ArrayLike) -> NDArray[np.int64]:
-    """int64 [N]: the first stage k with score[k] >= thresholds[k], else the last (Wang et al. 2022, Alg. 1)."""
+    """int64 [N]: the first stage k with score[k] >= thresholds[k], else the last (Wang et al. 2022, Alg. 1); both as
+    they are carried (`Committee.carried`)."""
     units = score.shape[1]
     stage = np.zeros(units, np.int64)
     for waiting in _waiting(score, np.asarray(thresholds, np.float32)[None]):
@@ -159,7 +161,7 @@ def evaluate_table(
 ) -> list[Evaluation]:
     """Of committees of the same stages: sum the statistics and the cost each unit has at the stage where it exits."""
     stages, units = table.score.shape
-    vectors = np.array([c.thresholds for c in committees], np.float32).reshape(len(committees), stages - 1)
+    vectors = carried_thresholds(committees)
     if not isinstance(task, Segmentation) and task.scale == 1 and table.cost.ndim == 1:
         sums = [own for some in _batches(vectors, units) for own in _counted(table, some, task)]
     else:
@@ -182,6 +184,14 @@ def evaluate_table(
         )
         for committee, own in zip(committees, sums, strict=True)
     ]
+
+
+def carried_thresholds(committees: Sequence[Committee]) -> NDArray[np.float32]:
+    """float32 [n, K - 1] of committees of the same confidence and number of stages, on the scale of stage tables."""
+    shape = (len(committees), len(committees[0].stages) - 1)
+    odds = [value for c in committees for value in c.log_odds or (None,) * shape[1]]
+    values = [value for c in committees for value in c.thresholds]
+    return scale_of(committees[0].confidence).carried(values, odds).reshape(shape)
 
 
 def _counted(table: ExitTable, vectors: NDArray[np.float32], task: Answers | Classification) -> list[_Sums]:

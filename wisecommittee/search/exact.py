@@ -1,4 +1,5 @@
-"""The exact mode: the optimum over all real thresholds, with the grid's envelope as a warm start.
+"""The exact mode: the optimum over all real thresholds, with the grid's envelope as a warm start. A threshold parts two
+confidences only if more than rounding does (committees/scale.py): what other programs would not follow is no optimum.
 
 Levels are the gain confidences of each stage (see kernels/levels.py), so a few hundred thresholds per stage stand for
 all N of them. Groups of cascades are screened tile by tile (kernels/screen.py), which settles most of them; what is
@@ -57,7 +58,7 @@ class ExactSearch:
         self.sweep = sweep
         cost, rank, level = copied(sweep.envelope)
         self.envelope: Envelope = (cost, np.where(rank >= 0, 2 * rank + 1, rank), level)
-        self.confidences = confidences(tables)
+        self.confidences = confidences(tables, sweep.scale)
         self.everybody = np.zeros(sweep.units, np.uint8)
 
     def run(self, mapper: Mapper) -> list[tuple[int, ...]]:

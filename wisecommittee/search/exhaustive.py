@@ -1,7 +1,8 @@
 """The grid: every combination, every vector of percentile thresholds, exact counts, one envelope.
 
 Semantics: levels are order statistics over all units, t_j = sorted[min(N-1, ceil(j N / (P-1)))] for j < P-1 and +inf; a
-unit continues at level j iff fewer than j+1 of the levels are <= its confidence. Ties are never split.
+unit continues at level j iff fewer than j+1 of the levels are <= its confidence. Ties are never split, nor confidences
+that only rounding parts (committees/scale.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.committees.confidence import scale_of
 from wisecommittee.errors import InfeasibleError
 from wisecommittee.kernels import grid, tiles
 from wisecommittee.search.axis import Axis
@@ -92,6 +94,13 @@ def level_values(ordered: NDArray[np.float32], levels: int) -> NDArray[np.float3
     units."""
     n, steps = len(ordered), levels - 1
     return ordered[np.minimum(n - 1, -(-np.arange(steps) * n // steps))]
+
+
+def padded_levels(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Ascending levels as `bin_units` takes them; nothing reaches those that fill up."""
+    padded = np.full((1 << len(values).bit_length()) - 1, np.nan, np.float32)
+    padded[: len(values)] = values
+    return padded
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +213,7 @@ class GridSearch:
         self.correct = tables.correct
         # One level means ensembles: nobody exits before the end.
         self.bins = np.zeros((len(tables.score), self.units), np.uint8 if levels < 256 else np.uint16)
+        self.scale = scale_of(pool.confidence)
         self.level_values: list[NDArray[np.float32]] = []
         if levels > 1:
             with ThreadPoolExecutor(threads) as workers:
@@ -221,9 +231,8 @@ class GridSearch:
 
     def _bin(self, row: int, score: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fill the bins of a row of confidences; returns its levels."""
-        values = level_values(np.sort(score), self.levels)
-        padded = np.full((1 << len(values).bit_length()) - 1, np.inf, np.float32)
-        padded[: len(values)] = values
+        values = level_values(self.scale.lowest(np.sort(score)), self.levels)
+        padded = padded_levels(values)
         grid.bin_units(score, padded, self.bins[row])
         return values
 

@@ -155,14 +155,14 @@ class Greedy:
         row = stages.row(sequence)
         order = stages.order(sequence)[::-1]
         order = order[state.waiting[order]]
-        score = stages.tables.score[row, order]
+        number = stages.numbers(sequence)[order]
         own = np.cumsum(stages.correct(sequence)[order], dtype=np.int64)
         allowed = own >= state.target * np.cumsum(self.reference[order])
-        allowed[:-1] &= score[:-1] != score[1:]
+        allowed[:-1] &= number[:-1] != number[1:]
         places = np.flatnonzero(allowed)
         if not len(places):
             return 0, float("inf")
-        return int(places[-1]) + 1, float(score[places[-1]])
+        return int(places[-1]) + 1, stages.distinct(sequence, int(number[places[-1]]))
 
     def outcome(self) -> Outcome:
         kept: list[Counted] = []

@@ -20,14 +20,12 @@ class Powers:
     steps : int64 [t, 8] 0, left, right: a product row to form; or n, a common factor, one or two left rows (or -1), up
     to four right rows (padded): the n sums of products of each left with each right row
     targets : int64 [t, 8] the row to form, or the score row of each sum, by left (padded)
-    paths : int64 [score rows, deepest] models of each, -1 after the last
     rows : of the table; the first is of ones
     """
 
     powers: NDArray[np.int64]
     steps: NDArray[np.int64]
     targets: NDArray[np.int64]
-    paths: NDArray[np.int64]
     rows: int
 
 
@@ -91,19 +89,25 @@ def powers_of(
                     places = [sums[left][m] for m in some]
                     programme.sum(common.get((node, k), ONES), [own], [row[m, k] for m in some], places)
         stack += reversed(children.get(node, ()))
-    paths = np.full((len(asked), max((size[node] for node in asked), default=0)), -1, np.int64)
-    for score_row, node in enumerate(asked):
-        at = node
-        while at >= 0:
-            paths[score_row, size[at] - 1] = member[at]
-            at = above[at]
     return Powers(
         np.array(powers, np.int64).reshape(-1, 3),
         np.array(programme.steps, np.int64).reshape(-1, 2 + LEFTS + RIGHTS),
         np.array(programme.targets, np.int64).reshape(-1, LEFTS * RIGHTS),
-        paths,
         rows + len(formed),
     )
+
+
+def paths_of(
+    parents: NDArray[np.int64], members: NDArray[np.int64], sizes: NDArray[np.int64], scored: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """int64 [score rows, deepest]: the models of each scored prefix, -1 after the last."""
+    asked = np.flatnonzero(scored)
+    paths = np.full((len(asked), sizes[asked].max(initial=0)), -1, np.int64)
+    for row, at in enumerate(asked.tolist()):
+        while at >= 0:
+            paths[row, sizes[at] - 1] = members[at]
+            at = int(parents[at])
+    return paths
 
 
 class _Programme:

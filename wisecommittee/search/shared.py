@@ -48,7 +48,7 @@ class SharedSearch(GridSearch):
         else:
             stage_cost = np.repeat(group.fees[0, :-1, None], self.units, axis=1)
             unit_cost = np.broadcast_to(group.fees[:, -1], last_correct.shape)
-        highest = self._highest(head).ravel()
+        highest = np.maximum.accumulate(self._scores(head), axis=0).ravel()
         order = np.argsort(highest, kind="stable")
         ordered = highest[order]
         stages, units = np.divmod(order, self.units)
@@ -64,17 +64,20 @@ class SharedSearch(GridSearch):
         )  # fmt: skip
         return True
 
-    def _highest(self, head: tuple[int, ...]) -> NDArray[np.float32]:
-        """float32 [K - 1, N]: the highest confidence of a unit at the first 1, 2, .. stages."""
-        rows = [self.score_row(head[:k]) for k in range(1, len(head) + 1)]
-        return np.maximum.accumulate(self.score[rows], axis=0)
+    def _scores(self, head: tuple[int, ...]) -> NDArray[np.float32]:
+        """float32 [K - 1, N]: confidences after each stage. One threshold lies among all of them, so they are told
+        apart together."""
+        scores = self.score[[self.score_row(head[:k]) for k in range(1, len(head) + 1)]]
+        ordered = np.sort(scores, axis=None)
+        lowest = self.scale.lowest(ordered)
+        return scores if lowest is ordered else lowest[np.searchsorted(ordered, scores)]
 
     def values(self, sequence: tuple[int, ...], level: int) -> tuple[float, ...]:
         """The least confidence above the level's; inf where there is none."""
         head = sequence[:-1]
         if not head:
             return ()
-        passed = np.unique(self._highest(head))[level]
-        scores = self.score[[self.score_row(head[:k]) for k in range(1, len(head) + 1)]]
+        scores = self._scores(head)
+        passed = np.unique(np.maximum.accumulate(scores, axis=0))[level]
         above = scores[scores > passed]
         return (float(above.min()) if len(above) else float("inf"),) * len(head)

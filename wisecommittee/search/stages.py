@@ -9,7 +9,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.committees.confidence import scale_of
 from wisecommittee.kernels import grid
+from wisecommittee.search.exhaustive import padded_levels
 from wisecommittee.search.moves import Walk
 from wisecommittee.search.tables import Pool, StageTables, correct_key, score_row, stage_tables
 from wisecommittee.search.tries import build_prefixes
@@ -34,7 +36,8 @@ class Stages:
         self.tables: StageTables = stage_tables(pool, trie, marked, threads=threads)
         rows = sorted({score_row(pool, self.tables, s) for s in scored})
         with ThreadPoolExecutor(threads) as workers:
-            ordered = workers.map(lambda row: np.sort(self.tables.score[row]), rows)
+            scale = scale_of(pool.confidence)
+            ordered = workers.map(lambda row: scale.lowest(np.sort(self.tables.score[row])), rows)
             self._ordered: dict[int, NDArray[np.float32]] = dict(zip(rows, ordered, strict=True))
         self._bins: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int32]]] = {}  # keeps levels alive
         self._orders: dict[int, NDArray[np.int64]] = {}
@@ -66,10 +69,8 @@ class Stages:
         row = self.row(sequence)
         key = (row, id(levels))
         if key not in self._bins:
-            values = np.full((1 << len(levels).bit_length()) - 1, np.inf, np.float32)
-            values[: len(levels)] = self._ordered[row][levels]
             bins = np.empty(self.pool.units, np.int32)
-            grid.bin_units(self.tables.score[row], values, bins)
+            grid.bin_units(self.tables.score[row], padded_levels(self._ordered[row][levels]), bins)
             self._bins[key] = levels, bins
         return self._bins[key][1]
 

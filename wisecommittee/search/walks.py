@@ -14,7 +14,7 @@ from wisecommittee.kernels import prefixes, products
 from wisecommittee.kernels import rows as conversions
 from wisecommittee.kernels.vectors import LANES
 from wisecommittee.search.calibrated import CalibratedRows
-from wisecommittee.search.powers import powers_of
+from wisecommittee.search.powers import paths_of, powers_of
 from wisecommittee.search.quality import BITS, Quality
 from wisecommittee.search.tries import Prefixes
 from wisecommittee.search.workers import Progress
@@ -96,7 +96,8 @@ def walk_blocks(
     names = [name for name in prefixes.STATISTICS if name in wanted]
     # Which walk depends on the rule, the confidence and the classes alone, so that a committee is scored alike wherever
     # it is.
-    products_serve = not ordered and wanted <= {"rest", "top"} and len(wanted) < 2
+    served = {"rest"} if all(source.space == "logits" for source in summands) else {"top", "rest"}
+    products_serve = not ordered and (not wanted or wanted == served)
     walk = (_products if products_serve else _every)(summands, trie, members, scored, wanted)
     direct = products_serve and all(source.in_place is not None for source in summands)
     most = (DIRECT_BYTES if direct else BLOCK_BYTES) // (4 * len(summands) * classes)
@@ -171,8 +172,8 @@ def _products(
     scored: NDArray[np.bool_],
     wanted: set[str],
 ) -> BlockWalk:
-    """The walk for the one statistic that max_prob needs."""
-    logits = wanted <= {"rest"} and all(source.space == "logits" for source in summands)
+    """The walk for what max_prob needs."""
+    logits = all(source.space == "logits" for source in summands)
     powers = powers_of(trie.parents, members, trie.sizes, scored & logits)
     classes = summands[0].classes
     most = min(CLOSE_BYTES // (4 * len(summands) * classes), 2 * CLOSE_BYTES // (5 * len(trie)), 256)
@@ -187,7 +188,7 @@ def _products(
         powers.powers,
         powers.steps,
         powers.targets,
-        powers.paths,
+        paths_of(trie.parents, members, trie.sizes, scored),
     )
     rows = [source.in_place for source in summands]
     firsts = np.array([0 if own is None else own.ctypes.data for own in rows])
@@ -205,8 +206,8 @@ def _products(
         for m, own in enumerate(rows):
             if own is None:
                 addresses[m] = made[m].ctypes.data
-        statistic = statistics[0] if len(statistics) else np.empty((0, stop - start), np.float32)
-        out = (powers.rows, correct.cells, predicted, statistic)
+        statistics = statistics if len(statistics) else np.empty((1, 0, stop - start), np.float32)
+        out = (powers.rows, correct.cells, predicted, statistics)
         if classes > products.UNIT_LANES:
             products.walk_classes(addresses, labels, start, classes, *tree, *out)
         else:

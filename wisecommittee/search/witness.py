@@ -8,22 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.confidence import scale_of
+from wisecommittee.committees.scale import Scale
 from wisecommittee.search.evaluate import Evaluation, evaluate_with, exit_counts, identity
 from wisecommittee.search.exhaustive import Point
 from wisecommittee.search.tables import Pool, StageTables, running, score_row, scores
 
 
-def reported_threshold(ordered: NDArray[np.float32], value: np.float32) -> np.float32:
-    """The float32 midpoint between a level and the next lower distinct confidence, if it lies strictly above that one.
+def reported_threshold(ordered: NDArray[np.float32], value: np.float32, scale: Scale) -> tuple[float, float | None]:
+    """The float32 midpoint between a level and the next lower distinct confidence, if it lies strictly above that one,
+    and the log-odds that decide where it cannot.
 
-    ordered : float32 [N] confidences of the stage over all units, ascending.
+    ordered : float32 [N] confidences of the stage over all units, ascending; carried on the scale, as value is.
     """
     place = int(np.searchsorted(ordered, value))
-    if place == 0:
-        return value
-    lower = ordered[place - 1]
-    middle = np.float32((np.float64(lower) + np.float64(value)) / 2)
-    return middle if middle > lower else value
+    return scale.between(ordered[place - 1] if place else None, value)
 
 
 class Reporter:
@@ -34,7 +33,9 @@ class Reporter:
         self.pool, self.tables, self.family, self.shared = pool, tables, family, shared
         self.members = {card.model: identity(card) for card in pool.cards}
         self._sorted: dict[tuple[int, ...], NDArray[np.float32]] = {}
-        self._thresholds: dict[tuple[tuple[int, ...], float], float] = {}
+        self._thresholds: dict[tuple[tuple[int, ...], float], tuple[float, float | None]] = {}
+        self.scale = scale_of(pool.confidence)
+        self.compared: dict[tuple[int, ...], str] = {}  # rows that thresholds of reported committees lie in, and where
         self._names: dict[tuple[tuple[int, ...], ...], tuple[tuple[str, ...], ...]] = {}
 
     def report(self, points: Sequence[Point]) -> list[Evaluation]:
@@ -61,10 +62,12 @@ class Reporter:
             starts = [0, *(k + 1 for k in used[:-1])]
             yield self._committee(
                 tuple(sequence[a : k + 1] for a, k in zip(starts, used, strict=True)),
-                tuple(self._threshold(compared[k], vector[k]) for k in used[:-1]),
+                [self._threshold(compared[k], vector[k]) for k in used[:-1]],
             )
 
-    def _committee(self, stages: tuple[tuple[int, ...], ...], thresholds: tuple[float, ...]) -> Committee:
+    def _committee(
+        self, stages: tuple[tuple[int, ...], ...], thresholds: Sequence[tuple[float, float | None]]
+    ) -> Committee:
         if stages not in self._names:
             members = [self.pool.members(stage) for stage in stages]
             if not self.pool.sequenced:
@@ -73,19 +76,19 @@ class Reporter:
         names = self._names[stages]
         return Committee(
             stages=names,
-            thresholds=thresholds,
+            thresholds=(0.0,) * (len(names) - 1),
             confidence=self.pool.confidence_name,
             combine=self.pool.combine.name,
             family=self.family,
             cost=self.pool.cost.name,
             chosen_on=self.pool.split,
             members={name: self.members[name] for stage in names for name in stage},
-        )
+        ).with_thresholds(thresholds)
 
-    def _threshold(self, rows: tuple[int, ...], value: float) -> float:
+    def _threshold(self, rows: tuple[int, ...], value: float) -> tuple[float, float | None]:
         """Where a witness's threshold is put among the confidences of these rows."""
         if (rows, value) not in self._thresholds:
             if rows not in self._sorted:
                 self._sorted[rows] = np.sort(self.tables.score[list(rows)], axis=None)
-            self._thresholds[rows, value] = float(reported_threshold(self._sorted[rows], np.float32(value)))
+            self._thresholds[rows, value] = reported_threshold(self._sorted[rows], np.float32(value), self.scale)
         return self._thresholds[rows, value]

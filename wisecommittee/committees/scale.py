@@ -1,0 +1,215 @@
+"""How a confidence is carried through stage tables and thresholds, so that it neither saturates nor splits what only
+rounding parts.
+
+No float32 lies between 1 - 6e-8 and 1, where sure models put most units. What is carried, float32 too, is therefore the
+confidence itself up to an edge, and beyond it
+
+    max_prob, prob_gap   from 31/32 on: the odds p / (1 - p), divided by 32, so that both meet at the edge
+    neg_entropy          above -1e-28: minus the logarithm of the entropy
+
+and `shown` turns it back into the confidence that is printed. It rises with the confidence everywhere, so orders and
+levels are those of the confidence. Odds beyond 1e30 grow too fast for float32: there it is their logarithm, scaled.
+
+Two members of the same sum, or one unit in two programs, have confidences that differ in their last bits. A threshold
+between them would be an accident of rounding: `lowest` makes one value of all that lie no further apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Carried = NDArray[np.float32]
+EDGE = np.float32(31 / 32)  # there a float32 step of p is what rounding leaves uncertain: 2e-6 of the odds
+MOST = np.float32(3e38)  # certain: no other class has any probability
+LEAST_AGAINST = 1e-30  # odds against; below, their logarithm is carried
+LEAST_ENTROPY = 1e-28
+DEEP = -np.log(LEAST_ENTROPY)
+ROUNDING = 4e-6  # of the odds and of the entropy, relative: what two programs may differ by
+STEPS = 8 * 2.0**-24  # between two confidences, so that any float32 softmax puts them on their sides of the middle
+WIDEST = 100  # roundings that values taken as one may span
+_FAR = 1 / (32 * LEAST_AGAINST)
+_FAR_LOG = -np.log(LEAST_AGAINST)
+
+
+def carried_odds(value: NDArray[np.floating], against: NDArray[np.floating]) -> Carried:
+    """value : a probability or a difference of two; against : (1 - value) / value, which has the digits that value
+    lacks, or minus its own negative logarithm where it is below 1e-30."""
+    out = value.astype(np.float32)
+    sure = against < 1 / 31
+    if sure.any():
+        odds = against[sure].astype(np.float64)
+        with np.errstate(divide="ignore", over="ignore"):
+            logs = np.where(odds < 0, -odds, -np.log(np.maximum(odds, 0)))
+            beyond = np.where(odds < LEAST_AGAINST, _FAR * (logs / _FAR_LOG), 1 / (32 * odds))
+        out[sure] = np.minimum(beyond, MOST)
+    return out
+
+
+def carried_entropy(value: NDArray[np.floating]) -> Carried:
+    """value : minus the entropy."""
+    out = value.astype(np.float32)
+    deep = value > -LEAST_ENTROPY
+    if deep.any():
+        with np.errstate(divide="ignore"):
+            out[deep] = np.minimum(-np.log(-value[deep].astype(np.float64)), MOST)
+    return out
+
+
+def _same(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.asarray(x, np.float64)
+
+
+def _odds_shown(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    wide = _same(x)
+    with np.errstate(over="ignore", divide="ignore"):
+        against = np.where(wide > _FAR, np.exp(-np.minimum(wide / _FAR * _FAR_LOG, 800)), 1 / (32 * np.abs(wide)))
+    return np.where(wide > EDGE, 1 / (1 + against), wide)
+
+
+def _odds_log(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    wide = _same(x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near = np.where(wide > EDGE, np.log(32 * wide), np.log(wide) - np.log1p(-wide))
+    return np.where(wide > _FAR, wide / _FAR * _FAR_LOG, near)
+
+
+def _odds_of(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        far = np.where(log_odds > _FAR_LOG, log_odds / _FAR_LOG * _FAR, np.exp(np.minimum(log_odds, _FAR_LOG)) / 32)
+        return np.where(log_odds > np.log(31), far, 1 / (1 + np.exp(-log_odds)))
+
+
+def _odds_rounding(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    logs = np.where(x > EDGE, _odds_log(x), 0.0)
+    return np.where(x > EDGE, (ROUNDING + 1e-6 * logs) * x, ROUNDING * x * (1 - x))
+
+
+def _gap_rounding(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(x > EDGE, _odds_rounding(x), ROUNDING / 2 * (1 - x))
+
+
+def _entropy_shown(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.where(_same(x) > 0, -np.exp(-np.minimum(np.abs(_same(x)), 800)), x)
+
+
+def _entropy_log(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    wide = _same(x)
+    with np.errstate(divide="ignore"):
+        return np.where(wide > 0, wide, -np.log(np.maximum(-wide, 0)))
+
+
+def _entropy_of(log: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(log > DEEP, log, -np.exp(-log))
+
+
+def _entropy_rounding(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(x > 0, 1e-6, ROUNDING) * np.abs(x)
+
+
+Function = Callable[[NDArray[np.floating]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Between what is carried and the confidence.
+
+    rounding : of carried numbers, None where there is none; edge : up to it what is carried is the confidence itself.
+    Beyond it, from about `start` on, `value` gives the confidence of carried numbers, `log` their log-odds (of
+    neg_entropy minus the logarithm of the entropy), and `of_log` goes back.
+    """
+
+    rounding: Function | None = None
+    edge: np.float32 = np.float32(np.inf)
+    start: np.float32 = np.float32(np.inf)
+    value: Function = _same
+    log: Function = _same
+    of_log: Function = _same
+
+    @property
+    def saturates(self) -> bool:
+        """Whether float32 runs out of values, so that log-odds are needed."""
+        return bool(np.isfinite(self.edge))
+
+    def shown(self, carried: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The confidence as it is printed and stored, any shape."""
+        if not (carried > self.edge).any():
+            return carried
+        return self.value(carried).astype(np.float32) + np.float32(0)  # never -0
+
+    def threshold(self, carried: np.float32) -> tuple[float, float | None]:
+        """(confidence, log-odds) of a carried number; the log-odds are None where the confidence says it all."""
+        value = np.atleast_1d(carried)
+        log = None if value[0] <= self.edge else float(self.log(value)[0])
+        return float(self.shown(value)[0]), log
+
+    def between(self, lower: np.float32 | None, upper: np.float32) -> tuple[float, float | None]:
+        """The threshold that `upper` reaches and `lower` does not, of two carried numbers without another between them:
+        the float32 midpoint of both confidences if it lies strictly above the lower one, else the upper one; and,
+        where no float32 lies safely between them, the midpoint of their log-odds."""
+        low, high = (None if x is None else self.shown(np.atleast_1d(x))[0] for x in (lower, upper))
+        assert high is not None
+        if low is None:
+            return float(high), None
+        middle = np.float32((np.float64(low) + np.float64(high)) / 2)
+        told = float(middle if middle > low else high)
+        if upper <= self.edge or np.float64(high) - np.float64(low) >= STEPS:
+            return told, None
+        return told, float(self.log(np.array([lower, upper])).mean())
+
+    def carried(self, thresholds: ArrayLike, log_odds: Sequence[float | None] = ()) -> Carried:
+        """The least carried number that reaches each threshold: its log-odds where they are given, else its confidence
+        as float32. Infinite where nothing does."""
+        wanted = np.asarray(thresholds, np.float32)
+        out = wanted.copy()
+        beyond = wanted > self.edge
+        if beyond.any():
+            out[beyond] = self._least(wanted[beyond])
+        for k, log in enumerate(log_odds):
+            if log is not None:
+                out[k] = min(self.of_log(np.float64(log)), MOST)
+        return out
+
+    def _least(self, wanted: Carried) -> Carried:
+        """By halving float32 numbers above the edge, whose bits have their order."""
+        low = np.full(wanted.shape, self.start.view(np.int32), np.int64)
+        high = np.full(wanted.shape, np.float32(np.inf).view(np.int32), np.int64)
+        while (high - low > 1).any():
+            middle = (low + high) // 2
+            reached = self.shown(middle.astype(np.int32).view(np.float32)) >= wanted
+            low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+        return high.astype(np.int32).view(np.float32)
+
+    def lowest(self, ordered: Carried) -> Carried:
+        """Ascending numbers [n], each replaced by the least of those that rounding cannot tell from it or from each
+        other. Where so many lie so close that this would go on and on, values more than WIDEST roundings apart part."""
+        if self.rounding is None or len(ordered) < 2:
+            return ordered
+        room = self.rounding(ordered.astype(np.float64))
+        apart = np.diff(ordered.astype(np.float64), prepend=-np.inf) > room
+        lowest = _least_of_runs(ordered, apart)
+        wide = (ordered - lowest) > WIDEST * room
+        if wide.any():
+            number = np.floor((ordered.astype(np.float64) - lowest) / (WIDEST * np.maximum(room, 1e-300)))
+            lowest = _least_of_runs(ordered, apart | (np.diff(number, prepend=0) != 0))
+        return lowest
+
+
+def _least_of_runs(ordered: Carried, starts: NDArray[np.bool_]) -> Carried:
+    return ordered[np.maximum.accumulate(np.where(starts, np.arange(len(ordered)), 0))]
+
+
+def _plain_rounding(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return ROUNDING / 2 * (1 + np.abs(x))
+
+
+ODDS = Scale(_odds_rounding, EDGE, EDGE, _odds_shown, _odds_log, _odds_of)
+GAP = Scale(_gap_rounding, EDGE, EDGE, _odds_shown, _odds_log, _odds_of)
+ENTROPY = Scale(
+    _entropy_rounding, np.float32(-LEAST_ENTROPY), np.float32(64), _entropy_shown, _entropy_log, _entropy_of
+)
+PLAIN = Scale(_plain_rounding)
+STORED = Scale()  # scores of the store: what they are, to the last bit

@@ -347,8 +347,9 @@ class LogitStore:
                 raise StoreError(f"{place}: {counted(total, 'row')}; its card says {part.rows:,}; {remedy}")
 
     def refresh(self) -> None:
-        """Forget the units read so far; needed after something else changed the splits."""
+        """Forget what was read so far; needed after something else changed the splits."""
         self._units.clear()
+        self._siblings.clear()
 
     # Writing
 

@@ -288,19 +288,13 @@ def test_split_is_stratified_disjoint_and_complete(files):
     assert store.verify() == []
 
 
-def test_split_can_replace_its_source_and_recovers(files):
+def test_split_can_replace_its_source(files):
     store, _ = outputs(files, "a", "b")
     before = store.unit_ids("val")
     split_store(store, {"val": 0.5, "test": 0.5})
     assert sorted(store.unit_ids("val") + store.unit_ids("test")) == sorted(before)
     assert store.splits() == ("test", "val")
-    # Cut off between the two renames, the old source is put back by the next call.
-    (files / "store/val").rename(files / "store/.held-val")
-    store.remove("a", "test")
-    store.remove("b", "test")
-    again = LogitStore(files / "store")
-    split_store(again, {"val": 0.5, "test": 0.5}, source="val")
-    assert again.verify() == []
+    assert store.verify() == []
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,13 @@ def part_paths(store: LogitStore, model: str = "a/0") -> list[Path]:
     return sorted(folder(store, model).glob("part-*.parquet"))
 
 
+def is_mapped(array: np.ndarray) -> bool:
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base.obj if isinstance(base, memoryview) else base, pa.Buffer)
+
+
 def naive_content(ids, *columns) -> str:
     """The definition: a sum of hashes of the rows."""
     total = 0
@@ -133,7 +140,7 @@ def test_what_is_read_is_what_was_given(filled):
     assert outputs.dtype == np.float32
     assert np.array_equal(outputs, X)
     assert not outputs.flags.writeable
-    assert isinstance(outputs, np.memmap)
+    assert is_mapped(outputs)
     assert filled.unit_ids("val") == IDS
     assert np.array_equal(filled.labels("val"), Y)
     assert not filled.labels("val").flags.writeable
@@ -190,7 +197,7 @@ def test_float16_on_request(store):
     store.add(card(), "val", labels=Y, outputs=X, dtype="float16")
     assert np.array_equal(store.outputs("a/0", "val"), X.astype(np.float16))
     assert store.outputs("a/0", "val").dtype == np.float16  # half the memory too
-    assert isinstance(store.outputs("a/0", "val"), np.memmap)
+    assert is_mapped(store.outputs("a/0", "val"))
     file = pq.ParquetFile(part_paths(store)[0])
     assert file.schema_arrow.field("outputs").type.value_type == pa.float16()
     assert "BYTE_STREAM_SPLIT" not in file.metadata.row_group(0).column(1).encodings
@@ -553,7 +560,7 @@ def test_split_names_stay_inside_the_store(filled, split):
 
 
 @pytest.mark.parametrize(
-    "model", ["../../x", "..", "a/../b", "/etc/passwd", "model=a", "ü b", "a%2Fb", "a\\b", "x:y@z"]
+    "model", ["../../x", "a/../b", "/etc/passwd", "model=a", "ü b", "a%2Fb", "a\\b", "x:y@z"]
 )
 def test_model_names_stay_inside_the_split(store, model):
     store.add(card(model), "val", labels=Y, outputs=X)
@@ -1078,7 +1085,33 @@ def swap_rows(path: Path) -> None:
     path.write_bytes(bytes(raw))
 
 
+def moved(raw: bytearray, start: int, stop: int, target: int) -> None:
+    raw[target : target + stop - start], raw[start:stop] = raw[start:stop], raw[target : target + stop - start]
+
+
+def in_the_values(change):
+    """A change of the bytes between header and checksum."""
+
+    def damage(path: Path) -> None:
+        raw = path.read_bytes()
+        start = len(raw) - X.nbytes - 64
+        values = bytearray(raw[start:-64])
+        change(values)
+        assert values != raw[start:-64]
+        path.write_bytes(raw[:start] + values + raw[-64:])
+
+    return damage
+
+
+def reverse_words(values: bytearray) -> None:
+    values[:] = np.frombuffer(values, np.uint32)[::-1].tobytes()
+
+
 DAMAGE = {
+    "words": in_the_values(lambda raw: moved(raw, 0, 8, 64)),
+    "half words": in_the_values(lambda raw: moved(raw, 4, 8, 16)),
+    "rows": in_the_values(lambda raw: moved(raw, 0, 4 * C, 4 * C * 9)),
+    "reversed": in_the_values(reverse_words),
     "garbage": lambda path: path.write_bytes(b"garbage"),
     "empty": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-10]),
@@ -1089,7 +1122,33 @@ DAMAGE = {
     "other shape": lambda path: np.save(path, np.zeros((N, C + 1), np.float32)),
     "a zip": lambda path: path.write_bytes(b"PK\x03\x04" + path.read_bytes()[4:]),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a link": lambda path: (path.rename(path.with_name("elsewhere")), path.symlink_to("elsewhere")),
+    "a link to itself": lambda path: (path.unlink(), path.symlink_to(path.name)),
 }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.__setitem__(5, x[5] ^ 1),
+        lambda x: x.__setitem__([3, 4], x[[4, 3]]),
+        lambda x: x.__setitem__([3, 8192 * 300], x[[8192 * 300, 3]]),
+        lambda x: x.__setitem__([3, 3 + 8192], x[[3 + 8192, 3]]),
+        lambda x: x.__setitem__(slice(0, 8192), x[:8192][::-1].copy()),
+        lambda x: x.__setitem__(slice(0, 16384), np.roll(x[:16384], 8192)),
+        lambda x: x.__setitem__(slice(0, 8192), np.roll(x[:8192], 1)),
+        lambda x: x.__setitem__([9, 17], x[[9, 17]] + np.array([1, 2**64 - 1], np.uint64)),
+        lambda x: x.__setitem__([9, 9 + 8192], x[[9, 9 + 8192]] + np.array([1, 2**64 - 1], np.uint64)),
+        lambda x: x.__setitem__(-1, x[-1] + np.uint64(1)),
+    ],
+)
+def test_the_checksum_sees_what_is_moved_or_changed(change):
+    """Words of 8 bytes, 8192 in a row, and some beyond the last whole row."""
+    x = np.random.default_rng(3).integers(0, 1 << 63, 8192 * 301 + 7, np.uint64)
+    before = cache._checksum("key", x)
+    change(x)
+    assert cache._checksum("key", x) != before
 
 
 @pytest.mark.parametrize("case", DAMAGE)
@@ -1099,6 +1158,7 @@ def test_a_damaged_cache_file_is_not_believed(case, filled):
     assert np.array_equal(LogitStore(filled.files.uri).outputs("a/0", "val"), X)
     if case != "a folder":
         assert np.array_equal(np.load(cached_file()), X)  # repaired
+        assert not cached_file().is_symlink()
 
 
 def test_the_cache_is_used_and_shared_by_equal_stores(filled, tmp_path, monkeypatch):
@@ -1134,23 +1194,23 @@ def test_without_a_usable_cache_the_arrays_are_in_memory(filled, tmp_path, monke
         return outputs
 
     monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "a file"))
-    assert not isinstance(read(), np.memmap)
+    assert not is_mapped(read())
     monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "a file/below"))
-    assert not isinstance(read(), np.memmap)
+    assert not is_mapped(read())
     monkeypatch.setenv("WISECOMMITTEE_CACHE", "/proc/nowhere")
-    assert not isinstance(read(), np.memmap)
+    assert not is_mapped(read())
     monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "full"))
     with monkeypatch.context() as patch:
         patch.setattr(os, "posix_fallocate", full)
-        assert not isinstance(read(), np.memmap)
+        assert not is_mapped(read())
         assert list((tmp_path / "full").iterdir()) == []
     monkeypatch.setenv("WISECOMMITTEE_CACHE_GB", "0")
-    assert not isinstance(read(), np.memmap)
+    assert not is_mapped(read())
     monkeypatch.setenv("WISECOMMITTEE_CACHE_GB", "many")
     with pytest.raises(UsageError, match="WISECOMMITTEE_CACHE_GB is 'many'"):
         read()
     monkeypatch.delenv("WISECOMMITTEE_CACHE_GB")
-    assert isinstance(read(), np.memmap)
+    assert is_mapped(read())
 
 
 def test_a_user_without_a_home(filled, monkeypatch):
@@ -1498,11 +1558,11 @@ def test_a_disk_that_really_is_full(small_disk, monkeypatch):
     assert store.models("val") == ("a/0",)
     monkeypatch.setenv("WISECOMMITTEE_CACHE", str(small_disk / "cache"))
     assert np.array_equal(store.outputs("a/0", "val"), x)
-    assert not isinstance(store.outputs("a/0", "val"), np.memmap)
+    assert not is_mapped(store.outputs("a/0", "val"))
     store.remove("b")
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
     store.add(card("b"), "val", labels=y, outputs=x + 1)
-    assert isinstance(store.outputs("b", "val"), np.memmap)
+    assert is_mapped(store.outputs("b", "val"))
     assert store.verify() == []
 
 

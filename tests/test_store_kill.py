@@ -21,6 +21,7 @@ import pytest
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import BusyError, StoreError
 from wisecommittee.store import LogitStore
+from wisecommittee.store.splitting import split_store
 
 KILLS = 20
 N, C, PART = 45, 10, 16
@@ -86,6 +87,13 @@ SCENARIOS = {
 }
 
 
+def divide(store: LogitStore) -> None:
+    split_store(store, {"val": 0.5, "test": 0.5}, source="val")
+
+
+ALL = SCENARIOS | {"a division": (an_old_model, divide)}
+
+
 # The killing
 
 
@@ -127,7 +135,7 @@ def die_at(count: int, action, store: LogitStore) -> None:
 
         return wrapped
 
-    for name in ("fsync", "replace", "unlink", "mkdir", "rmdir"):
+    for name in ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir"):
         setattr(os, name, counted(getattr(os, name)))
     for name in ("delete", "delete_folder"):
         setattr(type(store.files), name, counted(getattr(type(store.files), name)))
@@ -200,7 +208,7 @@ def leave_a_child(root: Path) -> None:
 def victim(how: str, scenario: str, folder: str) -> None:
     prepare()
     if how in ("random", "steps"):
-        (kill_at_random if how == "random" else kill_at_every_step)(*SCENARIOS[scenario], Path(folder))
+        (kill_at_random if how == "random" else kill_at_every_step)(*ALL[scenario], Path(folder))
     else:
         {"ranks": kill_a_rank, "hold": hold, "child": leave_a_child}[how](Path(folder))
 
@@ -281,6 +289,29 @@ def test_killed_and_run_again(scenario, how, tmp_path):
         assert seen(store) == later
     if how == "steps" and action in (stream, add):
         assert continued > 2
+
+
+@pytest.mark.parametrize("how", ["random", "steps"])
+def test_a_division_that_was_killed_is_completed(how, tmp_path):
+    """However often it is cut off: the parts of one division of the whole, never a part of a part."""
+    before, action = ALL["a division"]
+    whole = LogitStore(tmp_path / "whole")
+    before(whole)
+    action(whole)
+    later = seen(whole)
+    assert sorted(len(later[split]) for split in ("val", "test")) == [N // 2, N - N // 2]
+    (tmp_path / "killed").mkdir()
+    run(how, "a division", tmp_path / "killed")
+    left = sorted((tmp_path / "killed").glob("[0-9]*"))
+    assert len(left) >= 20
+    for root in left:
+        store = LogitStore(root)
+        store.verify()
+        for _ in range(2):
+            action(store)
+            assert seen(store) == later
+        assert store.verify() == []
+        assert {path.name for path in root.iterdir()} == {"val", "test"}
 
 
 def test_a_rank_that_was_killed_runs_again(tmp_path):

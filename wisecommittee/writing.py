@@ -54,28 +54,31 @@ def written_whole(
 
 
 @contextlib.contextmanager
-def whole_file(path: str | os.PathLike[str], *, folder: int | None = None) -> Iterator[BinaryIO]:
+def whole_file(path: str | os.PathLike[str], *, folder: int | None = None, sync: bool = True) -> Iterator[BinaryIO]:
     """As `written_whole`, with the OSError of the system. folder : descriptor of the folder `path` is relative to.
+    sync : wait for the disk; without, a power failure may leave a file of that name that is not whole.
 
     The bytes go to a new file of a random name in the same folder, then to the disk, then it is renamed: a link at
     `path` is replaced and never followed, and two processes never share a temporary file.
     """
     parent, name = os.path.split(os.fspath(path))
     temporary = os.path.join(parent, temporary_name(name))
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     file = os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb")
     try:
         with file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise
-    with contextlib.suppress(OSError):
-        _sync_folder(parent or ".", folder)
+    if sync:
+        with contextlib.suppress(OSError):
+            _sync_folder(parent or ".", folder)
 
 
 def temporary_name(name: str) -> str:

@@ -1,7 +1,7 @@
 """Decoded outputs as memory-mapped .npy files in the user's cache folder, keyed by the hash of their content.
 
 WISECOMMITTEE_CACHE names another folder; WISECOMMITTEE_CACHE_GB (default 50) bounds it; the least recently used go
-first. A file ends with a checksum: one that was cut or changed is decoded again.
+first. A file ends with a checksum: one that was cut or changed is decoded again. A mapped array keeps no file open.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import os
-import tempfile
+import stat
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -18,15 +20,20 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from wisecommittee.errors import UsageError
+from wisecommittee.reading import check_memory
+from wisecommittee.writing import is_temporary, whole_file
 
 Places: TypeAlias = NDArray[np.int64] | slice
 Block: TypeAlias = tuple[Places, NDArray[Any]]  # places in the array, and their values
 
-_SUMMED = 64 << 10  # bytes of one sum of the checksum
+_ROW = 64 << 10  # bytes of a row of the checksum
+_ROWS = 256  # rows that are summed by column: 16 MB
 _ABANDONED = 86_400  # seconds after which a temporary file has no writer any more
+_RESCAN = 20  # the folder is looked at again when a twentieth of its limit was written
 _believed: set[tuple[Path, int, int, int]] = set()  # files whose checksum this process has seen to be right
 
 
@@ -39,27 +46,27 @@ def cache_folder() -> Path:
         raise UsageError("this user has no home folder for a cache; name one with WISECOMMITTEE_CACHE") from None
 
 
-def cached(key: str, shape: tuple[int, ...], dtype: np.dtype, blocks: Callable[[], Iterator[Block]]) -> NDArray[Any]:
+def cached(
+    key: str, shape: tuple[int, ...], dtype: np.dtype, blocks: Callable[[], Iterator[Block]], what: str
+) -> NDArray[Any]:
     """Read-only array of that key, decoded once from `blocks`. Without a usable cache it is decoded into memory.
 
     blocks : yields places and values until every place is filled. The first is drawn before room is made for the array.
+    what : the array in messages.
     """
     limit = _limit()
-    size = int(np.prod(shape)) * dtype.itemsize
-    try:
+    size = math.prod(shape) * dtype.itemsize
+    with contextlib.suppress(OSError, UsageError, UnicodeError):
         path = cache_folder() / f"{key}.npy"
         if (found := _find(path, key, shape, dtype)) is not None:
             return found
         if size <= limit:
             path.parent.mkdir(parents=True, exist_ok=True)
-            source = _drawn(blocks())
-            _make_room(path.parent, limit - size)
-            _decode(path, key, shape, dtype, source)
+            _decode(path, key, shape, dtype, _drawn(blocks()), limit)
             if (found := _find(path, key, shape, dtype)) is not None:
                 return found
-    except (OSError, UsageError):
-        pass
     source = _drawn(blocks())
+    check_memory(size, what, "give the cache room for it with WISECOMMITTEE_CACHE and WISECOMMITTEE_CACHE_GB")
     out = np.empty(shape, dtype)
     for places, values in source:
         out[places] = values
@@ -75,44 +82,55 @@ def _drawn(blocks: Iterator[Block]) -> Iterable[Block]:
 def _find(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any] | None:
     """The mapped array, if the file is whole."""
     header = _header(shape, dtype)
-    with contextlib.suppress(FileNotFoundError), open(path, "rb") as handle:
-        status = os.fstat(handle.fileno())
-        end = len(header) + int(np.prod(shape)) * dtype.itemsize
-        if handle.read(len(header)) != header or status.st_size != end + hashlib.blake2b().digest_size:
+    end = len(header) + math.prod(shape) * dtype.itemsize
+    try:
+        # What is no plain file, such as a link or a pipe of that name, is neither followed nor waited for.
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(opened, "rb") as handle:
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != end + hashlib.blake2b().digest_size:
             return None
-        values = np.memmap(handle, dtype, "r", offset=len(header), shape=shape)
+        if handle.read(len(header)) != header:
+            return None
         handle.seek(end)
-        stamp = _stamp(path, status)
-        if stamp not in _believed:
-            if handle.read() != _checksum(key, values):
-                return None
-            _believed.add(stamp)
-        with contextlib.suppress(OSError):
-            os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))  # accessed now, changed as before
-        return values
-    return None
+        checksum = handle.read()
+    values = _mapped(path, len(header), end, shape, dtype)
+    stamp = _stamp(path, status)
+    if stamp not in _believed:
+        if checksum != _checksum(key, values):
+            return None
+        _believed.add(stamp)
+    with contextlib.suppress(OSError):
+        os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))  # accessed now, changed as before
+    return values
 
 
-def _decode(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype, blocks: Iterable[Block]) -> None:
+def _mapped(path: Path, start: int, end: int, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
+    """Bytes of a file as a read-only array. numpy's own map would hold the file open, and a search opens thousands."""
+    with pa.memory_map(os.fspath(path)) as file:
+        buffer = file.read_buffer()
+    return np.frombuffer(buffer, np.uint8)[start:end].view(dtype).reshape(shape)
+
+
+def _decode(
+    path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype, blocks: Iterable[Block], limit: float
+) -> None:
     header = _header(shape, dtype)
-    end = len(header) + int(np.prod(shape)) * dtype.itemsize
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as handle:
-        temporary = Path(handle.name)
-        try:
-            handle.write(header)
-            handle.flush()
-            _allocate(handle.fileno(), end)
-            out = np.memmap(temporary, dtype, "r+", offset=len(header), shape=shape)
-            for places, values in blocks:
-                out[places] = values
-            handle.seek(end)
-            handle.write(_checksum(key, out))
-            handle.flush()
-            stamp = _stamp(path, os.fstat(handle.fileno()))
-            os.replace(temporary, path)
-            _believed.add(stamp)  # another look would bring all of it into memory
-        finally:
-            temporary.unlink(missing_ok=True)
+    end = len(header) + math.prod(shape) * dtype.itemsize
+    with whole_file(path, sync=False) as handle:
+        _room.take(path.parent, limit, end, lambda: _allocate(handle.fileno(), end))
+        handle.write(header)
+        handle.flush()
+        out = np.memmap(handle, dtype, "r+", offset=len(header), shape=shape)
+        for places, values in blocks:
+            out[places] = values
+        handle.seek(end)
+        handle.write(_checksum(key, out))
+        handle.flush()
+        stamp = _stamp(path, os.fstat(handle.fileno()))
+    _believed.add(stamp)  # another look would bring all of it into memory
 
 
 def _stamp(path: Path, status: os.stat_result) -> tuple[Path, int, int, int]:
@@ -135,35 +153,78 @@ def _allocate(file: int, size: int) -> None:
 
 
 def _checksum(key: str, values: NDArray[Any]) -> bytes:
-    """Hash of the key and of the 64-bit sums of all blocks: one pass at the speed of memory."""
+    """Hash of the key and of sums of 64-bit words: of each row of 64 KB, and of each column of 256 rows.
+
+    Whatever changes within one row changes a column's sum, and two words that changed places change a sum of their row
+    or of their columns. A hash of all bytes would take ten times as long.
+    """
     flat = values.reshape(-1).view(np.uint8)
-    whole = flat.size - flat.size % _SUMMED
-    sums = flat[:whole].view(np.uint64).reshape(-1, _SUMMED // 8).sum(axis=1, dtype=np.uint64)
-    return hashlib.blake2b(key.encode() + sums.tobytes() + flat[whole:].tobytes()).digest()
+    whole = flat.size - flat.size % _ROW
+    words = flat[:whole].view(np.uint64).reshape(-1, _ROW // 8)
+    digest = hashlib.blake2b(key.encode())
+    for start in range(0, len(words), _ROWS):
+        some = words[start : start + _ROWS]
+        digest.update(some.sum(axis=1, dtype=np.uint64).tobytes())
+        digest.update(some.sum(axis=0, dtype=np.uint64).tobytes())
+    digest.update(flat[whole:].tobytes())
+    return digest.digest()
 
 
 def _limit() -> float:
     given = os.environ.get("WISECOMMITTEE_CACHE_GB", "50")
     try:
-        return float(given) * 1e9
+        limit = float(given) * 1e9
     except ValueError:
-        raise UsageError(f"WISECOMMITTEE_CACHE_GB is {given!r}; expected a number of gigabytes") from None
+        limit = math.nan
+    if not limit >= 0:
+        raise UsageError(f"WISECOMMITTEE_CACHE_GB is {given!r}; expected a number of gigabytes from 0")
+    return limit
 
 
-def _make_room(folder: Path, limit: float) -> None:
-    """Remove what killed processes left, and what was used least recently until at most `limit` bytes remain."""
+class _Room:
+    """Bytes of the cache folder that this process may fill without looking through it again: a twentieth of the limit
+    while that is free, else none."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: tuple[Path, float] | None = None
+        self._spare = 0.0
+
+    def take(self, folder: Path, limit: float, size: int, allocate: Callable[[], None]) -> None:
+        """Make room for a file and allocate it before others ask."""
+        with self._lock:
+            if (folder, limit) != self._known or size > self._spare:
+                free = _make_room(folder, limit, size)
+                self._known, self._spare = (folder, limit), limit / _RESCAN if free >= limit / _RESCAN else 0.0
+            else:
+                self._spare -= size
+            allocate()
+
+
+_room = _Room()
+
+
+def _make_room(folder: Path, limit: float, size: int) -> float:
+    """Remove what killed processes left, and what was used least recently, until `size` more bytes keep the limit.
+    Returns the bytes that are free after these.
+
+    What is being written counts, by this process and by others: it is allocated as a whole.
+    """
     entries = []
-    for path in folder.iterdir():
+    total = size
+    for entry in os.scandir(folder):
         with contextlib.suppress(OSError):
-            status = path.stat()
-            if path.suffix == ".npy":
-                entries.append((status.st_atime_ns, status.st_size, path))
-            elif path.name.startswith(".") and path.suffix == ".tmp" and time.time() - status.st_mtime > _ABANDONED:
-                path.unlink()
-    total = sum(size for _, size, _ in entries)
-    for _, size, path in sorted(entries):
+            status = entry.stat(follow_symlinks=False)
+            total += status.st_size
+            if entry.name.endswith(".npy"):
+                entries.append((status.st_atime_ns, status.st_size, entry.path))
+            elif is_temporary(entry.name) and time.time() - status.st_mtime > _ABANDONED:
+                os.unlink(entry.path)
+                total -= status.st_size
+    for _, bytes_, path in sorted(entries):
         if total <= limit:
             break
         with contextlib.suppress(OSError):
-            path.unlink()  # a process that has it mapped keeps its pages
-            total -= size
+            os.unlink(path)  # a process that has it mapped keeps its pages
+            total -= bytes_
+    return limit - total

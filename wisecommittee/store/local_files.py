@@ -37,6 +37,8 @@ class _Lock:
 
 
 class LocalFiles(Files):
+    local: Path
+
     def __init__(self, uri: str, root: Path) -> None:
         self.uri, self.local = uri, root
         self.root = os.fspath(root)

@@ -292,7 +292,8 @@ class LogitStore:
         described = card.with_calibration(None).to_json()["contents"]
         identity = json.dumps([card.kind, described, self._read_units(split).hash, name, tail])
         key = hashlib.sha256(identity.encode()).hexdigest()[:40]
-        return cached(key, (contents.rows, *tail), np.dtype(dtype), lambda: self._blocks(card, split, pick))
+        what = f"{card.model} in {split}"
+        return cached(key, (contents.rows, *tail), np.dtype(dtype), lambda: self._blocks(card, split, pick), what)
 
     def _blocks(self, card: ModelCard, split: str, pick: Callable[[Rows], Any]) -> Iterator[tuple[Places, Any]]:
         """(places in unit order, values) of a model's row groups; raises unless every unit comes once."""
@@ -347,8 +348,9 @@ class LogitStore:
                 raise StoreError(f"{place}: {counted(total, 'row')}; its card says {part.rows:,}; {remedy}")
 
     def refresh(self) -> None:
-        """Forget the units read so far; needed after something else changed the splits."""
+        """Forget what was read so far; needed after something else changed the splits."""
         self._units.clear()
+        self._siblings.clear()
 
     # Writing
 

@@ -4,17 +4,24 @@ an image stay together, and so do units of a group where the caller names a colu
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError, StoreError, UsageError, counted
 from wisecommittee.store.groups import assign_groups, groups_of, read_groups, write_groups
+from wisecommittee.store.local_files import LocalFiles
 from wisecommittee.store.logit_store import LogitStore, check_split_name
 from wisecommittee.store.segmentation import images_of
 
 STAGING = ".staging"  # new splits while they are written
+DIVIDING = ".dividing"  # new splits that are written, while they are put in their places
 HELD = ".held-"  # the source while its own part takes its place
+LOCK = ".lock-split"
+DIVISION = "division"  # in a card's meta: of which split its rows are a part
 
 
 def assign(labels: NDArray[np.generic], shares: Mapping[str, float], seed: int) -> dict[str, NDArray[np.int64]]:
@@ -50,8 +57,9 @@ def split_store(
     """Divide a split of every model into new ones; returns {split: units}.
 
     into : {name: share}, shares above 0 (they are normalised). source : default the only split of the store. The source
-    stays, unless its own name is among the new ones: then its part replaces it as the last step. by : a column of the
-    labels file the units were imported with; units that are equal in it come into the same split.
+    stays, unless its own name is among the new ones: then its part replaces it as the last step. What was divided in
+    this way already is left as it is; what was cut off is completed. by : a column of the labels file that the units
+    were imported with; units that are equal in it come into the same split.
     """
     if len(into) < 2 or any(not share > 0 or not share < float("inf") for share in into.values()):
         raise UsageError(
@@ -60,41 +68,123 @@ def split_store(
     for name in into:
         check_split_name(name)
     store.require()
-    _recover(store)
+    with store.files.lock(LOCK, "the splits of the store"):
+        if isinstance(store.files, LocalFiles):
+            _complete(store, store.files)
+        if is_divided(store, into, seed=seed, source=source, by=by):
+            return {name: len(store.labels(name)) for name in into}
+        source = _source(store, into, seed, source, by)
+        rows, many = _divided(store, source, into, seed, by)
+        if empty := [name for name, some in rows.items() if not len(some)]:
+            raise AbsentError(f"split {empty[0]!r} would be empty: {source} has {many}, too few for {_written(into)}")
+        target = store
+        if isinstance(store.files, LocalFiles):
+            store.files.delete_folder(STAGING)
+            target = LogitStore(store.files.local / STAGING)
+        for name in into:
+            for card in store.cards(source):
+                _copy(store, card, source, target, name, rows[name], _division(source, into, seed, by))
+            if groups := read_groups(store, source):
+                ids = store.unit_ids(source)
+                columns = {column: [values[row] for row in rows[name]] for column, values in groups.items()}
+                write_groups(target, name, [ids[row] for row in rows[name]], columns)
+        if isinstance(store.files, LocalFiles):
+            store.files.rename(STAGING, DIVIDING)
+            _complete(store, store.files)
+    return {name: len(some) for name, some in rows.items()}
+
+
+def is_divided(
+    store: LogitStore,
+    into: Mapping[str, float],
+    *,
+    seed: int = 0,
+    source: str | None = None,
+    by: str | None = None,
+) -> bool:
+    """Whether the new splits are there already, made in the same way of the same outputs. Models that were added to
+    them since are no matter."""
+    if not set(into) <= set(store.splits()):
+        return False
+    origins = {origin for card in store.cards(next(iter(into))) if (origin := _origin(card)) is not None}
+    for origin in origins:
+        how = _division(origin, into, seed, by)
+        first, *others = (_made(store, name, how) for name in into)
+        if first and all(other == first for other in others) and source in (None, origin):
+            kept = origin not in into and store.has_split(origin)
+            return not kept or first == {c.model: c.contents.content for c in store.cards(origin) if c.contents}
+    return False
+
+
+def _source(store: LogitStore, into: Mapping[str, float], seed: int, source: str | None, by: str | None) -> str:
+    """The split to divide; raises unless it is there and the new names are free."""
     known = store.splits()
     if source is None:
         if len(known) > 1:
             raise UsageError(f"the store has splits {', '.join(known)}; say which to divide with --split")
         source = known[0] if known else "val"
     store.require_split(source)
-    if existing := [name for name in into if name in known and name != source]:
-        raise StoreError(f"split {existing[0]!r} exists already; remove its models first or choose another name")
+    whole = {card.model for card in store.cards(source)}
+    for name in into:
+        if name in known and name != source:
+            begun = set() if store.files.local else _made(store, name, _division(source, into, seed, by)).keys()
+            if not begun or not begun <= whole:  # on an object store, what was cut off goes on
+                raise StoreError(f"split {name!r} exists already; remove its models first or choose another name")
     if source in into and store.files.local is None:
         raise UsageError(
             f"on an object store {source!r} cannot replace itself; choose other names and remove it afterwards"
         )
-    rows, many = _divided(store, source, into, seed, by)
-    if empty := [name for name, some in rows.items() if not len(some)]:
-        raise AbsentError(f"split {empty[0]!r} would be empty: {source} has {many}, too few for {_written(into)}")
-    if store.files.local is None:
-        for name in into:
-            _copy_all(store, source, store, name, rows[name])
-        return {name: len(some) for name, some in rows.items()}
-    root = store.files.local
-    store.files.delete_folder(STAGING)
-    staging = LogitStore(root / STAGING)
-    for name in into:
-        _copy_all(store, source, staging, name, rows[name])
-    for name in into:
-        if name == source:
-            (root / source).rename(root / f"{HELD}{source}")
-        else:
-            store.files.delete_folder(name)  # what an unfinished writer may have left
-        (root / STAGING / name).rename(root / name)
-    store.files.delete_folder(STAGING)
-    store.files.delete_folder(f"{HELD}{source}")
+    return source
+
+
+def _origin(card: ModelCard) -> str | None:
+    """The split that a model's rows are a part of."""
+    made = card.meta.get(DIVISION)
+    source = made.get("source") if isinstance(made, dict) else None
+    return source if isinstance(source, str) else None
+
+
+def _division(source: str, into: Mapping[str, float], seed: int, by: str | None) -> dict[str, Any]:
+    """What the cards of new splits say about where their rows are from."""
+    whole = sum(into.values())
+    return {"source": source, "shares": {name: share / whole for name, share in into.items()}, "seed": seed, "by": by}
+
+
+def _made(store: LogitStore, split: str, how: Mapping[str, Any]) -> dict[str, str]:
+    """{model: content of the source} of the models of a split that were made in this way."""
+    found = {}
+    for card in store.cards(split):
+        made = card.meta.get(DIVISION)
+        if isinstance(made, dict) and {name: made.get(name) for name in how} == how:
+            found[card.model] = str(made.get("content"))
+    return found
+
+
+def _complete(store: LogitStore, files: LocalFiles) -> None:
+    """Put new splits in their places once all of them are written: what was begun is never taken back. The one that
+    replaces its source comes last."""
+    if DIVIDING in files.names() and not files.is_link(DIVIDING):
+        new = LogitStore(files.local / DIVIDING)
+        for name in sorted(new.splits(), key=store.has_split):
+            if store.has_split(name):
+                if any(_origin(card) != name for card in new.cards(name)):
+                    raise StoreError(
+                        f"split {name!r} was made by others while another was divided into it; remove its models, then "
+                        f"run again"
+                    )
+                files.rename(name, f"{HELD}{name}")
+            else:
+                files.delete_folder(name)  # what an unfinished writer may have left
+            files.rename(f"{DIVIDING}/{name}", name)
+        files.delete_folder(DIVIDING)
+    there = files.names()
+    for name in there:
+        original = name.removeprefix(HELD)
+        if original != name and original in there:
+            files.delete_folder(name)
+        elif original != name:
+            files.rename(name, original)
     store.refresh()
-    return {name: len(some) for name, some in rows.items()}
 
 
 def _written(into: Mapping[str, float]) -> str:
@@ -118,37 +208,23 @@ def _divided(
     return {name: np.flatnonzero(np.isin(images, some)) for name, some in whole.items()}, f"{counted(count, 'image')}"
 
 
-def _recover(store: LogitStore) -> None:
-    """Undo a replacement that was cut off between its two renames."""
-    if store.files.local is None:
-        return
-    for folder in store.files.names():
-        if folder.startswith(HELD):
-            original = store.files.local / folder.removeprefix(HELD)
-            if original.exists():
-                store.files.delete_folder(folder)
-            else:
-                (store.files.local / folder).rename(original)
-    store.refresh()
-
-
-def _copy_all(store: LogitStore, source: str, target: LogitStore, name: str, rows: NDArray[np.int64]) -> None:
-    for card in store.cards(source):
-        _copy(store, card.model, source, target, name, rows)
-    if groups := read_groups(store, source):
-        ids = store.unit_ids(source)
-        columns = {column: [values[row] for row in rows] for column, values in groups.items()}
-        write_groups(target, name, [ids[row] for row in rows], columns)
-
-
-def _copy(store: LogitStore, model: str, source: str, target: LogitStore, name: str, rows: NDArray[np.int64]) -> None:
-    card = store.card(model, source)
+def _copy(
+    store: LogitStore,
+    card: ModelCard,
+    source: str,
+    target: LogitStore,
+    name: str,
+    rows: NDArray[np.int64],
+    how: Mapping[str, Any],
+) -> None:
+    model = card.model
     contents = card.contents
     assert contents is not None
     unit_ids = store.unit_ids(source)
     answers = store.answers(model, source)[rows].tolist() if contents.classes is None else None
+    meta = {**card.meta, DIVISION: {**how, "content": contents.content}}
     target.add(
-        card.with_contents(None),
+        replace(card, meta=meta, contents=None),
         name,
         labels=store.labels(source)[rows],
         unit_ids=[unit_ids[row] for row in rows],

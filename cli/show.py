@@ -28,6 +28,8 @@ def show_answer(found: Answer, store: LogitStore) -> None:
     out.print(f"searched {combinations}, {vectors} in {searched['seconds']:.1f} s{proved}", markup=False)
     if searched["method"] in ("beam", "greedy") and "gap" in searched:
         out.print(f"not proved: no committee is more than {100 * searched['gap']:.2f} points better at equal cost")
+    if more := searched.get("left_out"):
+        out.print(f"--replicas all would try {counted(more, 'combination')} more, with other replicas or members")
     if found.target:
         evaluations = [found.val, *([found.test] if found.test else [])]
         show_evaluations(evaluations, [_limited(found.figures(e)) for e in evaluations])

@@ -14,7 +14,7 @@ from wisecommittee.committees.families import Family, family_named
 from wisecommittee.errors import InfeasibleError, UnknownNameError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.search.bound import gap, router_gap
-from wisecommittee.search.estimate import chosen, estimate, machine_memory, table_memory
+from wisecommittee.search.estimate import chosen, estimate, left_out, machine_memory, table_memory
 from wisecommittee.search.exact import ExactSearch, require_provable
 from wisecommittee.search.exhaustive import Candidates, GridSearch, Point, within_worst_case
 from wisecommittee.search.frontier import COSTS, Frontier, skyline
@@ -86,7 +86,9 @@ def search(
     shared_threshold : one threshold for all stages of a committee (IRENE's margin), over all its real values; levels
     and method are then without meaning.
     confidence : max_prob, prob_gap, logit_gap, neg_entropy or a stored score; combine : mean_logits, mean_probs or last
-    (both default by the kind of outputs). models : globs. replicas : 'canonical' or 'all'.
+    (both default by the kind of outputs). models : globs. replicas : 'canonical' (a committee uses the first r replicas
+    of an architecture, the first members of a group) or 'all'; `searched` says as `left_out` how many combinations
+    'all' would try beside these. Every model by itself is tried either way.
     cost : 'flops' (multiply-adds) or a cost the cards name. axis : which figure of that cost the frontier is over: its
     'average', the 'worst' case, or 'p99', what 99 % of the units do not exceed.
     max_worst_flops, max_worst_cost : limit on the cost of all members together. max_percentile_cost : (percent, limit):
@@ -156,7 +158,7 @@ def search(
         else:
             sizes = range(1, min(max_models, len(cards)) + 1)
             joined = isinstance(pool.task, Segmentation) and any(len(card.members) > 1 for card in cards)
-            found = {n: chains(cards, n) if joined else kind.combinations(cards, n, replicas) for n in sizes}
+            found = {n: chains(cards, n) if joined else kind.sequences(cards, n, replicas) for n in sizes}
             candidates = within_worst_case(pool, {n: s for n, s in found.items() if len(s)}, worst_limit)
             proved = plan == "exact" and kind.thresholded and not shared_threshold
             if proved:
@@ -184,6 +186,8 @@ def search(
         searched["gap"] = most
     singles = [m for m, card in enumerate(cards) if len(card.members) == 1] or range(len(cards))
     alone = sorted(reporter.report([((m,), ()) for m in singles]), key=lambda e: (e.average_cost, -e.quality))
+    sizes = range(1, min(max_models, len(cards)) + 1)
+    searched["left_out"] = 0 if isinstance(pool.task, Segmentation) else left_out(cards, sizes, kind, replicas)
     query = {
         "store": store.files.uri,
         "split": split,

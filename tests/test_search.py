@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from memory import MemoryStore, cases, pools
 
 from wisecommittee.committees.confidence import CONFIDENCES
-from wisecommittee.committees.families import FAMILIES, cascade
+from wisecommittee.committees.families import FAMILIES
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.kernels.grid import UNREACHED, bin_units

@@ -15,6 +15,7 @@ from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.combine import Combine, combine_named
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
+from wisecommittee.committees.replicas import resolve_replicas
 from wisecommittee.errors import AbsentNameError, CommitteeError, StoreError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.search import calibrated
@@ -129,7 +130,7 @@ def select_cards(
     with_calibration : each with the calibration fitted on this split, or an error; else all without one.
     """
     store.require_split(split)
-    cards = store.cards(split)
+    cards = resolve_replicas(store.cards(split))
     if not cards:
         raise StoreError(f"store {store.files.uri!r} has no models in split {split!r}; extract or import some")
     found = _matching(split, cards, models) if models else cards

@@ -95,7 +95,7 @@ def search(
     calibrated: options.Calibrated = False,
     models: options.Models = None,
     replicas: Annotated[str, options.REPLICAS] = "canonical",
-    cost: options.Cost = "flops",
+    cost: options.Cost = None,
     axis: Annotated[
         str,
         typer.Option(
@@ -147,6 +147,12 @@ def search(
     from wisecommittee.store import LogitStore
 
     check_folder(save, frontier)
+    targets = (target_flops, target_cost, target_accuracy, match, match_ensemble)
+    if save and all(target is None for target in targets):
+        raise UsageError(
+            f"--save {save} writes the committee that meets a target; name one, such as --target-flops X, "
+            f"--target-accuracy A or --match MODEL (--frontier FILE keeps them all)"
+        )
     if max_percentile_cost is None and percentile is not None:
         raise UsageError(f"--percentile {percentile:g} limits nothing by itself; add --max-percentile-cost NUMBER")
     limit = (

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.families import Family, family_named
 from wisecommittee.errors import InfeasibleError, UnknownNameError, UsageError
 from wisecommittee.kernels import jit
@@ -57,7 +58,7 @@ def search(
     family: str = "cascade",
     models: Sequence[str] | None = None,
     replicas: str = "canonical",
-    cost: str = "flops",
+    cost: str | None = None,
     axis: str = "average",
     max_worst_flops: float | None = None,
     max_worst_cost: float | None = None,
@@ -89,8 +90,9 @@ def search(
     (both default by the kind of outputs). models : globs. replicas : 'canonical' (a committee uses the first r replicas
     of an architecture, the first members of a group) or 'all'; `searched` says as `left_out` how many combinations
     'all' would try beside these. Every model by itself is tried either way.
-    cost : 'flops' (multiply-adds) or a cost the cards name. axis : which figure of that cost the frontier is over: its
-    'average', the 'worst' case, or 'p99', what 99 % of the units do not exceed.
+    cost : 'flops' (multiply-adds) or a cost the cards name; by default FLOPs, or the only cost there is.
+    axis : which figure of that cost the frontier is over: its 'average', the 'worst' case, or 'p99', what 99 % of the
+    units do not exceed.
     max_worst_flops, max_worst_cost : limit on the cost of all members together. max_percentile_cost : (percent, limit):
     the smallest cost that at least so many percent of the units do not exceed is at most the limit. max_average :
     {name: limit} on the averages of further costs.
@@ -109,9 +111,12 @@ def search(
     worst_limit = max_worst_flops if max_worst_flops is not None else max_worst_cost
     if axis not in COSTS:
         raise UnknownNameError("axis", axis, COSTS)
-    _check(split, max_models, levels, replicas, time_limit, max_worst_flops, worst_limit, cost)
+    _check(split, max_models, levels, replicas, time_limit, worst_limit)
     threads = thread_count(threads)
     cards = kind.members(select_cards(store, split, models, with_calibration=calibrated), confidence)
+    cost = cost or default_cost(cards)
+    if max_worst_flops is not None and cost != "flops":
+        raise UsageError(f"a limit in FLOPs and costs in {cost}; use --max-worst-cost")
     max_models = max_models or kind.stages or len(cards)
     pool = open_pool(
         store, split, cards, combine=combine or kind.combine, confidence=confidence or kind.confidence, cost=cost
@@ -217,9 +222,7 @@ def _check(
     levels: int,
     replicas: str,
     time_limit: float | None,
-    max_worst_flops: float | None,
     worst_limit: float | None,
-    cost: str,
 ) -> None:
     if split == "test":
         raise UsageError("search chooses a committee and test only reports; choose on val (or another split)")
@@ -231,8 +234,6 @@ def _check(
         raise UsageError(f"replicas {replicas!r}; expected canonical or all")
     if time_limit is not None and not 0 <= time_limit < float("inf"):
         raise UsageError(f"time limit {time_limit!r}; expected a finite number of seconds from 0")
-    if max_worst_flops is not None and cost != "flops":
-        raise UsageError(f"a limit in FLOPs and costs in {cost}; use --max-worst-cost")
     if worst_limit is not None and not 0 <= worst_limit < float("inf"):
         raise UsageError(f"worst-case limit {worst_limit!r}; expected a finite number from 0")
 

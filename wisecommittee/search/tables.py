@@ -3,7 +3,6 @@ committee."""
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,11 +15,12 @@ from wisecommittee.committees.combine import Combine, combine_named
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
 from wisecommittee.committees.replicas import resolve_replicas
-from wisecommittee.errors import AbsentNameError, CommitteeError, StoreError, UsageError
+from wisecommittee.errors import CommitteeError, StoreError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.search import calibrated
 from wisecommittee.search.calibrated import CalibratedRows
 from wisecommittee.search.quality import Quality
+from wisecommittee.search.selection import selected
 from wisecommittee.search.single import segmentation
 from wisecommittee.search.tries import Prefixes, build_prefixes
 from wisecommittee.search.walks import Summands, walk_blocks
@@ -125,7 +125,8 @@ def members_of(tiers: Tiers | None, sequence: Sequence[int]) -> tuple[int, ...]:
 def select_cards(
     store: LogitStore, split: str, models: Sequence[str] | None, *, with_calibration: bool = False
 ) -> tuple[ModelCard, ...]:
-    """Cards of the models that match any of the globs (all of them by default), in canonical order.
+    """Cards of the models that the patterns mean (selection.py; all of them by default), in canonical order, each with
+    the architecture and the replica that it has among all models of the split.
 
     with_calibration : each with the calibration fitted on this split, or an error; else all without one.
     """
@@ -133,21 +134,12 @@ def select_cards(
     cards = resolve_replicas(store.cards(split))
     if not cards:
         raise StoreError(f"store {store.files.uri!r} has no models in split {split!r}; extract or import some")
-    found = _matching(split, cards, models) if models else cards
+    names = selected([card.model for card in cards], models, split) if models else {card.model for card in cards}
+    found = tuple(card for card in cards if card.model in names)
     if with_calibration:
         calibrated.require_calibrated(found, split)
         return found
     return tuple(card.with_calibration(None) for card in found)
-
-
-def _matching(split: str, cards: Sequence[ModelCard], models: Sequence[str]) -> tuple[ModelCard, ...]:
-    chosen = []
-    for pattern in models:
-        found = [card for card in cards if card.model == pattern or fnmatch.fnmatchcase(card.model, pattern)]
-        if not found:
-            raise AbsentNameError(f"model in {split}", pattern, [card.model for card in cards])
-        chosen += found
-    return tuple(sorted({card.model: card for card in chosen}.values(), key=lambda card: card.key))
 
 
 def open_pool(

@@ -29,8 +29,8 @@ class Siblings:
             *same, replica = shared
             taken = [model for model in same if model != card.model]
             raise StoreError(
-                f"{card.model}: {' and '.join(taken)} {'is' if len(taken) == 1 else 'are'} architecture {card.key[0]!r} "
-                f"replica {replica} already; give it another replica number"
+                f"{card.model}: {' and '.join(taken)} {'is' if len(taken) == 1 else 'are'} architecture "
+                f"{card.key[0]!r} replica {replica} already; give it another replica number"
             )
         for other in (*self._examples[True], *self._examples[False]):
             if other.model != card.model:

@@ -10,7 +10,7 @@ from typing import NoReturn
 SHOW_CURSOR = "\r\x1b[?25h"  # a bar of progress hides it
 
 
-def say(text: str) -> None:
+def say_at_once(text: str) -> None:
     """One line on stderr, also in the middle of another."""
     cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
     with contextlib.suppress(OSError):
@@ -19,5 +19,5 @@ def say(text: str) -> None:
 
 def leave(text: str) -> NoReturn:
     """End the process now, with this line and exit code 130: files are written whole or not at all, nothing waits."""
-    say(f"error: {text}")
+    say_at_once(f"error: {text}")
     os._exit(130)

@@ -493,7 +493,9 @@ def test_time_limit_returns_the_best_so_far(exact):
     store = MemoryStore(models, labels)
     stopped = search(store, exact=exact, time_limit=0)
     assert stopped.searched["complete"] is stopped.searched["certified"] is stopped.searched["exact"] is False
-    assert stopped.searched["unfinished_combinations"] == stopped.searched["combinations"] - len(models)
+    assert stopped.searched["combinations"] == stopped.searched["threshold_vectors"] == len(models)
+    assert stopped.searched["unfinished_combinations"] == naive.count(models, 4, 100, "canonical")[0] - len(models)
+    assert stopped.searched["stopped_by"] == "time limit"
     assert 0 < stopped.searched["gap"] <= 1
     assert all(len(e.committee.models) == 1 for e in stopped)
     whole = search(store, exact=exact, time_limit=1000, levels=10)

@@ -66,9 +66,12 @@ class Study:
                 "threads": self.threads,
                 "progress": self.progress,
             }
-            self._kept[key] = search(self.store, self.split, **{**options, **changes})
-        found: Frontier = self._kept[key]
-        return found
+            found = search(self.store, self.split, **{**options, **changes})
+            if found.searched.get("stopped_by") == "interrupt":
+                raise KeyboardInterrupt  # a part of a frontier is no frontier to draw
+            self._kept[key] = found
+        kept: Frontier = self._kept[key]
+        return kept
 
     def frontier(self) -> Frontier:
         return self.given or self.search()

@@ -9,7 +9,7 @@ from glob import escape
 from typing import Any
 
 from wisecommittee.committees.cost import default_cost
-from wisecommittee.errors import AbsentNameError, UsageError
+from wisecommittee.errors import AbsentNameError, InfeasibleError, StoppedError, UsageError
 from wisecommittee.search.doctor import REPORTING, copied
 from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
 from wisecommittee.search.frontier import COSTS, Frontier
@@ -140,14 +140,13 @@ def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any], *, thr
         found = frontier.best()
         together = replace(found.committee, stages=(tuple(target["match_ensemble"]),), thresholds=(), members={})
         matched = evaluate(together, store, found.split, threads=threads)
-    if matched is not None:
-        chosen = frontier.matching(matched.quality)
-    elif "target_accuracy" in target:
-        chosen = frontier.matching(target["target_accuracy"])
-    elif target:
-        chosen = frontier.within(**{COSTS[frontier.axis]: next(iter(target.values()))})
-    else:
-        chosen = frontier.best()
+    try:
+        chosen = _meeting(frontier, target, matched)
+    except InfeasibleError as error:
+        if frontier.searched.get("complete", True):
+            raise
+        kind = StoppedError if frontier.searched.get("stopped_by") == "interrupt" else InfeasibleError
+        raise kind(f"{error}, of what was found before the search was stopped") from None
     val = evaluate(chosen.committee, store, chosen.split, threads=threads)
     return Answer(
         frontier,
@@ -161,6 +160,16 @@ def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any], *, thr
         lacking([val], store),
         LimitFigures(store, frontier.query),
     )
+
+
+def _meeting(frontier: Frontier, target: dict[str, Any], matched: Evaluation | None) -> Evaluation:
+    if matched is not None:
+        return frontier.matching(matched.quality)
+    if "target_accuracy" in target:
+        return frontier.matching(target["target_accuracy"])
+    if target:
+        return frontier.within(**{COSTS[frontier.axis]: next(iter(target.values()))})
+    return frontier.best()
 
 
 def single_named(frontier: Frontier, model: str) -> Evaluation:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,7 @@ from wisecommittee.kernels import grid, tiles
 from wisecommittee.search.axis import Axis
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import Pool, StageTables, Tiers, members_of
-from wisecommittee.search.workers import Control, Mapper
+from wisecommittee.search.workers import Control, Mapper, Workers
 from wisecommittee.tasks import Segmentation
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
@@ -206,7 +205,7 @@ class GridSearch:
         self.bins = np.zeros((len(tables.score), self.units), np.uint8 if levels < 256 else np.uint16)
         self.level_values: list[NDArray[np.float32]] = []
         if levels > 1:
-            with ThreadPoolExecutor(threads) as workers:
+            with Workers(threads) as workers:
                 self.level_values += workers.map(self._bin, range(len(tables.score)), tables.score)
         self.everybody = np.zeros(self.units, self.bins.dtype)
         self.everyone = np.arange(self.units, dtype=np.int32)

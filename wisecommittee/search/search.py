@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.families import Family, family_named
 from wisecommittee.errors import InfeasibleError, UnknownNameError, UsageError
 from wisecommittee.kernels import jit
-from wisecommittee.search.bound import gap, router_gap
+from wisecommittee.search.bound import gap, reached_by, router_gap
 from wisecommittee.search.estimate import chosen, estimate, left_out, machine_memory, table_memory
 from wisecommittee.search.exact import ExactSearch, require_provable
 from wisecommittee.search.exhaustive import Candidates, GridSearch, Point, within_worst_case
@@ -35,7 +36,7 @@ from wisecommittee.search.tables import (
 )
 from wisecommittee.search.tries import build_prefixes, distinct
 from wisecommittee.search.witness import Reporter
-from wisecommittee.search.workers import Mapper, Threads, interruptible, thread_count
+from wisecommittee.search.workers import Mapper, Threads, interruptible, interrupts, thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Segmentation
 
@@ -44,6 +45,7 @@ NOTICEABLE = 5.0  # CPU seconds of work that is announced
 Notify = Callable[[str], None]
 
 
+@interruptible()
 def search(
     store: LogitStore,
     split: str = "val",
@@ -98,10 +100,11 @@ def search(
     {name: limit} on the averages of further costs.
     calibrated : use each model with the calibration fitted for it on this split (`wisecommittee calibrate`),
     cross-fitted here; a committee records it.
-    time_limit : seconds after which what was found so far is returned, as after Ctrl-C; stage tables and single models
-    are always finished. `searched` then says complete: False, and as `gap` (where it is proved, see bound.py) by how
-    much quality anything it has not finished can exceed what it found at equal cost. beam and greedy always say a gap,
-    a coarse one: to a router that knows every unit's cheapest way to be right.
+    time_limit : seconds after which what was found so far is returned; stage tables and single models are always
+    finished. Ctrl-C does the same once there are stage tables, and ends the search before. `searched` then says
+    complete: False, counts what was searched, and says as `gap` (where it is proved, see bound.py) by how much quality
+    anything it has not finished can exceed what it found at equal cost. beam and greedy always say a gap, a coarse one:
+    to a router that knows every unit's cheapest way to be right.
     threads : default WISECOMMITTEE_THREADS or every core. scheduler : address of a dask scheduler whose workers do the
     sweeps, or 'local'. The result of a complete search depends on neither.
     """
@@ -169,28 +172,37 @@ def search(
             if proved:
                 require_provable(candidates, pool.cost, limits)
             tables = _tables(pool, candidates, kind.thresholded, threads, progress, exact=proved)
-            sweep: GridSearch | SkylineSearch
-            if isinstance(pool.task, Segmentation):
-                sweep = SkylineSearch(pool, tables, candidates, levels, limits)
-            elif shared_threshold:
-                sweep = SharedSearch(pool, tables, candidates, limits)
-            else:
-                swept = levels if kind.thresholded else 1
-                sweep = GridSearch(pool, tables, candidates, swept, limits, axis, threads=threads)
             with _mapper(scheduler, threads, progress, deadline) as mapper:
-                searched, points = _exhaustive(sweep, tables, mapper, proved)
+                interrupts().keep(mapper.stop)
+                sweep: GridSearch | SkylineSearch
+                if isinstance(pool.task, Segmentation):
+                    sweep = SkylineSearch(pool, tables, candidates, levels, limits)
+                elif shared_threshold:
+                    sweep = SharedSearch(pool, tables, candidates, limits)
+                else:
+                    swept = levels if kind.thresholded else 1
+                    sweep = GridSearch(pool, tables, candidates, swept, limits, axis, threads=threads)
+                searched, points, left = _exhaustive(sweep, tables, mapper, proved)
             searched["exact"] = searched["complete"] and (plan == "exact" or not kind.thresholded or shared_threshold)
-    if not points:
-        if not searched.get("complete", True):
-            raise InfeasibleError(f"no committee that keeps the limits ({limits}) was found in time; allow more of it")
-        raise InfeasibleError(f"no committee keeps the limits: {limits}; raise one of them")
 
     reporter = Reporter(pool, tables, family, shared=shared_threshold)
     evaluations = reporter.report(points)
-    if plan in ("beam", "greedy") and (most := router_gap(pool, evaluations)) is not None:
-        searched["gap"] = most
-    singles = [m for m, card in enumerate(cards) if len(card.members) == 1] or range(len(cards))
-    alone = sorted(reporter.report([((m,), ()) for m in singles]), key=lambda e: (e.average_cost, -e.quality))
+    singles = [m for m, card in enumerate(cards) if len(card.members) == 1] or list(range(len(cards)))
+    every = reporter.report([((m,), ()) for m in singles])
+    alone = sorted(every, key=lambda e: (e.average_cost, -e.quality))
+    if not searched["complete"]:  # the chunk that has them may not have come back
+        searched["stopped_by"] = "interrupt" if interrupts().number else "time limit"
+        evaluations += [e for m, e in zip(singles, every, strict=True) if _allowed(pool, m, worst_limit, limits)]
+    if not evaluations:
+        if not searched["complete"]:
+            raise InfeasibleError(f"no committee that keeps the limits ({limits}) was found in time; allow more of it")
+        raise InfeasibleError(f"no committee keeps the limits: {limits}; raise one of them")
+    most = None
+    if plan in ("beam", "greedy"):
+        most = router_gap(pool, evaluations)
+    elif left and isinstance(sweep, GridSearch) and sweep.correct.bits and axis == "average":
+        most = gap(sweep, reached_by(evaluations, pool.cost, pool.units), left)
+    searched |= {} if most is None else {"gap": most}
     sizes = range(1, min(max_models, len(cards)) + 1)
     searched["left_out"] = 0 if isinstance(pool.task, Segmentation) else left_out(cards, sizes, kind, replicas)
     query = {
@@ -214,6 +226,14 @@ def search(
     }
     searched["seconds"] = round(time.perf_counter() - started, 4)
     return Frontier(skyline(evaluations, COSTS[axis]), tuple(alone), query, searched)
+
+
+def _allowed(pool: Pool, model: int, worst_limit: float | None, limits: Limits) -> bool:
+    """Whether a model by itself keeps the limits."""
+    alone = np.array([[model]])
+    return bool(limits.allow(alone)[0]) and (
+        worst_limit is None or int(pool.cost.worst(alone)[0]) <= pool.cost.ceiling(worst_limit)
+    )
 
 
 def _check(
@@ -240,44 +260,44 @@ def _check(
 
 @contextmanager
 def _mapper(scheduler: str | None, threads: int, progress: Progress | None, deadline: float | None) -> Iterator[Mapper]:
-    """Who does the chunks; the first Ctrl-C stops it and leaves what was found."""
+    """Who does the chunks."""
     if scheduler is None:
-        mapper = Threads(threads, progress, deadline)
-        with interruptible(mapper):
-            yield mapper
+        yield Threads(threads, progress, deadline)
         return
     from wisecommittee.search.cluster import Cluster
 
-    with Cluster(scheduler, progress, deadline) as cluster, interruptible(cluster):
+    with Cluster(scheduler, progress, deadline) as cluster:
         yield cluster
 
 
 def _exhaustive(
     sweep: GridSearch | SkylineSearch, tables: StageTables, mapper: Mapper, exact: bool
-) -> tuple[dict[str, Any], list[Point]]:
-    """What was searched, and the points of the frontier."""
-    unfinished = sweep.run(mapper)
-    proof: GridSearch | SkylineSearch | ExactSearch = sweep
+) -> tuple[dict[str, Any], list[Point], list[tuple[int, ...]]]:
+    """What was searched, the points of the frontier, and the combinations that a stop has left (if exact: unproved)."""
+    unfinished = [sequence for sequence in sweep.run(mapper) if len(sequence) > 1]  # single models always are reported
+    lacking = Counter(map(len, unfinished))
+    swept = {c.size: len(c.sequences) - lacking[c.size] for c in sweep.candidates}
+    points, left = sweep.points(), unfinished
     if exact:
         assert isinstance(sweep, GridSearch)
-        proof = ExactSearch(sweep, tables)
-        unfinished = proof.run(mapper)
+        left = [tuple(s) for c in sweep.candidates if c.size > 1 for s in c.sequences.tolist()]
+        if not mapper.stopped():
+            proof = ExactSearch(sweep, tables)
+            left = proof.run(mapper)
+            points = proof.points()
     searched: dict[str, Any] = {
-        "combinations": sum(len(c.sequences) for c in sweep.candidates),
-        "threshold_vectors": sweep.thresholds()
+        "combinations": sum(swept.values()),
+        "threshold_vectors": sweep.thresholds(unfinished)
         if isinstance(sweep, SharedSearch)
-        else sum(len(c.sequences) * sweep.levels ** (c.size - 1) for c in sweep.candidates),
+        else sum(number * sweep.levels ** (size - 1) for size, number in swept.items()),
         "method": "exact" if exact else "exhaustive",
-        "complete": not unfinished,
+        "complete": not left,
         # Nothing better exists: over all real thresholds if exact, else over the grid of levels.
-        "certified": not unfinished,
+        "certified": not left,
     }
-    if unfinished:
-        searched["unfinished_combinations"] = len(unfinished)
-        if isinstance(sweep, GridSearch) and not isinstance(proof, SkylineSearch) and sweep.axis.name == "average":
-            most = gap(sweep, proof.envelope[0], unfinished)
-            searched |= {} if most is None else {"gap": most}
-    return searched, proof.points()
+    if left:
+        searched["unfinished_combinations"] = len(left)
+    return searched, points, left
 
 
 def _check_shared(plan: str, family: Family, pool: Pool, axis: str) -> None:
@@ -332,7 +352,9 @@ def _heuristic(
     from wisecommittee.search.greedy import greedy_points
 
     mapper = Threads(scope.threads, scope.progress, deadline)
-    with interruptible(mapper), mapper.until_deadline() as stop:
+    _tables(scope.pool, [], True, scope.threads, scope.progress)  # of the single models: what there is to report
+    interrupts().keep(mapper.stop)
+    with mapper.until_deadline() as stop:
         scope = replace(scope, stop=stop)
         found = beam_points(scope, levels) if plan == "beam" else greedy_points(scope)
     sizes = sorted({len(sequence) for sequence, _ in found.points})

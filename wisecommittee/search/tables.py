@@ -4,7 +4,6 @@ committee."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +23,7 @@ from wisecommittee.search.selection import selected
 from wisecommittee.search.single import segmentation
 from wisecommittee.search.tries import Prefixes, build_prefixes
 from wisecommittee.search.walks import Summands, walk_blocks
-from wisecommittee.search.workers import Progress
+from wisecommittee.search.workers import Progress, Workers
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
@@ -308,17 +307,13 @@ def _walk(
 def _opened(pool: Pool, members: Sequence[int], threads: int, progress: Progress | None) -> list[Summands]:
     """Summands of these members: checked, and decoded where they never were, side by side while the kernels load."""
     opened = []
-    with ThreadPoolExecutor(min(threads, READERS)) as workers:
-        try:
-            opening = [workers.submit(pool.summands, m) for m in members]
-            jit.load()
-            for one in opening:
-                opened.append(one.result())
-                if progress:
-                    progress("outputs", len(opened), len(members))
-        except BaseException:
-            workers.shutdown(cancel_futures=True)
-            raise
+    with Workers(min(threads, READERS)) as workers:
+        opening = [workers.submit(pool.summands, m) for m in members]
+        jit.load()
+        for one in opening:
+            opened.append(one.result())
+            if progress:
+                progress("outputs", len(opened), len(members))
     return opened
 
 

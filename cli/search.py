@@ -171,7 +171,8 @@ def search(
         )
         source = LogitStore(store)
         source.require_split(split)
-        warn_of(
+        # A copy is said where test would be reported.
+        warn_of(doubt for doubt in examine(source, [split]) if doubt.kind != "copy")
             doubt for doubt in examine(source, [split]) if doubt.kind != "copy"
         )  # said where test would be reported
         with progress() as update:

@@ -1,12 +1,16 @@
 """The program: `wisecommittee`, or `python -m wisecommittee`."""
 
+import contextlib
 import os
 import signal
+import sys
+
+INTERRUPTED = 130
 
 
 def _interrupted(number: int, frame: object) -> None:
     os.write(2, b"error: interrupted\n")
-    os._exit(130)
+    os._exit(INTERRUPTED)
 
 
 def main() -> None:
@@ -18,7 +22,18 @@ def main() -> None:
 
     if ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    command_line()
+    try:
+        command_line()
+    except SystemExit as ended:
+        if ours:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done
+        if (
+            ended.code == INTERRUPTED
+        ):  # at once: threads are not waited for, and an interrupt in `exec` is not raised anew
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        raise
 
 
 if __name__ == "__main__":

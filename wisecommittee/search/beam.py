@@ -27,6 +27,7 @@ from wisecommittee.search.refine import Below, Refinement, sweep_lines
 from wisecommittee.search.scope import Outcome, Scope
 from wisecommittee.search.stages import LEVELS, level_places
 from wisecommittee.search.sweeps import SWEPT, Cells, JointSweep, Lead
+from wisecommittee.search.workers import interrupts
 
 WIDTH = 512  # heads kept at each size
 BANDS = 16  # of cost, on a logarithmic scale
@@ -54,6 +55,7 @@ def fill(incumbents: Incumbents, places: NDArray[np.int64], width: int) -> None:
     scope = incumbents.scope
     none = Cells(scope.pool.units, ((),), ())
     incumbents.sweep("singles", [scope.starts()], lambda stages, e: JointSweep(stages, e, none), stoppable=False)
+    interrupts().keep(scope.stop.set)
     heads = scope.extensions(()).sequences
     if scope.max_models > 1:
         pairs = [pair for head in heads for pair in scope.extensions(head).sequences]

@@ -129,11 +129,8 @@ class Incumbents:
             return own
 
         with Workers(self.scope.threads) as workers:
-            chunks = [range(i, len(sweeps), CHUNKS) for i in range(min(CHUNKS, len(sweeps)))]
-            for future in [workers.submit(chunk, places) for places in chunks]:
-                own = workers.settled(future, self.scope.stop)
-                if own is not None:
-                    grid.merge(*whole, *own)
+            for own in workers.map(chunk, [range(i, len(sweeps), CHUNKS) for i in range(min(CHUNKS, len(sweeps)))]):
+                grid.merge(*whole, *own)
         self.cost, rank, level = whole
         self.holder = np.full(self.best + 1, -1, np.int64)
         known: dict[tuple[int, int], int] = {}

@@ -71,12 +71,6 @@ class Limits:
             return np.zeros((len(sequences), 0, sequences.shape[1]), np.int64)
         return np.stack([np.diff(c.cumulative(sequences), axis=1, prepend=0) for c in self.others], axis=1)
 
-    def allow(self, sequences: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """bool [m]: whether these sequences [m, n] keep the limits where every unit runs all their stages."""
-        totals = self.marginal(sequences).sum(axis=2) * self.units
-        kept: NDArray[np.bool_] = (totals <= np.array(self.ceilings, np.int64)).all(axis=1)
-        return kept & (self.caps(sequences) >= self.units).all(axis=1)
-
     def padded(self, sequences: NDArray[np.int64], stages: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """caps [m, stages] and marginal [m, Q, stages] of the last `stages` stages, padded in front where there are
         fewer."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.families import Family, family_named
-from wisecommittee.errors import InfeasibleError, UnknownNameError, UsageError
+from wisecommittee.errors import InfeasibleError, StoppedError, UnknownNameError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.search.bound import gap, reached_by, router_gap
 from wisecommittee.search.estimate import chosen, estimate, left_out, machine_memory, table_memory
@@ -101,7 +101,7 @@ def search(
     calibrated : use each model with the calibration fitted for it on this split (`wisecommittee calibrate`),
     cross-fitted here; a committee records it.
     time_limit : seconds after which what was found so far is returned; stage tables and single models are always
-    finished. Ctrl-C does the same once there are stage tables, and ends the search before. `searched` then says
+    finished. Ctrl-C does the same once these are, and ends the search before. `searched` then says
     complete: False, counts what was searched, and says as `gap` (where it is proved, see bound.py) by how much quality
     anything it has not finished can exceed what it found at equal cost. beam and greedy always say a gap, a coarse one:
     to a router that knows every unit's cheapest way to be right.
@@ -173,7 +173,6 @@ def search(
                 require_provable(candidates, pool.cost, limits)
             tables = _tables(pool, candidates, kind.thresholded, threads, progress, exact=proved)
             with _mapper(scheduler, threads, progress, deadline) as mapper:
-                interrupts().keep(mapper.stop)
                 sweep: GridSearch | SkylineSearch
                 if isinstance(pool.task, Segmentation):
                     sweep = SkylineSearch(pool, tables, candidates, levels, limits)
@@ -185,18 +184,18 @@ def search(
                 searched, points, left = _exhaustive(sweep, tables, mapper, proved)
             searched["exact"] = searched["complete"] and (plan == "exact" or not kind.thresholded or shared_threshold)
 
+    if not searched["complete"]:
+        searched["stopped_by"] = "interrupt" if interrupts().number else "time limit"
+    if not points:
+        if searched["complete"]:
+            raise InfeasibleError(f"no committee keeps the limits: {limits}; raise one of them")
+        kind_of = StoppedError if interrupts().number else InfeasibleError
+        raise kind_of(f"no committee that keeps the limits ({limits}) was found in time; allow more of it")
+
     reporter = Reporter(pool, tables, family, shared=shared_threshold)
     evaluations = reporter.report(points)
-    singles = [m for m, card in enumerate(cards) if len(card.members) == 1] or list(range(len(cards)))
-    every = reporter.report([((m,), ()) for m in singles])
-    alone = sorted(every, key=lambda e: (e.average_cost, -e.quality))
-    if not searched["complete"]:  # the chunk that has them may not have come back
-        searched["stopped_by"] = "interrupt" if interrupts().number else "time limit"
-        evaluations += [e for m, e in zip(singles, every, strict=True) if _allowed(pool, m, worst_limit, limits)]
-    if not evaluations:
-        if not searched["complete"]:
-            raise InfeasibleError(f"no committee that keeps the limits ({limits}) was found in time; allow more of it")
-        raise InfeasibleError(f"no committee keeps the limits: {limits}; raise one of them")
+    singles = [m for m, card in enumerate(cards) if len(card.members) == 1] or range(len(cards))
+    alone = sorted(reporter.report([((m,), ()) for m in singles]), key=lambda e: (e.average_cost, -e.quality))
     most = None
     if plan in ("beam", "greedy"):
         most = router_gap(pool, evaluations)
@@ -226,14 +225,6 @@ def search(
     }
     searched["seconds"] = round(time.perf_counter() - started, 4)
     return Frontier(skyline(evaluations, COSTS[axis]), tuple(alone), query, searched)
-
-
-def _allowed(pool: Pool, model: int, worst_limit: float | None, limits: Limits) -> bool:
-    """Whether a model by itself keeps the limits."""
-    alone = np.array([[model]])
-    return bool(limits.allow(alone)[0]) and (
-        worst_limit is None or int(pool.cost.worst(alone)[0]) <= pool.cost.ceiling(worst_limit)
-    )
 
 
 def _check(
@@ -274,7 +265,7 @@ def _exhaustive(
     sweep: GridSearch | SkylineSearch, tables: StageTables, mapper: Mapper, exact: bool
 ) -> tuple[dict[str, Any], list[Point], list[tuple[int, ...]]]:
     """What was searched, the points of the frontier, and the combinations that a stop has left (if exact: unproved)."""
-    unfinished = [sequence for sequence in sweep.run(mapper) if len(sequence) > 1]  # single models always are reported
+    unfinished = sweep.run(mapper)
     lacking = Counter(map(len, unfinished))
     swept = {c.size: len(c.sequences) - lacking[c.size] for c in sweep.candidates}
     points, left = sweep.points(), unfinished
@@ -352,8 +343,6 @@ def _heuristic(
     from wisecommittee.search.greedy import greedy_points
 
     mapper = Threads(scope.threads, scope.progress, deadline)
-    _tables(scope.pool, [], True, scope.threads, scope.progress)  # of the single models: what there is to report
-    interrupts().keep(mapper.stop)
     with mapper.until_deadline() as stop:
         scope = replace(scope, stop=stop)
         found = beam_points(scope, levels) if plan == "beam" else greedy_points(scope)

@@ -12,9 +12,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Protocol
 
 from wisecommittee.errors import UsageError
@@ -97,23 +96,22 @@ class Threads:
             if timer:
                 timer.cancel()
 
-    def _tell(self, task: str, total: int) -> None:
-        if self.progress:
-            self.progress(task, self.control.done, total)
-
     def map(
         self, function: Callable[[Any, Any, Control], Any], common: Any, chunks: Sequence[Any], task: str, total: int
     ) -> Iterator[Any]:
-        """Yields (None, 0) for a chunk that waits for a kernel to be compiled when `stop` is called."""
         control = self.control
         control.done = 0
         with Workers(self.threads) as workers:
             try:
                 futures = [workers.submit(function, common, chunk, control) for chunk in chunks]
                 for future in futures:
-                    found = workers.settled(future, control.event, partial(self._tell, task, total))
-                    yield (None, 0) if found is None else found
-                self._tell(task, total)
+                    while not future.done():
+                        wait([future], POLL)
+                        if self.progress:
+                            self.progress(task, control.done, total)
+                    yield future.result()
+                if self.progress:
+                    self.progress(task, control.done, total)
             except BaseException:
                 self.stop()
                 raise
@@ -215,37 +213,8 @@ def interrupts() -> Interrupts:
     return here or Interrupts()
 
 
-left_behind = threading.Event()  # threads of this process may still be at work that nobody waits for
-
-
 class Workers(ThreadPoolExecutor):
     """Threads that are waited for, but not after Ctrl-C: a kernel that is being compiled takes half a minute."""
 
-    _abandoned = False
-
-    def abandon(self) -> None:
-        """Begin nothing more, and do not wait for what is under way."""
-        self._abandoned = True
-        left_behind.set()
-        self.shutdown(wait=False, cancel_futures=True)
-
-    def settled(
-        self, future: Future[Any], stop: threading.Event, waiting: Callable[[], None] | None = None
-    ) -> Any | None:
-        """Its result; None, and nobody waits any more, where a kernel has to be compiled for it after `stop` is set."""
-        from wisecommittee.kernels import jit  # half a second that who only waits for Ctrl-C need not take
-
-        while not future.done():
-            if stop.is_set() and jit.compiling():
-                self.abandon()
-                return None
-            wait([future], POLL)
-            if waiting:
-                waiting()
-        return None if future.cancelled() else future.result()
-
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind in (KeyboardInterrupt, GeneratorExit):
-            self.abandon()
-        if not self._abandoned:
-            self.shutdown(cancel_futures=kind is not None)
+        self.shutdown(wait=kind not in (KeyboardInterrupt, GeneratorExit), cancel_futures=kind is not None)

@@ -16,7 +16,7 @@ def compare(
     store: options.Store = None,
     split: Annotated[str, typer.Option(help="Split that chooses thresholds; test reports.")] = "val",
     models: options.Models = None,
-    cost: options.Cost = "flops",
+    cost: options.Cost = None,
     published: options.Published = False,
     form: Annotated[
         str | None,
@@ -36,13 +36,13 @@ def compare(
 
     `wisecommittee train pool --backbone digits-cnn; wisecommittee train irene; wisecommittee compare`
     """
-    from wisecommittee.analyses.study import Study
+    from wisecommittee.analyses.study import study_of
     from wisecommittee.report.table import form_of, write
     from wisecommittee.report.table_compare import fill
     from wisecommittee.store import LogitStore
 
     chosen = form_of(form, out_file)
-    made = fill(Study(LogitStore(store), split, models=models, cost=cost, published=published))
+    made = fill(study_of(LogitStore(store), split=split, models=models, cost=cost, published=published))
     if out_file:
         out.print(f"wrote {write(made, chosen, out_file)}", markup=False)
     if as_json:

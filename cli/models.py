@@ -21,6 +21,7 @@ def models(
 
     **Example**  `wisecommittee models --store logits`
     """
+    from wisecommittee.committees.replicas import resolve_replicas
     from wisecommittee.search.single import model_quality
     from wisecommittee.store import LogitStore
 
@@ -29,7 +30,7 @@ def models(
         source.require_split(split or "val")
     listed = []
     for name in [split] if split else source.splits():
-        for card in source.cards(name):
+        for card in resolve_replicas(source.cards(name)):
             entry = {"split": name, **card.to_json(), "quality": model_quality(source, name, card)}
             entry["flops"] = sum(card.blocks.values()) or None
             listed.append(entry)

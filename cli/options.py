@@ -21,14 +21,17 @@ Store = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of a table.")]
 Models = Annotated[
-    list[str] | None, typer.Option("--models", help="Only models that match this glob; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--models", help="Only models that match this glob, or with ! before it all others: 'b*,!b7'. May be repeated."
+    ),
 ]
 COST = typer.Option(
     "--cost",
     help="What to count: flops (multiply-adds) or a cost on the cards, such as usd or latency_ms.",
-    show_default="flops",
+    show_default="flops, or the only cost there is",
 )
-Cost = Annotated[str, COST]
+Cost = Annotated[str | None, COST]
 Confidence = Annotated[
     str | None,
     typer.Option(

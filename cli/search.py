@@ -11,6 +11,7 @@ import typer
 
 from . import options
 from .console import check_folder, print_json, progress, say, warn_of
+from .leaving import leave, say_at_once
 from .show import show_answer
 
 PERCENTILE = 99.0  # of the cost per unit, where a limit on it names none
@@ -95,7 +96,7 @@ def search(
     calibrated: options.Calibrated = False,
     models: options.Models = None,
     replicas: Annotated[str, options.REPLICAS] = "canonical",
-    cost: options.Cost = "flops",
+    cost: options.Cost = None,
     axis: Annotated[
         str,
         typer.Option(
@@ -141,64 +142,84 @@ def search(
     `wisecommittee search --exact --percentile 99 --max-percentile-cost 2e9 --max-average latency_ms=3.5`
     """
     gc.set_threshold(50_000)  # modules and results stay: looking for garbage among them takes 0.3 s otherwise
-    from wisecommittee.errors import UsageError
-    from wisecommittee.search.answer import answer
-    from wisecommittee.search.doctor import examine
-    from wisecommittee.store import LogitStore
+    from wisecommittee.search.workers import interruptible
 
-    check_folder(save, frontier)
-    if max_percentile_cost is None and percentile is not None:
-        raise UsageError(f"--percentile {percentile:g} limits nothing by itself; add --max-percentile-cost NUMBER")
-    limit = (
-        None if max_percentile_cost is None else (PERCENTILE if percentile is None else percentile, max_percentile_cost)
-    )
-    source = LogitStore(store)
-    source.require_split(split)
-    warn_of(doubt for doubt in examine(source, [split]) if doubt.kind != "copy")  # said where test would be reported
-    with progress() as update:
-        found = answer(
-            source,
-            split=split,
-            target_flops=target_flops,
-            target_cost=target_cost,
-            target_accuracy=target_accuracy,
-            match=match,
-            match_ensemble=match_ensemble,
-            max_worst_flops=max_worst_flops,
-            max_worst_cost=max_worst_cost,
-            max_percentile_cost=limit,
-            max_average=_named_numbers(max_average),
-            time_limit=time_limit,
-            max_models=max_models,
-            levels=levels,
-            exact=exact,
-            method=method,
-            shared_threshold=shared_threshold,
-            confidence=confidence,
-            combine=combine,
-            family=family,
-            models=models,
-            replicas=replicas,
-            cost=cost,
-            axis=axis,
-            calibrated=calibrated,
-            threads=threads,
-            scheduler=scheduler,
-            progress=update,
-            notify=say,
+    def ended() -> None:
+        leave("interrupted" if ctrl_c.keeping else "interrupted before a committee was found")
+
+    with interruptible(
+        ended, lambda: say_at_once("stopping: the best found so far follows; Ctrl-C again ends at once")
+    ) as ctrl_c:
+        from wisecommittee.errors import UsageError
+        from wisecommittee.search.answer import answer
+        from wisecommittee.search.doctor import examine
+        from wisecommittee.store import LogitStore
+
+        check_folder(save, frontier)
+        targets = (target_flops, target_cost, target_accuracy, match, match_ensemble)
+        if save and all(target is None for target in targets):
+            raise UsageError(
+                f"--save {save} writes the committee that meets a target; name one, such as --target-flops X, "
+                f"--target-accuracy A or --match MODEL (--frontier FILE keeps them all)"
+            )
+        if max_percentile_cost is None and percentile is not None:
+            raise UsageError(f"--percentile {percentile:g} limits nothing by itself; add --max-percentile-cost NUMBER")
+        limit = (
+            None
+            if max_percentile_cost is None
+            else (PERCENTILE if percentile is None else percentile, max_percentile_cost)
         )
-    if not found.frontier.searched["complete"]:
-        say(_unfinished(found.frontier.searched))
-    if frontier:
-        found.frontier.save(frontier)
-    if save:
-        found.val.committee.save(save)
-    if as_json:
-        out = found.to_json()
-        out["query"]["seed"] = seed
-        print_json(out)
-    else:
-        show_answer(found, source)
+        source = LogitStore(store)
+        source.require_split(split)
+        # A copy is said where test would be reported.
+        warn_of(doubt for doubt in examine(source, [split]) if doubt.kind != "copy")
+            doubt for doubt in examine(source, [split]) if doubt.kind != "copy"
+        )  # said where test would be reported
+        with progress() as update:
+            found = answer(
+                source,
+                split=split,
+                target_flops=target_flops,
+                target_cost=target_cost,
+                target_accuracy=target_accuracy,
+                match=match,
+                match_ensemble=match_ensemble,
+                max_worst_flops=max_worst_flops,
+                max_worst_cost=max_worst_cost,
+                max_percentile_cost=limit,
+                max_average=_named_numbers(max_average),
+                time_limit=time_limit,
+                max_models=max_models,
+                levels=levels,
+                exact=exact,
+                method=method,
+                shared_threshold=shared_threshold,
+                confidence=confidence,
+                combine=combine,
+                family=family,
+                models=models,
+                replicas=replicas,
+                cost=cost,
+                axis=axis,
+                calibrated=calibrated,
+                threads=threads,
+                scheduler=scheduler,
+                progress=update,
+                notify=say,
+            )
+        if not found.frontier.searched["complete"]:
+            say(_unfinished(found.frontier.searched))
+        with ctrl_c.held():
+            if frontier:
+                found.frontier.save(frontier)
+            if save:
+                found.val.committee.save(save)
+        if as_json:
+            out = found.to_json()
+            out["query"]["seed"] = seed
+            print_json(out)
+        else:
+            show_answer(found, source)
 
 
 def _named_numbers(given: Sequence[str] | None) -> dict[str, float] | None:
@@ -216,7 +237,12 @@ def _named_numbers(given: Sequence[str] | None) -> dict[str, float] | None:
 
 
 def _unfinished(searched: Mapping[str, Any]) -> str:
+    from wisecommittee.errors import counted
+
+    left = searched.get("unfinished_combinations")
     line = "stopped before the end; this is the best found so far"
+    if left:
+        line += f", with {counted(left, 'combination')} not finished"
     if "gap" in searched:
         line += f": no combination left can be more than {100 * searched['gap']:.2f} points better at equal cost"
     return line

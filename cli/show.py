@@ -28,9 +28,11 @@ def show_answer(found: Answer, store: LogitStore) -> None:
     out.print(f"searched {combinations}, {vectors} in {searched['seconds']:.1f} s{proved}", markup=False)
     if searched["method"] in ("beam", "greedy") and "gap" in searched:
         out.print(f"not proved: no committee is more than {100 * searched['gap']:.2f} points better at equal cost")
+    if more := searched.get("left_out"):
+        out.print(f"--replicas all would try {counted(more, 'combination')} more, with other replicas or members")
     if found.target:
         evaluations = [found.val, *([found.test] if found.test else [])]
-        show_evaluations(evaluations, [_limited(found.figures(e)) for e in evaluations])
+        show_evaluations(evaluations, [_limited(found.figures(e)) for e in evaluations], found.lacking)
         show_thresholds(found.val)
         show_references(found)
     else:
@@ -45,9 +47,11 @@ def _limited(figures: Mapping[str, Any]) -> dict[str, float]:
     return limited
 
 
-def show_evaluations(evaluations: Sequence[Evaluation], further: Sequence[Mapping[str, float]]) -> None:
+def show_evaluations(
+    evaluations: Sequence[Evaluation], further: Sequence[Mapping[str, float]], lacking: Sequence[str] = ()
+) -> None:
     """One committee on several splits. further : figures of each beside these, by heading; those of another cost have
-    its name in it."""
+    its name in it. lacking : members that the test split does not have."""
     first = evaluations[0]
     unit = Unit(first.committee.cost, [e.average_cost for e in evaluations])
     extra = [name for name in further[0] if name != "p99"]
@@ -77,7 +81,9 @@ def show_evaluations(evaluations: Sequence[Evaluation], further: Sequence[Mappin
     caption = None
     if any(e.split == first.committee.chosen_on for e in evaluations):
         caption = f"{first.committee.chosen_on} chose this committee, so its figures there are optimistic."
-        if len(evaluations) == 1:
+        if lacking:
+            caption += f" The test split lacks {', '.join(lacking)}; put it there too to see honest ones."
+        elif len(evaluations) == 1:
             caption += " Add a test split to see honest ones."
     table(f"{first.committee.label()}   (costs in {unit.name})", columns, rows, caption)
 
@@ -134,28 +140,36 @@ def show_thresholds(e: Evaluation) -> None:
 
 
 def show_references(found: Answer) -> None:
-    from wisecommittee.search.frontier import HOW
-
-    best, cheapest = found.best_single, found.cheapest_single
+    best, cheapest, matched = found.best_single, found.cheapest_single, found.matched
     unit = Unit(found.val.committee.cost, [found.val.average_cost])
-    out.print(
-        f"  best single model: {best.committee.label()}, {percent(best.quality)} % at {unit(best.average_cost)}",
-        markup=False,
-    )
+
+    def line(noun: str, e: Evaluation, told: str = "") -> None:
+        figures = f"{percent(e.quality)} % at {unit(e.average_cost)}"
+        out.print(f"  {noun}: {e.committee.label()}, {figures}{told}", markup=False)
+
+    if matched is not None:
+        line("to be matched", matched, _compared(found, matched))
+    line("best single model", best)
     if cheapest is None:
         out.print("  no single model is as accurate", markup=False)
-    else:
-        out.print(
-            f"  cheapest single model as accurate: {cheapest.committee.label()}, {percent(cheapest.quality)} % at "
-            f"{unit(cheapest.average_cost)}; the committee is {found.speedup:.2f}x cheaper {HOW[found.frontier.axis]}",
-            markup=False,
-        )
+    elif matched is None or cheapest.committee.stages != matched.committee.stages:
+        line("cheapest single model as accurate", cheapest, _compared(found, cheapest))
+
+
+def _compared(found: Answer, other: Evaluation) -> str:
+    """What the committee costs beside it, over the cost that was searched."""
+    from wisecommittee.search.frontier import HOW
+
+    if found.val.committee.stages == other.committee.stages:
+        return "; it is the committee"
+    words = beside(found.frontier.x(other), found.frontier.x(found.val))
+    return f"; the committee is {words} {HOW[found.frontier.axis]}"
 
 
 def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | None = None) -> None:
     """The frontier, thinned to what fits a screen, with test beside it where the store has it, and the figures that
     were limited."""
-    from wisecommittee.search.answer import reported
+    from wisecommittee.search.answer import lacking, reported
 
     step = max(1, -(-len(frontier) // ROWS))
     chosen = list(frontier)[::-1][::step][::-1]  # the best stays
@@ -170,7 +184,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
             [
                 e.committee.label(),
                 f"{percent(e.quality)} ±{50 * (e.interval[1] - e.interval[0]):.1f}",
-                *([percent(tests[place].quality)] if tests else []),
+                *([_quality(tests[place])] if tests else []),
                 unit(e.average_cost),
                 *([unit(e.p99_cost)] if frontier.axis == "p99" else []),
                 unit(e.worst_case_cost),
@@ -196,8 +210,14 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
         f"Speed: cheapest single model as accurate over the committee's {frontier.axis}. "
         f"{chosen[0].split} chose these, so its figures are optimistic."
     )
+    if lacks := lacking(chosen, store):
+        caption += f" The test split lacks {', '.join(lacks)}."
     over = "" if frontier.axis == "average" else f" over the {frontier.axis} cost"
     table(f"frontier of all these combinations and thresholds{over}; costs in {unit.name}", columns, rows, caption)
+
+
+def _quality(e: Evaluation | None) -> str:
+    return "-" if e is None else percent(e.quality)
 
 
 def _short(e: Evaluation) -> str:

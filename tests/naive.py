@@ -347,12 +347,17 @@ def evaluate(members_by_stage, thresholds, labels, combine, confidence_name, sco
 
 
 def combinations(models, max_models, replicas):
-    """Every ordered sequence of 1..max_models members, as tuples of Model.
+    """Every model by itself, and every ordered sequence of 2..max_models members, as tuples of Model.
 
     "canonical": ordered sequences of architectures with repetition; an architecture used r times uses its first r
     replicas (by replica number) in order of appearance, and sequences that need more replicas than exist are left out.
     "all": ordered sequences of distinct models.
     """
+    return [(m,) for m in canonical(models)] + [c for c in walks(models, max_models, replicas) if len(c) > 1]
+
+
+def walks(models, max_models, replicas):
+    """The ordered sequences of `combinations`, of which a single member is the first of its architecture too."""
     places = [(m.architecture, m.replica) for m in models]
     if len(set(places)) != len(places) or len({m.name for m in models}) != len(models):
         raise ValueError("two models share a name, or an architecture and replica number")
@@ -394,14 +399,24 @@ def doublings(members, replicas):
 
 
 def tier_sequences(models, max_stages, replicas):
+    """Every model by itself, and the `tier_walks`."""
+    return with_singles(tier_walks(models, max_stages, replicas), models)
+
+
+def with_singles(sequences, models):
+    """These sequences of tiers, and each model as a committee of its own."""
+    return [*sequences, *(((m,),) for m in canonical(models) if ((m,),) not in sequences)]
+
+
+def tier_walks(models, max_stages, replicas):
     """Every sequence of 1..max_stages stages where a stage adds one model without a group, or the next members of a
-    group up to one of its stops, as tuples of tuples of Model. Models without a group as in `combinations`.
+    group up to one of its stops, as tuples of tuples of Model. Models without a group as in `walks`.
 
     Generate and check: all products of all models and all runs of members, then the rules.
     """
     joint = groups(models)
     loose = [m for m in models if m.group is None]
-    legal = {tuple((m,) for m in combination) for combination in combinations(loose, max_stages, replicas)}
+    legal = {tuple((m,) for m in walk) for walk in walks(loose, max_stages, replicas)}
     runs = [
         tuple(members[a:b])
         for members in joint.values()

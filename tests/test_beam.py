@@ -402,7 +402,7 @@ def test_neighbours_are_sequences_of_the_family():
         scope = scope_of(open_all(MemoryStore(some, [0, 1])), replicas=replicas)
         moves = scope.moves
         index = {tiers_of(scope.pool, models, (t,))[0]: t for t in range(len(scope.pool.tiers or some))}
-        every = {tuple(index[tier] for tier in c) for c in naive.tier_sequences(some, 3, replicas)}
+        every = {tuple(index[tier] for tier in c) for c in naive.tier_walks(some, 3, replicas)}
         for sequence in every:
             found = {s for s, _, _ in moves.neighbours(sequence, 3)}
             assert found <= every

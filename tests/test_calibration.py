@@ -586,7 +586,9 @@ def test_the_command_keeps_its_contract(store, run, tmp_path, monkeypatch):
     assert "slope" in out
     code, out, _ = run("models")
     assert out.count("platt") == 3
-    code, out, err = run("search", "--calibrated", "--max-models", 2, "--levels", 10, "--save", "c.json", "--json")
+    code, out, err = run(
+        "search", "--calibrated", "--max-models", 2, "--levels", 10, "--match", "c/0", "--save", "c.json", "--json"
+    )
     assert code == 0, err
     found = json.loads(out)
     assert all(m["calibration"]["method"] == "platt" for m in found["committee"]["members"].values())

@@ -129,6 +129,118 @@ def test_targets(run, store):
     assert by_latency["val"]["worst_case_cost"] <= 11
 
 
+def test_what_is_matched_is_named_with_its_figures(run, store):
+    labels = np.load("val_labels.npy")
+    matched = json.loads(run("search", "--store", store, "--match", "large", "--json")[1])
+    right = float((np.load("val_large.npy").argmax(1) == labels).mean())
+    assert matched["references"]["matched"] == {"model": "large", "quality": right, "cost": 1600, "flops": 1600}
+    ensemble = ("--match-ensemble", "small", "--match-ensemble", "mid")
+    matched = json.loads(run("search", "--store", store, *ensemble, "--json")[1])
+    mean = np.load("val_small.npy") + np.load("val_mid.npy")
+    right = float((mean.argmax(1) == labels).mean())
+    expected = {"models": ["small", "mid"], "quality": right, "cost": 500, "flops": 500}
+    assert matched["references"]["matched"] == expected
+    assert (
+        json.loads(run("search", "--store", store, "--target-flops", 600, "--json")[1])["references"]["matched"] is None
+    )
+    _, out, _ = run("search", "--store", store, "--match", "large")
+    assert re.search(
+        r"to be matched: large, \d\d\.\d\d % at 1\.6 k; the committee is \d\.\d\dx cheaper on average", out
+    )
+    _, out, _ = run("search", "--store", store, *ensemble)
+    assert re.search(rf"to be matched: small \+ mid, {100 * right:.2f} % at 500; the committee ", out)
+    _, out, _ = run("search", "--store", store, "--match", "small", "--max-models", 1)
+    assert re.search(r"to be matched: small, \d\d\.\d\d % at 100; it is the committee", out)
+
+
+@pytest.mark.parametrize(
+    ("cost", "price", "words"),
+    [
+        (100.0, 100.0, "; the committee is as dear on average"),
+        (100.0, 127.0, "; the committee is 1.27x cheaper on average"),
+        (103.0, 100.0, "; the committee is 1.03x as dear on average"),
+        (1000.0, 1001.0, "; the committee is as dear on average"),
+    ],
+)
+def test_words_about_costs_are_true_as_printed(cost, price, words):
+    from types import SimpleNamespace
+
+    from wisecommittee.cli.show import _compared
+
+    val, other = (SimpleNamespace(x=x, committee=SimpleNamespace(stages=x_)) for x, x_ in ((cost, "a"), (price, "b")))
+    found = SimpleNamespace(val=val, frontier=SimpleNamespace(x=lambda e: e.x, axis="average"))
+    assert _compared(found, other) == words
+    assert _compared(found, val) == "; it is the committee"
+
+
+def test_a_committee_is_saved_for_a_target_only(run, store):
+    code, out, err = run("search", "--store", store, "--save", "c.json")
+    assert (code, out) == (2, "")
+    assert "name one, such as --target-flops" in err
+    assert not os.path.exists("c.json")
+    assert run("search", "--store", store, "--save", "c.json", "--match", "mid")[0] == 0
+
+
+def test_committees_whose_members_are_on_test_are_reported(run, store):
+    """Test lacks one of three models: what needs it says so, all else has its figures."""
+    assert run("remove", "large", "--store", store, "--split", "test")[0] == 0
+    _, out, _ = run("search", "--store", store)
+    rows = [line.split() for line in out.splitlines() if re.match(r" *(small|mid|large)", line)]
+    with_large = [any(name == "large" for name in row) for row in rows]
+    assert {True, False} == set(with_large)
+    for row, lacks in zip(rows, with_large, strict=True):
+        after = row[next(i for i, cell in enumerate(row) if cell.startswith("±")) + 1]
+        assert (after == "-") is lacks
+    assert "The test split lacks large." in " ".join(out.split())
+    dear = json.loads(run("search", "--store", store, "--match", "large", "--max-models", 1, "--json")[1])
+    assert (dear["test"], dear["test_lacks"]) == (None, ["large"])
+    _, out, _ = run("search", "--store", store, "--match", "large", "--max-models", 1)
+    assert "The test split lacks large; put it there too" in " ".join(out.split())
+    cheap = json.loads(run("search", "--store", store, "--target-flops", 120, "--json")[1])
+    assert cheap["test_lacks"] == []
+    assert cheap["test"]["n"] == N
+    code, out, _ = run("tables", "frontier", "--store", store, "--format", "csv")
+    assert (code, "test_quality" in out.splitlines()[0]) == (0, True)
+
+
+def test_the_only_cost_of_a_store_is_the_cost(run, store):
+    (store.parent / "usd.csv").write_text("model,usd\nsmall,0.1\nmid,0.4\n")
+    arrays = [part for name in ("small", "mid") for part in ("--logits", f"{name}=val_{name}.npy")]
+    given = ("--store", "U", "--labels", "val_labels.npy", "--costs", "usd.csv", *arrays)
+    assert run("import", *given)[0] == 0
+    named = json.loads(run("search", "--store", "U", "--cost", "usd", "--target-cost", 0.2, "--json")[1])
+    for options in (("--target-cost", 0.2), ("--target-cost", 0.2, "--max-worst-cost", 1)):
+        found = json.loads(run("search", "--store", "U", *options, "--json")[1])
+        assert found["query"]["cost"] == "usd"
+        assert found["val"] == named["val"]
+    code, _, err = run("search", "--store", "U", "--target-flops", 5)
+    assert (code, "the cost is usd" in err) == (2, True)
+    code, _, err = run("search", "--store", "U", "--max-worst-flops", 5)
+    assert (code, "--max-worst-cost" in err) == (2, True)
+    assert run("tables", "frontier", "--store", "U")[0] == 0
+    # Of several costs FLOPs are meant, and where there are none of those, one has to be named.
+    assert json.loads(run("search", "--store", store, "--json")[1])["query"]["cost"] == "flops"
+    (store.parent / "two.csv").write_text("model,usd,eur\nsmall,0.1,1\nmid,0.4,2\n")
+    assert run("import", "--store", "T", *given[2:4], "--costs", "two.csv", *arrays)[0] == 0
+    code, _, err = run("search", "--store", "T")
+    assert (code, "costs in this pool: eur, usd. Choose one with --cost" in err) == (1, True)
+
+
+def test_models_are_chosen_and_left_out(run, store):
+    def models(*patterns):
+        given = [part for pattern in patterns for part in ("--models", pattern)]
+        code, out, err = run("search", "--store", store, *given, "--json")
+        return json.loads(out)["query"]["models"] if code == 0 else (code, err)
+
+    assert models("small,large") == ["large", "small"]
+    assert models("!large") == models("!l*") == models("small", "mid") == ["mid", "small"]
+    assert models("*,!large", "!mid") == ["small"]
+    assert models("xxl")[0] == models("!xxl")[0] == models("small,xxl")[0] == 1
+    assert "unknown model in val 'xxl'" in models("small,!xxl")[1]
+    assert models("small,,mid")[0] == models("!")[0] == 2
+    assert models("small,!s*")[1].startswith("error: --models 'small,!s*' leaves none of the 3 models")
+
+
 def test_output_is_the_same_for_any_threads(run, store, monkeypatch):
     def answer(*more):
         found = json.loads(run("search", "--store", store, "--json", *more)[1])
@@ -385,7 +497,7 @@ def test_a_file_is_written_whole_or_not_at_all(run, store, monkeypatch):
         replace(source, target)
 
     monkeypatch.setattr("os.replace", full)
-    options = ("search --save", "search --frontier", "tables --out", "report --out", "plot --out")
+    options = ("search --match mid --save", "search --frontier", "tables --out", "report --out", "plot --out")
     for arguments, name in zip(options, before, strict=True):
         code, out, err = run(*arguments.split(), name, "--store", store)
         assert (code, out, err.count("\n")) == (1, "", 1), err

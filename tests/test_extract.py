@@ -821,12 +821,19 @@ def test_models_that_see_the_same_tensors_share_a_pass(store):
     x, y = rows()
     items = Reads(x, y)
     data = wrap_data(lambda: items, "reads")
-    models = [wrap_module(net(hidden, seed=hidden), f"net/{hidden}") for hidden in (3, 5, 8)]
+    models = [wrap_module(net(hidden, seed=hidden), f"net-{hidden}") for hidden in (3, 5, 8)]
     items.read.clear()
     extract(models, data, "val", store, batch_size=16)
     assert items.read == [0, 1, *range(N)]
     for model in models:
         np.testing.assert_allclose(store.outputs(model.name, "val"), by_hand(model.module, x), atol=1e-6)
+
+
+def test_numbers_in_names_that_do_not_count_from_0_are_pointed_out(store):
+    data = wrap_data(rows, "test")
+    assert [item.card.model for item in extract([wrap_module(net(), "net/500")], data, "val", store)] == ["net/500"]
+    with pytest.warns(UserWarning, match="net/500, net/900: their numbers are not 0, 1, 2"):
+        extract([wrap_module(net(9), "net/900")], data, "val", store)
 
 
 def test_a_pass_is_continued_where_each_model_stopped(nets, tmp_path, monkeypatch):
@@ -1048,7 +1055,7 @@ def test_models_without_room_beside_others_run_in_a_later_pass(store, monkeypatc
     items = Reads(x, y)
     data = wrap_data(lambda: items, "reads")
     items.read.clear()
-    models = [wrap_module(net(h, seed=h), f"net/{h}") for h in range(3, 8)]
+    models = [wrap_module(net(h, seed=h), f"net-{h}") for h in range(3, 8)]
     done = extract(models, data, "val", store)
     assert items.read == [0, 1, *range(N), *range(N), *range(N)]
     assert [item.card.model for item in done] == [model.name for model in models]

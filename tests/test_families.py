@@ -219,7 +219,7 @@ def test_estimate_counts_tiers(sizes, replicas):
             continue
         some = [card for card in cards if card.group] if name in ("anytime", "halting") else cards
         guess = estimate(some, 10, family, max_models=3, levels=5, replicas=replicas, ordered=False)
-        found = [family.combinations(some, n, replicas) for n in (1, 2, 3)]
+        found = [family.sequences(some, n, replicas) for n in (1, 2, 3)]
         assert guess.combinations == sum(map(len, found))
         tiers = family.tiers(some, replicas)
         keys = {tuple(sorted(m for step in row for m in tiers[step])) for rows in found for row in rows.tolist()}
@@ -246,6 +246,7 @@ def test_anytime_equals_oracle(pool, replicas, combine):
         (tuple(members[:k]),) for members in naive.groups(models).values() for k in naive.doublings(members, replicas)
     ]
     joint = [m for m in models if m.group]
+    sequences = naive.with_singles(sequences, joint)
     check(
         joint, labels, sequences, levels=2, combine=combine, confidence="max_prob", family="anytime", replicas=replicas
     )
@@ -268,10 +269,16 @@ def test_anytime_costs_the_union_of_blocks():
     found = search(MemoryStore(models, labels.tolist()), family="anytime")
     assert [e.average_cost for e in found] == [4, 5, 8, 15]
     assert [len(e.committee.models) for e in found] == [1, 2, 4, 8]
-    assert [e.committee.label() for e in found] == ["h/0", "h/0 + h/1", "h/0..3", "h/0..7"]
+    assert [e.committee.label() for e in found] == [
+        "h/1",
+        "h/0 + h/1",
+        "h/0..3",
+        "h/0..7",
+    ]  # of eight leaves alone h/1 is best
     assert found.query["family"] == "anytime"
+    assert found.searched["combinations"] == 8 + 3
     every = search(MemoryStore(models, labels.tolist()), family="anytime", replicas="all")
-    assert every.searched["combinations"] == 8
+    assert every.searched["combinations"] == 8 + 7
 
 
 # One threshold for all stages
@@ -326,6 +333,7 @@ def test_shared_threshold_of_halting_is_the_margin(pool, margin):
     sequences = [
         tuple((m,) for m in members[:k]) for members in naive.groups(joint).values() for k in range(1, len(members) + 1)
     ]
+    sequences = naive.with_singles(sequences, joint)
     expected = naive.shared_thresholds(sequences, labels, "mean_probs", "halting")
     assert [(e.correct, e.committee.thresholds) for e in found] == [(p[0], p[3]) for p in expected]
     for members in naive.groups(joint).values():
@@ -352,6 +360,9 @@ def test_shared_threshold_keeps_the_limits(percent):
             one = naive.evaluate([[m] for m in models[:size]], [t] * (size - 1), LABELS, "mean_probs", "halting")
             if size < 3 or one.exits[2] <= allowed:
                 best[one.total_cost] = max(best.get(one.total_cost, 0), one.correct)
+    for model in models:
+        alone = naive.evaluate([[model]], [], LABELS, "mean_probs", "halting")
+        best[alone.total_cost] = max(best.get(alone.total_cost, 0), alone.correct)
     sky = []
     for cost, correct in sorted(best.items()):
         if not sky or correct > sky[-1][0]:
@@ -383,7 +394,7 @@ def test_estimate_of_a_shared_threshold_is_an_upper_bound():
         ordered=False, shared=True,
     )  # fmt: skip
     found = search(store, family="halting", shared_threshold=True).searched["threshold_vectors"]
-    assert found <= guess.vectors == 3 + (1 + 2) * len(LABELS)
+    assert found <= guess.vectors == 3 + 2 + (1 + 2) * len(LABELS)
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.1, 0.5, 1 / 3, 1 - 2**-24, 1.0])
@@ -406,6 +417,7 @@ def test_halting_equals_oracle(pool, levels):
         for members in naive.groups(models).values()
         for k in range(1, len(members) + 1)
     ]
+    sequences = naive.with_singles(sequences, joint)
     check(joint, labels, sequences, levels=levels, combine="mean_probs", confidence="halting", family="halting")
     # The family brings its rule and its score, and independent models take no part.
     plain = search(MemoryStore(models, labels), family="halting", levels=levels)
@@ -447,9 +459,9 @@ def test_halting_reaches_the_end_of_a_long_group():
     """Five steps, though cascades have four stages at most by default; --max-models limits the steps."""
     store = MemoryStore(steps_of("irene", 5), LABELS)
     found = search(store, family="halting", levels=6)
-    assert found.searched["combinations"] == 5
+    assert found.searched["combinations"] == 5 + 4  # steps 2 to 5 by themselves too
     assert max(len(e.committee.models) for e in found) == 5
-    assert search(store, family="halting", levels=6, max_models=3).searched["combinations"] == 3
+    assert search(store, family="halting", levels=6, max_models=3).searched["combinations"] == 3 + 4
 
 
 def test_halting_takes_the_groups_that_have_the_score():
@@ -457,7 +469,7 @@ def test_halting_takes_the_groups_that_have_the_score():
     found = search(MemoryStore(models, LABELS), family="halting")
     assert {e.committee.models[0] for e in found} == {"irene/0"}
     both = search(MemoryStore(models, LABELS), family="halting", confidence="max_prob")
-    assert both.searched["combinations"] == 4
+    assert both.searched["combinations"] == 6
 
 
 # Self-cascades

@@ -305,12 +305,13 @@ def names_of(found):
 def test_canonical_combinations():
     # a has the copies 1 and 3, b one: a second a is a/3 wherever it stands, a second b does not exist.
     pool = [model("b/0"), model("a/3"), model("a/1")]
-    pairs = {("a/1",), ("b/0",), ("a/1", "a/3"), ("a/1", "b/0"), ("b/0", "a/1")}
+    # By itself each of the three may answer.
+    pairs = {("a/1",), ("a/3",), ("b/0",), ("a/1", "a/3"), ("a/1", "b/0"), ("b/0", "a/1")}
     assert names_of(combinations(pool, 2, "canonical")) == pairs
     triples = {("a/1", "a/3", "b/0"), ("a/1", "b/0", "a/3"), ("b/0", "a/1", "a/3")}
     assert names_of(combinations(pool, 3, "canonical")) == pairs | triples
-    assert count(pool, 2, 3, "canonical") == (5, 2 * 1 + 3 * 3)
-    assert count(pool, 3, 3, "canonical") == (8, 2 * 1 + 3 * 3 + 3 * 9)
+    assert count(pool, 2, 3, "canonical") == (6, 3 * 1 + 3 * 3)
+    assert count(pool, 3, 3, "canonical") == (9, 3 * 1 + 3 * 3 + 3 * 9)
 
 
 def test_all_combinations():
@@ -322,7 +323,7 @@ def test_all_combinations():
 
 def test_the_papers_counts():
     pool = [model(f"{architecture}/{replica}") for architecture in "abcdefgh" for replica in range(4)]
-    assert count(pool, 4, 100, "canonical") == (4672 + 8, 8 + 64 * 100 + 512 * 100**2 + 4096 * 100**3)
+    assert count(pool, 4, 100, "canonical") == (4672 + 32, 32 + 64 * 100 + 512 * 100**2 + 4096 * 100**3)
 
 
 def test_one_place_per_model():
@@ -465,9 +466,9 @@ def test_search_keeps_the_cheapest_even_if_it_is_always_wrong():
 
 
 def test_search_with_blocks_and_with_costs_per_unit():
-    # The second leaf alone is wrong; together they are right for 5+1+2 instead of 6+7.
-    one = model("leaf/0", [[0, 1]], blocks={"trunk": 5, "l0": 1})
-    two = model("leaf/1", [[2, 0]], blocks={"trunk": 5, "l1": 2})
+    # Each leaf alone is wrong; together they are right for 5+1+2 instead of 6+7.
+    one = model("leaf/0", [[3, 4, 0]], blocks={"trunk": 5, "l0": 1})
+    two = model("leaf/1", [[3, 0, 4]], blocks={"trunk": 5, "l1": 2})
     assert [(p.correct, p.total_cost) for p in search([one, two], [0], 2, 1)] == [(0, 6), (1, 8)]
     # Per unit: a alone costs 1+2; a->b at level 1 (.9, unit 0) costs 1 + (2+9), at most max(1+4, 2+9) = 11.
     a = source("a/0", [1, 0], [0.9, 0.1], unit_costs=[1, 2])

@@ -17,7 +17,7 @@ from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import InfeasibleError, WiseCommitteeError
 from wisecommittee.report.markup import as_html
-from wisecommittee.report.page import page, write_page
+from wisecommittee.report.page import _much, page, write_page
 from wisecommittee.report.page_chart import Axis, plain
 from wisecommittee.report.table import Column, Table
 from wisecommittee.search.answer import choose
@@ -275,9 +275,34 @@ def test_in_a_browser_the_frontier_answers_the_pointer(study, text, tmp_path):
     assert found["said"].split("\n")[0] in labels
 
 
-def test_a_best_single_that_no_committee_reaches_is_no_obstacle(tmp_path):
+def test_a_best_single_that_is_no_first_replica_is_found(tmp_path):
     """Canonical committees use replica 0 first; here replica 1 is the most accurate model."""
     store = filled(tmp_path / "logits", names=("large/0", "large/1"))
     text = page(Study(store, max_models=1, levels=5, threads=1))
     assert "The best single model is large/1" in text
-    assert "<b>large/0</b>" in text
+    assert "<b>large/1</b>" in text
+    assert "The committee is this model by itself." in text
+
+
+def test_a_best_single_beyond_the_limit_is_no_obstacle(tmp_path):
+    store = filled(tmp_path / "logits", names=("small/0", "large/0"))
+    most = min(sum(card.blocks.values()) for card in store.cards("val"))
+    study = Study(store, levels=5, threads=1)
+    text = page(replace(study, given=study.search(max_worst_cost=most)))
+    assert "The best single model is large/0" in text
+    assert "<b>small/0</b>" in text
+    assert "--save" not in text  # there is no target to save the committee of
+
+
+@pytest.mark.parametrize(
+    ("cost", "other", "words"),
+    [
+        (100.0, 100.0, "as much</b> as"),
+        (100.0, 127.0, "1.27 times less</b> than"),
+        (103.0, 100.0, "1.03 times as much</b> as"),
+        (100.0, 100.2, "0.2 % less</b> than"),
+        (100.2, 100.0, "0.2 % more</b> than"),
+    ],
+)
+def test_words_about_costs_are_true_as_printed(cost, other, words):
+    assert _much(cost, other) == f"<b>{words}"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from memory import MemoryStore, cases, pools
 
 from wisecommittee.committees.confidence import CONFIDENCES, scale_of
-from wisecommittee.committees.families import FAMILIES, cascade
+from wisecommittee.committees.families import FAMILIES
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.kernels.grid import UNREACHED, bin_units
@@ -305,6 +305,64 @@ def test_ensemble_family_equals_all_sets():
     assert frontier.searched["threshold_vectors"] == frontier.searched["combinations"] == len(points)
 
 
+@pytest.mark.parametrize("replicas", ["canonical", "all"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"exact": True},
+        {"method": "beam"},
+        {"method": "greedy"},
+        {"shared_threshold": True},
+        {"family": "ensemble"},
+        {"axis": "worst"},
+        {"axis": "p99"},
+        {"max_models": 1},
+        {"max_worst_cost": 5},
+        {"max_percentile_cost": (90, 5)},
+        {"time_limit": 0},
+    ],
+    ids=str,
+)
+def test_every_model_by_itself_is_a_candidate(options, replicas):
+    """The second replica of a is better than the first, the third of b than the others; members of a group likewise."""
+    rng = np.random.default_rng(8)
+    labels = rng.integers(0, 4, 120)
+    models = []
+    for name, cost, strength, joint in [
+        ("a/0", 2, 0.5, {}), ("a/1", 2, 2.0, {}), ("b/0", 5, 1.0, {}), ("b/1", 5, 0.2, {}), ("b/2", 5, 4.5, {}),
+        ("g/0", 4, 0.1, {"group": "g", "position": 0}), ("g/1", 4, 3.2, {"group": "g", "position": 1}),
+    ]:  # fmt: skip
+        logits = (rng.normal(size=(120, 4)) + strength * np.eye(4)[labels]).astype(np.float32)
+        models.append(naive.Model(name, name[0], int(name[2:]), {name: cost}, logits, **joint))
+    store = MemoryStore(models, labels.tolist())
+    found = search(store, threads=1, **{"max_models": 3, "levels": 10, "replicas": replicas} | options)
+    assert len(found.singles) == len(models)
+    for single in found.singles:
+        assert any(e.quality >= single.quality and found.x(e) <= found.x(single) for e in found)
+    if options == {"max_models": 1}:
+        assert [e.committee.label() for e in found] == ["a/1", "g/1", "b/2"]
+        assert found.searched["combinations"] == len(models) + 1  # and g as a whole
+
+
+def test_what_canonical_replicas_leave_out_is_counted():
+    models, labels = random_pool(units=20, models=1)
+    names = ("a/0", "a/1", "a/2", "b/0")
+    models = [replace(models[0], name=n, architecture=n[0], replica=int(n[2:]), blocks={n: 1}) for n in names]
+    store = MemoryStore(models, labels)
+    for family, method in (("cascade", "exhaustive"), ("ensemble", "exhaustive"), ("cascade", "beam")):
+        canonical, every = (search(store, family=family, method=method, replicas=r) for r in ("canonical", "all"))
+        assert every.searched["left_out"] == 0
+        if method == "exhaustive":
+            more = every.searched["combinations"] - canonical.searched["combinations"]
+            assert canonical.searched["left_out"] == more > 0
+        else:
+            assert (
+                canonical.searched["left_out"]
+                == naive.count(models, 4, 2, "all")[0] - naive.count(models, 4, 2, "canonical")[0]
+            )
+
+
 def test_queries_on_the_frontier():
     models, labels = random_pool()
     frontier = search(MemoryStore(models, labels), levels=20)
@@ -403,7 +461,7 @@ class StopsAfter(Threads):
 def pieces(store, levels=12):
     """What `search` prepares for a sweep over sizes 1 to 3."""
     pool = tables.open_pool(store, "val", store.cards("val"))
-    found = {n: cascade.combinations(pool.cards, n) for n in range(1, 1 + min(3, len(pool.cards)))}
+    found = {n: FAMILIES["cascade"].sequences(pool.cards, n) for n in range(1, 1 + min(3, len(pool.cards)))}
     candidates = within_worst_case(pool, found, None)
     keys = {tuple(sorted(row)) for s in found.values() for row in s.tolist()}
     trie = tables.build_prefixes(keys)
@@ -454,7 +512,9 @@ def test_time_limit_returns_the_best_so_far(exact):
     store = MemoryStore(models, labels)
     stopped = search(store, exact=exact, time_limit=0)
     assert stopped.searched["complete"] is stopped.searched["certified"] is stopped.searched["exact"] is False
-    assert stopped.searched["unfinished_combinations"] == stopped.searched["combinations"] - len(models)
+    assert stopped.searched["combinations"] == stopped.searched["threshold_vectors"] == len(models)
+    assert stopped.searched["unfinished_combinations"] == naive.count(models, 4, 100, "canonical")[0] - len(models)
+    assert stopped.searched["stopped_by"] == "time limit"
     assert 0 < stopped.searched["gap"] <= 1
     assert all(len(e.committee.models) == 1 for e in stopped)
     whole = search(store, exact=exact, time_limit=1000, levels=10)
@@ -494,7 +554,7 @@ def test_estimate_counts_what_is_enumerated():
     for replicas in ("canonical", "all"):
         for family in (FAMILIES["cascade"], FAMILIES["ensemble"]):
             guess = estimate(cards, 100, family, max_models=4, levels=7, replicas=replicas, ordered=False)
-            found = [family.combinations(cards, n, replicas) for n in (1, 2, 3, 4)]
+            found = [family.sequences(cards, n, replicas) for n in (1, 2, 3, 4)]
             assert guess.combinations == sum(map(len, found))
             assert guess.vectors == sum(len(s) * (7 if family.thresholded else 1) ** n for n, s in enumerate(found))
             assert guess.prefixes == len({tuple(sorted(row)) for s in found for row in s.tolist()})

@@ -559,9 +559,7 @@ def test_split_names_stay_inside_the_store(filled, split):
             filled.remove("a/0", split)
 
 
-@pytest.mark.parametrize(
-    "model", ["../../x", "a/../b", "/etc/passwd", "model=a", "ü b", "a%2Fb", "a\\b", "x:y@z"]
-)
+@pytest.mark.parametrize("model", ["../../x", "a/../b", "/etc/passwd", "model=a", "ü b", "a%2Fb", "a\\b", "x:y@z"])
 def test_model_names_stay_inside_the_split(store, model):
     store.add(card(model), "val", labels=Y, outputs=X)
     assert {Path(name).parts[0] for name in tree(store)} == {"val"}

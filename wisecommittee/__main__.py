@@ -1,5 +1,40 @@
-"""`python -m wisecommittee` is the command line."""
+"""The program: `wisecommittee`, or `python -m wisecommittee`."""
 
-from wisecommittee.cli import main  # type: ignore[import-not-found]  # stands in cli/
+import contextlib
+import os
+import signal
+import sys
 
-main()
+INTERRUPTED = 130
+
+
+def _interrupted(number: int, frame: object) -> None:
+    os.write(2, b"error: interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+def main() -> None:
+    """The command line. While it loads, half a second, Ctrl-C is no traceback of whatever was being imported."""
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, _interrupted)
+    from wisecommittee.cli import main as command_line  # type: ignore[import-not-found]  # stands in cli/
+
+    if ours:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command_line()
+    except SystemExit as ended:
+        if ours:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done
+        if (
+            ended.code == INTERRUPTED
+        ):  # at once: threads are not waited for, and an interrupt in `exec` is not raised anew
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        raise
+
+
+if __name__ == "__main__":
+    main()

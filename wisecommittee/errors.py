@@ -11,6 +11,7 @@ WiseCommitteeError            exit code 1: it could not be done
 │   └── BusyError             another process is writing the same model
 ├── CommitteeError            a committee.json that is malformed or belongs to other models
 ├── InfeasibleError           no committee meets the constraints
+│   └── StoppedError          exit code 130: none that was found before Ctrl-C does
 ├── CostError                 a cost is missing, not a number, not positive, or too large to count exactly
 ├── DivergedError             a training's loss is no number any more
 ├── TrustError                code named by a file, not by the caller, would run
@@ -87,6 +88,10 @@ class CommitteeError(WiseCommitteeError):
 
 class InfeasibleError(WiseCommitteeError):
     pass
+
+
+class StoppedError(InfeasibleError):
+    exit_code = 130
 
 
 class CostError(WiseCommitteeError):

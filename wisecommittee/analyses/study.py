@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError
 from wisecommittee.search.answer import REPORTING, reported
 from wisecommittee.search.evaluate import Evaluation, evaluate
@@ -65,9 +66,12 @@ class Study:
                 "threads": self.threads,
                 "progress": self.progress,
             }
-            self._kept[key] = search(self.store, self.split, **{**options, **changes})
-        found: Frontier = self._kept[key]
-        return found
+            found = search(self.store, self.split, **{**options, **changes})
+            if found.searched.get("stopped_by") == "interrupt":
+                raise KeyboardInterrupt  # a part of a frontier is no frontier to draw
+            self._kept[key] = found
+        kept: Frontier = self._kept[key]
+        return kept
 
     def frontier(self) -> Frontier:
         return self.given or self.search()
@@ -78,7 +82,13 @@ class Study:
 
     def reported(self, chosen: Sequence[Evaluation]) -> list[Evaluation]:
         """The same committees on the reporting split; empty if the store lacks it, or a member there."""
-        return reported(list(chosen), self.store, self.reports)
+        found = self.reported_where_possible(chosen)
+        whole = [e for e in found if e is not None]
+        return whole if len(whole) == len(found) else []
+
+    def reported_where_possible(self, chosen: Sequence[Evaluation]) -> list[Evaluation | None]:
+        """The same committees on the reporting split, None where a member is not there; empty without such a split."""
+        return reported(chosen, self.store, self.reports)
 
     def named(self) -> list[Evaluation]:
         """The committees named by the user, on the split."""
@@ -122,6 +132,9 @@ def study_of(store: LogitStore, given: Frontier | None = None, **asked: Any) -> 
             )
     own = {name: query[name] for name in QUERIED if query.get(name) is not None}
     own |= {"models": [escape(model) for model in query["models"]]} if "models" in query else {}
+    split = {**own, **options}.get("split", "val")
+    if "cost" not in {**own, **options} and store.has_split(split):
+        own["cost"] = default_cost(select_cards(store, split, {**own, **options}.get("models")))
     return Study(store, given=given, **{**own, **options})
 
 

@@ -26,12 +26,12 @@ COMMITTEE_VERSION = 1
 MAX_COMMITTEE = 4 << 20  # bytes of a committee.json
 MAX_COUNT = 1 << 53  # of replicas, parameters and positions: what a JSON number holds exactly
 KINDS = ("logits", "probabilities", "answers", "statistics")
-_REPLICA_NAME = re.compile(r"^(?P<architecture>.+)/(?P<replica>\d+)$")
+_REPLICA_NAME = re.compile(r"(?P<architecture>.+)/(?P<replica>[0-9]+)")
 
 
 def split_model_name(model: str) -> tuple[str, int]:
-    """'b3/0' -> ('b3', 0); a name without a replica number is replica 0 of itself."""
-    match = _REPLICA_NAME.match(model)
+    """'b3/0' -> ('b3', 0), as far as a name alone can say (replicas.py); without a number it is replica 0 of itself."""
+    match = _REPLICA_NAME.fullmatch(model)
     return (match["architecture"], int(match["replica"])) if match else (model, 0)
 
 
@@ -75,7 +75,8 @@ class ModelCard:
     trunk under one id. Independent models have one block each. costs : further costs per forward of one unit, by name
     (``latency_ms``, ``usd``). weights : sha256 of the checkpoint, None where unknown. class_names : names of classes 0,
     1, .., None where classes are only numbered. training_cost, params, input_size, group and position (members of a
-    jointly trained network) and meta are optional and free.
+    jointly trained network) and meta are optional and free. replica_given : architecture and replica were given beside
+    the name; else they are read from it, and count as far as the names of the whole pool bear it out (replicas.py).
     """
 
     model: str
@@ -94,6 +95,7 @@ class ModelCard:
     class_names: tuple[str, ...] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     contents: Contents | None = None
+    replica_given: bool = False
 
     def __post_init__(self) -> None:
         check_name("model", self.model)
@@ -117,8 +119,15 @@ class ModelCard:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """Canonical order: architecture, then replica (the name only tells apart what should not exist)."""
-        return (self.architecture, self.replica, self.model)
+        """Canonical order: architecture, then replica, as given or as the name by itself says them; then the name."""
+        place = split_model_name(self.model) if self.placed_by_name else (self.architecture, self.replica)
+        return (*place, self.model)
+
+    @property
+    def placed_by_name(self) -> bool:
+        """Whether architecture and replica say nothing that the name does not."""
+        places = (split_model_name(self.model), (self.model, 0))
+        return not self.replica_given and (self.architecture, self.replica) in places
 
     @property
     def members(self) -> frozenset[str]:
@@ -146,7 +155,7 @@ class ModelCard:
             if f.name == "contents":
                 if value is not None:
                     out["contents"] = _plain(value)
-            elif value is not None and value != {}:
+            elif value is not None and value != {} and value is not False:
                 out[f.name] = _plain(value)
         return out
 
@@ -170,6 +179,8 @@ class ModelCard:
             objects = {
                 name: _typed(data, name, (dict,), StoreError) for name in ("blocks", "costs", "meta") if name in data
             }
+            if not isinstance(data.get("replica_given", False), bool):
+                raise StoreError(f"card.json: replica_given {str(data['replica_given'])[:100]}; expected true or false")
             if "replica" in numbers and numbers["replica"] is None:
                 raise StoreError("card.json: 'replica' is None; expected a whole number from 0")
             size = data.get("input_size")
@@ -181,6 +192,7 @@ class ModelCard:
                 **texts,
                 **numbers,
                 **objects,
+                replica_given=data.get("replica_given", False),
                 training_cost=_typed(data, "training_cost", (int, float), StoreError),
                 input_size=None if size is None else _sizes(size),
                 class_names=None if names is None else tuple(names),

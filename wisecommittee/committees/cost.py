@@ -128,10 +128,7 @@ def cost_model(
     constant = {model: float(column[0]) for model, column in varying.items() if len(column) and np.ptp(column) == 0}
     if len(constant) == len(varying):
         varying = {}
-    known: set[str] = set()
-    for card in cards:
-        known |= set(card.costs) | ({"flops"} if card.blocks else set())
-        known |= set(card.contents.unit_costs) if card.contents else set()
+    known = cost_names(cards)
     table: list[Mapping[str, int | float]] = []
     for card in cards:
         if card.model in varying:
@@ -176,6 +173,21 @@ def cost_model(
     integers, unit = fixed_point(list(ids.values()), headroom=units)
     uses = np.array([[block in costs for block in names] for costs in table], dtype=bool)
     return CostModel(name, unit, np.array(integers, dtype=np.int64), uses)
+
+
+def cost_names(cards: Sequence[ModelCard]) -> set[str]:
+    """Every cost that is on a card, per unit or not."""
+    known: set[str] = set()
+    for card in cards:
+        known |= set(card.costs) | ({"flops"} if card.blocks else set())
+        known |= set(card.contents.unit_costs) if card.contents else set()
+    return known
+
+
+def default_cost(cards: Sequence[ModelCard]) -> str:
+    """The cost that is meant where none is named: the only one there is, else FLOPs."""
+    known = cost_names(cards)
+    return known.pop() if len(known) == 1 else "flops"
 
 
 def common_costs(cards: Sequence[ModelCard]) -> tuple[str, ...]:

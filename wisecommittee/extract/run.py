@@ -7,6 +7,7 @@ parts; the same call continues after them, with the same bits.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
@@ -14,6 +15,7 @@ from functools import partial
 from typing import Unpack
 
 from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.replicas import numbering_notes
 from wisecommittee.extract.data import Data
 from wisecommittee.extract.models import LoadedModel
 from wisecommittee.extract.run_estimate import Estimate, measure
@@ -53,6 +55,9 @@ def extract(
     with together() as ranks:
         run, plans = make_plan(models, data, split, store, ranks, Settings(**options))
         cards = _settled(run, plans) | _streamed(run, plans, progress)
+        if ranks.rank == 0:
+            for note in numbering_notes(store.cards(split), cards):
+                warnings.warn(note, stacklevel=2)
     return [Extracted(cards[plan.card.model], split, plan.status) for plan in plans]
 
 

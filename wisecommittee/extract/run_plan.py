@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import Contents, ModelCard
+from wisecommittee.committees.replicas import same_replica
 from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UsageError, WiseCommitteeError
 from wisecommittee.extract.data import Batch, Data, open_data
 from wisecommittee.extract.data_labels import numbers_in_doubt
@@ -455,15 +456,16 @@ def _compare(run: Run, committed: ModelCard, card: ModelCard, probe: Batch, logi
 
 def _check_distinct(plans: Sequence[ModelPlan]) -> None:
     new = plans[-1]
+    if found := same_replica([plan.card for plan in plans]):
+        first, second, architecture, replica = found
+        raise UsageError(
+            f"{first} and {second} are both replica {replica} of {architecture!r}; give each a replica number with "
+            f"--name, such as {architecture}/1"
+        )
     for other in plans[:-1]:
         if other.card.model == new.card.model:
             raise UsageError(
                 f"two models are called {new.card.model!r}; tell them apart with --name, one for each model"
-            )
-        if other.card.key[:2] == new.card.key[:2]:
-            raise UsageError(
-                f"{other.card.model} and {new.card.model} are both replica {new.card.replica} of "
-                f"{new.card.architecture!r}; give each a replica number with --name, such as {new.card.architecture}/1"
             )
         if other.classes != new.classes:
             raise ContentError(

@@ -122,7 +122,8 @@ def _answer(study: Study, found: Answer) -> str:
     saving = _saving(val, best, cheapest, found.frontier)
     said.append(f"<p>The best single model is {escape(_short(best, study.quality))}. {saving}</p>")
     note = f"{val.split} chose this committee, so its figures there are optimistic"
-    note += "; those on test are not." if found.test else ". The store has no test split to report on."
+    lacks = f"The test split lacks {', '.join(found.lacking)}" if found.lacking else "The store has no test split"
+    note += "; those on test are not." if found.test else f". {lacks} to report on."
     return f'<div class="answer">{"".join(said)}<p class="note">{escape(note)}</p></div>'
 
 
@@ -130,17 +131,26 @@ def _saving(val: Evaluation, best: Evaluation, cheapest: Evaluation | None, fron
     """What the committee saves, against the cheapest model as accurate or else against the best one."""
     if val.committee.stages == best.committee.stages:
         return "The committee is this model by itself."
-    times = frontier.x(cheapest or best) / frontier.x(val)
     how = HOW[frontier.axis]
-    much = f"<b>{times:.2f} times less</b> than" if times >= 1 else f"<b>{1 / times:.2f} times as much</b> as"
-    if f"{times:.2f}" == "1.00":
-        much = "<b>as much</b> as"
+    much = _much(frontier.x(val), frontier.x(cheapest or best))
     if cheapest is None:
         return f"No single model is as accurate as the committee, which {how} costs {much} the best one."
     if cheapest.committee == best.committee:
         return f"{how.capitalize()} the committee costs {much} this model."
     name = escape(cheapest.committee.label())
     return f"The cheapest one as accurate as the committee is {name}; {how} the committee costs {much} it."
+
+
+def _much(cost: float, other: float) -> str:
+    """A cost beside another, in words that are true as printed."""
+    if cost == other:
+        return "<b>as much</b> as"
+    if not min(cost, other):
+        return "<b>less</b> than" if cost < other else "<b>more</b> than"
+    ratio = max(cost, other) / min(cost, other)
+    if ratio < 1.005:
+        return f"<b>{100 * (ratio - 1):.2g} % {'less' if cost < other else 'more'}</b> than"
+    return f"<b>{ratio:.2f} times less</b> than" if cost < other else f"<b>{ratio:.2f} times as much</b> as"
 
 
 def _figures(e: Evaluation, quality: str) -> str:
@@ -164,7 +174,7 @@ def _amount(value: float, cost: str) -> str:
 
 def _frontier(study: Study, found: Answer) -> str:
     committees = spread(list(found.frontier), POINTS)
-    test = study.reported(committees)
+    test = [e for e in study.reported_where_possible(committees) if e is not None]
     singles = list(found.frontier.singles)
     texts: dict[int, str] = {}
     for e in (*committees, *singles, *test):
@@ -243,9 +253,10 @@ def _commands(study: Study, found: Answer, command: str | None) -> str:
     store = ["--store", study.store.files.uri]
     target = [part for name, value in found.target.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     asked, saved = _search_options(study, found.frontier), ["--frontier", "frontier.parquet"]
+    saving = ["--save", "committee.json"] if target else []
     lines = [
-        ["wisecommittee", "search", *store, *asked, *target, "--save", "committee.json", *saved],
-        ["wisecommittee", "evaluate", "committee.json", *store, "--split", study.reports],
+        ["wisecommittee", "search", *store, *asked, *target, *saving, *saved],
+        *([["wisecommittee", "evaluate", "committee.json", *store, "--split", study.reports]] if target else []),
         ["wisecommittee", "plot", "frontier", *store, *saved, "--out", "frontier.pdf"],
     ]
     if found.frontier.axis == "average":

@@ -146,7 +146,7 @@ def gather(study: Study) -> dict[str, Any]:
     found = study.frontier()
     return {
         "frontier": found,
-        "test": study.reported(spread(list(found), HOLLOW)) or None,
+        "test": [e for e in study.reported_where_possible(spread(list(found), HOLLOW)) if e] or None,
         "ensembles": study.search(family="ensemble", axis=found.axis) if study.ensembles else None,
         "published": printed.points() if study.published and (found.cost, found.axis) == ("flops", "average") else None,
         "quality": study.quality,

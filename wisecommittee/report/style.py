@@ -21,7 +21,7 @@ from matplotlib.legend_handler import HandlerTuple
 from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter
 
-from wisecommittee.committees.cards import split_model_name
+from wisecommittee.committees.replicas import named_architectures
 from wisecommittee.report.labels import Names
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.frontier import COSTS
@@ -112,9 +112,11 @@ def name_points(
 
     Replicas of an architecture at one cost share the architecture's name, beside the best of them.
     """
+    architecture_of = named_architectures([e.committee.models[0] for e in singles if len(e.committee.models) == 1])
     copies: dict[tuple[str, float], list[Evaluation]] = {}
     for cost, _, e in sorted(zip(*coordinates(singles, axis), singles, strict=True), key=lambda row: (row[0], -row[1])):
-        copies.setdefault((split_model_name(e.committee.models[0])[0], cost), []).append(e)
+        model = e.committee.models[0]
+        copies.setdefault((architecture_of.get(model, model), cost), []).append(e)
     undominated: list[tuple[str, tuple[float, float]]] = []
     rest: list[tuple[str, tuple[float, float]]] = []
     best = -1.0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.errors import counted
 from wisecommittee.report.table import Column, Table, cost_heading
+from wisecommittee.search.answer import lacking
 from wisecommittee.search.frontier import HOW
 
 ROWS = 20
@@ -14,12 +17,13 @@ def fill(study: Study) -> Table:
     """A spread over the frontier: on the split that chose it, and on the one that reports."""
     found = study.frontier()
     chosen = spread(list(found), ROWS)
-    tests = study.reported(chosen)
+    tests = study.reported_where_possible(chosen)
+    test = next((e for e in tests if e is not None), None)
     first = chosen[0]
     columns = (
         Column("committee", "committee"),
         Column("quality", f"{first.split} {study.quality}", "percent"),
-        *([Column("test_quality", f"{tests[0].split} {study.quality}", "percent")] if tests else []),
+        *([Column("test_quality", f"{test.split} {study.quality}", "percent")] if test else []),
         Column("average_cost", cost_heading(found.cost), "cost"),
         *([Column("p99_cost", "99 % of units", "cost")] if found.axis == "p99" else []),
         Column("worst_case_cost", "worst case", "cost"),
@@ -30,18 +34,20 @@ def fill(study: Study) -> Table:
         (
             e.committee.label(),
             e.quality,
-            *([tests[place].quality] if tests else []),
+            *([on_test.quality if on_test else None] if test else []),
             e.average_cost,
             *([e.p99_cost] if found.axis == "p99" else []),
             e.worst_case_cost,
             found.speedup(e),
             e.exit_ratios,
         )
-        for place, e in enumerate(chosen)
+        for e, on_test in zip_longest(chosen, tests)
     )
     n = f"{first.split} (n = {first.n:,}) chose"
-    if tests:
-        n += f", {tests[0].split} (n = {tests[0].n:,}) reports"
+    if test:
+        n += f", {test.split} (n = {test.n:,}) reports"
+    if lacks := lacking(chosen, study.store, study.reports):
+        n += f"; {study.reports} lacks {', '.join(lacks)}"
     notes = (
         f"{len(rows)} of {counted(len(found), 'committee')} of the frontier; {n}.",
         f"Speed-up: cheapest single model as accurate on {first.split} over the committee, {HOW[found.axis]}.",

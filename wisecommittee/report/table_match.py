@@ -55,5 +55,5 @@ def chosen(shown: Shown) -> str:
     """Who chose and who reports, with n."""
     told = f"Committees were chosen on {shown.val.split} (n = {shown.val.n:,}), whose figures are optimistic"
     if shown.test is None:
-        return f"{told}; the store has no split to report on."
+        return f"{told}; no split to report on has all of them."
     return f"{told}; {shown.test.split} (n = {shown.test.n:,}) reports."

@@ -27,6 +27,7 @@ from wisecommittee.search.refine import Below, Refinement, sweep_lines
 from wisecommittee.search.scope import Outcome, Scope
 from wisecommittee.search.stages import LEVELS, level_places
 from wisecommittee.search.sweeps import SWEPT, Cells, JointSweep, Lead
+from wisecommittee.search.workers import interrupts
 
 WIDTH = 512  # heads kept at each size
 BANDS = 16  # of cost, on a logarithmic scale
@@ -54,13 +55,14 @@ def fill(incumbents: Incumbents, places: NDArray[np.int64], width: int) -> None:
     scope = incumbents.scope
     none = Cells(scope.pool.units, ((),), ())
     incumbents.sweep("singles", [scope.starts()], lambda stages, e: JointSweep(stages, e, none), stoppable=False)
-    singles = sorted(incumbents.visited)
+    interrupts().keep(scope.stop.set)
+    heads = scope.extensions(()).sequences
     if scope.max_models > 1:
-        pairs = [pair for head in singles for pair in scope.extensions(head).sequences]
+        pairs = [pair for head in heads for pair in scope.extensions(head).sequences]
         sweep_lines(incumbents, [(pair, (float("inf"),)) for pair in pairs], "pairs")
     if scope.max_models < 3:
         return
-    beam: Beam = {head: [] for head in singles}
+    beam: Beam = {head: [] for head in heads}
     near: dict[Walk, list[Below]] = {}
     for size in range(2, scope.max_models + 1):
         grown = _grow(incumbents, beam, places, size)

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.committees.cost import CostModel
 from wisecommittee.kernels import grid
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.exhaustive import GridSearch
@@ -21,14 +22,14 @@ MOST_WORK = 3e8  # combinations times units beyond which no gap is worked out: w
 def gap(sweep: GridSearch, found: NDArray[np.int64], unfinished: Sequence[tuple[int, ...]]) -> float | None:
     """Quality by which any of the unfinished combinations can exceed what was found at the same average cost, at most.
 
-    found : int64 [N + 1] least total cost with at least so many correct. A unit is right at best at the first stage
+    found : int64 [N + 1] as `reached_by` gives it. A unit is right at best at the first stage
     whose prefix is right, and costs at least what that stage costs; all others cost at least the first stage. So the
     cheapest way to a correct of a combination costs at least N times its first stage plus the a least extras. Limits
     only forbid committees, so the bound holds under them. None where it is not worked out: graded quality, costs that
     vary per unit, or too many combinations left.
     """
     units = sweep.units
-    if len(found) != units + 1 or sweep.cost.per_unit is not None or len(unfinished) * units > MOST_WORK:
+    if not sweep.correct.bits or sweep.cost.per_unit is not None or len(unfinished) * units > MOST_WORK:
         return None
     if not unfinished:
         return 0.0
@@ -74,11 +75,16 @@ def router_gap(pool: Pool, found: Sequence[Evaluation]) -> float | None:
     dear = dear[dear < grid.UNREACHED]
     least = np.full(units + 1, grid.UNREACHED, np.int64)
     least[: len(dear) + 1] = units * cheapest + np.r_[0, np.cumsum(dear - cheapest)]
+    return _largest(least, reached_by(found, pool.cost, units)) / units
+
+
+def reached_by(found: Sequence[Evaluation], cost: CostModel, units: int) -> NDArray[np.int64]:
+    """int64 [N + 1]: the least total cost of these with at least so many correct."""
     have = np.full(units + 1, grid.UNREACHED, np.int64)
     for e in found:
-        total = round(Fraction(e.average_cost) * units / pool.cost.unit)
+        total = round(Fraction(e.average_cost) * units / cost.unit)
         np.minimum(have[: int(e.correct) + 1], total, out=have[: int(e.correct) + 1])
-    return _largest(least, have) / units
+    return have
 
 
 def router_costs(pool: Pool, alone: NDArray[np.int64]) -> NDArray[np.int64]:

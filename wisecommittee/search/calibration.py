@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,7 +29,7 @@ from wisecommittee.committees.confidence import LOG_FLOOR
 from wisecommittee.errors import ContentError, StoreError, UsageError, counted
 from wisecommittee.search.reliability import reliability
 from wisecommittee.search.tables import Progress, select_cards
-from wisecommittee.search.workers import thread_count
+from wisecommittee.search.workers import Workers, thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers
 
@@ -216,7 +215,7 @@ class _Source:
         """work(units) of every block, in order."""
         step = max(1, BLOCK // self.outputs.shape[1])
         blocks = [slice(start, min(start + step, self.n)) for start in range(0, self.n, step)]
-        with ThreadPoolExecutor(self.threads) as workers:
+        with Workers(self.threads) as workers:
             for units, result in zip(blocks, workers.map(work, blocks), strict=True):
                 self.passed((units.stop - units.start) / self.n)
                 yield result

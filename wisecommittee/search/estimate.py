@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -76,15 +76,13 @@ def estimate(
     """ordered : only the newest member answers, so there is one prefix per model. shared : one threshold for all
     stages, tried at every confidence of every compared stage at most."""
     sizes = range(1, min(max_models, len(cards)) + 1)
-    if family.chains is None:  # listing is a small matter, and no two sequences share more than their beginnings
-        combinations = {n: len(family.combinations(cards, n, replicas)) for n in sizes}
-        sets = dict(combinations)
-        sets[1] = len(cards)
+    combinations = count_combinations(cards, sizes, family, replicas)
+    if family.chains is None:  # no two sequences share more than their beginnings
+        sets, alone = combinations, 0
     else:
-        chains = family.chains(cards, replicas)
-        walks, nodes = zip(*map(_ways, chains), strict=True)
-        combinations = {n: arrangements(walks, n, ordered=family.thresholded) for n in sizes}
+        nodes = [_ways(chain)[1] for chain in family.chains(cards, replicas)]
         sets = {n: arrangements(nodes, n, ordered=False) for n in sizes}
+        alone = combinations[1] - len(family.combinations(cards, 1, replicas))  # models that begin nothing
     total = sum(combinations.values())
     earlier = 0
     if shared:
@@ -93,7 +91,7 @@ def estimate(
         vectors = sum(number * (levels if family.thresholded else 1) ** (n - 1) for n, number in combinations.items())
         if family.thresholded:
             earlier = sum(number * levels ** (n - 4) for n, number in combinations.items() if n > 4)
-    prefixes = len(cards) if ordered else sum(sets.values())
+    prefixes = len(cards) if ordered else sum(sets.values()) + alone
     scored = sum(number for n, number in sets.items() if n < max(sizes, default=1)) if family.thresholded else 0
     classes = max((card.contents.classes or 0 for card in cards if card.contents is not None), default=0)
     seconds = (
@@ -105,6 +103,26 @@ def estimate(
     listed = 32 * sum(n * number for n, number in combinations.items())
     memory = table_memory(prefixes, min(scored, prefixes), units) + listed
     return Estimate(total, vectors, prefixes, memory, seconds)
+
+
+def count_combinations(
+    cards: Sequence[ModelCard], sizes: Iterable[int], family: Family, replicas: str
+) -> dict[int, int]:
+    """How many sequences of each of these numbers of stages a search tries, without listing the long ones."""
+    if family.chains is None:  # listing is a small matter
+        return {n: len(family.sequences(cards, n, replicas)) for n in sizes}
+    walks = [_ways(chain)[0] for chain in family.chains(cards, replicas)]
+    return {
+        n: arrangements(walks, n, ordered=family.thresholded) if n > 1 else len(family.sequences(cards, n, replicas))
+        for n in sizes
+    }
+
+
+def left_out(cards: Sequence[ModelCard], sizes: Iterable[int], family: Family, replicas: str) -> int:
+    """How many more combinations replicas='all' would try."""
+    sizes = list(sizes)
+    every, tried = (count_combinations(cards, sizes, family, which) for which in ("all", replicas))
+    return sum(every.values()) - sum(tried.values())
 
 
 def _ways(chain: Chain) -> tuple[list[int], list[int]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,7 @@ from wisecommittee.kernels import grid, tiles
 from wisecommittee.search.axis import Axis
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import Pool, StageTables, Tiers, members_of
-from wisecommittee.search.workers import Control, Mapper
+from wisecommittee.search.workers import Control, Mapper, Workers, interrupts
 from wisecommittee.tasks import Segmentation
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
@@ -216,7 +215,7 @@ class GridSearch:
         self.scale = scale_of(pool.confidence)
         self.level_values: list[NDArray[np.float32]] = []
         if levels > 1:
-            with ThreadPoolExecutor(threads) as workers:
+            with Workers(threads) as workers:
                 self.level_values += workers.map(self._bin, range(len(tables.score)), tables.score)
         self.everybody = np.zeros(self.units, self.bins.dtype)
         self.everyone = np.arange(self.units, dtype=np.int32)
@@ -248,6 +247,8 @@ class GridSearch:
                 if found is not None:
                     grid.merge_corners(*self.envelope, *found)
                 unfinished += part.from_group(finished)
+            if c.size == 1:
+                interrupts().keep(mapper.stop)
         return unfinished
 
     def correct_of(self, sequence: tuple[int, ...]) -> NDArray[np.integer]:

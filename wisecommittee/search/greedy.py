@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from wisecommittee.search.moves import Walk
 from wisecommittee.search.scope import Extensions, Outcome, Scope
 from wisecommittee.search.stages import Stages, batches
+from wisecommittee.search.workers import interrupts
 
 TARGETS = 32  # accuracies relative to the reference
 HIGHEST = 1.05  # of them: a committee can be better than its best member
@@ -59,6 +60,7 @@ def greedy_points(scope: Scope) -> Outcome:
     """Ends early with what it has when scope.stop is set."""
     search = Greedy(scope)
     states = search.start()
+    interrupts().keep(scope.stop.set)
     for size in range(1, scope.max_models + 1):
         if not states or scope.stop.is_set():
             break

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from wisecommittee.search.moves import Walk
 from wisecommittee.search.scope import Extensions, Outcome, Scope
 from wisecommittee.search.stages import Stages, batches
 from wisecommittee.search.tables import correct_key
+from wisecommittee.search.workers import Workers
 from wisecommittee.tasks import Segmentation
 
 CHUNKS = 8  # private envelopes of a batch; fixed, so that work is divided alike for any number of threads
@@ -128,13 +128,9 @@ class Incumbents:
                 sweeps[place].count(ranks[len(held) :][starts[place] : starts[place + 1]], own)
             return own
 
-        with ThreadPoolExecutor(self.scope.threads) as workers:
-            try:
-                for own in workers.map(chunk, [range(i, len(sweeps), CHUNKS) for i in range(min(CHUNKS, len(sweeps)))]):
-                    grid.merge(*whole, *own)
-            except BaseException:
-                workers.shutdown(cancel_futures=True)
-                raise
+        with Workers(self.scope.threads) as workers:
+            for own in workers.map(chunk, [range(i, len(sweeps), CHUNKS) for i in range(min(CHUNKS, len(sweeps)))]):
+                grid.merge(*whole, *own)
         self.cost, rank, level = whole
         self.holder = np.full(self.best + 1, -1, np.int64)
         known: dict[tuple[int, int], int] = {}

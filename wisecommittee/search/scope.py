@@ -71,11 +71,12 @@ class Scope:
         return Extensions(head, tiers, worst)
 
     def starts(self) -> Extensions:
-        """All committees of one stage; an error where none keeps the limit."""
-        found = self.extensions(())
+        """All committees of one stage, every model by itself among them; an error where none keeps the limit."""
+        tiers = sorted({*range(len(self.pool.cards)), *self.moves.extensions(())})
+        found = self.extensions((), tiers)
         if self.max_worst is not None and not len(found.lasts):
             cost = self.pool.cost
-            least = min(int(cost.worst(np.array([tier]))) for tier in self.moves.extensions(()))
+            least = min(int(cost.worst(np.array([tier]))) for tier in tiers)
             raise InfeasibleError(
                 f"no committee costs at most {cost.true(self.max_worst):.6g} {cost.name} in the worst case; the "
                 f"cheapest model costs {cost.true(least):.6g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.families import Family, family_named
-from wisecommittee.errors import InfeasibleError, UnknownNameError, UsageError
+from wisecommittee.errors import InfeasibleError, StoppedError, UnknownNameError, UsageError
 from wisecommittee.kernels import jit
-from wisecommittee.search.bound import gap, router_gap
-from wisecommittee.search.estimate import chosen, estimate, machine_memory, table_memory
+from wisecommittee.search.bound import gap, reached_by, router_gap
+from wisecommittee.search.estimate import chosen, estimate, left_out, machine_memory, table_memory
 from wisecommittee.search.exact import ExactSearch, require_provable
 from wisecommittee.search.exhaustive import Candidates, GridSearch, Point, within_worst_case
 from wisecommittee.search.frontier import COSTS, Frontier, skyline
@@ -34,7 +36,7 @@ from wisecommittee.search.tables import (
 )
 from wisecommittee.search.tries import build_prefixes, distinct
 from wisecommittee.search.witness import Reporter
-from wisecommittee.search.workers import Mapper, Threads, interruptible, thread_count
+from wisecommittee.search.workers import Mapper, Threads, interruptible, interrupts, thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Segmentation
 
@@ -43,6 +45,7 @@ NOTICEABLE = 5.0  # CPU seconds of work that is announced
 Notify = Callable[[str], None]
 
 
+@interruptible()
 def search(
     store: LogitStore,
     split: str = "val",
@@ -57,7 +60,7 @@ def search(
     family: str = "cascade",
     models: Sequence[str] | None = None,
     replicas: str = "canonical",
-    cost: str = "flops",
+    cost: str | None = None,
     axis: str = "average",
     max_worst_flops: float | None = None,
     max_worst_cost: float | None = None,
@@ -86,18 +89,22 @@ def search(
     shared_threshold : one threshold for all stages of a committee (IRENE's margin), over all its real values; levels
     and method are then without meaning.
     confidence : max_prob, prob_gap, logit_gap, neg_entropy or a stored score; combine : mean_logits, mean_probs or last
-    (both default by the kind of outputs). models : globs. replicas : 'canonical' or 'all'.
-    cost : 'flops' (multiply-adds) or a cost the cards name. axis : which figure of that cost the frontier is over: its
-    'average', the 'worst' case, or 'p99', what 99 % of the units do not exceed.
+    (both default by the kind of outputs). models : globs. replicas : 'canonical' (a committee uses the first r replicas
+    of an architecture, the first members of a group) or 'all'; `searched` says as `left_out` how many combinations
+    'all' would try beside these. Every model by itself is tried either way.
+    cost : 'flops' (multiply-adds) or a cost the cards name; by default FLOPs, or the only cost there is.
+    axis : which figure of that cost the frontier is over: its 'average', the 'worst' case, or 'p99', what 99 % of the
+    units do not exceed.
     max_worst_flops, max_worst_cost : limit on the cost of all members together. max_percentile_cost : (percent, limit):
     the smallest cost that at least so many percent of the units do not exceed is at most the limit. max_average :
     {name: limit} on the averages of further costs.
     calibrated : use each model with the calibration fitted for it on this split (`wisecommittee calibrate`),
     cross-fitted here; a committee records it.
-    time_limit : seconds after which what was found so far is returned, as after Ctrl-C; stage tables and single models
-    are always finished. `searched` then says complete: False, and as `gap` (where it is proved, see bound.py) by how
-    much quality anything it has not finished can exceed what it found at equal cost. beam and greedy always say a gap,
-    a coarse one: to a router that knows every unit's cheapest way to be right.
+    time_limit : seconds after which what was found so far is returned; stage tables and single models are always
+    finished. Ctrl-C does the same once these are, and ends the search before. `searched` then says
+    complete: False, counts what was searched, and says as `gap` (where it is proved, see bound.py) by how much quality
+    anything it has not finished can exceed what it found at equal cost. beam and greedy always say a gap, a coarse one:
+    to a router that knows every unit's cheapest way to be right.
     threads : default WISECOMMITTEE_THREADS or every core. scheduler : address of a dask scheduler whose workers do the
     sweeps, or 'local'. The result of a complete search depends on neither.
     """
@@ -107,9 +114,12 @@ def search(
     worst_limit = max_worst_flops if max_worst_flops is not None else max_worst_cost
     if axis not in COSTS:
         raise UnknownNameError("axis", axis, COSTS)
-    _check(split, max_models, levels, replicas, time_limit, max_worst_flops, worst_limit, cost)
+    _check(split, max_models, levels, replicas, time_limit, worst_limit)
     threads = thread_count(threads)
     cards = kind.members(select_cards(store, split, models, with_calibration=calibrated), confidence)
+    cost = cost or default_cost(cards)
+    if max_worst_flops is not None and cost != "flops":
+        raise UsageError(f"a limit in FLOPs and costs in {cost}; use --max-worst-cost")
     max_models = max_models or kind.stages or len(cards)
     pool = open_pool(
         store, split, cards, combine=combine or kind.combine, confidence=confidence or kind.confidence, cost=cost
@@ -156,34 +166,44 @@ def search(
         else:
             sizes = range(1, min(max_models, len(cards)) + 1)
             joined = isinstance(pool.task, Segmentation) and any(len(card.members) > 1 for card in cards)
-            found = {n: chains(cards, n) if joined else kind.combinations(cards, n, replicas) for n in sizes}
+            found = {n: chains(cards, n) if joined else kind.sequences(cards, n, replicas) for n in sizes}
             candidates = within_worst_case(pool, {n: s for n, s in found.items() if len(s)}, worst_limit)
             proved = plan == "exact" and kind.thresholded and not shared_threshold
             if proved:
                 require_provable(candidates, pool.cost, limits)
             tables = _tables(pool, candidates, kind.thresholded, threads, progress, exact=proved)
-            sweep: GridSearch | SkylineSearch
-            if isinstance(pool.task, Segmentation):
-                sweep = SkylineSearch(pool, tables, candidates, levels, limits)
-            elif shared_threshold:
-                sweep = SharedSearch(pool, tables, candidates, limits)
-            else:
-                swept = levels if kind.thresholded else 1
-                sweep = GridSearch(pool, tables, candidates, swept, limits, axis, threads=threads)
             with _mapper(scheduler, threads, progress, deadline) as mapper:
-                searched, points = _exhaustive(sweep, tables, mapper, proved)
+                sweep: GridSearch | SkylineSearch
+                if isinstance(pool.task, Segmentation):
+                    sweep = SkylineSearch(pool, tables, candidates, levels, limits)
+                elif shared_threshold:
+                    sweep = SharedSearch(pool, tables, candidates, limits)
+                else:
+                    swept = levels if kind.thresholded else 1
+                    sweep = GridSearch(pool, tables, candidates, swept, limits, axis, threads=threads)
+                searched, points, left = _exhaustive(sweep, tables, mapper, proved)
             searched["exact"] = searched["complete"] and (plan == "exact" or not kind.thresholded or shared_threshold)
+
+    if not searched["complete"]:
+        searched["stopped_by"] = "interrupt" if interrupts().number else "time limit"
     if not points:
-        if not searched.get("complete", True):
-            raise InfeasibleError(f"no committee that keeps the limits ({limits}) was found in time; allow more of it")
-        raise InfeasibleError(f"no committee keeps the limits: {limits}; raise one of them")
+        if searched["complete"]:
+            raise InfeasibleError(f"no committee keeps the limits: {limits}; raise one of them")
+        kind_of = StoppedError if interrupts().number else InfeasibleError
+        raise kind_of(f"no committee that keeps the limits ({limits}) was found in time; allow more of it")
 
     reporter = Reporter(pool, tables, family, shared=shared_threshold)
     evaluations = reporter.report(points)
-    if plan in ("beam", "greedy") and (most := router_gap(pool, evaluations)) is not None:
-        searched["gap"] = most
     singles = [m for m, card in enumerate(cards) if len(card.members) == 1] or range(len(cards))
     alone = sorted(reporter.report([((m,), ()) for m in singles]), key=lambda e: (e.average_cost, -e.quality))
+    most = None
+    if plan in ("beam", "greedy"):
+        most = router_gap(pool, evaluations)
+    elif left and isinstance(sweep, GridSearch) and sweep.correct.bits and axis == "average":
+        most = gap(sweep, reached_by(evaluations, pool.cost, pool.units), left)
+    searched |= {} if most is None else {"gap": most}
+    sizes = range(1, min(max_models, len(cards)) + 1)
+    searched["left_out"] = 0 if isinstance(pool.task, Segmentation) else left_out(cards, sizes, kind, replicas)
     query = {
         "store": store.files.uri,
         "split": split,
@@ -213,9 +233,7 @@ def _check(
     levels: int,
     replicas: str,
     time_limit: float | None,
-    max_worst_flops: float | None,
     worst_limit: float | None,
-    cost: str,
 ) -> None:
     if split == "test":
         raise UsageError("search chooses a committee and test only reports; choose on val (or another split)")
@@ -227,52 +245,50 @@ def _check(
         raise UsageError(f"replicas {replicas!r}; expected canonical or all")
     if time_limit is not None and not 0 <= time_limit < float("inf"):
         raise UsageError(f"time limit {time_limit!r}; expected a finite number of seconds from 0")
-    if max_worst_flops is not None and cost != "flops":
-        raise UsageError(f"a limit in FLOPs and costs in {cost}; use --max-worst-cost")
     if worst_limit is not None and not 0 <= worst_limit < float("inf"):
         raise UsageError(f"worst-case limit {worst_limit!r}; expected a finite number from 0")
 
 
 @contextmanager
 def _mapper(scheduler: str | None, threads: int, progress: Progress | None, deadline: float | None) -> Iterator[Mapper]:
-    """Who does the chunks; the first Ctrl-C stops it and leaves what was found."""
+    """Who does the chunks."""
     if scheduler is None:
-        mapper = Threads(threads, progress, deadline)
-        with interruptible(mapper):
-            yield mapper
+        yield Threads(threads, progress, deadline)
         return
     from wisecommittee.search.cluster import Cluster
 
-    with Cluster(scheduler, progress, deadline) as cluster, interruptible(cluster):
+    with Cluster(scheduler, progress, deadline) as cluster:
         yield cluster
 
 
 def _exhaustive(
     sweep: GridSearch | SkylineSearch, tables: StageTables, mapper: Mapper, exact: bool
-) -> tuple[dict[str, Any], list[Point]]:
-    """What was searched, and the points of the frontier."""
+) -> tuple[dict[str, Any], list[Point], list[tuple[int, ...]]]:
+    """What was searched, the points of the frontier, and the combinations that a stop has left (if exact: unproved)."""
     unfinished = sweep.run(mapper)
-    proof: GridSearch | SkylineSearch | ExactSearch = sweep
+    lacking = Counter(map(len, unfinished))
+    swept = {c.size: len(c.sequences) - lacking[c.size] for c in sweep.candidates}
+    points, left = sweep.points(), unfinished
     if exact:
         assert isinstance(sweep, GridSearch)
-        proof = ExactSearch(sweep, tables)
-        unfinished = proof.run(mapper)
+        left = [tuple(s) for c in sweep.candidates if c.size > 1 for s in c.sequences.tolist()]
+        if not mapper.stopped():
+            proof = ExactSearch(sweep, tables)
+            left = proof.run(mapper)
+            points = proof.points()
     searched: dict[str, Any] = {
-        "combinations": sum(len(c.sequences) for c in sweep.candidates),
-        "threshold_vectors": sweep.thresholds()
+        "combinations": sum(swept.values()),
+        "threshold_vectors": sweep.thresholds(unfinished)
         if isinstance(sweep, SharedSearch)
-        else sum(len(c.sequences) * sweep.levels ** (c.size - 1) for c in sweep.candidates),
+        else sum(number * sweep.levels ** (size - 1) for size, number in swept.items()),
         "method": "exact" if exact else "exhaustive",
-        "complete": not unfinished,
+        "complete": not left,
         # Nothing better exists: over all real thresholds if exact, else over the grid of levels.
-        "certified": not unfinished,
+        "certified": not left,
     }
-    if unfinished:
-        searched["unfinished_combinations"] = len(unfinished)
-        if isinstance(sweep, GridSearch) and not isinstance(proof, SkylineSearch) and sweep.axis.name == "average":
-            most = gap(sweep, proof.envelope[0], unfinished)
-            searched |= {} if most is None else {"gap": most}
-    return searched, proof.points()
+    if left:
+        searched["unfinished_combinations"] = len(left)
+    return searched, points, left
 
 
 def _check_shared(plan: str, family: Family, pool: Pool, axis: str) -> None:
@@ -327,7 +343,7 @@ def _heuristic(
     from wisecommittee.search.greedy import greedy_points
 
     mapper = Threads(scope.threads, scope.progress, deadline)
-    with interruptible(mapper), mapper.until_deadline() as stop:
+    with mapper.until_deadline() as stop:
         scope = replace(scope, stop=stop)
         found = beam_points(scope, levels) if plan == "beam" else greedy_points(scope)
     sizes = sorted({len(sequence) for sequence, _ in found.points})

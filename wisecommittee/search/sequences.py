@@ -13,7 +13,7 @@ from wisecommittee.search.exhaustive import THRESHOLDED, Candidates, GridSearch
 from wisecommittee.search.tables import Pool, Progress, StageTables, correct_key, stage_tables
 from wisecommittee.search.tries import build_prefixes
 from wisecommittee.search.witness import Reporter
-from wisecommittee.search.workers import Threads, interruptible
+from wisecommittee.search.workers import Threads
 from wisecommittee.tasks import Segmentation
 
 Members = tuple[int, ...]
@@ -57,15 +57,12 @@ class GivenSequences:
             rank += len(some)
         sweep = GridSearch(self.pool, self.tables, candidates, levels)
         mapper = Threads(self.threads)
-        with interruptible(mapper):
-            sweep.run(mapper)
-            points = sweep.points()
-            if longest <= THRESHOLDED + 1:
-                proof = ExactSearch(sweep, self.tables)
-                proof.run(mapper)
-                points = proof.points()
-        if mapper.stopped():
-            raise KeyboardInterrupt
+        sweep.run(mapper)
+        points = sweep.points()
+        if longest <= THRESHOLDED + 1:
+            proof = ExactSearch(sweep, self.tables)
+            proof.run(mapper)
+            points = proof.points()
         return self.reporter.report(points)
 
 

@@ -7,6 +7,8 @@ these maxima visits every distinct committee: the result is exact over all real 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,16 +26,21 @@ class SharedSearch(GridSearch):
         super().__init__(pool, tables, candidates, 1, limits)
         self.score = tables.score
 
-    def thresholds(self) -> int:
-        """How many are tried: the distinct confidences of every compared stage, and never exiting."""
+    def thresholds(self, unfinished: Sequence[tuple[int, ...]] = ()) -> int:
+        """How many were tried: the distinct confidences of every compared stage, and never exiting."""
         distinct = [len(np.unique(row)) for row in self.score]
-        total = 0
-        for c in self.candidates:
-            heads, times = np.unique(c.sequences[:, :-1], axis=0, return_counts=True)
-            total += len(c.sequences)
-            for head, number in zip(map(tuple, heads.tolist()), times.tolist(), strict=True):
-                total += number * sum(distinct[self.score_row(head[:k])] for k in range(1, len(head) + 1))
-        return total
+
+        def of(sequences: NDArray[np.int64]) -> int:
+            heads, times = np.unique(sequences[:, :-1], axis=0, return_counts=True)
+            tried = [
+                sum(distinct[self.score_row(head[:k])] for k in range(1, len(head) + 1))
+                for head in map(tuple, heads.tolist())
+            ]
+            return len(sequences) + int(np.dot(times, tried))
+
+        sizes = {len(sequence) for sequence in unfinished}
+        left = [np.array([s for s in unfinished if len(s) == size], np.int64) for size in sizes]
+        return sum(of(c.sequences) for c in self.candidates) - sum(map(of, left))
 
     def group(self, group: Group, envelope: Envelope, control: Control) -> bool:
         head, lasts, ranks = group.head, group.lasts, group.ranks

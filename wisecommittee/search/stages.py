@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from wisecommittee.search.exhaustive import padded_levels
 from wisecommittee.search.moves import Walk
 from wisecommittee.search.tables import Pool, StageTables, correct_key, score_row, stage_tables
 from wisecommittee.search.tries import build_prefixes
+from wisecommittee.search.workers import Workers
 
 LEVELS = 32  # of a stage in a joint sweep
 BATCH_BYTES = 512 << 20  # stage tables that are held at a time
@@ -35,7 +35,7 @@ class Stages:
             marked[[trie.find[key] for key in compared]] = True
         self.tables: StageTables = stage_tables(pool, trie, marked, threads=threads)
         rows = sorted({score_row(pool, self.tables, s) for s in scored})
-        with ThreadPoolExecutor(threads) as workers:
+        with Workers(threads) as workers:
             scale = scale_of(pool.confidence)
             ordered = workers.map(lambda row: scale.lowest(np.sort(self.tables.score[row])), rows)
             self._ordered: dict[int, NDArray[np.float32]] = dict(zip(rows, ordered, strict=True))

@@ -3,9 +3,7 @@ committee."""
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,15 +13,17 @@ from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.combine import Combine, combine_named
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
-from wisecommittee.errors import AbsentNameError, CommitteeError, StoreError, UsageError
+from wisecommittee.committees.replicas import resolve_replicas
+from wisecommittee.errors import CommitteeError, StoreError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.search import calibrated
 from wisecommittee.search.calibrated import CalibratedRows
 from wisecommittee.search.quality import Quality
+from wisecommittee.search.selection import selected
 from wisecommittee.search.single import segmentation
 from wisecommittee.search.tries import Prefixes, build_prefixes
 from wisecommittee.search.walks import Summands, walk_blocks
-from wisecommittee.search.workers import Progress
+from wisecommittee.search.workers import Progress, Workers
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
@@ -124,29 +124,21 @@ def members_of(tiers: Tiers | None, sequence: Sequence[int]) -> tuple[int, ...]:
 def select_cards(
     store: LogitStore, split: str, models: Sequence[str] | None, *, with_calibration: bool = False
 ) -> tuple[ModelCard, ...]:
-    """Cards of the models that match any of the globs (all of them by default), in canonical order.
+    """Cards of the models that the patterns mean (selection.py; all of them by default), in canonical order, each with
+    the architecture and the replica that it has among all models of the split.
 
     with_calibration : each with the calibration fitted on this split, or an error; else all without one.
     """
     store.require_split(split)
-    cards = store.cards(split)
+    cards = resolve_replicas(store.cards(split))
     if not cards:
         raise StoreError(f"store {store.files.uri!r} has no models in split {split!r}; extract or import some")
-    found = _matching(split, cards, models) if models else cards
+    names = selected([card.model for card in cards], models, split) if models else {card.model for card in cards}
+    found = tuple(card for card in cards if card.model in names)
     if with_calibration:
         calibrated.require_calibrated(found, split)
         return found
     return tuple(card.with_calibration(None) for card in found)
-
-
-def _matching(split: str, cards: Sequence[ModelCard], models: Sequence[str]) -> tuple[ModelCard, ...]:
-    chosen = []
-    for pattern in models:
-        found = [card for card in cards if card.model == pattern or fnmatch.fnmatchcase(card.model, pattern)]
-        if not found:
-            raise AbsentNameError(f"model in {split}", pattern, [card.model for card in cards])
-        chosen += found
-    return tuple(sorted({card.model: card for card in chosen}.values(), key=lambda card: card.key))
 
 
 def open_pool(
@@ -315,17 +307,13 @@ def _walk(
 def _opened(pool: Pool, members: Sequence[int], threads: int, progress: Progress | None) -> list[Summands]:
     """Summands of these members: checked, and decoded where they never were, side by side while the kernels load."""
     opened = []
-    with ThreadPoolExecutor(min(threads, READERS)) as workers:
-        try:
-            opening = [workers.submit(pool.summands, m) for m in members]
-            jit.load()
-            for one in opening:
-                opened.append(one.result())
-                if progress:
-                    progress("outputs", len(opened), len(members))
-        except BaseException:
-            workers.shutdown(cancel_futures=True)
-            raise
+    with Workers(min(threads, READERS)) as workers:
+        opening = [workers.submit(pool.summands, m) for m in members]
+        jit.load()
+        for one in opening:
+            opened.append(one.result())
+            if progress:
+                progress("outputs", len(opened), len(members))
     return opened
 
 

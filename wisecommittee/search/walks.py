@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,7 @@ from wisecommittee.search.calibrated import CalibratedRows
 from wisecommittee.search.powers import paths_of, powers_of
 from wisecommittee.search.quality import BITS, Quality
 from wisecommittee.search.tries import Prefixes
-from wisecommittee.search.workers import Progress
+from wisecommittee.search.workers import Progress, Workers
 
 BLOCK_BYTES = 4 << 20  # summands that are made for one block of units: they stay in the cache
 DIRECT_BYTES = 64 << 20  # the same where they are read where they lie: enough to make the work around the kernel small
@@ -113,15 +112,11 @@ def walk_blocks(
         return stop - start
 
     done = 0
-    with ThreadPoolExecutor(threads) as workers:
-        try:
-            for n in workers.map(block, range(0, units, step)):
-                done += n
-                if progress:
-                    progress("stage tables", done, units)
-        except BaseException:
-            workers.shutdown(cancel_futures=True)
-            raise
+    with Workers(threads) as workers:
+        for n in workers.map(block, range(0, units, step)):
+            done += n
+            if progress:
+                progress("stage tables", done, units)
     return correct, predicted, score
 
 

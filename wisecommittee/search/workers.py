@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -101,12 +101,12 @@ class Threads:
     ) -> Iterator[Any]:
         control = self.control
         control.done = 0
-        with ThreadPoolExecutor(self.threads) as workers:
+        with Workers(self.threads) as workers:
             try:
                 futures = [workers.submit(function, common, chunk, control) for chunk in chunks]
                 for future in futures:
                     while not future.done():
-                        wait([future], POLL, FIRST_COMPLETED)
+                        wait([future], POLL)
                         if self.progress:
                             self.progress(task, control.done, total)
                     yield future.result()
@@ -114,7 +114,6 @@ class Threads:
                     self.progress(task, control.done, total)
             except BaseException:
                 self.stop()
-                workers.shutdown(cancel_futures=True)
                 raise
 
 
@@ -132,23 +131,90 @@ def thread_count(threads: int | None = None) -> int:
     return threads
 
 
+class Interrupts:
+    """What Ctrl-C does from the begin of a search to its answer: the first ends it where nothing is found yet, and else
+    stops it, so that the best so far is the answer; the second ends it.
+
+    leave : ends it; by default a KeyboardInterrupt. stopping : called by the first Ctrl-C that stops something.
+    """
+
+    def __init__(self, leave: Callable[[], object] | None = None, stopping: Callable[[], object] | None = None) -> None:
+        self._leave, self._stopping = leave or _interrupt, stopping
+        self._stop: Callable[[], None] | None = None
+        self._held = self._due = False
+        self.number = 0
+
+    def keep(self, stop: Callable[[], None]) -> None:
+        """From now on there is something to report: the first Ctrl-C calls `stop`."""
+        if self.number:  # in a place that swallowed what `leave` raised
+            self._leave()
+        self._stop = stop
+
+    @property
+    def keeping(self) -> bool:
+        """Whether there is something to report."""
+        return self._stop is not None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What is written within it is finished first."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            if self._due:
+                self._leave()
+
+    def __call__(self, number: int, frame: Any) -> None:
+        self.number += 1
+        if self._held:
+            self._due = self.number > 1
+        elif self._stop is None or self.number > 1:
+            self._leave()
+        else:
+            self._stop()
+            if self._stopping:
+                self._stopping()
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+_active: Interrupts | None = None  # of the main thread, the only one that hears of Ctrl-C
+
+
 @contextmanager
-def interruptible(mapper: Mapper) -> Iterator[None]:
-    """The first Ctrl-C stops the mapper, so that a search returns what it has; the second interrupts as usual.
+def interruptible(
+    leave: Callable[[], object] | None = None, stopping: Callable[[], object] | None = None
+) -> Iterator[Interrupts]:
+    """Within it Ctrl-C does what `Interrupts` says; within another one it is that one.
 
     Leaves alone whatever handler the program has set for itself, and threads other than the main one.
     """
+    global _active
     ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
+    if not ours or _active is not None or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield interrupts()
         return
-
-    def first(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        mapper.stop()
-
-    signal.signal(signal.SIGINT, first)
+    _active = Interrupts(leave, stopping)
+    signal.signal(signal.SIGINT, _active)
     try:
-        yield
+        yield _active
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        _active = None
+
+
+def interrupts() -> Interrupts:
+    """Those of the search under way in this thread; others that hear of nothing elsewhere."""
+    here = _active if threading.current_thread() is threading.main_thread() else None
+    return here or Interrupts()
+
+
+class Workers(ThreadPoolExecutor):
+    """Threads that are waited for, but not after Ctrl-C: a kernel that is being compiled takes half a minute."""
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.shutdown(wait=kind not in (KeyboardInterrupt, GeneratorExit), cancel_futures=kind is not None)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard, check_cost, split_model_name
+from wisecommittee.committees.replicas import numbering_notes, same_replica
 from wisecommittee.errors import (
     AbsentNameError,
     AlignmentError,
@@ -95,6 +97,7 @@ def import_outputs(
     }
     if known.groups:
         write_groups(store, split, ids, grouped)
+    warn_of_numbering(store, split, names)
     return done
 
 
@@ -255,6 +258,7 @@ def import_answers(
     }
     if grouped:
         write_groups(store, split, list(truth), grouped)
+    warn_of_numbering(store, split, models)
     return done
 
 
@@ -350,6 +354,7 @@ def _card(model: str, row: Mapping[str, str], costs: str | os.PathLike[str]) -> 
         params=None if params is None else int(params),
         training_cost=training,
         group=row.get("group"),
+        replica_given="architecture" in row or "replica" in row,
     )
 
 
@@ -389,11 +394,15 @@ def _same_classes(classes: Mapping[str, int]) -> None:
 
 
 def _distinct_replicas(cards: Sequence[ModelCard]) -> None:
-    seen: dict[tuple[str, int], str] = {}
-    for card in cards:
-        other = seen.setdefault((card.architecture, card.replica), card.model)
-        if other != card.model:
-            raise StoreError(
-                f"{card.model} and {other} are both architecture {card.architecture!r} replica {card.replica}; "
-                f"number the replicas in the cost file"
-            )
+    if found := same_replica(cards):
+        first, second, architecture, replica = found
+        raise StoreError(
+            f"{second} and {first} are both architecture {architecture!r} replica {replica}; "
+            f"number the replicas in the cost file"
+        )
+
+
+def warn_of_numbering(store: LogitStore, split: str, models: Collection[str]) -> None:
+    """Say which of these models have numbers in their names that do not make them replicas."""
+    for note in numbering_notes(store.cards(split), models):
+        warnings.warn(note, stacklevel=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.replicas import numbers_of
 from wisecommittee.errors import ContentError, StoreError
 
 
@@ -14,20 +15,22 @@ class Siblings:
 
     def __init__(self, split: str, cards: Iterable[ModelCard]) -> None:
         self._split = split
-        self._replicas: dict[tuple[str, int], str] = {}
+        cards = list(cards)
+        self._numbers = numbers_of(cards)
         self._examples: dict[bool, list[ModelCard]] = {True: [], False: []}  # with names of classes, and without
         for card in cards:
-            self._replicas.setdefault((card.architecture, card.replica), card.model)
             alike = self._examples[card.class_names is not None]
             if len(alike) < 2:
                 alike.append(card)
 
     def check(self, card: ModelCard) -> None:
-        taken = self._replicas.get((card.architecture, card.replica), card.model)
-        if taken != card.model:
+        numbers = self._numbers.get(card.key[0])
+        if numbers is not None and (shared := numbers.shared(card)):
+            *same, replica = shared
+            taken = [model for model in same if model != card.model]
             raise StoreError(
-                f"{card.model}: {taken} is architecture {card.architecture!r} replica {card.replica} already; give it "
-                f"another replica number"
+                f"{card.model}: {' and '.join(taken)} {'is' if len(taken) == 1 else 'are'} architecture "
+                f"{card.key[0]!r} replica {replica} already; give it another replica number"
             )
         for other in (*self._examples[True], *self._examples[False]):
             if other.model != card.model:

@@ -31,7 +31,7 @@ class Family:
     members : (cards, confidence) -> the cards that take part; an error where there are none
     tiers : (cards, replicas) -> what a stage can add, tuples of model indices; the first M are the models themselves
     combinations : (cards, size, replicas) -> int64 [n, size] sequences of indices into the tiers, in lexicographic
-    order; with every sequence its beginnings exist too
+    order; with every sequence its beginnings exist too. `sequences` adds the models that it leaves out.
     chains : (cards, replicas) -> chains whose walks the combinations are, for a family too large to be listed before
     it is known to be feasible; None where listing is a small matter
     combine, confidence : defaults, None for those of the kind of outputs; stages : most of them by default, None for
@@ -47,3 +47,11 @@ class Family:
     combine: str | None = None
     confidence: str | None = None
     stages: int | None = 4
+
+    def sequences(self, cards: Cards, size: int, replicas: str = "canonical") -> NDArray[np.int64]:
+        """int64 [n, size]: the combinations, and with one stage every model by itself, in lexicographic order.
+
+        Canonical replicas and the order of a group are about members of a committee; a model alone needs none of them.
+        """
+        found = self.combinations(cards, size, replicas)
+        return found if size > 1 else np.union1d(found, np.arange(len(cards)))[:, None]

@@ -18,7 +18,7 @@ def groups_of(cards: Sequence[ModelCard]) -> dict[str, tuple[int, ...]]:
 
 
 def _place(card: ModelCard) -> int:
-    return card.replica if card.position is None else card.position
+    return card.key[1] if card.position is None else card.position
 
 
 def doublings(members: int) -> tuple[int, ...]:

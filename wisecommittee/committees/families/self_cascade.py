@@ -21,9 +21,10 @@ def checkpoints(cards: Cards) -> list[tuple[int, ...]]:
     found: dict[object, list[int]] = {}
     for index, card in enumerate(cards):
         if card.group is None:
-            found.setdefault(card.weights or (card.architecture.partition("@")[0], card.replica), []).append(index)
+            architecture, replica, _ = card.key
+            found.setdefault(card.weights or (architecture.partition("@")[0], replica), []).append(index)
     ordered = [tuple(sorted(some, key=lambda m: _cost(cards[m]))) for some in found.values()]
-    return [some for some in ordered if len({cards[m].input_size or cards[m].architecture for m in some}) > 1]
+    return [some for some in ordered if len({cards[m].input_size or cards[m].key[0] for m in some}) > 1]
 
 
 def _cost(card: ModelCard) -> tuple[float, int, tuple[str, int, str]]:

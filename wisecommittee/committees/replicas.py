@@ -1,0 +1,110 @@
+"""Which models of a pool are replicas of one architecture.
+
+A name that ends in a number, b3/0, says so only among all the names: b3/0, b3/1, b3/2 are replicas 0 to 2 of b3, but
+run/1000 and run/3000 are two steps of a training. So numbers in names count where those of an architecture are 0, 1, 2,
+.. without a gap (b3 alone is number 0), and each model is an architecture of its own where they are not. What was given
+beside the name (`ModelCard.replica_given`) always counts. The canonical order, `ModelCard.key`, does not depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+from wisecommittee.committees.cards import ModelCard
+
+SHOWN = 4  # names in one warning
+
+
+class Numbers:
+    """The replica numbers of one architecture, {number: models}: `firm` were given beside the name or belong to the
+    architecture's own name, which is number 0; `read` stand in names."""
+
+    def __init__(self) -> None:
+        self.firm: dict[int, list[str]] = {}
+        self.read: dict[int, list[str]] = {}
+
+    def add(self, card: ModelCard) -> None:
+        numbered = card.placed_by_name and card.key[0] != card.model
+        (self.read if numbered else self.firm).setdefault(card.key[1], []).append(card.model)
+
+    @property
+    def count(self) -> bool:
+        """Whether the numbers in names are those of replicas."""
+        numbers = self.firm.keys() | self.read.keys()
+        return max(numbers) + 1 == len(numbers)
+
+    def shared(self, card: ModelCard | None = None) -> tuple[str, str, int] | None:
+        """Two models that have the same number, and the number, also with this card among them; None if there are
+        none."""
+        every = Numbers()
+        every.firm, every.read = dict(self.firm), dict(self.read)
+        if card is not None:
+            for known in (every.firm, every.read):
+                known.update({n: [m for m in models if m != card.model] for n, models in known.items()})
+            every.firm, every.read = ({n: m for n, m in known.items() if m} for known in (every.firm, every.read))
+            every.add(card)
+        count = every.count
+        for number, models in every.firm.items():
+            same = [*models, *(every.read.get(number, []) if count else [])]
+            if len(same) > 1:
+                return same[0], same[1], number
+        twice = [(models[0], models[1], number) for number, models in every.read.items() if count and len(models) > 1]
+        return twice[0] if twice else None
+
+
+def numbers_of(cards: Iterable[ModelCard]) -> dict[str, Numbers]:
+    """{architecture: its numbers} of a whole pool."""
+    found: dict[str, Numbers] = {}
+    for card in cards:
+        found.setdefault(card.key[0], Numbers()).add(card)
+    return found
+
+
+def resolve_replicas(cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
+    """The cards of a whole pool, each with the architecture and the replica that it has among them."""
+    numbers = numbers_of(cards)
+    out = []
+    for card in cards:
+        place = card.key[:2]
+        if card.placed_by_name and not numbers[card.key[0]].count:
+            place = card.model, 0
+        out.append(card if place == (card.architecture, card.replica) else _placed(card, *place))
+    return tuple(out)
+
+
+def _placed(card: ModelCard, architecture: str, replica: int) -> ModelCard:
+    return replace(card, architecture=architecture, replica=replica)
+
+
+def named_architectures(models: Sequence[str]) -> dict[str, str]:
+    """{model: its architecture}, of a whole pool, as far as the names by themselves say it."""
+    return {card.model: card.architecture for card in resolve_replicas([ModelCard(model) for model in models])}
+
+
+def numbering_notes(cards: Sequence[ModelCard], models: Collection[str]) -> list[str]:
+    """A sentence for every architecture whose numbers do not count, if it is about one of these models.
+
+    A single model, such as b3/1 before b3/0 has come, is replica of nothing yet, and nothing is said of it.
+    """
+    notes = []
+    for architecture, numbers in numbers_of(cards).items():
+        odd = [model for _, same in sorted(numbers.read.items()) for model in same]
+        if numbers.count or len(odd) + (architecture in numbers.firm.get(0, [])) < 2 or not set(odd) & set(models):
+            continue
+        more = f" and {len(odd) - SHOWN:,} more" if len(odd) > SHOWN else ""
+        notes.append(
+            f"{', '.join(odd[:SHOWN])}{more}: their numbers are not 0, 1, 2, .., so each counts as an architecture of "
+            f"its own, not as a replica of {architecture!r}; if they are replicas, name them {architecture}/0, "
+            f"{architecture}/1, .. or fill the columns architecture and replica of models.csv"
+        )
+    return notes
+
+
+def same_replica(cards: Iterable[ModelCard]) -> tuple[str, str, str, int] | None:
+    """Two models of a pool that would be the same replica of one architecture, with these; None if there are none."""
+    for architecture, numbers in numbers_of(cards).items():
+        if found := numbers.shared():
+            first, second, number = found
+            return first, second, architecture, number
+    return None

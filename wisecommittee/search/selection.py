@@ -1,0 +1,48 @@
+"""Which models a list of patterns means: 'b*' those it matches, '!b7' all but those, 'a,b' several in one.
+
+What is a name, or matches one, as it stands is not taken apart: a model called 'a,b' or '!x' is reached by its name.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Sequence
+
+from wisecommittee.errors import AbsentError, AbsentNameError, UsageError
+
+
+def selected(names: Sequence[str], patterns: Sequence[str], where: str) -> set[str]:
+    """Of these names those that some pattern matches, less those that a pattern with ! before it matches; of all of
+    them where every pattern begins so. A pattern that matches nothing is an error, and so is nothing left.
+
+    where : the place of the names, as errors call it.
+    """
+    included: set[str] = set()
+    excluded: set[str] = set()
+    rules = [rule for pattern in patterns for rule in _rules(names, pattern, where)]
+    for without, found in rules:
+        (excluded if without else included).update(found)
+    if all(without for without, _ in rules):
+        included = set(names)
+    if not included - excluded:
+        raise AbsentError(f"--models {','.join(patterns)!r} leaves none of the {len(names):,} models in {where}")
+    return included - excluded
+
+
+def _rules(names: Sequence[str], pattern: str, where: str) -> Iterator[tuple[bool, set[str]]]:
+    """(whether they are left out, names) for each part of a pattern."""
+    if found := _matching(names, pattern):
+        yield False, found
+    elif pattern.startswith("!") and (found := _matching(names, pattern[1:])):
+        yield True, found
+    elif "," in pattern:
+        for part in pattern.split(","):
+            yield from _rules(names, part.strip(), where)
+    elif not pattern.removeprefix("!"):
+        raise UsageError(f"--models {pattern!r}: expected a name or a glob on both sides of a comma and after !")
+    else:
+        raise AbsentNameError(f"model in {where}", pattern.removeprefix("!"), names)
+
+
+def _matching(names: Sequence[str], pattern: str) -> set[str]:
+    return {name for name in names if name == pattern or fnmatch.fnmatchcase(name, pattern)}

@@ -456,6 +456,11 @@ def _compare(run: Run, committed: ModelCard, card: ModelCard, probe: Batch, logi
 
 def _check_distinct(plans: Sequence[ModelPlan]) -> None:
     new = plans[-1]
+    for other in plans[:-1]:
+        if other.card.model == new.card.model:
+            raise UsageError(
+                f"two models are called {new.card.model!r}; tell them apart with --name, one for each model"
+            )
     if found := same_replica([plan.card for plan in plans]):
         first, second, architecture, replica = found
         raise UsageError(
@@ -463,10 +468,6 @@ def _check_distinct(plans: Sequence[ModelPlan]) -> None:
             f"--name, such as {architecture}/1"
         )
     for other in plans[:-1]:
-        if other.card.model == new.card.model:
-            raise UsageError(
-                f"two models are called {new.card.model!r}; tell them apart with --name, one for each model"
-            )
         if other.classes != new.classes:
             raise ContentError(
                 f"{new.card.model}: {new.classes} classes, {other.card.model} has {other.classes}; "

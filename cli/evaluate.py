@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,7 @@ def evaluate(
     `wisecommittee evaluate committee.json --units units.csv`
     """
     from wisecommittee.committees.cards import Committee
+    from wisecommittee.search.doctor import copied
     from wisecommittee.search.evaluate import evaluate_all, members_alone
     from wisecommittee.store import LogitStore
 
@@ -49,6 +51,8 @@ def evaluate(
         check_folder(units)
         check_rows(units)
     chosen, source = Committee.load(committee), LogitStore(store)
+    if chosen.chosen_on not in (None, split) and (why := copied(source, str(chosen.chosen_on), split)) is not None:
+        warnings.warn(f"these figures of {split} are no test: {why}", stacklevel=2)
     result, *alone = evaluate_all([chosen, *members_alone(chosen)], source, split, force=force, cost=cost)
     if units:
         from wisecommittee.report.frame import write_rows

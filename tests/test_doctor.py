@@ -176,6 +176,9 @@ def test_a_test_split_that_is_val_reports_nothing(store, ids, order):
         found = answer(store, target_flops=1500)
     assert found.test is None
     assert found.to_json()["test"] is None
+    found.val.committee.save("c.json")
+    with pytest.warns(UserWarning, match="these figures of test are no test"):
+        run("evaluate", "c.json", "--store", "S")
 
 
 def test_units_of_val_in_test_are_counted(store):

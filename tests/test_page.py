@@ -306,3 +306,17 @@ def test_a_best_single_beyond_the_limit_is_no_obstacle(tmp_path):
 )
 def test_words_about_costs_are_true_as_printed(cost, other, words):
     assert _much(cost, other) == f"<b>{words}"
+
+
+def test_what_looks_implausible_comes_first(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    assert "Doctor: nothing about val and test looks implausible." in text
+    store = filled(tmp_path / "logits", splits=("val",))
+    labels = store.labels("val")
+    for name in ("small/0", "medium/0", "large/0"):
+        card = store.card(name, "val").with_contents(None)
+        store.add(card, "test", labels=labels, outputs=store.outputs(name, "val"))
+    with pytest.warns(UserWarning, match="no figures of test"):
+        shown = page(Study(store, max_models=2, levels=20, threads=1))
+    assert "Doctor</h2>" in shown
+    assert shown.index("val and test hold the same units") < shown.index("<table")

@@ -27,6 +27,7 @@ from wisecommittee.report.markup import as_html, escape
 from wisecommittee.report.page_chart import chart, plain
 from wisecommittee.report.tables import fill
 from wisecommittee.search.answer import Answer, choose
+from wisecommittee.search.doctor import examine
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.frontier import HOW, Frontier
 from wisecommittee.writing import written_whole
@@ -60,7 +61,7 @@ def page(study: Study, target: Mapping[str, Any] | None = None, command: str | N
     frontier = study.frontier()
     found = choose(frontier, study.store, dict(target or _default_target(frontier)))
     study = study if study.committees else replace(study, committees=(found.val.committee,))
-    sections = [_head(study, found), _answer(study, found), _frontier(study, found)]
+    sections = [_head(study, found), _doctor(study), _answer(study, found), _frontier(study, found)]
     sections += [_chapter(study, *chapter) for chapter in CHAPTERS]
     sections.append(_commands(study, found, command))
     style, script = _file("page.css"), _file("page.js")
@@ -105,6 +106,16 @@ def _head(study: Study, found: Answer) -> str:
         f"{searched.get('combinations', 0):,} combinations and {searched.get('threshold_vectors', 0):,} threshold "
         f"vectors searched{proved}.</p>"
     )
+
+
+def _doctor(study: Study) -> str:
+    """What is probably not as it is taken for comes before every figure that it would make wrong."""
+    splits = [split for split in dict.fromkeys((study.split, study.reports)) if study.store.has_split(split)]
+    doubts = examine(study.store, splits, thorough=True)
+    if not doubts:
+        return f'<p class="soft">Doctor: nothing about {escape(" and ".join(splits))} looks implausible.</p>'
+    told = "".join(f"<li>{escape(doubt.text)}</li>" for doubt in doubts)
+    return f"<h2>Doctor</h2><p>Look at this first; the figures below take it as it is.</p><ul>{told}</ul>"
 
 
 def _answer(study: Study, found: Answer) -> str:

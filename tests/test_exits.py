@@ -154,12 +154,7 @@ class Tags(HTMLParser):
         self.tags.append(tag)
 
 
-FILLED = [
-    kind for kind in tables.TABLES if kind != "calibration"
-]  # it needs calibrations; its cells are as the others'
-
-
-@pytest.mark.parametrize("kind", FILLED)
+@pytest.mark.parametrize("kind", tables.TABLES)
 def test_every_table_in_every_format(kind, study_for):
     made = tables.fill(kind, study_for(kind))
     texts = [value for row in made.rows for value in row if isinstance(value, str)]
@@ -192,7 +187,7 @@ def test_every_table_in_every_format(kind, study_for):
     json.loads(json.dumps(made.to_json(), allow_nan=False))
 
 
-PLOTTED = [kind for kind in plot.kinds() if kind not in ("learning", "calibration")]
+PLOTTED = [kind for kind in plot.kinds() if kind != "learning"]
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])

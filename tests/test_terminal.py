@@ -18,6 +18,7 @@ from wisecommittee.cli.show import beside, show_table
 from wisecommittee import Committee, LogitStore, ModelCard, Study
 from wisecommittee.report import tables
 from wisecommittee.search.evaluate import evaluate
+from wisecommittee.search.search import search
 from wisecommittee.search.units import evaluate_units
 from wisecommittee.store.importing import import_answers
 from wisecommittee.store.segmentation import import_images
@@ -301,3 +302,18 @@ def test_rows_of_graded_answers_hold_their_scores_and_the_cost_of_each_unit(tmp_
     assert rows["score"].tolist() == [1.0, 0.8, 1.0, 0.5]
     assert rows["cost"].tolist() == [11.0, 22.0, 3.0, 4.0]
     same_figures(rows, evaluate(chosen, store), "score")
+
+
+def test_rows_of_units_follow_thresholds_beyond_the_last_float32_below_1(tmp_path):
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 4, 300)
+    store = LogitStore(tmp_path / "S")
+    for m, model in enumerate(("a/0", "b/0")):
+        outputs = rng.standard_normal((300, 4)) + (1.0 + m) * np.eye(4)[labels]
+        store.add(
+            ModelCard(model, blocks={model: 10 * 5**m}), "val", labels=labels, outputs=(30 * outputs).astype("f4")
+        )
+    committees = [e.committee for e in search(store, exact=True, threads=1) if any(e.committee.log_odds)]
+    assert committees
+    for committee in committees[::5]:
+        same_figures(evaluate_units(committee, store, "val"), evaluate(committee, store, "val"), "correct")

@@ -481,3 +481,10 @@ def test_a_frontier_of_many_points_is_drawn_by_a_thousand_of_them():
     assert len(shown_points) == plot_frontier.DRAWN
     assert (shown_points[0], shown_points[-1]) == (figures(many[:1])[0], figures(many[-1:])[0])
     assert max(len(line.get_xdata()) for line in ax.lines) <= plot_frontier.DRAWN
+
+
+def test_a_long_label_stands_in_two_lines_parted_between_members():
+    stages = "|".join(f"{letter * 60}" for letter in "abc")
+    ax = drawn(plot.exits(axes(7.2, 1.6), [evaluation(stages, 10, 700, (0.5, 0.3, 0.2))]))
+    lines = [text for text in shown(ax) if "aaa" in text or "ccc" in text]
+    assert sorted(lines) == ["a" * 60 + " |", "b" * 60 + " | " + "c" * 60]

@@ -164,7 +164,7 @@ def test_words_about_cost_are_true():
     assert beside(100, 100) == beside(100.2, 100) == beside(100, 100.2) == "as dear"
     assert beside(152, 100) == "1.52x cheaper"
     assert beside(97, 100) == "1.03x as dear"
-    assert beside(0, 100) == beside(100, 0) == "-"
+    assert (beside(0, 100), beside(100, 0), beside(0, 0)) == ("dearer", "cheaper", "as dear")
 
 
 def test_evaluate_puts_the_members_beside_the_committee(run, store, committee):

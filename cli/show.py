@@ -121,8 +121,10 @@ def show_members(e: Evaluation, alone: Sequence[Evaluation]) -> None:
 
 def beside(single: float, committee: float) -> str:
     """How a committee's cost compares with a single model's: '1.52x cheaper', 'as dear', '1.03x as dear'."""
-    if single <= 0 or committee <= 0:
-        return "-"
+    if single == committee:
+        return "as dear"
+    if not min(single, committee):  # one of them is free
+        return "cheaper" if committee < single else "dearer"
     times = single / committee
     if f"{times:.2f}" == "1.00":
         return "as dear"

@@ -31,7 +31,8 @@ def tables(
 ) -> None:
     """Print one of the papers' tables, made from the models of a store. val chooses, test reports.
 
-    csv and JSON keep full precision and the units of the store; the others are rounded for people.
+    csv and JSON keep full precision and the units of the store; the others are rounded for people. In csv a name that a
+    spreadsheet would take for a formula begins with an apostrophe.
 
     **Examples**
 

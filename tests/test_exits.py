@@ -154,12 +154,7 @@ class Tags(HTMLParser):
         self.tags.append(tag)
 
 
-FILLED = [
-    kind for kind in tables.TABLES if kind != "calibration"
-]  # it needs calibrations; its cells are as the others'
-
-
-@pytest.mark.parametrize("kind", FILLED)
+@pytest.mark.parametrize("kind", tables.TABLES)
 def test_every_table_in_every_format(kind, study_for):
     made = tables.fill(kind, study_for(kind))
     texts = [value for row in made.rows for value in row if isinstance(value, str)]
@@ -192,7 +187,7 @@ def test_every_table_in_every_format(kind, study_for):
     json.loads(json.dumps(made.to_json(), allow_nan=False))
 
 
-PLOTTED = [kind for kind in plot.kinds() if kind not in ("learning", "calibration")]
+PLOTTED = [kind for kind in plot.kinds() if kind != "learning"]
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
@@ -498,3 +493,24 @@ def test_every_committee_that_is_named_is_in_the_plot(study, committee):
     entries = [text.get_text().replace("\n", " ") for text in ax.get_legend().get_texts()]
     for c in two[:2]:
         assert any(entry.startswith(shown(c.label())[:40]) for entry in entries)
+
+
+def test_long_texts_of_a_plot_keep_their_ends():
+    from wisecommittee.report.style import folded
+
+    assert folded("a short one", 20) == "a short one"
+    lines = folded("x" * 30 + "y" * 30, 20).split("\n")
+    assert "".join(lines) == "x" * 30 + "y" * 30
+    text = folded("x" * 100 + "/0", 20)
+    assert text.endswith("/0")
+    assert text.startswith("x")
+    assert "…" in text
+    assert max(map(len, text.split("\n"))) <= 20
+
+
+@pytest.mark.parametrize("kind", ["enough", "small", "match", "frontier", "exits", "thresholds"])
+def test_names_of_a_folder_s_whole_length_leave_room_for_the_drawing(kind, tmp_path):
+    """The layout does not collapse, which matplotlib would warn of, and warnings are errors here."""
+    names = [f"{'an_architecture_with_all_its_settings' * 4}-v{rung}" for rung in range(4)]
+    long = filled(tmp_path / "logits", hostile_cards(names))
+    plot.picture(kind, Study(long, max_models=2, levels=6, threads=1), tmp_path / "x.png")

@@ -15,12 +15,13 @@ import pytest
 
 from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import InfeasibleError, WiseCommitteeError
+from wisecommittee.errors import AbsentNameError, InfeasibleError, StoreError, WiseCommitteeError
 from wisecommittee.report.markup import as_html
 from wisecommittee.report.page import _much, page, write_page
 from wisecommittee.report.page_chart import Axis, plain
 from wisecommittee.report.table import Column, Table
 from wisecommittee.search.answer import choose
+from wisecommittee.search.frontier import Frontier
 from wisecommittee.store import LogitStore
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -320,3 +321,19 @@ def test_what_looks_implausible_comes_first(tmp_path, monkeypatch, text):
         shown = page(Study(store, max_models=2, levels=20, threads=1))
     assert "Doctor</h2>" in shown
     assert shown.index("val and test hold the same units") < shown.index("<table")
+
+
+def test_what_stands_for_single_models_need_not_be_one(study):
+    """A frontier put together in Python: the target is then an accuracy, not the name of a model."""
+    frontier = study.frontier()
+    cascades = tuple(e for e in frontier if e.committee.shape == "cascade")[:2]
+    text = page(replace(study, given=replace(frontier, singles=cascades)))
+    assert f"--target-accuracy {max(e.quality for e in cascades)}" in unescape(text)
+    with pytest.raises(AbsentNameError, match=r"unknown model 'small/0'; Known: .none."):
+        choose(replace(frontier, singles=cascades), study.store, {"match": "small/0"})
+
+
+def test_a_frontier_without_single_models_is_refused(study, tmp_path):
+    replace(study.frontier(), singles=()).save(tmp_path / "f.parquet")
+    with pytest.raises(StoreError, match="holds no single model"):
+        Frontier.load(tmp_path / "f.parquet")

@@ -21,7 +21,7 @@ from memory import MemoryStore
 from wisecommittee.analyses.match import Match, Shown
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
-from wisecommittee.report import labels, plot, style
+from wisecommittee.report import labels, plot, plot_frontier, style
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.search.frontier import Frontier
 from wisecommittee.search.search import search
@@ -472,3 +472,19 @@ def loaded(code):
 def test_matplotlib_is_loaded_with_the_first_plot_and_pyplot_never():
     assert loaded("import wisecommittee.report") == []
     assert loaded("import wisecommittee as wc; wc.plot.PLOTS") == ["matplotlib"]
+
+
+def test_a_frontier_of_many_points_is_drawn_by_a_thousand_of_them():
+    many = tuple(evaluation(f"m{i}", 1.0 + i, i // 6) for i in range(5000))
+    ax = drawn(plot.frontier(axes(), replace(FRONTIER, evaluations=many)))
+    shown_points = points(line_named(ax, "frontier on"))
+    assert len(shown_points) == plot_frontier.DRAWN
+    assert (shown_points[0], shown_points[-1]) == (figures(many[:1])[0], figures(many[-1:])[0])
+    assert max(len(line.get_xdata()) for line in ax.lines) <= plot_frontier.DRAWN
+
+
+def test_a_long_label_stands_in_two_lines_parted_between_members():
+    stages = "|".join(f"{letter * 60}" for letter in "abc")
+    ax = drawn(plot.exits(axes(7.2, 1.6), [evaluation(stages, 10, 700, (0.5, 0.3, 0.2))]))
+    lines = [text for text in shown(ax) if "aaa" in text or "ccc" in text]
+    assert sorted(lines) == ["a" * 60 + " |", "b" * 60 + " | " + "c" * 60]

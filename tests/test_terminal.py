@@ -17,6 +17,11 @@ from wisecommittee.cli.show import beside, show_table
 
 from wisecommittee import Committee, LogitStore, ModelCard, Study
 from wisecommittee.report import tables
+from wisecommittee.search.evaluate import evaluate
+from wisecommittee.search.search import search
+from wisecommittee.search.units import evaluate_units
+from wisecommittee.store.importing import import_answers
+from wisecommittee.store.segmentation import import_images
 
 WIDTHS = (60, 80, 200)
 UNITS = 80
@@ -159,7 +164,7 @@ def test_words_about_cost_are_true():
     assert beside(100, 100) == beside(100.2, 100) == beside(100, 100.2) == "as dear"
     assert beside(152, 100) == "1.52x cheaper"
     assert beside(97, 100) == "1.03x as dear"
-    assert beside(0, 100) == beside(100, 0) == "-"
+    assert (beside(0, 100), beside(100, 0), beside(0, 0)) == ("dearer", "cheaper", "as dear")
 
 
 def test_evaluate_puts_the_members_beside_the_committee(run, store, committee):
@@ -255,3 +260,60 @@ def test_import_says_how_many_units_and_how_accurate(run, tmp_path, monkeypatch)
     assert text.split()[-5:] == ["a", "added", "12", "83.33", "1", "k"][-5:]
     said = json.loads(run(160, *asked, "--json"))
     assert (said["units"], said["quality"], said["models"]) == (12, {"a": 10 / 12}, {"a": "unchanged"})
+
+
+def same_figures(rows, evaluation, right):
+    assert rows[right].sum() == pytest.approx(evaluation.correct)
+    assert rows["cost"].mean() == pytest.approx(evaluation.average_cost)
+    shares = [(rows["stage"] == k + 1).mean() for k in range(len(evaluation.committee.stages))]
+    assert shares == pytest.approx(evaluation.exit_ratios)
+
+
+def test_rows_of_cells_count_the_pixels_that_are_right(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 3, (6, 8, 8))
+    np.save(tmp_path / "pixels.npy", pixels)
+    (tmp_path / "models.csv").write_text("model,flops\na,100\nb,400\n")
+    files = []
+    for model, sharp in (("a", 1.0), ("b", 2.5)):
+        outputs = rng.normal(size=(*pixels.shape, 3)) + sharp * np.eye(3)[pixels]
+        np.save(tmp_path / f"{model}.npy", outputs.astype(np.float32))
+        files.append(("logits", model, tmp_path / f"{model}.npy"))
+    store = LogitStore(tmp_path / "S")
+    import_images(store, "test", files, labels=tmp_path / "pixels.npy", costs=tmp_path / "models.csv", cell=4)
+    chosen = Committee((("a",), ("a+b",)), (0.75,), "confidence", "last")
+    rows = evaluate_units(chosen, store)
+    assert list(rows) == ["unit_id", "stage", "confidence", "cost", "pixels_right"]
+    assert set(rows["stage"]) == {1, 2}
+    same_figures(rows, evaluate(chosen, store), "pixels_right")
+
+
+def test_rows_of_graded_answers_hold_their_scores_and_the_cost_of_each_unit(tmp_path):
+    scores = {"cheap": (0.2, 0.9, 1.0, 0.5), "dear": (1.0, 0.8, 1.0, 0.7)}
+    lines = ["unit_id,model,answer,confidence,score,usd"]
+    for model, price in (("cheap", 1), ("dear", 10)):
+        lines += [f"u{i},{model},x,0.{3 + 2 * i},{scores[model][i]},{(i + 1) * price}" for i in range(4)]
+    (tmp_path / "answers.csv").write_text("\n".join(lines) + "\n")
+    store = LogitStore(tmp_path / "A")
+    import_answers(store, "test", tmp_path / "answers.csv")
+    chosen = Committee((("cheap",), ("dear",)), (0.6,), "confidence", "last", cost="usd")
+    rows = evaluate_units(chosen, store)
+    assert rows["stage"].tolist() == [2, 2, 1, 1]
+    assert rows["score"].tolist() == [1.0, 0.8, 1.0, 0.5]
+    assert rows["cost"].tolist() == [11.0, 22.0, 3.0, 4.0]
+    same_figures(rows, evaluate(chosen, store), "score")
+
+
+def test_rows_of_units_follow_thresholds_beyond_the_last_float32_below_1(tmp_path):
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 4, 300)
+    store = LogitStore(tmp_path / "S")
+    for m, model in enumerate(("a/0", "b/0")):
+        outputs = rng.standard_normal((300, 4)) + (1.0 + m) * np.eye(4)[labels]
+        store.add(
+            ModelCard(model, blocks={model: 10 * 5**m}), "val", labels=labels, outputs=(30 * outputs).astype("f4")
+        )
+    committees = [e.committee for e in search(store, exact=True, threads=1) if any(e.committee.log_odds)]
+    assert committees
+    for committee in committees[::5]:
+        same_figures(evaluate_units(committee, store, "val"), evaluate(committee, store, "val"), "correct")

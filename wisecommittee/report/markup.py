@@ -17,7 +17,10 @@ def escape(text: str) -> str:
 
 
 def as_html(table: Table, *, folded: bool = False) -> str:
-    """A table as HTML, as the terminal shows it. folded : below its title until that is chosen, or on paper."""
+    """A table as HTML, as the terminal shows it. folded : below its title until that is chosen, or on paper.
+
+    A class keeps notebooks from setting mathematics between the dollar signs of names.
+    """
     headings, right, breaks = table.headings(), table.right(), table.breaks()
     above = ""
     if any(over for over, _ in headings):
@@ -39,7 +42,8 @@ def as_html(table: Table, *, folded: bool = False) -> str:
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
     title = f"<caption>{escape(table.title)}</caption>"
     made = (
-        f'<div class="wide"><table>{"" if folded else title}<thead>{above}<tr>{names}</tr></thead>'
+        f'<div class="wide tex2jax_ignore mathjax_ignore"><table>{"" if folded else title}'
+        f"<thead>{above}<tr>{names}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table></div>{notes}"
     )
     return f"<details><summary>{escape(table.title)}</summary>{made}</details>" if folded else made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ from wisecommittee.search.evaluate import Evaluation
 
 BARS = 8  # committees, spread over the frontier, where none are named
 MOST_BARS = 24
+LONG = 150  # characters of a label that one line holds
 
 
 def exits(ax: Axes, evaluations: Evaluation | Iterable[Evaluation]) -> Axes:
@@ -44,17 +46,26 @@ def exits(ax: Axes, evaluations: Evaluation | Iterable[Evaluation]) -> Axes:
             }
             ax.add_artist(Fitted(left + share / 2, row, f"{100 * share:.1f} %", color=ink, **inside))
     for row, e in enumerate(rows):
-        ax.add_artist(
-            Fitted(0, row - 0.27, e.committee.label(), room=1.0, least=0.0, size=8.0, va="bottom", color="0.15")
-        )
+        for line, text in enumerate(reversed(_lines(e.committee.label()))):
+            where = row - 0.27 - 0.21 * line
+            ax.add_artist(Fitted(0, where, text, room=1.0, least=0.0, size=8.0, va="bottom", color="0.15"))
     figures = [f"{100 * e.quality:.2f} %\n{amount(e.average_cost, e.committee.cost)}" for e in rows]
-    ax.set(xlim=(0, 1), ylim=(len(rows) - 0.65, -0.62))
+    ax.set(xlim=(0, 1), ylim=(len(rows) - 0.65, -0.75))
     ax.set_yticks(range(len(rows)), figures, fontsize=7.5)
     ax.tick_params(axis="y", length=0, left=False, labelleft=False, labelright=True)
     ax.set_xlabel(f"share of units that exit (%) on {sample(rows)}")
     ax.xaxis.set_major_formatter(Percent())
     ax.spines[["top", "right", "left"]].set_visible(False)
     return legend(ax)
+
+
+def _lines(label: str) -> list[str]:
+    """Of a long label two, parted between members as near to its middle as may be."""
+    signs = [found.end() for found in re.finditer(r" [|+] ", label)]
+    if len(label) <= LONG or not signs:
+        return [label]
+    cut = min(signs, key=lambda place: abs(place - len(label) / 2))
+    return [label[:cut].rstrip(), label[cut:]]
 
 
 def gather(study: Study) -> dict[str, Any]:

@@ -135,8 +135,12 @@ def entry(name: str) -> str:
 
 
 def folded(text: str, most: int) -> str:
-    """A text in lines of at most so many characters, three at most."""
-    return "\n".join(textwrap.wrap(text, max(most, 8), break_on_hyphens=False, max_lines=3, placeholder="…"))
+    """A text in lines of at most so many characters, about three; what is longer loses its middle, not its end, where
+    names differ."""
+    most = max(most, 8)
+    if len(text) > 3 * most:
+        text = f"{text[: 3 * most // 2]}…{text[-(3 * most // 2 - 1) :]}"
+    return "\n".join(textwrap.wrap(text, most, break_on_hyphens=False))
 
 
 def literal(text: str) -> str:

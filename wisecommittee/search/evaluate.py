@@ -296,6 +296,7 @@ def members_alone(committee: Committee) -> list[Committee]:
             committee,
             stages=((model,),),
             thresholds=(),
+            log_odds=(),
             members={model: committee.members[model]} if model in committee.members else {},
         )
         for model in committee.models

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import Committee
-from wisecommittee.committees.confidence import Confidence
+from wisecommittee.committees.confidence import Confidence, scale_of
 from wisecommittee.search.evaluate import exit_stages, members_pool
 from wisecommittee.search.tables import (
     ExitTable,
@@ -47,13 +47,13 @@ def evaluate_units(
 
     pool = members_pool([committee], store, split, force=force, cost=cost)
     table, confidence = _tables(pool, committee, thread_count(threads))
-    stage = exit_stages(table.score, committee.thresholds)
+    stage = exit_stages(table.score, committee.carried)
     units = np.arange(pool.units)
     paid = table.cost[stage] if table.cost.ndim == 1 else table.cost[stage, units]
     columns: dict[str, object] = {"unit_id": store.unit_ids(split)}
     if table.prediction is not None:
         columns["prediction"] = table.prediction[stage, units]
-    columns |= {"stage": stage + 1, "confidence": confidence[stage, units]}
+    columns |= {"stage": stage + 1, "confidence": scale_of(pool.confidence).shown(confidence[stage, units])}
     columns["cost"] = [pool.cost.true(int(each)) for each in paid]
     statistics = table.stats[stage, units]
     if isinstance(pool.task, Segmentation):
@@ -66,7 +66,8 @@ def evaluate_units(
 
 
 def _tables(pool: Pool, committee: Committee, threads: int) -> tuple[ExitTable, NDArray[np.float32]]:
-    """The exit table with predictions, and the confidence [K, N] after every stage, the last included."""
+    """The exit table with predictions, and the confidence [K, N] after every stage, the last included, as it is carried
+    (committees/scale.py)."""
     stages = stage_indices(pool, committee)
     sequences = running(stages)
     trie = build_prefixes({correct_key(pool, sequence) for sequence in sequences})

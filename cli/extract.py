@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MODEL_SPEC = (
     "`timm:NAME`, `torchvision:NAME`, `hf:NAME`, a `.pt2`, `.ts` or `.onnx` file, `digits:NAME`, or "
-    "`package.module:factory`, optionally with `@weights-file`."
+    "`package.module:factory`, optionally with `@weights-file` (and `?state=PLACE` in it)."
 )
 DATA_SPEC = (
     "`imagefolder:DIR`, `parquet:FILE`, `npz:FILE`, `digits:SPLIT`, or `package.module:factory` giving a Dataset, "
@@ -63,7 +63,10 @@ def extract(
     classes: Annotated[
         Path | None, typer.Option(help="File with the class names of the models' outputs (txt, csv or json).")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N units.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="N units at most, always the same: of every class its share; of a stream the first."),
+    ] = None,
     skip_corrupt: Annotated[
         bool,
         typer.Option("--skip-corrupt", help="Leave images that cannot be decoded out, for all models; they are named."),

@@ -54,7 +54,7 @@ def irene(
     lr: Annotated[float | None, typer.Option(help="Learning rate of the models; default: the preset's.")] = None,
     selector_lr: Annotated[float | None, typer.Option(help="Learning rate of the selector.")] = None,
     selector_factor: Annotated[
-        float | None, typer.Option(help="Drop of the selector's learning rate at the preset's milestones.")
+        float | None, typer.Option(help="Drop of the selector's learning rate at milestones, which cifar has.")
     ] = None,
     label_noise: options.LabelNoise = 0.0,
     pixel_noise: options.PixelNoise = None,

@@ -46,8 +46,8 @@ def tune(
     replace: options.Replace = False,
     as_json: options.Json = False,
 ) -> None:
-    """Search IRENE's weights w1, w2, w3 and its selector's learning rate and decay (Table 3) with Optuna, for the
-    greatest utility on val. The best goes into the store, as a variant called tuned.
+    """Search IRENE's weights w1, w2, w3 and its selector's learning rate, and decay where the preset has milestones
+    (Table 3), with Optuna, for the greatest utility on val. The best goes into the store, as a variant called tuned.
 
     Utility is measured by the single model and the average ensemble, so the store needs `train pool` of the same
     backbone, data and seed. An interrupted search goes on where it stopped; more --trials continue it.
@@ -61,14 +61,14 @@ def tune(
     from wisecommittee.store import LogitStore
     from wisecommittee.train.data import open_training_data
     from wisecommittee.train.irene import make_irene
-    from wisecommittee.train.tune import RANGES, pool_of, put_best, read_range
+    from wisecommittee.train.tune import pool_of, put_best, read_range, usual_ranges
     from wisecommittee.train.tune import tune as search
 
     noise: dict[str, Any] = {"label_noise": label_noise, "pixel_noise": pixel_noise}
     opened = open_training_data(data, held_out=held_out, seed=seed, workers=workers, **noise)
     usual: dict[str, Any] = {"preset": preset, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     method = make_irene(opened, [backbone] if backbone else [], models_count, seed=seed, **usual)
-    target, spaces = LogitStore(store), RANGES | dict(map(read_range, ranges or ()))
+    target, spaces = LogitStore(store), usual_ranges(method) | dict(map(read_range, ranges or ()))
     judge = Judge.by_pool(Study(target), pool_of(method))
     with training(device=device, mixed_precision=precision, replace=replace) as given:
         found = search(method, judge, folder=folder, trials=trials, ranges=spaces, **given)

@@ -16,7 +16,7 @@ from wisecommittee.cli import main
 
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.naming import METHODS, Origin
-from wisecommittee.errors import UnknownNameError, UsageError
+from wisecommittee.errors import StoreError, UnknownNameError, UsageError
 from wisecommittee.extract.macs import count_macs
 from wisecommittee.extract.models import state_hash
 from wisecommittee.search.evaluate import evaluate
@@ -235,6 +235,9 @@ def test_the_store_says_what_the_trainer_says(name, tmp_path):
     assert done[0].card.training_cost > 0
 
     never = lambda row: pytest.fail("trained again")  # noqa: E731
+    other = with_fields(method.setup, recipe=with_fields(method.setup.recipe, lr=0.07))
+    with pytest.raises(StoreError, match=r"/0 is in val already, trained with other settings; use --replace"):
+        train_baseline(with_fields(method, setup=other), store, log=never)
     again = train_baseline(method, store, checkpoints=tmp_path / "kept", log=never)
     assert {item.status for item in again} == {"unchanged"}
 

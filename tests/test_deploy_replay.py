@@ -144,6 +144,18 @@ def test_a_softmax_that_was_there_when_the_outputs_were_kept_may_stay(tmp_path):
         as_evaluated(run, torch.from_numpy(X), committee, store)
 
 
+def test_probabilities_in_bfloat16_are_probabilities(tmp_path):
+    store, committee = imported(tmp_path, "probabilities")
+
+    def short(net):
+        return lambda rows: (torch.softmax(net(torch.as_tensor(rows)), 1) * 1.009).bfloat16()
+
+    members, data = {name: short(net) for name, net in NETS.items()}, wrap_data(lambda: (X, Y), "x")
+    with wc.deploy(committee, members, store=store, data=data) as run:
+        decided = run(X)
+    np.testing.assert_allclose(decided.probabilities.sum(axis=1), 1, atol=2e-3)
+
+
 # Replay
 
 

@@ -21,6 +21,7 @@ from wisecommittee.extract.run_settings import Settings
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)
+HUNG = 1800  # seconds after which a process is taken to hang; a slow machine is not one that hangs
 
 NETS = """
 import os, signal
@@ -122,7 +123,7 @@ def start(rank, meeting, data=DATA, *, world=2, environment=None, **options):
 def end(*processes):
     """(exit code, stdout, stderr) of each."""
     try:
-        texts = [process.communicate(timeout=90) for process in processes]
+        texts = [process.communicate(timeout=HUNG) for process in processes]
     finally:
         for process in processes:
             process.kill()

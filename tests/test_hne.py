@@ -12,7 +12,7 @@ from test_cli import run  # noqa: F401
 from test_training_data import small_cifar
 
 from wisecommittee.committees.cards import Committee
-from wisecommittee.errors import ContentError, CostError, UnknownNameError, UsageError
+from wisecommittee.errors import ContentError, CostError, StoreError, UnknownNameError, UsageError
 from wisecommittee.extract.macs import count_macs
 from wisecommittee.extract.models import state_hash
 from wisecommittee.extract.run import extract
@@ -111,6 +111,20 @@ def test_an_interrupted_training_ends_with_the_same_bits(tmp_path):
     assert 1 not in epochs
     assert found.curve[-1]["loss"] == expected.curve[-1]["loss"]
     assert state_hash(found.modules[PHASE]["net"]) == state_hash(expected.modules[PHASE]["net"])
+
+
+def test_another_training_of_the_same_name_is_refused_before_it_begins(tmp_path):
+    store, never = LogitStore(tmp_path / "logits"), lambda row: pytest.fail("trained")
+    hierarchy = make_hierarchy(DATA, epochs=1)
+    train_hne(hierarchy, store)
+    train_hne(hierarchy, store, log=never)
+    for other in ({"loss": LeafLoss("lhd", alpha=0.9)}, {"lr": 0.05}, {"epochs": 2}):
+        changed = make_hierarchy(DATA, **{"epochs": 1, **other})
+        assert changed.name == hierarchy.name
+        with pytest.raises(StoreError, match=r"/0 is in val already, trained with other settings; use --replace"):
+            train_hne(changed, store, log=never)
+    done = train_hne(make_hierarchy(DATA, epochs=1, lr=0.05), store, replace=True)
+    assert {item.status for item in done} == {"replaced"}
 
 
 def test_a_checkpoint_of_another_schedule_is_refused(tmp_path):

@@ -265,7 +265,13 @@ def test_the_first_model_is_trained_once_in_a_sweep(tmp_path):
     methods = variants(small(epochs=1), w2=[0.05, 0.4])
     assert list(methods) == ["w2=0.05", "w2=0.4"]
     rows, store = [], LogitStore(tmp_path / "swept")
-    done = train_irene(store, methods, log=rows.append)
+    done = train_irene(store, methods, log=rows.append, curves=tmp_path / "curves.parquet")
+    for w2 in ("0.05", "0.4"):  # each file has all of its phases
+        phases = pd.read_parquet(tmp_path / f"curves-w2={w2}.parquet").phase.tolist()
+        assert phases == ["model-1", "model-2", "model-3"]
+    never = lambda row: pytest.fail("trained")  # noqa: E731
+    with pytest.raises(StoreError, match=r"w2=0.05/0 is in val already, trained with other settings"):
+        train_irene(store, {"w2=0.05": small(epochs=2)}, log=never)
     assert [row["phase"] for row in rows] == ["model-1", "model-2", "model-3", "model-2", "model-3"]
     names = [f"irene-digits-tiny~w2={w2}/{step}" for w2 in ("0.05", "0.4") for step in range(3)]
     assert [item.card.model for item in done if item.split == "val"] == names

@@ -354,3 +354,16 @@ def test_credentials_in_the_address_stay_out_of_messages(server):
         store.add(card(), "val", **GIVEN)
     assert "hush" not in str(caught.value)
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == "secret"
+
+
+def test_what_is_waited_for_is_said_and_google_s_client_gives_up_in_time(monkeypatch):
+    assert object_files._with_patience("gs://bucket/a") == f"gs://bucket/a?retry_limit_seconds={object_files.PATIENCE}"
+    assert object_files._with_patience("gs://b/a?x=1").endswith(f"?x=1&retry_limit_seconds={object_files.PATIENCE}")
+    for uri in ("s3://bucket/a?region=x", "gs://bucket/a?retry_limit_seconds=7"):
+        assert object_files._with_patience(uri) == uri
+    said = threading.Event()
+    monkeypatch.setattr(object_files, "SAID_AFTER", 0.0)
+    monkeypatch.setattr(object_files.warnings, "warn", lambda text, **_: said.set() if "waiting for" in text else None)
+    files = object_files.ObjectFiles("gs://bucket/a", "gs://bucket/a")
+    with files._explained("val"):
+        said.wait()

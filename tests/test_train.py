@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from wisecommittee.errors import ContentError, UnknownNameError, WiseCommitteeError
+from wisecommittee.errors import ContentError, StoreError, UnknownNameError, WiseCommitteeError
 from wisecommittee.extract.digits import digits
 from wisecommittee.extract.macs import count_macs
 from wisecommittee.extract.models import load_model, state_hash
@@ -379,6 +379,8 @@ def test_train_pool_writes_what_the_networks_say(tmp_path):
     never = lambda row: pytest.fail("trained again")  # noqa: E731
     again = train_pool(store, pool=SMALL, checkpoints=tmp_path / "kept", log=never)
     assert {item.status for item in again} == {"unchanged"}
+    with pytest.raises(StoreError, match="linear/0 is in val already, trained with other settings; use --replace"):
+        train_pool(store, pool=replace(SMALL, lr=0.06), log=never)
 
 
 def test_the_cache_is_keyed_by_the_settings(tmp_path):

@@ -15,6 +15,8 @@ import torch
 from wisecommittee.errors import UsageError
 from wisecommittee.train.ranks import replicas
 
+HUNG = 1800  # seconds after which a process is taken to hang; a slow machine is not one that hangs
+
 SCRIPT = """
 import os, signal, sys
 from dataclasses import dataclass
@@ -72,7 +74,7 @@ def launch(folder, ranks, **environment):
 
 def finish(processes):
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=HUNG)
         assert process.returncode == 0, errors.decode()
 
 
@@ -94,7 +96,7 @@ def test_two_processes_train_what_one_does_and_go_on_when_killed(tmp_path):
     alone = result(tmp_path / "one")
 
     first, second = launch(tmp_path / "two", 2, STOP_AFTER="4")
-    assert second.wait(timeout=120) == -signal.SIGKILL
+    assert second.wait(timeout=HUNG) == -signal.SIGKILL
     first.kill()
     first.communicate()
     second.communicate()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +22,7 @@ from wisecommittee.store import LogitStore
 from wisecommittee.train import tune as module
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.irene import make_irene
-from wisecommittee.train.tune import RANGES, Between, pool_of, read_range, tune
+from wisecommittee.train.tune import RANGES, Between, pool_of, read_range, tune, usual_ranges
 
 METHOD = make_irene(open_training_data("digits"), seed=1)
 
@@ -42,11 +43,13 @@ def trained(monkeypatch):
 
     def train_irene(store, methods, **options):
         (method,) = methods.values()
-        seen.append({name: getattr(method, name) for name in RANGES})
+        assert method.first == "trained"
+        seen.append({name: getattr(method, name) for name in usual_ranges(method)})
         card = SimpleNamespace(model=f"member-{len(seen)}")
         return [SimpleNamespace(card=card, split=split) for split in ("val", "test")]
 
     monkeypatch.setattr(module, "train_irene", train_irene)
+    monkeypatch.setattr(module, "with_first", lambda method, **options: replace(method, first="trained"))
     return seen
 
 
@@ -81,7 +84,7 @@ def test_trials_stay_in_their_ranges_and_find_the_best(trained, tmp_path):
     assert [trial.worth for trial in found] == sorted((trial.worth for trial in found), reverse=True)
     assert (found[0].quality, found[0].cost) == (0.9, 1.5)
     for settings in trained:
-        for name, given in RANGES.items():
+        for name, given in usual_ranges(METHOD).items():
             value = settings[name]
             assert given.lowest <= value <= given.highest if isinstance(given, Between) else value in given
     # Uniform in the logarithm, not in the number: most of [1e-5, 0.1] lies above 1e-2 only in the latter.
@@ -112,7 +115,7 @@ def test_an_interrupted_search_goes_on(trained, tmp_path):
 
 
 def test_ranges_given(trained, tmp_path):
-    ranges = RANGES | dict([read_range("w1=0.5:2"), read_range("w2=0.1,0.2")])
+    ranges = usual_ranges(METHOD) | dict([read_range("w1=0.5:2"), read_range("w2=0.1,0.2")])
     tune(METHOD, lambda store, models: (1.0, 0.5, 1.0), folder=tmp_path, trials=6, ranges=ranges)
     assert all(0.5 <= settings["w1"] <= 2 and settings["w2"] in (0.1, 0.2) for settings in trained)
     only = {"diversity": Between(0.01, 1.0)}
@@ -121,11 +124,37 @@ def test_ranges_given(trained, tmp_path):
     assert trained[-1]["w1"] == METHOD.w1
 
 
+def test_the_decay_is_searched_only_where_it_happens(trained, tmp_path):
+    assert set(RANGES) - set(usual_ranges(METHOD)) == {"selector_factor"}
+    assert usual_ranges(replace(METHOD, recipe=replace(METHOD.recipe, milestones=(0.5,)))) == RANGES
+    with pytest.raises(UsageError, match="selector_factor: the learning rates fall by a cosine here"):
+        tune(METHOD, near(trained), folder=tmp_path, ranges=RANGES)
+    with pytest.raises(UsageError, match="selector factor: the learning rates of these data fall by a cosine"):
+        make_irene(METHOD.data, selector_factor=0.5)
+    assert trained == []
+
+
+def test_the_first_model_is_trained_once_for_all_trials(tmp_path, monkeypatch):
+    small = make_irene(METHOD.data, models=2, epochs=1)
+    rows = []
+    options = {"log": rows.append, "checkpoints": None}
+    found = tune(small, lambda store, models: (1.0, 0.5, 1.0), folder=tmp_path, trials=2, **options)
+    module.put_best(small, found[0], LogitStore(tmp_path / "logits"), **options)
+    assert [row["phase"] for row in rows] == ["model-1", "model-2", "model-2"]
+    # What the best is by itself, all of it trained.
+    alone = LogitStore(tmp_path / "alone")
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "another"))
+    module.train_irene(alone, {"tuned": replace(small, **found[0].settings)})
+    for name in alone.models("val"):
+        assert np.array_equal(alone.outputs(name, "val"), LogitStore(tmp_path / "logits").outputs(name, "val"))
+
+
 def test_a_diverged_training_is_worth_nothing(tmp_path, monkeypatch):
     def diverge(store, methods, **options):
         raise DivergedError("model-1: the loss became nan")
 
     monkeypatch.setattr(module, "train_irene", diverge)
+    monkeypatch.setattr(module, "with_first", lambda method, **options: method)
     found = tune(METHOD, lambda store, models: pytest.fail("judged"), folder=tmp_path, trials=2)
     assert [(trial.worth, trial.quality) for trial in found] == [(0.0, None)] * 2
     assert found[0].printed()[-3:] == ["diverged", "-", "0.00"]
@@ -171,7 +200,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     store = LogitStore("S")
     tuned = [card for card in store.cards("val") if Origin.of(card.architecture).variant == "tuned"]
     assert len(tuned) == 2
-    assert {name: tuned[0].meta["settings"][name] for name in RANGES} == trials[0]["settings"]
+    assert {name: tuned[0].meta["settings"][name] for name in usual_ranges(METHOD)} == trials[0]["settings"]
     # What the search saw on val is what `compare` chooses there.
     judge = Judge.by_pool(Study(store), pool_of(METHOD.__class__(METHOD.data, METHOD.backbones, METHOD.recipe)))
     assert judge(store, [card.model for card in tuned]) == pytest.approx(

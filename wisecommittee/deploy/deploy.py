@@ -19,7 +19,7 @@ from wisecommittee.committees.combine import combine_named, softmax
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.deploy.callables import Called, slices
 from wisecommittee.deploy.members import Module, find_card, load_members
-from wisecommittee.deploy.replay import REPLAYED, compare_outputs, look_like_probabilities
+from wisecommittee.deploy.replay import REPLAYED, compare_outputs, look_like_probabilities, normalised
 from wisecommittee.deploy.replay import replay as replay_units
 from wisecommittee.deploy.units import Units
 from wisecommittee.errors import CommitteeError, ContentError, UsageError
@@ -178,9 +178,9 @@ class Deployed:
 
     def _as_chosen(self, name: str, outputs: Rows) -> Rows:
         """Outputs of the kind that the committee was chosen on; CommitteeError where they are of the other."""
-        kind = self._members[name].kind
-        are_probabilities = look_like_probabilities(outputs)
-        if kind == "probabilities" and not are_probabilities:
+        if self._members[name].kind == "probabilities":
+            if look_like_probabilities(outputs):
+                return normalised(outputs)
             if self._softmax:
                 return softmax(outputs)
             if not self._force:
@@ -188,7 +188,7 @@ class Deployed:
                     f"{name}: the committee was chosen on its probabilities, and it gives logits here (rows that do "
                     f"not sum to 1); end it with a softmax, or have one put behind it with --softmax (softmax=True)"
                 )
-        if kind == "logits" and are_probabilities and len(outputs) >= TELLING and name not in self.compared:
+        elif name not in self.compared and len(outputs) >= TELLING and look_like_probabilities(outputs):
             raise CommitteeError(
                 f"{name}: the committee was chosen on its logits, and what it gives here are probabilities; leave out "
                 f"its softmax; if it had one when it was extracted, deploy it with the store, or with force"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from wisecommittee.deploy.deploy import Deployed
 
 REPLAYED = 32  # units
+NEARLY = 2e-2  # by which rows of probabilities in bfloat16 may miss 1
 CLOSE = 1e-2  # of the largest output: float16 and other devices are nearer, other code and other classes are not
 
 
@@ -107,9 +108,16 @@ def _centred(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def look_like_probabilities(rows: NDArray[np.float32]) -> bool:
-    """Whether every row [n, C] is non-negative and sums to 1, as nearly as a store asks of probabilities."""
+    """Whether every row [n, C] is non-negative and sums to 1, as nearly as in bfloat16."""
     sums = rows.sum(axis=1, dtype=np.float64)
-    return bool((rows >= 0).all() and (np.abs(sums - 1) <= PROBABILITY_TOLERANCE).all())
+    return bool((rows >= 0).all() and (np.abs(sums - 1) <= NEARLY).all())
+
+
+def normalised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows [n, C] of probabilities; those that miss 1 by more than a store allows are brought to it."""
+    sums = rows.sum(axis=1, dtype=np.float64)
+    missing = np.abs(sums - 1) > PROBABILITY_TOLERANCE
+    return (rows / np.where(missing, sums, 1)[:, None]).astype(np.float32) if missing.any() else rows
 
 
 def data_spec(committee: Committee, store: LogitStore, split: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AlignmentError, ContentError
+from wisecommittee.errors import AbsentError, AlignmentError, ContentError
 from wisecommittee.extract.data_images import ArrayImages
 from wisecommittee.extract.data_labels import renumbered
 from wisecommittee.store.arrays import Npz
@@ -57,13 +57,16 @@ def open_npz(path: str, classes: Sequence[str] | None = None) -> tuple[Any, ...]
 
 def _read(path: str, what: str) -> dict[str, NDArray[Any] | None]:
     found: dict[str, NDArray[Any] | None] = dict.fromkeys([*NAMES, "are images"])
-    with Npz(path) as file:
-        for noun, names in NAMES.items():
-            both = [name for name in names if name in file.names]
-            if len(both) > 1:
-                raise ContentError(f"{what}: both {' and '.join(both)}; expected one of them")
-            if both:
-                found[noun] = file[both[0]]
-        if "images" in file.names:
-            found["are images"] = np.empty(0)
+    try:
+        with Npz(path) as archive:
+            for noun, names in NAMES.items():
+                both = [name for name in names if name in archive.names]
+                if len(both) > 1:
+                    raise ContentError(f"{what}: both {' and '.join(both)}; expected one of them")
+                if both:
+                    found[noun] = archive[both[0]]
+            if "images" in archive.names:
+                found["are images"] = np.empty(0)
+    except AbsentError:
+        raise AbsentError(f"{what}: no such file; name one written by np.savez") from None
     return found

@@ -94,13 +94,13 @@ def load_torchscript(spec: str, path: str, name: str | None, random_weights: boo
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`?torch.jit", DeprecationWarning)
             program = torch.jit.load(path, map_location="cpu")
-    except Exception as error:  # as above
+        program.eval()
+        return LoadedModel.called(Path(path).stem, FromFile(program).eval().requires_grad_(False), spec, digest)
+    except Exception as error:  # as above; a damaged name only shows when the modules are walked through
         raise ContentError(
             f"model {spec!r}: torch.jit.load cannot read it ({first_line(error)}); "
             f"write it with torch.jit.save, not optimized for inference"
         ) from error
-    program.eval()
-    return LoadedModel.called(Path(path).stem, FromFile(program), spec, digest)
 
 
 def _checked(spec: str, path: str, random_weights: bool) -> str:

@@ -196,8 +196,8 @@ class Resized(nn.Module):
     def forward(self, images: torch.Tensor) -> Any:
         if images.ndim != 4:
             raise UsageError(
-                f"{self.what}: inputs of shape {list(images.shape)} have no size to change; expected images [n, C, H, W]; leave "
-                f"--sizes out"
+                f"{self.what}: inputs of shape {list(images.shape)} have no size to change; expected images "
+                f"[n, C, H, W]; leave --sizes out"
             )
         if images.shape[2:] != (self.size, self.size):
             images = functional.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)

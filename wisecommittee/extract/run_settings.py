@@ -44,9 +44,9 @@ class Settings:
     names, macs, training_costs : one per model, instead of the default name, the counted multiply-adds and what the
     source knows of those of training; random_weights : load none; classes : a file with the class names of the models'
     outputs; preprocess : spec of the model whose preprocessing serves those that bring none; sizes, views : every model
-    at each of these input sizes, and with each of these views; replace : exchange models of the split; limit : only the
-    first units; workers : processes that load data; skip_corrupt : leave images that cannot be decoded out, for all
-    models.
+    at each of these input sizes, and with each of these views; replace : exchange models of the split; limit : units at
+    most, of every class its share; workers : processes that load data; skip_corrupt : leave images that cannot be
+    decoded out, for all models.
     """
 
     device: str = "auto"

@@ -134,14 +134,17 @@ def check_claims(path: Path, what: str) -> None:
     """Raise unless an archive is as large as its file when it is read, and fits into memory."""
     size = path.stat().st_size
     claimed = size
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            claimed = sum(info.file_size for info in archive.infolist())
-        if claimed > size + UNCLAIMED:
-            raise ContentError(
-                f"{what}: {str(path)!r} has {size:,} bytes and claims to hold {claimed:,}; expected tensors as "
-                f"torch.save writes them, without compression"
-            )
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                claimed = sum(info.file_size for info in archive.infolist())
+    except Exception as error:  # names that are no text, numbers beyond any file
+        raise ContentError(f"{what}: {str(path)!r} is a damaged archive ({first_line(error)})") from error
+    if claimed > size + UNCLAIMED:
+        raise ContentError(
+            f"{what}: {str(path)!r} has {size:,} bytes and claims to hold {claimed:,}; expected tensors as torch.save "
+            f"writes them, without compression"
+        )
     check_memory(claimed, f"{what}: {str(path)!r}", "free some, or use a smaller model")
 
 

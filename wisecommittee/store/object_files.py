@@ -12,6 +12,7 @@ import itertools
 import random
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,19 +25,45 @@ CLAIM = ".turn-"
 TURN_BEAT = 5.0  # seconds between two signs of life
 TURN_STALE = 60.0  # seconds of watching a claim without one
 TURN_WAIT = 600.0  # seconds until waiting ends in an error
+PATIENCE = 20  # seconds that Google's client tries again, of itself for 15 minutes; no call hears Ctrl-C meanwhile
+SAID_AFTER = 5.0  # seconds of waiting
 now, pause = time.monotonic, time.sleep
+
+
+def _with_patience(uri: str) -> str:
+    start, _, query = uri.partition("?")
+    if not start.startswith(("gs://", "gcs://")) or "retry_limit_seconds" in query:
+        return uri
+    return f"{start}?{query}{'&' if query else ''}retry_limit_seconds={PATIENCE}"
+
+
+def _say_waiting(uri: str) -> None:
+    with contextlib.suppress(Warning):  # where warnings are errors, this thread is not the one to raise them
+        warnings.warn(f"{uri}: waiting for the object store to answer", stacklevel=1)
 
 
 class ObjectFiles(Files):
     def __init__(self, uri: str, given: str) -> None:
         self.uri = uri
-        self.fs, path = fs.FileSystem.from_uri(given)
+        self.fs, path = fs.FileSystem.from_uri(_with_patience(given))
         self.root = path.rstrip("/")
         if not self.root:
             raise ValueError("no bucket is named")
 
     def _full(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root
+
+    @contextlib.contextmanager
+    def _explained(self, path: str) -> Iterator[None]:
+        """Says what is waited for, too."""
+        waiting = threading.Timer(SAID_AFTER, _say_waiting, (self.uri,))
+        waiting.daemon = True
+        waiting.start()
+        try:
+            with super()._explained(path):
+                yield
+        finally:
+            waiting.cancel()
 
     def _info(self, path: str) -> fs.FileInfo:
         with self._explained(path):

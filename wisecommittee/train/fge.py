@@ -37,6 +37,10 @@ class FastGeometric:
             raise UsageError(f"learning rates from {self.lowest:g} to {self.highest:g}: expected 0 < lowest < highest")
 
     @property
+    def name(self) -> str:
+        return "fge"
+
+    @property
     def key(self) -> str:
         return self.setup.key("fge", count=self.count, cycle=self.cycle, lrs=[self.lowest, self.highest])
 

@@ -25,7 +25,7 @@ from wisecommittee.train.data import TrainingData
 from wisecommittee.train.hne_losses import LeafLoss, sizes
 from wisecommittee.train.hne_nets import DESIGNS, LeafNet, Tree, group_schedule
 from wisecommittee.train.loop import Batch, Phase, Step
-from wisecommittee.train.run import TrainOptions, fit, into_store
+from wisecommittee.train.run import TrainOptions, check_free, fit, into_store
 from wisecommittee.train.supervised import PASSES, Recipe, accuracy
 
 PHASE = "leaves"
@@ -205,6 +205,8 @@ def make_hierarchy(
 
 def train_hne(hierarchy: Hierarchy, store: LogitStore, **options: Unpack[TrainOptions]) -> list[Extracted]:
     """Train, or load what is trained already, and put every leaf's logits for val and test into the store."""
+    leaves = range(hierarchy.groups[-1])
+    check_free(store, {f"{hierarchy.name}/{leaf}": hierarchy.key for leaf in leaves}, **options)
     run = fit(hierarchy, hierarchy.data, seed=hierarchy.seed, **options)
     net = run.modules[PHASE]["net"]
     assert isinstance(net, LeafNet)

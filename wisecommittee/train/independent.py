@@ -23,6 +23,14 @@ class Independent:
             raise UsageError(f"{self.replicas} replicas: expected at least 1")
 
     @property
+    def name(self) -> str:
+        return "pool"
+
+    @property
+    def count(self) -> int:
+        return self.replicas
+
+    @property
     def key(self) -> str:
         return self.setup.key("pool")  # more replicas go on where fewer ended
 

@@ -135,8 +135,33 @@ class Irene:
                 optimizers.append((adam, schedule.schedule()))
             if self.fits_held_out:
                 batches = WithHeldOut(batches, self.data.batches(self.recipe.batch_size, split="held_out"))
-        name, modules = f"model-{len(stage.before) + 1}", {"model": stage.model, "selector": stage.selector}
+        name, modules = _phase_name(len(stage.before)), {"model": stage.model, "selector": stage.selector}
         return Phase(name, modules, batches, stage.loss, optimizers, epochs, on_epoch=stage.freeze)
+
+
+def _phase_name(step: int) -> str:
+    return f"model-{step + 1}"
+
+
+FIRST = _phase_name(0)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstModel:
+    """The first phase of a method by itself, under a key that w1, w2, w3 and the selector do not change."""
+
+    method: Irene
+
+    @property
+    def key(self) -> str:
+        method = self.method
+        shapes = [list(parameter.shape) for parameter in method.model(0).parameters()]
+        facts = ["irene first", method.backbones[0], asdict(method.recipe), method.seed, method.diversity, shapes]
+        facts += [method.data.key, torch.__version__]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def phases(self) -> Iterator[Phase]:
+        yield next(self.method.phases())
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +284,13 @@ def make_irene(
         raise UsageError(f"{len(backbones)} backbones for {models} models; name one for all, or one for each")
     names = tuple(backbones) if len(backbones) > 1 else (setup.backbone,) * (3 if models is None else max(0, models))
     usual = SELECTORS[preset or ("digits" if data.name == "digits" else "cifar")]
-    return Irene(data, names, setup.recipe, seed, **usual | settings)
+    made = Irene(data, names, setup.recipe, seed, **usual | settings)
+    if "selector_factor" in settings and not setup.recipe.milestones:
+        raise UsageError(
+            "selector factor: the learning rates of these data fall by a cosine, without milestones to drop at; leave "
+            "it out, or choose a preset with milestones (cifar)"
+        )
+    return made
 
 
 def variants(

@@ -17,18 +17,18 @@ from torch import Tensor, nn
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.naming import Origin
-from wisecommittee.errors import StoreError
 from wisecommittee.extract.forward import pick_device
 from wisecommittee.extract.run import Extracted
 from wisecommittee.extract.run_ranks import find_ranks, own_device
 from wisecommittee.extract.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train.backbones import short_name
+from wisecommittee.train.curves import save_curves
 from wisecommittee.train.data import TrainingData
-from wisecommittee.train.irene import Irene
+from wisecommittee.train.irene import FIRST, FirstModel, Irene
 from wisecommittee.train.irene_selector import HaltingCommittee
-from wisecommittee.train.loop import Progress, Trained
-from wisecommittee.train.run import TrainOptions, fit
+from wisecommittee.train.loop import Progress, Row, Trained
+from wisecommittee.train.run import TrainOptions, check_free, fit
 from wisecommittee.train.supervised import PASSES
 
 SCORE = "halting"
@@ -41,31 +41,37 @@ def train_irene(store: LogitStore, methods: Mapping[str, Irene], **options: Unpa
     methods : by variant, see `variants`. None of what is varied reaches the first model, which is trained once. The
     frontier over all of them, and over m, is one search of the family `halting`.
     """
-    if not options.get("replace"):
-        _check_free(store, methods)
+    for variant, method in methods.items():
+        architecture, steps = _architecture(method, variant), range(len(method.backbones))
+        check_free(store, {f"{architecture}/{step}": method.key for step in steps}, **options)
     done: list[Extracted] = []
     first: Mapping[str, Tensor] | None = None
+    rows_of_first: list[Row] = []
     for variant, method in methods.items():
         own = options.copy()
+        curves = own.pop("curves", None)
         if variant and (folder := options.get("checkpoints")):
             own["checkpoints"] = folder / variant
-        if variant and (curves := options.get("curves")):
-            own["curves"] = curves.with_stem(f"{curves.stem}-{variant}")
-        run = fit(with_fields(method, first=first), method.data, seed=method.seed, **own)
-        first = run.modules["model-1"]["model"].state_dict()
+        known = method.first if first is None else first
+        run = fit(with_fields(method, first=known), method.data, seed=method.seed, **own)
+        if first is None:
+            first = run.modules[FIRST]["model"].state_dict()
+            rows_of_first = [row for row in run.curve if row["phase"] == FIRST]
+        if curves and not find_ranks().rank:
+            others = [row for row in run.curve if row["phase"] != FIRST]
+            save_curves([*rows_of_first, *others], curves.with_stem(f"{curves.stem}-{variant}") if variant else curves)
         if not find_ranks().rank:
             done += _into_store(assembled(run), method, store, variant, **options)
     return done
 
 
-def _check_free(store: LogitStore, methods: Mapping[str, Irene]) -> None:
-    """Refuse before the training what the store would refuse after it."""
-    for variant, method in methods.items():
-        model = f"{_architecture(method, variant)}/0"
-        if (card := store.committed("val", model)) and card.meta.get("training") != method.key:
-            raise StoreError(
-                f"{model} is in val already, trained with other settings; use --replace, or another --store"
-            )
+def with_first(method: Irene, **options: Unpack[TrainOptions]) -> Irene:
+    """The method with its first model, trained or loaded: w1, w2, w3 and the selector do not reach it."""
+    only = FirstModel(method)
+    own = options.copy()
+    own.pop("curves", None)
+    run = fit(only, method.data, seed=method.seed, **own)
+    return with_fields(method, first=run.modules[FIRST]["model"].state_dict())
 
 
 def _architecture(method: Irene, variant: str) -> str:

@@ -94,6 +94,10 @@ class MixtureOfExperts:
         return "moe" if self.active is None else "sparse-moe"
 
     @property
+    def count(self) -> int:
+        return 1
+
+    @property
     def key(self) -> str:
         return self.setup.key("moe", experts=self.experts, active=self.active, balance=self.balance)
 

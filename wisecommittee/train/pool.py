@@ -22,7 +22,7 @@ from wisecommittee.store import LogitStore
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.loop import Phase
 from wisecommittee.train.nets import NETS, build
-from wisecommittee.train.run import TrainOptions, fit, into_store
+from wisecommittee.train.run import TrainOptions, check_free, fit, into_store
 from wisecommittee.train.supervised import PASSES, Recipe, supervised
 
 
@@ -71,7 +71,9 @@ def train_pool(
     store: LogitStore, *, pool: Pool | None = None, dtype: str = "float32", **options: Unpack[TrainOptions]
 ) -> list[Extracted]:
     """Train the pool where it is not trained yet, and put its logits for val and test into the store."""
-    models = trained(pool or Pool(), **options)
+    pool = pool or Pool()
+    check_free(store, dict.fromkeys(pool.members, pool.key), **options)
+    models = trained(pool, **options)
     return into_store(models, open_training_data("digits"), store, dtype=dtype, **options)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 import torch
 
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import StoreError, UsageError
 from wisecommittee.extract.forward import PRECISIONS, pick_device
 from wisecommittee.extract.models import LoadedModel
 from wisecommittee.extract.run import Extracted, extract
@@ -66,6 +66,19 @@ def fit(method: Method, data: TrainingData, *, seed: int = 0, **options: Unpack[
     if (curves := options.get("curves")) and find_ranks().rank == 0:
         save_curves(run.curve, curves)
     return run
+
+
+def check_free(store: LogitStore, trainings: Mapping[str, str], **options: Unpack[TrainOptions]) -> None:
+    """Refuse before the training what the store would refuse after it. trainings : {model: key of its training}."""
+    if options.get("replace"):
+        return
+    for split in ("val", "test"):
+        for model, key in trainings.items():
+            card = store.committed(split, model)
+            if card is not None and key not in (card.meta.get("training"), card.meta.get("pool")):
+                raise StoreError(
+                    f"{model} is in {split} already, trained with other settings; use --replace, or another --store"
+                )
 
 
 def into_store(

@@ -27,6 +27,10 @@ class Snapshot:
         check_count(self.count, "snapshots")
 
     @property
+    def name(self) -> str:
+        return "snapshot"
+
+    @property
     def key(self) -> str:
         return self.setup.key("snapshot", count=self.count)
 

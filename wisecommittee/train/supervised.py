@@ -23,7 +23,7 @@ from wisecommittee.store import LogitStore
 from wisecommittee.train.backbones import Backbone, build, check_backbone, short_name
 from wisecommittee.train.data import TrainingData
 from wisecommittee.train.loop import Batch, Batches, Method, Phase, Schedule, Step, Trained, cosine
-from wisecommittee.train.run import TrainOptions, fit, into_store
+from wisecommittee.train.run import TrainOptions, check_free, fit, into_store
 
 PASSES = 3.0  # a training step counts as three forward passes: forward, gradient of inputs, gradient of weights
 
@@ -104,9 +104,12 @@ class Setup:
         own = [self.backbone, asdict(self.recipe), self.seed, self.data.key, shapes, torch.__version__]
         return hashlib.sha256(json.dumps([method, facts, own], sort_keys=True).encode()).hexdigest()[:16]
 
+    def origin(self, method: str) -> Origin:
+        return Origin(method, self.data.name, short_name(self.backbone), self.seed)
+
     def models(self, method: str, key: str, networks: Sequence[nn.Module], spent: float) -> list[LoadedModel]:
         """Trained networks as `extract` takes them; spent : multiply-adds of the training of each, per image of it."""
-        origin = Origin(method, self.data.name, short_name(self.backbone), self.seed)
+        origin = self.origin(method)
         images = len(self.data.labels("train"))
         return [
             LoadedModel(
@@ -155,12 +158,24 @@ class Baseline(Method, Protocol):
     @property
     def setup(self) -> Setup: ...
 
+    @property
+    def name(self) -> str:
+        """Of the method, as the names of its models have it."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Models that come out."""
+        ...
+
     def models(self, run: Trained) -> list[LoadedModel]: ...
 
 
 def train_baseline(method: Baseline, store: LogitStore, **options: Unpack[TrainOptions]) -> list[Extracted]:
     """Train, or load what is trained already, and put the outputs for val and test into the store."""
     data = method.setup.data
+    architecture = method.setup.origin(method.name).architecture
+    check_free(store, {f"{architecture}/{number}": method.key for number in range(method.count)}, **options)
     run = fit(method, data, seed=method.setup.seed, **options)
     return into_store(method.models(run), data, store, **options)
 

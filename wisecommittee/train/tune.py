@@ -27,7 +27,7 @@ from wisecommittee.store import LogitStore
 from wisecommittee.store.cache import cache_folder
 from wisecommittee.train.backbones import short_name
 from wisecommittee.train.irene import Irene
-from wisecommittee.train.irene_members import train_irene
+from wisecommittee.train.irene_members import train_irene, with_first
 from wisecommittee.train.run import TrainOptions
 
 TRIALS = 24
@@ -51,6 +51,12 @@ RANGES: dict[str, Range] = {
     "w2": Between(1e-5, 0.1),
     "w3": Between(1e-4, 0.1),
 }
+
+
+def usual_ranges(method: Irene) -> dict[str, Range]:
+    """RANGES, without the selector's decay where the recipe has no milestones at which it would happen."""
+    idle = set() if method.recipe.milestones else {"selector_factor"}
+    return {name: given for name, given in RANGES.items() if name not in idle}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +87,19 @@ def tune(
     *,
     folder: Path | None = None,
     trials: int = TRIALS,
-    ranges: Mapping[str, Range] = RANGES,
+    ranges: Mapping[str, Range] | None = None,
     **options: Unpack[TrainOptions],
 ) -> list[Trial]:
     """Search until there are as many trials as asked for; all of them, the best first.
 
-    ranges : fields of the method and their values; folder : of the search, default one for its settings in the user's
-    cache folder. The networks are kept there too. A training that diverges is worth 0.
+    ranges : fields of the method and their values, by default `usual_ranges`; folder : of the search, default one for
+    its settings in the user's cache folder. The networks are kept there too. A training that diverges is worth 0.
     """
     if trials < 1:
         raise UsageError(f"{trials} trials: expected at least 1")
+    ranges = usual_ranges(method) if ranges is None else ranges
+    if "selector_factor" in ranges and "selector_factor" not in usual_ranges(method):
+        raise UsageError("selector_factor: the learning rates fall by a cosine here, without milestones; leave it out")
     spaces = {name: _distribution(name, given) for name, given in ranges.items()}
     key = search_key(method, ranges)
     folder = folder or cache_folder() / "tune" / key
@@ -103,6 +112,8 @@ def tune(
         study.sampler = optuna.samplers.TPESampler(seed=1000 * method.seed + len(done))
         trial = study.ask(spaces)
         store = LogitStore(folder / "logits")
+        if method.first is None:  # the same in every trial
+            method = with_first(method, **options)
         try:
             into = train_irene(store, {f"trial={trial.number}": with_fields(method, **trial.params)}, **options)
             worth, quality, cost = judge(store, [item.card.model for item in into if item.split == "val"])
@@ -130,7 +141,7 @@ def pool_of(method: Irene) -> Origin:
 def put_best(method: Irene, trial: Trial, store: LogitStore, **options: Unpack[TrainOptions]) -> list[Extracted]:
     """A trial's committee, which is trained already, as the variant `tuned`."""
     changes: dict[str, Any] = dict(trial.settings)
-    return train_irene(store, {"tuned": with_fields(method, **changes)}, **options)
+    return train_irene(store, {"tuned": with_fields(with_first(method, **options), **changes)}, **options)
 
 
 def search_key(method: Irene, ranges: Mapping[str, Range]) -> str:

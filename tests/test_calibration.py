@@ -258,8 +258,8 @@ def test_what_makes_a_model_worse_is_not_stored(store):
 def test_the_command_fails_where_nothing_could_be_stored(store, run, monkeypatch):  # noqa: F811
     monkeypatch.setenv("WISECOMMITTEE_STORE", str(store.files.uri))
     arguments = ("calibrate", "--model", "c/0", "--method", "isotonic", "--json")
-    with pytest.warns(UserWarning, match="makes it worse"):
-        code, out, _ = run(*arguments)
+    code, out, err = run(*arguments)
+    assert "warning: c/0: its isotonic calibration makes it worse" in err
     assert (code, json.loads(out)["stored"]) == (1, False)
     code, out, _ = run(*arguments, "--force")
     assert (code, json.loads(out)["stored"]) == (0, True)

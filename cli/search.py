@@ -173,8 +173,6 @@ def search(
         source.require_split(split)
         # A copy is said where test would be reported.
         warn_of(doubt for doubt in examine(source, [split]) if doubt.kind != "copy")
-            doubt for doubt in examine(source, [split]) if doubt.kind != "copy"
-        )  # said where test would be reported
         with progress() as update:
             found = answer(
                 source,

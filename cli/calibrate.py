@@ -25,6 +25,9 @@ def calibrate(
     ] = "temperature",
     store: options.Store = None,
     split: Annotated[str, typer.Option(help="Split to fit on; test is refused, it reports.")] = "val",
+    force: Annotated[
+        bool, typer.Option("--force", help="Store also what makes a model worse on units it was not fitted on.")
+    ] = False,
     threads: options.Threads = None,
     as_json: options.Json = False,
 ) -> None:
@@ -33,7 +36,8 @@ def calibrate(
     Fitted on val and stored on the card beside the outputs, which stay as they are; `search --calibrated` uses it. The
     predictions of a model never change. temperature: logits / T of least negative log-likelihood (Guo et al. 2017).
     platt: the log-odds of the winning class times a slope plus an intercept. isotonic: any non-decreasing function of
-    them. The units that choose are cross-fitted, in 5 folds by the hash of their id.
+    them. The units that choose are cross-fitted, in 5 folds by the hash of their id; what makes these worse is not
+    stored. Where no parameters are best, the model is kept as it is, and that is said.
 
     **Examples**
 
@@ -47,11 +51,12 @@ def calibrate(
     from wisecommittee.store import LogitStore
 
     with progress() as update:
-        done = fit(LogitStore(store), model, method, split=split, threads=threads, progress=update)
+        done = fit(LogitStore(store), model, method, split=split, force=force, threads=threads, progress=update)
     if as_json:
         # One model asked for by name is one object; patterns and several names are a list, however many they match.
         single = len(model) == 1 and model == [done[0].model]
         print_json(done[0].to_json() if single else {"models": [one.to_json() for one in done]})
+        _require_stored(done)
         return
     if method == "none":
         out.print(f"{', '.join(one.model for one in done)}: without calibration now", markup=False)
@@ -71,6 +76,13 @@ def calibrate(
     for one in done:
         if one.note:
             out.print(f"  {one.model}: {one.note}", markup=False)
+    _require_stored(done)
+
+
+def _require_stored(done: list[Calibrated]) -> None:
+    """Exit code 1 if nothing was; the warnings have said why."""
+    if not any(one.stored for one in done):
+        raise typer.Exit(1)
 
 
 def _fitted(one: Calibrated) -> str:

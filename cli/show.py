@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wisecommittee.store import LogitStore
 
 ROWS = 20
+MANY = 0.1  # of the units with one confidence: said
 
 
 def show_answer(found: Answer, store: LogitStore) -> None:
@@ -30,6 +31,13 @@ def show_answer(found: Answer, store: LogitStore) -> None:
         out.print(f"not proved: no committee is more than {100 * searched['gap']:.2f} points better at equal cost")
     if more := searched.get("left_out"):
         out.print(f"--replicas all would try {counted(more, 'combination')} more, with other replicas or members")
+    ties = searched.get("ties")
+    if ties and ties["share"] >= MANY:
+        out.print(
+            f"{percent(ties['share'])} % of the units have one confidence after {' + '.join(ties['after'])}: no threshold "
+            f"parts them; another --confidence may",
+            markup=False,
+        )
     if found.target:
         evaluations = [found.val, *([found.test] if found.test else [])]
         show_evaluations(evaluations, [_limited(found.figures(e)) for e in evaluations], found.lacking)

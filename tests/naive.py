@@ -137,7 +137,7 @@ def rounding(carried, name):
     """How far apart two values may be that are equal but for rounding; 0 of stored scores."""
     x, odds = float(carried), log_odds(carried, name)
     if name in ("max_prob", "prob_gap") and odds is not None:
-        return x * (4e-6 + 1e-6 * odds)
+        return x * (4e-6 + 1e-6 * odds if x <= FAR else 1e-6)
     if name == "max_prob":
         return 4e-6 * x * (1 - x)
     if name == "prob_gap":

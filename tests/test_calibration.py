@@ -190,8 +190,79 @@ def test_a_temperature_at_its_bound_is_said(tmp_path, monkeypatch, wrong, bound)
     logits = 5 * np.eye(C)[(labels + (np.arange(N) < wrong)) % C]
     store.add(ModelCard("a"), "val", labels=labels, outputs=logits.astype(np.float32))
     fit = calibrate(store, ["a"])[0]
-    assert fit.calibration.parameters["temperature"] == bound
-    assert "bound" in fit.note
+    assert f"reaches the bound {bound:g}" in fit.note
+    assert "kept as it is, T = 1" in fit.note
+    kept = store.card("a", "val").calibration
+    assert kept.parameters == {"temperature": 1.0}
+    assert kept.folds == ({"temperature": 1.0},) * 5
+    assert (fit.after, fit.cross_fitted, fit.stored) == (fit.before, fit.before, True)
+
+
+def test_a_fold_without_wrong_units_is_kept_as_it_is(tmp_path, monkeypatch):
+    """All wrong units lie in one fold: without it, no temperature is best."""
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    store = LogitStore(tmp_path / "S")
+    labels = np.arange(N) % C
+    folds = unit_folds(map(str, range(N)))
+    wrong = (folds == 2) & (np.cumsum(folds == 2) <= 9)
+    logits = 3 * np.eye(C)[(labels + wrong) % C]
+    store.add(ModelCard("a"), "val", labels=labels, outputs=logits.astype(np.float32))
+    fit = calibrate(store, ["a"])[0]
+    told = [p["temperature"] for p in fit.calibration.folds]
+    assert told[2] == 1
+    assert fit.calibration.parameters["temperature"] != 1
+    assert 1 not in (told[:2] + told[3:])
+    assert "T of a fold reaches a bound" in fit.note
+
+
+@pytest.mark.parametrize("zeros", [1, 7])
+def test_labels_of_probability_0_do_not_decide_the_temperature(tmp_path, monkeypatch, zeros):
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    store = LogitStore(tmp_path / "S")
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, C, N)
+    logits = 2 * rng.standard_normal((N, C))
+    logits[np.arange(N), labels] += 3
+    rows = np.exp(logits)
+    rows[np.arange(zeros), labels[:zeros]] = 0
+    rows = (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
+    store.add(ModelCard("a", kind="probabilities"), "val", labels=labels, outputs=rows)
+    (fit,) = calibrate(store, ["a"], force=True)
+
+    def loss(t):
+        z = np.log(np.maximum(rows.astype(np.float64), 1e-38))
+        z -= z.max(axis=1, keepdims=True)
+        given = np.maximum(z[np.arange(N), labels], np.log(2.0**-23))
+        return (np.log(np.exp(z / t).sum(axis=1)) - given / t).mean()
+
+    expected = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-10}).x
+    assert fit.calibration.parameters["temperature"] == pytest.approx(expected, rel=1e-4)
+    assert fit.zeros == fit.to_json()["zeros"] == zeros
+    assert f"{zeros} unit" in fit.note
+    assert "label of probability 0" in fit.note
+
+
+def test_what_makes_a_model_worse_is_not_stored(store):
+    with pytest.warns(UserWarning, match=r"c/0: its isotonic calibration makes it worse.*ECE .* not stored.*--force"):
+        (fit,) = calibrate(store, ["c/0"], "isotonic")
+    assert not fit.stored
+    assert not fit.to_json()["stored"]
+    assert fit.worse
+    assert fit.cross_fitted.ece > fit.before.ece
+    assert store.card("c/0", "val").calibration is None
+    (forced,) = calibrate(store, ["c/0"], "isotonic", force=True)
+    assert forced.stored
+    assert store.card("c/0", "val").calibration == fit.calibration
+
+
+def test_the_command_fails_where_nothing_could_be_stored(store, run, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("WISECOMMITTEE_STORE", str(store.files.uri))
+    arguments = ("calibrate", "--model", "c/0", "--method", "isotonic", "--json")
+    code, out, err = run(*arguments)
+    assert "warning: c/0: its isotonic calibration makes it worse" in err
+    assert (code, json.loads(out)["stored"]) == (1, False)
+    code, out, _ = run(*arguments, "--force")
+    assert (code, json.loads(out)["stored"]) == (0, True)
 
 
 def test_far_temperatures_are_found_too():
@@ -246,7 +317,7 @@ def test_platt_is_unpenalised_logistic_regression(store, model):
 @pytest.mark.parametrize("model", SHARP)
 def test_isotonic_is_that_of_sklearn(store, model):
     isotonic = pytest.importorskip("sklearn.isotonic")
-    fit = calibrate(store, [model], "isotonic")[0]
+    fit = calibrate(store, [model], "isotonic", force=True)[0]
     rows, labels = logits_of(store, model, "val"), store.labels("val")
     s, right = odds_of(rows), rows.argmax(axis=1) == labels
     found = isotonic.IsotonicRegression(out_of_bounds="clip").fit(s, right)
@@ -266,19 +337,23 @@ def test_isotonic_with_ties_weighs_them():
     assert np.allclose(np.interp(s, p["x"], p["y"]), found.predict(s), atol=1e-12)
 
 
-def test_a_confidence_that_misleads_becomes_constant():
+def test_a_confidence_that_misleads_is_kept_as_it_is():
     s = np.linspace(-1, 1, 200)
     right = (np.random.default_rng(0).random(200) < 0.6 - 0.3 * s).astype(float)
     p, note = fit_platt(s, right, "it")
-    assert p["slope"] == 0
-    assert 1 / (1 + math.exp(-p["intercept"])) == pytest.approx(right.mean())
+    assert p == {"slope": 1.0, "intercept": 0.0}
     assert "does not rise" in note
+    assert "kept as it is" in note
+    with pytest.raises(ContentError, match="does not rise.*nothing to calibrate"):
+        fit_isotonic(s, (s < 0).astype(float), "it")
+    with pytest.raises(ContentError, match="all right"):
+        fit_isotonic(s, np.ones(200), "it")
 
 
 @pytest.mark.parametrize("method", ["temperature", "platt", "isotonic"])
 def test_a_calibrated_row_is_that_of_its_definition_and_predicts_the_same(store, method):
     for model in SHARP:
-        fit = calibrate(store, [model], method)[0]
+        fit = calibrate(store, [model], method, force=True)[0]
         p = fit.calibration.parameters
         rows = logits_of(store, model, "val").astype(np.float32)
         expected = np.array([calibrated_row(row, method, p) for row in rows], np.float32)
@@ -402,7 +477,7 @@ def naive_pool(store, split, calibrated):
 @pytest.mark.parametrize("method", ["temperature", "platt", "isotonic"])
 @pytest.mark.parametrize("combine", ["mean_logits", "mean_probs"])
 def test_a_calibrated_search_is_a_search_over_cross_fitted_outputs(store, method, combine):
-    calibrate(store, ["*"], method)
+    calibrate(store, ["*"], method, force=True)
     frontier = search(store, calibrated=True, max_models=2, levels=12, combine=combine)
     models = naive_pool(store, "val", {name: cross_fitted(store, name) for name in SHARP})
     labels = store.labels("val").tolist()

@@ -191,7 +191,7 @@ def test_the_cascade_that_is_meant(store):
     "committee", [TWO, Committee((("a/0", "b/0"),)), Committee((("b/0",),))], ids=["cascade", "ensemble", "single"]
 )
 def test_effects_of_calibration(store, committee, method):
-    calibrate(store, ["*"], method)
+    calibrate(store, ["*"], method, force=True)
     effect = calibration.effects(Study(store, committees=(committee,)))[0]
     assert effect.method == method
     same(effect.before, plain(store, committee))
@@ -394,7 +394,7 @@ def test_scores_that_are_no_probabilities_have_no_reliability(tmp_path, monkeypa
         apis.add(card, "val", labels=labels, answers=answers, scores={"confidence": -rng.random(60)})
     study = Study(apis, cost="usd")
     assert list(confidence.curves(study).accuracy) == ["confidence"]
-    calibrate(apis, ["*"], "platt")
+    calibrate(apis, ["*"], "platt", force=True)
     assert apis.card("p", "val").calibration.method == "platt"
     with pytest.raises(UsageError, match="needs probabilities"):
         calibration.single(study, "p")
@@ -411,7 +411,7 @@ def test_committees_of_answers_have_effects_too(tmp_path, monkeypatch):
         answers = np.where(rng.random(200) < said**2 + 0.1 * k, labels, "z").tolist()
         card = ModelCard(name, kind="answers", costs={"usd": 1.0 + k})
         apis.add(card, "val", labels=labels, answers=answers, scores={"confidence": said})
-    calibrate(apis, ["*"], "isotonic")
+    calibrate(apis, ["*"], "isotonic", force=True)
     found = calibration.effects(Study(apis, cost="usd", levels=10))
     assert found
     for e in found:

@@ -324,7 +324,7 @@ def with_value(value, row=7, column=2):
 
 P = np.exp(X) / np.exp(X).sum(axis=1, keepdims=True)
 OFF = P.copy()
-OFF[5] *= 1.0012
+OFF[5] *= 1.05
 BELOW = P.copy()
 BELOW[5] += [-P[5, 0] - 0.01, P[5, 0] + 0.01, 0, 0]
 GRADES = np.full(N, 0.5)
@@ -341,7 +341,8 @@ REFUSED = {
     "long id": ({}, {"unit_ids": [*IDS[:-1], "x" * 20_000]}, ContentError, r"20,000 characters"),
     "nan": ({}, {"outputs": with_value(np.nan)}, ContentError, r"nan in row 7, class 2"),
     "inf": ({}, {"outputs": with_value(np.inf)}, ContentError, r"inf in row 7, class 2"),
-    "-inf": ({}, {"outputs": with_value(-np.inf, N - 1, C - 1)}, ContentError, r"-inf in row 22, class 3"),
+    "-inf of the label": ({}, {"outputs": with_value(-np.inf, 7, int(Y[7]))}, ContentError, r"row 7 has the label"),
+    "-inf everywhere": ({}, {"outputs": np.where(np.arange(N)[:, None] == 4, -np.inf, X)}, ContentError, r"row 4 is -inf"),
     "both inf": ({}, {"outputs": np.where(X > 0, np.inf, -np.inf)}, ContentError, r"inf in row 0"),
     "float32": ({}, {"outputs": with_value(1e300)}, ContentError, r"1e\+300 in row 7 does not fit float32"),
     "float16": (
@@ -371,7 +372,7 @@ REFUSED = {
     "ragged": ({}, {"outputs": [[1.0], [1.0, 2.0]]}, ContentError, r"outputs of different lengths"),
     "score ragged": ({}, {"outputs": X, "scores": {"s": [[1], [1, 2]]}}, ContentError, r"'s' of different lengths"),
     "label huge": ({}, {"labels": Y.astype(np.uint64) + np.uint64(2**63)}, ContentError, r"below 2\*\*63"),
-    "sum": ({"kind": "probabilities"}, {"outputs": OFF}, ContentError, r"row 5 sums to 1\.0012.*--logits"),
+    "sum": ({"kind": "probabilities"}, {"outputs": OFF}, ContentError, r"row 5 sums to 1\.05.* classes of the softmax"),
     "negative": ({"kind": "probabilities"}, {"outputs": BELOW}, ContentError, r"row 5 has a negative value, -0\.01"),
     "score nan": ({}, {"outputs": X, "scores": {"s": with_value(np.nan)[:, 2]}}, ContentError, r"'s': nan in row 7"),
     "score short": ({}, {"outputs": X, "scores": {"s": X[:-1, 0]}}, AlignmentError, r"'s': \[22\] values for 23"),

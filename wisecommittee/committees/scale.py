@@ -38,14 +38,13 @@ _FAR_LOG = -np.log(LEAST_AGAINST)
 def carried_odds(value: NDArray[np.floating], against: NDArray[np.floating]) -> Carried:
     """value : a probability or a difference of two; against : (1 - value) / value, which has the digits that value
     lacks, or minus its own negative logarithm where it is below 1e-30."""
-    out = value.astype(np.float32)
-    sure = against < 1 / 31
-    if sure.any():
-        odds = against[sure].astype(np.float64)
-        with np.errstate(divide="ignore", over="ignore"):
-            logs = np.where(odds < 0, -odds, -np.log(np.maximum(odds, 0)))
-            beyond = np.where(odds < LEAST_AGAINST, _FAR * (logs / _FAR_LOG), 1 / (32 * odds))
-        out[sure] = np.minimum(beyond, MOST)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        odds = (against.dtype.type(1 / 32) / against).astype(np.float32)
+        out = np.where(against < 1 / 31, np.minimum(odds, MOST), value.astype(np.float32))
+        if (far := against < LEAST_AGAINST).any():
+            few = against[far].astype(np.float64)
+            logs = np.where(few < 0, -few, -np.log(np.maximum(few, 0)))
+            out[far] = np.minimum(_FAR * (logs / _FAR_LOG), MOST)
     return out
 
 
@@ -85,7 +84,8 @@ def _odds_of(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _odds_rounding(x: NDArray[np.float64]) -> NDArray[np.float64]:
     logs = np.where(x > EDGE, _odds_log(x), 0.0)
-    return np.where(x > EDGE, (ROUNDING + 1e-6 * logs) * x, ROUNDING * x * (1 - x))
+    near = np.where(x > EDGE, (ROUNDING + 1e-6 * logs) * x, ROUNDING * x * (1 - x))
+    return np.where(x > _FAR, 1e-6 * x, near)
 
 
 def _gap_rounding(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -188,18 +188,32 @@ class Scale:
         other. Where so many lie so close that this would go on and on, values more than WIDEST roundings apart part."""
         if self.rounding is None or len(ordered) < 2:
             return ordered
-        room = self.rounding(ordered.astype(np.float64))
-        apart = np.diff(ordered.astype(np.float64), prepend=-np.inf) > room
-        lowest = _least_of_runs(ordered, apart)
-        wide = (ordered - lowest) > WIDEST * room
-        if wide.any():
-            number = np.floor((ordered.astype(np.float64) - lowest) / (WIDEST * np.maximum(room, 1e-300)))
-            lowest = _least_of_runs(ordered, apart | (np.diff(number, prepend=0) != 0))
-        return lowest
+        steps, upper = np.diff(ordered), ordered[1:]
+        most = np.abs(upper)  # of any rounding
+        beyond = np.searchsorted(upper, self.edge, side="right")
+        most[:beyond] += 1
+        most[:beyond] *= 4e-6
+        most[beyond:] *= 1e-4
+        near = np.flatnonzero((steps <= most) & (steps > 0))
+        near = near[steps[near] <= self.rounding(upper[near].astype(np.float64))]
+        if not len(near):
+            return ordered
+        starts = np.r_[True, steps > 0]
+        starts[near + 1] = False
+        lowest = _least_of_runs(ordered, starts)
+        inside = np.flatnonzero(lowest != ordered)
+        room = WIDEST * np.maximum(self.rounding(lowest[inside].astype(np.float64)), 1e-300)
+        number = np.floor((ordered[inside].astype(np.float64) - lowest[inside]) / room)
+        if not number.any():
+            return lowest
+        whole = np.zeros(len(ordered))
+        whole[inside] = number
+        return _least_of_runs(ordered, starts | (np.diff(whole, prepend=0) != 0))
 
 
 def _least_of_runs(ordered: Carried, starts: NDArray[np.bool_]) -> Carried:
-    return ordered[np.maximum.accumulate(np.where(starts, np.arange(len(ordered)), 0))]
+    at = np.flatnonzero(starts)
+    return np.repeat(ordered[at], np.diff(at, append=len(ordered)))
 
 
 def _plain_rounding(x: NDArray[np.float64]) -> NDArray[np.float64]:

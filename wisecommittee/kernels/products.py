@@ -39,7 +39,7 @@ WIDTH = 64  # units whose answers are kept before they become bits, where they a
 _NEVER = np.float32(-np.inf)
 _ZERO, _ONE, _SIXTH = np.float32(0.0), np.float32(1.0), np.float32(1.0 / 6.0)
 _TINY = np.float32(1e-25)  # below, a product of exponentials has lost bits: go back to the sum
-_SURE = np.float32(0.9)  # probabilities whose complement is worth its own digits
+_SURE = np.float32(0.968)  # probabilities whose complement is worth its own digits
 
 
 @njit_inner

@@ -7,8 +7,9 @@ blocks are summed in their order, so any number of threads gives the same bits.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,7 @@ BLOCK = 1 << 18  # float64 values of one block: its scratch stays in the cache
 LEAST_ISOTONIC = 100  # units; with fewer its steps are those of the sample
 FEW_ISOTONIC = 1000  # Niculescu-Mizil and Caruana 2005: below, Platt generalises better
 PASSES = {"temperature": 14}  # over the outputs, about
+ZERO = float(np.log(2.0**-23))  # what a label of probability 0 counts as in a fit: a float32 step below 1
 CONFIDENCE = "confidence"  # the stored score of answers
 REPORTING = "test"
 
@@ -62,7 +64,8 @@ class Calibrated:
 
     after : with the fitted parameters on the split they were fitted on; cross_fitted : each unit with the parameters
     fitted without its fold, what `search --calibrated` sees; test : (before, after), None without a test split.
-    note : what a reader of the parameters has to know, such as a bound that was reached.
+    note : what a reader of the parameters has to know, such as a bound that was reached. zeros : units to whose label
+    the model gives probability 0. stored : whether it went on the card.
     """
 
     model: str
@@ -75,6 +78,20 @@ class Calibrated:
     cross_fitted: Measures | None
     test: tuple[Measures, Measures] | None
     note: str | None = None
+    zeros: int = 0
+    stored: bool = False
+
+    @property
+    def worse(self) -> str | None:
+        """What the calibration makes worse on units that it was not fitted on, by more than chance; else None."""
+        after, told = self.cross_fitted, []
+        if after is None or self.calibration is None:
+            return None
+        if None not in (self.before.nll, after.nll) and after.nll > self.before.nll + 1 / self.n:  # type: ignore[operator]
+            told.append(f"NLL {self.before.nll:.4f} -> {after.nll:.4f}")
+        if None not in (self.before.ece, after.ece) and after.ece > self.before.ece + 0.25 / math.sqrt(self.n):  # type: ignore[operator]
+            told.append(f"ECE {self.before.ece:.4f} -> {after.ece:.4f}")
+        return " and ".join(told) or None
 
     def to_json(self) -> dict[str, Any]:
         """The object `calibrate --json` prints."""
@@ -90,6 +107,8 @@ class Calibrated:
             "cross_fitted": None if self.cross_fitted is None else self.cross_fitted.to_json(),
             "test": test,
             "note": self.note,
+            "zeros": self.zeros,
+            "stored": self.stored,
         }
 
 
@@ -99,18 +118,29 @@ def calibrate(
     method: str = "temperature",
     *,
     split: str = "val",
+    force: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[Calibrated]:
     """Fit a calibration for every model that matches one of the globs, and store it on its card beside the outputs.
 
     method : temperature, platt, isotonic, or 'none', which takes the calibration off again. Nothing is stored unless
-    every model could be fitted.
+    every model could be fitted. force : store also what makes a model worse on units that it was not fitted on.
     """
     fits = fit(store, models, method, split=split, threads=threads, progress=progress)
+    done = []
     for one in fits:
-        store.update_card(split, store.card(one.model, split), partial(_with, calibration=one.calibration))
-    return fits
+        stored = force or one.worse is None
+        if stored:
+            store.update_card(split, store.card(one.model, split), partial(_with, calibration=one.calibration))
+        else:
+            warnings.warn(
+                f"{one.model}: its {method} calibration makes it worse, each unit by a fit without its fold "
+                f"({one.worse}), and was not stored; use another --method, or store it with --force",
+                stacklevel=2,
+            )
+        done.append(replace(one, stored=stored))
+    return done
 
 
 def _with(card: ModelCard, calibration: Calibration | None) -> ModelCard:
@@ -236,6 +266,13 @@ def _fitted(source: _Source, method: str) -> Calibrated:
             f"too few to fit and to check a calibration"
         )
     parameters, each, note = FITS[method](source, folds)
+    zeros = _zeros(source)
+    if zeros:
+        told = (
+            f"{counted(zeros, 'unit')} of {source.n:,} {'has' if zeros == 1 else 'have'} a label of probability 0; in the "
+            f"fit of a temperature it counts as {math.exp(ZERO):.1e}"
+        )
+        note = told if note is None else f"{note}; {told}"
     assert source.card.contents is not None
     calibration = Calibration(method, parameters, source.split, source.card.contents.content, tuple(each))
     return Calibrated(
@@ -249,7 +286,20 @@ def _fitted(source: _Source, method: str) -> Calibrated:
         _measure(source, calibration, folds),
         _on_test(source, calibration),
         note,
+        zeros,
     )
+
+
+def _zeros(source: _Source) -> int:
+    """Units whose label has probability 0."""
+    if source.answers or source.card.kind != "probabilities":
+        return 0
+
+    def block(units: slice) -> int:
+        rows = source.outputs[units]
+        return int((rows[np.arange(len(rows)), source.labels[units].astype(np.int64)] <= LOG_FLOOR).sum())
+
+    return sum(source.over_blocks(block))
 
 
 def _check(source: _Source, method: str) -> None:
@@ -312,7 +362,12 @@ def _measure(source: _Source, calibration: Calibration | None, folds: NDArray[np
 
 
 def _fit_temperature(source: _Source, folds: NDArray[np.int8]) -> tuple[Parameters, list[Parameters], str | None]:
-    """The minimiser of the mean NLL of softmax(z / T), found in 1 / T, where the NLL is convex."""
+    """The minimiser of the mean NLL of softmax(z / T), found in 1 / T, where the NLL is convex.
+
+    A label of probability 0 counts as the least that float32 tells from 0 beside 1: else one such unit, at -87 nats,
+    would outweigh hundreds. Where no temperature is best, the model stays as it is: T = 1.
+    """
+    floor = ZERO if source.card.kind == "probabilities" else -math.inf
 
     def sums(betas: Mapping[int, float]) -> dict[int, tuple[float, float]]:
         """{group: (slope, curvature)} of the NLL summed over the units without fold `group`, -1 for all units."""
@@ -329,7 +384,7 @@ def _fit_temperature(source: _Source, folds: NDArray[np.int8]) -> tuple[Paramete
                 mean = np.einsum("nc,nc->n", e, z) / mass
                 e *= z
                 square = np.einsum("nc,nc->n", e, z) / mass
-                slope = mean - z[np.arange(len(z)), y]
+                slope = mean - np.maximum(z[np.arange(len(z)), y], floor)
                 out.append((float(slope.sum()), float((square - mean**2).sum())))
             return out
 
@@ -345,14 +400,12 @@ def _fit_temperature(source: _Source, folds: NDArray[np.int8]) -> tuple[Paramete
     note = None
     if whole in bounds:
         side = "every unit is right by a margin" if bounds[whole] < 1 else "labels do not follow the logits"
-        note = f"T is at the bound {bounds[whole]:g} of its range: {side}"
+        note = f"no temperature is best, T reaches the bound {bounds[whole]:g} of its range ({side}): kept as it is, T = 1"
+        whole, each = 1.0, dict.fromkeys(each, 1.0)
     elif any(beta in bounds for beta in each.values()):
-        note = "T of a fold is at a bound of its range: too few wrong units to fit it"
-    return {"temperature": _temperature_of(whole)}, [{"temperature": _temperature_of(b)} for b in each.values()], note
-
-
-def _temperature_of(beta: float) -> float:
-    return next((t for t in TEMPERATURES if 1 / t == beta), 1 / beta)
+        note = "T of a fold reaches a bound of its range, too few wrong units to fit it: these units are kept as they are"
+        each = {fold: 1.0 if beta in bounds else beta for fold, beta in each.items()}
+    return {"temperature": 1 / whole}, [{"temperature": 1 / b} for b in each.values()], note
 
 
 def minimise(
@@ -450,9 +503,8 @@ def fit_platt(s: NDArray[np.float64], right: NDArray[np.float64], what: str) -> 
     for _ in range(3):  # the optimiser stops where the loss no longer falls visibly
         w -= np.linalg.solve(hessian(w), loss(w)[1])
     if w[0] <= 0:
-        mean = float(right.mean())
-        constant = {"slope": 0.0, "intercept": math.log(mean / (1 - mean))}
-        return constant, "confidence does not rise with accuracy: the best monotone fit is the same for every unit"
+        note = "confidence does not rise with accuracy, so that the slope reaches its bound 0: kept as it is, slope 1"
+        return {"slope": 1.0, "intercept": 0.0}, note
     return {"slope": float(w[0] / width), "intercept": float(w[1] - w[0] * center / width)}, None
 
 
@@ -464,6 +516,12 @@ def fit_isotonic(s: NDArray[np.float64], right: NDArray[np.float64], what: str) 
     x, place, weight = np.unique(s, return_inverse=True, return_counts=True)
     mean = np.bincount(place, weights=right) / weight
     y = isotonic_regression(mean, weights=weight).x
+    if y[0] == y[-1]:
+        why = "its units are all right" if y[0] == 1 else "its confidence does not rise with accuracy"
+        raise ContentError(
+            f"{what}: {why}, in a fold at least, so that the best monotone fit is the same for every unit; there is "
+            f"nothing to calibrate; add units, or use --method temperature"
+        )
     knot = np.ones(len(y), dtype=bool)
     knot[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])  # ends of its steps
     few = f"{len(s)} units: below {FEW_ISOTONIC:,} isotonic regression follows the sample, prefer temperature or platt"

@@ -104,7 +104,8 @@ def search(
     finished. Ctrl-C does the same once these are, and ends the search before. `searched` then says
     complete: False, counts what was searched, and says as `gap` (where it is proved, see bound.py) by how much quality
     anything it has not finished can exceed what it found at equal cost. beam and greedy always say a gap, a coarse one:
-    to a router that knows every unit's cheapest way to be right.
+    to a router that knows every unit's cheapest way to be right. `ties` says which share of the units has one and the
+    same confidence at a stage of the frontier, so that no threshold parts them.
     threads : default WISECOMMITTEE_THREADS or every core. scheduler : address of a dask scheduler whose workers do the
     sweeps, or 'local'. The result of a complete search depends on neither.
     """
@@ -194,6 +195,8 @@ def search(
 
     reporter = Reporter(pool, tables, family, shared=shared_threshold)
     evaluations = reporter.report(points)
+    if (ties := reporter.ties()) is not None:
+        searched["ties"] = ties
     singles = [m for m, card in enumerate(cards) if len(card.members) == 1] or range(len(cards))
     alone = sorted(reporter.report([((m,), ()) for m in singles]), key=lambda e: (e.average_cost, -e.quality))
     most = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class Reporter:
         self._sorted: dict[tuple[int, ...], NDArray[np.float32]] = {}
         self._thresholds: dict[tuple[tuple[int, ...], float], tuple[float, float | None]] = {}
         self.scale = scale_of(pool.confidence)
-        self.compared: dict[tuple[int, ...], str] = {}  # rows that thresholds of reported committees lie in, and where
+        self._compared: dict[tuple[int, ...], list[str]] = {}  # rows that thresholds were put in: models that had run
         self._names: dict[tuple[tuple[int, ...], ...], tuple[tuple[str, ...], ...]] = {}
 
     def report(self, points: Sequence[Point]) -> list[Evaluation]:
@@ -60,10 +61,24 @@ class Reporter:
         for exits, vector in zip(counts.tolist(), vectors.tolist(), strict=True):
             used = [k for k, units in enumerate(exits) if units]
             starts = [0, *(k + 1 for k in used[:-1])]
+            for k in used[:-1]:
+                if compared[k] not in self._compared:
+                    self._compared[compared[k]] = [self.pool.cards[m].model for m in self.pool.members(ran[k])]
             yield self._committee(
                 tuple(sequence[a : k + 1] for a, k in zip(starts, used, strict=True)),
                 [self._threshold(compared[k], vector[k]) for k in used[:-1]],
             )
+
+    def ties(self) -> dict[str, Any] | None:
+        """The largest share of units that have one and the same confidence, or that only rounding parts, at a stage
+        where reported committees have a threshold, and the models that had run there; None without thresholds."""
+        found: tuple[float, list[str]] | None = None
+        for rows, models in self._compared.items():
+            if rows in self._sorted:
+                _, counts = np.unique(self.scale.lowest(self._sorted[rows]), return_counts=True)
+                share = float(counts.max() / counts.sum())
+                found = (share, models) if found is None or share > found[0] else found
+        return None if found is None else {"share": round(found[0], 6), "after": found[1]}
 
     def _committee(
         self, stages: tuple[tuple[int, ...], ...], thresholds: Sequence[tuple[float, float | None]]

@@ -13,6 +13,7 @@ from wisecommittee.errors import AlignmentError, ContentError, UsageError, count
 from wisecommittee.tasks.text import comparable, is_missing
 
 PROBABILITY_TOLERANCE = 1e-3  # real rows miss 1 by 3e-4
+ROUNDED_TOLERANCE = 0.02  # what rounding to bfloat16 can make rows miss; mended before they are stored (preparing.py)
 BLOCK_VALUES = 1 << 20  # checked at a time: memory-mapped arrays stay on disk
 MAX_TEXT = 10_000  # characters of an id, an answer or a label: a row group of them is a few MB
 MAX_TEXT_ARRAY = 4 << 30  # bytes
@@ -54,18 +55,19 @@ def check_outputs(
             _check_statistics(stored, what, first + start)
         elif normalised:
             # Cheap tests first: most logits need no sums.
-            normalised = least >= 0 and largest <= 1 + PROBABILITY_TOLERANCE and bool(_misses(stored).all())
+            near = least >= 0 and largest <= 1 + ROUNDED_TOLERANCE
+            normalised = near and bool(_sums_to_one(stored, ROUNDED_TOLERANCE).all())
     if warn and kind == "logits" and normalised and len(outputs):
         warnings.warn(
-            f"{what}: declared as logits, but every row is non-negative and sums to 1; if these are softmax outputs, "
-            f"import them with --probabilities",
+            f"{what}: declared as logits, but every row is non-negative and sums to 1, or nearly so; if these are "
+            f"softmax outputs, import them with --probabilities",
             stacklevel=2,  # always the same line: a model that is checked twice is warned of once
         )
 
 
-def _misses(block: NDArray[np.floating]) -> NDArray[np.bool_]:
+def _sums_to_one(block: NDArray[np.floating], tolerance: float = PROBABILITY_TOLERANCE) -> NDArray[np.bool_]:
     """bool [n]: rows that sum to 1."""
-    return np.abs(block.sum(axis=1, dtype=np.float64) - 1) <= PROBABILITY_TOLERANCE
+    return np.abs(block.sum(axis=1, dtype=np.float64) - 1) <= tolerance
 
 
 def _check_probabilities(block: NDArray[np.floating], what: str, first: int) -> None:
@@ -76,12 +78,13 @@ def _check_probabilities(block: NDArray[np.floating], what: str, first: int) -> 
             f"{what}: row {first + row} has a negative value, {block[row].min():.6g}; probabilities are 0 or more; "
             f"import logits with --logits"
         )
-    fits = _misses(block)
+    fits = _sums_to_one(block)
     if not fits.all():
         row = int(np.flatnonzero(~fits)[0])
         raise ContentError(
             f"{what}: row {first + row} sums to {block[row].sum(dtype=np.float64):.6g}; probabilities sum to 1 within "
-            f"{PROBABILITY_TOLERANCE}; import logits with --logits"
+            f"{PROBABILITY_TOLERANCE} (what half precision rounds, up to {ROUNDED_TOLERANCE}, is mended); give all "
+            f"classes of the softmax, in float32"
         )
 
 

@@ -42,6 +42,7 @@ from wisecommittee.store.labels import Labels, pair, read_labels
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.outputs import Outputs, read_outputs
 from wisecommittee.store.parts import Rows
+from wisecommittee.store.preparing import prepared
 from wisecommittee.tasks.text import comparable, is_missing
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def import_outputs(
         outputs, class_names = in_class_order(found[model], listed, f"{model} ({Path(file).name})")
         card = replace_fields(cards[model], kind=kind, class_names=class_names, origin=_origin(file))
         ids, places = pair(known, found[model].unit_ids, len(outputs), model, by_position=by_position)
+        outputs = prepared(outputs, numbered[places], kind, f"{model} in {split}", dtype)
         store.check(card, split, Rows(ids, outputs), numbered[places], dtype)
         ready.append((card, ids, numbered[places], outputs))
         grouped = {name: [values[place] for place in places.tolist()] for name, values in known.groups.items()}

@@ -30,6 +30,7 @@ from wisecommittee.store.cache import Places, cached
 from wisecommittee.store.card_files import decode_card, encode_card, has_checksum
 from wisecommittee.store.files import MAX_JSON, Stamp, open_files
 from wisecommittee.store.parts import Rows
+from wisecommittee.store.preparing import prepared
 from wisecommittee.store.siblings import Siblings, check_classes
 from wisecommittee.store.writer import PLAN_NAME, Writer, check_against_units, missing_units
 
@@ -383,6 +384,8 @@ class LogitStore:
         given = gate.as_labels(labels, what)
         ids: Iterable[Any] = map(str, range(len(given))) if unit_ids is None else unit_ids
         columns: dict[str, Any] = {"answers": answers, "quality": quality, "scores": scores, "unit_costs": unit_costs}
+        if outputs is not None:
+            outputs = prepared(outputs, given, card.kind, what, gate.check_dtype(dtype, what).name)
         rows = parts.make_rows(what, ids, outputs, **columns)
         known = self.check(card, split, rows, given, dtype)
         committed = self.committed(split, card.model, replace=replace)

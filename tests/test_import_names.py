@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 import wisecommittee as wc
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.errors import AlignmentError, ContentError, WiseCommitteeError
 from wisecommittee.search.answer import answer
 from wisecommittee.search.search import search
 from wisecommittee.search.single import model_quality
+from wisecommittee.search.units import evaluate_units
 from wisecommittee.store import LogitStore
 from wisecommittee.store.importing import import_answers, import_outputs
 from wisecommittee.tasks.text import comparable
@@ -505,3 +506,12 @@ def test_a_model_may_be_free(folder):
     (folder / "models.csv").write_text("model,flops\na,0\nb,1\n")
     with pytest.raises(WiseCommitteeError, match=r"flops is 0; expected a finite number above 0"):
         imported({"a": "a.npy"}, "y.npy", split="test")
+
+
+def test_rows_of_units_name_their_classes(folder):
+    labels, outputs = drawn(5)
+    store, _ = imported({"a": write(table(outputs, NAMES), "a")}, label_file([NAMES[k] for k in labels]))
+    rows = evaluate_units(Committee((("a",),)), store, "val")
+    assert rows["prediction"].tolist() == [NAMES[k] for k in outputs.argmax(axis=1)]
+    assert rows["label"].tolist() == [NAMES[k] for k in labels]
+    assert rows["correct"].tolist() == (outputs.argmax(axis=1) == labels).tolist()

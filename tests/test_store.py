@@ -342,7 +342,12 @@ REFUSED = {
     "nan": ({}, {"outputs": with_value(np.nan)}, ContentError, r"nan in row 7, class 2"),
     "inf": ({}, {"outputs": with_value(np.inf)}, ContentError, r"inf in row 7, class 2"),
     "-inf of the label": ({}, {"outputs": with_value(-np.inf, 7, int(Y[7]))}, ContentError, r"row 7 has the label"),
-    "-inf everywhere": ({}, {"outputs": np.where(np.arange(N)[:, None] == 4, -np.inf, X)}, ContentError, r"row 4 is -inf"),
+    "-inf everywhere": (
+        {},
+        {"outputs": np.where(np.arange(N)[:, None] == 4, -np.inf, X)},
+        ContentError,
+        r"row 4 is -inf",
+    ),
     "both inf": ({}, {"outputs": np.where(X > 0, np.inf, -np.inf)}, ContentError, r"inf in row 0"),
     "float32": ({}, {"outputs": with_value(1e300)}, ContentError, r"1e\+300 in row 7 does not fit float32"),
     "float16": (

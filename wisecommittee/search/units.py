@@ -42,6 +42,7 @@ def evaluate_units(
     known of it: label and correct; of graded answers score; of segmentation the pixels that are right.
 
     Their means are the figures of `evaluate`. confidence : of the stage where the unit exits, the last included.
+    prediction, label : names of classes where the outputs came with names, else their numbers.
     """
     import pandas as pd
 
@@ -62,6 +63,9 @@ def evaluate_units(
         columns["score"] = statistics[:, 0] / pool.task.scale
     else:
         columns |= {"label": pool.labels, "correct": statistics[:, 0] != 0}
+    if (names := store.class_names(split)) is not None and table.prediction is not None:
+        for column in ("prediction", "label"):
+            columns[column] = np.array(names)[np.asarray(columns[column])]
     return pd.DataFrame(columns)
 
 

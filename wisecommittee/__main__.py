@@ -27,9 +27,8 @@ def main() -> None:
     except SystemExit as ended:
         if ours:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done
-        if (
-            ended.code == INTERRUPTED
-        ):  # at once: threads are not waited for, and an interrupt in `exec` is not raised anew
+        if ended.code == INTERRUPTED:
+            # Threads are not waited for; and where the interrupt was in `exec`, Python would end by a signal instead.
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
             os._exit(INTERRUPTED)

@@ -92,7 +92,7 @@ def test_the_order_of_sums_does_not_depend_on_the_pool():
 def test_two_models_cannot_be_the_same_replica():
     def both(*cards):
         found = same_replica(cards)
-        return None if found is None else list(found[:2])
+        return None if found is None else sorted(found[:2])
 
     assert both(ModelCard("b"), ModelCard("b/0")) == ["b", "b/0"]
     assert both(ModelCard("b/0"), ModelCard("x", "b", 0)) == ["b/0", "x"]
@@ -170,7 +170,6 @@ def test_columns_of_the_cost_file_decide(files):
     written = json.loads((files / "S" / "val" / "model=run%2F3000" / "card.json").read_text())
     assert (written["architecture"], written["replica"], written["replica_given"]) == ("run", 3000, True)
     assert len(FAMILIES["cascade"].combinations(cards, 2)) == 1
-    store.update_card("val", store.card("run/3000", "val"))
     assert store.card("run/3000", "val").replica_given
     (files / "m.csv").write_text("model,flops,architecture,replica\nx,5000,run,0\n")
     with pytest.raises(StoreError, match="run/1000 is architecture 'run' replica 0 already"):

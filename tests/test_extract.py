@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes import ended
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
@@ -378,9 +379,10 @@ def test_ctrl_c_ends_loading_processes_too_and_says_one_line(nets, tmp_path):
         text=True,
         start_new_session=True,
     )
-    assert run.stdout.readline() == "reading\n"
-    os.killpg(run.pid, signal.SIGINT)
-    out, err = run.communicate(timeout=HUNG)
+    with ended(run):
+        assert run.stdout.readline() == "reading\n"
+        os.killpg(run.pid, signal.SIGINT)
+        out, err = run.communicate(timeout=HUNG)
     assert (run.returncode, out) == (130, "")
     assert len(err.splitlines()) == 1, err
     with pytest.raises(ProcessLookupError):

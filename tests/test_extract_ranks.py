@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes import ended
 
 from wisecommittee.errors import UsageError
 from wisecommittee.extract.run import extract
@@ -122,11 +123,8 @@ def start(rank, meeting, data=DATA, *, world=2, environment=None, **options):
 
 def end(*processes):
     """(exit code, stdout, stderr) of each."""
-    try:
+    with ended(*processes):
         texts = [process.communicate(timeout=HUNG) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
     return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]
 
 

@@ -529,19 +529,22 @@ def test_time_limit_returns_the_best_so_far(exact):
 def test_first_interrupt_returns_the_best_so_far():
     """Ctrl-C after the first report of progress; the handler of before is back afterwards."""
     models, labels = random_pool(units=3000, models=6)
-    before = signal.getsignal(signal.SIGINT)
+    given = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process has another
     sent = []
 
     def interrupt(task, done, total):
-        if task.startswith("thresholds") and not sent:
+        if task == "thresholds, 2 stages" and not sent:
             sent.append(task)
             signal.raise_signal(signal.SIGINT)
 
-    stopped = search(MemoryStore(models, labels), levels=100, threads=2, progress=interrupt)
+    try:
+        stopped = search(MemoryStore(models, labels), levels=100, threads=2, progress=interrupt)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, given)
     assert sent
     assert stopped.searched["complete"] is False
     assert stopped.searched["gap"] > 0
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 # Methods

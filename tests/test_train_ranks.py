@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from processes import ended
 
 from wisecommittee.errors import UsageError
 from wisecommittee.train.ranks import replicas
@@ -73,9 +74,10 @@ def launch(folder, ranks, **environment):
 
 
 def finish(processes):
-    for process in processes:
-        _, errors = process.communicate(timeout=HUNG)
-        assert process.returncode == 0, errors.decode()
+    with ended(*processes):
+        for process in processes:
+            _, errors = process.communicate(timeout=HUNG)
+            assert process.returncode == 0, errors.decode()
 
 
 def result(folder, rank=0):

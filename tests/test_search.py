@@ -374,6 +374,10 @@ def test_queries_on_the_frontier():
     assert single is None or frontier.speedup(middle) == single.average_cost / middle.average_cost
     with pytest.raises(InfeasibleError, match="the cheapest is"):
         frontier.within(average_flops=1.0)
+    # Costs that differ in the seventh digit are told apart.
+    dear = [replace(m, blocks={m.name: 1_234_568 * (k + 1)}) for k, m in enumerate(models)]
+    with pytest.raises(InfeasibleError, match="at most 1,234,567 flops on average; the cheapest is m0 at 1,234,568"):
+        search(MemoryStore(dear, labels), max_models=1).within(average_flops=1_234_567)
     cheapest = search(MemoryStore(models, labels), levels=20, max_worst_flops=10)
     with pytest.raises(InfeasibleError, match="the best is m0"):
         cheapest.matching(1.0)

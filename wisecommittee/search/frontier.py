@@ -90,8 +90,8 @@ class Frontier:
         if not fitting:
             least = self.evaluations[0]
             raise InfeasibleError(
-                f"no committee costs at most {limit:.6g} {self.cost} {HOW[self.axis]}; "
-                f"the cheapest is {least.committee.label()} at {self.x(least):.6g}"
+                f"no committee costs at most {limit:,.12g} {self.cost} {HOW[self.axis]}; "
+                f"the cheapest is {least.committee.label()} at {self.x(least):,.12g}"
             )
         return fitting[-1]
 

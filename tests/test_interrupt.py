@@ -21,6 +21,7 @@ from wisecommittee.search.search import search
 from wisecommittee.search.workers import Interrupts, Workers, interruptible, interrupts
 from wisecommittee.store import LogitStore
 
+HUNG = 1800  # seconds after which a process is taken to hang; a slow machine is not one that hangs
 START = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without it
@@ -77,7 +78,7 @@ def interrupted(hook: str, *arguments: str, signals: int = 1) -> tuple[int, str,
                     break
                 told.append(line)
             os.killpg(run.pid, signal.SIGINT)  # as a terminal sends it
-        out, err = run.communicate(timeout=120)
+        out, err = run.communicate(timeout=HUNG)
     lines = [line for line in [*told, *err.splitlines(keepends=True)] if line != "here\n" and "compiling" not in line]
     return run.returncode, out, [line.rstrip("\n") for line in lines]
 
@@ -260,7 +261,7 @@ def test_a_part_of_a_frontier_is_not_drawn(store):
     with ended(run):
         assert "here\n" in iter(run.stderr.readline, "")
         os.killpg(run.pid, signal.SIGINT)
-        out, err = run.communicate(timeout=120)
+        out, err = run.communicate(timeout=HUNG)
     assert (run.returncode, out) == (130, "")
     assert err.splitlines()[-1].startswith("error: interrupted")
 

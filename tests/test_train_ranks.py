@@ -98,10 +98,8 @@ def test_two_processes_train_what_one_does_and_go_on_when_killed(tmp_path):
     alone = result(tmp_path / "one")
 
     first, second = launch(tmp_path / "two", 2, STOP_AFTER="4")
-    assert second.wait(timeout=HUNG) == -signal.SIGKILL
-    first.kill()
-    first.communicate()
-    second.communicate()
+    with ended(first, second):
+        assert second.wait(timeout=HUNG) == -signal.SIGKILL
     assert not (tmp_path / "two" / "rank0.pt").exists()
     assert list((tmp_path / "two" / "checkpoints").iterdir())
     assert not (tmp_path / "two" / "elsewhere").exists()

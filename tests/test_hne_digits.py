@@ -61,7 +61,7 @@ def measured():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        found = {(loss, 4): [figures(loss, 4, seed) for seed in SEEDS] for loss in ("li", "lhd")}
+        found = {(loss, 4): [figures(loss, 4, seed) for seed in SEEDS] for loss in ("li", "ld", "lhd")}
         found |= {(loss, 8): [figures(loss, 8, seed) for seed in SEEDS_OF_8] for loss in ("li", "ls")}
     finally:
         torch.set_num_threads(threads)

@@ -888,9 +888,54 @@ def test_the_peak_of_reading_a_bomb_is_small(filled, tmp_path):
 def test_a_card_that_promises_too_much_allocates_nothing(filled, classes, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", lambda *_: pytest.fail("made room"))
     forge(filled, parquet({"unit_id": IDS, "outputs": vectors(X)}), classes=classes)
-    with pytest.raises(StoreError, match=f"4 classes; its card says {classes}"):
+    with pytest.raises(StoreError, match=rf"4 classes; its card says {classes}|bytes that unpack to [\d,.]+ GB"):
         filled.outputs("a/0", "val")
     assert not list(cache.cache_folder().glob("*"))
+
+
+def stored_twice(store: LogitStore, columns: dict, rows: int, classes: int) -> None:
+    """A store that vouches for itself: units of so many rows, and one part of these columns."""
+    ids = np.char.mod("%d", np.arange(rows)).tolist()
+    units = {"unit_id": ids, "label": np.zeros(rows, np.int64)}
+    (store.files.local / "val/units.parquet").write_bytes(parquet(units, row_group_size=5_000))
+    forge(store, parquet({"unit_id": ids, **columns}, row_group_size=5_000), rows=rows, classes=classes,
+          units=units_hash(ids, units["label"]))  # fmt: skip
+
+
+def test_a_store_of_few_bytes_that_would_take_gigabytes_is_refused(filled, monkeypatch):
+    rows, classes = 12_000, 500
+    zeros = pa.array(np.zeros(rows * classes, np.float32))
+    kind = pa.list_(pa.field("element", pa.float32(), False), classes)
+    stored_twice(filled, {"outputs": pa.FixedSizeListArray.from_arrays(zeros, type=kind)}, rows, classes)
+    size = part_paths(filled)[0].stat().st_size
+    refused = pytest.raises(ContentError, match=r"a/0 in val: [\d,]+ bytes that unpack to 0\.0 GB; .* remove the model")
+    with monkeypatch.context() as patch, refused:
+        patch.setattr(os, "posix_fallocate", lambda *_: pytest.fail("made room"))
+        patch.setattr(parts, "ANY_SIZE", 1 << 20)
+        patch.setattr(parts, "MOST_UNPACKED", 24_000_000 // size - 1)
+        assert len(filled.verify()) == 1
+        filled.outputs("a/0", "val")
+    assert filled.outputs("a/0", "val").shape == (rows, classes)
+
+
+def test_what_cannot_be_read_is_not_written(store, monkeypatch):
+    monkeypatch.setattr(parts, "ANY_SIZE", 1 << 20)
+    monkeypatch.setattr(parts, "ROW_GROUP", 5_000)
+    with pytest.raises(ContentError, match=r"a/0 in val: .* bytes that unpack to"):
+        store.add(card(), "val", labels=np.zeros(3_000, int), outputs=np.zeros((3_000, 5_000), np.float32))
+    assert store.models("val") == ()
+
+
+def test_more_rows_than_bytes_can_name_are_refused(filled, monkeypatch):
+    """Numbers that count up take no bytes at all in a file."""
+    monkeypatch.setattr(parts, "ANY_UNITS", 1_000)
+    rows = 200_000
+    units = {"unit_id": np.arange(rows), "label": np.zeros(rows, np.int64)}
+    data = parquet(units, column_encoding={"unit_id": "DELTA_BINARY_PACKED"}, row_group_size=rows)
+    assert len(data) < rows // parts.UNITS_PER_BYTE
+    (filled.files.local / "val/units.parquet").write_bytes(data)
+    with pytest.raises(StoreError, match=r"200,000 rows in [\d,]+ bytes; expected [\d,]+ at most"):
+        filled.labels("val")
 
 
 class Trap:

@@ -299,6 +299,7 @@ class LogitStore:
     def _blocks(self, card: ModelCard, split: str, pick: Callable[[Rows], Any]) -> Iterator[tuple[Places, Any]]:
         """(places in unit order, values) of a model's row groups; raises unless every unit comes once."""
         what = f"{card.model} in {split}"
+        self._check_claim(card, split, what)
         index, labels = self.unit_index(split), self.labels(split)
         filled = np.zeros(len(index), dtype=bool)
         for rows in self.read_parts(card, split):
@@ -320,6 +321,15 @@ class LogitStore:
             raise AlignmentError(
                 f"{what}: {(~filled).sum():,} of {counted(len(index), 'unit')} missing; extract or import it again"
             )
+
+    def _check_claim(self, card: ModelCard, split: str, what: str) -> None:
+        """What the card says the parts unpack to is plausible for their size, before anything is unpacked."""
+        contents, folder = card.contents, self.model_folder(split, card.model)
+        assert contents is not None
+        sizes = [stamp[1] for part in contents.parts if (stamp := self.files.stamp(f"{folder}/{part.file}"))]
+        width = (contents.classes or 1) * np.dtype(contents.dtype).itemsize
+        if len(sizes) == len(contents.parts):  # else the first that is missing is named where it is read
+            parts.check_expansion(contents.rows * width, sum(sizes), what)
 
     def read_parts(self, card: ModelCard, split: str) -> Iterator[Rows]:
         """Row groups of a committed model as they are stored; raises unless they are what its card says."""

@@ -599,3 +599,35 @@ def test_a_percentile_without_its_limit_is_refused(store, run):
     code, out, err = run("search", "--store", store, "--percentile", "95")
     assert (code, out) == (2, "")
     assert "add --max-percentile-cost NUMBER" in err
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1"])
+def test_any_text_in_any_locale(store, tmp_path, locale):
+    """Names of models, files and folders beyond ASCII, where neither the locale nor Python knows UTF-8."""
+    environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    (tmp_path / "prices.csv").write_text("model,flops\nmod\u00e8le,100\n\u6f22\u5b57,900\n", encoding="utf-8")
+    os.rename("val_small.npy", "\u00e9.npy")
+
+    def run(*arguments: str) -> bytes:
+        code = "from wisecommittee.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *(a.encode() for a in arguments)],
+            capture_output=True, env=environment, cwd=tmp_path, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr
+        return done.stdout
+
+    arrays = ("--logits", "mod\u00e8le=\u00e9.npy", "--logits", "\u6f22\u5b57=val_large.npy")
+    run("import", "--store", "\u00fc", "--labels", "val_labels.npy", "--costs", "prices.csv", *arrays)
+    found = json.loads(run("search", "--store", "\u00fc", "--match", "mod\u00e8le", "--save", "\u00df.json", "--json"))
+    saved = json.loads((tmp_path / "\u00df.json").read_text(encoding="utf-8"))
+    assert saved == found["committee"]
+    assert {name for stage in saved["stages"] for name in stage} <= {"mod\u00e8le", "\u6f22\u5b57"}
+    assert (
+        json.loads(run("evaluate", "\u00df.json", "--store", "\u00fc", "--split", "val", "--json"))["committee"]
+        == saved
+    )
+    assert "mod\u00e8le" in run("models", "--store", "\u00fc").decode()
+    assert "\u00b1" in run("search", "--store", "\u00fc").decode()
+    assert run("remove", "mod\u00e8le", "--store", "\u00fc").decode() == "removed mod\u00e8le from val\n"

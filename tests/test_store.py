@@ -342,7 +342,12 @@ REFUSED = {
     "nan": ({}, {"outputs": with_value(np.nan)}, ContentError, r"nan in row 7, class 2"),
     "inf": ({}, {"outputs": with_value(np.inf)}, ContentError, r"inf in row 7, class 2"),
     "-inf of the label": ({}, {"outputs": with_value(-np.inf, 7, int(Y[7]))}, ContentError, r"row 7 has the label"),
-    "-inf everywhere": ({}, {"outputs": np.where(np.arange(N)[:, None] == 4, -np.inf, X)}, ContentError, r"row 4 is -inf"),
+    "-inf everywhere": (
+        {},
+        {"outputs": np.where(np.arange(N)[:, None] == 4, -np.inf, X)},
+        ContentError,
+        r"row 4 is -inf",
+    ),
     "both inf": ({}, {"outputs": np.where(X > 0, np.inf, -np.inf)}, ContentError, r"inf in row 0"),
     "float32": ({}, {"outputs": with_value(1e300)}, ContentError, r"1e\+300 in row 7 does not fit float32"),
     "float16": (
@@ -1326,6 +1331,126 @@ def test_remove(filled):
     assert filled.splits() == ()
     # With the last model the units are free again.
     assert filled.add(card(), "val", labels=(Y[:5] + 1) % C, outputs=X[:5]) == "added"
+
+
+# Cards that several processes change
+
+
+def test_a_calibration_of_outputs_that_were_replaced_is_not_stored(filled):
+    read = filled.card("a/0", "val")
+    assert filled.update_card("val", read, lambda c: c) == "unchanged"
+    other = LogitStore(filled.files.uri)
+    other.add(card(), "val", labels=Y, outputs=X + 1, unit_ids=IDS, replace=True)
+    before = tree(filled)
+    change = pytest.raises(StoreError, match="a/0 in val was replaced meanwhile; its card stays as it is, run again")
+    with change:
+        filled.update_card("val", read, lambda c: dataclasses.replace(c, costs={"usd": 1}))
+    assert tree(filled) == before
+    assert filled.verify() == []
+    other.remove("a/0")
+    with pytest.raises(StoreError, match="a/0 in val was removed meanwhile"):
+        filled.update_card("val", read, lambda c: dataclasses.replace(c, costs={"usd": 1}))
+    assert filled.splits() == ()
+
+
+def test_changes_of_one_card_by_several_all_remain(filled):
+    read = filled.card("a/0", "val")
+    ready = threading.Barrier(4)
+
+    def change(i: int) -> None:
+        own = LogitStore(filled.files.uri)
+        ready.wait()
+        for k in range(5):
+            while True:
+                with contextlib.suppress(BusyError):  # one at a time
+                    added = {f"cost{i}-{k}": 1.0}
+                    own.update_card("val", read, lambda c: dataclasses.replace(c, costs={**c.costs, **added}))  # noqa: B023
+                    break
+
+    threads = [threading.Thread(target=change, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(filled.card("a/0", "val").costs) == 20
+    assert filled.verify() == []
+
+
+def test_a_writer_keeps_its_model_from_being_changed(filled):
+    read = filled.card("a/0", "val")
+    with filled.writer(card(), "val", classes=C, replace=True) as writer:
+        writer.append(IDS, Y, X + 1)
+        with pytest.raises(BusyError, match="a/0 in val: another process is writing it"):
+            filled.update_card("val", read, lambda c: dataclasses.replace(c, costs={"usd": 1}))
+        writer.commit()
+    assert np.array_equal(filled.outputs("a/0", "val"), X + 1)
+
+
+# Many models
+
+
+def test_a_split_of_many_models_is_read_once_for_each(store, monkeypatch):
+    """Adding, verifying and reading M models opens of the order of M cards, not of M times M."""
+    opened = []
+    real = LogitStore.read_card
+
+    def read_card(self, split, model):
+        opened.append(model)
+        return real(self, split, model)
+
+    monkeypatch.setattr(LogitStore, "read_card", read_card)
+    counts = []
+    for models in (10, 20, 40):
+        one = LogitStore(store.files.local / str(models))
+        opened.clear()
+        for i in range(models):
+            one.add(card(f"m/{i}"), "val", labels=Y, outputs=X + i)
+        assert one.verify() == []
+        assert len({one.outputs(f"m/{i}", "val")[0, 0] for i in range(models)}) == models
+        counts.append(len(opened))
+    assert counts[2] - counts[1] == 2 * (counts[1] - counts[0])
+
+
+def test_arrays_in_use_keep_no_file_open(store):
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc")
+    kept = []
+    for i in range(20):
+        store.add(card(f"m/{i}"), "val", labels=Y, outputs=X + i, scores={"s": X[:, 0]})
+        kept += [store.outputs(f"m/{i}", "val"), store.scores(f"m/{i}", "val", "s")]
+        if i == 1:
+            first = len(os.listdir("/proc/self/fd"))
+    assert all(map(is_mapped, kept))
+    assert len(os.listdir("/proc/self/fd")) <= first
+
+
+def test_too_many_open_files_are_called_so(filled, monkeypatch):
+    def none_left(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", none_left)
+    with pytest.raises(StoreError, match=r"too many open files; raise the limit with `ulimit -n"):
+        filled.card("a/0", "val")
+
+
+def test_a_cache_that_several_fill_at_once_keeps_its_bound(store, monkeypatch):
+    monkeypatch.setattr(parts, "ROW_GROUP", 5_000)
+    x = RNG.normal(size=(2_000, 10)).astype(np.float32)
+    for i in range(12):
+        store.add(card(f"m/{i}"), "val", labels=np.zeros(2_000, int), outputs=x + i)
+    monkeypatch.setenv("WISECOMMITTEE_CACHE_GB", str(5.5 * x.nbytes / 1e9))
+
+    def read(models: range) -> None:
+        own = LogitStore(store.files.uri)
+        for i in models:
+            assert own.outputs(f"m/{i}", "val")[0, 0] == x[0, 0] + np.float32(i)
+
+    threads = [threading.Thread(target=read, args=(range(k, 12, 4),)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 4 * x.nbytes < sum(path.stat().st_size for path in cache.cache_folder().iterdir()) <= 5.5 * x.nbytes
 
 
 # Several writers

@@ -578,10 +578,10 @@ class LogitStore:
         splits = [name for name in self.files.names() if _is_split_name(name)]
         for split in splits:
             committed = self.models(split)
-            unfinished = {_folder_name(model) for model in committed}
+            finished = {_folder_name(model) for model in committed}
             for folder in self.files.names(split):
-                if folder.startswith("model=") and folder not in unfinished:
-                    name = unquote(folder.removeprefix("model="))
+                if folder.startswith("model=") and folder not in finished:
+                    name = unquote(folder.removeprefix("model=")).encode("utf-8", "backslashreplace").decode()
                     problems.append(f"{name} in {split}: unfinished; extract or import it again, or `remove` it")
             if not committed or not attempt(self.unit_index, split):
                 continue

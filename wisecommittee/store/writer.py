@@ -405,7 +405,8 @@ def _clear(store: LogitStore, split: str, card: ModelCard) -> None:
     folder = store.model_folder(split, card.model)
     for name in store.files.names(folder):
         if name not in kept:
-            store.files.delete(f"{folder}/{name}")
+            with contextlib.suppress(StoreError):  # a folder of somebody's; the model is complete without
+                store.files.delete(f"{folder}/{name}")
 
 
 def _part_name(rank: int, number: int) -> str:

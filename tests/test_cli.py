@@ -631,3 +631,17 @@ def test_any_text_in_any_locale(store, tmp_path, locale):
     assert "mod\u00e8le" in run("models", "--store", "\u00fc").decode()
     assert "\u00b1" in run("search", "--store", "\u00fc").decode()
     assert run("remove", "mod\u00e8le", "--store", "\u00fc").decode() == "removed mod\u00e8le from val\n"
+
+
+@pytest.mark.parametrize("megabytes", [300, 500, 700])
+def test_too_little_address_space_is_one_line(store, megabytes):
+    """As `ulimit -v` sets it."""
+    resource = pytest.importorskip("resource")
+    limit = megabytes << 20
+    done = subprocess.run(
+        [sys.executable, "-c", "from wisecommittee.cli import main; main()", "search", "--store", str(store)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*(address space|memory).*\n", done.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -532,7 +533,12 @@ class LogitStore:
         return "card updated"
 
     def write_card(self, split: str, card: ModelCard) -> None:
-        self.files.write(f"{self.model_folder(split, card.model)}/card.json", encode_card(card))
+        path = f"{self.model_folder(split, card.model)}/card.json"
+        self.files.write(path, encode_card(card))
+        known, stamp = self._siblings.get(split), self.files.stamp(path)
+        if known is not None and stamp is not None and card.model not in known.cards:
+            known.stamps[card.model], known.cards[card.model] = stamp, card
+            known.siblings.add(card)
 
     def remove(self, model: str, split: str | None = None) -> tuple[str, ...]:
         """Remove a model from one split or from all; returns the splits it was in, none where that is done already. The
@@ -637,6 +643,7 @@ def _folder_name(model: str) -> str:
     return f"model={quote(model, safe='')}"
 
 
+@functools.lru_cache(maxsize=1 << 16)  # asked of every folder of a split for each model that is added
 def _model_of(folder: str) -> str | None:
     """The model whose folder has that name; None if no model has."""
     if not folder.isascii() or not folder.startswith("model="):

@@ -193,6 +193,7 @@ def test_names_that_are_not_utf8_stop_nobody(tmp_path):
     replace(store)
     split_store(store, {"one": 0.5, "two": 0.5}, source="val")
     assert store.remove("a") == ("one", "two", "val")
+    assert store.remove(os.fsdecode(b"\xff")) == ()
 
 
 def test_a_store_whose_name_is_not_utf8(tmp_path):

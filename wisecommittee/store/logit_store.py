@@ -38,6 +38,8 @@ from wisecommittee.store.writer import PLAN_NAME, Writer, check_against_units, m
 DEFAULT_STORE = "logits"
 MAX_NAME = 240  # bytes of a folder's name; file systems allow 255
 IMPORT_GROUPS_PER_PART = 4
+DIVIDING = ".dividing"  # splits made of another one, while they are put in their places (splitting.py)
+HELD = ".held-"  # .. and what they take the place of
 _ODD = "a store holds files and folders only; put what is meant in its place, or remove it"
 
 
@@ -571,6 +573,11 @@ class LogitStore:
     def verify(self) -> list[str]:
         """Every check of the gate over all splits; one line per problem, none if all is sound. Changes nothing."""
         problems = [f"{self.files.place(path)}: {kind}; {_ODD}" for path, kind in self._odd()]
+        problems += [
+            f"{self.files.place(name)}: a `wisecommittee split` was cut off; run it again, it is completed then"
+            for name in self.files.names()
+            if name == DIVIDING or name.startswith(HELD)
+        ]
 
         def attempt(action: Callable[..., object], *arguments: object) -> bool:
             try:
@@ -640,7 +647,7 @@ class LogitStore:
 
 
 def _folder_name(model: str) -> str:
-    return f"model={quote(model, safe='')}"
+    return f"model={quote(model, safe='', errors='surrogateescape')}"
 
 
 @functools.lru_cache(maxsize=1 << 16)  # asked of every folder of a split for each model that is added

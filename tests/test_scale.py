@@ -142,9 +142,7 @@ def test_probabilities_near_1_are_told_apart_by_the_other_columns(classes):
         x = carried({"a": rows, "b": rows}, combine, "max_prob", (0,) if combine == "last" else (0, 1), "probabilities")
         assert (np.diff(x) > 0).all()
         np.testing.assert_allclose(ODDS.log(x), np.linspace(1, 80, 300), rtol=1e-4)
-        gap = carried(
-            {"a": rows, "b": rows}, combine, "prob_gap", (0,) if combine == "last" else (0, 1), "probabilities"
-        )
+        gap = carried({"a": rows, "b": rows}, combine, "prob_gap", (0,) if combine == "last" else (0, 1), "probabilities")
         assert (np.diff(gap[60:]) > 0).all()
         assert (ODDS.shown(x) == rows[:, -1]).mean() > 0.99
 

@@ -400,14 +400,10 @@ def _fit_temperature(source: _Source, folds: NDArray[np.int8]) -> tuple[Paramete
     note = None
     if whole in bounds:
         side = "every unit is right by a margin" if bounds[whole] < 1 else "labels do not follow the logits"
-        note = (
-            f"no temperature is best, T reaches the bound {bounds[whole]:g} of its range ({side}): kept as it is, T = 1"
-        )
+        note = f"no temperature is best, T reaches the bound {bounds[whole]:g} of its range ({side}): kept as it is, T = 1"
         whole, each = 1.0, dict.fromkeys(each, 1.0)
     elif any(beta in bounds for beta in each.values()):
-        note = (
-            "T of a fold reaches a bound of its range, too few wrong units to fit it: these units are kept as they are"
-        )
+        note = "T of a fold reaches a bound of its range, too few wrong units to fit it: these units are kept as they are"
         each = {fold: 1.0 if beta in bounds else beta for fold, beta in each.items()}
     return {"temperature": 1 / whole}, [{"temperature": 1 / b} for b in each.values()], note
 

@@ -17,7 +17,7 @@ import typer
 
 from wisecommittee import __version__
 
-from .console import fail, say, write_anything
+from .console import fail, say, use_any_text
 
 COMMANDS = {  # where each command is: a function, for `train` an app of its own
     "demo": ("demo", "demo"),
@@ -78,7 +78,7 @@ def _root(
 
 def main() -> None:
     """Run a command; a mistake of the user's ends in one line on stderr and exit code 1 or 2, never in a traceback."""
-    write_anything()
+    use_any_text()
     atexit.register(gc.freeze)  # what is left goes with the process: no half second of looking for garbage in it
     warnings.showwarning = lambda message, *_args, **_named: say(f"warning: {message}")
     try:

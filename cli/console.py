@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import json
 import os
@@ -18,6 +17,7 @@ from rich.console import Console
 
 from wisecommittee.errors import AbsentError, MissingExtraError, UsageError, WiseCommitteeError
 from wisecommittee.text import as_json, one_line, shown, shown_lines
+from wisecommittee.writing import reason
 
 if TYPE_CHECKING:
     from wisecommittee.search.doctor import Doubt
@@ -55,6 +55,17 @@ EXTRAS = {
 Update = Callable[[str, int, int | None], None]
 
 
+def use_any_text() -> None:
+    """Print and be told any text, whatever the locale: files and pipes get UTF-8, a terminal shows as escapes what its
+    encoding lacks, and arguments that the locale cannot spell start the program once more in UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+    misspelt = any("\udc80" <= letter <= "\udcff" for argument in sys.argv for letter in argument)
+    if misspelt and not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
 def fail(error: BaseException) -> int:
     """Print one line for an error a user can act on and return its exit code; raise what is a defect of ours."""
     if isinstance(error, WiseCommitteeError):
@@ -77,8 +88,8 @@ def fail(error: BaseException) -> int:
         _complain("out of memory; choose fewer models with --models, or lower --max-models or --batch-size")
         return 1
     if isinstance(error, OSError):
-        what = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
-        _complain(f"{error.filename or 'input/output'}: {what}; what was finished is kept, run the same command again")
+        place = error.filename or "input/output"
+        _complain(f"{place}: {reason(error)}; what was finished is kept, run the same command again")
         return 1
     usage = getattr(error, "format_message", None)  # typer's own usage errors
     if usage is not None:
@@ -96,13 +107,6 @@ def _complain(text: str) -> None:
 def say(text: str) -> None:
     """One line on stderr: an error, a warning, what is being done."""
     print(one_line(text), file=sys.stderr)
-
-
-def write_anything() -> None:
-    """A terminal or a file whose encoding lacks a sign gets its code instead of a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def warn_of(doubts: Iterable[Doubt]) -> None:

@@ -37,7 +37,7 @@ def split(
     """
     from wisecommittee.errors import UsageError, counted
     from wisecommittee.store import LogitStore
-    from wisecommittee.store.splitting import split_store
+    from wisecommittee.store.splitting import is_divided, split_store
 
     shares: dict[str, float] = {}
     for part in into.split(","):
@@ -51,12 +51,13 @@ def split(
                 f"--into {into!r}: {part!r} is not NAME=SHARE; expected for example val=0.5,test=0.5"
             ) from None
     target = LogitStore(store)
+    already = is_divided(target, shares, seed=seed, source=source, by=by)
     done = split_store(target, shares, seed=seed, source=source, by=by)
     if as_json:
         print_json({"store": target.files.uri, "units": done, "seed": seed})
     else:
         shown = ", ".join(f"{name} {counted(units, 'unit')}" for name, units in done.items())
-        out.print(f"{target.files.uri}: {shown}", markup=False)
+        out.print(f"{target.files.uri}: {shown}{' (divided already)' if already else ''}", markup=False)
 
 
 def remove(
@@ -64,12 +65,21 @@ def remove(
     store: options.Store = None,
     source: Annotated[str | None, typer.Option("--split", help="Only from this split; default from all.")] = None,
 ) -> None:
-    """Remove a model and its outputs from the store.
+    """Remove a model and its outputs from the store. One that is not there is removed already.
 
     **Example**  `wisecommittee remove b3/0`
     """
+    from wisecommittee.errors import nearest
     from wisecommittee.store import LogitStore
 
     target = LogitStore(store)
-    found = target.remove(model, source)
-    out.print(f"removed {model} from {', '.join(found)}", markup=False)
+    if found := target.remove(model, source):
+        out.print(f"removed {model} from {', '.join(found)}", markup=False)
+        return
+    near = nearest(model, {other for split in target.splits() for other in target.models(split)})
+    where = f"split {source}" if source else "any split"
+    out.print(
+        f"nothing to remove: {model} is not in {where} of {target.files.uri}"
+        + (f"; {near} is, should that be meant" if near else ""),
+        markup=False,
+    )

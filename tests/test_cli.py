@@ -285,6 +285,19 @@ def test_verify_split_remove(run, store):
     assert {m["split"] for m in models} == {"a", "b", "test", "val"}
 
 
+def test_a_rerun_of_what_is_done_is_done(run, store):
+    divide = ("split", "--store", store, "--split", "val", "--into", "a=0.5,b=0.5")
+    first, again = run(*divide), run(*divide)
+    assert (first[0], again[0]) == (0, 0)
+    assert again[1] == first[1].rstrip("\n") + " (divided already)\n"
+    assert run("remove", "mid", "--store", store)[:2] == (0, "removed mid from a, b, test, val\n")
+    code, out, err = run("remove", "mid", "--store", store)
+    assert (code, err) == (0, "")
+    assert out.startswith("nothing to remove: mid is not in any split of ")
+    assert run("remove", "mid", "--store", store, "--split", "c")[0] == 0
+    assert "; small is, should that be meant" in run("remove", "smal", "--store", store)[1]
+
+
 def test_tables_are_printed_in_every_format(run, store):
     code, text, _ = run("tables", "frontier", "--store", store)
     assert code == 0
@@ -407,7 +420,6 @@ MISTAKES = [
         "dtype 'int8'",
     ),
     (("tables", "--store", "S", "--frontier", "f"), 1, "f: no such file; write one with `wisecommittee search --front"),
-    (("remove", "huge", "--store", "S"), 1, "unknown model"),
     (("serch",), 2, "serch"),
     (("search", "--nonsense"), 2, "--nonsense"),
 ]
@@ -431,13 +443,12 @@ ABSENT = [
     )],
     *[((*command, "--split", "train"), "has no split 'train'; splits: test, val") for command in (
         ("models",), ("search",), ("evaluate", "c.json"), ("calibrate", "--model", "small"), ("plot",), ("report",),
-        ("tables",), ("compare",), ("split", "--into", "a=1,b=1"), ("remove", "small"),
-        ("bench-models", "--committee", "c.json"),
+        ("tables",), ("compare",), ("split", "--into", "a=1,b=1"), ("bench-models", "--committee", "c.json"),
     )],
     *[(command, "unknown model") for command in (
         ("search", "--models", "huge"), ("search", "--match", "huge"), ("calibrate", "--model", "huge"),
         ("plot", "--models", "huge"), ("report", "--models", "huge"), ("report", "--match", "huge"),
-        ("tables", "--models", "huge"), ("remove", "huge"), ("import", "--costs", "other.csv"),
+        ("tables", "--models", "huge"), ("import", "--costs", "other.csv"),
         ("search", "--match-ensemble", "small", "--match-ensemble", "huge"),
         ("bench-models", "--committee", "c.json", "--data", "digits", "--against", "huge"),
         ("import", "--labels", "val_labels.npy", "--costs", "other.csv", "--logits", "small=val_small.npy"),
@@ -588,3 +599,49 @@ def test_a_percentile_without_its_limit_is_refused(store, run):
     code, out, err = run("search", "--store", store, "--percentile", "95")
     assert (code, out) == (2, "")
     assert "add --max-percentile-cost NUMBER" in err
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1"])
+def test_any_text_in_any_locale(store, tmp_path, locale):
+    """Names of models, files and folders beyond ASCII, where neither the locale nor Python knows UTF-8."""
+    environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    (tmp_path / "prices.csv").write_text("model,flops\nmod\u00e8le,100\n\u6f22\u5b57,900\n", encoding="utf-8")
+    os.rename("val_small.npy", "\u00e9.npy")
+
+    def run(*arguments: str) -> bytes:
+        code = "from wisecommittee.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *(a.encode() for a in arguments)],
+            capture_output=True, env=environment, cwd=tmp_path, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr
+        return done.stdout
+
+    arrays = ("--logits", "mod\u00e8le=\u00e9.npy", "--logits", "\u6f22\u5b57=val_large.npy")
+    run("import", "--store", "\u00fc", "--labels", "val_labels.npy", "--costs", "prices.csv", *arrays)
+    found = json.loads(run("search", "--store", "\u00fc", "--match", "mod\u00e8le", "--save", "\u00df.json", "--json"))
+    saved = json.loads((tmp_path / "\u00df.json").read_text(encoding="utf-8"))
+    assert saved == found["committee"]
+    assert {name for stage in saved["stages"] for name in stage} <= {"mod\u00e8le", "\u6f22\u5b57"}
+    assert (
+        json.loads(run("evaluate", "\u00df.json", "--store", "\u00fc", "--split", "val", "--json"))["committee"]
+        == saved
+    )
+    assert "mod\u00e8le" in run("models", "--store", "\u00fc").decode()
+    assert "\u00b1" in run("search", "--store", "\u00fc").decode()
+    assert run("remove", "mod\u00e8le", "--store", "\u00fc").decode() == "removed mod\u00e8le from val\n"
+
+
+@pytest.mark.parametrize("megabytes", [300, 500, 700])
+def test_too_little_address_space_is_one_line(store, megabytes):
+    """As `ulimit -v` sets it."""
+    resource = pytest.importorskip("resource")
+    limit = megabytes << 20
+    done = subprocess.run(
+        [sys.executable, "-c", "from wisecommittee.cli import main; main()", "search", "--store", str(store)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*(address space|memory).*\n", done.stderr)

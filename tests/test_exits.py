@@ -352,7 +352,8 @@ def test_output_that_its_encoding_cannot_hold_shows_codes(monkeypatch):
     for encoding in ("ascii", "latin-1", "utf-8"):
         stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
         monkeypatch.setattr(sys, "stdout", stream)
-        console.write_anything()
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+        console.use_any_text()
         print("\ud800 → é")
         console.print_json({"\ud800→é": 1})
         stream.flush()

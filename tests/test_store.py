@@ -893,9 +893,54 @@ def test_the_peak_of_reading_a_bomb_is_small(filled, tmp_path):
 def test_a_card_that_promises_too_much_allocates_nothing(filled, classes, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", lambda *_: pytest.fail("made room"))
     forge(filled, parquet({"unit_id": IDS, "outputs": vectors(X)}), classes=classes)
-    with pytest.raises(StoreError, match=f"4 classes; its card says {classes}"):
+    with pytest.raises(StoreError, match=rf"4 classes; its card says {classes}|bytes that unpack to [\d,.]+ GB"):
         filled.outputs("a/0", "val")
     assert not list(cache.cache_folder().glob("*"))
+
+
+def stored_twice(store: LogitStore, columns: dict, rows: int, classes: int) -> None:
+    """A store that vouches for itself: units of so many rows, and one part of these columns."""
+    ids = np.char.mod("%d", np.arange(rows)).tolist()
+    units = {"unit_id": ids, "label": np.zeros(rows, np.int64)}
+    (store.files.local / "val/units.parquet").write_bytes(parquet(units, row_group_size=5_000))
+    forge(store, parquet({"unit_id": ids, **columns}, row_group_size=5_000), rows=rows, classes=classes,
+          units=units_hash(ids, units["label"]))  # fmt: skip
+
+
+def test_a_store_of_few_bytes_that_would_take_gigabytes_is_refused(filled, monkeypatch):
+    rows, classes = 12_000, 500
+    zeros = pa.array(np.zeros(rows * classes, np.float32))
+    kind = pa.list_(pa.field("element", pa.float32(), False), classes)
+    stored_twice(filled, {"outputs": pa.FixedSizeListArray.from_arrays(zeros, type=kind)}, rows, classes)
+    size = part_paths(filled)[0].stat().st_size
+    refused = pytest.raises(ContentError, match=r"a/0 in val: [\d,]+ bytes that unpack to 0\.0 GB; .* remove the model")
+    with monkeypatch.context() as patch, refused:
+        patch.setattr(os, "posix_fallocate", lambda *_: pytest.fail("made room"))
+        patch.setattr(parts, "ANY_SIZE", 1 << 20)
+        patch.setattr(parts, "MOST_UNPACKED", 24_000_000 // size - 1)
+        assert len(filled.verify()) == 1
+        filled.outputs("a/0", "val")
+    assert filled.outputs("a/0", "val").shape == (rows, classes)
+
+
+def test_what_cannot_be_read_is_not_written(store, monkeypatch):
+    monkeypatch.setattr(parts, "ANY_SIZE", 1 << 20)
+    monkeypatch.setattr(parts, "ROW_GROUP", 5_000)
+    with pytest.raises(ContentError, match=r"a/0 in val: .* bytes that unpack to"):
+        store.add(card(), "val", labels=np.zeros(3_000, int), outputs=np.zeros((3_000, 5_000), np.float32))
+    assert store.models("val") == ()
+
+
+def test_more_rows_than_bytes_can_name_are_refused(filled, monkeypatch):
+    """Numbers that count up take no bytes at all in a file."""
+    monkeypatch.setattr(parts, "ANY_UNITS", 1_000)
+    rows = 200_000
+    units = {"unit_id": np.arange(rows), "label": np.zeros(rows, np.int64)}
+    data = parquet(units, column_encoding={"unit_id": "DELTA_BINARY_PACKED"}, row_group_size=rows)
+    assert len(data) < rows // parts.UNITS_PER_BYTE
+    (filled.files.local / "val/units.parquet").write_bytes(data)
+    with pytest.raises(StoreError, match=r"200,000 rows in [\d,]+ bytes; expected [\d,]+ at most"):
+        filled.labels("val")
 
 
 class Trap:
@@ -1286,6 +1331,126 @@ def test_remove(filled):
     assert filled.splits() == ()
     # With the last model the units are free again.
     assert filled.add(card(), "val", labels=(Y[:5] + 1) % C, outputs=X[:5]) == "added"
+
+
+# Cards that several processes change
+
+
+def test_a_calibration_of_outputs_that_were_replaced_is_not_stored(filled):
+    read = filled.card("a/0", "val")
+    assert filled.update_card("val", read, lambda c: c) == "unchanged"
+    other = LogitStore(filled.files.uri)
+    other.add(card(), "val", labels=Y, outputs=X + 1, unit_ids=IDS, replace=True)
+    before = tree(filled)
+    change = pytest.raises(StoreError, match="a/0 in val was replaced meanwhile; its card stays as it is, run again")
+    with change:
+        filled.update_card("val", read, lambda c: dataclasses.replace(c, costs={"usd": 1}))
+    assert tree(filled) == before
+    assert filled.verify() == []
+    other.remove("a/0")
+    with pytest.raises(StoreError, match="a/0 in val was removed meanwhile"):
+        filled.update_card("val", read, lambda c: dataclasses.replace(c, costs={"usd": 1}))
+    assert filled.splits() == ()
+
+
+def test_changes_of_one_card_by_several_all_remain(filled):
+    read = filled.card("a/0", "val")
+    ready = threading.Barrier(4)
+
+    def change(i: int) -> None:
+        own = LogitStore(filled.files.uri)
+        ready.wait()
+        for k in range(5):
+            while True:
+                with contextlib.suppress(BusyError):  # one at a time
+                    added = {f"cost{i}-{k}": 1.0}
+                    own.update_card("val", read, lambda c: dataclasses.replace(c, costs={**c.costs, **added}))  # noqa: B023
+                    break
+
+    threads = [threading.Thread(target=change, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(filled.card("a/0", "val").costs) == 20
+    assert filled.verify() == []
+
+
+def test_a_writer_keeps_its_model_from_being_changed(filled):
+    read = filled.card("a/0", "val")
+    with filled.writer(card(), "val", classes=C, replace=True) as writer:
+        writer.append(IDS, Y, X + 1)
+        with pytest.raises(BusyError, match="a/0 in val: another process is writing it"):
+            filled.update_card("val", read, lambda c: dataclasses.replace(c, costs={"usd": 1}))
+        writer.commit()
+    assert np.array_equal(filled.outputs("a/0", "val"), X + 1)
+
+
+# Many models
+
+
+def test_a_split_of_many_models_is_read_once_for_each(store, monkeypatch):
+    """Adding, verifying and reading M models opens of the order of M cards, not of M times M."""
+    opened = []
+    real = LogitStore.read_card
+
+    def read_card(self, split, model):
+        opened.append(model)
+        return real(self, split, model)
+
+    monkeypatch.setattr(LogitStore, "read_card", read_card)
+    counts = []
+    for models in (10, 20, 40):
+        one = LogitStore(store.files.local / str(models))
+        opened.clear()
+        for i in range(models):
+            one.add(card(f"m/{i}"), "val", labels=Y, outputs=X + i)
+        assert one.verify() == []
+        assert len({one.outputs(f"m/{i}", "val")[0, 0] for i in range(models)}) == models
+        counts.append(len(opened))
+    assert counts[2] - counts[1] == 2 * (counts[1] - counts[0])
+
+
+def test_arrays_in_use_keep_no_file_open(store):
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc")
+    kept = []
+    for i in range(20):
+        store.add(card(f"m/{i}"), "val", labels=Y, outputs=X + i, scores={"s": X[:, 0]})
+        kept += [store.outputs(f"m/{i}", "val"), store.scores(f"m/{i}", "val", "s")]
+        if i == 1:
+            first = len(os.listdir("/proc/self/fd"))
+    assert all(map(is_mapped, kept))
+    assert len(os.listdir("/proc/self/fd")) <= first
+
+
+def test_too_many_open_files_are_called_so(filled, monkeypatch):
+    def none_left(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", none_left)
+    with pytest.raises(StoreError, match=r"too many open files; raise the limit with `ulimit -n"):
+        filled.card("a/0", "val")
+
+
+def test_a_cache_that_several_fill_at_once_keeps_its_bound(store, monkeypatch):
+    monkeypatch.setattr(parts, "ROW_GROUP", 5_000)
+    x = RNG.normal(size=(2_000, 10)).astype(np.float32)
+    for i in range(12):
+        store.add(card(f"m/{i}"), "val", labels=np.zeros(2_000, int), outputs=x + i)
+    monkeypatch.setenv("WISECOMMITTEE_CACHE_GB", str(5.5 * x.nbytes / 1e9))
+
+    def read(models: range) -> None:
+        own = LogitStore(store.files.uri)
+        for i in models:
+            assert own.outputs(f"m/{i}", "val")[0, 0] == x[0, 0] + np.float32(i)
+
+    threads = [threading.Thread(target=read, args=(range(k, 12, 4),)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 4 * x.nbytes < sum(path.stat().st_size for path in cache.cache_folder().iterdir()) <= 5.5 * x.nbytes
 
 
 # Several writers

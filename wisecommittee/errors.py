@@ -60,10 +60,15 @@ class AbsentNameError(AbsentError):
 
 def _unknown(noun: str, name: str, known: Iterable[str]) -> str:
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = nearest(name, names)
+    hint = f"did you mean {near!r}? " if near else ""
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
     return f"unknown {noun} {name!r}; {hint}Known: {shown or '(none)'}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The name that is likely meant."""
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.4)), None)
 
 
 class StoreError(WiseCommitteeError):

@@ -3,3 +3,7 @@
 Nothing here raises, the callers have checked. May be added: a kernel with a naive twin in the tests. All compile
 options live in jit.py.
 """
+
+from wisecommittee.reading import check_address_space
+
+check_address_space(600 << 20, "compiled kernels")  # where it is not to be had, LLVM aborts the process

@@ -17,6 +17,7 @@ ROUNDED_TOLERANCE = 0.02  # what rounding to bfloat16 can make rows miss; mended
 BLOCK_VALUES = 1 << 20  # checked at a time: memory-mapped arrays stay on disk
 MAX_TEXT = 10_000  # characters of an id, an answer or a label: a row group of them is a few MB
 MAX_TEXT_ARRAY = 4 << 30  # bytes
+ANY_TEXT_ARRAY = 256 << 20  # .. if the longest text is a hundred times as long as the others
 MAX_COUNT = 1 << 24  # pixels of a cell: float32 counts are exact below
 DTYPES = ("float32", "float16")
 
@@ -220,7 +221,8 @@ def check_texts(texts: Sequence[str], noun: str, what: str) -> None:
 def text_array(texts: Sequence[str], what: str) -> NDArray[np.str_]:
     """Text [n]; numpy gives every element the room of the longest, so that is bounded."""
     longest = max(map(len, texts), default=0)
-    if 4 * longest * len(texts) > MAX_TEXT_ARRAY:
+    most = min(MAX_TEXT_ARRAY, max(ANY_TEXT_ARRAY, 400 * sum(map(len, texts))))
+    if 4 * longest * len(texts) > most:
         raise ContentError(
             f"{what}: {len(texts):,} texts, the longest of {longest:,} characters; they would take "
             f"{4 * longest * len(texts) / 1e9:.1f} GB of memory; shorten the longest"

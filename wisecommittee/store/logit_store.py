@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -37,6 +38,8 @@ from wisecommittee.store.writer import PLAN_NAME, Writer, check_against_units, m
 DEFAULT_STORE = "logits"
 MAX_NAME = 240  # bytes of a folder's name; file systems allow 255
 IMPORT_GROUPS_PER_PART = 4
+DIVIDING = ".dividing"  # splits made of another one, while they are put in their places (splitting.py)
+HELD = ".held-"  # .. and what they take the place of
 _ODD = "a store holds files and folders only; put what is meant in its place, or remove it"
 
 
@@ -299,6 +302,7 @@ class LogitStore:
     def _blocks(self, card: ModelCard, split: str, pick: Callable[[Rows], Any]) -> Iterator[tuple[Places, Any]]:
         """(places in unit order, values) of a model's row groups; raises unless every unit comes once."""
         what = f"{card.model} in {split}"
+        self._check_claim(card, split, what)
         index, labels = self.unit_index(split), self.labels(split)
         filled = np.zeros(len(index), dtype=bool)
         for rows in self.read_parts(card, split):
@@ -320,6 +324,15 @@ class LogitStore:
             raise AlignmentError(
                 f"{what}: {(~filled).sum():,} of {counted(len(index), 'unit')} missing; extract or import it again"
             )
+
+    def _check_claim(self, card: ModelCard, split: str, what: str) -> None:
+        """What the card says the parts unpack to is plausible for their size, before anything is unpacked."""
+        contents, folder = card.contents, self.model_folder(split, card.model)
+        assert contents is not None
+        sizes = [stamp[1] for part in contents.parts if (stamp := self.files.stamp(f"{folder}/{part.file}"))]
+        width = (contents.classes or 1) * np.dtype(contents.dtype).itemsize
+        if len(sizes) == len(contents.parts):  # else the first that is missing is named where it is read
+            parts.check_expansion(contents.rows * width, sum(sizes), what)
 
     def read_parts(self, card: ModelCard, split: str) -> Iterator[Rows]:
         """Row groups of a committed model as they are stored; raises unless they are what its card says."""
@@ -522,7 +535,12 @@ class LogitStore:
         return "card updated"
 
     def write_card(self, split: str, card: ModelCard) -> None:
-        self.files.write(f"{self.model_folder(split, card.model)}/card.json", encode_card(card))
+        path = f"{self.model_folder(split, card.model)}/card.json"
+        self.files.write(path, encode_card(card))
+        known, stamp = self._siblings.get(split), self.files.stamp(path)
+        if known is not None and stamp is not None and card.model not in known.cards:
+            known.stamps[card.model], known.cards[card.model] = stamp, card
+            known.siblings.add(card)
 
     def remove(self, model: str, split: str | None = None) -> tuple[str, ...]:
         """Remove a model from one split or from all; returns the splits it was in, none where that is done already. The
@@ -555,6 +573,11 @@ class LogitStore:
     def verify(self) -> list[str]:
         """Every check of the gate over all splits; one line per problem, none if all is sound. Changes nothing."""
         problems = [f"{self.files.place(path)}: {kind}; {_ODD}" for path, kind in self._odd()]
+        problems += [
+            f"{self.files.place(name)}: a `wisecommittee split` was cut off; run it again, it is completed then"
+            for name in self.files.names()
+            if name == DIVIDING or name.startswith(HELD)
+        ]
 
         def attempt(action: Callable[..., object], *arguments: object) -> bool:
             try:
@@ -568,10 +591,10 @@ class LogitStore:
         splits = [name for name in self.files.names() if _is_split_name(name)]
         for split in splits:
             committed = self.models(split)
-            unfinished = {_folder_name(model) for model in committed}
+            finished = {_folder_name(model) for model in committed}
             for folder in self.files.names(split):
-                if folder.startswith("model=") and folder not in unfinished:
-                    name = unquote(folder.removeprefix("model="))
+                if folder.startswith("model=") and folder not in finished:
+                    name = unquote(folder.removeprefix("model=")).encode("utf-8", "backslashreplace").decode()
                     problems.append(f"{name} in {split}: unfinished; extract or import it again, or `remove` it")
             if not committed or not attempt(self.unit_index, split):
                 continue
@@ -624,9 +647,10 @@ class LogitStore:
 
 
 def _folder_name(model: str) -> str:
-    return f"model={quote(model, safe='')}"
+    return f"model={quote(model, safe='', errors='surrogateescape')}"
 
 
+@functools.lru_cache(maxsize=1 << 16)  # asked of every folder of a split for each model that is added
 def _model_of(folder: str) -> str | None:
     """The model whose folder has that name; None if no model has."""
     if not folder.isascii() or not folder.startswith("model="):

@@ -29,7 +29,11 @@ ROW_GROUP = 5_000
 ROW_GROUP_BYTES = 256 << 20  # of outputs; what a writer holds at a time
 MAX_NUMBERS_BYTES = 1 << 30  # of one numeric column of a group, unpacked
 MAX_TEXT_BYTES = 256 << 20  # of one text column of a group, unpacked
+ANY_TEXT_BYTES = 16 << 20  # .. if its bytes in the file are few
 MAX_UNITS = 50_000_000
+ANY_UNITS, UNITS_PER_BYTE = 100_000, 10  # rows a file may always have, and for each byte beyond: ids take 0.6 or more
+ANY_SIZE = 256 << 20  # bytes that a part may always unpack to
+MOST_UNPACKED = 4000  # times its size, beyond: the certain answers 0 and 1 of 7,000 classes are compressed 2,000 times
 CONTENT_MODULUS = 1 << 256
 
 
@@ -182,6 +186,15 @@ def units_hash(unit_ids: Sequence[str], labels: NDArray[np.generic]) -> str:
         digest.update("".join(texts).encode())
     digest.update(labels.astype("<i8").tobytes() if integral else b"text")
     return digest.hexdigest()
+
+
+def check_expansion(unpacked: int, packed: int, what: str) -> None:
+    """Raise unless outputs of so many bytes can be what is compressed in so few."""
+    if unpacked > max(ANY_SIZE, MOST_UNPACKED * packed):
+        raise ContentError(
+            f"{what}: {packed:,} bytes that unpack to {unpacked / 1e9:,.1f} GB; expected at most "
+            f"{MOST_UNPACKED:,} times as many, as of outputs that differ from unit to unit; remove the model"
+        )
 
 
 # Writing
@@ -382,10 +395,13 @@ def _groups(data: bytes, what: str, known: Callable[[str], bool], classes: int |
             )
         if vectors and kind.list_size != classes:
             raise StoreError(f"{what}: {kind.list_size:,} classes; its card says {classes or 'answers'}")
+        if vectors:
+            check_expansion(metadata.num_rows * kind.list_size * kind.value_type.bit_width // 8, len(data), what)
     if len(set(file.schema_arrow.names)) != len(file.schema_arrow.names):
         raise StoreError(f"{what}: two columns of one name; extract or import it again")
-    if file.metadata.num_rows > MAX_UNITS:
-        raise StoreError(f"{what}: {file.metadata.num_rows:,} rows; expected {MAX_UNITS:,} at most")
+    most = min(MAX_UNITS, ANY_UNITS + UNITS_PER_BYTE * len(data))
+    if metadata.num_rows > most:
+        raise StoreError(f"{what}: {metadata.num_rows:,} rows in {len(data):,} bytes; expected {most:,} at most")
     for group in range(file.num_row_groups):
         if not metadata.row_group(group).num_rows:
             continue
@@ -410,8 +426,9 @@ def _check_sizes(data: bytes, file: pq.ParquetFile, group: int, what: str) -> No
             unpacked += page.unpacked
         width = value_width(column)
         expected = metadata.num_rows * length
-        limit = min(MAX_NUMBERS_BYTES, 2 * expected * width + (64 << 10)) if width else MAX_TEXT_BYTES
-        if values != expected or unpacked > limit:
+        texts = min(MAX_TEXT_BYTES, ANY_TEXT_BYTES + MOST_UNPACKED * chunk.total_compressed_size)
+        limit = min(MAX_NUMBERS_BYTES, 2 * expected * width + (64 << 10)) if width else texts
+        if values != expected or unpacked > limit or expected * width > MAX_NUMBERS_BYTES:
             raise StoreError(
                 f"{what}: row group {group} unpacks column {chunk.path_in_schema} to {values:,} values in {unpacked:,} "
                 f"bytes; expected {expected:,} values in at most {limit:,}; extract or import it again"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.committees.replicas import numbers_of
+from wisecommittee.committees.replicas import Numbers
 from wisecommittee.errors import ContentError, StoreError
 
 
@@ -15,13 +15,16 @@ class Siblings:
 
     def __init__(self, split: str, cards: Iterable[ModelCard]) -> None:
         self._split = split
-        cards = list(cards)
-        self._numbers = numbers_of(cards)
+        self._numbers: dict[str, Numbers] = {}  # by architecture
         self._examples: dict[bool, list[ModelCard]] = {True: [], False: []}  # with names of classes, and without
         for card in cards:
-            alike = self._examples[card.class_names is not None]
-            if len(alike) < 2:
-                alike.append(card)
+            self.add(card)
+
+    def add(self, card: ModelCard) -> None:
+        self._numbers.setdefault(card.key[0], Numbers()).add(card)
+        alike = self._examples[card.class_names is not None]
+        if len(alike) < 2:
+            alike.append(card)
 
     def check(self, card: ModelCard) -> None:
         numbers = self._numbers.get(card.key[0])

@@ -14,12 +14,10 @@ from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError, StoreError, UsageError, counted
 from wisecommittee.store.groups import assign_groups, groups_of, read_groups, write_groups
 from wisecommittee.store.local_files import LocalFiles
-from wisecommittee.store.logit_store import LogitStore, check_split_name
+from wisecommittee.store.logit_store import DIVIDING, HELD, LogitStore, check_split_name
 from wisecommittee.store.segmentation import images_of
 
 STAGING = ".staging"  # new splits while they are written
-DIVIDING = ".dividing"  # new splits that are written, while they are put in their places
-HELD = ".held-"  # the source while its own part takes its place
 LOCK = ".lock-split"
 DIVISION = "division"  # in a card's meta: of which split its rows are a part
 

@@ -292,6 +292,7 @@ class Writer:
         unit_ids = [unit for ids, _ in self._encoded for unit in ids]
         labels = np.concatenate([labels for _, labels in self._encoded])
         data = self._encoder.close()
+        parts.check_expansion(len(unit_ids) * (self.classes or 1) * self.dtype.itemsize, len(data), self.what)
         self.store.files.write(self._units_path(self.rank, number), parts.encode_units(unit_ids, labels))
         self.store.files.write(f"{self.folder}/{_part_name(self.rank, number)}", data)
         self._record(self.rank, number, len(unit_ids), data)
@@ -404,7 +405,8 @@ def _clear(store: LogitStore, split: str, card: ModelCard) -> None:
     folder = store.model_folder(split, card.model)
     for name in store.files.names(folder):
         if name not in kept:
-            store.files.delete(f"{folder}/{name}")
+            with contextlib.suppress(StoreError):  # a folder of somebody's; the model is complete without
+                store.files.delete(f"{folder}/{name}")
 
 
 def _part_name(rank: int, number: int) -> str:

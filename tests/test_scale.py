@@ -17,7 +17,7 @@ from scipy.special import softmax as reference_softmax
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.scale import ODDS
-from wisecommittee.deploy import deploy
+from wisecommittee.deploy.deploy import deploy
 from wisecommittee.errors import CommitteeError
 from wisecommittee.extract.models import wrap_module
 from wisecommittee.search import tables
@@ -95,7 +95,7 @@ def test_a_masked_class_counts_nothing(mask, combine, confidence, members):
 def test_a_unit_with_one_class_left_is_certain():
     row = np.full((1, 4), LEAST)
     row[0, 2] = 3
-    for confidence, least in (("max_prob", 1), ("prob_gap", 1), ("neg_entropy", 0), ("logit_gap", 3e38)):
+    for confidence, least in (("max_prob", 1), ("prob_gap", 1), ("neg_entropy", 0), ("logit_gap", 1e38)):
         for combine in ("mean_logits", "mean_probs"):
             x = carried({"a": row, "b": row}, combine, confidence, (0, 1))
             assert np.isfinite(x).all()
@@ -171,8 +171,8 @@ def test_exact_is_the_optimum_where_float32_probabilities_are_1(scale, confidenc
     for budget in (1.2, 2, 3.5, 5):
         chosen = found.within(average_flops=budget)
         assert chosen.correct >= by_hand(rows, labels, budget)
-    beyond = [e for e in found if e.committee.log_odds]
-    assert beyond
+    beyond = [e for e in found if e.committee.log_odds and e.committee.stages[0] == ("a",)]
+    assert beyond or (confidence, scale) == ("neg_entropy", 10)  # an entropy of 1e-20 is a float32
     assert found.searched["ties"]["share"] < 0.1
     for e in beyond:
         text = json.dumps(e.committee.to_json())
@@ -186,12 +186,10 @@ def test_exact_is_the_optimum_where_float32_probabilities_are_1(scale, confidenc
         z = rows["a"].astype(np.float64)
         gap = exact_log_odds(z)
         if confidence == "neg_entropy":
-            gap = -np.log(np.log1p(np.exp(-gap)) + np.exp(-gap) * gap / (1 + np.exp(-gap)))
+            gap = gap - np.log1p(gap)  # of e^-gap + gap e^-gap, all that is left of an entropy so small
         elif confidence == "prob_gap":
             gap = np.log(-np.expm1(-gap)) + gap - np.log(2)
-        finite = np.isfinite(gap)
-        leaves = np.where(finite, gap >= odds, True)
-        assert leaves.sum() == round(e.exit_ratios[0] * len(labels))
+        assert (gap >= odds).sum() == round(e.exit_ratios[0] * len(labels))
     pool = tables.open_pool(store, "val", store.cards("val"), confidence=confidence)
     assert evaluate_in(pool, [e.committee for e in found]) == list(found)
 

@@ -44,7 +44,7 @@ def carried_odds(value: NDArray[np.floating], against: NDArray[np.floating]) -> 
         if (far := against < LEAST_AGAINST).any():
             few = against[far].astype(np.float64)
             logs = np.where(few < 0, -few, -np.log(np.maximum(few, 0)))
-            out[far] = np.minimum(_FAR * (logs / _FAR_LOG), MOST)
+            out[far] = np.minimum(_odds_of(logs), MOST)
     return out
 
 

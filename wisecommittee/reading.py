@@ -127,6 +127,16 @@ def check_memory(needed: int, what: str, remedy: str) -> None:
         raise ContentError(f"{what}: {needed / 1e9:,.1f} GB of memory needed, {free / 1e9:,.1f} GB are free; {remedy}")
 
 
+def check_address_space(needed: int) -> None:
+    """Raise if `ulimit -v` leaves less: libraries that cannot load their code end the process without a word."""
+    left = _of_limit()
+    if left is not None and left < needed:
+        raise WiseCommitteeError(
+            f"`ulimit -v` leaves {max(0, left) / 1e9:.2f} GB of address space where {needed / 1e9:.2f} GB are needed; "
+            f"raise it by {(needed - left) >> 10:,}"
+        )
+
+
 def free_memory() -> int | None:
     """Bytes this process can still take: the least of what the machine, its container and `ulimit -v` leave.
 

@@ -35,6 +35,7 @@ def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = N
             file = open_parquet(source, dictionaries=True)
             check_unpacked(source, file, range(file.num_row_groups), columns, what)
             table = file.read(columns, use_threads=False)
+            table.validate(full=True)  # text is UTF-8, places lie in their dictionary
             return _spelled_out(table, what, os.fstat(source.fileno()).st_size)
         except WiseCommitteeError:
             raise

@@ -547,7 +547,7 @@ def test_images_beside_a_parquet_file(tmp_path, store):
 
     (batch,) = open_data(spec("img/0.png"), "val").batches(2, preprocess=to_tensor)
     assert torch.equal(batch.inputs[0], to_tensor(Image.fromarray(pixels(0))))
-    for path, message in (("../secret.png", "outside its folder"), ("img/9.png", "No such file")):
+    for path, message in (("../secret.png", "outside its folder"), ("img/9.png", "no such file")):
         with pytest.raises(WiseCommitteeError, match=message):
             list(open_data(spec(path), "val").batches(2, preprocess=to_tensor))
     with (

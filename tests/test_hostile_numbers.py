@@ -96,7 +96,11 @@ def one(classes, kind):
         for k in range(2)
     ]
     store = MemoryStore(models, rng.integers(0, classes, units).tolist())
-    for combine, confidence in (("mean_logits", "max_prob"), ("mean_probs", "max_prob"), ("mean_logits", "neg_entropy")):
+    for combine, confidence in (
+        ("mean_logits", "max_prob"),
+        ("mean_probs", "max_prob"),
+        ("mean_logits", "neg_entropy"),
+    ):
         options = {"combine": combine, "confidence": confidence, "levels": 3, "max_models": 2, "replicas": "all"}
         for how in ({"exact": True}, {"shared_threshold": True}, {"method": "beam"}):
             assert len(search(store, threads=1, **options, **how))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from wisecommittee import reading
 from wisecommittee.errors import AlignmentError, WiseCommitteeError
 from wisecommittee.search.search import search
 from wisecommittee.store import LogitStore
@@ -319,3 +320,36 @@ def test_assign_is_deterministic_and_proportional():
     second = assign(labels, {"a": 1, "b": 1}, 5)
     assert all((first[k] == second[k]).all() for k in first)
     assert sorted(map(len, first.values())) == [8, 8]
+
+
+@pytest.mark.parametrize("column", ["replica", "params", "training_cost", "flops", "usd", "blocks"])
+@pytest.mark.parametrize("text", ["Infinity", "-inf", "NaN", "-1", "9" * 400, "1e400", "1.5x"])
+def test_numbers_of_models_csv_that_are_none_are_named(files, column, text):
+    row = {"model": "a", "flops": "1e6", column: f"a:{text}" if column == "blocks" else text}
+    pd.DataFrame([row]).to_csv(files / "models.csv", index=False)
+    with pytest.raises(WiseCommitteeError, match=rf"models\.csv: a: ({column}|block )") as caught:
+        outputs(files, "a")
+    assert len(str(caught.value)) < 400 + len(str(files))
+
+
+def test_blocks_nested_beyond_reason_are_refused(files):
+    pd.DataFrame([{"model": "a", "blocks": '{"a":' * 2000 + "1" + "}" * 2000}]).to_csv(
+        files / "models.csv", index=False
+    )
+    with pytest.raises(WiseCommitteeError, match=r"expected 'trunk:1000000;head:2000'"):
+        outputs(files, "a")
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_a_csv_of_very_many_columns_is_refused_unread(files, line):
+    lines = ["unit_id,label", "0,1"]
+    lines[line] = ",".join(map(str, range(60_000)))
+    (files / "labels.csv").write_text("\n".join(lines))
+    with pytest.raises(WiseCommitteeError, match=r"60,000 columns; expected 50,000 at most; .*np\.save"):
+        outputs(files, "a", labels=files / "labels.csv")
+
+
+def test_a_csv_larger_than_memory_is_refused_unread(files, monkeypatch):
+    monkeypatch.setattr(reading, "free_memory", lambda: 100)
+    with pytest.raises(WiseCommitteeError, match=r"models\.csv: .* of memory needed"):
+        outputs(files, "a")

@@ -36,7 +36,10 @@ def choices(seed):
 def test_choices_that_do_not_exist_have_no_probability(store, dtype):
     (a, labels), (b, _) = choices(2), choices(3)
     b = np.where(np.isinf(b), np.float32(9), b)  # knows nothing of it
-    with pytest.warns(UserWarning, match=rf"a in val: {np.isinf(a).sum()} logits of -inf in {np.isinf(a).any(axis=1).sum()} rows of 300"):
+    with pytest.warns(
+        UserWarning,
+        match=rf"a in val: {np.isinf(a).sum()} logits of -inf in {np.isinf(a).any(axis=1).sum()} rows of 300",
+    ):
         assert store.add(ModelCard("a", blocks={"a": 1}), "val", outputs=a, labels=labels, dtype=dtype) == "added"
     store.add(ModelCard("b", blocks={"b": 2}), "val", outputs=b, labels=labels, dtype=dtype)
     with pytest.warns(UserWarning, match="-inf"):

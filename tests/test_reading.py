@@ -179,3 +179,23 @@ def test_free_memory_is_what_a_limit_leaves():
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 0 < int(done.stdout) < 1 << 30
+
+
+@pytest.mark.parametrize("module", ["wisecommittee.store", "wisecommittee.kernels.jit"])
+def test_too_little_address_space_is_said_before_a_library_ends_the_process(module):
+    code = f"""if True:
+        import resource
+        from wisecommittee.errors import WiseCommitteeError
+        from wisecommittee.reading import _of_limit
+        import numpy
+        taken = {1 << 40}
+        resource.setrlimit(resource.RLIMIT_AS, (taken, resource.RLIM_INFINITY))
+        taken -= _of_limit()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + {200 << 20}, resource.RLIM_INFINITY))
+        try:
+            import {module}
+        except WiseCommitteeError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "`ulimit -v` leaves 0.2" in done.stdout

@@ -171,9 +171,9 @@ def _damage_folder(path: Path, folders: list[Path], random: Random) -> str:
         path.rename(name)
     elif what == "copied" and not name.exists():
         shutil.copytree(path, name, symlinks=True)
-    elif what == "exchanged":
+    elif what == "exchanged":  # models, that is: what a split's folder is called is what the split is called
         other = random.choice([f for f in folders if len(f.parts) == len(path.parts)])
-        if other != path:
+        if other != path and path.name.startswith("model="):
             path.rename(path.with_name("hold"))
             other.rename(path)
             path.with_name("hold").rename(other)

@@ -191,6 +191,7 @@ def _beside(file: str, path: str) -> bytes:
     if not place.is_relative_to(folder):
         raise WiseCommitteeError(f"parquet {file!r}: image {path!r} lies outside its folder; move it there")
     try:
-        return place.read_bytes()
-    except OSError as error:
-        raise WiseCommitteeError(f"parquet {file!r}: image {path!r}: {error.strerror}") from error
+        with open_regular(place) as source:
+            return source.read()
+    except WiseCommitteeError as error:
+        raise WiseCommitteeError(f"parquet {file!r}: image {path!r}: {error}") from error

@@ -35,7 +35,7 @@ class Axis:
         """With some room at both ends."""
         low, high = min(values), max(values)
         if logarithmic:
-            room = (high / low) ** 0.04
+            room = min((high / low) ** 0.04, 10.0)
             return cls(low / room, high * room, first, last, True)
         room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
         return cls(low - room, high + room, first, last)

@@ -14,6 +14,7 @@ from wisecommittee.reading import parse_json
 from wisecommittee.search.evaluate import Evaluation
 from wisecommittee.store.parquet_tables import read_parquet
 
+LARGEST = 1e300  # above it, sums and axes overflow
 FORMAT = b"wisecommittee_frontier"  # the field of the file's metadata that holds query and searched
 
 
@@ -61,14 +62,17 @@ def _evaluation(row: Mapping[str, Any], further: list[str]) -> Evaluation:
     if low > high:
         raise ValueError(f"an interval from {low:g} to {high:g}")
     n, correct = _sound(row["n"], "n", _is_whole), _number(row["correct"], "correct")
+    quality, measure = _share(row["quality"], "quality"), _sound(row["measure"], "measure", _is_text)
     if n < 1:
         raise ValueError(f"figures of {n} units")
+    if measure != "mIoU" and abs(correct - quality * n) > 1e-6 * n:
+        raise ValueError(f"{correct:g} of {n} units right, and a quality of {quality:g}")
     return Evaluation(
         committee=committee,
         split=_sound(row["split"], "split", _is_text),
         n=n,
         correct=int(correct) if correct.is_integer() else correct,
-        quality=_share(row["quality"], "quality"),
+        quality=quality,
         average_cost=_number(row["average_cost"], "average_cost"),
         worst_case_cost=_number(row["worst_case_cost"], "worst_case_cost"),
         p99_cost=_number(row["p99_cost"], "p99_cost"),
@@ -77,13 +81,13 @@ def _evaluation(row: Mapping[str, Any], further: list[str]) -> Evaluation:
         },
         exit_ratios=ratios,
         graded_interval=(low, high) if _sound(row["graded"], "graded", _is_flag) else None,
-        measure=_sound(row["measure"], "measure", _is_text),
+        measure=measure,
     )
 
 
 def _number(value: Any, name: str) -> float:
-    if not _is_number(value) or value < 0:
-        raise ValueError(f"{name} is {str(value)[:60]}; expected a finite number from 0")
+    if not _is_number(value) or not 0 <= value < LARGEST:
+        raise ValueError(f"{name} is {str(value)[:60]}; expected a number from 0")
     return float(value)
 
 

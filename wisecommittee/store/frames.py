@@ -10,18 +10,20 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError, StoreError, UsageError, counted, first_line
-from wisecommittee.reading import open_regular
+from wisecommittee.reading import check_memory, open_regular
 from wisecommittee.store.parquet_tables import read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
 
+MEMORY_OF_CSV = 5  # times its size
+MOST_COLUMNS = 50_000  # of a csv: pandas takes seconds for so many, minutes for more
 _INDEX = re.compile(r"__index_level_\d+__")
 _NAMELESS = re.compile(r"(unnamed(: ?\d+)?(_level_\d+)?|__index_level_\d+__|level_\d+)?", re.IGNORECASE)
 
@@ -74,6 +76,7 @@ def _csv(path: Path) -> pd.DataFrame:
     }
     # Headings as they stand: pandas renames the second of two equal ones to 'x.1'.
     with open_regular(path) as source:
+        _check_size(source, path)
         written = pd.read_csv(source, header=None, nrows=1, **options).iloc[0].tolist()
         source.seek(0)
         table = pd.read_csv(source, **options)
@@ -91,6 +94,18 @@ def _csv(path: Path) -> pd.DataFrame:
         table = table.reset_index()
     table.columns = written
     return table
+
+
+def _check_size(source: BinaryIO, path: Path) -> None:
+    """Raise for a csv that pandas would need more memory for than there is, or minutes for its columns."""
+    size = os.fstat(source.fileno()).st_size
+    check_memory(MEMORY_OF_CSV * size, str(path), "save its numbers as .npy with np.save, or divide it")
+    cells = max(source.readline().count(b",") + 1 for _ in ("heading", "first row"))
+    if cells > MOST_COLUMNS:
+        raise ContentError(
+            f"{path}: {cells:,} columns; expected {MOST_COLUMNS:,} at most; save its numbers as .npy with np.save"
+        )
+    source.seek(0)
 
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _csv, ".parquet": _parquet}

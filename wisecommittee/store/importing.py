@@ -5,7 +5,6 @@ Everything is read and checked before anything is written.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import warnings
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard, check_cost, split_model_name
+from wisecommittee.committees.cards import MAX_COUNT, ModelCard, check_cost, split_model_name
 from wisecommittee.committees.replicas import numbering_notes, same_replica
 from wisecommittee.errors import (
     AbsentNameError,
@@ -28,6 +27,7 @@ from wisecommittee.errors import (
     UsageError,
     counted,
 )
+from wisecommittee.reading import parse_json
 from wisecommittee.store.classes import (
     ClassList,
     in_order,
@@ -342,18 +342,14 @@ def _card(model: str, row: Mapping[str, str], costs: str | os.PathLike[str]) -> 
             further[name] = number
     if not blocks and not further:
         raise CostError(f"{what}: no cost; fill its flops (or latency_ms, usd)")
-    params = _number(row["params"]) if "params" in row else None
-    training = _number(row["training_cost"]) if "training_cost" in row else None
-    number = _number(row["replica"]) if "replica" in row else replica
-    if number is None or number != int(number) or number < 0:
-        raise StoreError(f"{what}: replica {row.get('replica')!r}; expected a whole number from 0")
+    training = _cost(row["training_cost"], f"{what}: training_cost", free=True) if "training_cost" in row else None
     return ModelCard(
         model,
         row.get("architecture", architecture),
-        int(number),
+        _whole(row["replica"], f"{what}: replica") if "replica" in row else replica,
         blocks=blocks,
         costs=further,
-        params=None if params is None else int(params),
+        params=_whole(row["params"], f"{what}: params", rounded=True) if "params" in row else None,
         training_cost=training,
         group=row.get("group"),
         replica_given="architecture" in row or "replica" in row,
@@ -362,12 +358,19 @@ def _card(model: str, row: Mapping[str, str], costs: str | os.PathLike[str]) -> 
 
 def _blocks(text: str, what: str) -> dict[str, int | float]:
     try:
-        pairs = json.loads(text).items() if text.startswith("{") else [p.rsplit(":", 1) for p in text.split(";") if p]
+        pairs = parse_json(text).items() if text.startswith("{") else [p.rsplit(":", 1) for p in text.split(";") if p]
         return {str(block).strip(): _cost(str(value), f"{what}: block {block!r}") for block, value in pairs}
     except (ValueError, AttributeError, TypeError) as error:
         if isinstance(error, UsageError):
             raise
-        raise CostError(f"{what}: blocks {text!r}; expected 'trunk:1000000;head:2000'") from error
+        raise CostError(f"{what}: blocks {text[:100]!r}; expected 'trunk:1000000;head:2000'") from error
+
+
+def _whole(text: str, what: str, *, rounded: bool = False) -> int:
+    number = _number(text)
+    if number is None or not 0 <= number < MAX_COUNT or (number != int(number) and not rounded):
+        raise StoreError(f"{what} {text[:60]!r}; expected a whole number from 0")
+    return int(number)
 
 
 def _number(text: str) -> int | float | None:

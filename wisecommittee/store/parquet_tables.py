@@ -25,7 +25,7 @@ REMEDY = "if it is right, write it with compression=None, use_dictionary=False"
 
 
 def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of a Parquet file, or these of its columns; text and numbers as they are, no dictionaries.
+    """The rows of a Parquet file, or these of its columns; text and numbers as they are, no dictionaries, no index.
 
     StoreError for everything else, and for what claims to unpack to more than memory or than a file of its size should.
     """
@@ -35,6 +35,9 @@ def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = N
             file = open_parquet(source, dictionaries=True)
             check_unpacked(source, file, range(file.num_row_groups), columns, what)
             table = file.read(columns, use_threads=False)
+            table.validate(full=True)  # text is UTF-8, places lie in their dictionary
+            told = table.schema.metadata or {}
+            table = table.replace_schema_metadata({name: text for name, text in told.items() if name != b"pandas"})
             return _spelled_out(table, what, os.fstat(source.fileno()).st_size)
         except WiseCommitteeError:
             raise

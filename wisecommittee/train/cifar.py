@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import AbsentError, ContentError, counted
+from wisecommittee.reading import open_regular
 
 PIXELS = 3 * 32 * 32
 MOST_BYTES = 1 << 28  # of one file; the largest official one has 155 MB
@@ -92,7 +93,8 @@ def _read(file: Path, layout: Layout) -> Arrays:
 
 
 def _binary(file: Path, before: int) -> Arrays:
-    data = np.fromfile(file, np.uint8)
+    with open_regular(file) as stream:
+        data = np.fromfile(stream, np.uint8)
     if not len(data) or len(data) % (before + PIXELS):
         raise ContentError(
             f"{str(file)!r}: {len(data):,} bytes are not whole records of {before + PIXELS}; unpack it again"
@@ -103,7 +105,7 @@ def _binary(file: Path, before: int) -> Arrays:
 
 def _pickled(file: Path, key: str) -> Arrays:
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             table = _Plain(stream, encoding="bytes").load()
         images, labels = table[b"data"], table[key.encode()]
     except Exception as error:  # a damaged pickle raises anything

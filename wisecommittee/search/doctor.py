@@ -138,39 +138,75 @@ class Misread:
 
 
 def misread(said: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Misread | None:
-    """What is wrong with the numbers of classes, if anything is: columns that were said and labels, int64 [n] in "
-    "0..C-1."""
+    """What is wrong with the numbers of classes, if anything is: columns that were said and labels, int64 [n] in 0..C-1.
+
+    Another order has to be right in more units, and in more of each class on average: what always says the same is never
+    mistaken for a model whose classes are in another order.
+    """
     n = len(labels)
     right = float((said == labels).mean())
-    if len(np.unique(labels)) < min(3, classes):
+    counts = np.bincount(labels, minlength=classes)
+    there = counts > 0
+    if there.sum() < min(3, classes):
         return None
-    fits = [(float((o.meant(said, classes) == labels).mean()), o.text) for o in ORDERS if classes >= o.least]
-    better, text = max(fits)
-    if better >= max(right + GAIN, right + 2 / math.sqrt(n), min(0.5 + GAIN, 3 / classes)):
-        return Misread(right, better, text)
-    if n >= 10 * classes and right < 0.5:
-        confusion = np.bincount(labels * classes + said, minlength=classes**2).reshape(classes, classes)
-        if confusion.max(axis=0).sum() / n >= right + GAIN_ANY:  # no order of the columns is better than that
-            from scipy.optimize import linear_sum_assignment
+    margin = max(GAIN, 2 / math.sqrt(n))
 
-            truth, column = linear_sum_assignment(confusion, maximize=True)
-            better = float(confusion[truth, column].sum() / n)
-            if better >= right + GAIN_ANY:
-                moved = [f"column {c} were class {t}" for t, c in zip(truth, column, strict=True) if t != c]
-                return Misread(
-                    right,
-                    better,
-                    f"{', '.join(moved[:3])}{', ..' if len(moved) > 3 else ''}: which class is which column? Import "
-                    f"outputs and labels by class name, or reorder the columns",
-                )
-    if _below(right, 1 / classes, n):
+    def recall(hits: NDArray[np.bool_]) -> float:
+        return float((np.bincount(labels[hits], minlength=classes)[there] / counts[there]).mean())
+
+    def fit(meant: NDArray[np.int64], gain: float) -> float | None:
+        """The share that is right if the columns mean this, where it is too good to be chance."""
+        hits = meant == labels
+        better = float(hits.mean())
+        known = recall(hits) >= max(1 / there.sum() + margin, recall(said == labels) + margin)
+        return better if known and better >= max(right + gain, min(0.5 + GAIN, 3 / classes)) else None
+
+    fits = [(fit(order.meant(said, classes), margin), order.text) for order in ORDERS if classes >= order.least]
+    better, text = max(((share, text) for share, text in fits if share is not None), default=(None, ""))
+    if better is not None:
+        return Misread(right, better, text)
+    confusion = (
+        np.bincount(labels * classes + said, minlength=classes**2) if n >= 10 * classes and right < 0.5 else None
+    )
+    # No order of the columns is right more often than each column is at its best.
+    if confusion is not None and confusion.reshape(classes, -1).max(axis=0).sum() / n >= right + GAIN_ANY:
+        from scipy.optimize import linear_sum_assignment
+
+        truth, column = linear_sum_assignment(confusion.reshape(classes, -1), maximize=True)
+        better = fit(truth[np.argsort(column)][said], GAIN_ANY)
+        if better is not None:
+            moved = [f"column {c} were class {t}" for t, c in zip(truth, column, strict=True) if t != c]
+            return Misread(
+                right,
+                better,
+                f"{', '.join(moved[:3])}{', ..' if len(moved) > 3 else ''}: which class is which column? Import "
+                f"outputs and labels by class name, or reorder the columns",
+            )
+    guessed = float(
+        (counts / n) @ (np.bincount(said, minlength=classes) / n)
+    )  # agreement of what has nothing in common
+    chance = min(1 / classes, guessed)
+    if _below(right, chance, n):
         return Misread(
             right,
             None,
-            f"accuracy is below chance, {100 / classes:.2f} %: the labels are of other units or other classes than the "
+            f"accuracy is below chance, {100 * chance:.2f} %: the labels are of other units or other classes than the "
             f"outputs; import them again with unit ids and class names",
         )
     return None
+
+
+def _best_order(
+    said: NDArray[np.int64], labels: NDArray[np.int64], classes: int, right: float
+) -> NDArray[np.int64] | None:
+    """int64 [C]: the class that each column should be to be right in most units; None if that cannot be much more."""
+    confusion = np.bincount(labels * classes + said, minlength=classes**2).reshape(classes, classes)
+    if confusion.max(axis=0).sum() / len(labels) < right + GAIN_ANY:  # each column at its best
+        return None
+    from scipy.optimize import linear_sum_assignment
+
+    truth, column = linear_sum_assignment(confusion, maximize=True)
+    return np.asarray(truth, np.int64)[np.argsort(column)]
 
 
 def _in_order_of_text(said: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

@@ -71,7 +71,10 @@ def whole_file(path: str | os.PathLike[str], *, folder: int | None = None, sync:
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
+        if folder is None:
+            os.replace(temporary, path)
+        else:
+            os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=folder)

@@ -138,10 +138,10 @@ class Misread:
 
 
 def misread(said: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Misread | None:
-    """What is wrong with the numbers of classes, if anything is: columns that were said and labels, int64 [n] in 0..C-1.
+    """What is wrong with the numbers of classes, if anything is: columns that were said, labels, int64 [n] in 0..C-1.
 
-    Another order has to be right in more units, and in more of each class on average: what always says the same is never
-    mistaken for a model whose classes are in another order.
+    Another order has to be right in more units, and in more of each class on average: what always says the same is
+    never mistaken for a model whose classes are in another order.
     """
     n = len(labels)
     right = float((said == labels).mean())

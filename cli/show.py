@@ -34,8 +34,8 @@ def show_answer(found: Answer, store: LogitStore) -> None:
     ties = searched.get("ties")
     if ties and ties["share"] >= MANY:
         out.print(
-            f"{percent(ties['share'])} % of the units have one confidence after {' + '.join(ties['after'])}: no threshold "
-            f"parts them; another --confidence may",
+            f"{percent(ties['share'])} % of the units have one confidence after {' + '.join(ties['after'])}: no "
+            f"threshold parts them; another --confidence may",
             markup=False,
         )
     if found.target:

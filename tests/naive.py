@@ -118,7 +118,7 @@ FAR = 1 / 32e-30  # odds of 1e30; what is carried beyond is their logarithm
 
 
 def log_odds(carried, name):
-    """Of a carried max_prob or prob_gap above the edge; of neg_entropy near 0 minus the log of the entropy; else None."""
+    """Of a carried max_prob or prob_gap above the edge; of neg_entropy near 0 minus its entropy's log; else None."""
     x = float(carried)
     if name in ("max_prob", "prob_gap") and x > EDGE:
         return math.log(32 * x) if x <= FAR else x / FAR * math.log(1e30)

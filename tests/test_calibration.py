@@ -255,7 +255,7 @@ def test_what_makes_a_model_worse_is_not_stored(store):
     assert store.card("c/0", "val").calibration == fit.calibration
 
 
-def test_the_command_fails_where_nothing_could_be_stored(store, run, monkeypatch):  # noqa: F811
+def test_the_command_fails_where_nothing_could_be_stored(store, run, monkeypatch):
     monkeypatch.setenv("WISECOMMITTEE_STORE", str(store.files.uri))
     arguments = ("calibrate", "--model", "c/0", "--method", "isotonic", "--json")
     code, out, err = run(*arguments)
@@ -344,7 +344,7 @@ def test_a_confidence_that_misleads_is_kept_as_it_is():
     assert p == {"slope": 1.0, "intercept": 0.0}
     assert "does not rise" in note
     assert "kept as it is" in note
-    with pytest.raises(ContentError, match="does not rise.*nothing to calibrate"):
+    with pytest.raises(ContentError, match=r"does not rise.*nothing to calibrate"):
         fit_isotonic(s, (s < 0).astype(float), "it")
     with pytest.raises(ContentError, match="all right"):
         fit_isotonic(s, np.ones(200), "it")

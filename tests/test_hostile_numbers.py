@@ -67,7 +67,7 @@ def test_hostile_outputs_are_searched(classes, kind):
 
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="is this very run")
 def test_no_kernel_leaves_its_arrays():
-    """The same in plain Python, where an index out of bounds is an error, as is a negative one for what wants uint64."""
+    """The same in plain Python, where an index out of bounds is an error."""
     code = """
 import warnings, numpy as np, test_hostile_numbers as t
 warnings.simplefilter("ignore")
@@ -96,11 +96,7 @@ def one(classes, kind):
         for k in range(2)
     ]
     store = MemoryStore(models, rng.integers(0, classes, units).tolist())
-    for combine, confidence in (
-        ("mean_logits", "max_prob"),
-        ("mean_probs", "max_prob"),
-        ("mean_logits", "neg_entropy"),
-    ):
+    for combine, confidence in itertools.product(("mean_logits", "mean_probs"), ("max_prob", "neg_entropy")):
         options = {"combine": combine, "confidence": confidence, "levels": 3, "max_models": 2, "replicas": "all"}
         for how in ({"exact": True}, {"shared_threshold": True}, {"method": "beam"}):
             assert len(search(store, threads=1, **options, **how))

@@ -1,4 +1,4 @@
-"""What becomes of outputs on their way into a store: -inf of classes that do not exist, probabilities of half precision."""
+"""Outputs on their way into a store: -inf of classes that do not exist, probabilities of half precision."""
 
 from __future__ import annotations
 
@@ -36,10 +36,8 @@ def choices(seed):
 def test_choices_that_do_not_exist_have_no_probability(store, dtype):
     (a, labels), (b, _) = choices(2), choices(3)
     b = np.where(np.isinf(b), np.float32(9), b)  # knows nothing of it
-    with pytest.warns(
-        UserWarning,
-        match=rf"a in val: {np.isinf(a).sum()} logits of -inf in {np.isinf(a).any(axis=1).sum()} rows of 300",
-    ):
+    rows, cells = np.isinf(a).any(axis=1).sum(), np.isinf(a).sum()
+    with pytest.warns(UserWarning, match=f"a in val: {cells} logits of -inf in {rows} rows of 300"):
         assert store.add(ModelCard("a", blocks={"a": 1}), "val", outputs=a, labels=labels, dtype=dtype) == "added"
     store.add(ModelCard("b", blocks={"b": 2}), "val", outputs=b, labels=labels, dtype=dtype)
     with pytest.warns(UserWarning, match="-inf"):
@@ -78,8 +76,8 @@ def test_half_precision_of_probabilities_is_mended(store):
     np.testing.assert_allclose(stored, rounded / rounded.sum(axis=1, keepdims=True), rtol=1e-6)
     # What is stored goes in as it is.
     assert store.add(card, "val", outputs=stored.copy(), labels=labels) == "unchanged"
-    with pytest.raises(ContentError, match="sums to .*is mended") as refused:
+    with pytest.raises(ContentError, match=r"sums to .*is mended") as refused:
         store.add(ModelCard("b", kind="probabilities"), "val", outputs=rounded * 1.05, labels=labels)
     assert "--logits" not in str(refused.value)
-    with pytest.warns(UserWarning, match="declared as logits.*or nearly so.*--probabilities"):
+    with pytest.warns(UserWarning, match=r"declared as logits.*or nearly so.*--probabilities"):
         store.add(ModelCard("c"), "val", outputs=rounded, labels=labels)

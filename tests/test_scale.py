@@ -1,5 +1,5 @@
-"""Confidences where float32 runs out of values: masked classes, gaps of thousands of nats, thresholds that only log-odds
-express, and committees that other programs replay to the same exits."""
+"""Confidences where float32 runs out of values: masked classes, gaps of thousands of nats, thresholds that only
+log-odds express, and committees that other programs replay to the same exits."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def carried(rows, combine, confidence, members, kind="logits"):
 def test_a_masked_class_counts_nothing(mask, combine, confidence, members):
     """Masked for one model is masked for the mean of logits; class 5 exists for nobody, class 4 for the last two."""
     rows, _ = overconfident(2.0, n=60)
-    with_mask, without = {}, {}
+    with_mask = {}
     for k, (name, r) in enumerate(rows.items()):
         mine = np.where((np.arange(6) == 5) | ((np.arange(6) == 4) & (k == 0)), np.float32(mask), r)
         with_mask[name] = mine.astype(np.float32)

@@ -61,8 +61,8 @@ def cascade_pool(study: Study, committee: Committee, split: str) -> Pool:
 
 
 def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Confidence [K, N] after every stage, the last included, as it is carried, and quality [K, N] in [0, 1] of answering
-    there."""
+    """Confidence [K, N] after every stage, the last included, as it is carried, and quality [K, N] in [0, 1] of
+    answering there."""
     if isinstance(pool.task, Segmentation):
         raise UsageError("this analysis needs units that are right or wrong by themselves; mIoU is not made of such")
     sequences = running([[pool.index(model) for model in stage] for stage in committee.stages])

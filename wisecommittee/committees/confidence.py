@@ -39,7 +39,7 @@ from wisecommittee.errors import UnknownNameError
 Statistics = Mapping[str, NDArray[np.float32]]
 Function = Callable[[Statistics], NDArray[np.floating]]
 LOG_FLOOR = np.float32(1e-38)  # log p of a stored zero
-_LARGEST = np.finfo(np.float32).max
+_LARGEST = float(np.finfo(np.float32).max)
 _OPEN = 2.0**-23  # what rounding leaves open of a mean of probabilities near 1
 
 

@@ -31,6 +31,7 @@ DEEP = -np.log(LEAST_ENTROPY)
 ROUNDING = 4e-6  # of the odds and of the entropy, relative: what two programs may differ by
 STEPS = 8 * 2.0**-24  # between two confidences, so that any float32 softmax puts them on their sides of the middle
 WIDEST = 100  # roundings that values taken as one may span
+_NOWHERE = np.float32(np.inf)
 _FAR = 1 / (32 * LEAST_AGAINST)
 _FAR_LOG = -np.log(LEAST_AGAINST)
 
@@ -76,19 +77,20 @@ def _odds_log(x: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.where(wide > _FAR, wide / _FAR * _FAR_LOG, near)
 
 
-def _odds_of(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+def _odds_of(log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
+    log_odds = _same(log_odds)
     with np.errstate(over="ignore"):
         far = np.where(log_odds > _FAR_LOG, log_odds / _FAR_LOG * _FAR, np.exp(np.minimum(log_odds, _FAR_LOG)) / 32)
         return np.where(log_odds > np.log(31), far, 1 / (1 + np.exp(-log_odds)))
 
 
-def _odds_rounding(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _odds_rounding(x: NDArray[np.floating]) -> NDArray[np.float64]:
     logs = np.where(x > EDGE, _odds_log(x), 0.0)
     near = np.where(x > EDGE, (ROUNDING + 1e-6 * logs) * x, ROUNDING * x * (1 - x))
     return np.where(x > _FAR, 1e-6 * x, near)
 
 
-def _gap_rounding(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _gap_rounding(x: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.where(x > EDGE, _odds_rounding(x), ROUNDING / 2 * (1 - x))
 
 
@@ -102,11 +104,11 @@ def _entropy_log(x: NDArray[np.floating]) -> NDArray[np.float64]:
         return np.where(wide > 0, wide, -np.log(np.maximum(-wide, 0)))
 
 
-def _entropy_of(log: NDArray[np.float64]) -> NDArray[np.float64]:
+def _entropy_of(log: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.where(log > DEEP, log, -np.exp(-log))
 
 
-def _entropy_rounding(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _entropy_rounding(x: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.where(x > 0, 1e-6, ROUNDING) * np.abs(x)
 
 
@@ -123,8 +125,8 @@ class Scale:
     """
 
     rounding: Function | None = None
-    edge: np.float32 = np.float32(np.inf)
-    start: np.float32 = np.float32(np.inf)
+    edge: np.float32 = _NOWHERE
+    start: np.float32 = _NOWHERE
     value: Function = _same
     log: Function = _same
     of_log: Function = _same
@@ -170,7 +172,7 @@ class Scale:
             out[beyond] = self._least(wanted[beyond])
         for k, log in enumerate(log_odds):
             if log is not None:
-                out[k] = min(self.of_log(np.float64(log)), MOST)
+                out[k] = min(float(self.of_log(np.array([log]))[0]), float(MOST))
         return out
 
     def _least(self, wanted: Carried) -> Carried:
@@ -216,7 +218,7 @@ def _least_of_runs(ordered: Carried, starts: NDArray[np.bool_]) -> Carried:
     return np.repeat(ordered[at], np.diff(at, append=len(ordered)))
 
 
-def _plain_rounding(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _plain_rounding(x: NDArray[np.floating]) -> NDArray[np.float64]:
     return ROUNDING / 2 * (1 + np.abs(x))
 
 

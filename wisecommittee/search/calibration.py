@@ -269,8 +269,8 @@ def _fitted(source: _Source, method: str) -> Calibrated:
     zeros = _zeros(source)
     if zeros:
         told = (
-            f"{counted(zeros, 'unit')} of {source.n:,} {'has' if zeros == 1 else 'have'} a label of probability 0; in the "
-            f"fit of a temperature it counts as {math.exp(ZERO):.1e}"
+            f"{counted(zeros, 'unit')} of {source.n:,} {'has' if zeros == 1 else 'have'} a label of probability 0; in "
+            f"the fit of a temperature it counts as {math.exp(ZERO):.1e}"
         )
         note = told if note is None else f"{note}; {told}"
     assert source.card.contents is not None

@@ -160,7 +160,7 @@ def evaluate_table(
     table: ExitTable, committees: Sequence[Committee], task: Task, charges: CostModel, split: str
 ) -> list[Evaluation]:
     """Of committees of the same stages: sum the statistics and the cost each unit has at the stage where it exits."""
-    stages, units = table.score.shape
+    units = table.score.shape[1]
     vectors = carried_thresholds(committees)
     if not isinstance(task, Segmentation) and task.scale == 1 and table.cost.ndim == 1:
         sums = [own for some in _batches(vectors, units) for own in _counted(table, some, task)]

@@ -154,7 +154,6 @@ class Greedy:
 
     def _threshold(self, state: State, stages: Stages, sequence: Walk) -> tuple[int, float]:
         """The most waiting units that may be answered under the target, and the least confidence among them."""
-        row = stages.row(sequence)
         order = stages.order(sequence)[::-1]
         order = order[state.waiting[order]]
         number = stages.numbers(sequence)[order]

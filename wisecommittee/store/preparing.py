@@ -1,8 +1,8 @@
 """What is made of outputs on their way into a store, before the gate checks them.
 
-Logits of -inf say that a class does not exist for a unit. They become the least number that is stored, whose exponential
-is 0 beside any other: its probability is 0 in every mean, also with models that know nothing of it. Probabilities that
-miss 1 by what half precision rounds are divided by their sum.
+Logits of -inf say that a class does not exist for a unit. They become the least number that is stored, whose
+exponential is 0 beside any other: its probability is 0 in every mean, also with models that know nothing of it.
+Probabilities that miss 1 by what half precision rounds are divided by their sum.
 """
 
 from __future__ import annotations
@@ -67,13 +67,14 @@ def _without_infinity(
 
 
 def _check_labels(missing: NDArray[np.bool_], labels: NDArray[np.generic], what: str, first: int) -> None:
-    if labels.dtype.kind not in "iuf" or len(labels) != len(missing):
+    if labels.dtype.kind not in "iu" or len(labels) != len(missing):
         return  # the gate says what is wrong with them
-    inside = np.flatnonzero((labels >= 0) & (labels < missing.shape[1]))
-    wrong = inside[missing[inside, labels[inside].astype(np.int64)]]
+    classes: NDArray[np.int64] = labels.astype(np.int64)
+    inside = np.flatnonzero((classes >= 0) & (classes < missing.shape[1]))
+    wrong = inside[missing[inside, classes[inside]]]
     if len(wrong):
         raise ContentError(
-            f"{what}: row {first + wrong[0]} has the label {labels[wrong[0]]}, a class that its logit of -inf says does "
+            f"{what}: row {first + wrong[0]} has the label {labels[wrong[0]]}, a class that by its logit of -inf does "
             f"not exist for this unit ({counted(len(wrong), 'such row')} in this block); mend the label, or the logits"
         )
 

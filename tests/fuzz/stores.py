@@ -19,9 +19,21 @@ from wisecommittee.errors import WiseCommitteeError
 from wisecommittee.search.calibration import calibrate
 
 UNITS, CLASSES = 24, 3
-IMPORT = ("--store", "store", "--split", "val", "--labels", "given/labels.npy", "--costs", "given/models.csv")
+IMPORT = ("--store", "store", "--split", "val", "--labels", "given/labels.csv", "--costs", "given/models.csv")
 QUICK = ("--max-models", 2, "--levels", 5, "--threads", 1)
+WRITING: tuple[tuple[Any, ...], ...] = (
+    ("calibrate", "--store", "store", "--model", "*"),
+    ("calibrate", "--store", "store", "--model", "a/0", "--method", "none"),
+    ("import", *IMPORT, "--logits", "a/0=given/a.npz"),
+    ("import", *IMPORT, "--logits", "a/0=given/b.npz", "--replace"),
+    ("import", *IMPORT, "--logits", "new=given/b.npz"),
+    ("import", "--store", "store", "--costs", "given/models.csv"),
+    ("remove", "a/0", "--store", "store"),
+    ("remove", "p", "--store", "store", "--split", "val"),
+    ("split", "--store", "store", "--split", "val", "--into", "one=0.5,two=0.5"),
+)
 COMMANDS: tuple[tuple[Any, ...], ...] = (
+    *WRITING,
     ("models", "--store", "store"),
     ("models", "--store", "store", "--json"),
     ("search", "--store", "store", *QUICK),
@@ -30,15 +42,6 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
     ("search", "--store", "store", *QUICK, "--cost", "usd"),
     ("evaluate", "given/committee.json", "--store", "store"),
     ("evaluate", "given/committee.json", "--store", "store", "--split", "val", "--force"),
-    ("calibrate", "--store", "store", "--model", "*"),
-    ("calibrate", "--store", "store", "--model", "a/0", "--method", "none"),
-    ("import", *IMPORT, "--logits", "a/0=given/a.npy"),
-    ("import", *IMPORT, "--logits", "a/0=given/b.npy", "--replace"),
-    ("import", *IMPORT, "--logits", "new=given/b.npy"),
-    ("import", "--store", "store", "--costs", "given/models.csv"),
-    ("remove", "a/0", "--store", "store"),
-    ("remove", "p", "--store", "store", "--split", "val"),
-    ("split", "--store", "store", "--split", "val", "--into", "one=0.5,two=0.5"),
     ("search", "--store", "answers", *QUICK, "--cost", "usd"),
     ("models", "--store", "answers"),
 )
@@ -59,15 +62,17 @@ def make(folder: Path) -> None:
             card = ModelCard(name, blocks={name: 1000 + 7 * len(name)}, costs={"usd": 0.5}, weights="0" * 64, params=9)
             store.add(card, split, labels=labels, unit_ids=units, outputs=outputs)
             if (split, name) == ("val", "a/0"):
-                np.save(given / "a.npy", outputs)
+                np.savez(given / "a.npz", outputs=outputs, unit_id=units)
         rows = np.exp(random.standard_normal((UNITS, CLASSES)) + signal)
         card = ModelCard("p", kind="probabilities", blocks={"trunk": 500, "p": 50}, costs={"usd": 0.25})
         rows = (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
         scores = {"halting": random.random(UNITS, dtype=np.float32)}
         store.add(card, split, labels=labels, unit_ids=units, outputs=rows, scores=scores)
         if split == "val":
-            np.save(given / "labels.npy", labels)
-            np.save(given / "b.npy", random.standard_normal((UNITS, CLASSES)).astype(np.float32))
+            lines = [f"{unit},{label}" for unit, label in zip(units, labels, strict=True)]
+            (given / "labels.csv").write_text("\n".join(["unit_id,label", *lines]))
+            others = random.standard_normal((UNITS, CLASSES)).astype(np.float32)
+            np.savez(given / "b.npz", outputs=others, unit_id=units)
     (given / "models.csv").write_text("model,flops,usd\na/0,2000,1\na/1,1000,2\nb,1500,1\np,550,3\nnew,10,1\n")
     calibrate(store, ["*"], "temperature")
     answers = LogitStore(folder / "answers")
@@ -191,10 +196,18 @@ def _damage_folder(path: Path, folders: list[Path], random: Random) -> str:
 def _link(folder: Path, path: Path, random: Random) -> str:
     """A file, a folder or a name that the product writes for a while becomes a link or a pipe."""
     outside = folder / "outside"
+    store = folder / "store"
+    folders = (store / "val/model=new", store / "one", store / "val/model=a%2F0", store / "val/model=p", store / "val")
     names = (".card.json.tmp", ".units.parquet.tmp", ".turn", ".writing-0.json", "card.json", "part-0-0.parquet", "x")
     inside = (path if path.is_dir() else path.parent) / random.choice(names)
-    place = inside if random.random() < 0.6 else path
-    target = random.choice((outside, outside / "file", outside / "folder", outside / "missing", Path("/dev/zero")))
+    place, target = random.choice(
+        (
+            (random.choice(folders), outside / "folder"),
+            (inside, outside / "file"),
+            (inside, outside / "missing"),
+            (path, random.choice((outside, outside / "file", Path("/dev/zero")))),
+        )
+    )
     what = random.choice(("a link to another", "a link to another", "a link to another", "a pipe", "a loop"))
     replace(place, what, target)
     return f"{place.relative_to(folder)}: {what} {target}"
@@ -221,7 +234,9 @@ def attempt(folder: Path, random: Random) -> None:
         code, _, _ = run("verify", "--store", name)
         if code == 0:
             _compare(name, sound[name])
-    run(*random.choice(COMMANDS))
+    linked = any(path.is_symlink() for path in Path("store").rglob("*"))
+    for command in random.sample(WRITING, 3) if linked else [random.choice(COMMANDS)]:
+        run(*command)
     if random.random() < 0.3:
         run("verify", "--store", "store")
 

@@ -255,6 +255,7 @@ def test_what_makes_a_model_worse_is_not_stored(store):
     assert store.card("c/0", "val").calibration == fit.calibration
 
 
+@pytest.mark.filterwarnings("always")
 def test_the_command_fails_where_nothing_could_be_stored(store, run, monkeypatch):
     monkeypatch.setenv("WISECOMMITTEE_STORE", str(store.files.uri))
     arguments = ("calibrate", "--model", "c/0", "--method", "isotonic", "--json")

@@ -68,8 +68,9 @@ class _Worker:
         )
         ready = self._line(STARTING)
         if ready != "ready":
-            self.process.kill()
-            raise RuntimeError(f"the worker for {kind} does not start: {ready}\n{self.said()}")
+            said = self.said()
+            self.end()
+            raise RuntimeError(f"the worker for {kind} does not start: {ready}\n{said}")
 
     def ask(self, patience: float, seed: int | None = None) -> Any:
         """The next answer, after a case was asked for; _LostError says what became of the worker."""

@@ -80,7 +80,7 @@ def verify(store: options.Store = None, as_json: options.Json = False) -> None:
     source = LogitStore(store)
     source.require()
     problems = source.verify()
-    doubts = () if problems else examine(source, thorough=True)
+    doubts = () if problems else examine(source)
     warn_of(doubts)
     if as_json:
         print_json({"store": source.files.uri, "problems": problems, "warnings": [doubt.text for doubt in doubts]})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wisecommittee.errors import AbsentError, StoreError
+from wisecommittee.errors import AbsentError, StoreError, WiseCommitteeError
 from wisecommittee.store import LogitStore
 from wisecommittee.store.groups import assign_groups, read_groups
 from wisecommittee.store.importing import import_answers, import_outputs
@@ -36,7 +36,7 @@ def folder(tmp_path, monkeypatch):
 def test_no_group_is_in_two_splits(folder):
     store = LogitStore("S")
     import_outputs(store, "all", [("logits", "a", "a.npz")], labels="labels.csv", costs="m.csv")
-    assert sorted(read_groups(store, "all")) == ["device", "patient"]
+    assert sorted(read_groups(store, "all")) == ["device", "patient"]  # a column of different values groups nothing
     done = split_store(store, {"val": 0.5, "test": 0.5}, by="patient", seed=1)
     assert sum(done.values()) == N
     assert min(done.values()) >= 0.4 * N
@@ -67,6 +67,21 @@ def test_a_column_that_is_not_there_is_named(folder):
     (store.files.local / "all/groups.parquet").write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(StoreError, match=r"groups.parquet: not readable"):
         split_store(store, {"val": 0.5, "test": 0.5}, by="patient")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["x"] * N, "would be empty: all has 1 group"),
+        ([""] * 3 + ["x", "y"] * 58 + ["z"], "3 units of 120 have nothing in"),
+    ],
+)
+def test_columns_that_group_nothing_or_not_all_are_said(folder, values, message):
+    folder.assign(site=values).to_csv("labels.csv", index=False)
+    store = LogitStore("S")
+    import_outputs(store, "all", [("logits", "a", "a.npz")], labels="labels.csv", costs="m.csv")
+    with pytest.raises(WiseCommitteeError, match=message):
+        split_store(store, {"val": 0.5, "test": 0.5}, by="site")
 
 
 def test_too_few_groups_are_said(folder):

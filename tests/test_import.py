@@ -170,7 +170,7 @@ def test_blocks_are_shared(files):
         ("a.npy", lambda p: p.write_bytes(p.read_bytes()[:50]), "expected arrays"),
         ("a.npy", lambda p: p.write_bytes(b"hello"), "expected arrays"),
         ("a.npy", lambda p: p.unlink(), "no such file"),
-        ("models.csv", lambda p: p.write_bytes(b"\xff\xfe\x00"), "not a readable table"),
+        ("models.csv", lambda p: p.write_bytes(b"\xff\xfe\x00"), "not UTF-8 .* save it as UTF-8"),
         ("labels.npy", lambda p: np.save(p, np.array([None] * N), allow_pickle=True), "never loaded"),
     ],
 )
@@ -259,7 +259,7 @@ def test_graded_answers(files):
     [
         (lambda t: t.drop(columns="confidence"), "no column 'confidence'"),
         (lambda t: t.drop(columns="usd"), "no cost column"),
-        (lambda t: t.assign(confidence="high"), "expected numbers"),
+        (lambda t: t.assign(confidence="high"), "confidence of small: 'high' in row 0; expected a number"),
         (lambda t: t.assign(usd=-1.0), "at least 0"),
         (lambda t: t.iloc[:-1], "answered by only one of"),
         (lambda t: pd.concat([t, t.iloc[:1]]), "more than once"),

@@ -218,7 +218,7 @@ def test_an_index_comes_back_as_a_column(folder):
     labels, outputs = drawn(5)
     pd.DataFrame(outputs).to_csv("a.csv")
     np.save("y.npy", labels)
-    with pytest.raises(ContentError, match=r"a.csv: a column has no heading; .*to_csv"):
+    with pytest.raises(ContentError, match=r"a.csv: a column has no heading; .*pandas: index=False"):
         imported({"a": "a.csv"}, "y.npy")
     order = RNG.permutation(N)
     table(outputs, NAMES).set_index("unit_id").iloc[order].to_parquet("a.parquet")
@@ -239,7 +239,8 @@ ROWS = {
     "a row too short": ("0,1\n.5,.2\n.1\n", "NaN or infinity, nan in row 1, class 1"),
     "an empty cell": ("0,1\n.5,.2\n.1,\n", "NaN or infinity"),
     "a heading twice": ("0,0\n.5,.2\n.1,.3\n", "column '0' stands twice"),
-    "semicolons": ("0;1\n.5;.2\n.1;.3\n", "a column for each class, separated by commas"),
+    "semicolons": ("0;1\n.5;.2\n.1;.3\n", "separated by ';'; expected commas"),
+    "decimal commas": ("0;1\n0,5;0,2\n0,1;0,3\n", "separated by ';'; expected commas between cells and points"),
     "no heading": (".4,.1\n.5,.2\n.1,.3\n", "its first row holds numbers"),
     "no rows": ("0,1\n", "no rows"),
     "nothing": ("", "not a readable table"),
@@ -301,6 +302,15 @@ def test_one_column_is_class_1_of_two(folder, kind, form):
     assert stored.shape == (N, 2)
     odds = stored[:, 1] - stored[:, 0] if kind == "logits" else np.log(stored[:, 1] / stored[:, 0])
     np.testing.assert_allclose(odds, logits, rtol=1e-4, atol=1e-4)
+
+
+def test_one_column_may_have_the_name_of_its_class(folder):
+    labels = RNG.integers(0, 2, N)
+    chance = 1 / (1 + np.exp(-(RNG.normal(size=N) + 2 * labels - 1)))
+    pd.DataFrame({"unit_id": [f"img{i}" for i in range(N)], "yes": chance}).to_csv("a.csv", index=False)
+    store, found = imported({"a": "a.csv"}, label_file([["no", "yes"][k] for k in labels]), kind="probabilities")
+    assert found["a"] == ((chance > 0.5) == labels).mean()
+    assert store.card("a", "val").class_names == ("no", "yes")
 
 
 # Which row is which unit
@@ -414,6 +424,8 @@ SAME = [
     ("007", "007"),
     ("\ufeffyes", "yes"),
     ("1,000", "1,000"),
+    ("0.50", "0.5"),
+    ("-1.250", "-1.25"),
 ]
 DIFFERENT = [("A", "a"), ("7", "007"), ("3.5", "3"), ("", "A"), (" ", "A"), ("yes", "no"), ("1e3", "1000")]
 

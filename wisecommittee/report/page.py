@@ -111,7 +111,7 @@ def _head(study: Study, found: Answer) -> str:
 def _doctor(study: Study) -> str:
     """What is probably not as it is taken for comes before every figure that it would make wrong."""
     splits = [split for split in dict.fromkeys((study.split, study.reports)) if study.store.has_split(split)]
-    doubts = examine(study.store, splits, thorough=True)
+    doubts = examine(study.store, splits)
     if not doubts:
         return f'<p class="soft">Doctor: nothing about {escape(" and ".join(splits))} looks implausible.</p>'
     told = "".join(f"<li>{escape(doubt.text)}</li>" for doubt in doubts)

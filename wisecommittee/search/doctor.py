@@ -6,6 +6,7 @@ What the gate of the store finds sound may still mean something else than it is 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,11 +27,16 @@ GAIN = 0.1  # of accuracy, by which another order of the classes has to be bette
 GAIN_ANY = 0.3  # the same where the order is the best of all and fits some units by chance
 MANY_TIES = 0.01  # of units
 MUCH_IGNORED = 0.05  # of pixels
-SPREAD = 1e6  # largest over least cost in a pool; of costs per parameter SPREAD_PER_PARAMETER
-SPREAD_PER_PARAMETER = 1e3
+OFTEN = 0.1  # of the units
+SPREAD = 1e5  # largest over least cost in a pool
+SPREAD_OF_RATIO = 1e3  # the same of costs per parameter and per multiply-add
+MACS_PER_PARAMETER = 1e6  # of a network on large images; more means that parameters are in thousands or millions
 COPY = 0.5  # of the units that can be told apart: from here a split is a copy of another
 LEAK = 0.005
-MANY_COLUMNS = 256  # outputs of a row that are compared bit for bit; as many tell any two units apart
+ALIKE = 0.9  # of the units of a split that others of it equal: from here outputs do not tell units apart
+MANY_COLUMNS = 64  # outputs of a row that are compared
+MOST_MODELS = 3  # that are compared
+FINE = 64  # steps of the usual distance from the first to the fifth class
 _SEED = 20231
 
 
@@ -52,12 +58,10 @@ def examine(
     splits: Sequence[str] | None = None,
     *,
     models: Iterable[str] | None = None,
-    thorough: bool = False,
 ) -> tuple[Doubt, ...]:
     """All doubts about these splits, default every one; about their relation to other splits too.
 
-    models : look at the outputs of these only. thorough : look for units of one split that are nearly those of another,
-    which reads whole arrays.
+    models : look at the outputs of these only.
     """
     named = None if models is None else set(models)
     found: list[Doubt] = []
@@ -71,7 +75,7 @@ def examine(
         chooses = CHOOSING if split == REPORTING else split
         # Other splits may well be of the same units: what val and test were divided from.
         if {chooses, REPORTING} <= set(everywhere) and (splits is not None or chooses == CHOOSING):
-            found += _overlap(store, chooses, REPORTING, near=thorough)
+            found += _overlap(store, chooses, REPORTING)
     return tuple(dict.fromkeys(found))
 
 
@@ -85,6 +89,7 @@ def _of_outputs(store: LogitStore, split: str, cards: Sequence[ModelCard]) -> li
     wrong: dict[str, list[str]] = {}
     unseen: dict[str, list[str]] = {}
     tied: list[tuple[str, float]] = []
+    alone: dict[str, tuple[float, float, int]] = {}
     found: list[Doubt] = []
     for card in cards:
         assert card.contents is not None
@@ -101,10 +106,14 @@ def _of_outputs(store: LogitStore, split: str, cards: Sequence[ModelCard]) -> li
             ties = ((values == values[np.arange(len(rows)), said][:, None]).sum(axis=1) > 1).mean()
             if ties >= MANY_TIES and ties * len(rows) >= 3:
                 tied.append((card.model, float(ties)))
+            alone[card.model] = _accuracy(said, labels[rows])
             if (doubt := misread(said, labels[rows].astype(np.int64), values.shape[1])) is not None:
                 gain = "" if doubt.better is None else f" -> {100 * doubt.better:.1f}"
                 text = doubt.text if doubt.better is None else f"right more often if {doubt.text}"
                 wrong.setdefault(text, []).append(f"{card.model} ({100 * doubt.right:.1f}{gain} %)")
+            elif (odd := _never_a_label(said, labels)) is not None:
+                wrong.setdefault(odd, []).append(card.model)
+    found += [Doubt("labels", split, text) for text in _at_chance(split, alone)]
     for kind, texts in (("labels", wrong), ("classes", unseen)):
         found += [Doubt(kind, split, f"{_some(names)} in {split}: {text}") for text, names in texts.items()]
     if tied:
@@ -125,6 +134,42 @@ def _sample(units: int, width: int) -> NDArray[np.int64]:
     """Rows at even distances."""
     most = max(256, min(SAMPLE_UNITS, SAMPLE_VALUES // max(1, width)))
     return np.arange(units) if units <= most else np.linspace(0, units - 1, most).astype(np.int64)
+
+
+def _accuracy(said: NDArray[np.int64], labels: NDArray[np.generic]) -> tuple[float, float, int]:
+    """The share that is right, the share that would be if outputs and labels had nothing in common, and n."""
+    classes, n = int(max(said.max(), labels.max())) + 1, len(labels)
+    guessed = (np.bincount(labels.astype(np.int64), minlength=classes) / n) @ (np.bincount(said, minlength=classes) / n)
+    return float((said == labels).mean()), float(guessed), n
+
+
+def _at_chance(split: str, alone: dict[str, tuple[float, float, int]]) -> list[str]:
+    """Models that are right no more often than chance beside one that is right much more often."""
+    best = max((right for right, _, _ in alone.values()), default=0.0)
+    lost = [
+        model
+        for model, (right, guessed, n) in alone.items()
+        if n >= 50 and best >= guessed + GAIN_ANY and abs(right - guessed) <= 3 * math.sqrt(guessed * (1 - guessed) / n)
+    ]
+    if not lost:
+        return []
+    return [
+        f"{_some(lost)} in {split}: right as often as chance, beside a model that is right in {100 * best:.1f} %; are "
+        f"the rows in another order than their unit ids say? Import them with the ids they were made for, or leave the "
+        f"model out"
+    ]
+
+
+def _never_a_label(said: NDArray[np.int64], labels: NDArray[np.generic]) -> str | None:
+    """A class that is often said and never a label: a column that is no class, or labels that lack one."""
+    often = np.flatnonzero(np.bincount(said) >= OFTEN * len(said))
+    never = [int(c) for c in often if not (labels == c).any()]
+    if not never:
+        return None
+    return (
+        f"class {never[0]} is the answer for {100 * float((said == never[0]).mean()):.0f} % of the units and the label "
+        f"of none; is its column a class? Leave it out if not"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,29 +207,21 @@ def misread(said: NDArray[np.int64], labels: NDArray[np.int64], classes: int) ->
         return better if known and better >= max(right + gain, min(0.5 + GAIN, 3 / classes)) else None
 
     fits = [(fit(order.meant(said, classes), margin), order.text) for order in ORDERS if classes >= order.least]
-    better, text = max(((share, text) for share, text in fits if share is not None), default=(None, ""))
-    if better is not None:
-        return Misread(right, better, text)
-    confusion = (
-        np.bincount(labels * classes + said, minlength=classes**2) if n >= 10 * classes and right < 0.5 else None
-    )
-    # No order of the columns is right more often than each column is at its best.
-    if confusion is not None and confusion.reshape(classes, -1).max(axis=0).sum() / n >= right + GAIN_ANY:
-        from scipy.optimize import linear_sum_assignment
-
-        truth, column = linear_sum_assignment(confusion.reshape(classes, -1), maximize=True)
-        better = fit(truth[np.argsort(column)][said], GAIN_ANY)
-        if better is not None:
-            moved = [f"column {c} were class {t}" for t, c in zip(truth, column, strict=True) if t != c]
+    named = max(((share, text) for share, text in fits if share is not None), default=None)
+    if n >= 10 * classes and (truth := _best_order(said, labels, classes, right)) is not None:
+        better = fit(truth[said], GAIN_ANY)
+        if better is not None and (named is None or better >= named[0] + margin):
+            moved = [f"column {c} were class {t}" for c, t in enumerate(truth) if t != c]
             return Misread(
                 right,
                 better,
                 f"{', '.join(moved[:3])}{', ..' if len(moved) > 3 else ''}: which class is which column? Import "
                 f"outputs and labels by class name, or reorder the columns",
             )
-    guessed = float(
-        (counts / n) @ (np.bincount(said, minlength=classes) / n)
-    )  # agreement of what has nothing in common
+    if named is not None:
+        return Misread(right, *named)
+    # Agreement of outputs and labels that have nothing in common:
+    guessed = float((counts / n) @ (np.bincount(said, minlength=classes) / n))
     chance = min(1 / classes, guessed)
     if _below(right, chance, n):
         return Misread(
@@ -324,18 +361,15 @@ def _copies(split: str, cards: Sequence[ModelCard], named: set[str] | None) -> l
     ]
 
 
-def _overlap(store: LogitStore, one: str, other: str, *, near: bool) -> list[Doubt]:
-    share = shared_units(store, one, other, near=near)
-    if share is None:
+def _overlap(store: LogitStore, one: str, other: str) -> list[Doubt]:
+    share = shared_units(store, one, other)
+    if share is None or share < LEAK:
         return []
     if share >= COPY:
         return [Doubt("copy", other, copy_text(one, other, share))]
-    if share < LEAK or any(card.kind == "answers" for card in store.cards(other)):
-        return []  # an answer and its confidence are alike for different units by chance
-    alike = "nearly the same outputs as units" if near else "the outputs of units"
     text = (
-        f"{100 * share:.1f} % of the units of {other} have {alike} of {one} in every model: images or questions that "
-        f"are in both make figures of {other} better than on new data; leave them out of one"
+        f"{100 * share:.1f} % of the units of {other} have the outputs of units of {one}: images or questions that are "
+        f"in both make figures of {other} better than on new data; leave them out of one"
     )
     return [Doubt("overlap", other, text)]
 
@@ -348,98 +382,83 @@ def copied(store: LogitStore, one: str, other: str) -> str | None:
 
 def copy_text(one: str, other: str, share: float) -> str:
     return (
-        f"{one} and {other} hold the same units: {100 * share:.0f} % of the outputs of {other} are those of {one}, "
-        f"value for value. Figures of {other} say nothing about new data; import other units as {other}, or divide "
-        f"{one} with `wisecommittee split`"
+        f"{one} and {other} hold the same units: a model's outputs for {100 * share:.0f} % of the units of {other} are "
+        f"those it has in {one}. Figures of {other} say nothing about new data; import other units as {other}, or "
+        f"divide {one} with `wisecommittee split`"
     )
 
 
-def shared_units(store: LogitStore, one: str, other: str, *, near: bool = False) -> float | None:
-    """Which share of the units of `other` stands in `one`, by what the models put out for them; None where no model is
-    in both, or where outputs do not tell units apart.
+def shared_units(store: LogitStore, one: str, other: str) -> float | None:
+    """Which share of the units of `other` stands in `one`, by what the models put out for them.
 
-    Only units whose outputs are unique in their split count: sure answers look alike for different units. near :
-    outputs may differ by what another machine or batch size changes.
+    The largest share of up to three models; None where no model is in both, or outputs do not tell units apart.
+
+    Outputs may differ by what another machine, batch size or half precision changes. Units that coincide as often
+    within `one` do so by chance, as sure or rounded answers do, and are taken off.
     """
     there = {card.model: card for card in store.cards(other)}
     cards = [card for card in store.cards(one) if card.model in there and card.kind == there[card.model].kind]
-    if not cards:
-        return None
-    if any(card.kind == "answers" for card in cards):
-        cards, near = [card for card in cards if card.kind == "answers"][:16], False
-    else:
-        cards = sorted(cards, key=lambda card: ((card.contents.classes or 0) if card.contents else 0, card.key))[:3]
+    if any(c.contents and c.contents.content == there[c.model].contents.content for c in cards):  # type: ignore[union-attr]
+        return 1.0
+    cards = sorted(cards, key=lambda card: ((card.contents.classes or 0) if card.contents else 0, card.key))
+    shares = []
     try:
-        first, second = (_signatures(store, split, cards, near=near) for split in (one, other))
+        pairs = [_signatures(store, (one, other), card) for card in cards[:MOST_MODELS]]
     except StoreError:
         return None  # what cannot be read is for those to say who need it
-    mine, _ = _unique(first)
-    theirs, count = _unique(second)
-    if count < max(10, len(second) // 5):
+    joint = [tuple(sum(column) for column in zip(*pairs, strict=True))] if len(pairs) > 1 else []
+    for first, second in [*pairs, *joint]:
+        if (share := _excess(first, second)) is not None:
+            shares.append(share)
+    return max(shares, default=None)
+
+
+def _excess(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> float | None:
+    """The share of the second that is in the first, beyond the share of the first that is in the rest of it."""
+    values, counts = np.unique(first, return_counts=True)
+    within = float((counts[counts > 1]).sum() / len(first))
+    across = float(np.isin(second, values).mean())
+    if within > ALIKE:
         same = len(first) == len(second) >= 20 and bool((np.sort(first) == np.sort(second)).all())
         return 1.0 if same else None
-    return float(np.isin(theirs, mine).sum() / count)
+    chance = within + 4 * math.sqrt((within + 1 / len(second)) / len(second))
+    return 0.0 if across < max(chance, LEAK) else (across - within) / (1 - within)
 
 
-def _unique(signatures: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], int]:
-    values, counts = np.unique(signatures, return_counts=True)
-    return values[counts == 1], int((counts == 1).sum())
-
-
-def _signatures(store: LogitStore, split: str, cards: Sequence[ModelCard], *, near: bool) -> NDArray[np.uint64]:
-    """uint64 [N]: equal for units of which all these models say the same."""
-    total = np.zeros(len(store.labels(split)), np.uint64)
-    for number, card in enumerate(cards):
-        if card.kind == "answers":
-            answers = store.answers(card.model, split)
-            confidence = store.scores(card.model, split, "confidence")
-            words = np.array([hash_text(text) for text in answers.tolist()], np.uint64)
-            columns = np.column_stack([words, confidence.view(np.uint32).astype(np.uint64)])
+def _signatures(store: LogitStore, splits: tuple[str, str], card: ModelCard) -> tuple[NDArray[np.uint64], ...]:
+    """uint64 [N] for each of two splits: equal for units of which a model says the same."""
+    if card.kind == "answers":
+        words = [_of_texts(store.answers(card.model, split)) for split in splits]
+        sure = [store.scores(card.model, split, "confidence").view(np.uint32).astype(np.uint64) for split in splits]
+        columns = [np.column_stack(pair) for pair in zip(words, sure, strict=True)]
+    else:
+        outputs = [store.outputs(card.model, split) for split in splits]
+        if card.kind == "statistics":
+            columns = [np.asarray(values, np.uint64) for values in outputs]
         else:
-            outputs = store.outputs(card.model, split)
-            columns = (
-                _rounded(outputs, card.kind) if near else _bits(outputs[:, :: -(-outputs.shape[1] // MANY_COLUMNS)])
-            )
-        odd = np.random.default_rng([_SEED, number]).integers(0, 2**63, columns.shape[1], np.uint64) * np.uint64(
-            2
-        ) + np.uint64(1)
-        step = max(1, (1 << 22) // columns.shape[1])
-        for start in range(0, len(columns), step):
-            block = columns[start : start + step].astype(np.uint64)
-            total[start : start + step] += (block * odd).sum(axis=1, dtype=np.uint64)
-    return total
+            tops = [_top(values, card.kind) for values in outputs]
+            grid = max(float(np.median(tops[0][1][:, -1])) / FINE, 1e-6)
+            columns = [np.hstack([top, np.rint(gaps / grid).astype(np.uint64)]) for top, gaps in tops]
+    odd = np.random.default_rng([_SEED, hash_text(card.model)]).integers(0, 2**63, columns[0].shape[1], np.uint64)
+    return tuple((values * (2 * odd + np.uint64(1))).sum(axis=1, dtype=np.uint64) for values in columns)
 
 
-def _bits(outputs: NDArray[np.floating]) -> NDArray[np.unsignedinteger]:
-    return np.ascontiguousarray(outputs).view(np.uint16 if outputs.dtype == np.float16 else np.uint32)
+def _top(outputs: NDArray[np.floating], kind: str) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
+    """The five highest of at most 64 columns, and how far they lie below the first: [N, k] each."""
+    some = np.asarray(outputs[:, :: -(-outputs.shape[1] // MANY_COLUMNS)], np.float64)
+    if kind == "probabilities":
+        some = np.log(np.maximum(some, 1e-6))
+    order = np.argsort(-some, axis=1, kind="stable")[:, :5]
+    values = np.take_along_axis(some, order, axis=1)
+    return order.astype(np.uint64), np.minimum(values[:, :1] - values, 1e6)
 
 
-def _rounded(outputs: NDArray[np.floating], kind: str) -> NDArray[np.uint64]:
-    """uint64 [N, 2 k]: the k highest classes and how far they lie below the first, to two decimals of a logit."""
-    k = min(5, outputs.shape[1])
-    found = np.empty((len(outputs), 2 * k), np.uint64)
-    step = max(1, (1 << 22) // outputs.shape[1])
-    for start in range(0, len(outputs), step):
-        block = np.asarray(outputs[start : start + step], np.float32)
-        top = (
-            np.argpartition(-block, k - 1, axis=1)[:, :k]
-            if k < block.shape[1]
-            else np.tile(np.arange(k), (len(block), 1))
-        )
-        values = np.take_along_axis(block, top, axis=1)
-        order = np.lexsort((top, -values), axis=1)
-        top, values = np.take_along_axis(top, order, axis=1), np.take_along_axis(values, order, axis=1)
-        if kind == "probabilities":
-            values = np.log(np.maximum(values, 1e-6))
-        gaps = np.rint(np.minimum(values[:, :1] - values, 1e6) * 100)
-        found[start : start + step] = np.hstack([top.astype(np.uint64), gaps.astype(np.uint64)])
-    return found
+def _of_texts(texts: NDArray[np.str_]) -> NDArray[np.uint64]:
+    return np.array([hash_text(text) for text in texts.tolist()], np.uint64)
 
 
 def hash_text(text: str) -> int:
     """64 bits of a text, the same in every process."""
-    import hashlib
-
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
@@ -460,6 +479,14 @@ def _costs(cards: Sequence[ModelCard]) -> list[str]:
             f"that uses each parameter once has more; are the FLOPs in millions or billions? Write them out and "
             f"`wisecommittee import --costs FILE`"
         )
+    small = [model for model, count in params.items() if flops.get(model, 0) > MACS_PER_PARAMETER * count]
+    if small:
+        model = small[0]
+        found.append(
+            f"{_some(small)}: {params[model]:,} parameters with {flops[model]:,.6g} FLOPs (multiply-adds); are the "
+            f"parameters in thousands or millions? Write them out and `wisecommittee import --costs FILE`"
+        )
+        params = {}
     names = sorted({name for card in written for name in card.costs})
     columns = {"flops": {m: v for m, v in flops.items() if m not in few}}
     columns |= {name: {c.model: float(c.costs[name]) for c in written if c.costs.get(name)} for name in names}
@@ -467,7 +494,9 @@ def _costs(cards: Sequence[ModelCard]) -> list[str]:
         if len(column) < 2:
             continue
         sized = {model: value / params[model] for model, value in column.items() if model in params}
-        for values, most, per in ((sized, SPREAD_PER_PARAMETER, " per parameter"), (column, SPREAD, "")):
+        worked = {m: v / flops[m] for m, v in column.items() if m in columns["flops"]} if name != "flops" else {}
+        ratios = ((sized, SPREAD_OF_RATIO, " per parameter"), (worked, SPREAD_OF_RATIO, " per multiply-add"))
+        for values, most, per in (*ratios, (column, SPREAD, "")):
             if len(values) < 2:
                 continue
             least, largest = min(values, key=values.__getitem__), max(values, key=values.__getitem__)

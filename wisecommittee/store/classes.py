@@ -60,7 +60,7 @@ def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = fr
             shown = f"column {name!r} is no class" if name else "a column has no heading"
             raise ContentError(
                 f"{what}: {shown}; expected unit_id and one column for each class; name it unit_id if it says which "
-                f"unit a row is, else leave it out (pandas: to_csv(index=False))"
+                f"unit a row is, else leave it out (pandas: index=False)"
             )
     if all(_is_number(name) for name in names) and not all(name.isdigit() for name in names):
         raise ContentError(
@@ -210,9 +210,10 @@ def _from_rows(rows: list[list[str]]) -> list[tuple[int, str]]:
     if all(len(row) == 1 for row in rows):
         names = [row[0].strip() for row in rows]
         return list(enumerate(names[1:] if names and names[0].lower() in ("class", "name", "label") else names))
-    if rows and not rows[0][0].strip().isdigit():
-        rows = rows[1:]
-    return [(int(row[0]), row[1].strip()) for row in rows if len(row) > 1]
+    rows = [row for row in rows if len(row) > 1]
+    body = rows if any(cell.strip().isdigit() for cell in rows[0][:2]) else rows[1:]
+    index = 0 if all(row[0].strip().isdigit() for row in body) else 1  # whichever column is numbers
+    return [(int(row[index]), row[1 - index].strip()) for row in body]
 
 
 # Several tables, one order of classes

@@ -41,7 +41,9 @@ def read_table(file: str | os.PathLike[str], text: tuple[str, ...] = (), blank: 
         raise UsageError(f"{path}: a {path.suffix or 'nameless'} file; expected .npy, .npz, .csv or .parquet")
     try:
         table = READERS[path.suffix](path)
-    except (pa.ArrowException, UnicodeDecodeError, OSError, ValueError) as error:
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path}: not UTF-8 ({error.reason} at byte {error.start:,}); save it as UTF-8") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise StoreError(f"{path}: not a readable table ({first_line(error)})") from error
     names = [str(name).strip() for name in table.columns]
     table.columns = ["" if _NAMELESS.fullmatch(name) else name for name in names]
@@ -80,6 +82,11 @@ def _csv(path: Path) -> pd.DataFrame:
         written = pd.read_csv(source, header=None, nrows=1, **options).iloc[0].tolist()
         source.seek(0)
         table = pd.read_csv(source, **options)
+    if len(written) == 1 and (mark := re.search("[;\t|]", written[0])) is not None:
+        raise ContentError(
+            f"{path}: its heading is {written[0][:60]!r}, separated by {mark[0]!r}; expected commas between cells and "
+            f"points in numbers"
+        )
     if not isinstance(table.index, pd.RangeIndex):
         surplus = table.index.nlevels
         if surplus > 1:
@@ -145,7 +152,11 @@ def unit_ids(table: pd.DataFrame, file: str | os.PathLike[str]) -> list[str] | N
 def named_column(table: pd.DataFrame, name: str, file: str | os.PathLike[str]) -> pd.Series:
     if name not in table.columns:
         shown = ", ".join(heading or "(no heading)" for heading in map(str, table.columns[:12]))
-        raise StoreError(f"{file}: no column {name!r}; columns: {shown}")
+        near = next((heading for heading in table.columns if str(heading).casefold() == name), None)
+        hint = f"; write {near!r} as {name!r}" if near else ""
+        if all(re.fullmatch(r"-?[\d.]+", str(heading)) for heading in table.columns):
+            hint = "; its first row was taken as headings: write headings above it"
+        raise StoreError(f"{file}: no column {name!r}; columns: {shown}{hint}")
     return table[name]
 
 
@@ -156,4 +167,11 @@ def numbers(column: pd.Series, what: str) -> NDArray[np.float64]:
     try:
         return pd.to_numeric(column).to_numpy(np.float64)
     except (ValueError, TypeError, OverflowError) as error:
+        for row, value in enumerate(column):
+            try:
+                float(value)
+            except (ValueError, TypeError, OverflowError):
+                raise ContentError(
+                    f"{what}: {str(value)[:40]!r} in row {row}; expected a number, such as 0.77"
+                ) from error
         raise ContentError(f"{what}: {first_line(error)}; expected numbers") from error

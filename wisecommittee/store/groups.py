@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AbsentNameError, AlignmentError, StoreError
+from wisecommittee.errors import AbsentNameError, AlignmentError, ContentError, StoreError, counted
 from wisecommittee.store import parts
 from wisecommittee.store.logit_store import LogitStore
 
@@ -22,7 +22,7 @@ MOST_COLUMNS = 64
 def grouping(columns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Those columns [N] whose values say of any two units that they belong together, and of any two that they do "
     "not."""
-    return {name: list(values) for name, values in columns.items() if 1 < len(set(values)) < len(values)}
+    return {name: list(values) for name, values in columns.items() if len(set(values)) < len(values)}
 
 
 def write_groups(store: LogitStore, split: str, unit_ids: Sequence[str], columns: Mapping[str, Sequence[str]]) -> None:
@@ -61,6 +61,11 @@ def groups_of(store: LogitStore, split: str, column: str) -> NDArray[np.int64]:
             f"column to split {split} by (import labels from a table that has it beside unit_id and label)",
             column,
             known,
+        )
+    if blank := known[column].count(""):
+        raise ContentError(
+            f"{split}: {counted(blank, 'unit')} of {len(known[column]):,} have nothing in column {column!r}; are they "
+            f"one group or many? Fill the column and import the labels again"
         )
     return np.unique(np.array(known[column], dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AlignmentError, ContentError, counted
+from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted
 from wisecommittee.store import gate
 from wisecommittee.store.arrays import load_npy
 from wisecommittee.store.classes import means_something_else
@@ -60,6 +60,8 @@ def read_labels(file: str | os.PathLike[str]) -> Labels:
         if values.dtype.kind in "SU":
             values = _texts(gate.as_text(values, "label", str(path)), path)
         return Labels(path, values, None)
+    if path.suffix == ".npz":
+        raise UsageError(f"{path}: a .npz file; expected labels as .npy, or as .csv or .parquet with unit_id and label")
     table = read_table(path, text=("unit_id", "label"))
     values = _texts(named_column(table, "label", path).tolist(), path)
     ids = unit_ids(table, path)

@@ -16,6 +16,7 @@ from wisecommittee.store import gate
 from wisecommittee.store.arrays import Npz, load_npy
 from wisecommittee.store.classes import Columns, class_columns, positive
 from wisecommittee.store.frames import numbers, read_table, unit_ids
+from wisecommittee.tasks.text import comparable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,8 +82,12 @@ def _from_table(path: Path, known: frozenset[str]) -> Outputs:
     if list(classes.columns) == ["outputs"]:
         return Outputs(_from_lists(classes["outputs"], path), ids)
     if len(classes.columns) == 1 and not any(mark in classes.columns[0] for mark in ";\t"):
-        positive(classes.columns[0], str(path))
-        return Outputs(numbers(classes.iloc[:, 0], f"{path}: {classes.columns[0]}"), ids)
+        name = comparable(classes.columns[0])
+        values = numbers(classes.iloc[:, 0], f"{path}: {name}")
+        if name in known and len(known) == 2:  # of two classes the one that it is named after
+            return Outputs(values, ids, Columns((*(known - {name}), name), None))
+        positive(name, str(path))
+        return Outputs(values, ids)
     if len(classes.columns) < 2:
         given = ", ".join(map(repr, table.columns))
         raise ContentError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_DECIMAL = re.compile(r"([+-]?\d+)\.(\d*?)0+")
 _INVISIBLE = "\ufeff\u200b"  # byte order mark, zero-width space: left by editors, seen by nobody
 
 _MISSING = frozenset(("", "nan", "NaN", "NaT", "<NA>"))  # nothing, and what pandas and numpy write for nothing
@@ -20,9 +20,10 @@ def comparable(text: str, *, ignore_case: bool = False) -> str:
     """The text by which an answer or a label is compared.
 
     White space around it is dropped and runs of it within become one space, Unicode is brought to its composed form
-    (NFC), and a whole number loses its empty fraction: '3.0' is '3'. Case counts unless ignore_case is set.
+    (NFC), and a number loses the zeros at the end of its fraction: '3.0' is '3', '0.50' is '0.5'. Case counts unless
+    ignore_case is set.
     """
     text = " ".join(unicodedata.normalize("NFC", text).strip(_INVISIBLE).split())
-    if (whole := _WHOLE.fullmatch(text)) is not None:
-        text = whole[1]
+    if (number := _DECIMAL.fullmatch(text)) is not None:
+        text = f"{number[1]}.{number[2]}" if number[2] else number[1]
     return text.casefold() if ignore_case else text

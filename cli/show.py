@@ -92,7 +92,7 @@ def show_evaluations(
         if lacking:
             caption += f" The test split lacks {', '.join(lacking)}; put it there too to see honest ones."
         elif len(evaluations) == 1:
-            caption += " Add a test split to see honest ones."
+            caption += " Those of a test split are honest."
     table(f"{first.committee.label()}   (costs in {unit.name})", columns, rows, caption)
 
 
@@ -182,7 +182,9 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
     from wisecommittee.search.answer import lacking, reported
 
     step = max(1, -(-len(frontier) // ROWS))
-    chosen = list(frontier)[::-1][::step][::-1]  # the best stays
+    every = list(frontier)
+    chosen = every[::-1][::step][::-1]  # the best stays, and so does the cheapest
+    chosen = chosen if chosen[0] is every[0] else [every[0], *chosen]
     tests = reported(chosen, store)
     unit = Unit(frontier.cost, [e.average_cost for e in chosen])
     limited = [_limited(limits(e)) if limits else {} for e in chosen]

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -357,7 +358,7 @@ class Committee:
     def load(cls, path: str | os.PathLike[str]) -> Committee:
         """Read a committee.json; CommitteeError names what is wrong with it."""
         file = Path(path)
-        remedy = f"write one with `wisecommittee search --save {file}`"
+        remedy = f"write one with `wisecommittee search --target-accuracy 0.9 --save {shlex.quote(str(file))}`"
         text = read_text(file, limit=MAX_COMMITTEE, error=CommitteeError, remedy=remedy)
         try:
             return cls.from_json(parse_json(text))

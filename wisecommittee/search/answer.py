@@ -127,7 +127,8 @@ def one_target(cost: str, **targets: Any) -> dict[str, Any]:
         if name != "match" and not 0 <= value < float("inf"):
             raise UsageError(f"{option} {value}; expected a finite number from 0")
         if name == "target_accuracy" and value > 1:
-            raise UsageError(f"{option} {value:g}; expected a share from 0 to 1, such as {value / 100:g}")
+            likely = value / 100 if value <= 100 else 0.9
+            raise UsageError(f"{option} {value:g}; expected a share from 0 to 1, such as {likely:g}")
     return target
 
 

@@ -130,6 +130,7 @@ def run(capsys, monkeypatch, at_width):
     return call
 
 
+@pytest.mark.filterwarnings("ignore:.*right as often as chance")  # a model of the pool is
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_command_s_table_is_whole_at_any_width(width, run, store, committee):
     at = ("--store", store.files.uri)
@@ -145,6 +146,7 @@ def test_every_command_s_table_is_whole_at_any_width(width, run, store, committe
     run(width, "calibrate", *at, "--model", name(0, 0), "--method", "none")
 
 
+@pytest.mark.filterwarnings("ignore:.*right as often as chance")  # a model of the pool is
 def test_figures_that_were_limited_are_in_the_table(run, store):
     limits = ("--percentile", 95, "--max-percentile-cost", 1e8, "--max-average", "latency_ms=3.5")
     asked = ("search", "--store", store.files.uri, "--max-models", 2, "--levels", 5, *limits)
@@ -217,6 +219,7 @@ def test_rows_of_units_say_what_happened_to_each(ending, run, store, committee, 
     assert [(rows["stage"] == k + 1).mean() for k in range(2)] == found["exit_ratios"]
 
 
+@pytest.mark.filterwarnings("ignore:.*hold the same units")
 def test_rows_of_units_of_answers(tmp_path, run, monkeypatch):
     """Texts stay texts: what a spreadsheet would compute begins with an apostrophe."""
     monkeypatch.chdir(tmp_path)

@@ -398,7 +398,7 @@ def shared_units(store: LogitStore, one: str, other: str) -> float | None:
     """
     there = {card.model: card for card in store.cards(other)}
     cards = [card for card in store.cards(one) if card.model in there and card.kind == there[card.model].kind]
-    if any(c.contents and c.contents.content == there[c.model].contents.content for c in cards):  # type: ignore[union-attr]
+    if any(_identity(card) == _identity(there[card.model]) for card in cards):
         return 1.0
     cards = sorted(cards, key=lambda card: ((card.contents.classes or 0) if card.contents else 0, card.key))
     shares = []
@@ -411,6 +411,11 @@ def shared_units(store: LogitStore, one: str, other: str) -> float | None:
         if (share := _excess(first, second)) is not None:
             shares.append(share)
     return max(shares, default=None)
+
+
+def _identity(card: ModelCard) -> tuple[int, str]:
+    assert card.contents is not None
+    return card.contents.rows, card.contents.content
 
 
 def _excess(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> float | None:

@@ -15,9 +15,9 @@ import numpy as np
 
 from benchmarks.synthetic import Synthetic
 from wisecommittee.committees.cards import Contents, ModelCard
-from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.frontier import Frontier
-from wisecommittee.search.search import search
+from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.search import search
 
 FAMILIES = 6  # of models that share errors beyond those everybody shares
 

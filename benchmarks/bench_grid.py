@@ -11,10 +11,10 @@ from numba import njit
 from benchmarks.bench_tables import problem
 from benchmarks.timing import cpu_seconds
 from wisecommittee.committees.families import cascade
-from wisecommittee.search import exhaustive
-from wisecommittee.search.exact import ExactSearch
-from wisecommittee.search.tables import stage_tables
-from wisecommittee.search.workers import Threads
+from wisecommittee.searches.grid import sweep
+from wisecommittee.searches.exact.proof import ExactSearch
+from wisecommittee.searches.stages.tables import stage_tables
+from wisecommittee.searches.workers.threads import Threads
 
 
 def numpy_vector(score: np.ndarray, correct: np.ndarray, cost: np.ndarray, thresholds: np.ndarray) -> tuple[int, int]:
@@ -41,10 +41,10 @@ def run(units: int = 25_000, classes: int = 100) -> list[dict]:
     pool, trie, scored = problem(units, classes)
     tables = stage_tables(pool, trie, scored, threads=2)
     found = {n: cascade.combinations(pool.cards, n) for n in (1, 2, 3, 4)}
-    candidates = exhaustive.within_worst_case(pool, found, None)
+    candidates = sweep.within_worst_case(pool, found, None)
 
     def sweep(threads: int = 1):  # type: ignore[no-untyped-def]
-        return exhaustive.GridSearch(pool, tables, candidates, 100).run(Threads(threads))
+        return sweep.GridSearch(pool, tables, candidates, 100).run(Threads(threads))
 
     sweep()
     ours = cpu_seconds(sweep)
@@ -85,9 +85,9 @@ def exact() -> list[dict]:
         tables = stage_tables(pool, trie, scored, threads=2)
         every = {n: cascade.combinations(pool.cards, n) for n in (1, 2, 3, 4)}
 
-        def sweep(most: int) -> exhaustive.GridSearch:
+        def sweep(most: int) -> sweep.GridSearch:
             found = {n: sequences for n, sequences in every.items() if n <= most}  # noqa: B023
-            grid = exhaustive.GridSearch(pool, tables, exhaustive.within_worst_case(pool, found, None), 100)  # noqa: B023
+            grid = sweep.GridSearch(pool, tables, sweep.within_worst_case(pool, found, None), 100)  # noqa: B023
             grid.run(Threads(1))
             return grid
 

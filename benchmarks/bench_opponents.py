@@ -20,8 +20,8 @@ from benchmarks.bench_grid import loop_vector
 from benchmarks.bench_tables import problem
 from benchmarks.timing import cpu_seconds
 from wisecommittee.committees.families import cascade
-from wisecommittee.search.search import search
-from wisecommittee.search.tables import stage_tables
+from wisecommittee.searches.search import search
+from wisecommittee.searches.stages.tables import stage_tables
 
 Counts = tuple[int, int]  # (total cost, number correct)
 

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.synthetic import Synthetic
 from benchmarks.timing import cpu_seconds
 from wisecommittee.committees.families import cascade
-from wisecommittee.search.tables import Pool, Prefixes, build_prefixes, open_pool, stage_tables
+from wisecommittee.searches.stages.tables import Pool, Prefixes, build_prefixes, open_pool, stage_tables
 
 
 def problem(units: int, classes: int) -> tuple[Pool, Prefixes, np.ndarray]:

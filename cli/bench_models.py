@@ -15,8 +15,8 @@ from .options import Json, several, whole_numbers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wisecommittee.deploy.measure import Comparison, Measured
-    from wisecommittee.extract.timing import Timing
+    from wisecommittee.deployment.measure import Comparison, Measured
+    from wisecommittee.extraction.timing import Timing
 
 
 def bench_models(
@@ -92,7 +92,7 @@ def bench_models(
     common: dict[str, Any] = {"batch_size": batch_size, "device": device, "seconds": seconds, "split": split}
     if committee:
         from wisecommittee.committees.cards import Committee
-        from wisecommittee.deploy.measure import compare
+        from wisecommittee.deployment.measure import compare
 
         chosen, specs = Committee.load(committee), dict(map(_named_spec, models or []))
         more: dict[str, Any] = {"data": data, "limit": limit, "preprocess": preprocess}
@@ -107,7 +107,7 @@ def bench_models(
         else:
             show_comparison(compared)
         return
-    from wisecommittee.extract import timing
+    from wisecommittee.extraction import timing
 
     with progress(quiet=as_json) as update:
         timings = timing.bench_models(

@@ -20,7 +20,7 @@ from wisecommittee.text import as_json, one_line, shown, shown_lines
 from wisecommittee.writing import reason
 
 if TYPE_CHECKING:
-    from wisecommittee.search.doctor import Doubt
+    from wisecommittee.searches.doctor import Doubt
 
 PIPED_WIDTH = 160  # files and pipes keep whole lines
 

@@ -24,8 +24,8 @@ def demo(
 
     **Example**  `wisecommittee demo`
     """
-    from wisecommittee.search.answer import choose
-    from wisecommittee.search.search import search
+    from wisecommittee.searches.choice import choose
+    from wisecommittee.searches.search import search
     from wisecommittee.store import LogitStore
     from wisecommittee.train.pool import train_pool
 

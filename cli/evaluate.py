@@ -41,8 +41,8 @@ def evaluate(
     `wisecommittee evaluate committee.json --units units.csv`
     """
     from wisecommittee.committees.cards import Committee
-    from wisecommittee.search.doctor import copied
-    from wisecommittee.search.evaluate import evaluate_all, members_alone
+    from wisecommittee.searches.doctor import copied
+    from wisecommittee.searches.evaluate import evaluate_all, members_alone
     from wisecommittee.store import LogitStore
 
     if units:
@@ -56,7 +56,7 @@ def evaluate(
     result, *alone = evaluate_all([chosen, *members_alone(chosen)], source, split, force=force, cost=cost)
     if units:
         from wisecommittee.report.frame import write_rows
-        from wisecommittee.search.units import evaluate_units
+        from wisecommittee.searches.units import evaluate_units
 
         write_rows(evaluate_units(chosen, source, split, force=force, cost=cost), units)
     if as_json:

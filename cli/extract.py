@@ -15,8 +15,8 @@ from . import options
 from .console import err, human, print_json, progress, table
 
 if TYPE_CHECKING:
-    from wisecommittee.extract.run import Extracted
-    from wisecommittee.extract.run_estimate import Estimate
+    from wisecommittee.extraction.extract import Extracted
+    from wisecommittee.extraction.run.estimate import Estimate
 
 MODEL_SPEC = (
     "`timm:NAME`, `torchvision:NAME`, `hf:NAME`, a `.pt2`, `.ts` or `.onnx` file, `digits:NAME`, or "
@@ -102,7 +102,7 @@ def extract(
     if bool(models) != bool(data):
         missing = "--data SPEC, the data to run them on" if models else "MODEL.., the models to run on the data"
         raise UsageError(f"expected also {missing} (with neither: the digits pool)")
-    from wisecommittee.extract import run
+    from wisecommittee.extraction import extract
     from wisecommittee.store import LogitStore
 
     target = LogitStore(store)
@@ -116,12 +116,12 @@ def extract(
     if dry_run:
         if not models or not data:
             raise UsageError("--dry-run: expected MODEL.. and --data SPEC; the digits pool takes seconds")
-        show_estimate(run.estimate(models, data, split, target, **common, **more), target.files.uri, as_json)
+        show_estimate(extract.estimate(models, data, split, target, **common, **more), target.files.uri, as_json)
         return
     follows = os.environ.get("RANK", "0") != "0"  # only rank 0 of torchrun's prints
     with progress(quiet=follows) as update:
         if models and data:
-            done = run.extract(models, data, split, target, progress=update, **common, **more)
+            done = extract.extract(models, data, split, target, progress=update, **common, **more)
         else:
             from wisecommittee.train.pool import train_pool
 

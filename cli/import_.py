@@ -87,11 +87,11 @@ def import_(
     `wisecommittee import --costs models.csv` (adds cost columns to models already in the store)
     """
     from wisecommittee.errors import UsageError
-    from wisecommittee.search.doctor import examine
+    from wisecommittee.searches.doctor import examine
     from wisecommittee.store import LogitStore
-    from wisecommittee.store.importing import import_answers, import_outputs
-    from wisecommittee.store.pricing import import_costs
-    from wisecommittee.store.segmentation import import_images
+    from wisecommittee.store.imports.importing import import_answers, import_outputs
+    from wisecommittee.store.costs import import_costs
+    from wisecommittee.store.imports.segmentation import import_images
 
     target = LogitStore(store)
     files = [("logits", *_pair(text)) for text in logits or []] + [
@@ -130,7 +130,7 @@ def import_(
     else:
         raise UsageError("nothing to import; give --logits or --probabilities NAME=FILE, or --answers FILE")
     warn_of(examine(target, [split] if target.has_split(split) else [], models=done))
-    from wisecommittee.search.single import model_quality
+    from wisecommittee.searches.stages.single_model import model_quality
 
     # A cost file alone changes cards of every split; what it changed is all there is to say.
     there = {} if costs and not files and not answers else {card.model: card for card in target.cards(split)}

@@ -22,7 +22,7 @@ def models(
     **Example**  `wisecommittee models --store logits`
     """
     from wisecommittee.committees.replicas import resolve_replicas
-    from wisecommittee.search.single import model_quality
+    from wisecommittee.searches.stages.single_model import model_quality
     from wisecommittee.store import LogitStore
 
     source = LogitStore(store)
@@ -74,7 +74,7 @@ def verify(store: options.Store = None, as_json: options.Json = False) -> None:
 
     **Example**  `wisecommittee verify --store logits`
     """
-    from wisecommittee.search.doctor import examine
+    from wisecommittee.searches.doctor import examine
     from wisecommittee.store import LogitStore
 
     source = LogitStore(store)

@@ -39,7 +39,7 @@ def report(
     `wisecommittee report --target-flops 4e9 --max-models 3`
     """
     from wisecommittee.report.page import write_page
-    from wisecommittee.search.answer import one_target
+    from wisecommittee.searches.choice import one_target
 
     check_folder(out_file)
     with progress() as update:

@@ -142,7 +142,7 @@ def search(
     `wisecommittee search --exact --percentile 99 --max-percentile-cost 2e9 --max-average latency_ms=3.5`
     """
     gc.set_threshold(50_000)  # modules and results stay: looking for garbage among them takes 0.3 s otherwise
-    from wisecommittee.search.workers import interruptible
+    from wisecommittee.searches.workers.threads import interruptible
 
     def ended() -> None:
         leave("interrupted" if ctrl_c.keeping else "interrupted before a committee was found")
@@ -151,8 +151,8 @@ def search(
         ended, lambda: say_at_once("stopping: the best found so far follows; Ctrl-C again ends at once")
     ) as ctrl_c:
         from wisecommittee.errors import UsageError
-        from wisecommittee.search.answer import answer
-        from wisecommittee.search.doctor import examine
+        from wisecommittee.searches.choice import answer
+        from wisecommittee.searches.doctor import examine
         from wisecommittee.store import LogitStore
 
         check_folder(save, frontier)

@@ -11,10 +11,10 @@ from .console import Unit, human, out, percent, shares, table
 
 if TYPE_CHECKING:
     from wisecommittee.report.table import Table
-    from wisecommittee.search.answer import Answer
-    from wisecommittee.search.evaluate import Evaluation
-    from wisecommittee.search.frontier import Frontier
-    from wisecommittee.search.limits import LimitFigures
+    from wisecommittee.searches.choice import Answer
+    from wisecommittee.searches.evaluate import Evaluation
+    from wisecommittee.searches.frontier import Frontier
+    from wisecommittee.searches.limits import LimitFigures
     from wisecommittee.store import LogitStore
 
 ROWS = 20
@@ -168,7 +168,7 @@ def show_references(found: Answer) -> None:
 
 def _compared(found: Answer, other: Evaluation) -> str:
     """What the committee costs beside it, over the cost that was searched."""
-    from wisecommittee.search.frontier import HOW
+    from wisecommittee.searches.frontier import HOW
 
     if found.val.committee.stages == other.committee.stages:
         return "; it is the committee"
@@ -179,7 +179,7 @@ def _compared(found: Answer, other: Evaluation) -> str:
 def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | None = None) -> None:
     """The frontier, thinned to what fits a screen, with test beside it where the store has it, and the figures that
     were limited."""
-    from wisecommittee.search.answer import lacking, reported
+    from wisecommittee.searches.choice import lacking, reported
 
     step = max(1, -(-len(frontier) // ROWS))
     every = list(frontier)

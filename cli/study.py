@@ -39,7 +39,7 @@ def make_study(
     **more: Any,
 ) -> Any:
     from wisecommittee.analyses.study import study_of
-    from wisecommittee.search.frontier import Frontier
+    from wisecommittee.searches.frontier import Frontier
     from wisecommittee.store import LogitStore
 
     return study_of(

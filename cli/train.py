@@ -73,7 +73,7 @@ def pool(
     `wisecommittee train pool --data cifar10 --backbone wrn16-2 --replicas 8 --device cuda`
     """
     from wisecommittee.errors import UsageError
-    from wisecommittee.extract.run_ranks import find_ranks
+    from wisecommittee.extraction.run.ranks import find_ranks
     from wisecommittee.store import LogitStore
     from wisecommittee.train.data import open_training_data
     from wisecommittee.train.independent import Independent

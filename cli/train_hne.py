@@ -82,7 +82,7 @@ def hne(
 
     `wisecommittee search --family anytime --models 'hne-*'`
     """
-    from wisecommittee.extract.run_ranks import find_ranks
+    from wisecommittee.extraction.run.ranks import find_ranks
     from wisecommittee.store import LogitStore
     from wisecommittee.train.data import open_training_data
     from wisecommittee.train.hne import make_hierarchy, train_hne

@@ -83,7 +83,7 @@ def irene(
 
     `wisecommittee search --family halting --models 'irene-*'`
     """
-    from wisecommittee.extract.run_ranks import find_ranks
+    from wisecommittee.extraction.run.ranks import find_ranks
     from wisecommittee.store import LogitStore
     from wisecommittee.train.data import open_training_data
     from wisecommittee.train.irene import make_irene, variants

@@ -60,7 +60,7 @@ def train_with(
     as_json: bool,
 ) -> None:
     """What every baseline's command does once its method is known: train, store, show."""
-    from wisecommittee.extract.run_ranks import find_ranks
+    from wisecommittee.extraction.run.ranks import find_ranks
     from wisecommittee.store import LogitStore
     from wisecommittee.train.data import open_training_data
     from wisecommittee.train.supervised import make_setup, train_baseline

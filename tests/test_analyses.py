@@ -17,7 +17,7 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.report import tables
-from wisecommittee.search.answer import answer
+from wisecommittee.searches.choice import answer
 
 POOL = {"a": (4, 10, 1.0), "b": (3, 27, 1.7), "c": (1, 90, 2.4)}
 

@@ -16,8 +16,8 @@ import pytest
 
 from wisecommittee import reading
 from wisecommittee.errors import ContentError, StoreError
-from wisecommittee.store.arrays import Npz, load_npy
-from wisecommittee.store.parquet_tables import read_parquet
+from wisecommittee.store.readers.arrays import Npz, load_npy
+from wisecommittee.store.parquet.tables import read_parquet
 
 X = np.random.default_rng(0).standard_normal((7, 3))
 ARRAYS = {
@@ -234,7 +234,7 @@ def test_parquet_that_unpacks_to_far_more_than_its_file_is_refused_unread(tmp_pa
         from wisecommittee import reading
         reading.ANY_SIZE = 100 << 20
         from wisecommittee.errors import ContentError
-        from wisecommittee.store.parquet_tables import read_parquet
+        from wisecommittee.store.parquet.tables import read_parquet
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
             read_parquet(sys.argv[1])

@@ -17,10 +17,10 @@ from test_search import product_scores, random_pool
 from wisecommittee import Frontier
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import UnknownNameError, UsageError
-from wisecommittee.search import tables
-from wisecommittee.search.axis import Axis
-from wisecommittee.search.evaluate import evaluate_in
-from wisecommittee.search.search import search
+from wisecommittee.searches.stages import tables
+from wisecommittee.searches.grid.cost_axis import Axis
+from wisecommittee.searches.evaluate import evaluate_in
+from wisecommittee.searches.search import search
 
 
 def check(models, labels, axis, percent, *, max_models, levels, exact):
@@ -32,7 +32,7 @@ def check(models, labels, axis, percent, *, max_models, levels, exact):
     expected = naive.axis_search(
         models, labels, max_models, every, "mean_logits", "max_prob", axis, percent, scores=scores
     )
-    with mock.patch("wisecommittee.search.axis.PERCENT", percent):
+    with mock.patch("wisecommittee.searches.grid.cost_axis.PERCENT", percent):
         asked = {"max_models": max_models, "levels": levels, "exact": exact, "axis": axis, **options}
         found = search(store, threads=1, **asked)
         assert [(found.x(e), e.correct) for e in found] == [(x, right) for x, right, _ in expected]

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from wisecommittee.errors import UnknownNameError, UsageError
-from wisecommittee.extract.macs import count_macs
-from wisecommittee.extract.models import state_hash
+from wisecommittee.extraction.models.macs import count_macs
+from wisecommittee.extraction.models.spec import state_hash
 from wisecommittee.train.backbones import BACKBONES, Subsample, build, check_backbone, short_name
 
 torch.set_num_threads(1)

@@ -17,9 +17,9 @@ from wisecommittee.cli import main
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.naming import METHODS, Origin
 from wisecommittee.errors import StoreError, UnknownNameError, UsageError
-from wisecommittee.extract.macs import count_macs
-from wisecommittee.extract.models import state_hash
-from wisecommittee.search.evaluate import evaluate
+from wisecommittee.extraction.models.macs import count_macs
+from wisecommittee.extraction.models.spec import state_hash
+from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.fge import FastGeometric

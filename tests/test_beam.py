@@ -19,15 +19,16 @@ from test_search import product_scores
 
 from wisecommittee.committees.families import family_named
 from wisecommittee.errors import InfeasibleError, UsageError
-from wisecommittee.search import beam, tables
-from wisecommittee.search.exhaustive import corners
-from wisecommittee.search.greedy import Greedy, greedy_points
-from wisecommittee.search.incumbents import Incumbents
-from wisecommittee.search.moves import Moves, moved
-from wisecommittee.search.scope import Scope
-from wisecommittee.search.search import search
-from wisecommittee.search.stages import Stages, level_places
-from wisecommittee.search.sweeps import Cells, JointSweep, Lead
+from wisecommittee.searches.heuristic import beam
+from wisecommittee.searches.stages import tables
+from wisecommittee.searches.grid.sweep import corners
+from wisecommittee.searches.heuristic.greedy import Greedy, greedy_points
+from wisecommittee.searches.heuristic.incumbents import Incumbents
+from wisecommittee.searches.heuristic.neighbours import Moves, moved
+from wisecommittee.searches.heuristic.space import Scope
+from wisecommittee.searches.search import search
+from wisecommittee.searches.heuristic.batch import Stages, level_places
+from wisecommittee.searches.heuristic.threshold_sweeps import Cells, JointSweep, Lead
 
 CASES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -339,14 +340,14 @@ def test_same_points_for_any_threads_and_order_of_import(find):
 
 
 def test_same_points_for_any_division_into_batches(monkeypatch):
-    from wisecommittee.search import stages
+    from wisecommittee.searches.heuristic import batch
 
     models, labels = small_pool(1, units=300, models=8)
     pool = open_all(MemoryStore(models, labels))
     for find in (beam_points, greedy_points):
         whole = find(scope_of(pool, 4))
         with monkeypatch.context() as patch:
-            patch.setattr(stages, "BATCH_BYTES", 100_000)
+            patch.setattr(batch, "BATCH_BYTES", 100_000)
             assert find(scope_of(pool, 4)).points == whole.points
 
 
@@ -441,7 +442,7 @@ def test_joint_sweep_equals_every_cell(size, varying):
     for m in (2, 4):
         for cell in range(len(cells)):
             below = cells.below(cell)
-            values = tuple(stages.value(head[: k + 1], b) for k, b in enumerate(below))
+            values = tuple(batch.value(head[: k + 1], b) for k, b in enumerate(below))
             points.append(((*head, m), values))
     scores = product_scores(pool)
     results = [

@@ -15,9 +15,9 @@ from torch import nn  # noqa: E402
 
 from wisecommittee.committees.cards import ModelCard  # noqa: E402
 from wisecommittee.errors import StoreError, UnknownNameError, UsageError, WiseCommitteeError  # noqa: E402
-from wisecommittee.extract import timing as timing_module  # noqa: E402
-from wisecommittee.extract.models import wrap_module  # noqa: E402
-from wisecommittee.extract.timing import Spread, bench_models, device_name  # noqa: E402
+from wisecommittee.extraction import timing as timing_module  # noqa: E402
+from wisecommittee.extraction.models.spec import wrap_module  # noqa: E402
+from wisecommittee.extraction.timing import Spread, bench_models, device_name  # noqa: E402
 from wisecommittee.store import LogitStore  # noqa: E402
 
 torch.set_num_threads(1)

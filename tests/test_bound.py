@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from memory import MemoryStore, cases, pools
 from test_search import random_pool
 
-from wisecommittee.kernels.grid import UNREACHED
-from wisecommittee.search.bound import router_costs, router_gap
-from wisecommittee.search.search import search
-from wisecommittee.search.tables import open_pool
+from wisecommittee.kernels.sweeps.grid import UNREACHED
+from wisecommittee.searches.exact.gap import router_costs, router_gap
+from wisecommittee.searches.search import search
+from wisecommittee.searches.stages.tables import open_pool
 
 RULES = [("logits", "mean_logits"), ("logits", "mean_probs"), ("logits", "last"), ("probabilities", "mean_logits")]
 

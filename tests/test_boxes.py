@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from memory import cases
 from test_tiles import envelope_of
 
-from wisecommittee.kernels import boxes, screen, tiles
-from wisecommittee.kernels.levels import gain_levels, number_confidences
-from wisecommittee.search.exhaustive import corners
-from wisecommittee.search.kinds import Kinds
+from wisecommittee.kernels.exact import branch_and_bound
+from wisecommittee.kernels.exact import screening
+from wisecommittee.kernels.sweeps import tiles
+from wisecommittee.kernels.exact.gain_levels import gain_levels, number_confidences
+from wisecommittee.searches.grid.sweep import corners
+from wisecommittee.searches.exact.profiles import Kinds
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -97,9 +99,9 @@ class Cascade:
         rows = 2 if self.units % 2 else 3  # little room: it grows
         units = np.zeros((rows * self.units, 4), np.int32)
         units[: self.units] = np.stack([*self.bins, kinds.kind], axis=1)
-        shift = max(0, kinds.total(1, 4).bit_length() - boxes.COST_BITS)
+        shift = max(0, kinds.total(1, 4).bit_length() - branch_and_bound.COST_BITS)
         most = max(self.levels)
-        return boxes.search_boxes(
+        return branch_and_bound.search_boxes(
             units, self.units, kinds.right.T.copy(), kinds.paid(1), shift, self.levels, np.zeros((3, most), np.int64),
             np.ones((1, 1), np.uint16), kinds.total(0, 1) + self.offset, self.caps, self.others, self.ceilings,
             self.rank, *np.zeros((2, 3, most), np.int64), *envelope,
@@ -152,7 +154,7 @@ def test_tiles_hold_every_threshold_that_can_enter(seed, virtual, per_unit):
     kinds = Kinds.start(units, few=few)
     for right, fee in zip(cascade.right[:3], cascade.fees, strict=False):
         kinds = kinds.then(right.astype(np.uint8) if few else right, int(fee[0]) if few else fee)
-    tile_of = [np.sort(rng.integers(0, screen.TILES, p)) if p > 1 else np.zeros(1, np.int64) for p in count]
+    tile_of = [np.sort(rng.integers(0, screening.TILES, p)) if p > 1 else np.zeros(1, np.int64) for p in count]
     tile = [t[o].astype(np.uint8) for t, o in zip(tile_of, order, strict=True)]
     lasts = rng.integers(0, 2, (members, units))
     changed = tiles.changed_grades(cascade.right[2].astype(np.int32), lasts.astype(np.int32))
@@ -163,8 +165,8 @@ def test_tiles_hold_every_threshold_that_can_enter(seed, virtual, per_unit):
         cells.append(cascade.cells())
     every = [cell for part in cells for cell in part]
     good = envelope_of([every[i] for i in rng.permutation(len(every))[: len(every) // 2]], units)[0]
-    masks = np.zeros((members, *(screen.TILES if k >= virtual else 1 for k in range(2))), np.uint16)
-    found = screen.screen(
+    masks = np.zeros((members, *(screening.TILES if k >= virtual else 1 for k in range(2))), np.uint16)
+    found = screening.screen(
         *tile, int(virtual < 1), int(virtual < 2), kinds.kind, kinds.best(), kinds.paid(1), *changed,
         kinds.total(0, 1), np.full(members, cascade.offset), fees * (not per_unit), good, masks,
     )  # fmt: skip
@@ -175,7 +177,7 @@ def test_tiles_hold_every_threshold_that_can_enter(seed, virtual, per_unit):
             if not mask[tile_of[0][j1], tile_of[1][j2]] >> (tile_of[2][j3] // 2) & 1:
                 assert good[correct] < cost
     masks[:] = 0
-    assert not screen.screen(
+    assert not screening.screen(
         *tile, int(virtual < 1), int(virtual < 2), kinds.kind, kinds.best(), kinds.paid(1), *changed,
         kinds.total(0, 1), np.full(members, cascade.offset), fees * (not per_unit), np.full_like(good, -1), masks,
     ).any()  # fmt: skip

@@ -13,9 +13,9 @@ from memory import MemoryStore
 from test_search import pieces, random_pool
 
 from wisecommittee.errors import WiseCommitteeError
-from wisecommittee.search.exact import ExactSearch
-from wisecommittee.search.search import search
-from wisecommittee.search.workers import Control, Threads
+from wisecommittee.searches.exact.proof import ExactSearch
+from wisecommittee.searches.search import search
+from wisecommittee.searches.workers.threads import Control, Threads
 
 pytest.importorskip("distributed")
 pytestmark = [
@@ -71,7 +71,7 @@ class Slow:
 @pytest.mark.parametrize("everybody", [False, True])
 def test_a_killed_worker_changes_nothing(everybody):
     """Also if all workers die, and with them everything that was shared."""
-    from wisecommittee.search.cluster import Cluster
+    from wisecommittee.searches.workers.cluster import Cluster
 
     models, labels = random_pool(units=200, models=4)
     sweep, _ = pieces(MemoryStore(models, labels))
@@ -97,7 +97,7 @@ def test_a_killed_worker_changes_nothing(everybody):
 
 
 def test_a_wrong_address_is_said(monkeypatch):
-    monkeypatch.setattr("wisecommittee.search.cluster.CONNECT", 1.0)
+    monkeypatch.setattr("wisecommittee.searches.workers.cluster.CONNECT", 1.0)
     models, labels = random_pool(units=20, models=2)
     with pytest.raises(WiseCommitteeError, match="no workers behind"):
         search(MemoryStore(models, labels), scheduler="tcp://127.0.0.1:9")

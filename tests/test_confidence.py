@@ -27,9 +27,9 @@ from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.report import plot
 from wisecommittee.report.tables import fill
-from wisecommittee.search.calibration import calibrate
-from wisecommittee.search.evaluate import evaluate, members_pool
-from wisecommittee.search.search import search
+from wisecommittee.searches.calibration.fit import calibrate
+from wisecommittee.searches.evaluate import evaluate, members_pool
+from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore
 
 TWO = Committee((("a/0",), ("c/0",)), (0.6,))

@@ -26,10 +26,10 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extract.data import open_data, wrap_data
-from wisecommittee.extract.models import LoadedModel, wrap_module
-from wisecommittee.extract.preprocess import Preprocess
-from wisecommittee.extract.run import extract
+from wisecommittee.extraction.data.spec import open_data, wrap_data
+from wisecommittee.extraction.models.spec import LoadedModel, wrap_module
+from wisecommittee.extraction.models.preprocess import Preprocess
+from wisecommittee.extraction.extract import extract
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)
@@ -341,7 +341,7 @@ def test_only_plain_image_formats_are_decoded(folder, store):
 
 
 def test_one_pass_per_preprocessing(folder, store, monkeypatch):
-    from wisecommittee.extract.data_images import ImageFolder
+    from wisecommittee.extraction.data.images import ImageFolder
 
     read = []
     picture = ImageFolder.picture

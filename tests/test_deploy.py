@@ -18,11 +18,11 @@ from torch.utils.data import Dataset
 
 import wisecommittee as wc
 from wisecommittee.committees.cards import Committee
-from wisecommittee.deploy import measure
-from wisecommittee.deploy.deploy import Deployed
-from wisecommittee.deploy.measure import Measured, Speedup, compare
-from wisecommittee.deploy.members import load_members
-from wisecommittee.deploy.units import Units
+from wisecommittee.deployment import measure
+from wisecommittee.deployment.deploy import Deployed
+from wisecommittee.deployment.measure import Measured, Speedup, compare
+from wisecommittee.deployment.members import load_members
+from wisecommittee.deployment.units import Units
 from wisecommittee.errors import (
     AbsentNameError,
     AlignmentError,
@@ -32,15 +32,15 @@ from wisecommittee.errors import (
     UnknownNameError,
     UsageError,
 )
-from wisecommittee.extract.data import open_data, wrap_data
-from wisecommittee.extract.digits import digits
-from wisecommittee.extract.models import LoadedModel, wrap_module
-from wisecommittee.extract.preprocess import Preprocess
-from wisecommittee.extract.run import extract
-from wisecommittee.extract.timing import Spread
-from wisecommittee.search.calibration import calibrate
-from wisecommittee.search.evaluate import exit_stages, members_pool
-from wisecommittee.search.tables import committee_tables
+from wisecommittee.extraction.data.spec import open_data, wrap_data
+from wisecommittee.extraction.data.digits import digits
+from wisecommittee.extraction.models.spec import LoadedModel, wrap_module
+from wisecommittee.extraction.models.preprocess import Preprocess
+from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.timing import Spread
+from wisecommittee.searches.calibration.fit import calibrate
+from wisecommittee.searches.evaluate import exit_stages, members_pool
+from wisecommittee.searches.stages.tables import committee_tables
 from wisecommittee.store import LogitStore
 from wisecommittee.train.pool import Pool, trained
 

@@ -16,7 +16,7 @@ from torch import nn
 
 import wisecommittee as wc
 from wisecommittee.committees.cards import Committee, ModelCard
-from wisecommittee.deploy.measure import compare
+from wisecommittee.deployment.measure import compare
 from wisecommittee.errors import (
     AbsentNameError,
     AlignmentError,
@@ -25,9 +25,9 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extract.data import wrap_data
-from wisecommittee.extract.models import wrap_module
-from wisecommittee.extract.run import extract
+from wisecommittee.extraction.data.spec import wrap_data
+from wisecommittee.extraction.models.spec import wrap_module
+from wisecommittee.extraction.extract import extract
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)
@@ -362,7 +362,7 @@ def test_the_answer_has_the_probabilities_of_the_members_that_ran(combine, tmp_p
 CODE = """
 import numpy as np, torch
 from torch import nn
-from wisecommittee.extract.preprocess import Preprocess
+from wisecommittee.extraction.models.preprocess import Preprocess
 def whole(image): return torch.from_numpy(np.array(image)[:4, :4].transpose(2, 0, 1).copy()).float() / 64
 def lender(): return nn.Linear(2, 2)
 lender.preprocess = Preprocess("corner", (3, 4, 4), whole)
@@ -412,8 +412,8 @@ def test_preprocessing_and_chosen_outputs_are_those_of_the_extraction(pictures, 
 
 
 def load_other():
-    from wisecommittee.extract.models import load_model
-    from wisecommittee.extract.preprocess import Preprocess
+    from wisecommittee.extraction.models.spec import load_model
+    from wisecommittee.extraction.models.preprocess import Preprocess
 
     loaded = load_model("lent_nets:net")
     return replace(loaded, preprocess=Preprocess("other", (3, 4, 4), lambda image: torch.zeros(3, 4, 4)))

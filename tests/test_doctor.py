@@ -13,10 +13,10 @@ from wisecommittee.cli import application
 
 from wisecommittee import LogitStore, ModelCard
 from wisecommittee.errors import ContentError
-from wisecommittee.search.answer import answer
-from wisecommittee.search.doctor import examine, misread, shared_units
-from wisecommittee.store.importing import import_outputs
-from wisecommittee.store.segmentation import import_images
+from wisecommittee.searches.choice import answer
+from wisecommittee.searches.doctor import examine, misread, shared_units
+from wisecommittee.store.imports.importing import import_outputs
+from wisecommittee.store.imports.segmentation import import_images
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def test_two_classes_that_are_exchanged(store):
 
 
 def test_large_splits_are_sampled_evenly(store, monkeypatch):
-    monkeypatch.setattr("wisecommittee.search.doctor.SAMPLE_VALUES", 5 * 256)
-    monkeypatch.setattr("wisecommittee.search.doctor.SAMPLE_UNITS", 256)
+    monkeypatch.setattr("wisecommittee.searches.doctor.SAMPLE_VALUES", 5 * 256)
+    monkeypatch.setattr("wisecommittee.searches.doctor.SAMPLE_UNITS", 256)
     labels = fill(store, n=5000, edit=lambda x: np.roll(x, 1, axis=1))
     assert len(labels) == 5000
     assert len(told(store, "labels")) == 1

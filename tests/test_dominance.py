@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from memory import MemoryStore
 
-from wisecommittee.search.search import search
+from wisecommittee.searches.search import search
 
 UNITS, CLASSES = 120, 4
 

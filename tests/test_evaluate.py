@@ -11,8 +11,8 @@ import pytest
 
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.cost import CostModel
-from wisecommittee.search import evaluate
-from wisecommittee.search.tables import ExitTable
+from wisecommittee.searches import evaluate
+from wisecommittee.searches.stages.tables import ExitTable
 from wisecommittee.tasks import Answers, Classification
 
 UNIT = Fraction(3, 7)

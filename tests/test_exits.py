@@ -27,7 +27,7 @@ from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.errors import StoreError, UsageError
 from wisecommittee.report import plot, table, tables
 from wisecommittee.report.page import page
-from wisecommittee.search.evaluate import identity
+from wisecommittee.searches.evaluate import identity
 from wisecommittee.store import LogitStore
 from wisecommittee.text import HIDDEN, as_json, one_line, shown
 

@@ -34,11 +34,11 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extract.data import open_data, wrap_data
-from wisecommittee.extract.digits import SPLITS, digits
-from wisecommittee.extract.models import LoadedModel, load_model, state_hash, wrap_module
-from wisecommittee.extract.preprocess import Preprocess
-from wisecommittee.extract.run import extract
+from wisecommittee.extraction.data.spec import open_data, wrap_data
+from wisecommittee.extraction.data.digits import SPLITS, digits
+from wisecommittee.extraction.models.spec import LoadedModel, load_model, state_hash, wrap_module
+from wisecommittee.extraction.models.preprocess import Preprocess
+from wisecommittee.extraction.extract import extract
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)
@@ -313,7 +313,7 @@ def tree(folder):
 SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
-from wisecommittee.extract.run import extract
+from wisecommittee.extraction.extract import extract
 from wisecommittee.store import LogitStore
 extract(["user_nets:Counted"], sys.argv[1], "val", LogitStore("logits"), batch_size=700)
 """
@@ -380,13 +380,13 @@ def test_ctrl_c_ends_loading_processes_too_and_says_one_line(nets, tmp_path):
         start_new_session=True,
     )
     with ended(run):
-        assert run.stdout.readline() == "reading\n"
-        os.killpg(run.pid, signal.SIGINT)
-        out, err = run.communicate(timeout=HUNG)
-    assert (run.returncode, out) == (130, "")
+        assert extract.stdout.readline() == "reading\n"
+        os.killpg(extract.pid, signal.SIGINT)
+        out, err = extract.communicate(timeout=HUNG)
+    assert (extract.returncode, out) == (130, "")
     assert len(err.splitlines()) == 1, err
     with pytest.raises(ProcessLookupError):
-        os.killpg(run.pid, 0)
+        os.killpg(extract.pid, 0)
 
 
 def test_rows_of_other_code_are_not_continued(nets, store, monkeypatch, tmp_path):
@@ -737,7 +737,8 @@ def test_the_command(nets, store, monkeypatch, capsys):
 @pytest.mark.parametrize("sizes", [["--sizes", "8,10"], ["--sizes", "8", "--sizes", "10"]])
 @pytest.mark.parametrize("views", [["--views", "center, flip"], ["--views", "center", "--views", "flip"]])
 def test_several_values_are_repeated_or_take_commas(sizes, views, monkeypatch):
-    from wisecommittee.extract import run, timing
+    from wisecommittee.extraction import extract
+    from wisecommittee.extraction import timing
 
     seen = {}
 
@@ -745,7 +746,7 @@ def test_several_values_are_repeated_or_take_commas(sizes, views, monkeypatch):
         seen.update(given)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "extract", stop)
+    monkeypatch.setattr(extract, "extract", stop)
     monkeypatch.setattr(timing, "bench_models", stop)
     for name, more in (("extract", ["--data", "digits"]), ("bench-models", [])):
         seen.clear()
@@ -912,8 +913,8 @@ import os, random, signal, sys, time
 import torch
 import torch._dynamo  # or every child would import it while it counts multiply-adds
 torch.set_num_threads(1)
-from wisecommittee.extract.macs import count_macs
-from wisecommittee.extract.run import extract
+from wisecommittee.extraction.models.macs import count_macs
+from wisecommittee.extraction.extract import extract
 from wisecommittee.store import LogitStore
 count_macs(torch.nn.Linear(2, 2), torch.zeros(1, 2))
 
@@ -1055,14 +1056,14 @@ def test_not_even_one_unit_fits(store):
 
 
 def test_models_without_room_beside_others_run_in_a_later_pass(store, monkeypatch):
-    from wisecommittee.extract.forward import Forward
+    from wisecommittee.extraction.run.forward import Forward
 
     here = []
     enter, leave = Forward.__enter__, Forward.__exit__
 
     def entered(self):
         if len(here) == 2:
-            from wisecommittee.extract.forward import OutOfMemory
+            from wisecommittee.extraction.run.forward import OutOfMemory
 
             raise OutOfMemory("no room")
         here.append(self)
@@ -1157,7 +1158,7 @@ def test_channels_last(store):
 
 
 def test_the_faster_layout_is_picked(monkeypatch):
-    from wisecommittee.extract.forward import Forward
+    from wisecommittee.extraction.run.forward import Forward
 
     x, module = torch.randn(4, 3, 8, 8), small_convolutions()
     for faster in ("contiguous", "channels_last"):
@@ -1247,7 +1248,7 @@ def test_labels_and_units_are_compared_before_anything_runs(store):
 
 
 def test_an_estimate_writes_nothing(nets, store, tmp_path):
-    from wisecommittee.extract.run import estimate
+    from wisecommittee.extraction.extract import estimate
 
     specs = ["user_nets:small", "user_nets:large"]
     found = estimate(specs, "user_nets:items", "val", store, batch_size=100, dtype="float16")
@@ -1358,7 +1359,7 @@ def test_every_model_at_every_size_and_view(store):
 OWN_IMAGES = """
 import numpy as np, torch
 from torch import nn
-from wisecommittee.extract.preprocess import Preprocess
+from wisecommittee.extraction.models.preprocess import Preprocess
 def at(size):
     def whole(image):
         return torch.from_numpy(np.array(image.resize((size, size)))).permute(2, 0, 1).float() / 255

@@ -15,10 +15,10 @@ from PIL import Image
 from processes import ended
 
 from wisecommittee.errors import UsageError
-from wisecommittee.extract.run import extract
-from wisecommittee.extract.run_plan import make_plan
-from wisecommittee.extract.run_ranks import Ranks, find_ranks, own_device
-from wisecommittee.extract.run_settings import Settings
+from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.run.plan import make_plan
+from wisecommittee.extraction.run.ranks import Ranks, find_ranks, own_device
+from wisecommittee.extraction.run.settings import Settings
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)
@@ -29,7 +29,7 @@ import os, signal
 import numpy as np
 import torch
 from torch import nn
-from wisecommittee.extract.preprocess import Preprocess
+from wisecommittee.extraction.models.preprocess import Preprocess
 
 def net(hidden, features=6):
     return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, 3))
@@ -78,7 +78,7 @@ distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=
 if not connected:
     distributed.destroy_process_group()
 from wisecommittee.errors import WiseCommitteeError
-from wisecommittee.extract.run import extract
+from wisecommittee.extraction.extract import extract
 from wisecommittee.store import LogitStore
 options = eval(sys.argv[3])
 try:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError
-from wisecommittee.extract.macs import count_macs
+from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.train.hne_nets import DESIGNS, SCHEDULES, LeafNet, Tree, group_schedule
 
 torch.set_num_threads(1)

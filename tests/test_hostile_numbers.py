@@ -18,8 +18,8 @@ from numba import config
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.confidence import CONFIDENCES
-from wisecommittee.search.calibration import calibrate
-from wisecommittee.search.search import search
+from wisecommittee.searches.calibration.fit import calibrate
+from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore
 
 LARGEST = np.finfo(np.float32).max

@@ -11,12 +11,12 @@ import pytest
 import wisecommittee as wc
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.errors import AlignmentError, ContentError, WiseCommitteeError
-from wisecommittee.search.answer import answer
-from wisecommittee.search.search import search
-from wisecommittee.search.single import model_quality
-from wisecommittee.search.units import evaluate_units
+from wisecommittee.searches.choice import answer
+from wisecommittee.searches.search import search
+from wisecommittee.searches.stages.single_model import model_quality
+from wisecommittee.searches.units import evaluate_units
 from wisecommittee.store import LogitStore
-from wisecommittee.store.importing import import_answers, import_outputs
+from wisecommittee.store.imports.importing import import_answers, import_outputs
 from wisecommittee.tasks.text import comparable
 
 N = 90

@@ -16,9 +16,9 @@ import pytest
 from processes import ended
 
 from wisecommittee.committees.cards import Committee, ModelCard
-from wisecommittee.search.frontier import Frontier
-from wisecommittee.search.search import search
-from wisecommittee.search.workers import Interrupts, Workers, interruptible, interrupts
+from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.search import search
+from wisecommittee.searches.workers.threads import Interrupts, Workers, interruptible, interrupts
 from wisecommittee.store import LogitStore
 
 HUNG = 1800  # seconds after which a process is taken to hang; a slow machine is not one that hangs
@@ -34,7 +34,7 @@ def stay():
         time.sleep(0.01)
 
 def stay_until(number):
-    from wisecommittee.search.workers import interrupts
+    from wisecommittee.searches.workers.threads import interrupts
     while interrupts().number < number:
         time.sleep(0.01)
 """
@@ -96,7 +96,7 @@ sys.meta_path.insert(0, Slow())
 import importlib.abc
 class Slow(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name == "wisecommittee.search.answer":
+        if name == "wisecommittee.searches.choice":
             here(); stay()
 sys.meta_path.insert(0, Slow())
 """,
@@ -105,19 +105,19 @@ from wisecommittee.store import LogitStore
 LogitStore.cards = lambda *_: (here(), stay())
 """,
     "while outputs are decoded, in threads": """
-from wisecommittee.search.tables import Pool
+from wisecommittee.searches.stages.tables import Pool
 Pool.summands = lambda *_: (here(), stay())
 """,
     "while stage tables are made": """
-import wisecommittee.search.search as module
+import wisecommittee.searches.search as module
 module.stage_tables = lambda *_, **__: (here(), stay())
 """,
     "while a thread waits for its kernel to be compiled": """
-from wisecommittee.search.exhaustive import GridSearch
+from wisecommittee.searches.grid.sweep import GridSearch
 GridSearch.chunk = lambda *_: (here(), stay())
 """,
     "in a place that swallows exceptions": """
-import wisecommittee.search.search as module
+import wisecommittee.searches.search as module
 make = module.stage_tables
 def swallows(*arguments, **options):
     try:
@@ -140,7 +140,7 @@ def test_where_nothing_is_found_one_line_says_so(where, store):
 
 
 PAIRS = """
-from wisecommittee.search.exhaustive import GridSearch
+from wisecommittee.searches.grid.sweep import GridSearch
 chunk = GridSearch.chunk
 def slow(self, before, part, control):
     if part.sequences.shape[1] == 2:
@@ -159,7 +159,7 @@ AFTER = {
     "in the grid of a shared threshold": (PAIRS, ("--shared-threshold",)),
     "in a beam": (
         """
-from wisecommittee.search.refine import Refinement
+from wisecommittee.searches.heuristic.refine import Refinement
 def slow(self):
     here(); stay_until(1)
 Refinement.run = slow
@@ -168,7 +168,7 @@ Refinement.run = slow
     ),
     "in greedy search": (
         """
-from wisecommittee.search.greedy import Greedy
+from wisecommittee.searches.heuristic.greedy import Greedy
 step = Greedy.step
 def slow(self, states, last):
     here(); stay_until(1)
@@ -196,7 +196,7 @@ def test_what_was_found_is_the_answer(where, store):
 
 
 REPORT = """
-from wisecommittee.search.witness import Reporter
+from wisecommittee.searches.reporter import Reporter
 report = Reporter.report
 def slow(self, points):
     here(); stay_until(1)
@@ -271,7 +271,7 @@ def test_a_part_of_a_frontier_is_not_drawn(store):
 
 def test_a_python_program_gets_a_keyboard_interrupt(store, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("wisecommittee.search.search.stage_tables", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr("wisecommittee.searches.search.stage_tables", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         search(store)
     assert signal.getsignal(signal.SIGINT) is before

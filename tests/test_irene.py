@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from wisecommittee.extract.macs import count_macs
+from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.train import irene_losses as losses
 from wisecommittee.train.backbones import build
 from wisecommittee.train.irene_selector import FEATURES, HaltingCommittee, Outcome, Selector, TwoHeads

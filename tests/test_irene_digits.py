@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from wisecommittee.committees.cards import Committee
-from wisecommittee.search.evaluate import evaluate, evaluate_all
+from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.independent import Independent

@@ -15,9 +15,9 @@ from torch.nn import functional
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.naming import Origin
 from wisecommittee.errors import ContentError, StoreError, UnknownNameError, UsageError
-from wisecommittee.extract.macs import count_macs
-from wisecommittee.extract.models import state_hash
-from wisecommittee.search.evaluate import evaluate
+from wisecommittee.extraction.models.macs import count_macs
+from wisecommittee.extraction.models.spec import state_hash
+from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import TrainingData, open_training_data
 from wisecommittee.train.irene import ABLATIONS, Irene, Stage, WithHeldOut, make_irene, variants

@@ -14,7 +14,7 @@ import wisecommittee
 
 RUN = """
 import numpy as np
-from wisecommittee.kernels import rows
+from wisecommittee.kernels.stages import rows
 halves = np.array([1.0], np.float16).view(np.uint16)
 out = np.empty(1, np.float32)
 rows.widen(halves, out)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wisecommittee.errors import CostError
-from wisecommittee.extract.macs import count_macs
+from wisecommittee.extraction.models.macs import count_macs
 
 torch.set_num_threads(1)
 

@@ -20,8 +20,8 @@ from wisecommittee.report.markup import as_html
 from wisecommittee.report.page import _much, page, write_page
 from wisecommittee.report.page_chart import Axis, plain
 from wisecommittee.report.table import Column, Table
-from wisecommittee.search.answer import choose
-from wisecommittee.search.frontier import Frontier
+from wisecommittee.searches.choice import choose
+from wisecommittee.searches.frontier import Frontier
 from wisecommittee.store import LogitStore
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"

@@ -22,9 +22,9 @@ from wisecommittee.analyses.match import Match, Shown
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
 from wisecommittee.report import labels, plot, plot_frontier, style
-from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.frontier import Frontier
-from wisecommittee.search.search import search
+from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.search import search
 
 N = 1000
 

@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.errors import ContentError
-from wisecommittee.search.evaluate import evaluate
+from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore
 
 N, C = 300, 5

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wisecommittee.search.quality import Quality
+from wisecommittee.searches.stages.correctness import Quality
 
 
 @pytest.mark.parametrize("units", [1, 7, 8, 9, 1000])

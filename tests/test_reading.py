@@ -14,9 +14,9 @@ import pytest
 from wisecommittee import reading
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, StoreError
-from wisecommittee.search.frontier import Frontier
-from wisecommittee.store.arrays import Npz, load_npy
-from wisecommittee.store.parquet_tables import read_parquet
+from wisecommittee.searches.frontier import Frontier
+from wisecommittee.store.readers.arrays import Npz, load_npy
+from wisecommittee.store.parquet.tables import read_parquet
 
 READERS = {
     "committee": (Committee.load, CommitteeError),

@@ -15,10 +15,10 @@ from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.families import FAMILIES
 from wisecommittee.committees.replicas import numbering_notes, resolve_replicas, same_replica
 from wisecommittee.errors import StoreError
-from wisecommittee.search.search import search
-from wisecommittee.search.tables import select_cards
+from wisecommittee.searches.search import search
+from wisecommittee.searches.stages.tables import select_cards
 from wisecommittee.store import LogitStore
-from wisecommittee.store.importing import import_outputs
+from wisecommittee.store.imports.importing import import_outputs
 
 
 def places(*names: str) -> dict[str, tuple[str, int]]:

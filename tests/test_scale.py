@@ -17,12 +17,12 @@ from scipy.special import softmax as reference_softmax
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.scale import ODDS
-from wisecommittee.deploy.deploy import deploy
+from wisecommittee.deployment.deploy import deploy
 from wisecommittee.errors import CommitteeError
-from wisecommittee.extract.models import wrap_module
-from wisecommittee.search import tables
-from wisecommittee.search.evaluate import evaluate, evaluate_in
-from wisecommittee.search.search import search
+from wisecommittee.extraction.models.spec import wrap_module
+from wisecommittee.searches.stages import tables
+from wisecommittee.searches.evaluate import evaluate, evaluate_in
+from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore
 
 LEAST = np.finfo(np.float32).min

@@ -19,16 +19,16 @@ from wisecommittee.committees.confidence import CONFIDENCES, scale_of
 from wisecommittee.committees.families import FAMILIES
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.kernels import jit
-from wisecommittee.kernels.grid import UNREACHED, bin_units
-from wisecommittee.search import tables
-from wisecommittee.search.bound import gap
-from wisecommittee.search.estimate import chosen, estimate
-from wisecommittee.search.evaluate import evaluate_in
-from wisecommittee.search.exact import ExactSearch
-from wisecommittee.search.exhaustive import GridSearch, level_values, within_worst_case
-from wisecommittee.search.search import search
-from wisecommittee.search.witness import reported_threshold
-from wisecommittee.search.workers import Threads
+from wisecommittee.kernels.sweeps.grid import UNREACHED, bin_units
+from wisecommittee.searches.stages import tables
+from wisecommittee.searches.exact.gap import gap
+from wisecommittee.searches.workers.estimate import chosen, estimate
+from wisecommittee.searches.evaluate import evaluate_in
+from wisecommittee.searches.exact.proof import ExactSearch
+from wisecommittee.searches.grid.sweep import GridSearch, level_values, within_worst_case
+from wisecommittee.searches.search import search
+from wisecommittee.searches.reporter import reported_threshold
+from wisecommittee.searches.workers.threads import Threads
 
 CASES = cases(250)
 
@@ -571,7 +571,7 @@ def test_tables_that_do_not_fit_are_refused(monkeypatch):
     """Bits of 3 + 3 + 1 prefixes and 6 bytes for each of 6 confidences; 8 more where thresholds are proved."""
     models, labels = random_pool(units=1000, models=3)
     store = MemoryStore(models, labels)
-    monkeypatch.setattr("wisecommittee.search.search.machine_memory", lambda: 60_000)
+    monkeypatch.setattr("wisecommittee.searches.search.machine_memory", lambda: 60_000)
     assert len(search(store, method="exhaustive", threads=1))
     with pytest.raises(UsageError, match="7 distinct prefixes over 1,000 units"):
         search(store, method="exact", threads=1)

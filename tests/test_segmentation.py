@@ -28,16 +28,16 @@ from wisecommittee.errors import (
     WiseCommitteeError,
 )
 from wisecommittee.report import tables
-from wisecommittee.search.evaluate import evaluate, evaluate_in
-from wisecommittee.search.frontier import Frontier
-from wisecommittee.search.search import search
-from wisecommittee.search.single import model_quality
-from wisecommittee.search.skyline import chains
-from wisecommittee.search.statistics import normal_interval
-from wisecommittee.search.tables import open_pool
+from wisecommittee.searches.evaluate import evaluate, evaluate_in
+from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.search import search
+from wisecommittee.searches.stages.single_model import model_quality
+from wisecommittee.searches.grid.miou import chains
+from wisecommittee.searches.intervals import normal_interval
+from wisecommittee.searches.stages.tables import open_pool
 from wisecommittee.store import LogitStore
-from wisecommittee.store.pricing import import_costs
-from wisecommittee.store.segmentation import Dense, cells_of, import_images, joint_card
+from wisecommittee.store.costs import import_costs
+from wisecommittee.store.imports.segmentation import Dense, cells_of, import_images, joint_card
 from wisecommittee.store.splitting import split_store
 from wisecommittee.tasks import Segmentation
 

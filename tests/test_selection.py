@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from memory import cases
 
 from wisecommittee.errors import AbsentError, AbsentNameError, UsageError
-from wisecommittee.search.selection import selected
+from wisecommittee.searches.stages.patterns import selected
 
 NAMES = ["a/0", "a/1", "b/0", "c", "xxl"]
 

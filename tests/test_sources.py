@@ -27,13 +27,13 @@ from wisecommittee.errors import (  # noqa: E402
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extract.classes import select_classes  # noqa: E402
-from wisecommittee.extract.macs import count_macs  # noqa: E402
-from wisecommittee.extract.models import load_model, wrap_module  # noqa: E402
-from wisecommittee.extract.preprocess import COUNTS, VIEWS  # noqa: E402
-from wisecommittee.extract.run import extract  # noqa: E402
+from wisecommittee.extraction.models.classes import select_classes  # noqa: E402
+from wisecommittee.extraction.models.macs import count_macs  # noqa: E402
+from wisecommittee.extraction.models.spec import load_model, wrap_module  # noqa: E402
+from wisecommittee.extraction.models.preprocess import COUNTS, VIEWS  # noqa: E402
+from wisecommittee.extraction.extract import extract  # noqa: E402
 from wisecommittee.store import LogitStore  # noqa: E402
-from wisecommittee.store.classes import read_classes  # noqa: E402
+from wisecommittee.store.readers.classes import read_classes  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -253,7 +253,7 @@ def test_hf(vit_folder, transformers, images):
 
 @pytest.mark.parametrize(("edge", "crop"), [(40, {"height": 32, "width": 32}), (32, None)])
 def test_hf_processors_that_crop(edge, crop, vit_folder, transformers, images):
-    from wisecommittee.extract.from_hf import preprocess_of
+    from wisecommittee.extraction.models.from_hf import preprocess_of
 
     if crop:
         processor = transformers.CLIPImageProcessor(size={"shortest_edge": edge}, crop_size=crop)
@@ -272,7 +272,7 @@ def test_hf_processors_that_crop(edge, crop, vit_folder, transformers, images):
 
 
 def test_hf_labels_of_imagenet(timm, transformers):
-    from wisecommittee.extract.from_hf import _vocabularies
+    from wisecommittee.extraction.models.from_hf import _vocabularies
 
     info = timm.data.ImageNetInfo()
     labels = dict(enumerate(info.label_descriptions()))
@@ -434,7 +434,7 @@ def graph(nodes, shape, initializers=(), domain=""):
 def test_onnx_by_hand(node, shape, initializers, macs, batch):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
-    from wisecommittee.extract.onnx_macs import count_graph
+    from wisecommittee.extraction.models.onnx_macs import count_graph
 
     kind, attributes = node
     model = graph([(kind, ["x", "w"], ["y"], attributes)], ("n", *shape), initializers)
@@ -444,7 +444,7 @@ def test_onnx_by_hand(node, shape, initializers, macs, batch):
 def test_onnx_refuses_what_it_cannot_count(tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from wisecommittee.extract.onnx_macs import count_graph
+    from wisecommittee.extraction.models.onnx_macs import count_graph
 
     model = graph([("Einsum", ["x", "x"], ["y"], {"equation": "ni,nj->nij"})], ("n", 4))
     with pytest.raises(CostError, match=r"net: no multiply-add formula for Einsum.*--macs N"):
@@ -584,7 +584,7 @@ def test_files_borrow_preprocessing(exported, vit_folder, torchvision):
 def lender(tmp_path, monkeypatch):
     """Code that says how images become tensors, at its own size and at others."""
     (tmp_path / "lending_nets.py").write_text(
-        "import numpy as np, torch\nfrom torch import nn\nfrom wisecommittee.extract.preprocess import Preprocess\n"
+        "import numpy as np, torch\nfrom torch import nn\nfrom wisecommittee.extraction.models.preprocess import Preprocess\n"
         "def halved(image): return torch.from_numpy(np.array(image)[:16, :16].transpose(2, 0, 1) / 510).float()\n"
         "def net(): return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))\n"
         "net.preprocess, net.classes = Preprocess('halved', (3, 16, 16), halved), ['ant', 'bee', 'cat', 'dog']\n"
@@ -832,7 +832,7 @@ def test_missing_packages_name_their_extra(spec, missing, extra, request, monkey
 
 def test_code_says_what_it_knows(tmp_path, monkeypatch, vit_folder):
     (tmp_path / "said_nets.py").write_text(
-        "from torch import nn\nfrom wisecommittee.extract.models import load_model\n"
+        "from torch import nn\nfrom wisecommittee.extraction.models.spec import load_model\n"
         "def net(): return nn.Sequential(nn.Flatten(), nn.Linear(3072, 2))\n"
         f"net.preprocess = load_model('hf:{vit_folder}').preprocess\nnet.classes = ['cat', 'dog']\n"
     )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, bootstrap
 
-from wisecommittee.search import statistics
-from wisecommittee.search.statistics import bootstrap_intervals, wilson_interval
+from wisecommittee.searches import intervals
+from wisecommittee.searches.intervals import bootstrap_intervals, wilson_interval
 
 
 @pytest.mark.parametrize("units", [1, 2, 17, 600, 50_000])
@@ -22,7 +22,7 @@ def test_wilson_intervals_are_those_of_scipy(units):
 @pytest.mark.parametrize("units", [2, 3, 60, 700])
 @pytest.mark.parametrize("kept", [0, 1 << 20])
 def test_bootstrap_intervals_are_those_of_scipy(units, kept, monkeypatch):
-    monkeypatch.setattr(statistics, "MOST_KEPT", kept)
+    monkeypatch.setattr(intervals, "MOST_KEPT", kept)
     grades = np.random.default_rng(units).integers(0, 11, (5, units))
     grades[0, :2] = 0, 10  # scipy has no interval of grades that are all alike
     found = bootstrap_intervals(grades)

@@ -38,7 +38,11 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.store import LogitStore, cache, files, gate, parts
+from wisecommittee.store import LogitStore
+from wisecommittee.store import cache
+from wisecommittee.store.storage import files
+from wisecommittee.store import checks
+from wisecommittee.store.parquet import parts
 from wisecommittee.store.writer import Plan, Writer
 
 N, C = 23, 4
@@ -536,11 +540,11 @@ def test_costs_are_positive_numbers(blocks):
 @settings(max_examples=60, deadline=None)
 def test_the_gate_finds_a_bad_value_wherever_it_is(classes, rows, data):
     x = np.random.default_rng(rows).normal(size=(rows, classes)).astype(np.float32)
-    gate.check_outputs(x, "logits", "m")
+    checks.check_outputs(x, "logits", "m")
     row, column = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, classes - 1))
     x[row, column] = data.draw(st.sampled_from([np.nan, np.inf, -np.inf]))
     with pytest.raises(ContentError, match=f"in row {row}, class {column}"):
-        gate.check_outputs(x, "logits", "m")
+        checks.check_outputs(x, "logits", "m")
 
 
 # Names
@@ -869,7 +873,7 @@ def test_the_peak_of_reading_a_bomb_is_small(filled, tmp_path):
     code = """if True:
         import sys, pyarrow as pa
         from wisecommittee.errors import StoreError
-        from wisecommittee.store import parts
+        from wisecommittee.store.parquet import parts
         for path in sys.argv[1:]:
             data = open(path, "rb").read()
             try:

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from wisecommittee.errors import StoreError
-from wisecommittee.store import parts
-from wisecommittee.store.footer import check_footer
-from wisecommittee.store.thrift import BINARY, DOUBLE, I8, I16, I32, I64, LIST, STRUCT, TRUE, read_struct
+from wisecommittee.store.parquet import parts
+from wisecommittee.store.parquet.footer import check_footer
+from wisecommittee.store.parquet.thrift import BINARY, DOUBLE, I8, I16, I32, I64, LIST, STRUCT, TRUE, read_struct
 
 N, C = 60, 4
 IDS = [f"unit-{i}" for i in range(N)]

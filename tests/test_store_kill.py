@@ -101,7 +101,7 @@ def prepare() -> None:
     """Small row groups; and what pyarrow imports at its first array, once instead of in every fork."""
     import pandas  # noqa: F401
 
-    from wisecommittee.store import parts
+    from wisecommittee.store.parquet import parts
 
     parts.ROW_GROUP = 8
 
@@ -222,7 +222,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch, tmp_path):
-    from wisecommittee.store import parts
+    from wisecommittee.store.parquet import parts
 
     monkeypatch.setattr(parts, "ROW_GROUP", 8)
     monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))

@@ -18,7 +18,9 @@ from pyarrow import fs
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AlignmentError, BusyError, StoreError, UsageError
-from wisecommittee.store import LogitStore, object_files, parts
+from wisecommittee.store import LogitStore
+from wisecommittee.store.storage import object_store
+from wisecommittee.store.parquet import parts
 
 N, C = 23, 4
 RNG = np.random.default_rng(0)
@@ -146,14 +148,14 @@ class Stop(Exception):
 
 def stopping(count: int, monkeypatch) -> None:
     """Raise at the count-th PUT."""
-    real, calls = object_files.ObjectFiles.write, itertools.count(1)
+    real, calls = object_store.ObjectFiles.write, itertools.count(1)
 
     def write(self, path, data):
         if next(calls) == count:
             raise Stop
         real(self, path, data)
 
-    monkeypatch.setattr(object_files.ObjectFiles, "write", write)
+    monkeypatch.setattr(object_store.ObjectFiles, "write", write)
 
 
 def test_an_interrupted_import_continues(store, monkeypatch):
@@ -226,10 +228,10 @@ class Clock:
 
     def __init__(self, monkeypatch, events: Iterable[Callable[[], None]] = ()) -> None:
         self.time, self.events = 0.0, iter(events)
-        monkeypatch.setattr(object_files, "TURN_STALE", 5.0)
-        monkeypatch.setattr(object_files, "TURN_WAIT", 30.0)
-        monkeypatch.setattr(object_files, "now", lambda: self.time)
-        monkeypatch.setattr(object_files, "pause", self.pause)
+        monkeypatch.setattr(object_store, "TURN_STALE", 5.0)
+        monkeypatch.setattr(object_store, "TURN_WAIT", 30.0)
+        monkeypatch.setattr(object_store, "now", lambda: self.time)
+        monkeypatch.setattr(object_store, "pause", self.pause)
 
     def pause(self, _: float) -> None:
         self.time += 1
@@ -245,7 +247,7 @@ def test_a_turn_waits_for_the_claims_of_others(store, other, monkeypatch):
     clock = Clock(monkeypatch, [*events, lambda: store.files.delete(claim)])
     store.files.write(claim, b"before")
     with store.files.turn("val", "own", "m") as keep_turn:
-        assert clock.time == len(events) + 1 > 4 * object_files.TURN_STALE
+        assert clock.time == len(events) + 1 > 4 * object_store.TURN_STALE
         keep_turn()
     assert not [name for name in objects(store) if ".turn" in name]
 
@@ -264,7 +266,7 @@ def test_a_claim_without_signs_of_life_is_removed(store, monkeypatch):
     clock = Clock(monkeypatch)
     store.files.write("val/.turn-0-first", b"")
     assert store.add(card(), "val", **GIVEN) == "added"
-    assert clock.time == object_files.TURN_STALE
+    assert clock.time == object_store.TURN_STALE
     assert not [name for name in objects(store) if ".turn" in name]
 
 
@@ -280,7 +282,7 @@ def test_who_was_taken_for_dead_writes_nothing(store, uri, monkeypatch):
         real(self, split, its_card)
 
     monkeypatch.setattr(LogitStore, "check_siblings", stopped)
-    monkeypatch.setattr(object_files, "TURN_BEAT", 3600.0)
+    monkeypatch.setattr(object_store, "TURN_BEAT", 3600.0)
     Clock(monkeypatch)
     with pytest.raises(BusyError, match="a/0 in val: another process took this one for dead and went on; run again"):
         store.add(card(), "val", **GIVEN)
@@ -291,7 +293,7 @@ def test_who_was_taken_for_dead_writes_nothing(store, uri, monkeypatch):
 
 
 def test_whoever_has_the_turn_shows_signs_of_life(store, monkeypatch):
-    monkeypatch.setattr(object_files, "TURN_BEAT", 0.001)
+    monkeypatch.setattr(object_store, "TURN_BEAT", 0.001)
     with store.files.turn("val", "own", "m"):
         seen = set()
         while len(seen) < 5:
@@ -357,13 +359,13 @@ def test_credentials_in_the_address_stay_out_of_messages(server):
 
 
 def test_what_is_waited_for_is_said_and_google_s_client_gives_up_in_time(monkeypatch):
-    assert object_files._with_patience("gs://bucket/a") == f"gs://bucket/a?retry_limit_seconds={object_files.PATIENCE}"
-    assert object_files._with_patience("gs://b/a?x=1").endswith(f"?x=1&retry_limit_seconds={object_files.PATIENCE}")
+    assert object_store._with_patience("gs://bucket/a") == f"gs://bucket/a?retry_limit_seconds={object_store.PATIENCE}"
+    assert object_store._with_patience("gs://b/a?x=1").endswith(f"?x=1&retry_limit_seconds={object_store.PATIENCE}")
     for uri in ("s3://bucket/a?region=x", "gs://bucket/a?retry_limit_seconds=7"):
-        assert object_files._with_patience(uri) == uri
+        assert object_store._with_patience(uri) == uri
     said = threading.Event()
-    monkeypatch.setattr(object_files, "SAID_AFTER", 0.0)
-    monkeypatch.setattr(object_files.warnings, "warn", lambda text, **_: said.set() if "waiting for" in text else None)
-    files = object_files.ObjectFiles("gs://bucket/a", "gs://bucket/a")
+    monkeypatch.setattr(object_store, "SAID_AFTER", 0.0)
+    monkeypatch.setattr(object_store.warnings, "warn", lambda text, **_: said.set() if "waiting for" in text else None)
+    files = object_store.ObjectFiles("gs://bucket/a", "gs://bucket/a")
     with files._explained("val"):
         said.wait()

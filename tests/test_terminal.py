@@ -17,11 +17,11 @@ from wisecommittee.cli.show import beside, show_table
 
 from wisecommittee import Committee, LogitStore, ModelCard, Study
 from wisecommittee.report import tables
-from wisecommittee.search.evaluate import evaluate
-from wisecommittee.search.search import search
-from wisecommittee.search.units import evaluate_units
-from wisecommittee.store.importing import import_answers
-from wisecommittee.store.segmentation import import_images
+from wisecommittee.searches.evaluate import evaluate
+from wisecommittee.searches.search import search
+from wisecommittee.searches.units import evaluate_units
+from wisecommittee.store.imports.importing import import_answers
+from wisecommittee.store.imports.segmentation import import_images
 
 WIDTHS = (60, 80, 200)
 UNITS = 80

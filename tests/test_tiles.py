@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory import cases
 
-from wisecommittee.kernels import grid, tiles
-from wisecommittee.search import tries
-from wisecommittee.search.exhaustive import corners
+from wisecommittee.kernels.sweeps import grid
+from wisecommittee.kernels.sweeps import tiles
+from wisecommittee.searches.stages import prefixes
+from wisecommittee.searches.grid.sweep import corners
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -51,7 +52,7 @@ def test_changes_are_those_of_the_lines(seed, units):
 @given(seeds, st.integers(0, 30), st.sampled_from([3, 40_000]))
 def test_distinct_rows(seed, rows, most):
     drawn = np.random.default_rng(seed).integers(0, most, (rows, 3))
-    assert tries.distinct(drawn).tolist() == [list(row) for row in sorted(set(map(tuple, drawn.tolist())))]
+    assert prefixes.distinct(drawn).tolist() == [list(row) for row in sorted(set(map(tuple, drawn.tolist())))]
 
 
 @pytest.mark.parametrize("levels", [1, 7, 25, 26, 60, 100])

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from wisecommittee.errors import AbsentError, ContentError, UnknownNameError, UsageError
-from wisecommittee.extract.digits import digits
+from wisecommittee.extraction.data.digits import digits
 from wisecommittee.train import cifar, data
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.data_folder import crop_box

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 import wisecommittee as wc
 from wisecommittee.committees.cards import Committee, ModelCard
-from wisecommittee.deploy.measure import compare
-from wisecommittee.deploy.members import load_members
+from wisecommittee.deployment.measure import compare
+from wisecommittee.deployment.members import load_members
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, TrustError
-from wisecommittee.extract.data import program_in_data
-from wisecommittee.extract.models import load_model, program_in
-from wisecommittee.extract.python_code import located
+from wisecommittee.extraction.data.spec import program_in_data
+from wisecommittee.extraction.models.spec import load_model, program_in
+from wisecommittee.extraction.models.python_code import located
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)

@@ -17,8 +17,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from wisecommittee.errors import ContentError, WiseCommitteeError
-from wisecommittee.extract.models import load_model
-from wisecommittee.extract.weights import check_claims, read_weights, weights_hash
+from wisecommittee.extraction.models.spec import load_model
+from wisecommittee.extraction.models.weights import check_claims, read_weights, weights_hash
 
 torch.set_num_threads(1)
 

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from wisecommittee.analyses.study import Study
     from wisecommittee.committees.cards import Committee, ModelCard
     from wisecommittee.report import plot, tables
-    from wisecommittee.search.evaluate import Evaluation, evaluate, evaluate_all
-    from wisecommittee.search.frontier import Frontier
-    from wisecommittee.search.search import search
+    from wisecommittee.searches.evaluate import Evaluation, evaluate, evaluate_all
+    from wisecommittee.searches.frontier import Frontier
+    from wisecommittee.searches.search import search
     from wisecommittee.store import LogitStore
 
 __version__ = "0.1.0"
@@ -19,12 +19,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "Committee": "wisecommittee.committees.cards",
     "ModelCard": "wisecommittee.committees.cards",
-    "Evaluation": "wisecommittee.search.evaluate",
-    "evaluate": "wisecommittee.search.evaluate",
-    "evaluate_all": "wisecommittee.search.evaluate",
+    "Evaluation": "wisecommittee.searches.evaluate",
+    "evaluate": "wisecommittee.searches.evaluate",
+    "evaluate_all": "wisecommittee.searches.evaluate",
     "search": "wisecommittee",  # these two packages are callable
     "deploy": "wisecommittee",
-    "Frontier": "wisecommittee.search.frontier",
+    "Frontier": "wisecommittee.searches.frontier",
     "LogitStore": "wisecommittee.store",
     "Study": "wisecommittee.analyses.study",
     "plot": "wisecommittee.report",

@@ -13,7 +13,7 @@ from torch import nn
 
 from fuzz.damage import damage_file, damaged
 from wisecommittee.errors import WiseCommitteeError
-from wisecommittee.extract.weights import load_weights
+from wisecommittee.extraction.models.weights import load_weights
 
 try:
     from safetensors.torch import save_file

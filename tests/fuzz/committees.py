@@ -19,7 +19,7 @@ from fuzz.product import run
 from fuzz.stores import QUICK
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import WiseCommitteeError
-from wisecommittee.search.frontier import Frontier
+from wisecommittee.searches.frontier import Frontier
 
 FILES = ("cascade.json", "ensemble.json", "calibrated.json", "frontier.parquet", "frontier.parquet", "curves.parquet")
 ABOUT = b"wisecommittee_frontier"

@@ -10,9 +10,9 @@ from itertools import permutations
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import AbsentError, AbsentNameError, UsageError
-from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.sequences import GivenSequences, cheapest
-from wisecommittee.search.workers import thread_count
+from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.sequences import GivenSequences, cheapest
+from wisecommittee.searches.workers.threads import thread_count
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from wisecommittee.analyses.match import Shown, match
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import AbsentError
-from wisecommittee.search.evaluate import evaluate_all
+from wisecommittee.searches.evaluate import evaluate_all
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ import numpy as np
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError
-from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.sequences import GivenSequences, cheapest
-from wisecommittee.search.workers import thread_count
+from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.sequences import GivenSequences, cheapest
+from wisecommittee.searches.workers.threads import thread_count
 
 LEAST = 3
 

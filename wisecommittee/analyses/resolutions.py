@@ -9,8 +9,8 @@ from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError
-from wisecommittee.search.sequences import GivenSequences, cheapest
-from wisecommittee.search.workers import thread_count
+from wisecommittee.searches.sequences import GivenSequences, cheapest
+from wisecommittee.searches.workers.threads import thread_count
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError
-from wisecommittee.search.sequences import GivenSequences, best_within
-from wisecommittee.search.workers import thread_count
+from wisecommittee.searches.sequences import GivenSequences, best_within
+from wisecommittee.searches.workers.threads import thread_count
 
 MEMBERS = 3  # of a base cascade that is searched for, as in the paper
 RUNGS = 3  # a ladder that is worth climbing

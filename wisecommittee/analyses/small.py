@@ -13,10 +13,10 @@ import numpy as np
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError, UsageError
-from wisecommittee.search.sequences import require_counts
-from wisecommittee.search.tables import Pool, open_pool, stage_tables
-from wisecommittee.search.tries import build_prefixes
-from wisecommittee.search.workers import thread_count
+from wisecommittee.searches.sequences import require_counts
+from wisecommittee.searches.stages.tables import Pool, open_pool, stage_tables
+from wisecommittee.searches.stages.prefixes import build_prefixes
+from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.tasks import Segmentation
 
 MOST = 8  # replicas, as in the paper

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError
-from wisecommittee.search.answer import REPORTING, reported
-from wisecommittee.search.evaluate import Evaluation, evaluate
-from wisecommittee.search.frontier import Frontier
-from wisecommittee.search.search import search
-from wisecommittee.search.tables import Pool, Progress, open_pool, select_cards
+from wisecommittee.searches.choice import REPORTING, reported
+from wisecommittee.searches.evaluate import Evaluation, evaluate
+from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.search import search
+from wisecommittee.searches.stages.tables import Pool, Progress, open_pool, select_cards
 from wisecommittee.store import LogitStore
 
 QUALITIES = {"top-1": "top-1 accuracy", "score": "mean score", "mIoU": "mIoU"}

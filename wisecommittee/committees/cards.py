@@ -132,7 +132,7 @@ class ModelCard:
 
     @property
     def members(self) -> frozenset[str]:
-        """The models behind an entry of statistics (store/segmentation.py); any other model is by itself."""
+        """The models behind an entry of statistics (store/imports/segmentation.py); any other model is by itself."""
         together = self.meta.get("members") if self.kind == "statistics" else None
         return frozenset(together or (self.model,))
 

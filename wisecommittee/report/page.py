@@ -26,10 +26,10 @@ from wisecommittee.report import plot
 from wisecommittee.report.markup import as_html, escape
 from wisecommittee.report.page_chart import chart, plain
 from wisecommittee.report.tables import fill
-from wisecommittee.search.answer import Answer, choose
-from wisecommittee.search.doctor import examine
-from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.frontier import HOW, Frontier
+from wisecommittee.searches.choice import Answer, choose
+from wisecommittee.searches.doctor import examine
+from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.frontier import HOW, Frontier
 from wisecommittee.writing import written_whole
 
 POINTS = 250  # committees drawn at most

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from wisecommittee.analyses.calibration import Effect, effects_of, single
 from wisecommittee.analyses.study import Study
 from wisecommittee.report.style import Percent, legend, sample
-from wisecommittee.search.reliability import Reliability
+from wisecommittee.searches.calibration.reliability import Reliability
 
 LONGEST = 44  # characters of a committee that fit below the axis
 BEFORE, AFTER = ("#D55E00", "s", "--"), ("#0072B2", "o", "-")

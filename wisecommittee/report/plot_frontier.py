@@ -25,8 +25,8 @@ from wisecommittee.report.style import (
     sample,
     scatter,
 )
-from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.frontier import Frontier
+from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.frontier import Frontier
 
 HOLLOW = 400  # committees evaluated again on test at most
 DRAWN = 1000  # points of a frontier at most; more lie closer than a printer can part

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import AbsentError, ContentError, StoreError, UsageError
 from wisecommittee.report.style import SERIES, Percent, entry, legend, stage_colors
-from wisecommittee.store.parquet_tables import read_parquet
+from wisecommittee.store.parquet.tables import read_parquet
 
 ALWAYS = ("phase", "epoch", "loss")
 

@@ -23,8 +23,8 @@ from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter
 
 from wisecommittee.committees.replicas import named_architectures
 from wisecommittee.report.labels import Names
-from wisecommittee.search.evaluate import Evaluation
-from wisecommittee.search.frontier import COSTS
+from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.frontier import COSTS
 from wisecommittee.text import shown
 
 # Okabe and Ito's colours; shape: (colour, marker, size relative to a circle of the same weight)

@@ -7,8 +7,8 @@ from itertools import zip_longest
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.errors import counted
 from wisecommittee.report.table import Column, Table, cost_heading
-from wisecommittee.search.answer import lacking
-from wisecommittee.search.frontier import HOW
+from wisecommittee.searches.choice import lacking
+from wisecommittee.searches.frontier import HOW
 
 ROWS = 20
 

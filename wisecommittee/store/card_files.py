@@ -13,8 +13,8 @@ from typing import Any
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import StoreError, WiseCommitteeError
 from wisecommittee.reading import parse_json
-from wisecommittee.store import gate
-from wisecommittee.store.files import MAX_JSON
+from wisecommittee.store import checks
+from wisecommittee.store.storage.files import MAX_JSON
 
 CHECKSUM = "checksum"
 
@@ -75,7 +75,7 @@ def _check_as_written(data: Any, card: ModelCard) -> None:
     if contents is not None:
         given += [(f"contents.{k}", v, written["contents"].get(k)) for k, v in data["contents"].items()]
         sound = {
-            "dtype": contents.dtype in gate.DTYPES,
+            "dtype": contents.dtype in checks.DTYPES,
             "classes": (contents.classes is None) == (card.kind == "answers") and (contents.classes or 2) >= 2,
             "content": _is_sha256(contents.content),
             "parts": len({part.file for part in contents.parts}) == len(contents.parts),

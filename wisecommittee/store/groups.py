@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import AbsentNameError, AlignmentError, ContentError, StoreError, counted
-from wisecommittee.store import parts
+from wisecommittee.store.parquet import parts
 from wisecommittee.store.logit_store import LogitStore
 
 FILE = "groups.parquet"

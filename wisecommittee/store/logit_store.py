@@ -26,12 +26,13 @@ from wisecommittee.errors import (
     WiseCommitteeError,
     counted,
 )
-from wisecommittee.store import gate, parts
+from wisecommittee.store import checks
+from wisecommittee.store.parquet import parts
 from wisecommittee.store.cache import Places, cached
 from wisecommittee.store.card_files import decode_card, encode_card, has_checksum
-from wisecommittee.store.files import MAX_JSON, Stamp, open_files
-from wisecommittee.store.parts import Rows
-from wisecommittee.store.preparing import prepared
+from wisecommittee.store.storage.files import MAX_JSON, Stamp, open_files
+from wisecommittee.store.parquet.parts import Rows
+from wisecommittee.store.imports.preparing import prepared
 from wisecommittee.store.siblings import Siblings, check_classes
 from wisecommittee.store.writer import PLAN_NAME, Writer, check_against_units, missing_units
 
@@ -194,7 +195,7 @@ class LogitStore:
         if stamp is None:
             raise StoreError(f"{what} is missing; restore it, or remove the models of {split} and import them again")
         unit_ids, labels = parts.decode_units(self.files.read(path), what)
-        gate.check_unit_ids(unit_ids, what)
+        checks.check_unit_ids(unit_ids, what)
         if not unit_ids:
             raise StoreError(f"{what}: no units; remove the models of {split} and import them again")
         labels.flags.writeable = False
@@ -227,9 +228,9 @@ class LogitStore:
                 f"{what} is not what it was when {card.model} was written; restore it, or remove the models of {split} "
                 f"and import them again"
             )
-        labelled = gate.labelled_classes(card.kind, contents.classes), contents.graded
+        labelled = checks.labelled_classes(card.kind, contents.classes), contents.graded
         if labelled not in units.sound:
-            gate.check_labels(units.labels, labelled[0], what, graded=labelled[1])
+            checks.check_labels(units.labels, labelled[0], what, graded=labelled[1])
             units.sound.add(labelled)
 
     def outputs(self, model: str, split: str) -> NDArray[np.floating]:
@@ -273,7 +274,7 @@ class LogitStore:
         out = np.empty(len(self.unit_index(split)), dtype=object)
         for places, values in self._blocks(card, split, lambda rows: np.array(rows.answers, dtype=object)):
             out[places] = values
-        return gate.text_array(out.tolist(), f"{model} in {split}")
+        return checks.text_array(out.tolist(), f"{model} in {split}")
 
     def _described(self, model: str, split: str) -> tuple[ModelCard, Contents]:
         card = self.card(model, split)
@@ -315,7 +316,7 @@ class LogitStore:
                 raise AlignmentError(f"{what}: a unit id stands more than once; extract or import it again")
             filled[places] = True
             if card.kind == "statistics" and rows.outputs is not None:
-                gate.check_pixels(rows.outputs, labels[places], what)
+                checks.check_pixels(rows.outputs, labels[places], what)
             if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
                 yield slice(int(places[0]), int(places[0]) + len(places)), pick(rows)
             else:
@@ -394,11 +395,11 @@ class LogitStore:
         Everything is checked before anything is written; equal content is a no-op, other content needs replace=True.
         """
         what = f"{card.model} in {split}"
-        given = gate.as_labels(labels, what)
+        given = checks.as_labels(labels, what)
         ids: Iterable[Any] = map(str, range(len(given))) if unit_ids is None else unit_ids
         columns: dict[str, Any] = {"answers": answers, "quality": quality, "scores": scores, "unit_costs": unit_costs}
         if outputs is not None:
-            outputs = prepared(outputs, given, card.kind, what, gate.check_dtype(dtype, what).name)
+            outputs = prepared(outputs, given, card.kind, what, checks.check_dtype(dtype, what).name)
         rows = parts.make_rows(what, ids, outputs, **columns)
         known = self.check(card, split, rows, given, dtype)
         committed = self.committed(split, card.model, replace=replace)
@@ -426,20 +427,20 @@ class LogitStore:
         what = f"{card.model} in {split}"
         check_split_name(split)
         encode_card(card)
-        given = gate.as_labels(labels, what)
+        given = checks.as_labels(labels, what)
         columns = (("unit ids", rows.unit_ids), ("outputs", rows.outputs), ("answers", rows.answers))
         for noun, values in columns:
             if values is not None and len(values) != len(given):
                 raise AlignmentError(
                     f"{what}: {len(values):,} {noun}, {counted(len(given), 'label')}; expected one for each unit"
                 )
-        gate.check_unit_ids(rows.unit_ids, what)
-        parts.check_values(what, card.kind, rows, dtype=gate.check_dtype(dtype, what).name, warn=True)
+        checks.check_unit_ids(rows.unit_ids, what)
+        parts.check_values(what, card.kind, rows, dtype=checks.check_dtype(dtype, what).name, warn=True)
         classes = None if rows.outputs is None else int(rows.outputs.shape[1])
-        labelled = gate.labelled_classes(card.kind, classes)
-        known = gate.check_labels(given, labelled, what, graded=rows.quality is not None)
+        labelled = checks.labelled_classes(card.kind, classes)
+        known = checks.check_labels(given, labelled, what, graded=rows.quality is not None)
         if card.kind == "statistics" and rows.outputs is not None:
-            gate.check_pixels(rows.outputs, known, what)
+            checks.check_pixels(rows.outputs, known, what)
         if not len(rows):
             raise ContentError(f"{what}: no units; expected at least one")
         placeholder = Contents(len(rows), classes, dtype, "", graded=rows.quality is not None)

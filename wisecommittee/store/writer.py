@@ -21,9 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import Contents, ModelCard, Part
 from wisecommittee.errors import AlignmentError, BusyError, ContentError, StoreError, counted
-from wisecommittee.store import gate, parts
+from wisecommittee.store import checks
+from wisecommittee.store.parquet import parts
 from wisecommittee.store.card_files import encode_card
-from wisecommittee.store.parts import Rows
+from wisecommittee.store.parquet.parts import Rows
 
 if TYPE_CHECKING:
     from wisecommittee.store.logit_store import LogitStore
@@ -87,7 +88,7 @@ class Writer:
         self.what = f"{card.model} in {split}"
         self.store, self.split, self.rank, self.ranks = store, split, rank, ranks
         self.card = card.with_contents(None)
-        self.classes, self.dtype = classes, gate.check_dtype(dtype, self.what)
+        self.classes, self.dtype = classes, checks.check_dtype(dtype, self.what)
         self.group_rows = parts.row_group_rows(classes)
         self.rows_per_part = rows_per_part or self.group_rows
         self.folder = store.model_folder(split, card.model)
@@ -252,13 +253,13 @@ class Writer:
             raise ContentError(f"{self.what}: {classes} classes; expected {self.classes or 'answers'}, as announced")
         first = sum(part.rows for part in self._parts) + self._encoder.rows + self._pending_rows
         parts.check_values(self.what, self.card.kind, rows, dtype=self.dtype.name, first=first)
-        known = gate.check_labels(
-            labels, gate.labelled_classes(self.card.kind, self.classes), self.what, graded=rows.quality is not None
+        known = checks.check_labels(
+            labels, checks.labelled_classes(self.card.kind, self.classes), self.what, graded=rows.quality is not None
         )
         if len(known) != len(rows):
             raise AlignmentError(f"{self.what}: {len(rows):,} rows with {len(known):,} labels; expected one for each")
         if self.card.kind == "statistics" and rows.outputs is not None:
-            gate.check_pixels(rows.outputs, known, self.what)
+            checks.check_pixels(rows.outputs, known, self.what)
         if self._columns not in (None, rows.columns):
             raise ContentError(
                 f"{self.what}: columns {rows.columns} after {self._columns}; expected the same in all rows"
@@ -270,7 +271,7 @@ class Writer:
                 self.store.check_siblings(self.split, self.card.with_contents(placeholder))
         if self._units is not None:
             check_against_units(self.what, rows.unit_ids, known, self._units, self._labels)
-        gate.check_unit_ids(rows.unit_ids, self.what)
+        checks.check_unit_ids(rows.unit_ids, self.what)
         if not self._seen.isdisjoint(rows.unit_ids):
             twice = next(unit for unit in rows.unit_ids if unit in self._seen)
             raise AlignmentError(f"{self.what}: unit id {twice!r} stands more than once; every unit needs one row")

@@ -5,7 +5,7 @@ are missed (fn). Those counts add over cells; the mean intersection over union i
 
 From pixels to cells: `cell_numbers` cuts an image, `cell_confidence` says how willing a cell is to exit and
 `cell_statistics` counts. What several members say together is the mean of their probabilities, so it needs the pixels;
-store/segmentation.py goes through images and keeps the counts of every set of members.
+store/imports/segmentation.py goes through images and keeps the counts of every set of members.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wisecommittee.errors import UnknownNameError, UsageError
-from wisecommittee.extract.python_code import call, find_object
+from wisecommittee.extraction.models.python_code import call, find_object
 from wisecommittee.train.nets import conv
 
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wisecommittee.errors import AbsentError, UsageError
-from wisecommittee.extract.data import Data, wrap_data
-from wisecommittee.extract.data_images import ImageFolder, ImageItems
-from wisecommittee.extract.data_labels import split_settings
-from wisecommittee.extract.data_loading import load
-from wisecommittee.extract.preprocess import Preprocess
+from wisecommittee.extraction.data.spec import Data, wrap_data
+from wisecommittee.extraction.data.images import ImageFolder, ImageItems
+from wisecommittee.extraction.data.labels import split_settings
+from wisecommittee.extraction.data.loading import load
+from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.train.loop import Batch, Batches
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError
-from wisecommittee.extract.macs import count_macs, meta_copy
+from wisecommittee.extraction.models.macs import count_macs, meta_copy
 
 SCHEDULES = ("tree", "independent", "multi-branch")
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from wisecommittee.errors import UnknownNameError, UsageError
-from wisecommittee.extract.macs import count_macs
+from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.train.data import TrainingData
 from wisecommittee.train.irene_losses import base_loss, cost_loss, ensemble_loss, rank_loss, sampled_halts
 from wisecommittee.train.irene_selector import Outcome, Selector, TwoHeads

@@ -1,6 +1,6 @@
 """The networks of the digits pool: a ladder of costs, 640 to 398,208 multiply-adds for one 8 x 8 image.
 
-On noisy digits (see extract/digits.py) accuracy rises with cost, from 83 % (linear/0) to 97 % (conv16/0) on the
+On noisy digits (see extraction/data/digits.py) accuracy rises with cost, from 83 % (linear/0) to 97 % (conv16/0) on the
 600 images of val with seed 0, as `wisecommittee train pool` and then `wisecommittee models` show.
 """
 

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from wisecommittee.errors import UnknownNameError
-from wisecommittee.extract.digits import NOISE, SEED
-from wisecommittee.extract.digits import SPLITS as SPLIT_UNITS
-from wisecommittee.extract.macs import count_macs
-from wisecommittee.extract.models import LoadedModel, state_hash
-from wisecommittee.extract.run import Extracted
+from wisecommittee.extraction.data.digits import NOISE, SEED
+from wisecommittee.extraction.data.digits import SPLITS as SPLIT_UNITS
+from wisecommittee.extraction.models.macs import count_macs
+from wisecommittee.extraction.models.spec import LoadedModel, state_hash
+from wisecommittee.extraction.extract import Extracted
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.loop import Phase

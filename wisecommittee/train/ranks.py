@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
-from wisecommittee.extract.run_ranks import connected, find_ranks
+from wisecommittee.extraction.run.ranks import connected, find_ranks
 
 
 @dataclass(frozen=True, slots=True)

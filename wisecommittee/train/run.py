@@ -9,10 +9,10 @@ from typing import TypedDict, Unpack
 import torch
 
 from wisecommittee.errors import StoreError, UsageError
-from wisecommittee.extract.forward import PRECISIONS, pick_device
-from wisecommittee.extract.models import LoadedModel
-from wisecommittee.extract.run import Extracted, extract
-from wisecommittee.extract.run_ranks import find_ranks, own_device
+from wisecommittee.extraction.run.forward import PRECISIONS, pick_device
+from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.extract import Extracted, extract
+from wisecommittee.extraction.run.ranks import find_ranks, own_device
 from wisecommittee.store import LogitStore
 from wisecommittee.store.cache import cache_folder
 from wisecommittee.train.curves import save_curves

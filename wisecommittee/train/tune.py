@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from wisecommittee.committees.naming import Origin
 from wisecommittee.errors import ContentError, DivergedError, UnknownNameError, UsageError
-from wisecommittee.extract.run import Extracted
+from wisecommittee.extraction.extract import Extracted
 from wisecommittee.store import LogitStore
 from wisecommittee.store.cache import cache_folder
 from wisecommittee.train.backbones import short_name

@@ -1,0 +1,1 @@
+"""Data specs -> batches in a fixed order. May be added: a source of data."""

@@ -1,0 +1,1 @@
+"""Kernels of the exact search: gain levels, safe screening, branch and bound."""

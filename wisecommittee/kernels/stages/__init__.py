@@ -1,0 +1,1 @@
+"""Kernels of stage tables: predictions, correctness and confidences of every prefix."""

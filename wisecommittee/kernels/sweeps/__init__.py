@@ -1,0 +1,1 @@
+"""Kernels that count what every vector of threshold levels reaches."""

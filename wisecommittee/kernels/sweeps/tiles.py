@@ -1,0 +1,199 @@
+"""Which threshold levels of a group of cascades can reach the envelope at all, tile by tile.
+
+Three thresholded stages are shared by several last members (see kernels/sweeps/grid.py). Their levels are cut into TILES x
+TILES x BLOCKS tiles. Cells of a tile continue at least the units of its lowest corner and at most those of its highest,
+so none has more correct than
+
+    top[u, v] + (units the last member gets right up to the highest corner) - (those it gets wrong up to the lowest)
+
+where top is the most that the cascade which stops at the third stage has right there, and none costs less than the
+lowest corner. Where the envelope has that many correct at strictly less cost, nothing in the tile can enter it, ties
+included. Limits only forbid more.
+
+A member is looked at through the units whose answer it changes, a tenth of all or less. `reach` asks for the first two
+stages alone, which settles most members; `blocks` asks for all three.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wisecommittee.kernels.simd.arrays import empty, zeros
+from wisecommittee.kernels.jit import njit_exact, njit_inner, ones, trailing_zeros
+
+TILES = 25  # of the levels of each of the first two stages, at most
+BLOCKS = 16  # of the levels of the third: one vector of int32
+
+
+@njit_exact
+def changed_words(before, after):
+    """Units whose answer changes between two prefixes, from bits of the units that are right.
+
+    before : uint64 [W]; after : uint64 [m, W]. Returns units int32 [n] and the changes int32 [n] of all m one after
+    the other, and where those of each start: int64 [m + 1].
+    """
+    starts = zeros(after.shape[0] + 1, np.int64)
+    for m in range(after.shape[0]):
+        total = np.int64(0)
+        for w in range(before.size):
+            total += np.int64(ones(before[w] ^ after[m, w]))
+        starts[m + 1] = starts[m] + total
+    units = empty(starts[-1], np.int32)
+    changes = empty(starts[-1], np.int32)
+    for m in range(after.shape[0]):
+        at = starts[m]
+        for w in range(before.size):
+            x = before[w] ^ after[m, w]
+            while x != 0:
+                bit = trailing_zeros(x)
+                units[at] = np.int32(w * 64) + np.int32(bit)
+                changes[at] = np.int32(1) - np.int32(2) * np.int32((before[w] >> bit) & np.uint64(1))
+                at += 1
+                x &= x - np.uint64(1)
+    return units, changes, starts
+
+
+@njit_exact
+def changed_grades(before, after):
+    """The same from integer grades: before [N], after [m, N]."""
+    starts = zeros(after.shape[0] + 1, np.int64)
+    for m in range(after.shape[0]):
+        starts[m + 1] = starts[m] + (after[m] != before).sum()
+    units = empty(starts[-1], np.int32)
+    changes = empty(starts[-1], np.int32)
+    at = 0
+    for m in range(after.shape[0]):
+        for i in range(before.size):
+            if after[m, i] != before[i]:
+                units[at] = i
+                changes[at] = after[m, i] - before[i]
+                at += 1
+    return units, changes, starts
+
+
+@njit_exact
+def by_bin(units, changes, starts, stops, some, bins, levels):
+    """The lists units[starts[m] : stops[m]] and their changes of some members by bin, in the same places, and where
+    each bin starts: int64 [some, levels + 1]. Units whose bin is `levels` or more are left out."""
+    begins = zeros((some.size, levels + 1), np.int64)
+    sorted_units = empty(units.size, np.int32)
+    sorted_changes = empty(units.size, np.int32)
+    fill = empty(levels, np.int64)
+    for s in range(some.size):
+        start, stop = starts[some[s]], stops[some[s]]
+        for place in range(start, stop):
+            if bins[units[place]] < levels:
+                begins[s, bins[units[place]] + 1] += 1
+        begins[s, 0] = start
+        for j in range(levels):
+            fill[j] = begins[s, j]
+            begins[s, j + 1] += begins[s, j]
+        for place in range(start, stop):
+            here = bins[units[place]]
+            if here < levels:
+                sorted_units[fill[here]] = units[place]
+                sorted_changes[fill[here]] = changes[place]
+                fill[here] += 1
+    return sorted_units, sorted_changes, begins
+
+
+@njit_exact
+def tile_maps(levels, most):
+    """How many tiles there are, at most so many, and of the units of each bin: the first tile whose highest corner
+    continues them (int64 [levels]) and the first whose lowest does (the number of tiles where none does)."""
+    step = (levels + most - 1) // most
+    high, low = empty(levels, np.int64), empty(levels, np.int64)
+    for b in range(levels):
+        high[b] = b // step
+        low[b] = (b + step - 1) // step
+    return (levels + step - 1) // step, high, low
+
+
+@njit_inner
+def cumulate(cells, table):
+    """table = sums of cells over all rows and columns up to each; both [rows, columns]."""
+    rows, columns = cells.shape
+    for b in range(columns):
+        table[0, b] = cells[0, b]
+    for a in range(1, rows):
+        for b in range(columns):
+            table[a, b] = table[a - 1, b] + cells[a, b]
+    for a in range(rows):
+        for b in range(1, columns):
+            table[a, b] += table[a, b - 1]
+
+
+@njit_inner
+def cumulate_blocks(table):
+    """The same in three dimensions and in place: [U, V, BLOCKS]."""
+    for u in range(table.shape[0]):
+        for v in range(table.shape[1]):
+            for w in range(1, BLOCKS):
+                table[u, v, w] += table[u, v, w - 1]
+        for v in range(1, table.shape[1]):
+            for w in range(BLOCKS):
+                table[u, v, w] += table[u, v - 1, w]
+        if u:
+            for v in range(table.shape[1]):
+                for w in range(BLOCKS):
+                    table[u, v, w] += table[u - 1, v, w]
+
+
+@njit_exact
+def corners(base, passed, paid, top, low):
+    """Of every tile of the first two stages the most correct of the cells that continue other units than the cells
+    before (top, -1 where there are none), and the least cost (low); int64 [U, V].
+
+    base, passed, paid : [P1, P2] correct, units that run the third stage, and cost of the cascade that stops there
+    """
+    levels1, levels2 = base.shape
+    step1, step2 = (levels1 + TILES - 1) // TILES, (levels2 + TILES - 1) // TILES
+    for u in range(top.shape[0]):
+        for v in range(top.shape[1]):
+            low[u, v] = paid[u * step1, v * step2]
+            top[u, v] = -1
+        for a in range(u * step1, min((u + 1) * step1, levels1)):
+            if a > 0 and passed[a, levels2 - 1] == passed[a - 1, levels2 - 1]:
+                continue
+            before = np.int32(0)
+            for v in range(top.shape[1]):
+                most = np.int32(-1)
+                for b in range(v * step2, min((v + 1) * step2, levels2)):
+                    most = max(most, base[a, b] if passed[a, b] > before else np.int32(-1))
+                    before = passed[a, b]
+                top[u, v] = max(top[u, v], most)
+
+
+@njit_exact
+def reach(top, gain, low, offset, env_cost):
+    """Whether any tile of the first two stages can reach the envelope; gain : [U, V] up to the highest corner."""
+    best = env_cost.size - 1
+    for u in range(top.shape[0]):
+        for v in range(top.shape[1]):
+            if top[u, v] >= 0 and env_cost[min(top[u, v] + gain[u, v], best)] >= offset + low[u, v]:
+                return True
+    return False
+
+
+@njit_exact
+def blocks(top, gain, loss, low, load, offset, fee, env_cost, masks):
+    """Which tiles can: masks uint16 [U, V] with a bit for each block of the third stage; returns whether any.
+
+    gain : [U, V, BLOCKS] up to the highest corner; loss : the same up to the lowest; load : units up to the lowest,
+    each of which pays `fee` for the last member.
+    """
+    best = env_cost.size - 1
+    found = False
+    for u in range(top.shape[0]):
+        for v in range(top.shape[1]):
+            masks[u, v] = 0
+            most = top[u, v]
+            lowest = offset + low[u, v]
+            if most < 0 or env_cost[min(most + np.int64(gain[u, v, BLOCKS - 1]), best)] < lowest:
+                continue
+            for w in range(BLOCKS):
+                correct = max(0, min(most + np.int64(gain[u, v, w]) - np.int64(loss[u, v, w]), best))
+                if env_cost[correct] >= lowest + fee * np.int64(load[u, v, w]):
+                    masks[u, v] |= np.uint16(1) << np.uint16(w)
+            found = found or masks[u, v] != 0
+    return found

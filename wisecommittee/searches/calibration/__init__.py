@@ -1,0 +1,1 @@
+"""Fitting calibrations on the split that chooses, and reading how reliable confidences are."""

@@ -1,0 +1,165 @@
+"""The Parquet file of a frontier, read back: every figure is checked, since what it says is printed and chosen from."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wisecommittee.committees.cards import Committee
+from wisecommittee.errors import AbsentError, StoreError, WiseCommitteeError
+from wisecommittee.reading import parse_json
+from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.store.parquet.tables import read_parquet
+
+LARGEST = 1e300  # above it, sums and axes overflow
+FORMAT = b"wisecommittee_frontier"  # the field of the file's metadata that holds query and searched
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierFile:
+    """evaluations, singles : as Frontier has them; query, searched : of known types."""
+
+    evaluations: tuple[Evaluation, ...]
+    singles: tuple[Evaluation, ...]
+    query: Mapping[str, Any]
+    searched: Mapping[str, Any]
+
+
+def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
+    """What `Frontier.save` wrote; StoreError for anything else."""
+    place = os.fspath(path)
+    try:
+        table = read_parquet(place)
+        about = parse_json((table.schema.metadata or {})[FORMAT])
+        query, searched = _fields(about, "query", _QUERY), _fields(about, "searched", _SEARCHED)
+        further = _sound(about.get("further", []), "further", _is_texts)
+        rows: dict[str, list[Evaluation]] = {"frontier": [], "single": []}
+        for row in table.to_pylist():
+            rows[row["kind"]].append(_evaluation(row, further))
+    except AbsentError:
+        raise AbsentError(f"{place}: no such file; write one with `wisecommittee search --frontier {place}`") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, WiseCommitteeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise StoreError(
+            f"{place!r} is not a frontier written by `search --frontier` ({reason[:300]}); write it again"
+        ) from error
+    if not rows["frontier"]:
+        raise StoreError(f"{place!r} holds no committee; write it again with `wisecommittee search --frontier`")
+    if not rows["single"]:
+        raise StoreError(f"{place!r} holds no single model, which committees are compared with; write it again")
+    return FrontierFile(tuple(rows["frontier"]), tuple(rows["single"]), query, searched)
+
+
+def _evaluation(row: Mapping[str, Any], further: list[str]) -> Evaluation:
+    committee = Committee.from_json(parse_json(row["json"]))
+    ratios = tuple(_share(r, "an exit ratio") for r in row["exit_ratios"])
+    if len(ratios) != len(committee.stages):
+        raise ValueError(f"{len(ratios)} exit ratios of {len(committee.stages)} stages")
+    low, high = (_share(row[name], name) for name in ("low", "high"))
+    if low > high:
+        raise ValueError(f"an interval from {low:g} to {high:g}")
+    n, correct = _sound(row["n"], "n", _is_whole), _number(row["correct"], "correct")
+    quality, measure = _share(row["quality"], "quality"), _sound(row["measure"], "measure", _is_text)
+    if n < 1:
+        raise ValueError(f"figures of {n} units")
+    if measure != "mIoU" and abs(correct - quality * n) > 1e-6 * n:
+        raise ValueError(f"{correct:g} of {n} units right, and a quality of {quality:g}")
+    return Evaluation(
+        committee=committee,
+        split=_sound(row["split"], "split", _is_text),
+        n=n,
+        correct=int(correct) if correct.is_integer() else correct,
+        quality=quality,
+        average_cost=_number(row["average_cost"], "average_cost"),
+        worst_case_cost=_number(row["worst_case_cost"], "worst_case_cost"),
+        p99_cost=_number(row["p99_cost"], "p99_cost"),
+        further={
+            name: (_number(row[f"average_{name}"], name), _number(row[f"worst_case_{name}"], name)) for name in further
+        },
+        exit_ratios=ratios,
+        graded_interval=(low, high) if _sound(row["graded"], "graded", _is_flag) else None,
+        measure=measure,
+    )
+
+
+def _number(value: Any, name: str) -> float:
+    if not _is_number(value) or not 0 <= value < LARGEST:
+        raise ValueError(f"{name} is {str(value)[:60]}; expected a number from 0")
+    return float(value)
+
+
+def _share(value: Any, name: str) -> float:
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"{name} is {str(value)[:60]}; expected a number from 0 to 1")
+    return float(value)
+
+
+def _sound(value: Any, name: str, test: Callable[[Any], bool]) -> Any:
+    if not test(value):
+        raise ValueError(f"{name} is {str(value)[:60]!r}")
+    return value
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
+
+
+def _is_percentile(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and 0 < value[0] <= 100
+
+
+def _is_limits(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_number, value.values()))
+
+
+def _is_axis(value: Any) -> bool:
+    return value in ("average", "worst", "p99")
+
+
+_QUERY: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("store", "split", "family", "replicas", "combine", "confidence", "cost", "quality"), _is_text),
+    **dict.fromkeys(("max_models", "levels"), _is_whole),
+    **dict.fromkeys(("shared_threshold", "calibrated"), _is_flag),
+    "models": _is_texts,
+    "axis": _is_axis,
+    "max_worst_cost": _is_number,
+    "max_percentile_cost": _is_percentile,
+    "max_average": _is_limits,
+}
+_OPTIONAL = ("max_worst_cost", "max_percentile_cost", "max_average")  # null where nothing was asked
+_SEARCHED: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("combinations", "threshold_vectors"), _is_whole),
+    **dict.fromkeys(("exact", "complete"), _is_flag),
+    **dict.fromkeys(("seconds", "gap"), _is_number),
+    "method": _is_text,
+}
+
+
+def _fields(about: Any, name: str, known: Mapping[str, Callable[[Any], bool]]) -> Mapping[str, Any]:
+    """An object whose known fields are of their types."""
+    if not isinstance(about, dict) or not isinstance(about.get(name), dict):
+        raise ValueError(f"no {name} in its metadata")
+    found: dict[str, Any] = about[name]
+    for field, test in known.items():
+        if field in found and not (found[field] is None and field in _OPTIONAL):
+            _sound(found[field], f"{name}.{field}", test)
+    return found

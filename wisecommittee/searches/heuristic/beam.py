@@ -1,0 +1,150 @@
+"""Search of pools too large for the whole grid: cascades grown one stage at a time, then refined. Not certified.
+
+Pairs are exhaustive and exact. From then on a beam of heads, each the first stages of a cascade, is extended by
+everything that can come next. The last three thresholds of an extension are swept jointly on a coarse grid (sweeps.py),
+earlier ones stay among the few states that served the head best. An extension counts by how far it gets beyond what
+shorter committees reach at the same cost; the beam keeps the best in each of several bands of cost, so it serves the
+whole frontier and no single target. What is on the envelope is then refined until nothing improves (refine.py): each
+threshold over all its values with the others fixed, members swapped, inserted, removed and exchanged with their
+neighbours, and the last three thresholds jointly on a fine grid of gain confidences around those in use.
+
+Every cascade that is offered is counted exactly, so the envelope is reached; that nothing beats it is not proved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.errors import UsageError
+from wisecommittee.kernels.sweeps.beam import BUCKET_BITS
+from wisecommittee.searches.grid.sweep import corners
+from wisecommittee.searches.heuristic.incumbents import Incumbents
+from wisecommittee.searches.heuristic.neighbours import Walk
+from wisecommittee.searches.heuristic.refine import Below, Refinement, sweep_lines
+from wisecommittee.searches.heuristic.space import Outcome, Scope
+from wisecommittee.searches.heuristic.batch import LEVELS, level_places
+from wisecommittee.searches.heuristic.threshold_sweeps import SWEPT, Cells, JointSweep, Lead
+from wisecommittee.searches.workers.threads import interrupts
+
+WIDTH = 512  # heads kept at each size
+BANDS = 16  # of cost, on a logarithmic scale
+SLACK = 200  # an extension that stays more than 1/200 of all units behind shorter committees is not grown
+NEAR = 12  # extensions of each size and band that take part in the last joint sweep beside the envelope's
+
+Beam = dict[Walk, list[Below]]  # heads, and thresholds that served each
+
+
+def beam_points(scope: Scope, levels: int, width: int = WIDTH) -> Outcome:
+    """Ends early with what it has when scope.stop is set.
+
+    levels : of a stage in the joint sweep, at most LEVELS; thresholds are refined over all values anyway. width : heads
+    kept at each size.
+    """
+    if width < 1:
+        raise UsageError(f"width {width}; expected at least 1")
+    incumbents = Incumbents(scope)
+    fill(incumbents, level_places(scope.pool.units, max(2, min(levels, LEVELS))), width)
+    return incumbents.outcome()
+
+
+def fill(incumbents: Incumbents, places: NDArray[np.int64], width: int) -> None:
+    """Singles and pairs, the beam, the refinement. places : of the coarse levels (see stages.py)."""
+    scope = incumbents.scope
+    none = Cells(scope.pool.units, ((),), ())
+    incumbents.sweep("singles", [scope.starts()], lambda stages, e: JointSweep(stages, e, none), stoppable=False)
+    interrupts().keep(scope.stop.set)
+    heads = scope.extensions(()).sequences
+    if scope.max_models > 1:
+        pairs = [pair for head in heads for pair in scope.extensions(head).sequences]
+        sweep_lines(incumbents, [(pair, (float("inf"),)) for pair in pairs], "pairs")
+    if scope.max_models < 3:
+        return
+    beam: Beam = {head: [] for head in heads}
+    near: dict[Walk, list[Below]] = {}
+    for size in range(2, scope.max_models + 1):
+        grown = _grow(incumbents, beam, places, size)
+        if scope.stop.is_set():
+            return
+        grown.remember(near)
+        beam = grown.best(width)
+    Refinement(incumbents, places, near).run()
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """Extensions of one size, one after the other.
+
+    sequences : int64 [n, size]; cells_of : of the head of each; ahead, level : int64 [n, BANDS] as in Lead; least : how
+    far one may stay behind.
+    """
+
+    sequences: NDArray[np.int64]
+    cells_of: list[Cells]
+    ahead: NDArray[np.int64]
+    level: NDArray[np.int64]
+    least: int
+
+    def ordered(self, ahead: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Indices by falling lead, then names."""
+        return np.lexsort((*self.sequences.T[::-1], -ahead))
+
+    def best(self, width: int) -> Beam:
+        """The best of each band of cost, then the best of the rest."""
+        n = len(self.sequences)
+        chosen: dict[int, None] = dict.fromkeys(range(n)) if n <= width else {}
+        if n > width:
+            for band in range(BANDS):
+                order = self.ordered(self.ahead[:, band])[: max(1, width // BANDS)]
+                chosen.update(dict.fromkeys(order[self.level[order, band] >= 0].tolist()))
+            top = self.ahead.max(axis=1)
+            for i in self.ordered(top).tolist():
+                if len(chosen) >= width or top[i] <= self.least:
+                    break
+                chosen[i] = None
+        return {
+            tuple(self.sequences[i].tolist()): [self.cells_of[i].below(v) for v in self.level[i].tolist() if v >= 0]
+            for i in sorted(chosen)
+        }
+
+    def remember(self, near: dict[Walk, list[Below]]) -> None:
+        """Add the best of each band, whose coarse levels may have missed the envelope by a little."""
+        for band in range(BANDS):
+            for i in self.ordered(self.ahead[:, band])[:NEAR].tolist():
+                if self.level[i, band] >= 0:
+                    below = self.cells_of[i].below(int(self.level[i, band]))
+                    near.setdefault(tuple(self.sequences[i].tolist()), []).append(below)
+
+
+def _grow(incumbents: Incumbents, beam: Beam, places: NDArray[np.int64], size: int) -> Grown:
+    """Sweep every extension of these heads."""
+    scope, units = incumbents.scope, incumbents.scope.pool.units
+    every = [e for e in map(scope.extensions, beam) if len(e.lasts)]
+    cells = {e.head: Cells.of(e.head, units, [places] * SWEPT, beam[e.head]) for e in every}
+    least = -1 - incumbents.best // SLACK
+    scale = _scale(incumbents.cost)
+    leads = {e.head: Lead(*scale, *(np.full((len(e.lasts), BANDS), v) for v in (least, -1))) for e in every}
+    incumbents.sweep(
+        f"committees of {size}", every, lambda stages, e: JointSweep(stages, e, cells[e.head], leads[e.head])
+    )
+    sequences = [sequence for e in every for sequence in e.sequences]
+    none = np.zeros((0, BANDS), np.int64)
+    return Grown(
+        np.array(sequences, np.int64).reshape(-1, size),
+        [cells[e.head] for e in every for _ in e.lasts],
+        np.concatenate([none, *(leads[e.head].ahead for e in every)]),
+        np.concatenate([none, *(leads[e.head].level for e in every)]),
+        least,
+    )
+
+
+def _scale(cost: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
+    """What an envelope reaches at each bucket of cost, the number of the first bucket, the band of each."""
+    at = cost[corners(cost)]
+    bits = np.array([max(1, at[0]), max(1, at[-1])], np.float32).view(np.int32) >> BUCKET_BITS
+    first, buckets = int(bits[0]), int(bits[1] - bits[0]) + 1
+    edges = ((np.arange(buckets, dtype=np.int32) + np.int32(first)) << BUCKET_BITS).view(np.float32)
+    expected = np.maximum(np.searchsorted(cost, edges.astype(np.float64), side="right") - 1, 0)
+    return expected.astype(np.int64), first, np.arange(buckets) * BANDS // buckets

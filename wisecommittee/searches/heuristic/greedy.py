@@ -1,0 +1,176 @@
+"""Greedy cascades (Streeter 2018, "Approximation algorithms for cascading prediction models", ICML), over a range of
+accuracies: the quick incumbent for any pool.
+
+Published: among the units not answered yet, R, turn every model into one that abstains, with the lowest threshold at
+which those it answers are answered at least alpha times as accurately as a reference model answers them. Append the
+model with the most units answered per cost, remove these units from R, repeat. For a fixed set of abstaining models and
+a decomposable constraint the cost is within a factor of 4 of the least.
+
+Departs: what answers at a stage is the committee's own prefix (the running mean of its members unless `last` is asked
+for), as in the paper's version with models generated along the way, where that factor is not proved. A stage may add
+several members of a group. The length is limited, so every stage is also closed by everything that can come next, which
+answers all units that are left; the paper closes with the reference. alpha runs over a range, the reference is the most
+accurate committee of one stage, and what nothing else dominates is kept. Thresholds lie at confidences of units, ties
+are never split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.searches.heuristic.neighbours import Walk
+from wisecommittee.searches.heuristic.space import Extensions, Outcome, Scope
+from wisecommittee.searches.heuristic.batch import Stages, batches
+from wisecommittee.searches.workers.threads import interrupts
+
+TARGETS = 32  # accuracies relative to the reference
+HIGHEST = 1.05  # of them: a committee can be better than its best member
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A cascade under construction: who still waits (bool [N]), what those who left have correct and have cost."""
+
+    target: float
+    sequence: Walk
+    values: tuple[float, ...]
+    waiting: NDArray[np.bool_]
+    correct: int
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A finished cascade with its exact counts; the fields in the order of ties."""
+
+    cost: int
+    less_correct: int  # minus the number correct
+    members: int
+    stages: int
+    worst: int
+    names: tuple[Walk, ...]
+    values: tuple[float, ...]
+    sequence: Walk
+
+
+def greedy_points(scope: Scope) -> Outcome:
+    """Ends early with what it has when scope.stop is set."""
+    search = Greedy(scope)
+    states = search.start()
+    interrupts().keep(scope.stop.set)
+    for size in range(1, scope.max_models + 1):
+        if not states or scope.stop.is_set():
+            break
+        states = search.step(states, last=size == scope.max_models)
+        scope.report("greedy", size, scope.max_models)
+    return search.outcome()
+
+
+class Greedy:
+    """Cascades counted so far."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope, self.pool = scope, scope.pool
+        self.counted: list[Counted] = []
+        self.sequences: set[Walk] = set()
+        self.reference: NDArray[np.int64] = np.zeros(scope.pool.units, np.int64)
+
+    def start(self) -> list[State]:
+        """Every committee of one stage is counted; the most accurate becomes the reference. One empty cascade per
+        target."""
+        starts = self.scope.starts()
+        stages = Stages(self.pool, (), starts.sequences, self.scope.threads)
+        empty = State(1.0, (), (), np.ones(self.pool.units, dtype=bool), 0, 0)
+        self._close(empty, stages, starts)
+        best = min(self.counted, key=lambda c: (c.less_correct, c.cost, c.sequence))
+        self.reference = stages.correct(best.sequence).astype(np.int64)
+        lowest = max(c.less_correct for c in self.counted) / min(-1, best.less_correct)
+        return [replace(empty, target=float(t)) for t in np.linspace(min(lowest, 0.95), HIGHEST, TARGETS)]
+
+    def step(self, states: list[State], last: bool) -> list[State]:
+        """Let everything that can come next answer all that is left, for each cascade under construction, and append
+        to each what answers most units per cost, unless this is the last stage."""
+        grouped: dict[Walk, list[State]] = {}
+        for state in states:
+            grouped.setdefault(state.sequence, []).append(state)
+        grown: list[State] = []
+        every = [e for e in map(self.scope.extensions, sorted(grouped)) if len(e.lasts)]
+        for batch in batches(every, [len(e.lasts) * (3 if last else 40) * self.pool.units for e in every]):
+            if self.scope.stop.is_set():
+                break
+            longer = [sequence for e in batch for sequence in e.sequences]
+            stages = Stages(self.pool, () if last else longer, longer, self.scope.threads)
+            for e in batch:
+                for state in grouped[e.head]:
+                    self._close(state, stages, e)
+                    found = None if last else self._best(state, stages, e)
+                    if found is not None and found.waiting.any():
+                        grown.append(found)
+        return grown
+
+    def _close(self, state: State, stages: Stages, every: Extensions) -> None:
+        for sequence, worst in zip(every.sequences, every.worst.tolist(), strict=True):
+            correct = state.correct + int(stages.correct(sequence)[state.waiting].sum(dtype=np.int64))
+            cost = state.cost + self._marginal(sequence, state.waiting)
+            members, names = len(self.pool.members(sequence)), tuple(self.pool.members((tier,)) for tier in sequence)
+            self.counted.append(
+                Counted(cost, -correct, members, len(sequence), worst, names, state.values, sequence)
+            )  # fmt: skip
+            self.sequences.add(sequence)
+
+    def _marginal(self, sequence: Walk, waiting: NDArray[np.bool_]) -> int:
+        """What the last stage costs on the units that wait for it."""
+        cumulative = self.pool.cost.stages([(tier,) for tier in sequence])
+        added = np.diff(cumulative, axis=0, prepend=np.zeros_like(cumulative[:1]))[-1]
+        return int(np.broadcast_to(added, waiting.shape)[waiting].sum())
+
+    def _best(self, state: State, stages: Stages, every: Extensions) -> State | None:
+        """The most units answered per cost, then least cost, then first name; None where nobody can answer."""
+        best: tuple[float, int, int] | None = None
+        chosen: State | None = None
+        for sequence in every.sequences:
+            answered, value = self._threshold(state, stages, sequence)
+            if not answered:
+                continue
+            paid = self._marginal(sequence, state.waiting)
+            key = (-answered / paid if paid else float("-inf"), paid, sequence[-1])
+            if best is None or key < best:
+                score = stages.tables.score[stages.row(sequence)]
+                leaves = state.waiting & (score >= np.float32(value))
+                correct = state.correct + int(stages.correct(sequence)[leaves].sum(dtype=np.int64))
+                best = key
+                chosen = State(
+                    state.target,
+                    sequence,
+                    (*state.values, value),
+                    state.waiting & ~leaves,
+                    correct,
+                    state.cost + paid,
+                )
+        return chosen
+
+    def _threshold(self, state: State, stages: Stages, sequence: Walk) -> tuple[int, float]:
+        """The most waiting units that may be answered under the target, and the least confidence among them."""
+        order = stages.order(sequence)[::-1]
+        order = order[state.waiting[order]]
+        number = stages.numbers(sequence)[order]
+        own = np.cumsum(stages.correct(sequence)[order], dtype=np.int64)
+        allowed = own >= state.target * np.cumsum(self.reference[order])
+        allowed[:-1] &= number[:-1] != number[1:]
+        places = np.flatnonzero(allowed)
+        if not len(places):
+            return 0, float("inf")
+        return int(places[-1]) + 1, stages.distinct(sequence, int(number[places[-1]]))
+
+    def outcome(self) -> Outcome:
+        kept: list[Counted] = []
+        order = sorted(
+            self.counted, key=lambda c: (c.cost, c.less_correct, c.members, c.stages, c.worst, c.names, c.values)
+        )
+        for one in order:
+            if not kept or one.less_correct < kept[-1].less_correct:
+                kept.append(one)
+        return Outcome([(c.sequence, c.values) for c in kept], len(self.sequences), len(self.counted))

@@ -1,0 +1,88 @@
+"""What a search of a pool too large to exhaust is asked, and what it answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.errors import InfeasibleError
+from wisecommittee.searches.grid.sweep import Point
+from wisecommittee.searches.heuristic.neighbours import Moves, Walk
+from wisecommittee.searches.stages.tables import Pool, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """points : non-dominated cascades by rising cost; combinations, vectors : how many were tried."""
+
+    points: list[Point]
+    combinations: int
+    vectors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """A head, the first stages of a cascade, and tiers that can come next.
+
+    lasts : int64 [m]; worst : int64 [m] cost of all members.
+    """
+
+    head: Walk
+    lasts: NDArray[np.int64]
+    worst: NDArray[np.int64]
+
+    @property
+    def sequences(self) -> list[Walk]:
+        return [(*self.head, tier) for tier in self.lasts.tolist()]
+
+    @property
+    def prefixes(self) -> list[Walk]:
+        """The head and its beginnings: what has a threshold."""
+        return [self.head[:k] for k in range(1, len(self.head) + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which cascades of which pool, and how to run.
+
+    max_models : stages at most; max_worst : limit in pool.cost units on the cost of all members; stop : set from
+    outside, the best so far is then returned.
+    """
+
+    pool: Pool
+    moves: Moves
+    max_models: int
+    max_worst: int | None = None
+    threads: int = 1
+    progress: Progress | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def extensions(self, head: Walk, lasts: Sequence[int] | None = None) -> Extensions:
+        """The head with these tiers, or with all that can come next, as far as the worst case allows."""
+        tiers = np.array(self.moves.extensions(head) if lasts is None else lasts, np.int64)
+        worst = self.pool.cost.worst(np.column_stack([np.tile(np.array(head, np.int64), (len(tiers), 1)), tiers]))
+        if self.max_worst is not None:
+            keep = worst <= self.max_worst
+            tiers, worst = tiers[keep], worst[keep]
+        return Extensions(head, tiers, worst)
+
+    def starts(self) -> Extensions:
+        """All committees of one stage, every model by itself among them; an error where none keeps the limit."""
+        tiers = sorted({*range(len(self.pool.cards)), *self.moves.extensions(())})
+        found = self.extensions((), tiers)
+        if self.max_worst is not None and not len(found.lasts):
+            cost = self.pool.cost
+            least = min(int(cost.worst(np.array([tier]))) for tier in tiers)
+            raise InfeasibleError(
+                f"no committee costs at most {cost.true(self.max_worst):.6g} {cost.name} in the worst case; the "
+                f"cheapest model costs {cost.true(least):.6g}"
+            )
+        return found
+
+    def report(self, task: str, done: int, total: int) -> None:
+        if self.progress:
+            self.progress(task, done, total)

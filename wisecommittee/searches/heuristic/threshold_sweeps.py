@@ -1,0 +1,201 @@
+"""Two ways to count many thresholds of a cascade at once (kernels/sweeps/beam.py): the last few jointly, and one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.kernels.sweeps import beam
+from wisecommittee.searches.grid.sweep import Envelope
+from wisecommittee.searches.heuristic.neighbours import Walk
+from wisecommittee.searches.heuristic.space import Extensions
+from wisecommittee.searches.heuristic.batch import Stages
+
+SWEPT = 3  # thresholds that are swept jointly
+STATES = 8  # vectors of thresholds before the last SWEPT that a head keeps
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The vectors of thresholds of a joint sweep, as numbers of units below each among all units (N: nobody exits).
+
+    states : those of the stages before the swept ones; levels : int64 [P - 1] for each swept stage, to which N is
+    added. A level index counts through the states and, within each, through the levels, the last stage fastest.
+    """
+
+    units: int
+    states: tuple[tuple[int, ...], ...]
+    levels: tuple[NDArray[np.int64], ...]
+
+    @classmethod
+    def of(cls, head: Walk, units: int, levels: Sequence[NDArray[np.int64]], used: Iterable[tuple[int, ...]]) -> Cells:
+        """levels : of at least the swept stages, the last of which count; used : thresholds of this head or of its
+        beginnings, of which the first few different states are taken."""
+        swept = min(len(head), SWEPT)
+        outer = len(head) - swept
+        states = tuple(dict.fromkeys(below[:outer] for below in used))[:STATES]
+        return cls(units, states or ((units,) * outer,), tuple(levels[len(levels) - swept :]))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Levels of each swept stage, padded in front with stages that everybody continues."""
+        sizes = [len(some) + 1 for some in self.levels]
+        first, second, third = [1] * (SWEPT - len(sizes)) + sizes
+        return first, second, third
+
+    def __len__(self) -> int:
+        return len(self.states) * int(np.prod(self.shape))
+
+    def below(self, level: int) -> tuple[int, ...]:
+        """The vector behind a level index."""
+        swept: list[int] = []
+        for some in reversed(self.levels):
+            level, place = divmod(level, len(some) + 1)
+            swept.insert(0, int(some[place]) if place < len(some) else self.units)
+        return (*self.states[level], *swept)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How far extensions get beyond what shorter committees reach at the same cost, in each band of cost.
+
+    expected : int64 [buckets] correct they reach; first : number of the first bucket; bands : int64 [buckets] band of
+    each. ahead : int64 [m, B] in units of quality, in and out; level : int64 [m, B] level index of that cell, -1 where
+    it stays behind.
+    """
+
+    expected: NDArray[np.int64]
+    first: int
+    bands: NDArray[np.int64]
+    ahead: NDArray[np.int64]
+    level: NDArray[np.int64]
+
+    @classmethod
+    def ignored(cls, extensions: int) -> Lead:
+        """Nothing is ahead of this."""
+        none = np.zeros(1, np.int64)
+        never = np.full((extensions, 1), np.iinfo(np.int64).max)
+        return cls(none, 0, none, never, never)
+
+
+class JointSweep:
+    """Every cell of the last thresholds of a head, for each tier that closes it; with an empty head, the tiers alone.
+
+    The thresholds before them are fixed, one state after the other.
+    """
+
+    def __init__(self, stages: Stages, extensions: Extensions, cells: Cells, lead: Lead | None = None) -> None:
+        self.stages, self.extensions, self.cells = stages, extensions, cells
+        self.lead = lead or Lead.ignored(len(extensions.lasts))
+        self.swept = extensions.prefixes[len(extensions.head) - len(cells.levels) :]
+        for prefix, levels in zip(self.swept, cells.levels, strict=True):
+            stages.bins(prefix, levels)
+
+    @property
+    def vectors(self) -> int:
+        return len(self.extensions.lasts) * len(self.cells)
+
+    def values(self, entry: int, level: int) -> tuple[float, ...]:
+        below = self.cells.below(level)
+        return tuple(self.stages.value(p, b) for p, b in zip(self.extensions.prefixes, below, strict=True))
+
+    def count(self, ranks: NDArray[np.int64], envelope: Envelope) -> None:
+        stages, shape, lead, units = self.stages, self.cells.shape, self.lead, self.cells.units
+        head, prefixes, lasts = self.extensions.head, self.extensions.prefixes, self.extensions.lasts
+        outer, padding = len(head) - len(self.swept), SWEPT - len(self.swept)
+        right = [stages.correct(prefix).astype(np.int64) for prefix in prefixes]
+        fees = stages.pool.cost.marginal(head, units)
+        extended, last_cost, unit_cost = stages.extended(head, lasts), *self._last_costs()
+        size = int(np.prod(shape))
+        radix = np.array([shape[1] * shape[2], shape[2]], np.int64)
+        counts, gains = np.empty(size, np.int32), np.empty(size, np.int32)
+        costs = np.empty(size if unit_cost.size else 0, np.int64)
+        base, spent = np.empty(shape[:2], np.int64), np.empty(shape[:2], np.int64)
+        for number, state in enumerate(self.cells.states):
+            waiting, settled_correct, settled_cost = self._settled(state, right, fees)
+            # Lines of those who wait: what `take` makes is contiguous, and nothing is copied where all do.
+            of = partial(np.take, indices=waiting, axis=-1) if outer else np.asarray
+            nobody, nothing = np.zeros(len(waiting), np.int32), np.zeros(len(waiting), np.int64)
+            swept = zip(self.swept, self.cells.levels, strict=True)
+            b1, b2, b3 = [nobody] * padding + [of(stages.bins(prefix, levels)) for prefix, levels in swept]
+            c1, c2, c3 = [nothing] * padding + [of(c) for c in right[outer:]]
+            w1, w2, w3 = [nothing] * padding + [of(w) for w in fees[outer:]]
+            beam.pair_table(b1, b2, c2 - c1, c3 - c2, settled_correct + int(c1.sum()), base)
+            beam.pair_table(b1, b2, w2, w3, settled_cost + int(w1.sum()), spent)
+            cells = ((b1 * shape[1] + b2) * shape[2] + b3).astype(np.int32)
+            beam.grow(
+                cells, c3.astype(np.int32), of(extended), base, spent, last_cost,
+                of(unit_cost) if unit_cost.size else unit_cost, ranks, number * size, radix, shape, counts, gains,
+                costs, lead.expected, lead.first, lead.bands, lead.ahead, lead.level, *envelope,
+            )  # fmt: skip
+
+    def _settled(
+        self, state: tuple[int, ...], right: Sequence[NDArray[np.int64]], fees: Sequence[NDArray[np.int64]]
+    ) -> tuple[NDArray[np.int64], int, int]:
+        """Who is left after the stages of a state, and what those who left have correct and all have paid until
+        then."""
+        waiting = np.ones(self.cells.units, dtype=bool)
+        correct = cost = 0
+        for prefix, below, own, fee in zip(self.extensions.prefixes, state, right, fees, strict=False):
+            cost += int(fee[waiting].sum())
+            score = self.stages.tables.score[self.stages.row(prefix)]
+            leaves = waiting & (score >= np.float32(self.stages.value(prefix, below)))
+            correct += int(own[leaves].sum())
+            waiting &= ~leaves
+        return np.flatnonzero(waiting), correct, cost
+
+    def _last_costs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What each last tier adds to the cost: int64 [m], and [m, N] where it varies per unit, else [0, 0]."""
+        cost, sequences = self.stages.pool.cost, np.array(self.extensions.sequences, np.int64)
+        if cost.per_unit is not None:
+            return np.zeros(len(sequences), np.int64), cost.per_unit[self.extensions.lasts]
+        return np.diff(cost.cumulative(sequences), axis=1, prepend=0)[:, -1], np.zeros((0, 0), np.int64)
+
+
+class LineSweep:
+    """Each threshold of some vectors of every extension over all values it can take, the others fixed."""
+
+    def __init__(self, stages: Stages, extensions: Extensions, vectors: Sequence[Sequence[tuple[float, ...]]]) -> None:
+        """vectors : some for each extension."""
+        self.stages, self.extensions, self.given = stages, extensions, vectors
+        for prefix in extensions.prefixes:
+            stages.numbers(prefix)
+
+    @property
+    def _values_each(self) -> int:
+        """Level indices of one line."""
+        return self.stages.pool.units + 2
+
+    @property
+    def vectors(self) -> int:
+        return sum(map(len, self.given)) * len(self.extensions.head) * (self.stages.pool.units + 1)
+
+    def values(self, entry: int, level: int) -> tuple[float, ...]:
+        index, number = divmod(level, self._values_each)
+        vector, free = divmod(index, len(self.extensions.head))
+        values = list(self.given[entry][vector])
+        values[free] = self.stages.distinct(self.extensions.prefixes[free], number)
+        return tuple(values)
+
+    def count(self, ranks: NDArray[np.int64], envelope: Envelope) -> None:
+        stages, prefixes, units = self.stages, self.extensions.prefixes, self.stages.pool.units
+        numbers = np.stack([stages.numbers(prefix) for prefix in prefixes])
+        orders = [stages.order(prefix) for prefix in prefixes]
+        correct = np.empty((len(prefixes) + 1, units), np.int32)
+        for k, prefix in enumerate(prefixes):
+            correct[k] = stages.correct(prefix)
+        gain, extra = np.empty(units, np.int64), np.empty(units, np.int64)
+        for sequence, rank, vectors in zip(self.extensions.sequences, ranks, self.given, strict=True):
+            correct[-1] = stages.correct(sequence)
+            cumulative = stages.pool.cost.stages([(tier,) for tier in sequence]).reshape(len(sequence), -1)
+            for v, values in enumerate(vectors):
+                fixed = np.array([stages.number(p, x) for p, x in zip(prefixes, values, strict=True)], np.int64)
+                for free in range(len(prefixes)):
+                    first = (v * len(prefixes) + free) * self._values_each
+                    beam.sweep_line(
+                        orders[free], numbers, correct, cumulative, fixed, free, rank, first, gain, extra, *envelope
+                    )  # fmt: skip

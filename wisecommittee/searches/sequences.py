@@ -1,0 +1,78 @@
+"""Thresholds of given sequences of members: the same sweeps as a search, over these sequences only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from wisecommittee.errors import UsageError
+from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.exact.proof import ExactSearch
+from wisecommittee.searches.grid.sweep import THRESHOLDED, Candidates, GridSearch
+from wisecommittee.searches.stages.tables import Pool, Progress, StageTables, correct_key, stage_tables
+from wisecommittee.searches.stages.prefixes import build_prefixes
+from wisecommittee.searches.reporter import Reporter
+from wisecommittee.searches.workers.threads import Threads
+from wisecommittee.tasks import Segmentation
+
+Members = tuple[int, ...]
+
+
+def require_counts(pool: Pool) -> None:
+    if isinstance(pool.task, Segmentation):
+        raise UsageError("mIoU is no count of units that are right; this needs classes or answers")
+
+
+class GivenSequences:
+    """Cascades of given sequences of members (indices into the pool), with stage tables made once for all of them."""
+
+    def __init__(
+        self, pool: Pool, sequences: Sequence[Members], *, threads: int = 1, progress: Progress | None = None
+    ) -> None:
+        require_counts(pool)
+        self.pool, self.threads = pool, threads
+        prefixes = {s[:k] for s in sequences for k in range(1, len(s) + 1)}
+        trie = build_prefixes({correct_key(pool, p) for p in prefixes} | {(m,) for s in sequences for m in s})
+        scored = np.zeros(len(trie), dtype=bool)
+        if not isinstance(pool.confidence, str):
+            compared = {correct_key(pool, s[:k]) for s in sequences for k in range(1, len(s))}
+            scored[[trie.find[key] for key in compared]] = True
+        self.tables: StageTables = stage_tables(pool, trie, scored, threads=threads, progress=progress)
+        self.reporter = Reporter(pool, self.tables, "cascade")
+
+    def ensemble(self, members: Members) -> Evaluation:
+        """All of them run and answer together."""
+        return self.reporter.report([(tuple(members), (float("inf"),) * (len(members) - 1))])[0]
+
+    def frontier(self, sequences: Sequence[Members], levels: int = 100) -> list[Evaluation]:
+        """By rising cost and quality, over all real thresholds of these sequences; over percentile levels where they
+        cannot be exact (more than 4 members). Everybody may leave early: then the rest of a sequence never runs."""
+        prefixes = sorted({s[:k] for s in sequences for k in range(1, len(s) + 1)}, key=lambda s: (len(s), s))
+        longest = len(prefixes[-1])
+        candidates, rank = [], 0
+        for size in range(1, longest + 1):
+            some = np.array([s for s in prefixes if len(s) == size], np.int64)
+            candidates.append(Candidates(size, some, np.arange(rank, rank + len(some))))
+            rank += len(some)
+        sweep = GridSearch(self.pool, self.tables, candidates, levels)
+        mapper = Threads(self.threads)
+        sweep.run(mapper)
+        points = sweep.points()
+        if longest <= THRESHOLDED + 1:
+            proof = ExactSearch(sweep, self.tables)
+            proof.run(mapper)
+            points = proof.points()
+        return self.reporter.report(points)
+
+
+def cheapest(evaluations: Sequence[Evaluation], quality: float) -> Evaluation | None:
+    """The least average cost of at least this quality."""
+    good = [e for e in evaluations if e.quality >= quality]
+    return min(good, key=lambda e: (e.average_cost, -e.quality), default=None)
+
+
+def best_within(evaluations: Sequence[Evaluation], cost: float) -> Evaluation | None:
+    """The highest quality at no more than this average cost."""
+    fitting = [e for e in evaluations if e.average_cost <= cost]
+    return max(fitting, key=lambda e: (e.quality, -e.average_cost), default=None)

@@ -1,0 +1,221 @@
+"""The stage kernels over all units, in blocks and threads: from stored outputs to what every prefix answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.combine import softmax, unchanged
+from wisecommittee.kernels.stages import direct
+from wisecommittee.kernels.stages import products
+from wisecommittee.kernels.stages import rows as conversions
+from wisecommittee.kernels.simd.ir import LANES
+from wisecommittee.searches.stages.calibrated import CalibratedRows
+from wisecommittee.searches.stages.product_plan import paths_of, powers_of
+from wisecommittee.searches.stages.correctness import BITS, Quality
+from wisecommittee.searches.stages.prefixes import Prefixes
+from wisecommittee.searches.workers.threads import Progress, Workers
+
+BLOCK_BYTES = 4 << 20  # summands that are made for one block of units: they stay in the cache
+DIRECT_BYTES = 64 << 20  # the same where they are read where they lie: enough to make the work around the kernel small
+RESULT_BYTES = 16 << 20  # what the kernel writes for a block, before it goes to the tables
+CLOSE_BYTES = 512 << 10  # summands of units that are sorted by difficulty together
+
+
+@dataclass(frozen=True, slots=True)
+class Summands:
+    """What one model adds to a prefix: rows [N, C] of its outputs, turned into float32 summands.
+
+    space : where the mean of the summands lives, 'logits' or 'probabilities'
+    """
+
+    outputs: NDArray[np.floating] | CalibratedRows
+    turn: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    space: str
+
+    @property
+    def classes(self) -> int:
+        return self.outputs.shape[1]
+
+    @property
+    def in_place(self) -> NDArray[np.float32] | None:
+        """The outputs, if they are the summands as they lie."""
+        own = self.outputs
+        fits = self.turn is unchanged and isinstance(own, np.ndarray) and own.dtype == np.float32
+        return own if fits and own.flags.c_contiguous and own.flags.aligned else None  # type: ignore[union-attr,return-value]
+
+    def block(self, start: int, stop: int) -> NDArray[np.float32]:
+        """float32 [stop - start, C], contiguous."""
+        wide = _wide(np.ascontiguousarray(self.outputs[start:stop]))
+        if self.turn is softmax:
+            out = np.empty_like(wide)
+            conversions.softmax(wide, out)
+            return out
+        return np.require(self.turn(wide), requirements=["C", "A"])
+
+
+def _wide(stored: NDArray[np.floating]) -> NDArray[np.float32]:
+    if stored.dtype != np.float16:
+        return stored.astype(np.float32, copy=False)
+    out = np.empty(stored.shape, np.float32)
+    conversions.widen(stored.view(np.uint16).reshape(-1), out.reshape(-1))
+    return out
+
+
+def walk_blocks(
+    models: Sequence[int],
+    summands: Sequence[Summands],
+    labels: NDArray[np.int64],
+    trie: Prefixes,
+    scored: NDArray[np.bool_],
+    wanted: set[str],
+    confidence: Callable[[dict[str, NDArray[np.float32]]], NDArray[np.float32]],
+    *,
+    ordered: bool = False,
+    predict: bool = False,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> tuple[Quality, NDArray[np.int32], NDArray[np.float32]]:
+    """Correct of all nodes, prediction [nodes, N] or [0, N], confidence [rows, N] of the scored ones.
+
+    models : the members that the trie is of, ascending, with their summands; wanted : names of the statistics [rows, n]
+    that `confidence` is made of, none only where nothing is scored; ordered : a prefix answers as its newest member
+    alone.
+    Each block of units is independent, so any number of threads gives the same bits.
+    """
+    nodes, units, judged = len(trie), len(labels), int(scored.sum())
+    assert wanted or not judged
+    classes = summands[0].classes
+    members = np.searchsorted(models, trie.members)
+    correct = Quality.empty(nodes, units)
+    predicted = np.empty((nodes if predict else 0, units), np.int32)
+    score = np.empty((judged, units), np.float32)
+    names = [name for name in direct.STATISTICS if name in wanted]
+    # Which walk depends on the rule, the confidence and the classes alone, so that a committee is scored alike wherever
+    # it is.
+    served = {"rest"} if all(source.space == "logits" for source in summands) else {"top", "rest"}
+    products_serve = not ordered and (not wanted or wanted == served)
+    walk = (_products if products_serve else _every)(summands, trie, members, scored, wanted)
+    direct = products_serve and all(source.in_place is not None for source in summands)
+    most = (DIRECT_BYTES if direct else BLOCK_BYTES) // (4 * len(summands) * classes)
+    words = min(most, RESULT_BYTES // (nodes + 4 * judged * max(1, len(wanted))), 1024) // BITS
+    step = max(1, words - 1 + words % 2) * BITS  # odd: rows a power of two apart would share few places of the cache
+
+    def block(start: int) -> int:
+        stop = min(units, start + step)
+        statistics = np.empty((len(names), judged, stop - start), np.float32)
+        walk(start, stop, labels[start:stop], correct, predicted, statistics)
+        if judged:
+            score[:, start:stop] = confidence(dict(zip(names, statistics, strict=True)))
+        return stop - start
+
+    done = 0
+    with Workers(threads) as workers:
+        for n in workers.map(block, range(0, units, step)):
+            done += n
+            if progress:
+                progress("stage tables", done, units)
+    return correct, predicted, score
+
+
+# Of units from start to stop and their labels: fills their part of the correct of all nodes and of predictions
+# [nodes, N] or [0, N], and statistics [wanted, rows, stop - start].
+BlockWalk = Callable[[int, int, NDArray[np.int64], Quality, NDArray[np.int32], NDArray[np.float32]], None]
+
+
+def _every(
+    summands: Sequence[Summands],
+    trie: Prefixes,
+    members: NDArray[np.int64],
+    scored: NDArray[np.bool_],
+    wanted: set[str],
+) -> BlockWalk:
+    """The direct walk, for any statistics."""
+    needs = sum(1 << i for i, name in enumerate(direct.STATISTICS) if name in wanted)
+    logit_space = np.array([summands[m].space == "logits" for m in members])
+    score_rows = np.where(scored, np.cumsum(scored) - 1, -1)
+    nodes, deepest, classes = len(trie), int(trie.sizes.max()), summands[0].classes
+
+    def walk(
+        start: int,
+        stop: int,
+        labels: NDArray[np.int64],
+        correct: Quality,
+        predicted: NDArray[np.int32],
+        statistics: NDArray[np.float32],
+    ) -> None:
+        sums = np.empty((deepest + 1, classes), np.float32)
+        hit = np.empty((nodes, stop - start), np.uint8)
+        said = np.empty((nodes, stop - start) if len(predicted) else (0, 0), np.int32)
+        direct.walk(
+            np.stack([source.block(start, stop) for source in summands], axis=1), labels, trie.parents, members,
+            trie.sizes, logit_space, score_rows, needs, sums, hit, said, statistics,
+        )  # fmt: skip
+        correct.put_block(start, hit)
+        if len(predicted):
+            predicted[:, start:stop] = said
+
+    return walk
+
+
+def _products(
+    summands: Sequence[Summands],
+    trie: Prefixes,
+    members: NDArray[np.int64],
+    scored: NDArray[np.bool_],
+    wanted: set[str],
+) -> BlockWalk:
+    """The walk for what max_prob needs."""
+    logits = all(source.space == "logits" for source in summands)
+    powers = powers_of(trie.parents, members, trie.sizes, scored & logits)
+    classes = summands[0].classes
+    most = min(CLOSE_BYTES // (4 * len(summands) * classes), 2 * CLOSE_BYTES // (5 * len(trie)), 256)
+    close = max(LANES, most // LANES * LANES)
+    tree = (
+        members,
+        trie.sizes,
+        int(trie.sizes.max()),
+        _followers(trie, members),
+        np.flatnonzero(scored),
+        logits,
+        powers.powers,
+        powers.steps,
+        powers.targets,
+        paths_of(trie.parents, members, trie.sizes, scored),
+    )
+    rows = [source.in_place for source in summands]
+    firsts = np.array([0 if own is None else own.ctypes.data for own in rows])
+
+    def walk(
+        start: int,
+        stop: int,
+        labels: NDArray[np.int64],
+        correct: Quality,
+        predicted: NDArray[np.int32],
+        statistics: NDArray[np.float32],
+    ) -> None:
+        made = [source.block(start, stop) if own is None else own for source, own in zip(summands, rows, strict=True)]
+        addresses = firsts + 4 * classes * start
+        for m, own in enumerate(rows):
+            if own is None:
+                addresses[m] = made[m].ctypes.data
+        statistics = statistics if len(statistics) else np.empty((1, 0, stop - start), np.float32)
+        out = (powers.rows, correct.cells, predicted, statistics)
+        if classes > products.UNIT_LANES:
+            products.walk_classes(addresses, labels, start, classes, *tree, *out)
+        else:
+            products.walk_units(addresses, labels, start, close, classes, *tree, *out)
+
+    return walk
+
+
+def _followers(trie: Prefixes, members: NDArray[np.int64]) -> NDArray[np.float32]:
+    """float32 [M], 1 for each model that only ever runs right after the one before it, as replicas do; [0] if none."""
+    before = np.where(trie.parents < 0, -1, members[trie.parents])
+    follows = np.ones(members.max() + 1, np.float32)
+    follows[members[before != members - 1]] = 0.0
+    follows[0] = 0.0
+    return follows if follows.any() else follows[:0]

@@ -1,0 +1,1 @@
+"""Cached outputs from elsewhere -> store: arrays, answers, segmentations."""

@@ -1,0 +1,1 @@
+"""Parquet bytes <-> arrays, and the checks that keep damaged files away from pyarrow."""

@@ -1,0 +1,1 @@
+"""Files of other programs -> checked arrays and tables. May be added: another file format."""

@@ -1,0 +1,150 @@
+"""The few file operations a store needs: on local disks (local_files.py) and on object stores (object_files.py).
+
+Writes are whole or absent. What the system refuses (no permission, a full disk, a file where a folder should be)
+becomes one StoreError with the remedy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+
+from wisecommittee.errors import StoreError, UsageError
+from wisecommittee.writing import REMEDIES
+
+MAX_JSON = 16 << 20
+MAX_FILE = 4 << 30
+
+Stamp = tuple[int, int, int]  # time of the last change, bytes, number: changes when a file does
+
+_PERMISSION = "no permission; change its owner or mode, or name another place with --store"
+_REFUSALS = {
+    errno.ENOSPC: "the disk is full; free some space and run again, whole parts are kept",
+    errno.EDQUOT: "the disk quota is used up; free some space and run again, whole parts are kept",
+    errno.EFBIG: "larger than a file may be here; raise the limit or use another place, then run again",
+    errno.EACCES: _PERMISSION,
+    errno.EPERM: _PERMISSION,
+    errno.EROFS: "a read-only file system; name another place with --store",
+    errno.ENOTDIR: "a file stands where the store needs a folder; move it, or name another place with --store",
+    errno.EEXIST: "a file stands where the store needs a folder; move it, or name another place with --store",
+    errno.EISDIR: "a folder stands where the store needs a file; move it, then run again",
+    errno.ENAMETOOLONG: "longer than a file name may be; choose a shorter name",
+    errno.EMFILE: f"too many open files; {REMEDIES[errno.EMFILE]}",
+    errno.ENFILE: f"too many open files on this machine; {REMEDIES[errno.ENFILE]}",
+}
+
+
+class Files(ABC):
+    """Files below one root; every path is relative to it and uses '/'.
+
+    uri : the root as given, without credentials. local : the root, where it is a folder of this machine.
+    """
+
+    uri: str
+    local: Path | None = None
+
+    def place(self, path: str) -> str:
+        """A path as messages name it."""
+        place = f"{self.uri.partition('?')[0].rstrip('/')}/{path}" if path else self.uri
+        return place.encode("utf-8", "backslashreplace").decode()
+
+    @contextlib.contextmanager
+    def _explained(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            number = error.errno if isinstance(error, OSError) else None
+            said = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+            refusal = _REFUSALS.get(number or 0, f"{said}; check that it can be reached, then run again")
+            raise StoreError(f"{self.place(path)}: {refusal}") from error
+
+    @abstractmethod
+    def exists(self, path: str = "") -> bool: ...
+
+    @abstractmethod
+    def stamp(self, path: str) -> Stamp | None:
+        """Changes when the file does; None if there is none."""
+
+    @abstractmethod
+    def names(self, path: str = "") -> list[str]:
+        """Sorted names directly below a folder; empty if there is none."""
+
+    @abstractmethod
+    def stamps(self, path: str, name: str) -> dict[str, Stamp]:
+        """{folder: stamp of the file `name` in it} of all folders directly below `path` that have one."""
+
+    def odd(self, path: str = "") -> dict[str, str]:
+        """{name: what it is} of all directly below a folder that is neither a file nor a folder with a UTF-8 name."""
+        return {}
+
+    def is_link(self, path: str) -> bool:
+        return False
+
+    @abstractmethod
+    def read(self, path: str, limit: int = MAX_FILE) -> bytes:
+        """The bytes of a file; FileNotFoundError if there is none."""
+
+    @abstractmethod
+    def write(self, path: str, data: bytes | memoryview) -> None:
+        """Write a whole file, in place of the one that is there. The caller holds the lock that covers it."""
+
+    @abstractmethod
+    def delete(self, path: str) -> None: ...
+
+    @abstractmethod
+    def delete_folder(self, path: str) -> None: ...
+
+    def delete_temporaries(self, path: str) -> None:
+        """What killed writers have left in a folder; the caller holds the lock or the turn that covers its files."""
+        return  # an object is there as a whole or not at all
+
+    @abstractmethod
+    def lock(self, path: str, what: str) -> AbstractContextManager[None]:
+        """One writer at a time on a local disk, until its process ends or dies. A no-op on object stores."""
+
+    @abstractmethod
+    def turn(self, folder: str, owner: str, what: str) -> AbstractContextManager[Callable[[], None]]:
+        """A few operations in a folder that nobody else interrupts; waits for those before. owner : one word.
+
+        Gives a function to be called before what must not be done out of turn: it raises if the turn was lost.
+        """
+
+    def _check_size(self, path: str, size: int, limit: int) -> None:
+        if size > limit:
+            raise StoreError(
+                f"{self.place(path)}: {size:,} bytes; expected {limit:,} at most; no store writes that, restore it"
+            )
+
+
+def open_files(root: str | os.PathLike[str]) -> Files:
+    """The files below a folder, or below an s3:// or gs:// URI."""
+    from wisecommittee.store.storage.local import LocalFiles
+    from wisecommittee.store.storage.object_store import ObjectFiles
+
+    given = os.fspath(root)
+    if not given or "\0" in given:
+        raise UsageError(f"store {given!r}: expected a folder or a URI; name one with --store")
+    uri = _without_credentials(given)
+    try:
+        if "://" in given and not given.startswith("file://"):
+            return ObjectFiles(uri, given)
+        path = unquote(urlsplit(given).path) if given.startswith("file://") else given
+        return LocalFiles(uri, Path(path).expanduser().absolute())
+    except Exception as error:  # pyarrow raises its own and OSError kinds, pathlib RuntimeError
+        reason = str(error).replace(given, uri)
+        raise UsageError(f"store {uri!r}: {reason}; expected a folder or s3://BUCKET/FOLDER") from error
+
+
+def _without_credentials(uri: str) -> str:
+    return re.sub("^([^/]+://)[^/@]*@", r"\1", uri)

@@ -1,0 +1,178 @@
+"""A store's files on an object store (pyarrow.fs): a write is one PUT, and turns are taken by claims.
+
+Whoever lists no claim but its own has the turn. A claim shows signs of life: its owner writes it anew every few
+seconds. One that does not change while another process watches it is removed, and its owner, should it live after all,
+finds it gone before it writes anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pyarrow import fs
+
+from wisecommittee.errors import BusyError, StoreError
+from wisecommittee.store.storage.files import MAX_FILE, Files, Stamp
+
+CLAIM = ".turn-"
+TURN_BEAT = 5.0  # seconds between two signs of life
+TURN_STALE = 60.0  # seconds of watching a claim without one
+TURN_WAIT = 600.0  # seconds until waiting ends in an error
+PATIENCE = 20  # seconds that Google's client tries again, of itself for 15 minutes; no call hears Ctrl-C meanwhile
+SAID_AFTER = 5.0  # seconds of waiting
+now, pause = time.monotonic, time.sleep
+
+
+def _with_patience(uri: str) -> str:
+    start, _, query = uri.partition("?")
+    if not start.startswith(("gs://", "gcs://")) or "retry_limit_seconds" in query:
+        return uri
+    return f"{start}?{query}{'&' if query else ''}retry_limit_seconds={PATIENCE}"
+
+
+def _say_waiting(uri: str) -> None:
+    with contextlib.suppress(Warning):  # where warnings are errors, this thread is not the one to raise them
+        warnings.warn(f"{uri}: waiting for the object store to answer", stacklevel=1)
+
+
+class ObjectFiles(Files):
+    def __init__(self, uri: str, given: str) -> None:
+        self.uri = uri
+        self.fs, path = fs.FileSystem.from_uri(_with_patience(given))
+        self.root = path.rstrip("/")
+        if not self.root:
+            raise ValueError("no bucket is named")
+
+    def _full(self, path: str) -> str:
+        return f"{self.root}/{path}" if path else self.root
+
+    @contextlib.contextmanager
+    def _explained(self, path: str) -> Iterator[None]:
+        """Says what is waited for, too."""
+        waiting = threading.Timer(SAID_AFTER, _say_waiting, (self.uri,))
+        waiting.daemon = True
+        waiting.start()
+        try:
+            with super()._explained(path):
+                yield
+        finally:
+            waiting.cancel()
+
+    def _info(self, path: str) -> fs.FileInfo:
+        with self._explained(path):
+            return self.fs.get_file_info(self._full(path))
+
+    def _list(self, path: str, *, recursive: bool = False) -> list[fs.FileInfo]:
+        with self._explained(path):
+            selector = fs.FileSelector(self._full(path), allow_not_found=True, recursive=recursive)
+            for _ in range(3):
+                # A folder that comes or goes while it is listed is reported as missing in spite of allow_not_found.
+                with contextlib.suppress(FileNotFoundError):
+                    return self.fs.get_file_info(selector)
+            return []
+
+    def exists(self, path: str = "") -> bool:
+        return self._info(path).type != fs.FileType.NotFound
+
+    def stamp(self, path: str) -> Stamp | None:
+        info = self._info(path)
+        return _stamp(info) if info.type == fs.FileType.File else None
+
+    def names(self, path: str = "") -> list[str]:
+        return sorted(info.base_name for info in self._list(path))
+
+    def stamps(self, path: str, name: str) -> dict[str, Stamp]:
+        start = len(self._full(path)) + 1
+        found = {}
+        for info in self._list(path, recursive=True):
+            folder, _, file = info.path[start:].partition("/")
+            if file == name and info.type == fs.FileType.File:
+                found[folder] = _stamp(info)
+        return found
+
+    def read(self, path: str, limit: int = MAX_FILE) -> bytes:
+        info = self._info(path)
+        if info.type != fs.FileType.File:
+            raise FileNotFoundError(self.place(path))
+        self._check_size(path, info.size or 0, limit)
+        with self._explained(path), self.fs.open_input_file(self._full(path)) as source:
+            return source.read()
+
+    def write(self, path: str, data: bytes | memoryview) -> None:
+        with self._explained(path), self.fs.open_output_stream(self._full(path)) as sink:
+            sink.write(data)
+
+    def delete(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError), self._explained(path):
+            self.fs.delete_file(self._full(path))
+
+    def delete_folder(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError), self._explained(path):
+            self.fs.delete_dir(self._full(path))
+
+    @contextlib.contextmanager
+    def lock(self, path: str, what: str) -> Iterator[None]:
+        yield
+
+    @contextlib.contextmanager
+    def turn(self, folder: str, owner: str, what: str) -> Iterator[Callable[[], None]]:
+        claim = f"{folder}/{CLAIM}{owner}"
+        watched: dict[str, tuple[Stamp, float]] = {}
+        signs = (b"." * size for size in itertools.cycle(range(64)))  # another size each: times are whole seconds
+        deadline = now() + TURN_WAIT
+        ended = threading.Event()
+        try:
+            while not self._is_alone(folder, claim, watched, signs):
+                if now() > deadline:
+                    raise BusyError(f"{what}: others keep {self.place(folder)} busy; wait for them, then run again")
+                pause(random.uniform(0.01, 0.05))
+            beating = threading.Thread(target=self._beat, args=(claim, signs, ended), daemon=True)
+            beating.start()
+            try:
+                yield lambda: self._keep(claim, what)
+            finally:
+                ended.set()
+                beating.join()
+        finally:
+            self.delete(claim)
+
+    def _is_alone(self, folder: str, claim: str, watched: dict[str, Any], signs: Iterator[bytes]) -> bool:
+        """Claim a turn. Of two claims the later listing sees both, so two never have it; all but the first by name step
+        back meanwhile."""
+        self.write(claim, next(signs))
+        own = claim.rpartition("/")[2]
+        there = {i.base_name: _stamp(i) for i in self._list(folder) if i.base_name.startswith(CLAIM)}
+        others = []
+        for name in there.keys() - {own}:
+            stamp, since = watched.get(name, (None, 0.0))
+            if stamp != there[name]:
+                watched[name] = there[name], now()
+                others.append(name)
+            elif now() - since < TURN_STALE:
+                others.append(name)
+            else:
+                self.delete(f"{folder}/{name}")
+        if others and own > min(others):
+            self.delete(claim)
+        return not others and own in there  # if not there, somebody took us for dead
+
+    def _beat(self, claim: str, signs: Iterator[bytes], ended: threading.Event) -> None:
+        while not ended.wait(TURN_BEAT):
+            with contextlib.suppress(StoreError):  # the next one may get through
+                if self.exists(claim):
+                    self.write(claim, next(signs))
+
+    def _keep(self, claim: str, what: str) -> None:
+        if not self.exists(claim):
+            raise BusyError(f"{what}: another process took this one for dead and went on; run again")
+
+
+def _stamp(info: fs.FileInfo) -> Stamp:
+    return info.mtime_ns or 0, info.size or 0, 0

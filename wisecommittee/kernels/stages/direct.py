@@ -4,7 +4,7 @@ Prefixes form a trie in depth-first order, so each is its parent's float32 sum p
 over it, one unit at a time, for any statistics; products.py has a faster one for the statistic of max_prob.
 
 What a walk writes for a prefix depends on its members' outputs alone, never on the rest of the trie, so the evaluator
-of one committee gets the bits the search saw. Naive twin: tests/naive.py.
+of one committee gets the bits the search saw. Naive twin: tests/support/naive.py.
 """
 
 from __future__ import annotations

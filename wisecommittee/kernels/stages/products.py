@@ -8,7 +8,7 @@ products of exponentials. The promise of equal bits is that of prefixes.py.
    own term stays out of the sum, where its last bits would drown the others.
 3. Of probabilities the sum of the others is wanted only where the winner's comes close to 1, from the models' own sums.
 
-Naive twin: tests/naive.py.
+Naive twin: tests/support/naive.py.
 """
 
 from __future__ import annotations

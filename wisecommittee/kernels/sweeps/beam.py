@@ -3,7 +3,7 @@
 grow        the last three thresholds of head + (last,) on a coarse grid, jointly, for each of many last members
 sweep_line  one threshold of one cascade over every value it can take, the others fixed
 
-Both offer what they find to the envelope of kernels/sweeps/grid.py. Naive twin: tests/naive.py `evaluate` at every cell.
+Both offer what they find to the envelope of kernels/sweeps/grid.py. Naive twin: tests/support/naive.py `evaluate` at every cell.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ rows are already cumulative in j3; adding rows over j2 gives a whole line of j3 
 
 The envelope is env[a] = least total cost with at least a correct, with its witness (rank of the combination, level
 index). Cells are skipped only where the envelope already holds at least as many correct at strictly less cost, so the
-result does not depend on the order of groups. Naive twin: tests/naive.py `search`.
+result does not depend on the order of groups. Naive twin: tests/support/naive.py `search`.
 
 Limits beside the worst case are limits on the units that run each stage (searches/limits.py); those numbers rise with
 every level, so a sweep leaves a line, a slab or the group at the first violation.

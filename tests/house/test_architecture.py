@@ -13,7 +13,7 @@ import pytest
 
 from wisecommittee import LogitStore, ModelCard
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "wisecommittee"
 FLOORS = {
     "errors": 0,

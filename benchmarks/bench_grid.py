@@ -11,8 +11,8 @@ from numba import njit
 from benchmarks.bench_tables import problem
 from benchmarks.timing import cpu_seconds
 from wisecommittee.committees.families import cascade
-from wisecommittee.searches.grid import sweep
 from wisecommittee.searches.exact.proof import ExactSearch
+from wisecommittee.searches.grid.sweep import GridSearch, within_worst_case
 from wisecommittee.searches.stages.tables import stage_tables
 from wisecommittee.searches.workers.threads import Threads
 
@@ -41,10 +41,10 @@ def run(units: int = 25_000, classes: int = 100) -> list[dict]:
     pool, trie, scored = problem(units, classes)
     tables = stage_tables(pool, trie, scored, threads=2)
     found = {n: cascade.combinations(pool.cards, n) for n in (1, 2, 3, 4)}
-    candidates = sweep.within_worst_case(pool, found, None)
+    candidates = within_worst_case(pool, found, None)
 
     def sweep(threads: int = 1):  # type: ignore[no-untyped-def]
-        return sweep.GridSearch(pool, tables, candidates, 100).run(Threads(threads))
+        return GridSearch(pool, tables, candidates, 100).run(Threads(threads))
 
     sweep()
     ours = cpu_seconds(sweep)
@@ -85,9 +85,9 @@ def exact() -> list[dict]:
         tables = stage_tables(pool, trie, scored, threads=2)
         every = {n: cascade.combinations(pool.cards, n) for n in (1, 2, 3, 4)}
 
-        def sweep(most: int) -> sweep.GridSearch:
+        def sweep(most: int) -> GridSearch:
             found = {n: sequences for n, sequences in every.items() if n <= most}  # noqa: B023
-            grid = sweep.GridSearch(pool, tables, sweep.within_worst_case(pool, found, None), 100)  # noqa: B023
+            grid = GridSearch(pool, tables, within_worst_case(pool, found, None), 100)  # noqa: B023
             grid.run(Threads(1))
             return grid
 

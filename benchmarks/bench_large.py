@@ -12,8 +12,8 @@ from functools import partial
 
 from benchmarks.bench_beam import ManyModels
 from wisecommittee.committees.families import FAMILIES
-from wisecommittee.searches.workers.estimate import estimate
 from wisecommittee.searches.search import search
+from wisecommittee.searches.workers.estimate import estimate
 
 
 def run(models: int, units: int = 10_000, members: int = 4, levels: int = 100, classes: int = 10) -> dict:

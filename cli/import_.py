@@ -89,8 +89,8 @@ def import_(
     from wisecommittee.errors import UsageError
     from wisecommittee.searches.doctor import examine
     from wisecommittee.store import LogitStore
-    from wisecommittee.store.imports.importing import import_answers, import_outputs
     from wisecommittee.store.costs import import_costs
+    from wisecommittee.store.imports.importing import import_answers, import_outputs
     from wisecommittee.store.imports.segmentation import import_images
 
     target = LogitStore(store)

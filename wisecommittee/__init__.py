@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wisecommittee.analyses.study import Study
     from wisecommittee.committees.cards import Committee, ModelCard
+    from wisecommittee.deployment.deploy import deploy
+    from wisecommittee.extraction.extract import extract
     from wisecommittee.report import plot, tables
+    from wisecommittee.searches.calibration.fitting import calibrate
     from wisecommittee.searches.evaluate import Evaluation, evaluate, evaluate_all
     from wisecommittee.searches.frontier import Frontier
     from wisecommittee.searches.search import search
     from wisecommittee.store import LogitStore
+    from wisecommittee.store.imports.importing import import_answers, import_outputs
+    from wisecommittee.store.splitting import split_store
 
 __version__ = "0.1.0"
 
@@ -22,8 +27,13 @@ _HOMES = {
     "Evaluation": "wisecommittee.searches.evaluate",
     "evaluate": "wisecommittee.searches.evaluate",
     "evaluate_all": "wisecommittee.searches.evaluate",
-    "search": "wisecommittee",  # these two packages are callable
-    "deploy": "wisecommittee",
+    "search": "wisecommittee.searches.search",
+    "deploy": "wisecommittee.deployment.deploy",
+    "extract": "wisecommittee.extraction.extract",
+    "calibrate": "wisecommittee.searches.calibration.fitting",
+    "import_answers": "wisecommittee.store.imports.importing",
+    "import_outputs": "wisecommittee.store.imports.importing",
+    "split_store": "wisecommittee.store.splitting",
     "Frontier": "wisecommittee.searches.frontier",
     "LogitStore": "wisecommittee.store",
     "Study": "wisecommittee.analyses.study",
@@ -39,11 +49,16 @@ __all__ = [
     "ModelCard",
     "Study",
     "__version__",
+    "calibrate",
     "deploy",
     "evaluate",
     "evaluate_all",
+    "extract",
+    "import_answers",
+    "import_outputs",
     "plot",
     "search",
+    "split_store",
     "tables",
 ]
 
@@ -53,8 +68,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'wisecommittee' has no attribute {name!r}")
     import importlib
 
-    if _HOMES[name] == "wisecommittee":
-        return importlib.import_module(f"wisecommittee.{name}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -271,7 +271,9 @@ def test_a_part_of_a_frontier_is_not_drawn(store):
 
 def test_a_python_program_gets_a_keyboard_interrupt(store, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("wisecommittee.searches.search.stage_tables", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(
+        "wisecommittee.searches.search.stage_tables", lambda *_, **__: signal.raise_signal(signal.SIGINT)
+    )
     with pytest.raises(KeyboardInterrupt):
         search(store)
     assert signal.getsignal(signal.SIGINT) is before

@@ -27,7 +27,7 @@ from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.report import plot
 from wisecommittee.report.tables import fill
-from wisecommittee.searches.calibration.fit import calibrate
+from wisecommittee.searches.calibration.fitting import calibrate
 from wisecommittee.searches.evaluate import evaluate, members_pool
 from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore

@@ -20,9 +20,9 @@ from wisecommittee.committees.scale import ODDS
 from wisecommittee.deployment.deploy import deploy
 from wisecommittee.errors import CommitteeError
 from wisecommittee.extraction.models.spec import wrap_module
-from wisecommittee.searches.stages import tables
 from wisecommittee.searches.evaluate import evaluate, evaluate_in
 from wisecommittee.searches.search import search
+from wisecommittee.searches.stages import tables
 from wisecommittee.store import LogitStore
 
 LEAST = np.finfo(np.float32).min

@@ -32,13 +32,13 @@ from wisecommittee.errors import (
     UnknownNameError,
     UsageError,
 )
-from wisecommittee.extraction.data.spec import open_data, wrap_data
 from wisecommittee.extraction.data.digits import digits
-from wisecommittee.extraction.models.spec import LoadedModel, wrap_module
-from wisecommittee.extraction.models.preprocess import Preprocess
+from wisecommittee.extraction.data.spec import open_data, wrap_data
 from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.models.preprocess import Preprocess
+from wisecommittee.extraction.models.spec import LoadedModel, wrap_module
 from wisecommittee.extraction.timing import Spread
-from wisecommittee.searches.calibration.fit import calibrate
+from wisecommittee.searches.calibration.fitting import calibrate
 from wisecommittee.searches.evaluate import exit_stages, members_pool
 from wisecommittee.searches.stages.tables import committee_tables
 from wisecommittee.store import LogitStore

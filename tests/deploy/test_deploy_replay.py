@@ -26,8 +26,8 @@ from wisecommittee.errors import (
     WiseCommitteeError,
 )
 from wisecommittee.extraction.data.spec import wrap_data
-from wisecommittee.extraction.models.spec import wrap_module
 from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.models.spec import wrap_module
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)
@@ -412,8 +412,8 @@ def test_preprocessing_and_chosen_outputs_are_those_of_the_extraction(pictures, 
 
 
 def load_other():
-    from wisecommittee.extraction.models.spec import load_model
     from wisecommittee.extraction.models.preprocess import Preprocess
+    from wisecommittee.extraction.models.spec import load_model
 
     loaded = load_model("lent_nets:net")
     return replace(loaded, preprocess=Preprocess("other", (3, 4, 4), lambda image: torch.zeros(3, 4, 4)))

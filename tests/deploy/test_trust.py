@@ -19,8 +19,8 @@ from wisecommittee.deployment.measure import compare
 from wisecommittee.deployment.members import load_members
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, TrustError
 from wisecommittee.extraction.data.spec import program_in_data
-from wisecommittee.extraction.models.spec import load_model, program_in
 from wisecommittee.extraction.models.python_code import located
+from wisecommittee.extraction.models.spec import load_model, program_in
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)

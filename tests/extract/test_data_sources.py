@@ -27,9 +27,9 @@ from wisecommittee.errors import (
     WiseCommitteeError,
 )
 from wisecommittee.extraction.data.spec import open_data, wrap_data
-from wisecommittee.extraction.models.spec import LoadedModel, wrap_module
-from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.models.preprocess import Preprocess
+from wisecommittee.extraction.models.spec import LoadedModel, wrap_module
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)

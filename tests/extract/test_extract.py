@@ -34,11 +34,11 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extraction.data.spec import open_data, wrap_data
 from wisecommittee.extraction.data.digits import SPLITS, digits
-from wisecommittee.extraction.models.spec import LoadedModel, load_model, state_hash, wrap_module
-from wisecommittee.extraction.models.preprocess import Preprocess
+from wisecommittee.extraction.data.spec import open_data, wrap_data
 from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.models.preprocess import Preprocess
+from wisecommittee.extraction.models.spec import LoadedModel, load_model, state_hash, wrap_module
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)
@@ -737,8 +737,7 @@ def test_the_command(nets, store, monkeypatch, capsys):
 @pytest.mark.parametrize("sizes", [["--sizes", "8,10"], ["--sizes", "8", "--sizes", "10"]])
 @pytest.mark.parametrize("views", [["--views", "center, flip"], ["--views", "center", "--views", "flip"]])
 def test_several_values_are_repeated_or_take_commas(sizes, views, monkeypatch):
-    from wisecommittee.extraction import extract
-    from wisecommittee.extraction import timing
+    from wisecommittee.extraction import extract, timing
 
     seen = {}
 

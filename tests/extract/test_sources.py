@@ -27,11 +27,11 @@ from wisecommittee.errors import (  # noqa: E402
     UsageError,
     WiseCommitteeError,
 )
+from wisecommittee.extraction.extract import extract  # noqa: E402
 from wisecommittee.extraction.models.classes import select_classes  # noqa: E402
 from wisecommittee.extraction.models.macs import count_macs  # noqa: E402
-from wisecommittee.extraction.models.spec import load_model, wrap_module  # noqa: E402
 from wisecommittee.extraction.models.preprocess import COUNTS, VIEWS  # noqa: E402
-from wisecommittee.extraction.extract import extract  # noqa: E402
+from wisecommittee.extraction.models.spec import load_model, wrap_module  # noqa: E402
 from wisecommittee.store import LogitStore  # noqa: E402
 from wisecommittee.store.readers.classes import read_classes  # noqa: E402
 
@@ -584,7 +584,8 @@ def test_files_borrow_preprocessing(exported, vit_folder, torchvision):
 def lender(tmp_path, monkeypatch):
     """Code that says how images become tensors, at its own size and at others."""
     (tmp_path / "lending_nets.py").write_text(
-        "import numpy as np, torch\nfrom torch import nn\nfrom wisecommittee.extraction.models.preprocess import Preprocess\n"
+        "import numpy as np, torch\nfrom torch import nn\n"
+        "from wisecommittee.extraction.models.preprocess import Preprocess\n"
         "def halved(image): return torch.from_numpy(np.array(image)[:16, :16].transpose(2, 0, 1) / 510).float()\n"
         "def net(): return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))\n"
         "net.preprocess, net.classes = Preprocess('halved', (3, 16, 16), halved), ['ant', 'bee', 'cat', 'dog']\n"
@@ -820,7 +821,7 @@ def test_missing_packages_name_their_extra(spec, missing, extra, request, monkey
         request.getfixturevalue("torchvision")
     if missing == "onnxruntime":
         pytest.importorskip("onnx")
-    ours = tuple(f"wisecommittee.extract.{start}" for start in ("from_", "onnx_"))
+    ours = tuple(f"wisecommittee.extraction.models.{start}" for start in ("from_", "onnx_"))
     for name in [name for name in sys.modules if name.startswith(ours)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)

@@ -15,8 +15,8 @@ from wisecommittee import reading
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, StoreError
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.store.readers.arrays import Npz, load_npy
 from wisecommittee.store.parquet.tables import read_parquet
+from wisecommittee.store.readers.arrays import Npz, load_npy
 
 READERS = {
     "committee": (Committee.load, CommitteeError),

@@ -17,10 +17,10 @@ from test_search import product_scores, random_pool
 from wisecommittee import Frontier
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import UnknownNameError, UsageError
-from wisecommittee.searches.stages import tables
-from wisecommittee.searches.grid.cost_axis import Axis
 from wisecommittee.searches.evaluate import evaluate_in
+from wisecommittee.searches.grid.cost_axis import Axis
 from wisecommittee.searches.search import search
+from wisecommittee.searches.stages import tables
 
 
 def check(models, labels, axis, percent, *, max_models, levels, exact):

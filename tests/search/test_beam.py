@@ -19,16 +19,16 @@ from test_search import product_scores
 
 from wisecommittee.committees.families import family_named
 from wisecommittee.errors import InfeasibleError, UsageError
-from wisecommittee.searches.heuristic import beam
-from wisecommittee.searches.stages import tables
 from wisecommittee.searches.grid.sweep import corners
+from wisecommittee.searches.heuristic import beam
+from wisecommittee.searches.heuristic.batch import Stages, level_places
 from wisecommittee.searches.heuristic.greedy import Greedy, greedy_points
 from wisecommittee.searches.heuristic.incumbents import Incumbents
 from wisecommittee.searches.heuristic.neighbours import Moves, moved
 from wisecommittee.searches.heuristic.space import Scope
-from wisecommittee.searches.search import search
-from wisecommittee.searches.heuristic.batch import Stages, level_places
 from wisecommittee.searches.heuristic.threshold_sweeps import Cells, JointSweep, Lead
+from wisecommittee.searches.search import search
+from wisecommittee.searches.stages import tables
 
 CASES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -442,7 +442,7 @@ def test_joint_sweep_equals_every_cell(size, varying):
     for m in (2, 4):
         for cell in range(len(cells)):
             below = cells.below(cell)
-            values = tuple(batch.value(head[: k + 1], b) for k, b in enumerate(below))
+            values = tuple(stages.value(head[: k + 1], b) for k, b in enumerate(below))
             points.append(((*head, m), values))
     scores = product_scores(pool)
     results = [

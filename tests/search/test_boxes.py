@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from memory import cases
 from test_tiles import envelope_of
 
-from wisecommittee.kernels.exact import branch_and_bound
-from wisecommittee.kernels.exact import screening
-from wisecommittee.kernels.sweeps import tiles
+from wisecommittee.kernels.exact import branch_and_bound, screening
 from wisecommittee.kernels.exact.gain_levels import gain_levels, number_confidences
-from wisecommittee.searches.grid.sweep import corners
+from wisecommittee.kernels.sweeps import tiles
 from wisecommittee.searches.exact.profiles import Kinds
+from wisecommittee.searches.grid.sweep import corners
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -16,11 +16,11 @@ from memory import MemoryStore, cases, pools
 from test_search import product_scores
 
 from wisecommittee.errors import UsageError
-from wisecommittee.searches.stages import tables
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.exact.proof import ExactSearch
 from wisecommittee.searches.search import search
 from wisecommittee.searches.sequences import GivenSequences
+from wisecommittee.searches.stages import tables
 
 CASES = cases(150)
 

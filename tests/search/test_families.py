@@ -23,10 +23,10 @@ from wisecommittee.committees.families import FAMILIES, family_named
 from wisecommittee.committees.families.groups import stops
 from wisecommittee.committees.families.self_cascade import checkpoints
 from wisecommittee.errors import AbsentError, InfeasibleError, WiseCommitteeError
-from wisecommittee.searches.stages import tables
-from wisecommittee.searches.workers.estimate import estimate
 from wisecommittee.searches.evaluate import evaluate, evaluate_all, evaluate_in
 from wisecommittee.searches.search import search
+from wisecommittee.searches.stages import tables
+from wisecommittee.searches.workers.estimate import estimate
 
 CASES = cases(120)
 

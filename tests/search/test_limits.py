@@ -18,10 +18,10 @@ from test_cli import run, store  # noqa: F401
 from test_search import product_scores, random_pool
 
 from wisecommittee.errors import CostError, InfeasibleError, UsageError
-from wisecommittee.searches.stages import tables
 from wisecommittee.searches.choice import answer
 from wisecommittee.searches.limits import LimitFigures, percentile_cost
 from wisecommittee.searches.search import search
+from wisecommittee.searches.stages import tables
 
 CASES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

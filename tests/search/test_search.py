@@ -20,14 +20,14 @@ from wisecommittee.committees.families import FAMILIES
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.kernels.sweeps.grid import UNREACHED, bin_units
-from wisecommittee.searches.stages import tables
-from wisecommittee.searches.exact.gap import gap
-from wisecommittee.searches.workers.estimate import chosen, estimate
 from wisecommittee.searches.evaluate import evaluate_in
+from wisecommittee.searches.exact.gap import gap
 from wisecommittee.searches.exact.proof import ExactSearch
 from wisecommittee.searches.grid.sweep import GridSearch, level_values, within_worst_case
-from wisecommittee.searches.search import search
 from wisecommittee.searches.reporter import reported_threshold
+from wisecommittee.searches.search import search
+from wisecommittee.searches.stages import tables
+from wisecommittee.searches.workers.estimate import chosen, estimate
 from wisecommittee.searches.workers.threads import Threads
 
 CASES = cases(250)

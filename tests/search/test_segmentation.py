@@ -30,10 +30,10 @@ from wisecommittee.errors import (
 from wisecommittee.report import tables
 from wisecommittee.searches.evaluate import evaluate, evaluate_in
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.single_model import model_quality
 from wisecommittee.searches.grid.miou import chains
 from wisecommittee.searches.intervals import normal_interval
+from wisecommittee.searches.search import search
+from wisecommittee.searches.stages.single_model import model_quality
 from wisecommittee.searches.stages.tables import open_pool
 from wisecommittee.store import LogitStore
 from wisecommittee.store.costs import import_costs

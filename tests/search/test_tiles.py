@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory import cases
 
-from wisecommittee.kernels.sweeps import grid
-from wisecommittee.kernels.sweeps import tiles
-from wisecommittee.searches.stages import prefixes
+from wisecommittee.kernels.sweeps import grid, tiles
 from wisecommittee.searches.grid.sweep import corners
+from wisecommittee.searches.stages import prefixes
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -16,8 +16,8 @@ import pytest
 
 from wisecommittee import reading
 from wisecommittee.errors import ContentError, StoreError
-from wisecommittee.store.readers.arrays import Npz, load_npy
 from wisecommittee.store.parquet.tables import read_parquet
+from wisecommittee.store.readers.arrays import Npz, load_npy
 
 X = np.random.default_rng(0).standard_normal((7, 3))
 ARRAYS = {

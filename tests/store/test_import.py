@@ -10,8 +10,8 @@ from wisecommittee import reading
 from wisecommittee.errors import AlignmentError, WiseCommitteeError
 from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore
-from wisecommittee.store.imports.importing import import_answers, import_outputs, read_cards
 from wisecommittee.store.costs import import_costs
+from wisecommittee.store.imports.importing import import_answers, import_outputs, read_cards
 from wisecommittee.store.splitting import assign, split_store
 
 N, C = 60, 4

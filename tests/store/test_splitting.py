@@ -9,8 +9,7 @@ import pytest
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import StoreError, WiseCommitteeError
-from wisecommittee.store import LogitStore
-from wisecommittee.store import splitting
+from wisecommittee.store import LogitStore, splitting
 from wisecommittee.store.splitting import split_store
 
 N, C = 60, 4

@@ -38,11 +38,9 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.store import LogitStore
-from wisecommittee.store import cache
-from wisecommittee.store.storage import files
-from wisecommittee.store import checks
+from wisecommittee.store import LogitStore, cache, checks
 from wisecommittee.store.parquet import parts
+from wisecommittee.store.storage import files
 from wisecommittee.store.writer import Plan, Writer
 
 N, C = 23, 4

@@ -19,8 +19,8 @@ from pyarrow import fs
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AlignmentError, BusyError, StoreError, UsageError
 from wisecommittee.store import LogitStore
-from wisecommittee.store.storage import object_store
 from wisecommittee.store.parquet import parts
+from wisecommittee.store.storage import object_store
 
 N, C = 23, 4
 RNG = np.random.default_rng(0)

@@ -21,8 +21,8 @@ from wisecommittee.errors import (
     WiseCommitteeError,
 )
 from wisecommittee.extraction.data.spec import Data, open_data, program_in_data
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.models.preprocess import Preprocess
+from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.store import LogitStore
 from wisecommittee.store.checks import PROBABILITY_TOLERANCE
 

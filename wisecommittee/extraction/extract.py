@@ -19,10 +19,10 @@ from wisecommittee.committees.replicas import numbering_notes
 from wisecommittee.extraction.data.spec import Data
 from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.run.estimate import Estimate, measure
-from wisecommittee.extraction.run.stream import passes, run_pass
 from wisecommittee.extraction.run.plan import ModelPlan, Run, make_plan
 from wisecommittee.extraction.run.ranks import together
 from wisecommittee.extraction.run.settings import Meter, Options, Progress, Settings
+from wisecommittee.extraction.run.stream import passes, run_pass
 from wisecommittee.store import LogitStore
 from wisecommittee.store.writer import clear_leftovers
 

@@ -16,9 +16,9 @@ from torch import nn
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import CostError, StoreError, UsageError, WiseCommitteeError
-from wisecommittee.extraction.run.forward import pick_device
 from wisecommittee.extraction.models.macs import count_macs, floating_dtype
 from wisecommittee.extraction.models.spec import LoadedModel, load_model
+from wisecommittee.extraction.run.forward import pick_device
 from wisecommittee.store import LogitStore
 
 WARM_UP = 3  # passes at least; kernels are chosen and caches filled in the first ones

@@ -31,7 +31,7 @@ from numba.extending import intrinsic
 
 # numba keeps compiled code for as long as the file of a function is the same; what it calls lies in others.
 _SOURCES = hashlib.sha256(
-    b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
+    b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.rglob("*.py")))
 ).hexdigest()
 
 

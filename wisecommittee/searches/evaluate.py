@@ -15,8 +15,8 @@ from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError, UnknownNameError, WiseCommitteeError, counted
 from wisecommittee.searches.grid.cost_axis import share_above
-from wisecommittee.searches.stages.calibrated import as_chosen, recorded
 from wisecommittee.searches.intervals import bootstrap_intervals, normal_interval, wilson_interval
+from wisecommittee.searches.stages.calibrated import as_chosen, recorded
 from wisecommittee.searches.stages.tables import (
     ExitTable,
     Pool,

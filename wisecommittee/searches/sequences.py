@@ -10,9 +10,9 @@ from wisecommittee.errors import UsageError
 from wisecommittee.searches.evaluate import Evaluation
 from wisecommittee.searches.exact.proof import ExactSearch
 from wisecommittee.searches.grid.sweep import THRESHOLDED, Candidates, GridSearch
-from wisecommittee.searches.stages.tables import Pool, Progress, StageTables, correct_key, stage_tables
-from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.reporter import Reporter
+from wisecommittee.searches.stages.prefixes import build_prefixes
+from wisecommittee.searches.stages.tables import Pool, Progress, StageTables, correct_key, stage_tables
 from wisecommittee.searches.workers.threads import Threads
 from wisecommittee.tasks import Segmentation
 

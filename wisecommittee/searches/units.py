@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.confidence import Confidence, scale_of
 from wisecommittee.searches.evaluate import exit_stages, members_pool
+from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.tables import (
     ExitTable,
     Pool,
@@ -20,7 +21,6 @@ from wisecommittee.searches.stages.tables import (
     stage_indices,
     stage_tables,
 )
-from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Segmentation

@@ -9,10 +9,10 @@ from functools import partial
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentNameError, StoreError, UsageError
-from wisecommittee.store.readers.frames import named_column, read_table
 from wisecommittee.store.imports.importing import read_cards
-from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.imports.segmentation import joint_card
+from wisecommittee.store.logit_store import LogitStore
+from wisecommittee.store.readers.frames import named_column, read_table
 
 
 def import_costs(store: LogitStore, costs: str | os.PathLike[str]) -> dict[str, str]:

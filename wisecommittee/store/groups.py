@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import AbsentNameError, AlignmentError, ContentError, StoreError, counted
-from wisecommittee.store.parquet import parts
 from wisecommittee.store.logit_store import LogitStore
+from wisecommittee.store.parquet import parts
 
 FILE = "groups.parquet"
 MOST_COLUMNS = 64

@@ -27,13 +27,13 @@ from wisecommittee.errors import (
     counted,
 )
 from wisecommittee.store import checks
-from wisecommittee.store.parquet import parts
 from wisecommittee.store.cache import Places, cached
 from wisecommittee.store.card_files import decode_card, encode_card, has_checksum
-from wisecommittee.store.storage.files import MAX_JSON, Stamp, open_files
-from wisecommittee.store.parquet.parts import Rows
 from wisecommittee.store.imports.preparing import prepared
+from wisecommittee.store.parquet import parts
+from wisecommittee.store.parquet.parts import Rows
 from wisecommittee.store.siblings import Siblings, check_classes
+from wisecommittee.store.storage.files import MAX_JSON, Stamp, open_files
 from wisecommittee.store.writer import PLAN_NAME, Writer, check_against_units, missing_units
 
 DEFAULT_STORE = "logits"

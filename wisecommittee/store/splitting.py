@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError, StoreError, UsageError, counted
 from wisecommittee.store.groups import assign_groups, groups_of, read_groups, write_groups
-from wisecommittee.store.storage.local import LocalFiles
-from wisecommittee.store.logit_store import DIVIDING, HELD, LogitStore, check_split_name
 from wisecommittee.store.imports.segmentation import images_of
+from wisecommittee.store.logit_store import DIVIDING, HELD, LogitStore, check_split_name
+from wisecommittee.store.storage.local import LocalFiles
 
 STAGING = ".staging"  # new splits while they are written
 LOCK = ".lock-split"

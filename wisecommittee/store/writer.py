@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 from wisecommittee.committees.cards import Contents, ModelCard, Part
 from wisecommittee.errors import AlignmentError, BusyError, ContentError, StoreError, counted
 from wisecommittee.store import checks
-from wisecommittee.store.parquet import parts
 from wisecommittee.store.card_files import encode_card
+from wisecommittee.store.parquet import parts
 from wisecommittee.store.parquet.parts import Rows
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
 """Training data specs -> splits to train on, to choose on and to report on. One entry of SOURCES per scheme.
 
-digits                scikit-learn's digits with pixel noise (extraction/data/digits.py): 597 to train, 600 val, 600 test
-cifar10[:FOLDER]      CIFAR in an official folder: 45,000 to train, 5,000 of its training images as val, 10,000 test
-cifar100[:FOLDER]
-imagefolder:FOLDER    FOLDER/train, FOLDER/val and, if there is one, FOLDER/test, each with a folder per class
+digits                scikit-learn's digits with pixel noise (extraction/data/digits.py): 597 to train, 600 val, 600
+test cifar10[:FOLDER]      CIFAR in an official folder: 45,000 to train, 5,000 of its training images as val, 10,000
+test cifar100[:FOLDER] imagefolder:FOLDER    FOLDER/train, FOLDER/val and, if there is one, FOLDER/test, each with a
+folder per class
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError
-from wisecommittee.extraction.data.spec import Data, wrap_data
 from wisecommittee.extraction.data.digits import CLASSES, NOISE, SPLITS, digits
+from wisecommittee.extraction.data.spec import Data, wrap_data
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.train.cifar import read_cifar
 from wisecommittee.train.loop import Batches, Minibatches

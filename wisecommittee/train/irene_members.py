@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.naming import Origin
-from wisecommittee.extraction.run.forward import pick_device
 from wisecommittee.extraction.extract import Extracted
-from wisecommittee.extraction.run.ranks import find_ranks, own_device
 from wisecommittee.extraction.models.weights import state_hash
+from wisecommittee.extraction.run.forward import pick_device
+from wisecommittee.extraction.run.ranks import find_ranks, own_device
 from wisecommittee.store import LogitStore
 from wisecommittee.train.backbones import short_name
 from wisecommittee.train.curves import save_curves

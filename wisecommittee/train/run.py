@@ -9,9 +9,9 @@ from typing import TypedDict, Unpack
 import torch
 
 from wisecommittee.errors import StoreError, UsageError
-from wisecommittee.extraction.run.forward import PRECISIONS, pick_device
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.extract import Extracted, extract
+from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.run.forward import PRECISIONS, pick_device
 from wisecommittee.extraction.run.ranks import find_ranks, own_device
 from wisecommittee.store import LogitStore
 from wisecommittee.store.cache import cache_folder

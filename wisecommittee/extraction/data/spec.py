@@ -22,12 +22,12 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
 from wisecommittee.errors import AlignmentError, ContentError, UsageError, WiseCommitteeError
 from wisecommittee.extraction.data.arrays import open_npz
+from wisecommittee.extraction.data.digits import digits
 from wisecommittee.extraction.data.images import Corrupt, ImageFolder, ImageItems
 from wisecommittee.extraction.data.labels import class_file, drawn, split_settings
 from wisecommittee.extraction.data.loading import Preprocessing, find_corrupt, load
-from wisecommittee.extraction.data.digits import digits
-from wisecommittee.extraction.models.spec import call, check_scheme, find_object
 from wisecommittee.extraction.models.python_code import located
+from wisecommittee.extraction.models.spec import call, check_scheme, find_object
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,16 @@ from torch import nn
 import wisecommittee.extraction.models.from_torchvision  # noqa: F401  (timm needs torchvision, and this says so better)
 from wisecommittee.errors import MissingExtraError, UnknownNameError, UsageError, first_line
 from wisecommittee.extraction.models.classes import imagenet_vocabularies
-from wisecommittee.extraction.models.spec import LoadedModel, seeded
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.weights import fill, missing_weights, outputs_of, read_weights, state_hash, weights_only
+from wisecommittee.extraction.models.spec import LoadedModel, seeded
+from wisecommittee.extraction.models.weights import (
+    fill,
+    missing_weights,
+    outputs_of,
+    read_weights,
+    state_hash,
+    weights_only,
+)
 
 try:
     import timm

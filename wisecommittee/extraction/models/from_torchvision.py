@@ -18,9 +18,16 @@ from torch import Tensor, nn
 
 from wisecommittee.errors import MissingExtraError, UnknownNameError, WiseCommitteeError
 from wisecommittee.extraction.models.classes import imagenet_vocabularies
-from wisecommittee.extraction.models.spec import LoadedModel, seeded
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.weights import CHOICE, fill, load_weights, missing_weights, read_weights, state_hash
+from wisecommittee.extraction.models.spec import LoadedModel, seeded
+from wisecommittee.extraction.models.weights import (
+    CHOICE,
+    fill,
+    load_weights,
+    missing_weights,
+    read_weights,
+    state_hash,
+)
 
 try:
     from torchvision import models as zoo

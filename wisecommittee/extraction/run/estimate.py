@@ -10,8 +10,8 @@ import torch
 
 from wisecommittee.extraction.data.spec import Batch
 from wisecommittee.extraction.run.forward import Forward
-from wisecommittee.extraction.run.stream import passes
 from wisecommittee.extraction.run.plan import ModelPlan, Run
+from wisecommittee.extraction.run.stream import passes
 
 PROBED_BATCHES = 2
 

@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import Contents, ModelCard
 from wisecommittee.committees.replicas import same_replica
 from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UsageError, WiseCommitteeError
-from wisecommittee.extraction.data.spec import Batch, Data, open_data
 from wisecommittee.extraction.data.labels import numbers_in_doubt
-from wisecommittee.extraction.run.forward import Forward, pick_device
+from wisecommittee.extraction.data.spec import Batch, Data, open_data
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.extraction.models.spec import FILES, LoadedModel, load_model
 from wisecommittee.extraction.models.preprocess import CLIPS, Preprocess
+from wisecommittee.extraction.models.spec import FILES, LoadedModel, load_model
+from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.extraction.run.ranks import Ranks, own_device
 from wisecommittee.extraction.run.settings import Settings
-from wisecommittee.store import LogitStore
-from wisecommittee.store import checks
+from wisecommittee.store import LogitStore, checks
 from wisecommittee.store.logit_store import check_split_name
 from wisecommittee.store.writer import check_against_units, missing_units
 

@@ -12,9 +12,9 @@ from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import ContentError
 from wisecommittee.extraction.data.spec import Batch
 from wisecommittee.extraction.run.forward import Forward, OutOfMemory, is_out_of_memory
+from wisecommittee.extraction.run.outbox import Outbox
 from wisecommittee.extraction.run.plan import ModelPlan, Run
 from wisecommittee.extraction.run.settings import Meter
-from wisecommittee.extraction.run.outbox import Outbox
 from wisecommittee.store.writer import Writer
 
 

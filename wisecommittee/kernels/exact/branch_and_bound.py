@@ -25,9 +25,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wisecommittee.kernels.jit import njit_exact, njit_inner
 from wisecommittee.kernels.simd.arrays import empty, zeros
 from wisecommittee.kernels.sweeps.grid import offer, room
-from wisecommittee.kernels.jit import njit_exact, njit_inner
 
 CELLS = 512  # of a box that is evaluated instead of halved
 COST_BITS = 32  # of all costs above the least, in units of 2^shift

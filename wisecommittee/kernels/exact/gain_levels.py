@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from wisecommittee.kernels.simd.arrays import empty
 from wisecommittee.kernels.jit import njit_exact
+from wisecommittee.kernels.simd.arrays import empty
 
 
 @njit_exact

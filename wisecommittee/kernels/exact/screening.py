@@ -1,7 +1,7 @@
 """Which boxes of thresholds of a group of cascades can reach the envelope at all, whatever real values they take.
 
-Three thresholded stages are shared by several last members (as in kernels/sweeps/grid.py). The units are cut into tiles by
-their confidence at each stage, tile 0 the least confident. A box (u, v, w) holds every threshold from the least
+Three thresholded stages are shared by several last members (as in kernels/sweeps/grid.py). The units are cut into tiles
+by their confidence at each stage, tile 0 the least confident. A box (u, v, w) holds every threshold from the least
 confident unit of tile u on to just above the most confident: at stage 1 the units of tiles below u continue for sure,
 those of tiles above u never, those of tile u are open, and so on. A virtual stage has one tile that continues for sure.
 
@@ -11,16 +11,17 @@ correct than
     top[u, v] + (what the last member gains up to the highest corner) - (what it loses up to the lowest)
 
 where top sums the best of the first three stages, and none costs less than the lowest corner. Where the envelope has
-that many correct at strictly less cost, nothing in the box can enter it. The tests are those of kernels/sweeps/tiles.py.
+that many correct at strictly less cost, nothing in the box can enter it. The tests are those of
+kernels/sweeps/tiles.py.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from wisecommittee.kernels.sweeps import tiles
-from wisecommittee.kernels.simd.arrays import empty, zeros
 from wisecommittee.kernels.jit import njit_exact, njit_inner
+from wisecommittee.kernels.simd.arrays import empty, zeros
+from wisecommittee.kernels.sweeps import tiles
 
 TILES = 32  # of each of the first two stages; tiles.BLOCKS of the third, each of two of these
 

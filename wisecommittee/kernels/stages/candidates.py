@@ -14,8 +14,6 @@ from numba import config, types
 from numba.extending import intrinsic
 
 from wisecommittee.kernels.jit import larger, njit_inner, njit_sums, trailing_zeros
-from wisecommittee.kernels.simd.loops import row_at
-from wisecommittee.kernels.stages.rows import add_to, place_of_largest
 from wisecommittee.kernels.simd.ir import (
     BYTE,
     FLOAT,
@@ -32,6 +30,8 @@ from wisecommittee.kernels.simd.ir import (
     spread,
     store,
 )
+from wisecommittee.kernels.simd.loops import row_at
+from wisecommittee.kernels.stages.rows import add_to, place_of_largest
 
 AT_ONCE = 4  # rows
 SAMPLED = 4  # models whose sum chooses the pivot

@@ -13,8 +13,8 @@ import math
 
 import numpy as np
 
-from wisecommittee.kernels.simd.arrays import zeros
 from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
+from wisecommittee.kernels.simd.arrays import zeros
 
 # Bits of `needs`, in the order of the statistics' axis.
 TOP, SECOND, REST, SPREAD, PLOGP = 1, 2, 4, 8, 16

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from wisecommittee.kernels.simd.arrays import empty, zeros
-from wisecommittee.kernels.stages.candidates import candidates
 from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
+from wisecommittee.kernels.simd.arrays import empty, zeros
+from wisecommittee.kernels.simd.ir import LANES
 from wisecommittee.kernels.simd.loops import (
     PAIR,
     advance,
@@ -29,9 +29,9 @@ from wisecommittee.kernels.simd.loops import (
     row_at,
     shift,
 )
+from wisecommittee.kernels.stages.candidates import candidates
 from wisecommittee.kernels.stages.direct import LEAST, rest_of
 from wisecommittee.kernels.stages.rows import add_to
-from wisecommittee.kernels.simd.ir import LANES
 
 UNIT_LANES = 128  # classes up to which lanes are units; a row of more fills them by itself
 LINE = 64  # bytes of memory that come at once

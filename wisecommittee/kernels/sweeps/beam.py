@@ -3,16 +3,17 @@
 grow        the last three thresholds of head + (last,) on a coarse grid, jointly, for each of many last members
 sweep_line  one threshold of one cascade over every value it can take, the others fixed
 
-Both offer what they find to the envelope of kernels/sweeps/grid.py. Naive twin: tests/support/naive.py `evaluate` at every cell.
+Both offer what they find to the envelope of kernels/sweeps/grid.py. Naive twin: tests/support/naive.py `evaluate` at
+every cell.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from wisecommittee.kernels.jit import float_bits, njit_exact, njit_inner
 from wisecommittee.kernels.simd.arrays import zeros
 from wisecommittee.kernels.sweeps.grid import offer
-from wisecommittee.kernels.jit import float_bits, njit_exact, njit_inner
 
 BUCKET_BITS = 14  # of a float32's mantissa dropped: 512 buckets of cost per octave
 

@@ -7,9 +7,9 @@ continues at stage k iff bin_k <= j_k, so the number correct is
     base[j1, j2] + gain_m[j1, j2, j3],   gain_m = sum over units that continue at all three of (correct_4 - correct_3)
 
 where base counts the cascade that stops at stage 3. Of a stage before these three, the levels are taken one after the
-other, and each adds its units to the tables. kernels/sweeps/tiles.py then says for each last member which tiles of levels can
-reach the envelope, mostly none. For what is left, units enter as j1 grows, into histograms over (bin_2, level j3) whose
-rows are already cumulative in j3; adding rows over j2 gives a whole line of j3 in one pass.
+other, and each adds its units to the tables. kernels/sweeps/tiles.py then says for each last member which tiles of
+levels can reach the envelope, mostly none. For what is left, units enter as j1 grows, into histograms over (bin_2,
+level j3) whose rows are already cumulative in j3; adding rows over j2 gives a whole line of j3 in one pass.
 
 The envelope is env[a] = least total cost with at least a correct, with its witness (rank of the combination, level
 index). Cells are skipped only where the envelope already holds at least as many correct at strictly less cost, so the
@@ -23,9 +23,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from wisecommittee.kernels.sweeps import tiles
-from wisecommittee.kernels.simd.arrays import empty, zeros
 from wisecommittee.kernels.jit import njit_exact, njit_inner
+from wisecommittee.kernels.simd.arrays import empty, zeros
+from wisecommittee.kernels.sweeps import tiles
 
 UNREACHED = np.int64(2**63 - 1)
 

@@ -1,12 +1,13 @@
-"""One threshold for all stages, raised through every confidence of a group of cascades (see searches/grid/shared_threshold.py)."""
+"""One threshold for all stages, raised through every confidence of a group of cascades (see
+searches/grid/shared_threshold.py)."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from wisecommittee.kernels.jit import njit_exact
 from wisecommittee.kernels.simd.arrays import zeros
 from wisecommittee.kernels.sweeps.grid import offer
-from wisecommittee.kernels.jit import njit_exact
 
 
 @njit_exact

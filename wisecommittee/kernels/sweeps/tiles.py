@@ -1,8 +1,8 @@
 """Which threshold levels of a group of cascades can reach the envelope at all, tile by tile.
 
-Three thresholded stages are shared by several last members (see kernels/sweeps/grid.py). Their levels are cut into TILES x
-TILES x BLOCKS tiles. Cells of a tile continue at least the units of its lowest corner and at most those of its highest,
-so none has more correct than
+Three thresholded stages are shared by several last members (see kernels/sweeps/grid.py). Their levels are cut into
+TILES x TILES x BLOCKS tiles. Cells of a tile continue at least the units of its lowest corner and at most those of its
+highest, so none has more correct than
 
     top[u, v] + (units the last member gets right up to the highest corner) - (those it gets wrong up to the lowest)
 
@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from wisecommittee.kernels.simd.arrays import empty, zeros
 from wisecommittee.kernels.jit import njit_exact, njit_inner, ones, trailing_zeros
+from wisecommittee.kernels.simd.arrays import empty, zeros
 
 TILES = 25  # of the levels of each of the first two stages, at most
 BLOCKS = 16  # of the levels of the third: one vector of int32

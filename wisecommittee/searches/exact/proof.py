@@ -1,10 +1,10 @@
 """The exact mode: the optimum over all real thresholds, with the grid's envelope as a warm start. A threshold parts two
 confidences only if more than rounding does (committees/scale.py): what other programs would not follow is no optimum.
 
-Levels are the gain confidences of each stage (see kernels/exact/gain_levels.py), so a few hundred thresholds per stage stand for
-all N of them. Groups of cascades are screened tile by tile (kernels/exact/screening.py), which settles most of them; what is
-left is searched box by box (kernels/exact/branch_and_bound.py). Every cell that is not evaluated is bounded by the envelope, so what
-comes out is certified.
+Levels are the gain confidences of each stage (see kernels/exact/gain_levels.py), so a few hundred thresholds per stage
+stand for all N of them. Groups of cascades are screened tile by tile (kernels/exact/screening.py), which settles most
+of them; what is left is searched box by box (kernels/exact/branch_and_bound.py). Every cell that is not evaluated is
+bounded by the envelope, so what comes out is certified.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cost import INT64_SAFE, CostModel
 from wisecommittee.errors import UsageError
-from wisecommittee.kernels.exact import branch_and_bound
-from wisecommittee.kernels.sweeps import grid
-from wisecommittee.kernels.exact import screening
+from wisecommittee.kernels.exact import branch_and_bound, screening
 from wisecommittee.kernels.exact.gain_levels import gain_levels
+from wisecommittee.kernels.sweeps import grid
+from wisecommittee.searches.exact.profiles import Kinds
 from wisecommittee.searches.exact.tiles import confidences
 from wisecommittee.searches.grid.sweep import (
     THRESHOLDED,
@@ -34,7 +34,6 @@ from wisecommittee.searches.grid.sweep import (
     cornered,
     corners,
 )
-from wisecommittee.searches.exact.profiles import Kinds
 from wisecommittee.searches.limits import Limits
 from wisecommittee.searches.stages.tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
@@ -151,7 +150,8 @@ class ExactSearch:
             caps, others = group.bounds.caps[m], group.bounds.others[m]
         branch_and_bound.search_boxes(
             scratch.units, units, kinds.right.T.copy(), kinds.paid(1),
-            max(0, kinds.total(1, THRESHOLDED + 1).bit_length() - branch_and_bound.COST_BITS), (*[1] * padding, *map(len, levels)),
+            max(0, kinds.total(1, THRESHOLDED + 1).bit_length() - branch_and_bound.COST_BITS),
+            (*[1] * padding, *map(len, levels)),
             scratch.tiles, masks, kinds.total(0, 1) + int(group.offsets[m]), caps, others,
             group.bounds.ceilings, 2 * int(group.ranks[m]), *scratch.sums, *envelope,
         )  # fmt: skip

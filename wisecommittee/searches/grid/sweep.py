@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.errors import InfeasibleError
-from wisecommittee.kernels.sweeps import grid
-from wisecommittee.kernels.sweeps import tiles
+from wisecommittee.kernels.sweeps import grid, tiles
 from wisecommittee.searches.grid.cost_axis import Axis
 from wisecommittee.searches.limits import Limits
 from wisecommittee.searches.stages.tables import Pool, StageTables, Tiers, members_of

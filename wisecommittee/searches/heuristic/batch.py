@@ -12,8 +12,8 @@ from wisecommittee.committees.confidence import scale_of
 from wisecommittee.kernels.sweeps import grid
 from wisecommittee.searches.grid.sweep import padded_levels
 from wisecommittee.searches.heuristic.neighbours import Walk
-from wisecommittee.searches.stages.tables import Pool, StageTables, correct_key, score_row, stage_tables
 from wisecommittee.searches.stages.prefixes import build_prefixes
+from wisecommittee.searches.stages.tables import Pool, StageTables, correct_key, score_row, stage_tables
 from wisecommittee.searches.workers.threads import Workers
 
 LEVELS = 32  # of a stage in a joint sweep

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from wisecommittee.errors import UsageError
 from wisecommittee.kernels.sweeps.beam import BUCKET_BITS
 from wisecommittee.searches.grid.sweep import corners
+from wisecommittee.searches.heuristic.batch import LEVELS, level_places
 from wisecommittee.searches.heuristic.incumbents import Incumbents
 from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.heuristic.refine import Below, Refinement, sweep_lines
 from wisecommittee.searches.heuristic.space import Outcome, Scope
-from wisecommittee.searches.heuristic.batch import LEVELS, level_places
 from wisecommittee.searches.heuristic.threshold_sweeps import SWEPT, Cells, JointSweep, Lead
 from wisecommittee.searches.workers.threads import interrupts
 

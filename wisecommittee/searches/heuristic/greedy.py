@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.searches.heuristic.batch import Stages, batches
 from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.heuristic.space import Extensions, Outcome, Scope
-from wisecommittee.searches.heuristic.batch import Stages, batches
 from wisecommittee.searches.workers.threads import interrupts
 
 TARGETS = 32  # accuracies relative to the reference

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.searches.heuristic.batch import Stages
 from wisecommittee.searches.heuristic.incumbents import Incumbents
 from wisecommittee.searches.heuristic.neighbours import Walk, moved
 from wisecommittee.searches.heuristic.space import Extensions
-from wisecommittee.searches.heuristic.batch import Stages
 from wisecommittee.searches.heuristic.threshold_sweeps import STATES, SWEPT, Cells, JointSweep, LineSweep
 
 SEEDS, ROUNDS, PASSES = 64, 8, 12  # sequences whose neighbours one round tries; rounds; passes over thresholds
@@ -108,8 +108,8 @@ class Refinement:
 
 
 def gain_levels(stages: Stages, sequence: Walk, used: Sequence[Below]) -> list[NDArray[np.int64]]:
-    """Levels just above the gain confidences (see kernels/exact/gain_levels.py) of each swept stage, as numbers of units below
-    them; around those in use where there are more than FINE."""
+    """Levels just above the gain confidences (see kernels/exact/gain_levels.py) of each swept stage, as numbers of
+    units below them; around those in use where there are more than FINE."""
     correct = [stages.correct(sequence[:k]).astype(np.int64) for k in range(1, len(sequence) + 1)]
     out: list[NDArray[np.int64]] = []
     best = correct[-1]

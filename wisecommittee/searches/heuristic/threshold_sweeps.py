@@ -1,4 +1,5 @@
-"""Two ways to count many thresholds of a cascade at once (kernels/sweeps/beam.py): the last few jointly, and one alone."""
+"""Two ways to count many thresholds of a cascade at once (kernels/sweeps/beam.py): the last few jointly, and one
+alone."""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 
 from wisecommittee.kernels.sweeps import beam
 from wisecommittee.searches.grid.sweep import Envelope
+from wisecommittee.searches.heuristic.batch import Stages
 from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.heuristic.space import Extensions
-from wisecommittee.searches.heuristic.batch import Stages
 
 SWEPT = 3  # thresholds that are swept jointly
 STATES = 8  # vectors of thresholds before the last SWEPT that a head keeps

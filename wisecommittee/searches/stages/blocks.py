@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.combine import softmax, unchanged
-from wisecommittee.kernels.stages import direct
-from wisecommittee.kernels.stages import products
-from wisecommittee.kernels.stages import rows as conversions
 from wisecommittee.kernels.simd.ir import LANES
+from wisecommittee.kernels.stages import direct, products
+from wisecommittee.kernels.stages import rows as conversions
 from wisecommittee.searches.stages.calibrated import CalibratedRows
-from wisecommittee.searches.stages.product_plan import paths_of, powers_of
 from wisecommittee.searches.stages.correctness import BITS, Quality
 from wisecommittee.searches.stages.prefixes import Prefixes
+from wisecommittee.searches.stages.product_plan import paths_of, powers_of
 from wisecommittee.searches.workers.threads import Progress, Workers
 
 BLOCK_BYTES = 4 << 20  # summands that are made for one block of units: they stay in the cache
@@ -99,8 +98,8 @@ def walk_blocks(
     served = {"rest"} if all(source.space == "logits" for source in summands) else {"top", "rest"}
     products_serve = not ordered and (not wanted or wanted == served)
     walk = (_products if products_serve else _every)(summands, trie, members, scored, wanted)
-    direct = products_serve and all(source.in_place is not None for source in summands)
-    most = (DIRECT_BYTES if direct else BLOCK_BYTES) // (4 * len(summands) * classes)
+    in_place = products_serve and all(source.in_place is not None for source in summands)
+    most = (DIRECT_BYTES if in_place else BLOCK_BYTES) // (4 * len(summands) * classes)
     words = min(most, RESULT_BYTES // (nodes + 4 * judged * max(1, len(wanted))), 1024) // BITS
     step = max(1, words - 1 + words % 2) * BITS  # odd: rows a power of two apart would share few places of the cache
 

@@ -17,12 +17,12 @@ from wisecommittee.committees.replicas import resolve_replicas
 from wisecommittee.errors import CommitteeError, StoreError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.searches.stages import calibrated
+from wisecommittee.searches.stages.blocks import Summands, walk_blocks
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.correctness import Quality
 from wisecommittee.searches.stages.patterns import selected
-from wisecommittee.searches.stages.single_model import segmentation
 from wisecommittee.searches.stages.prefixes import Prefixes, build_prefixes
-from wisecommittee.searches.stages.blocks import Summands, walk_blocks
+from wisecommittee.searches.stages.single_model import segmentation
 from wisecommittee.searches.workers.threads import Progress, Workers
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task

@@ -28,6 +28,10 @@ from wisecommittee.errors import (
     counted,
 )
 from wisecommittee.reading import parse_json
+from wisecommittee.store.groups import write_groups
+from wisecommittee.store.imports.preparing import prepared
+from wisecommittee.store.logit_store import LogitStore
+from wisecommittee.store.parquet.parts import Rows
 from wisecommittee.store.readers.classes import (
     ClassList,
     in_order,
@@ -37,12 +41,8 @@ from wisecommittee.store.readers.classes import (
     read_class_list,
 )
 from wisecommittee.store.readers.frames import named_column, numbers, read_table, unit_ids
-from wisecommittee.store.groups import write_groups
 from wisecommittee.store.readers.labels import Labels, pair, read_labels
-from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.readers.outputs import Outputs, read_outputs
-from wisecommittee.store.parquet.parts import Rows
-from wisecommittee.store.imports.preparing import prepared
 from wisecommittee.tasks.text import comparable, is_missing
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def import_outputs(
 
     files : (kind, model, file) with kind 'logits' or 'probabilities'; .npy or .npz [N, C], or .csv or .parquet with
     unit_id and one column per class, aligned by name. labels : .npy [N], or .csv or .parquet with unit_id, label; class
-    numbers or class names. costs : models.csv. classes : a file that names the classes (store/readers/classes.py); needed where
-    the names in the files do not say which class is which number. by_position : pair rows and labels in order although
-    only one side has unit ids.
+    numbers or class names. costs : models.csv. classes : a file that names the classes (store/readers/classes.py);
+    needed where the names in the files do not say which class is which number. by_position : pair rows and labels in
+    order although only one side has unit ids.
     """
     names = [model for _, model, _ in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -24,9 +24,9 @@ from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.combine import softmax
 from wisecommittee.errors import AlignmentError, ContentError, UsageError
 from wisecommittee.store import checks
-from wisecommittee.store.readers.arrays import load_npy
 from wisecommittee.store.imports.importing import read_cards
 from wisecommittee.store.logit_store import LogitStore
+from wisecommittee.store.readers.arrays import load_npy
 from wisecommittee.tasks.segmentation import cell_confidence, cell_numbers, cell_statistics
 
 TOGETHER = 3  # models of a set at most

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted
 from wisecommittee.store import checks
+from wisecommittee.store.groups import grouping
 from wisecommittee.store.readers.arrays import load_npy
 from wisecommittee.store.readers.classes import means_something_else
 from wisecommittee.store.readers.frames import named_column, read_table, unit_ids
-from wisecommittee.store.groups import grouping
 from wisecommittee.tasks.text import comparable, is_missing
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.synthetic import Synthetic
 from wisecommittee.committees.cards import Contents, ModelCard
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.search import search
 

@@ -12,8 +12,9 @@ from benchmarks.bench_tables import problem
 from benchmarks.timing import cpu_seconds
 from wisecommittee.committees.families import cascade
 from wisecommittee.searches.exact.proof import ExactSearch
-from wisecommittee.searches.grid.sweep import GridSearch, within_worst_case
-from wisecommittee.searches.stages.tables import stage_tables
+from wisecommittee.searches.grid.candidates import within_worst_case
+from wisecommittee.searches.grid.sweep import GridSearch
+from wisecommittee.searches.stages.stage_tables import stage_tables
 from wisecommittee.searches.workers.threads import Threads
 
 

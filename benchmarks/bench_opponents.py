@@ -21,7 +21,7 @@ from benchmarks.bench_tables import problem
 from benchmarks.timing import cpu_seconds
 from wisecommittee.committees.families import cascade
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.tables import stage_tables
+from wisecommittee.searches.stages.stage_tables import stage_tables
 
 Counts = tuple[int, int]  # (total cost, number correct)
 

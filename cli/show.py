@@ -12,7 +12,7 @@ from .console import Unit, human, out, percent, shares, table
 if TYPE_CHECKING:
     from wisecommittee.report.table import Table
     from wisecommittee.searches.choice import Answer
-    from wisecommittee.searches.evaluate import Evaluation
+    from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
     from wisecommittee.searches.limits import LimitFigures
     from wisecommittee.store import LogitStore

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from wisecommittee.extraction.extract import extract
     from wisecommittee.report import plot, tables
     from wisecommittee.searches.calibration.fitting import calibrate
-    from wisecommittee.searches.evaluate import Evaluation, evaluate, evaluate_all
+    from wisecommittee.searches.evaluate import evaluate, evaluate_all
+    from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
     from wisecommittee.searches.search import search
     from wisecommittee.store import LogitStore

@@ -105,7 +105,7 @@ from wisecommittee.store import LogitStore
 LogitStore.cards = lambda *_: (here(), stay())
 """,
     "while outputs are decoded, in threads": """
-from wisecommittee.searches.stages.tables import Pool
+from wisecommittee.searches.stages.pool import Pool
 Pool.summands = lambda *_: (here(), stay())
 """,
     "while stage tables are made": """

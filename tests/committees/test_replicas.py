@@ -16,7 +16,7 @@ from wisecommittee.committees.families import FAMILIES
 from wisecommittee.committees.replicas import numbering_notes, resolve_replicas, same_replica
 from wisecommittee.errors import StoreError
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.tables import select_cards
+from wisecommittee.searches.stages.pool import select_cards
 from wisecommittee.store import LogitStore
 from wisecommittee.store.imports.importing import import_outputs
 

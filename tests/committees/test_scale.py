@@ -22,7 +22,9 @@ from wisecommittee.errors import CommitteeError
 from wisecommittee.extraction.models.spec import wrap_module
 from wisecommittee.searches.evaluate import evaluate, evaluate_in
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages import tables
+from wisecommittee.searches.stages.pool import open_pool
+from wisecommittee.searches.stages.prefixes import build_prefixes
+from wisecommittee.searches.stages.stage_tables import stage_tables
 from wisecommittee.store import LogitStore
 
 LEAST = np.finfo(np.float32).min
@@ -52,9 +54,9 @@ def exact_log_odds(z):
 
 def carried(rows, combine, confidence, members, kind="logits"):
     store = MemoryStore(models_of(rows, kind), [0] * len(next(iter(rows.values()))))
-    pool = tables.open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
-    trie = tables.build_prefixes([members])
-    return tables.stage_tables(pool, trie, np.ones(len(trie), bool)).score[trie.find[members]]
+    pool = open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
+    trie = build_prefixes([members])
+    return stage_tables(pool, trie, np.ones(len(trie), bool)).score[trie.find[members]]
 
 
 # Masked classes
@@ -190,7 +192,7 @@ def test_exact_is_the_optimum_where_float32_probabilities_are_1(scale, confidenc
         elif confidence == "prob_gap":
             gap = np.log(-np.expm1(-gap)) + gap - np.log(2)
         assert (gap >= odds).sum() == round(e.exit_ratios[0] * len(labels))
-    pool = tables.open_pool(store, "val", store.cards("val"), confidence=confidence)
+    pool = open_pool(store, "val", store.cards("val"), confidence=confidence)
     assert evaluate_in(pool, [e.committee for e in found]) == list(found)
 
 

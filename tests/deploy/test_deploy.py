@@ -40,7 +40,7 @@ from wisecommittee.extraction.models.spec import LoadedModel, wrap_module
 from wisecommittee.extraction.timing import Spread
 from wisecommittee.searches.calibration.fitting import calibrate
 from wisecommittee.searches.evaluate import exit_stages, members_pool
-from wisecommittee.searches.stages.tables import committee_tables
+from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.store import LogitStore
 from wisecommittee.train.pool import Pool, trained
 

@@ -95,7 +95,7 @@ def test_imports_point_down(room, path):
 def test_the_floors_can_be_violated():
     assert violations("store", {"wisecommittee.searches.evaluate"}) == ["store imports searches"]
     assert violations("committees", {"wisecommittee.kernels"}) == ["committees imports kernels"]
-    assert violations("train", {"wisecommittee.searches.evaluate"}) == ["train imports search"]
+    assert violations("train", {"wisecommittee.searches.evaluate"}) == ["train imports searches"]
     assert violations("searches", {"torch"}) == ["searches imports torch"]
     assert not violations("cli", {"wisecommittee.train.pool", "typer"})
 

@@ -22,7 +22,7 @@ from wisecommittee.analyses.match import Match, Shown
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
 from wisecommittee.report import labels, plot, plot_frontier, style
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.search import search
 

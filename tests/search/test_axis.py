@@ -20,13 +20,13 @@ from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.grid.cost_axis import Axis
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages import tables
+from wisecommittee.searches.stages.pool import open_pool
 
 
 def check(models, labels, axis, percent, *, max_models, levels, exact):
     store, n = MemoryStore(models, labels), len(labels)
     options = {"combine": "mean_logits", "confidence": "max_prob"}
-    pool = tables.open_pool(store, "val", store.cards("val"), **options)
+    pool = open_pool(store, "val", store.cards("val"), **options)
     every = n + 1 if exact else levels
     scores = product_scores(pool)
     expected = naive.axis_search(

@@ -28,7 +28,10 @@ from wisecommittee.searches.heuristic.neighbours import Moves, moved
 from wisecommittee.searches.heuristic.space import Scope
 from wisecommittee.searches.heuristic.threshold_sweeps import Cells, JointSweep, Lead
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages import tables
+from wisecommittee.searches.stages.exit_table import assemble
+from wisecommittee.searches.stages.pool import open_pool
+from wisecommittee.searches.stages.prefixes import build_prefixes
+from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
 
 CASES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -45,7 +48,7 @@ def scope_of(pool, max_models=3, *, replicas="canonical", **options):
 
 
 def open_all(store, **options):
-    return tables.open_pool(store, "val", store.cards("val"), **options)
+    return open_pool(store, "val", store.cards("val"), **options)
 
 
 def counts(pool, models, labels, points, combine="mean_logits", confidence="max_prob"):
@@ -69,12 +72,12 @@ def array_counts(pool, points):
     """The same from the committee's exit table, for pools the oracle is too slow for."""
     out = []
     for sequence, values in points:
-        keys = [tables.correct_key(pool, sequence[: k + 1]) for k in range(len(sequence))]
-        trie = tables.build_prefixes(keys)
+        keys = [correct_key(pool, sequence[: k + 1]) for k in range(len(sequence))]
+        trie = build_prefixes(keys)
         scored = np.zeros(len(trie), bool)
         scored[[trie.find[key] for key in keys]] = True
-        made = tables.stage_tables(pool, trie, scored)
-        table = tables.assemble(pool, made, [(m,) for m in sequence])
+        made = stage_tables(pool, trie, scored)
+        table = assemble(pool, made, [(m,) for m in sequence])
         leaves = np.vstack([table.score[:-1] >= np.array(values, np.float32)[:, None], np.ones((1, pool.units), bool)])
         stage = leaves.argmax(axis=0)
         correct = int(table.stats[stage, np.arange(pool.units), 0].sum())

@@ -12,7 +12,7 @@ from test_search import random_pool
 from wisecommittee.kernels.sweeps.grid import UNREACHED
 from wisecommittee.searches.exact.gap import router_costs, router_gap
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.tables import open_pool
+from wisecommittee.searches.stages.pool import open_pool
 
 RULES = [("logits", "mean_logits"), ("logits", "mean_probs"), ("logits", "last"), ("probabilities", "mean_logits")]
 

@@ -29,7 +29,7 @@ from wisecommittee.searches.calibration.fitting import calibrate, fit_isotonic, 
 from wisecommittee.searches.calibration.reliability import reliability
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages import tables
+from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.store import LogitStore
 from wisecommittee.store.splitting import split_store
 
@@ -483,7 +483,7 @@ def test_a_calibrated_search_is_a_search_over_cross_fitted_outputs(store, method
     labels = store.labels("val").tolist()
     by_name = {m.name: m for m in models}
     # The oracle reads the product's float32 confidences, as in test_search: their last bits decide about ties.
-    pool = tables.open_pool(store, "val", store.cards("val"), combine=combine)
+    pool = open_pool(store, "val", store.cards("val"), combine=combine)
     scores = product_scores(pool)
     expected = naive.search(models, labels, 2, 12, combine, "max_prob", "canonical", None, scores=scores)
     assert [(e.correct, e.average_cost) for e in frontier] == [(p.correct, p.total_cost / N) for p in expected]

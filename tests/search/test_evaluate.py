@@ -12,7 +12,7 @@ import pytest
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.searches import evaluate
-from wisecommittee.searches.stages.tables import ExitTable
+from wisecommittee.searches.stages.exit_table import ExitTable
 from wisecommittee.tasks import Answers, Classification
 
 UNIT = Fraction(3, 7)

@@ -20,7 +20,7 @@ from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.exact.proof import ExactSearch
 from wisecommittee.searches.search import search
 from wisecommittee.searches.sequences import GivenSequences
-from wisecommittee.searches.stages import tables
+from wisecommittee.searches.stages.pool import open_pool
 
 CASES = cases(150)
 
@@ -29,7 +29,7 @@ def check_against_brute_force(models, labels, *, max_models, levels, combine, co
     """As many levels as units plus one are all distinct confidences and +inf: the oracle then tries every threshold."""
     store = MemoryStore(models, labels)
     options = {"combine": combine, "confidence": confidence}
-    pool = tables.open_pool(store, "val", store.cards("val"), **options)
+    pool = open_pool(store, "val", store.cards("val"), **options)
     frontier = search(store, max_models=max_models, levels=levels, exact=True, threads=1, replicas=replicas, **options)
     n = len(labels)
     expected = naive.search(
@@ -86,7 +86,7 @@ def test_exact_four_members_equal_brute_force(seed, per_unit):
 def test_given_sequences_are_exact_whatever_their_costs(pool, longest):
     models, labels = pool
     store, n = MemoryStore(models, labels), len(labels)
-    opened = tables.open_pool(store, "val", store.cards("val"))
+    opened = open_pool(store, "val", store.cards("val"))
     sizes = range(1, min(longest, len(models)) + 1)
     every = [s for size in sizes for s in itertools.permutations(range(len(models)), size)]
     found = GivenSequences(opened, every).frontier(every, levels=2)

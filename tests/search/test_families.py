@@ -25,7 +25,8 @@ from wisecommittee.committees.families.self_cascade import checkpoints
 from wisecommittee.errors import AbsentError, InfeasibleError, WiseCommitteeError
 from wisecommittee.searches.evaluate import evaluate, evaluate_all, evaluate_in
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages import tables
+from wisecommittee.searches.stages.pool import open_pool
+from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.workers.estimate import estimate
 
 CASES = cases(120)
@@ -94,7 +95,7 @@ def joint_pools(draw: st.DrawFn, loose: bool = True, members: tuple[int, ...] = 
 def check(models, labels, sequences, *, levels, combine, confidence, max_worst=None, **arguments):
     """The frontier of a search is the oracle's over these sequences of tiers, and its committees replay."""
     store = MemoryStore(models, labels)
-    pool = tables.open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
+    pool = open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
     scores = product_scores(pool)
     expected = naive.search(
         models, labels, None, levels, combine, confidence, max_worst=max_worst, scores=scores, sequences=sequences
@@ -173,7 +174,7 @@ def test_cascades_over_a_stored_score_equal_oracle(pool, stages, levels):
 def test_exact_over_tiers_equals_every_threshold(pool, stages):
     models, labels = pool
     store = MemoryStore(models, labels)
-    own = product_scores(tables.open_pool(store, "val", store.cards("val")))
+    own = product_scores(open_pool(store, "val", store.cards("val")))
     sequences = naive.tier_sequences(models, stages, "canonical")
     expected = naive.search(models, labels, None, len(labels) + 1, scores=own, sequences=sequences)
     found = search(store, max_models=stages, levels=2, exact=True, threads=1)
@@ -223,7 +224,7 @@ def test_estimate_counts_tiers(sizes, replicas):
         assert guess.combinations == sum(map(len, found))
         tiers = family.tiers(some, replicas)
         keys = {tuple(sorted(m for step in row for m in tiers[step])) for rows in found for row in rows.tolist()}
-        trie = tables.build_prefixes(keys | {(m,) for m in range(len(some))})
+        trie = build_prefixes(keys | {(m,) for m in range(len(some))})
         assert len(keys) <= guess.prefixes
         assert len(trie) <= guess.prefixes + len(some)
 
@@ -304,7 +305,7 @@ def test_shared_threshold_of_independent_models_equals_oracle(pool, stages, conf
 
 def check_shared(models, labels, stages, combine, confidence, threads=1):
     store = MemoryStore(models, labels)
-    pool = tables.open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
+    pool = open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
     scores = product_scores(pool)
     sequences = naive.tier_sequences(models, stages, "canonical")
     expected = naive.shared_thresholds(sequences, labels, combine, confidence, scores)
@@ -425,9 +426,7 @@ def test_halting_equals_oracle(pool, levels):
     assert plain.searched["combinations"] == len(sequences)
     exact = search(MemoryStore(models, labels), family="halting", exact=True)
     own = product_scores(
-        tables.open_pool(
-            s := MemoryStore(joint, labels), "val", s.cards("val"), combine="mean_probs", confidence="halting"
-        )
+        open_pool(s := MemoryStore(joint, labels), "val", s.cards("val"), combine="mean_probs", confidence="halting")
     )
     best = naive.search(joint, labels, None, len(labels) + 1, "mean_probs", "halting", scores=own, sequences=sequences)
     assert [e.correct for e in exact] == [p.correct for p in best]

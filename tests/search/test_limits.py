@@ -21,7 +21,7 @@ from wisecommittee.errors import CostError, InfeasibleError, UsageError
 from wisecommittee.searches.choice import answer
 from wisecommittee.searches.limits import LimitFigures, percentile_cost
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages import tables
+from wisecommittee.searches.stages.pool import open_pool
 
 CASES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -96,7 +96,7 @@ def check(pool, *, max_models, levels, confidence, percentile, averages, worst, 
     rng = np.random.default_rng(len(labels))
     costs = {name: {m.name: int(rng.integers(1, 5)) for m in models} for name in ("latency_ms", "usd")}
     store = CostedStore(models, labels, costs)
-    opened = tables.open_pool(store, "val", store.cards("val"), combine="mean_logits", confidence=confidence)
+    opened = open_pool(store, "val", store.cards("val"), combine="mean_logits", confidence=confidence)
     expected = brute_force(
         models,
         labels,

@@ -23,28 +23,32 @@ from wisecommittee.kernels.sweeps.grid import UNREACHED, bin_units
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.exact.gap import gap
 from wisecommittee.searches.exact.proof import ExactSearch
-from wisecommittee.searches.grid.sweep import GridSearch, level_values, within_worst_case
+from wisecommittee.searches.grid.candidates import within_worst_case
+from wisecommittee.searches.grid.levels import level_values
+from wisecommittee.searches.grid.sweep import GridSearch
 from wisecommittee.searches.reporter import reported_threshold
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages import tables
+from wisecommittee.searches.stages.pool import Pool, open_pool
+from wisecommittee.searches.stages.prefixes import build_prefixes
+from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
 from wisecommittee.searches.workers.estimate import chosen, estimate
 from wisecommittee.searches.workers.threads import Threads
 
 CASES = cases(250)
 
 
-def product_scores(pool: tables.Pool):
+def product_scores(pool: Pool):
     """The product's own float32 confidence of any prefix, as it is carried, as the oracle asks for it."""
 
     def scores(names: tuple[str, ...]) -> np.ndarray:
         sequence = [pool.index(name) for name in names]
         if isinstance(pool.confidence, str):
             return pool.store.scores(names[-1], pool.split, pool.confidence)
-        trie = tables.build_prefixes([tables.correct_key(pool, sequence)])
-        node = trie.find[tables.correct_key(pool, sequence)]
+        trie = build_prefixes([correct_key(pool, sequence)])
+        node = trie.find[correct_key(pool, sequence)]
         scored = np.zeros(len(trie), bool)
         scored[node] = True
-        return tables.stage_tables(pool, trie, scored).score[0]
+        return stage_tables(pool, trie, scored).score[0]
 
     cache: dict = {}
     return lambda names: cache.setdefault(names, scores(names))
@@ -55,7 +59,7 @@ def check_against_oracle(
 ):
     store = MemoryStore(models, labels)
     options = {"combine": combine, "confidence": confidence}
-    pool = tables.open_pool(store, "val", store.cards("val"), **options)
+    pool = open_pool(store, "val", store.cards("val"), **options)
     arguments = {
         "max_models": max_models,
         "levels": levels,
@@ -204,15 +208,15 @@ def test_scores_and_predictions_match_definitions(kind, combine, confidence):
             outputs[outputs < 1e-6] = 0
         models.append(naive.Model(name, name, 0, {name: 1}, outputs, kind=kind))
     store = MemoryStore(models, labels)
-    pool = tables.open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
+    pool = open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
     own = product_scores(pool)
     for members in (models[:1], models[:2], models):
         expected = naive.confidence(members, combine, confidence)
         shown = CONFIDENCES[confidence].scale.shown(own(tuple(m.name for m in members)))
         np.testing.assert_allclose(shown, expected, rtol=2e-5, atol=2e-6)
-        keys = [tables.correct_key(pool, [pool.index(m.name) for m in members])]
-        trie = tables.build_prefixes(keys)
-        predicted = tables.stage_tables(pool, trie, np.zeros(len(trie), bool), predict=True).prediction
+        keys = [correct_key(pool, [pool.index(m.name) for m in members])]
+        trie = build_prefixes(keys)
+        predicted = stage_tables(pool, trie, np.zeros(len(trie), bool), predict=True).prediction
         assert predicted[trie.find[keys[0]]].tolist() == naive.prediction(members, combine)
 
 
@@ -439,7 +443,7 @@ def test_paper_counts():
     assert sum(map(len, found[1:])) == 4672
     sets = {tuple(sorted(row)) for sequences in found for row in sequences.tolist()}
     assert len(sets) == 494
-    assert len(tables.build_prefixes(sets)) == 494
+    assert len(build_prefixes(sets)) == 494
     assert sum(len(s) < 4 for s in sets) == 164
 
 
@@ -464,12 +468,12 @@ class StopsAfter(Threads):
 
 def pieces(store, levels=12):
     """What `search` prepares for a sweep over sizes 1 to 3."""
-    pool = tables.open_pool(store, "val", store.cards("val"))
+    pool = open_pool(store, "val", store.cards("val"))
     found = {n: FAMILIES["cascade"].sequences(pool.cards, n) for n in range(1, 1 + min(3, len(pool.cards)))}
     candidates = within_worst_case(pool, found, None)
     keys = {tuple(sorted(row)) for s in found.values() for row in s.tolist()}
-    trie = tables.build_prefixes(keys)
-    ready = tables.stage_tables(pool, trie, trie.sizes < 3)
+    trie = build_prefixes(keys)
+    ready = stage_tables(pool, trie, trie.sizes < 3)
     return GridSearch(pool, ready, candidates, levels), ready
 
 

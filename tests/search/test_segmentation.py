@@ -33,8 +33,8 @@ from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.grid.miou import chains
 from wisecommittee.searches.intervals import normal_interval
 from wisecommittee.searches.search import search
+from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.stages.single_model import model_quality
-from wisecommittee.searches.stages.tables import open_pool
 from wisecommittee.store import LogitStore
 from wisecommittee.store.costs import import_costs
 from wisecommittee.store.imports.segmentation import Dense, cells_of, import_images, joint_card

@@ -15,8 +15,9 @@ from wisecommittee.committees.confidence import CONFIDENCES, scale_of
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.calibration.fitting import fit
 from wisecommittee.searches.calibration.reliability import Reliability, reliability
-from wisecommittee.searches.evaluate import Evaluation, evaluate_in, exit_stages
-from wisecommittee.searches.stages.tables import Pool, open_pool
+from wisecommittee.searches.evaluate import evaluate_in, exit_stages
+from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.stages.pool import Pool, open_pool
 
 ROWS = 6  # ensembles, and cascades, of a frontier
 

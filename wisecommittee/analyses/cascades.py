@@ -14,8 +14,10 @@ from wisecommittee.committees.confidence import scale_of
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.searches.evaluate import evaluate_in, identity, members_pool
 from wisecommittee.searches.reporter import reported_threshold
+from wisecommittee.searches.stages.exit_table import running, score_row
+from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.tables import Pool, correct_key, running, score_row, stage_tables
+from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
 from wisecommittee.tasks import Segmentation
 
 

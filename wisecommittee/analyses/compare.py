@@ -13,7 +13,8 @@ from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.naming import METHODS, Origin
 from wisecommittee.committees.utility import utility
 from wisecommittee.errors import StoreError
-from wisecommittee.searches.evaluate import Evaluation, evaluate_all
+from wisecommittee.searches.evaluate import evaluate_all
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.store import LogitStore
 
 STEPS = 100  # thresholds 0, 0.01, .., 1, one for all stages (Li et al. 2023, App. A.2)

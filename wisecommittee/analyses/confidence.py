@@ -12,8 +12,9 @@ from wisecommittee.analyses.cascades import cascade_pool, chosen_cascades, exits
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.confidence import CONFIDENCES, confidence_named
-from wisecommittee.searches.evaluate import Evaluation, evaluate_in
-from wisecommittee.searches.stages.tables import Pool
+from wisecommittee.searches.evaluate import evaluate_in
+from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.stages.pool import Pool
 
 SHARES = tuple(k / 100 for k in range(1, 101))
 

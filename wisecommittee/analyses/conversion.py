@@ -10,7 +10,7 @@ from itertools import permutations
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import AbsentError, AbsentNameError, UsageError
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.sequences import GivenSequences, cheapest
 from wisecommittee.searches.workers.threads import thread_count
 

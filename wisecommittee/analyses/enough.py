@@ -10,7 +10,7 @@ from wisecommittee.analyses.small import by_architecture, reporting_pool
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.tables import stage_tables
+from wisecommittee.searches.stages.stage_tables import stage_tables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.tasks import Segmentation
 

@@ -11,7 +11,8 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.families.groups import doublings, groups_of, whole_groups
 from wisecommittee.errors import UsageError
-from wisecommittee.searches.evaluate import Evaluation, evaluate_all
+from wisecommittee.searches.evaluate import evaluate_all
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.store import LogitStore
 
 UNITS_AT_ONCE = 4096

@@ -10,7 +10,7 @@ from glob import escape
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError, UsageError
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True)

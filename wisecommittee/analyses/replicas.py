@@ -12,7 +12,7 @@ import numpy as np
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.sequences import GivenSequences, cheapest
 from wisecommittee.searches.workers.threads import thread_count
 

@@ -14,8 +14,9 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.searches.sequences import require_counts
+from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.tables import Pool, open_pool, stage_tables
+from wisecommittee.searches.stages.stage_tables import stage_tables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.tasks import Segmentation
 

@@ -12,10 +12,12 @@ from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.choice import REPORTING, reported
-from wisecommittee.searches.evaluate import Evaluation, evaluate
+from wisecommittee.searches.evaluate import evaluate
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.tables import Pool, Progress, open_pool, select_cards
+from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
+from wisecommittee.searches.workers.threads import Progress
 from wisecommittee.store import LogitStore
 
 QUALITIES = {"top-1": "top-1 accuracy", "score": "mean score", "mIoU": "mIoU"}

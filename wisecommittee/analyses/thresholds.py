@@ -11,8 +11,10 @@ from wisecommittee.analyses.cascades import cascade_pool, chosen_cascades, stage
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.searches.evaluate import Evaluation, evaluate_table
-from wisecommittee.searches.stages.tables import Pool, committee_tables
+from wisecommittee.searches.evaluate import evaluate_table
+from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.stages.exit_table import committee_tables
+from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.store import LogitStore
 
 LEVELS = 500  # of a sweep at most

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from wisecommittee.analyses.match import Shown, match, show
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import AbsentError, counted
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True)

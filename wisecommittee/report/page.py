@@ -28,7 +28,7 @@ from wisecommittee.report.page_chart import chart, plain
 from wisecommittee.report.tables import fill
 from wisecommittee.searches.choice import Answer, choose
 from wisecommittee.searches.doctor import examine
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import HOW, Frontier
 from wisecommittee.writing import written_whole
 

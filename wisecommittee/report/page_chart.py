@@ -12,7 +12,7 @@ import matplotlib.ticker as ticks
 from wisecommittee.report.markup import escape
 from wisecommittee.report.style import LOG_FROM, coordinates, cost_axis
 from wisecommittee.report.table import SCALES
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import COSTS
 from wisecommittee.text import shown_lines
 

@@ -11,7 +11,7 @@ from wisecommittee.analyses.conversion import Conversion, conversion
 from wisecommittee.analyses.match import show
 from wisecommittee.analyses.study import Study
 from wisecommittee.report.style import NOUNS, coordinates, legend, name_axes, name_points, sample, scatter
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 
 
 def draw(

@@ -12,7 +12,7 @@ from wisecommittee.analyses.study import Study, spread
 from wisecommittee.errors import UsageError
 from wisecommittee.report.labels import Fitted
 from wisecommittee.report.style import Percent, amount, legend, luminance, sample, stage_colors
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 
 BARS = 8  # committees, spread over the frontier, where none are named
 MOST_BARS = 24

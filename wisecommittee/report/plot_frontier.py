@@ -25,7 +25,7 @@ from wisecommittee.report.style import (
     sample,
     scatter,
 )
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 
 HOLLOW = 400  # committees evaluated again on test at most

@@ -26,7 +26,7 @@ from wisecommittee.report.style import (
     sample,
     scatter,
 )
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 
 PLATEAU = f"plateau: from here on within {100 * TOLERANCE:g} points of never exiting"
 NAMED = 6  # thresholds that are written beside their points

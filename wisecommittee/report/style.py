@@ -23,7 +23,7 @@ from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter
 
 from wisecommittee.committees.replicas import named_architectures
 from wisecommittee.report.labels import Names
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import COSTS
 from wisecommittee.text import shown
 

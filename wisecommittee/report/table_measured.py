@@ -11,7 +11,7 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.report import published
 from wisecommittee.report.table import Column, Table, Value, extended
 from wisecommittee.report.table_match import chosen
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 
 
 def latency(study: Study) -> Table:

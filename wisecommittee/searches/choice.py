@@ -11,11 +11,12 @@ from typing import Any
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import AbsentNameError, InfeasibleError, StoppedError, UsageError
 from wisecommittee.searches.doctor import REPORTING, copied
-from wisecommittee.searches.evaluate import Evaluation, evaluate, evaluate_all
+from wisecommittee.searches.evaluate import evaluate, evaluate_all
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import COSTS, Frontier
 from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.tables import select_cards
+from wisecommittee.searches.stages.pool import select_cards
 from wisecommittee.store import LogitStore
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,83 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.cost import CostModel
-from wisecommittee.errors import CommitteeError, UnknownNameError, WiseCommitteeError, counted
+from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.grid.cost_axis import share_above
-from wisecommittee.searches.intervals import bootstrap_intervals, normal_interval, wilson_interval
+from wisecommittee.searches.intervals import bootstrap_intervals, normal_interval
 from wisecommittee.searches.stages.calibrated import as_chosen, recorded
-from wisecommittee.searches.stages.tables import (
-    ExitTable,
-    Pool,
-    StageTables,
-    assemble,
-    open_pool,
-    prefix_tables,
-    stage_indices,
-)
+from wisecommittee.searches.stages.exit_table import ExitTable, assemble, prefix_tables, stage_indices
+from wisecommittee.searches.stages.pool import Pool, open_pool
+from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
 BATCH_BITS = 1 << 28  # that committees of the same stages take at a time
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What a committee does on a split.
-
-    quality : in [0, 1]; correct : sum of the task's statistic (segmentation: pixels that are right); n : units
-    average_cost, worst_case_cost : in units of `cost` ('flops' = multiply-adds); exit_ratios : share of units per stage
-    p99_cost : the least cost that 99 % of the units do not exceed; further : {name: (average, worst case)} of all other
-    costs on every card
-    graded_interval : 95 % interval of a graded quality or of mIoU; None where units are right or wrong
-    measure : what quality is: accuracy (or mean grade), or mIoU
-    """
-
-    committee: Committee
-    split: str
-    n: int
-    correct: float
-    quality: float
-    average_cost: float
-    worst_case_cost: float
-    exit_ratios: tuple[float, ...]
-    p99_cost: float = 0.0
-    further: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    graded_interval: tuple[float, float] | None = None
-    measure: str = "accuracy"
-
-    def cost_named(self, name: str) -> float:
-        """average_cost, worst_case_cost, p99_cost, or average_NAME and worst_case_NAME of a further cost."""
-        own = {"average_cost": self.average_cost, "worst_case_cost": self.worst_case_cost, "p99_cost": self.p99_cost}
-        for other, (average, worst) in self.further.items():
-            own |= {f"average_{other}": average, f"worst_case_{other}": worst}
-        own |= {f"average_{self.committee.cost}": self.average_cost}
-        own |= {f"worst_case_{self.committee.cost}": self.worst_case_cost}
-        if name not in own:
-            raise UnknownNameError("cost", name, own)
-        return own[name]
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of quality: Wilson for counts, bootstrap for grades, linearised for mIoU."""
-        return self.graded_interval or wilson_interval(int(self.correct), self.n)
-
-    def figures(self) -> dict[str, Any]:
-        """The figures of the contract, without the committee."""
-        out: dict[str, Any] = {
-            "n": self.n,
-            "correct": self.correct,
-            "quality": self.quality,
-            "interval": list(self.interval),
-            "average_cost": self.average_cost,
-            "worst_case_cost": self.worst_case_cost,
-            "p99_cost": self.p99_cost,
-            "further_costs": {n: {"average": a, "worst_case": w} for n, (a, w) in self.further.items()},
-            "exit_ratios": list(self.exit_ratios),
-        }
-        if self.committee.cost == "flops":
-            out["average_flops"], out["worst_case_flops"] = self.average_cost, self.worst_case_cost
-        return out
 
 
 def exit_stages(score: NDArray[np.float32], thresholds: ArrayLike) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from wisecommittee.errors import InfeasibleError, StoreError, UsageError
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier_file import FORMAT, read_frontier
 from wisecommittee.writing import written_whole
 

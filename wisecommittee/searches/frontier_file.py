@@ -11,7 +11,7 @@ from typing import Any
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import AbsentError, StoreError, WiseCommitteeError
 from wisecommittee.reading import parse_json
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.store.parquet.tables import read_parquet
 
 LARGEST = 1e300  # above it, sums and axes overflow

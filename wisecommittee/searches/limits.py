@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.committees.cost import CostModel, cost_model
 from wisecommittee.errors import UsageError
-from wisecommittee.searches.evaluate import Evaluation
-from wisecommittee.searches.stages.tables import Pool
+from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.store import LogitStore
 
 

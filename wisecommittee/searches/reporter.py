@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.scale import Scale
-from wisecommittee.searches.evaluate import Evaluation, evaluate_with, exit_counts, identity
+from wisecommittee.searches.evaluate import evaluate_with, exit_counts, identity
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.grid.sweep import Point
-from wisecommittee.searches.stages.tables import Pool, StageTables, running, score_row, scores
+from wisecommittee.searches.stages.exit_table import running, score_row, scores
+from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.stages.stage_tables import StageTables
 
 
 def reported_threshold(ordered: NDArray[np.float32], value: np.float32, scale: Scale) -> tuple[float, float | None]:

@@ -18,25 +18,19 @@ from wisecommittee.kernels import jit
 from wisecommittee.searches.exact.gap import gap, reached_by, router_gap
 from wisecommittee.searches.exact.proof import ExactSearch, require_provable
 from wisecommittee.searches.frontier import COSTS, Frontier, skyline
+from wisecommittee.searches.grid.candidates import Candidates, within_worst_case
 from wisecommittee.searches.grid.miou import SkylineSearch, chains
 from wisecommittee.searches.grid.shared_threshold import SharedSearch
-from wisecommittee.searches.grid.sweep import Candidates, GridSearch, Point, within_worst_case
+from wisecommittee.searches.grid.sweep import GridSearch, Point
 from wisecommittee.searches.heuristic.neighbours import Moves
 from wisecommittee.searches.heuristic.space import Scope
 from wisecommittee.searches.limits import Limits, make_limits
 from wisecommittee.searches.reporter import Reporter
+from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
 from wisecommittee.searches.stages.prefixes import build_prefixes, distinct
-from wisecommittee.searches.stages.tables import (
-    Pool,
-    Progress,
-    StageTables,
-    correct_key,
-    open_pool,
-    select_cards,
-    stage_tables,
-)
+from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
 from wisecommittee.searches.workers.estimate import chosen, estimate, left_out, machine_memory, table_memory
-from wisecommittee.searches.workers.threads import Mapper, Threads, interruptible, interrupts, thread_count
+from wisecommittee.searches.workers.threads import Mapper, Progress, Threads, interruptible, interrupts, thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Segmentation
 

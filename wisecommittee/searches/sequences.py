@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from wisecommittee.errors import UsageError
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.exact.proof import ExactSearch
-from wisecommittee.searches.grid.sweep import THRESHOLDED, Candidates, GridSearch
+from wisecommittee.searches.grid.candidates import Candidates
+from wisecommittee.searches.grid.sweep import THRESHOLDED, GridSearch
 from wisecommittee.searches.reporter import Reporter
+from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.tables import Pool, Progress, StageTables, correct_key, stage_tables
-from wisecommittee.searches.workers.threads import Threads
+from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
+from wisecommittee.searches.workers.threads import Progress, Threads
 from wisecommittee.tasks import Segmentation
 
 Members = tuple[int, ...]

@@ -10,17 +10,10 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.confidence import Confidence, scale_of
 from wisecommittee.searches.evaluate import exit_stages, members_pool
+from wisecommittee.searches.stages.exit_table import ExitTable, assemble, running, score_row, stage_indices
+from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.tables import (
-    ExitTable,
-    Pool,
-    assemble,
-    correct_key,
-    running,
-    score_row,
-    stage_indices,
-    stage_tables,
-)
+from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Segmentation

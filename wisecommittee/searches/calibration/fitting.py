@@ -29,8 +29,8 @@ from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.confidence import LOG_FLOOR
 from wisecommittee.errors import ContentError, StoreError, UsageError, counted
 from wisecommittee.searches.calibration.reliability import reliability
-from wisecommittee.searches.stages.tables import Progress, select_cards
-from wisecommittee.searches.workers.threads import Workers, thread_count
+from wisecommittee.searches.stages.pool import select_cards
+from wisecommittee.searches.workers.threads import Progress, Workers, thread_count
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers
 

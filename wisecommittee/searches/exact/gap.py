@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.kernels.sweeps import grid
-from wisecommittee.searches.evaluate import Evaluation
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.grid.sweep import GridSearch
 from wisecommittee.searches.stages.blocks import BLOCK_BYTES
-from wisecommittee.searches.stages.tables import Pool
+from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.tasks import Answers, Segmentation
 
 MOST_WORK = 3e8  # combinations times units beyond which no gap is worked out: who stops a search waits for seconds only

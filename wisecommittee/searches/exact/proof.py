@@ -21,9 +21,9 @@ from wisecommittee.kernels.exact.gain_levels import gain_levels
 from wisecommittee.kernels.sweeps import grid
 from wisecommittee.searches.exact.profiles import Kinds
 from wisecommittee.searches.exact.tiles import confidences
+from wisecommittee.searches.grid.candidates import Candidates
 from wisecommittee.searches.grid.sweep import (
     THRESHOLDED,
-    Candidates,
     Corners,
     Envelope,
     GridSearch,
@@ -35,7 +35,7 @@ from wisecommittee.searches.grid.sweep import (
     corners,
 )
 from wisecommittee.searches.limits import Limits
-from wisecommittee.searches.stages.tables import StageTables
+from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
 
 

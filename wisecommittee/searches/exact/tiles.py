@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.scale import STORED, Scale
 from wisecommittee.kernels.exact.gain_levels import number_confidences
 from wisecommittee.kernels.exact.screening import TILES
-from wisecommittee.searches.stages.tables import StageTables
+from wisecommittee.searches.stages.stage_tables import StageTables
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.kernels.sweeps import histogram
-from wisecommittee.searches.grid.sweep import Candidates, Point, Ranked, level_values
+from wisecommittee.searches.grid.candidates import Candidates
+from wisecommittee.searches.grid.levels import level_values
+from wisecommittee.searches.grid.sweep import Point, Ranked
 from wisecommittee.searches.limits import Limits
-from wisecommittee.searches.stages.tables import Pool, StageTables
+from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper, interrupts
 from wisecommittee.tasks import Segmentation
 

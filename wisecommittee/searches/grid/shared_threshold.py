@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.kernels.sweeps.shared_threshold import sweep_shared
-from wisecommittee.searches.grid.sweep import Candidates, Envelope, GridSearch, Group
+from wisecommittee.searches.grid.candidates import Candidates
+from wisecommittee.searches.grid.sweep import Envelope, GridSearch, Group
 from wisecommittee.searches.limits import Limits
-from wisecommittee.searches.stages.tables import Pool, StageTables
+from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control
 
 

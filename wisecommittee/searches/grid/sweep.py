@@ -2,8 +2,7 @@
 
 Semantics: levels are order statistics over all units, t_j = sorted[min(N-1, ceil(j N / (P-1)))] for j < P-1 and +inf; a
 unit continues at level j iff fewer than j+1 of the levels are <= its confidence. Ties are never split, nor confidences
-that only rounding parts (committees/scale.py).
-"""
+that only rounding parts (committees/scale.py)."""
 
 from __future__ import annotations
 
@@ -15,91 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.errors import InfeasibleError
 from wisecommittee.kernels.sweeps import grid, tiles
+from wisecommittee.searches.grid.candidates import Candidates
 from wisecommittee.searches.grid.cost_axis import Axis
+from wisecommittee.searches.grid.levels import level_values, padded_levels
 from wisecommittee.searches.limits import Limits
-from wisecommittee.searches.stages.tables import Pool, StageTables, Tiers, members_of
+from wisecommittee.searches.stages.pool import Pool, members_of
+from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper, Workers, interrupts
 from wisecommittee.tasks import Segmentation
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
+
+
 Ranked = tuple[tuple[int, ...], int]  # a combination and its rank
+
+
 Envelope = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # cost, rank, level by number correct
+
+
 THRESHOLDED = 3  # stages the kernel sweeps at once, after looping over the levels of one before them
+
+
 SCRATCH_BYTES = 1 << 20  # histograms of one batch of last members
 
+
 Corners = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # correct, and the same
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """All sequences of `size` stages. sequences int64 [n, size] of tiers, ranks int64 [n] in the order of ties over all
-    sizes."""
-
-    size: int
-    sequences: NDArray[np.int64]
-    ranks: NDArray[np.int64]
-
-
-def within_worst_case(pool: Pool, found: dict[int, NDArray[np.int64]], limit: float | None) -> list[Candidates]:
-    """Drop what costs too much in the worst case, and rank the rest: fewer members, fewer stages, less worst case,
-    names stage by stage."""
-    kept: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-    least = None
-    for sequences in found.values():
-        worst = pool.cost.worst(sequences)
-        least = int(worst.min()) if least is None else min(least, int(worst.min()))
-        if limit is not None:
-            keep = worst <= pool.cost.ceiling(limit)
-            sequences, worst = sequences[keep], worst[keep]
-        if len(sequences):
-            kept.append((sequences, worst))
-    if not kept:
-        assert least is not None
-        assert limit is not None
-        raise InfeasibleError(
-            f"no committee costs at most {limit:.6g} {pool.cost.name} in the worst case; the cheapest model costs "
-            f"{pool.cost.true(least):.6g}"
-        )
-    return _ranked(kept, pool.tiers)
-
-
-def _ranked(kept: list[tuple[NDArray[np.int64], NDArray[np.int64]]], tiers: Tiers | None) -> list[Candidates]:
-    """Candidates of these (sequences, worst cases), one pair for each number of stages, ascending."""
-    if tiers is None:
-        names = members = None
-    else:
-        names = np.argsort(sorted(range(len(tiers)), key=lambda step: tiers[step]))
-        members = np.array([len(tier) for tier in tiers])
-    out, counts = [], []
-    for sequences, _ in kept:
-        n, size = sequences.shape
-        out.append(Candidates(size, sequences, np.empty(n, np.int64)))
-        counts.append(np.full(n, size) if members is None else members[sequences].sum(axis=1))
-    first = 0
-    for count in sorted({int(c) for some in counts for c in np.unique(some)}):
-        for (sequences, worst), some, candidates in zip(kept, counts, out, strict=True):
-            at = np.flatnonzero(some == count)
-            here = sequences[at] if names is None else names[sequences[at]]
-            order = np.lexsort((*here.T[::-1], worst[at]))
-            candidates.ranks[at[order]] = first + np.arange(len(at))
-            first += len(at)
-    return out
-
-
-def level_values(ordered: NDArray[np.float32], levels: int) -> NDArray[np.float32]:
-    """float32 [P - 1]: the finite levels of a stage, order statistics of its ascending confidences [N] over all
-    units."""
-    n, steps = len(ordered), levels - 1
-    return ordered[np.minimum(n - 1, -(-np.arange(steps) * n // steps))]
-
-
-def padded_levels(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Ascending levels as `bin_units` takes them; nothing reaches those that fill up."""
-    padded = np.full((1 << len(values).bit_length()) - 1, np.nan, np.float32)
-    padded[: len(values)] = values
-    return padded
 
 
 @dataclass(frozen=True, slots=True)

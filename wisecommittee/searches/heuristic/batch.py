@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.kernels.sweeps import grid
-from wisecommittee.searches.grid.sweep import padded_levels
+from wisecommittee.searches.grid.levels import padded_levels
 from wisecommittee.searches.heuristic.neighbours import Walk
+from wisecommittee.searches.stages.exit_table import score_row
+from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.tables import Pool, StageTables, correct_key, score_row, stage_tables
+from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
 from wisecommittee.searches.workers.threads import Workers
 
 LEVELS = 32  # of a stage in a joint sweep

@@ -14,7 +14,7 @@ from wisecommittee.searches.grid.sweep import Envelope, Point, copied, corners
 from wisecommittee.searches.heuristic.batch import Stages, batches
 from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.heuristic.space import Extensions, Outcome, Scope
-from wisecommittee.searches.stages.tables import correct_key
+from wisecommittee.searches.stages.stage_tables import correct_key
 from wisecommittee.searches.workers.threads import Workers
 from wisecommittee.tasks import Segmentation
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from wisecommittee.errors import InfeasibleError
 from wisecommittee.searches.grid.sweep import Point
 from wisecommittee.searches.heuristic.neighbours import Moves, Walk
-from wisecommittee.searches.stages.tables import Pool, Progress
+from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.workers.threads import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,7 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from wisecommittee.errors import WiseCommitteeError
-from wisecommittee.searches.stages.tables import Progress
-from wisecommittee.searches.workers.threads import POLL, Control
+from wisecommittee.searches.workers.threads import POLL, Control, Progress
 
 TRIES = 5  # of a chunk beyond those that the scheduler makes by itself when workers die
 PARTS_PER_THREAD = 8

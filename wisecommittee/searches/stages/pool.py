@@ -1,0 +1,170 @@
+"""The models of a search on one split: how they are combined, scored and charged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.combine import Combine, combine_named
+from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
+from wisecommittee.committees.cost import CostModel, common_costs, cost_model
+from wisecommittee.committees.replicas import resolve_replicas
+from wisecommittee.errors import StoreError, UsageError
+from wisecommittee.searches.stages import calibrated
+from wisecommittee.searches.stages.blocks import Summands
+from wisecommittee.searches.stages.calibrated import CalibratedRows
+from wisecommittee.searches.stages.patterns import selected
+from wisecommittee.searches.stages.single_model import segmentation
+from wisecommittee.store import LogitStore
+from wisecommittee.tasks import Answers, Classification, Task
+
+Tiers = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The models of a search on one split, in canonical order, with how they are combined, scored and charged.
+
+    cards : a model is used with the calibration on its card here, which need not be the store's.
+    confidence : a function, or the name of a score stored with every model. tiers : what one stage can add, the models
+    by themselves first; None if nothing else. Sequences and stages are of indices into the tiers, and so are `cost` and
+    `further`, the other costs that every card names.
+    """
+
+    store: LogitStore
+    split: str
+    cards: tuple[ModelCard, ...]
+    combine: Combine
+    confidence: Confidence | str
+    task: Task
+    cost: CostModel
+    labels: NDArray[np.generic]
+    tiers: Tiers | None = None
+    further: tuple[CostModel, ...] = ()
+
+    def with_tiers(self, tiers: Tiers) -> Pool:
+        """The same models, of which a stage can add any of these tiers."""
+        if len(tiers) == len(self.cards):
+            return self
+        further = tuple(charges.of(tiers) for charges in self.further)
+        return replace(self, tiers=tiers, cost=self.cost.of(tiers), further=further)
+
+    def members(self, sequence: Sequence[int]) -> tuple[int, ...]:
+        """The models that have run after these stages."""
+        return members_of(self.tiers, sequence)
+
+    @property
+    def units(self) -> int:
+        return len(self.labels)
+
+    @property
+    def confidence_name(self) -> str:
+        return self.confidence if isinstance(self.confidence, str) else self.confidence.name
+
+    @property
+    def answers(self) -> bool:
+        return self.cards[0].kind == "answers"
+
+    @property
+    def sequenced(self) -> bool:
+        """Whether the order of members matters beyond their set (`last`, stored scores)."""
+        return self.combine.ordered or isinstance(self.confidence, str)
+
+    def index(self, model: str) -> int:
+        return next(i for i, card in enumerate(self.cards) if card.model == model)
+
+    def outputs(self, member: int) -> NDArray[np.floating] | CalibratedRows:
+        """Rows [N, C] of a member, of which slices can be read; their kind is kind(member)."""
+        return calibrated.outputs(self.store, self.split, self.cards[member])
+
+    def kind(self, member: int) -> str:
+        return calibrated.row_kind(self.cards[member])
+
+    def space(self, member: int) -> str:
+        """Where the mean of this member's summands lives: 'logits' or 'probabilities'."""
+        return self.combine.space[self.kind(member)]
+
+    def summands(self, member: int) -> Summands:
+        return Summands(self.outputs(member), self.combine.summand[self.kind(member)], self.space(member))
+
+
+def members_of(tiers: Tiers | None, sequence: Sequence[int]) -> tuple[int, ...]:
+    """The models of a sequence of tiers, in the order they run."""
+    return tuple(sequence) if tiers is None else tuple(m for step in sequence for m in tiers[step])
+
+
+def select_cards(
+    store: LogitStore, split: str, models: Sequence[str] | None, *, with_calibration: bool = False
+) -> tuple[ModelCard, ...]:
+    """Cards of the models that the patterns mean (selection.py; all of them by default), in canonical order, each with
+    the architecture and the replica that it has among all models of the split.
+
+    with_calibration : each with the calibration fitted on this split, or an error; else all without one.
+    """
+    store.require_split(split)
+    cards = resolve_replicas(store.cards(split))
+    if not cards:
+        raise StoreError(f"store {store.files.uri!r} has no models in split {split!r}; extract or import some")
+    names = selected([card.model for card in cards], models, split) if models else {card.model for card in cards}
+    found = tuple(card for card in cards if card.model in names)
+    if with_calibration:
+        calibrated.require_calibrated(found, split)
+        return found
+    return tuple(card.with_calibration(None) for card in found)
+
+
+def open_pool(
+    store: LogitStore,
+    split: str,
+    cards: Sequence[ModelCard],
+    *,
+    combine: str | None = None,
+    confidence: str | None = None,
+    cost: str = "flops",
+) -> Pool:
+    """Check that these models can be combined, scored and charged together, and load what is small.
+
+    Defaults: mean_logits and max_prob for outputs, last and the stored score 'confidence' for answers.
+    cards : with the calibrations to use.
+    """
+    kinds = {card.kind for card in cards}
+    settled = next((kind for kind in ("answers", "statistics") if kind in kinds), None)  # nothing left to average
+    if settled and len(kinds) > 1:
+        raise UsageError(
+            f"{' and '.join(sorted(kinds))} cannot be combined in one committee; choose models with --models"
+        )
+    rule = combine_named(combine or ("last" if settled else "mean_logits"))
+    if settled and not rule.ordered:
+        noun = {"answers": "answers", "statistics": "counts of pixels"}[settled]
+        raise UsageError(f"{noun} cannot be averaged by {rule.name}; they go with `last`: the newest member answers")
+    stored = _common_scores(cards)
+    name = confidence or ("confidence" if settled else "max_prob")
+    if settled and name in CONFIDENCES:
+        raise UsageError(
+            f"confidence {name!r} needs logits; {settled} carry their own: {', '.join(stored) or 'none stored'}"
+        )
+    function = confidence_named(name, stored)
+    units = len(store.labels(split))
+    varying = {
+        card.model: store.unit_costs(card.model, split, cost)
+        for card in cards
+        if card.contents is not None and cost in card.contents.unit_costs
+    }
+    task: Task = Classification()
+    if settled == "statistics":
+        task = segmentation(cards[0])
+    elif settled:
+        graded = all(card.contents is not None and card.contents.graded for card in cards)
+        task = Answers.graded([store.quality(c.model, split) for c in cards]) if graded else Answers()
+    charges = cost_model(cards, cost, units, varying)
+    further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
+    return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split), further=further)
+
+
+def _common_scores(cards: Sequence[ModelCard]) -> tuple[str, ...]:
+    names = [set(card.contents.scores) if card.contents else set() for card in cards]
+    return tuple(sorted(set.intersection(*names))) if names else ()

@@ -29,7 +29,7 @@ from wisecommittee.errors import (
 )
 from wisecommittee.store import gate, parts
 from wisecommittee.store.cache import Places, cached
-from wisecommittee.store.card_files import decode_card, encode_card, has_checksum
+from wisecommittee.store.card_files import decode_card, encode_card
 from wisecommittee.store.files import MAX_JSON, Stamp, open_files
 from wisecommittee.store.parts import Rows
 from wisecommittee.store.preparing import prepared
@@ -234,7 +234,7 @@ class LogitStore:
                 f"extract or import it again"
             )
         what = self.files.place(f"{split}/units.parquet")
-        if contents.units not in (None, units.hash):
+        if contents.units != units.hash:
             raise AlignmentError(
                 f"{what} is not what it was when {card.model} was written; restore it, or remove the models of {split} "
                 f"and import them again"
@@ -692,12 +692,6 @@ class LogitStore:
             raise StoreError(
                 f"{card.model} in {split}: its values are not those its card was written for; "
                 f"extract or import {card.model} again with --replace"
-            )
-        path = f"{self.model_folder(split, card.model)}/card.json"
-        if contents.units is None or not has_checksum(self.files.read(path, MAX_JSON)):
-            raise StoreError(
-                f"{self.files.place(path)}: written by an earlier version, without a hash of itself and of the units; "
-                f"extract or import {card.model} again with --replace to have it"
             )
 
 

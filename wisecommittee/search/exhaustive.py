@@ -20,7 +20,7 @@ from wisecommittee.kernels import grid, tiles
 from wisecommittee.search.axis import Axis
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import Pool, StageTables, Tiers, members_of
-from wisecommittee.search.workers import Control, Mapper, Workers, interrupts
+from wisecommittee.search.workers import Control, Mapper, Workers
 from wisecommittee.tasks import Segmentation
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
@@ -247,8 +247,6 @@ class GridSearch:
                 if found is not None:
                     grid.merge_corners(*self.envelope, *found)
                 unfinished += part.from_group(finished)
-            if c.size == 1:
-                interrupts().keep(mapper.stop)
         return unfinished
 
     def correct_of(self, sequence: tuple[int, ...]) -> NDArray[np.integer]:

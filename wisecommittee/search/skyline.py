@@ -18,7 +18,7 @@ from wisecommittee.kernels import dense
 from wisecommittee.search.exhaustive import Candidates, Point, Ranked, level_values
 from wisecommittee.search.limits import Limits
 from wisecommittee.search.tables import Pool, StageTables
-from wisecommittee.search.workers import Control, Mapper, interrupts
+from wisecommittee.search.workers import Control, Mapper
 from wisecommittee.tasks import Segmentation
 
 SWEPT = 2  # thresholds with a table of all their levels; longer cascades loop over the levels of earlier ones
@@ -86,8 +86,6 @@ class SkylineSearch:
                 if found is not None:
                     self.found = Skyline.of([self.found, found])
                 unfinished += [sequence for sequence, _ in part[finished:]]
-            if c.size == 1:
-                interrupts().keep(mapper.stop)
         return unfinished
 
     def chunk(self, common: None, tasks: list[Ranked], control: Control) -> tuple[Skyline, int]:

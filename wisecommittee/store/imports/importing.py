@@ -320,9 +320,9 @@ def read_cards(costs: str | os.PathLike[str], models: Sequence[str]) -> dict[str
     if table.columns.tolist() == ["model"]:
         raise CostError(f"{costs}: no cost column beside model; expected flops, latency_ms or usd")
     cards = {}
-    places: Mapping[str, Sequence[int]] = listed.groupby(listed).indices
+    rows_of = {str(name): rows.tolist() for name, rows in listed.groupby(listed).indices.items()}
     for model in models:
-        rows = places.get(model, ())
+        rows: list[int] = rows_of.get(model, [])
         if len(rows) != 1:
             if len(rows):
                 raise CostError(f"{costs}: {counted(len(rows), 'row')} for {model}; expected one")

@@ -320,7 +320,7 @@ def read_cards(costs: str | os.PathLike[str], models: Sequence[str]) -> dict[str
     if table.columns.tolist() == ["model"]:
         raise CostError(f"{costs}: no cost column beside model; expected flops, latency_ms or usd")
     cards = {}
-    rows_of = {str(name): rows.tolist() for name, rows in listed.groupby(listed).indices.items()}
+    rows_of = {str(name): [int(row) for row in rows] for name, rows in listed.groupby(listed).indices.items()}
     for model in models:
         rows: list[int] = rows_of.get(model, [])
         if len(rows) != 1:

@@ -27,7 +27,7 @@ from wisecommittee.extraction.data.spec import Data
 from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.kernels.stages import direct
-from wisecommittee.store import LogitStore
+from wisecommittee.store import LogitStore, StoreLike, open_store
 
 Rows = NDArray[np.float32]  # [n, C]
 TELLING = 4  # rows of logits do not all look like probabilities by chance
@@ -317,7 +317,7 @@ def deploy(
     committee: Committee | str | os.PathLike[str],
     models: Mapping[str, Module] | None = None,
     *,
-    store: LogitStore | None = None,
+    store: StoreLike | None = None,
     data: str | Data | None = None,
     replay: int = REPLAYED,
     preprocess: str | None = None,
@@ -336,6 +336,7 @@ def deploy(
     """
     if replay < 0:
         raise UsageError(f"replay {replay}: expected a number of units, 0 for none")
+    store = None if store is None else open_store(store)
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
     loaded = load_members(
         chosen.models, models, store, preprocess=preprocess, recorded=chosen.members, trust=trust, force=force

@@ -447,7 +447,7 @@ def test_costs_of_units_in_two_units_are_told(mixed, store):
 
 
 def test_shares_of_a_sample_are_said_to_be(store, monkeypatch):
-    monkeypatch.setattr("wisecommittee.search.doctor.SAMPLE_UNITS", 300)
+    monkeypatch.setattr("wisecommittee.searches.doctor.SAMPLE_UNITS", 300)
     fill(store, n=900, classes=12, edit=lambda z: z[:, ::-1])
     (text,) = told(store, "labels")
     assert text.endswith("(of 300 units at even distances among the 900)")

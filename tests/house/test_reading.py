@@ -213,7 +213,7 @@ def kinds(tmp_path, monkeypatch):
     monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
     labels = np.arange(40) % 4
     store = LogitStore(tmp_path / "S")
-    store.add(ModelCard("a", blocks={"a": 10}), "val", labels=labels, outputs=np.eye(4, dtype=np.float32)[labels])
+    store.add(ModelCard("a", blocks={"a": 10}), "val", labels=labels, outputs=9 * np.eye(4, dtype=np.float32)[labels])
     found = answer(store, target_accuracy=0.5)
     np.save(tmp_path / "labels.npy", labels)
     np.savez(tmp_path / "labels.npz", labels)
@@ -258,7 +258,7 @@ def test_what_is_no_table_is_named_where_one_is_expected(kinds, file):
 
 def test_a_damaged_file_is_not_taken_for_another_kind(kinds):
     whole = (kinds / "frontier.parquet").read_bytes()
-    (kinds / "frontier.parquet").write_bytes(whole[:-9] + b"\0" + whole[-8:])
+    (kinds / "frontier.parquet").write_bytes(whole[:-20])
     with pytest.raises(StoreError, match="is not a frontier written by"):
         Frontier.load(kinds / "frontier.parquet")
     (kinds / "committee.json").write_text('{"version": 1, "stages": [["a"], ["b"]], "thresholds": []}')

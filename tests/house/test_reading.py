@@ -15,7 +15,7 @@ import pytest
 from wisecommittee import reading
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, StoreError, WiseCommitteeError
-from wisecommittee.searches.answer import answer
+from wisecommittee.searches.choice import answer
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.store import LogitStore
 from wisecommittee.store.parquet.tables import read_parquet

@@ -518,9 +518,7 @@ def test_the_command(nets, monkeypatch, capsys):
     shown: list[str] = []
     monkeypatch.setattr("wisecommittee.cli.bench_models.table", lambda _, columns, *__: shown.extend(dict(columns)))
     command(monkeypatch, capsys, *quick)
-    assert [name for name in shown if "speed-up" in name] == [
-        f"speed-up in {unit}" for unit in ("MACs", "latency", "units/s")
-    ]
+    assert {"speed-up in MACs", "speed-up in latency", "speed-up in units/s"} < set(shown)
 
 
 @pytest.mark.parametrize(

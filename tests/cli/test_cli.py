@@ -144,6 +144,11 @@ def test_what_is_matched_is_named_with_its_figures(run, store):
     right = float((mean.argmax(1) == labels).mean())
     expected = {"models": ["small", "mid"], "quality": right, "cost": 500, "flops": 500}
     assert matched["references"]["matched"] == expected
+    together = json.loads(run("search", "--store", store, "--match-ensemble", "small,mid", "--json")[1])
+    assert together["references"]["matched"] == expected
+    code, _, err = run("search", "--store", store, "--match-ensemble", "small")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "name all of them, as --match-ensemble A,B" in err
     assert (
         json.loads(run("search", "--store", store, "--target-flops", 600, "--json")[1])["references"]["matched"] is None
     )

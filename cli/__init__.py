@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from wisecommittee import __version__
+from wisecommittee.version import __version__
 
 from .console import fail, say, use_any_text
 

@@ -1892,7 +1892,8 @@ def test_writing_holds_no_copy_of_a_mapped_array(tmp_path, kind, dtype):
     x[:] = np.arange(5_000) % 97
     x[:, 0] = np.arange(len(x))
     del x
-    code = ADD.replace("if True:", "if True:\n    from wisecommittee.store.parquet import parts; parts.ROW_GROUP = 500", 1)
+    small_groups = "from wisecommittee.store.parquet import parts; parts.ROW_GROUP = 500"
+    code = ADD.replace("if True:", f"if True:\n    {small_groups}", 1)
     arguments = [sys.executable, "-c", code, kind, str(tmp_path / "x.npy"), str(tmp_path / "logits")]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 80  # megabytes; a row group is 10

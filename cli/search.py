@@ -147,9 +147,11 @@ def search(
     def ended() -> None:
         leave("interrupted" if ctrl_c.keeping else "interrupted before a committee was found")
 
-    with interruptible(
-        ended, lambda: say_at_once("stopping: the best found so far follows; Ctrl-C again ends at once")
-    ) as ctrl_c:
+    def stopping(searched: bool) -> None:
+        what = "the search has ended: its answer" if searched else "stopping: the best found so far"
+        say_at_once(f"{what} follows; Ctrl-C again ends at once")
+
+    with interruptible(ended, stopping) as ctrl_c:
         from wisecommittee.errors import UsageError
         from wisecommittee.searches.choice import answer
         from wisecommittee.searches.doctor import examine
@@ -207,6 +209,8 @@ def search(
             )
         if not found.frontier.searched["complete"]:
             say(_unfinished(found.frontier.searched))
+        elif ctrl_c.early:
+            say("the search was at its end: the answer is complete")
         with ctrl_c.held():
             if frontier:
                 found.frontier.save(frontier)

@@ -751,10 +751,10 @@ def test_swin_by_hand(torchvision):
     [
         ("timm:resnet5", UnknownNameError, "unknown timm model 'resnet5'; did you mean 'resnet50'"),
         ("timm:resnet18.a9", UnknownNameError, "unknown weights of the timm model resnet18 'a9'.*a1_in1k"),
-        ("timm:test_vit@none.pt", UsageError, "no weights file 'none.pt'"),
+        ("timm:test_vit@none.pt", AbsentError, "there is no weights file 'none.pt' in the current folder"),
         ("torchvision:resnet51", UnknownNameError, "unknown torchvision model 'resnet51'; did you mean 'resnet50'"),
         ("torchvision:resnet50@IMAGENET1K_V9", UnknownNameError, "did you mean 'IMAGENET1K_V2'"),
-        ("torchvision:resnet50@none.pt", UsageError, "no weights file 'none.pt'"),
+        ("torchvision:resnet50@none.pt", AbsentError, "there is no weights file 'none.pt' in the current folder"),
         ("tim:resnet50", UnknownNameError, "unknown model source 'tim'; did you mean 'timm'"),
         ("photo.jpg", UsageError, r"or a file ending in .pt2, .ts, .onnx"),
     ],

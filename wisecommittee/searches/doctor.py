@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import StoreError, counted
 from wisecommittee.store import LogitStore
 from wisecommittee.store.imports.segmentation import images_of
@@ -67,7 +67,7 @@ def examine(
     found: list[Doubt] = []
     everywhere = store.splits()
     for split in everywhere if splits is None else splits:
-        cards = [card for card in store.cards(split) if card.contents is not None]
+        cards = store.cards(split)
         looked = [card for card in cards if named is None or card.model in named]
         found += _of_outputs(store, split, looked)
         found += [Doubt("models", split, text) for text in _copies(split, cards, named)]
@@ -82,7 +82,7 @@ def examine(
 # Outputs and labels
 
 
-def _of_outputs(store: LogitStore, split: str, cards: Sequence[ModelCard]) -> list[Doubt]:
+def _of_outputs(store: LogitStore, split: str, cards: Sequence[StoredCard]) -> list[Doubt]:
     if not cards:
         return []
     labels = store.labels(split)
@@ -92,7 +92,6 @@ def _of_outputs(store: LogitStore, split: str, cards: Sequence[ModelCard]) -> li
     alone: dict[str, tuple[float, float, int]] = {}
     found: list[Doubt] = []
     for card in cards:
-        assert card.contents is not None
         if card.kind == "answers":
             if not card.contents.graded:
                 found += [Doubt("answers", split, text) for text in _of_answers(store, split, card)]
@@ -304,7 +303,7 @@ def _below(share: float, chance: float, n: int) -> bool:
     return math.exp(-n * divergence) < UNLIKELY
 
 
-def _of_answers(store: LogitStore, split: str, card: ModelCard) -> list[str]:
+def _of_answers(store: LogitStore, split: str, card: StoredCard) -> list[str]:
     labels = store.labels(split).astype(np.str_).tolist()
     answers = store.answers(card.model, split).tolist()
     right = sum(a == b for a, b in zip(answers, labels, strict=True)) / len(labels)
@@ -324,7 +323,7 @@ def _of_answers(store: LogitStore, split: str, card: ModelCard) -> list[str]:
     return []
 
 
-def _unseen_classes(store: LogitStore, split: str, card: ModelCard) -> str | None:
+def _unseen_classes(store: LogitStore, split: str, card: StoredCard) -> str | None:
     """Segmentation: classes without a labelled pixel where many pixels do not count."""
     if len(card.members) > 1 or "pixels" not in card.meta:
         return None
@@ -348,10 +347,9 @@ def _unseen_classes(store: LogitStore, split: str, card: ModelCard) -> str | Non
 # Copies
 
 
-def _copies(split: str, cards: Sequence[ModelCard], named: set[str] | None) -> list[str]:
+def _copies(split: str, cards: Sequence[StoredCard], named: set[str] | None) -> list[str]:
     same: dict[str, list[str]] = {}
     for card in cards:
-        assert card.contents is not None
         same.setdefault(card.contents.content, []).append(card.model)
     return [
         f"{_some(names)} in {split} hold the same outputs, value for value; is one file imported under two names? "
@@ -400,7 +398,7 @@ def shared_units(store: LogitStore, one: str, other: str) -> float | None:
     cards = [card for card in store.cards(one) if card.model in there and card.kind == there[card.model].kind]
     if any(_identity(card) == _identity(there[card.model]) for card in cards):
         return 1.0
-    cards = sorted(cards, key=lambda card: ((card.contents.classes or 0) if card.contents else 0, card.key))
+    cards = sorted(cards, key=lambda card: (card.contents.classes or 0, card.key))
     shares = []
     try:
         pairs = [_signatures(store, (one, other), card) for card in cards[:MOST_MODELS]]
@@ -413,8 +411,7 @@ def shared_units(store: LogitStore, one: str, other: str) -> float | None:
     return max(shares, default=None)
 
 
-def _identity(card: ModelCard) -> tuple[int, str]:
-    assert card.contents is not None
+def _identity(card: StoredCard) -> tuple[int, str]:
     return card.contents.rows, card.contents.content
 
 
@@ -430,7 +427,7 @@ def _excess(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> float | No
     return 0.0 if across < max(chance, LEAK) else (across - within) / (1 - within)
 
 
-def _signatures(store: LogitStore, splits: tuple[str, str], card: ModelCard) -> tuple[NDArray[np.uint64], ...]:
+def _signatures(store: LogitStore, splits: tuple[str, str], card: StoredCard) -> tuple[NDArray[np.uint64], ...]:
     """uint64 [N] for each of two splits: equal for units of which a model says the same."""
     if card.kind == "answers":
         words = [_of_texts(store.answers(card.model, split)) for split in splits]
@@ -470,7 +467,7 @@ def hash_text(text: str) -> int:
 # Costs
 
 
-def _costs(cards: Sequence[ModelCard]) -> list[str]:
+def _costs(cards: Sequence[StoredCard]) -> list[str]:
     """Units of costs that cannot be the same; of cards whose costs somebody wrote, not of counted multiply-adds."""
     written = [card for card in cards if card.origin is None or card.origin.startswith("imported")]
     found = []

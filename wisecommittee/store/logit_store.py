@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -228,7 +228,6 @@ class LogitStore:
     def _check_units(self, card: StoredCard, split: str, units: _Units) -> None:
         """The units of a split are those that a model of it was written for, and their labels are classes it has."""
         contents = card.contents
-        assert contents is not None
         if contents.rows != len(units.index):
             raise AlignmentError(
                 f"{card.model}: {counted(contents.rows, f'{split} unit')}, the split has {len(units.index):,}; "
@@ -304,7 +303,6 @@ class LogitStore:
     ) -> NDArray[Any]:
         """A column of a committed model, [N, *tail] in unit order."""
         contents = card.contents
-        assert contents is not None
         described = card.with_calibration(None).to_json()["contents"]
         identity = json.dumps([card.kind, described, self._read_units(split).hash, name, tail])
         key = hashlib.sha256(identity.encode()).hexdigest()[:40]
@@ -340,7 +338,6 @@ class LogitStore:
     def _check_claim(self, card: StoredCard, split: str, what: str) -> None:
         """What the card says the parts unpack to is plausible for their size, before anything is unpacked."""
         contents, folder = card.contents, self.model_folder(split, card.model)
-        assert contents is not None
         sizes = [stamp[1] for part in contents.parts if (stamp := self.files.stamp(f"{folder}/{part.file}"))]
         width = (contents.classes or 1) * np.dtype(contents.dtype).itemsize
         if len(sizes) == len(contents.parts):  # else the first that is missing is named where it is read
@@ -349,7 +346,6 @@ class LogitStore:
     def read_parts(self, card: StoredCard, split: str) -> Iterator[Rows]:
         """Row groups of a committed model as they are stored; raises unless they are what its card says."""
         contents = card.contents
-        assert contents is not None
         for part in contents.parts:
             path = f"{self.model_folder(split, card.model)}/{part.file}"
             place = self.files.place(path)
@@ -681,7 +677,6 @@ class LogitStore:
 
     def _verify_model(self, card: StoredCard, split: str, siblings: Siblings) -> None:
         contents = card.contents
-        assert contents is not None
         self._check_units(card, split, self._read_units(split))
         self._check_elsewhere(card, split)
         siblings.check(card)
@@ -691,6 +686,14 @@ class LogitStore:
                 f"{card.model} in {split}: its values are not those its card was written for; "
                 f"extract or import {card.model} again with --replace"
             )
+
+
+StoreLike: TypeAlias = LogitStore | str | os.PathLike[str]
+
+
+def open_store(store: StoreLike) -> LogitStore:
+    """The store itself, or the one at that folder or URI."""
+    return LogitStore(store) if isinstance(store, (str, os.PathLike)) else store
 
 
 def _folder_name(model: str) -> str:

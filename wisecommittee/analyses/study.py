@@ -8,7 +8,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import Committee, StoredCard
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.choice import REPORTING, reported
@@ -82,7 +82,7 @@ class Study:
     def frontier(self) -> Frontier:
         return self.given or self.search()
 
-    def cards(self) -> tuple[ModelCard, ...]:
+    def cards(self) -> tuple[StoredCard, ...]:
         """Of the models asked for, in canonical order."""
         return select_cards(self.store, self.split, self.models, with_calibration=self.calibrated)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import ContentError, OutOfMemoryError
 from wisecommittee.extraction.data.spec import Batch
 from wisecommittee.extraction.run.forward import Forward, is_out_of_memory
@@ -37,7 +37,7 @@ class _Stream:
     done: int
 
 
-def run_pass(run: Run, plans: Sequence[ModelPlan], meter: Meter) -> tuple[dict[str, ModelCard], list[ModelPlan]]:
+def run_pass(run: Run, plans: Sequence[ModelPlan], meter: Meter) -> tuple[dict[str, StoredCard], list[ModelPlan]]:
     """Committed cards by model, and the models for which the device had no room beside the others."""
     with ExitStack() as stack:
         forwards: list[Forward] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +31,10 @@ def search(
     ] = None,
     match_ensemble: Annotated[
         list[str] | None,
-        typer.Option(help="A member of an ensemble, repeat: the cheapest cascade of these members as accurate as all."),
+        typer.Option(
+            help="Members of an ensemble, as b5/0,b5/1, or repeated: the cheapest committee of just these models that "
+            "is as accurate as all of them together.",
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of searches that draw; this one is exhaustive and draws nothing.")
@@ -56,7 +59,7 @@ def search(
 
     `wisecommittee search --match b7/0 --max-worst-flops 2e10`
 
-    `wisecommittee search --match-ensemble b5/0 --match-ensemble b5/1`
+    `wisecommittee search --match-ensemble b5/0,b5/1`
 
     `wisecommittee search --store S --cost usd --target-cost 0.001 --json`
 
@@ -86,20 +89,23 @@ def search(
         from wisecommittee.store import LogitStore
 
         check_folder(save, frontier)
-        target = Target.one_of(
-            target_flops=target_flops,
-            target_cost=target_cost,
-            target_accuracy=target_accuracy,
-            match=match,
-            match_ensemble=match_ensemble or None,
-        )
-        if save and target is None:
+        targets = {
+            "target_flops": target_flops,
+            "target_cost": target_cost,
+            "target_accuracy": target_accuracy,
+            "match": match,
+            "match_ensemble": match_ensemble or None,
+        }
+        if save and all(value is None for value in targets.values()):
             raise UsageError(
                 f"--save {save} writes the committee that meets a target; name one, such as --target-flops X, "
                 f"--target-accuracy A or --match MODEL (--frontier FILE keeps them all)"
             )
         source = LogitStore(store)
         source.require_split(query.split)
+        if match_ensemble:
+            targets["match_ensemble"] = _members(match_ensemble, source.models(query.split))
+        target = Target.one_of(**targets)
         # A copy is said where test would be reported.
         warn_of(doubt for doubt in examine(source, [query.split]) if doubt.kind != "copy")
         with progress() as update:
@@ -119,6 +125,12 @@ def search(
             print_json(out)
         else:
             show_choice(choice, source)
+
+
+def _members(given: Sequence[str], models: Collection[str]) -> list[str]:
+    """['a,b', 'c'] -> ['a', 'b', 'c'], but a model whose name has a comma is one."""
+    taken_apart = ([text] if text in models else options.several("--match-ensemble", [text]) for text in given)
+    return [name for names in taken_apart for name in names]
 
 
 def _unfinished(searched: Mapping[str, Any]) -> str:

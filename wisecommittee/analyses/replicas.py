@@ -10,7 +10,7 @@ from itertools import combinations, permutations
 import numpy as np
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.sequences import GivenSequences, cheapest
@@ -51,15 +51,16 @@ def replicas(study: Study) -> tuple[Replicas, ...]:
     The threshold of a cascade is the one of least average cost, over all real ones, at which it is as accurate as its
     two members together on the split that chooses.
     """
-    members: dict[str, list[ModelCard]] = {}
+    members: dict[str, list[StoredCard]] = {}
     for card in study.cards():
         members.setdefault(card.architecture, []).append(card)
     enough = {name: cards for name, cards in members.items() if len(cards) >= LEAST}
     if not enough:
-        most = max(map(len, members.values()))
+        name, most = max(((name, len(cards)) for name, cards in members.items()), key=lambda known: known[1])
+        numbered = ", ".join(f"{name}/{number}" for number in range(LEAST))
         raise AbsentError(
             f"the statistics over replicas need {LEAST} of an architecture, this pool has {most} at most; train more "
-            "and name them b5/0, b5/1, b5/2 (`wisecommittee train pool --replicas 8` does so for the digits pool)"
+            f"and name them {numbered} (`wisecommittee train pool --replicas 8` does so for the digits pool)"
         )
     pool = study.pool()
     out = []

@@ -8,7 +8,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import Committee, StoredCard
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.choice import REPORTING, reported
@@ -21,7 +21,7 @@ from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import Progress
-from wisecommittee.store import LogitStore
+from wisecommittee.store import LogitStore, open_store
 
 MAX_MODELS = 4  # of the committees of a study, by default
 TAKEN_OVER = ("split", "max_models", "levels", "replicas", "cost", "confidence", "combine", "calibrated")
@@ -37,7 +37,7 @@ class Study:
     Parameters
     ----------
     store
-        The models.
+        The models; a folder or a URI is opened.
     query
         What the study searches; its split chooses.
     reports
@@ -64,6 +64,9 @@ class Study:
     curves: Path | None = None
     execution: Execution = field(default_factory=Execution)
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "store", open_store(self.store))
 
     @property
     def split(self) -> str:
@@ -110,7 +113,7 @@ class Study:
     def frontier(self) -> Frontier:
         return self.given or self.search()
 
-    def cards(self) -> tuple[ModelCard, ...]:
+    def cards(self) -> tuple[StoredCard, ...]:
         """Of the models asked for, in canonical order."""
         return select_cards(self.store, self.split, self.query.models, with_calibration=self.query.calibrated)
 

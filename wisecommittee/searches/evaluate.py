@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import Committee, StoredCard
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted
@@ -22,7 +22,7 @@ from wisecommittee.searches.stages.exit_table import ExitTable, assemble, prefix
 from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import thread_count
-from wisecommittee.store import LogitStore
+from wisecommittee.store import LogitStore, StoreLike, open_store
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
 BATCH_BITS = 1 << 28  # that committees of the same stages take at a time
@@ -192,7 +192,7 @@ def _scored(task: Task, statistics: NDArray[np.int32]) -> tuple[float, float, tu
 
 def evaluate(
     committee: Committee,
-    store: LogitStore,
+    store: StoreLike,
     split: str = "test",
     *,
     force: bool = False,
@@ -209,7 +209,7 @@ def evaluate(
 
 def evaluate_all(
     committees: Sequence[Committee],
-    store: LogitStore,
+    store: StoreLike,
     split: str = "test",
     *,
     force: bool = False,
@@ -219,7 +219,7 @@ def evaluate_all(
     """Evaluate committees that share confidence, rule and cost, in one pass over their members' outputs."""
     if not committees:
         return []
-    pool = members_pool(committees, store, split, force=force, cost=cost)
+    pool = members_pool(committees, open_store(store), split, force=force, cost=cost)
     return evaluate_in(pool, committees if cost is None else [replace(c, cost=cost) for c in committees], threads)
 
 
@@ -291,7 +291,7 @@ def evaluate_with(pool: Pool, tables: StageTables, committees: Sequence[Committe
     return [found[place] for place in range(len(committees))]
 
 
-def identity(card: ModelCard) -> dict[str, Any]:
+def identity(card: StoredCard) -> dict[str, Any]:
     """What makes a member the same model elsewhere: its kind, its blocks and, where known, the hash of its weights;
     with the calibration it is used with, if any."""
     out: dict[str, Any] = {"kind": card.kind, "blocks": dict(card.blocks), "weights": card.weights}
@@ -300,7 +300,7 @@ def identity(card: ModelCard) -> dict[str, Any]:
     return out
 
 
-def check_identity(card: ModelCard, recorded: Mapping[str, Any]) -> None:
+def check_identity(card: StoredCard, recorded: Mapping[str, Any]) -> None:
     """Raise if the store's model is not the one the committee was chosen with."""
     if not recorded:
         return

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import Committee, StoredCard
 from wisecommittee.committees.cost import CostModel, cost_model
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.evaluation import Evaluation
@@ -104,8 +104,8 @@ def _share(percent: float) -> Fraction:
     return Fraction(Decimal(repr(float(percent)))) / 100
 
 
-def _constant_costs(store: LogitStore, split: str, cards: Sequence[ModelCard], name: str, units: int) -> CostModel:
-    if varying := [card.model for card in cards if card.contents is not None and name in card.contents.unit_costs]:
+def _constant_costs(store: LogitStore, split: str, cards: Sequence[StoredCard], name: str, units: int) -> CostModel:
+    if varying := [card.model for card in cards if name in card.contents.unit_costs]:
         raise UsageError(f"a limit on the average {name} needs the same cost for every unit; {varying[0]}'s varies")
     return cost_model(cards, name, units)
 
@@ -130,7 +130,7 @@ class LimitFigures:
         self.store = store
         self.percentile = query.max_percentile_cost
         self.averages: Mapping[str, float] = query.max_average or {}
-        self._cards: dict[tuple[str, str], ModelCard] = {}
+        self._cards: dict[tuple[str, str], StoredCard] = {}
         self._known: dict[tuple[str, str, tuple[tuple[str, ...], ...]], list[float]] = {}
 
     def __call__(self, e: Evaluation) -> dict[str, Any]:

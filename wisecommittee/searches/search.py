@@ -33,7 +33,7 @@ from wisecommittee.searches.stages.stage_tables import StageTables, correct_key,
 from wisecommittee.searches.workers.estimate import chosen, estimate, left_out, machine_memory, table_memory
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import Mapper, Progress, Threads, interruptible, interrupts
-from wisecommittee.store import LogitStore
+from wisecommittee.store import StoreLike, open_store
 from wisecommittee.tasks import Segmentation
 
 NOTICEABLE = 5.0  # CPU seconds of work that is announced
@@ -42,7 +42,7 @@ NOTICEABLE = 5.0  # CPU seconds of work that is announced
 @interruptible()
 @takes_options(Query, Execution)
 def search(
-    store: LogitStore, query: Query | None = None, execution: Execution | None = None, **options: Any
+    store: StoreLike, query: Query | None = None, execution: Execution | None = None, **options: Any
 ) -> Frontier:
     """Search all committees of the models of a split and return their exact frontier.
 
@@ -73,7 +73,7 @@ def search(
     StoppedError
         Ctrl-C came before any committee was found that keeps the limits.
     """
-    started = time.perf_counter()
+    started, store = time.perf_counter(), open_store(store)
     parts = from_options({"query": Query, "execution": Execution}, options)
     query = replace(query or Query(), **parts["query"])
     execution = replace(execution or Execution(), **parts["execution"])

@@ -23,7 +23,10 @@ def _share(name: str, value: Any) -> float:
 def _members(name: str, value: Any) -> tuple[str, ...]:
     members = texts(name, value)
     if len(set(members)) < max(2, len(members)):
-        raise UsageError(f"{option(name)} {', '.join(members)}; an ensemble has two different members or more")
+        raise UsageError(
+            f"{option(name)} {','.join(members)}; an ensemble has two different members or more; name all of them, as "
+            f"{option(name, placeholder='A,B')}"
+        )
     return members
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from wisecommittee.searches.frontier import Frontier
     from wisecommittee.searches.search import search
     from wisecommittee.store import LogitStore
-    from wisecommittee.store.imports.importing import import_answers, import_outputs
+    from wisecommittee.store.imports.answers import import_answers
+    from wisecommittee.store.imports.outputs import import_outputs
     from wisecommittee.store.splitting import split_store
 
 __version__ = "0.1.0"
@@ -33,8 +34,8 @@ _HOMES = {
     "deploy": "wisecommittee.deployment.deploy",
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.fitting",
-    "import_answers": "wisecommittee.store.imports.importing",
-    "import_outputs": "wisecommittee.store.imports.importing",
+    "import_answers": "wisecommittee.store.imports.answers",
+    "import_outputs": "wisecommittee.store.imports.outputs",
     "split_store": "wisecommittee.store.splitting",
     "Frontier": "wisecommittee.searches.frontier",
     "LogitStore": "wisecommittee.store",

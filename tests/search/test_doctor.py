@@ -15,7 +15,7 @@ from wisecommittee import LogitStore, ModelCard
 from wisecommittee.errors import ContentError
 from wisecommittee.searches.choice import answer
 from wisecommittee.searches.doctor import examine, misread, shared_units
-from wisecommittee.store.imports.importing import import_outputs
+from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.store.imports.segmentation import import_images
 
 

@@ -7,12 +7,12 @@ fit the cache, with one pass for the maximum and one for the exponentials, on a 
 from __future__ import annotations
 
 import numpy as np
-from wisecommittee.searches.stages.prefixes import Prefixes, build_prefixes
 
 from benchmarks.synthetic import Synthetic
 from benchmarks.timing import cpu_seconds
 from wisecommittee.committees.families import cascade
 from wisecommittee.searches.stages.pool import Pool, open_pool
+from wisecommittee.searches.stages.prefixes import Prefixes, build_prefixes
 from wisecommittee.searches.stages.stage_tables import stage_tables
 
 

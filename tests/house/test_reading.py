@@ -12,7 +12,8 @@ import threading
 import pytest
 
 from wisecommittee import reading
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, StoreError
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.store.parquet.tables import read_parquet

@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wisecommittee.analyses.study import Study
-    from wisecommittee.committees.cards import Committee, ModelCard
+    from wisecommittee.committees.cards import ModelCard
+    from wisecommittee.committees.committee import Committee
     from wisecommittee.deployment.deploy import deploy
     from wisecommittee.extraction.extract import extract
     from wisecommittee.report import plot, tables
@@ -25,7 +26,7 @@ __version__ = "0.1.0"
 
 # Loaded on first use: importing the package costs nothing, and never matplotlib or torch.
 _HOMES = {
-    "Committee": "wisecommittee.committees.cards",
+    "Committee": "wisecommittee.committees.committee",
     "ModelCard": "wisecommittee.committees.cards",
     "Evaluation": "wisecommittee.searches.evaluate",
     "evaluate": "wisecommittee.searches.evaluate",

@@ -14,7 +14,8 @@ from test_cli import run  # noqa: F401
 from test_search import product_scores
 
 from wisecommittee.committees.calibration import FOLDS, Calibration, calibrated_rows, calibrated_scores, unit_folds
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import (
     AbsentError,
     AbsentNameError,

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from memory import cases
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee, Contents, ModelCard
+from wisecommittee.committees.cards import Contents, ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.families import cascade
 from wisecommittee.errors import (
     AbsentError,

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 import wisecommittee as wc
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AlignmentError, ContentError, WiseCommitteeError
 from wisecommittee.searches.choice import answer
 from wisecommittee.searches.search import search

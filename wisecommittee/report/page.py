@@ -20,7 +20,7 @@ import matplotlib
 
 from wisecommittee import __version__
 from wisecommittee.analyses.study import Study, spread
-from wisecommittee.committees.cards import together
+from wisecommittee.committees.committee import together
 from wisecommittee.errors import WiseCommitteeError, counted
 from wisecommittee.report import plot
 from wisecommittee.report.markup import as_html, escape

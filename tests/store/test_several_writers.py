@@ -12,8 +12,9 @@ from stored import IDS, C, N, X, Y, card, folder, naive_content
 
 from wisecommittee.errors import BusyError, StoreError, WiseCommitteeError
 from wisecommittee.store import LogitStore
+from wisecommittee.store.leftovers import Plan
 from wisecommittee.store.storage import files
-from wisecommittee.store.writer import Plan, Writer
+from wisecommittee.store.writer import Writer
 
 pytestmark = pytest.mark.usefixtures("small_groups")
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Contents, ModelCard, StoredCard
+from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.committees.replicas import same_replica
 from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UsageError, WiseCommitteeError
 from wisecommittee.extraction.data.labels import numbers_in_doubt
@@ -28,8 +28,9 @@ from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.extraction.run.ranks import Ranks, own_device
 from wisecommittee.extraction.run.settings import Settings
 from wisecommittee.store import LogitStore, checks
-from wisecommittee.store.logit_store import check_split_name
-from wisecommittee.store.writer import check_against_units, missing_units
+from wisecommittee.store.columns import StoredModel
+from wisecommittee.store.layout import check_split_name
+from wisecommittee.store.units import check_against_units, missing_units
 
 PROBE_UNITS = 2
 REPEATS = 2  # of the probe
@@ -332,8 +333,7 @@ def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: _Probes, decl
         class_names=data.classes,
         meta=_meta(run, preprocess, outputs, columns) | dict(loaded.meta),
     )
-    placeholder = Contents(data.units or 0, logits.shape[1], settings.dtype, "")
-    run.store.check_siblings(run.split, card.with_contents(placeholder))
+    run.store.check_siblings(run.split, card, logits.shape[1])
     committed = run.store.committed(run.split, card.model, replace=settings.replace)
     status = "added" if committed is None else "replaced"
     if committed is not None and not settings.replace:
@@ -441,7 +441,7 @@ def _compare(run: Run, committed: StoredCard, card: ModelCard, probe: Batch, log
     for noun, old, new in facts:
         if old != new:
             raise StoreError(f"{what} with other {noun} ({str(old)[:40]}, now {str(new)[:40]}); {remedy}")
-    rows = next(iter(run.store.read_parts(committed, run.split)))
+    rows = next(StoredModel(run.store, committed, run.split).row_groups())
     place = {unit: row for row, unit in enumerate(rows.unit_ids)}
     if set(probe.unit_ids) <= set(place):
         stored = np.asarray(rows.outputs, np.float32)[[place[unit] for unit in probe.unit_ids]]

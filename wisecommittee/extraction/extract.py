@@ -16,8 +16,8 @@ from typing import Any
 
 from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.committees.replicas import numbering_notes
-from wisecommittee.extraction.data.spec import Data
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.data.data import Data
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.estimate import Estimate, measure
 from wisecommittee.extraction.run.plan import ModelPlan, Run
 from wisecommittee.extraction.run.planning import make_plan

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.errors import ContentError, CostError, StoreError
+from wisecommittee.extraction.data.batch import Batch
 from wisecommittee.extraction.data.labels import numbers_in_doubt
-from wisecommittee.extraction.data.spec import Batch
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.run.plan import Run
 
 SHOWN_CORRUPT = 100

@@ -9,7 +9,8 @@ from itertools import product
 from pathlib import Path
 
 from wisecommittee.errors import UsageError
-from wisecommittee.extraction.models.spec import FILES, LoadedModel, load_model
+from wisecommittee.extraction.models.loaded import LoadedModel
+from wisecommittee.extraction.models.spec import FILES, load_model
 from wisecommittee.extraction.run.plan import Run
 
 

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.extraction.data.spec import Data
+from wisecommittee.extraction.data.data import Data
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.run.ranks import Ranks
 from wisecommittee.extraction.run.settings import Settings
 from wisecommittee.store import LogitStore

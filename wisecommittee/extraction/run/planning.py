@@ -12,10 +12,11 @@ import numpy as np
 from wisecommittee.committees.cards import Contents
 from wisecommittee.committees.replicas import same_replica
 from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError
-from wisecommittee.extraction.data.spec import Data, open_data
+from wisecommittee.extraction.data.data import Data
+from wisecommittee.extraction.data.spec import open_data
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.extraction.models.preprocess import CLIPS
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.run.cards import columns_of_classes, compare, describe
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.extraction.run.loaders import loaders

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError, UsageError
-from wisecommittee.extraction.data.spec import Batch
+from wisecommittee.extraction.data.batch import Batch
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.run.forward import Forward
 from wisecommittee.extraction.run.plan import Run
 

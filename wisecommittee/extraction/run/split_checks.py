@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wisecommittee.errors import AlignmentError
-from wisecommittee.extraction.data.spec import Data
+from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.run.plan import Run
 from wisecommittee.extraction.run.probes import PROBE_UNITS, Probes
 from wisecommittee.store import checks

@@ -10,7 +10,7 @@ import torch
 
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import ContentError, OutOfMemoryError
-from wisecommittee.extraction.data.spec import Batch
+from wisecommittee.extraction.data.batch import Batch
 from wisecommittee.extraction.run.forward import Forward, is_out_of_memory
 from wisecommittee.extraction.run.outbox import Outbox
 from wisecommittee.extraction.run.plan import ModelPlan, Run

@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 from numpy.random import default_rng
+from wisecommittee.cli import application
 
 from wisecommittee import LogitStore, ModelCard
 from wisecommittee.errors import ContentError

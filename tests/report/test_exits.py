@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from wisecommittee.cli import console, main
 
-from wisecommittee.analyses.study import Study
+from wisecommittee.analyses.study import study_of
 from wisecommittee.committees import cards
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.errors import StoreError, UsageError
@@ -113,7 +113,7 @@ def ladder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(store):
-    return Study(store, max_models=2, levels=8, threads=1)
+    return study_of(store, max_models=2, levels=8, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +129,9 @@ def committee(store):
 def study_for(study, leaves, sizes, ladder, committee):
     """kind -> a study that the kind can be made of."""
     wanted = {
-        **dict.fromkeys(("leaves", "deviation", "anytime"), Study(leaves, threads=1)),
-        "self-cascades": Study(sizes, max_models=2, levels=8, threads=1),
-        "scaled": Study(ladder, max_models=2, levels=8, threads=1),
+        **dict.fromkeys(("leaves", "deviation", "anytime"), study_of(leaves, threads=1)),
+        "self-cascades": study_of(sizes, max_models=2, levels=8, threads=1),
+        "scaled": study_of(ladder, max_models=2, levels=8, threads=1),
         **dict.fromkeys(ABOUT_COMMITTEES, replace(study, committees=(committee,))),
     }
     return lambda kind: wanted.get(kind, study)
@@ -203,7 +203,7 @@ def test_every_plot_in_every_format(kind, ending, study_for, tmp_path):
 @pytest.mark.parametrize("cost", COSTS)
 @pytest.mark.parametrize("kind", ["frontier", "exits", "match", "members", "small", "replicas"])
 def test_names_of_costs_in_plots_and_tables(kind, cost, study, tmp_path):
-    asked = replace(study, cost=cost)
+    asked = replace(study, query=replace(study.query, cost=cost))
     plot.picture(kind, asked, tmp_path / "x.svg")
     ElementTree.fromstring((tmp_path / "x.svg").read_text(encoding="utf-8"))
     made = tables.fill(kind, asked)
@@ -231,7 +231,11 @@ def test_a_curve_s_phase_is_text(tmp_path):
 
 
 def test_the_page_holds_text_only(study, committee):
-    for asked in (study, replace(study, committees=(committee,)), replace(study, cost=COSTS[1])):
+    for asked in (
+        study,
+        replace(study, committees=(committee,)),
+        replace(study, query=replace(study.query, cost=COSTS[1])),
+    ):
         text = page(asked, command="wisecommittee report --store \x1b[2J</pre>")
         only_shown(text)
         tags = Tags()
@@ -514,4 +518,4 @@ def test_names_of_a_folder_s_whole_length_leave_room_for_the_drawing(kind, tmp_p
     """The layout does not collapse, which matplotlib would warn of, and warnings are errors here."""
     names = [f"{'an_architecture_with_all_its_settings' * 4}-v{rung}" for rung in range(4)]
     long = filled(tmp_path / "logits", hostile_cards(names))
-    plot.picture(kind, Study(long, max_models=2, levels=6, threads=1), tmp_path / "x.png")
+    plot.picture(kind, study_of(long, max_models=2, levels=6, threads=1), tmp_path / "x.png")

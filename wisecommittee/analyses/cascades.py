@@ -18,7 +18,6 @@ from wisecommittee.searches.stages.exit_table import running, score_row
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
-from wisecommittee.tasks import Segmentation
 
 
 def chosen_cascades(study: Study) -> tuple[Committee, ...]:
@@ -65,8 +64,10 @@ def cascade_pool(study: Study, committee: Committee, split: str) -> Pool:
 def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Confidence [K, N] after every stage, the last included, as it is carried, and quality [K, N] in [0, 1] of
     answering there."""
-    if isinstance(pool.task, Segmentation):
-        raise UsageError("this analysis needs units that are right or wrong by themselves; mIoU is not made of such")
+    if pool.task.width > 1:
+        raise UsageError(
+            f"this analysis needs units that are right or wrong by themselves; {pool.task.name} is not made of such"
+        )
     sequences = running([[pool.index(model) for model in stage] for stage in committee.stages])
     keys = [correct_key(pool, sequence) for sequence in sequences]
     trie = build_prefixes(keys)

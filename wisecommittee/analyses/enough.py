@@ -12,7 +12,6 @@ from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import stage_tables
 from wisecommittee.searches.workers.threads import thread_count
-from wisecommittee.tasks import Segmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Enough:
 def enough(study: Study) -> tuple[Enough, ...]:
     """Of every architecture with replicas, by the cost of one; members are added in the order of their replicas."""
     pool = reporting_pool(study)
-    if isinstance(pool.task, Segmentation) or pool.task.scale != 1:
+    if not pool.task.counts:
         raise UsageError("units must be right or wrong here; graded answers are neither")
     members = {name: models for name, models in by_architecture(pool.cards).items() if len(models) > 1}
     if not members:

@@ -18,7 +18,6 @@ from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import stage_tables
 from wisecommittee.searches.workers.threads import thread_count
-from wisecommittee.tasks import Segmentation
 
 MOST = 8  # replicas, as in the paper
 DRAWS = 100  # sets of replicas of one size at most; all of them where there are fewer
@@ -124,11 +123,9 @@ def small(study: Study) -> Small:
     nothing = np.zeros(len(trie), dtype=bool)
     tables = stage_tables(pool, trie, nothing, threads=thread_count(study.threads), progress=study.progress)
     totals = tables.correct.totals()
-    assert not isinstance(pool.task, Segmentation)
-    scale = pool.task.scale
     curves: dict[str, list[Point]] = {}
     for (name, k), drawn in sets.items():
-        quality = [int(totals[trie.find[some]]) / (scale * pool.units) for some in drawn]
+        quality = [int(totals[trie.find[some]]) / (pool.task.scale * pool.units) for some in drawn]
         low, median, high = (float(q) for q in np.quantile(quality, (0.25, 0.5, 0.75)))
         every = pool.cost.cumulative(np.array(drawn, np.int64))[:, -1]
         alone = np.array([[pool.cost.worst(np.array([[m]]))[0] for m in some] for some in drawn]).max(axis=1)

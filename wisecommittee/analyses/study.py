@@ -19,8 +19,8 @@ from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
 from wisecommittee.searches.workers.threads import Progress
 from wisecommittee.store import LogitStore
+from wisecommittee.tasks import TASKS
 
-QUALITIES = {"top-1": "top-1 accuracy", "score": "mean score", "mIoU": "mIoU"}
 Item = TypeVar("Item")
 
 
@@ -115,8 +115,8 @@ class Study:
     @property
     def quality(self) -> str:
         """What is measured, as axes and headings name it."""
-        task = self.given.query.get("quality") if self.given else self.pool().task.name
-        return QUALITIES.get(str(task), "accuracy")
+        name = str(self.given.query.get("quality")) if self.given else self.pool().task.name
+        return TASKS[name].label if name in TASKS else "accuracy"
 
 
 QUERIED = ("split", "max_models", "levels", "replicas", "cost", "confidence", "combine", "calibrated")

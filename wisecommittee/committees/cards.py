@@ -26,7 +26,8 @@ CARD_VERSION = 1
 COMMITTEE_VERSION = 1
 MAX_COMMITTEE = 4 << 20  # bytes of a committee.json
 MAX_COUNT = 1 << 53  # of replicas, parameters and positions: what a JSON number holds exactly
-KINDS = ("logits", "probabilities", "answers", "statistics")
+KINDS = ("logits", "probabilities", "answers", "cell_counts")
+OLD_KINDS = {"statistics": "cell_counts"}  # earlier spellings, as cards and committees may have them
 _REPLICA_NAME = re.compile(r"(?P<architecture>.+)/(?P<replica>[0-9]+)")
 
 
@@ -132,8 +133,8 @@ class ModelCard:
 
     @property
     def members(self) -> frozenset[str]:
-        """The models behind an entry of statistics (store/imports/segmentation.py); any other model is by itself."""
-        together = self.meta.get("members") if self.kind == "statistics" else None
+        """The models behind an entry of cell counts (store/imports/segmentation.py); any other model is by itself."""
+        together = self.meta.get("members") if self.kind == "cell_counts" else None
         return frozenset(together or (self.model,))
 
     def with_contents(self, contents: Contents | None) -> ModelCard:
@@ -177,6 +178,8 @@ class ModelCard:
                 for name in ("model", "architecture", "kind", "group", "origin", "weights")
                 if name in data
             }
+            if "kind" in texts:
+                texts["kind"] = OLD_KINDS.get(texts["kind"], texts["kind"])
             objects = {
                 name: _typed(data, name, (dict,), StoreError) for name in ("blocks", "costs", "meta") if name in data
             }
@@ -396,7 +399,7 @@ class Committee:
         )
         if members and data.get("fingerprint") not in (None, committee.fingerprint):
             raise CommitteeError("committee: the fingerprint does not fit the members; the file was edited by hand")
-        return committee
+        return replace(committee, members={name: _with_current_kind(member) for name, member in members.items()})
 
 
 def _float32s(values: Any, name: str) -> tuple[float, ...]:
@@ -409,6 +412,10 @@ def _float32s(values: Any, name: str) -> tuple[float, ...]:
     if any(abs(v) > 3.4e38 for v in numbers):
         raise CommitteeError(f'committee: "{name}" {_shown(values)}: not a finite float32 number')
     return numbers
+
+
+def _with_current_kind(member: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**member, "kind": OLD_KINDS[member["kind"]]} if member.get("kind") in OLD_KINDS else member
 
 
 def _members_from_json(members: Any) -> Mapping[str, Mapping[str, Any]]:
@@ -511,7 +518,7 @@ def _check_meta(meta: Mapping[str, Any], kind: str | None) -> None:
     data, members = meta.get("data"), meta.get("members", {})
     if data is not None and not isinstance(data, str):
         raise StoreError(f"'meta.data' is {_shown(data)}; expected text")
-    if kind != "statistics" or "members" not in meta:
+    if kind != "cell_counts" or "members" not in meta:
         return
     if not isinstance(members, dict) or not members or not all(isinstance(m, dict) for m in members.values()):
         raise StoreError(f"'meta.members' is {_shown(members)}; expected the costs of each member")

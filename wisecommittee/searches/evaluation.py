@@ -8,7 +8,7 @@ from typing import Any
 
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import UnknownNameError
-from wisecommittee.searches.intervals import wilson_interval
+from wisecommittee.tasks.intervals import wilson_interval
 
 
 @dataclass(frozen=True, slots=True)

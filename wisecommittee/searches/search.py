@@ -32,7 +32,6 @@ from wisecommittee.searches.stages.stage_tables import StageTables, correct_key,
 from wisecommittee.searches.workers.estimate import chosen, estimate, left_out, machine_memory, table_memory
 from wisecommittee.searches.workers.threads import Mapper, Progress, Threads, interruptible, interrupts, thread_count
 from wisecommittee.store import LogitStore
-from wisecommittee.tasks import Segmentation
 
 MOST_LEVELS = 4096
 NOTICEABLE = 5.0  # CPU seconds of work that is announced
@@ -137,7 +136,7 @@ def search(
     plan = chosen(method, exact, guess, threads)
     if shared_threshold:
         _check_shared(plan, kind, pool, axis)
-    if isinstance(pool.task, Segmentation):
+    if pool.task.width > 1:
         plan = _check_segmentation(plan, method, exact, axis)
     if plan in ("beam", "greedy"):
         _check_heuristic(plan, method, family, limits, scheduler, axis)
@@ -161,7 +160,7 @@ def search(
             searched, points, tables = _heuristic(plan, scope, levels, deadline)
         else:
             sizes = range(1, min(max_models, len(cards)) + 1)
-            joined = isinstance(pool.task, Segmentation) and any(len(card.members) > 1 for card in cards)
+            joined = any(len(card.members) > 1 for card in cards)
             found = {n: chains(cards, n) if joined else kind.sequences(cards, n, replicas) for n in sizes}
             candidates = within_worst_case(pool, {n: s for n, s in found.items() if len(s)}, worst_limit)
             proved = plan == "exact" and kind.thresholded and not shared_threshold
@@ -174,7 +173,7 @@ def search(
                 )
                 untried = wanted - sum(len(c.sequences) for c in candidates)
                 sweep: GridSearch | SkylineSearch
-                if isinstance(pool.task, Segmentation):
+                if pool.task.width > 1:
                     sweep = SkylineSearch(pool, tables, candidates, levels, limits)
                 elif shared_threshold:
                     sweep = SharedSearch(pool, tables, candidates, limits)
@@ -206,7 +205,7 @@ def search(
         most = gap(sweep, reached_by(evaluations, pool.cost, pool.units), left)
     searched |= {} if most is None else {"gap": most}
     sizes = range(1, min(max_models, len(cards)) + 1)
-    searched["left_out"] = 0 if isinstance(pool.task, Segmentation) else left_out(cards, sizes, kind, replicas)
+    searched["left_out"] = 0 if pool.task.width > 1 else left_out(cards, sizes, kind, replicas)
     query = {
         "store": store.files.uri,
         "split": split,
@@ -300,7 +299,7 @@ def _check_shared(plan: str, family: Family, pool: Pool, axis: str) -> None:
         raise UsageError(f"--shared-threshold is searched over average cost; leave --axis {axis} out")
     if not family.thresholded:
         raise UsageError(f"--shared-threshold with --family {family.name}, which has no thresholds; leave it out")
-    if isinstance(pool.task, Segmentation):
+    if pool.task.width > 1:
         raise UsageError(
             "--shared-threshold is for answers that are right or wrong or graded, not for mIoU; leave it out"
         )

@@ -16,14 +16,13 @@ from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
 from wisecommittee.searches.workers.threads import Progress, Threads
-from wisecommittee.tasks import Segmentation
 
 Members = tuple[int, ...]
 
 
 def require_counts(pool: Pool) -> None:
-    if isinstance(pool.task, Segmentation):
-        raise UsageError("mIoU is no count of units that are right; this needs classes or answers")
+    if pool.task.width > 1:
+        raise UsageError(f"{pool.task.name} is no count of units that are right; this needs classes or answers")
 
 
 class GivenSequences:

@@ -16,7 +16,6 @@ from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import LogitStore
-from wisecommittee.tasks import Segmentation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,13 +48,7 @@ def evaluate_units(
         columns["prediction"] = table.prediction[stage, units]
     columns |= {"stage": stage + 1, "confidence": scale_of(pool.confidence).shown(confidence[stage, units])}
     columns["cost"] = [pool.cost.true(int(each)) for each in paid]
-    statistics = table.stats[stage, units]
-    if isinstance(pool.task, Segmentation):
-        columns["pixels_right"] = statistics[:, : pool.task.classes].sum(axis=1)
-    elif pool.task.name == "score":
-        columns["score"] = statistics[:, 0] / pool.task.scale
-    else:
-        columns |= {"label": pool.labels, "correct": statistics[:, 0] != 0}
+    columns |= pool.task.columns(table.stats[stage, units], pool.labels)
     if (names := store.class_names(split)) is not None and table.prediction is not None:
         for column in ("prediction", "label"):
             columns[column] = np.array(names)[np.asarray(columns[column])]

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import OLD_KINDS, ModelCard
 from wisecommittee.errors import StoreError, WiseCommitteeError
 from wisecommittee.reading import parse_json
 from wisecommittee.store import checks
@@ -68,7 +68,9 @@ def _checksum(data: dict[str, Any]) -> str:
 def _check_as_written(data: Any, card: ModelCard) -> None:
     """A card has to be what its file says, without conversions, and its contents have to make sense."""
     written = card.to_json()
-    given = [(name, value, written.get(name)) for name, value in data.items() if name != "contents"]
+    given = [(name, value, written.get(name)) for name, value in data.items() if name not in ("contents", "kind")]
+    if "kind" in data:
+        given.append(("kind", OLD_KINDS.get(data["kind"], data["kind"]), card.kind))
     contents = card.contents
     if contents is not None:
         given += [(f"contents.{k}", v, written["contents"].get(k)) for k, v in data["contents"].items()]

@@ -50,7 +50,7 @@ def with_sets(cards: Mapping[str, ModelCard], split: str) -> dict[str, ModelCard
 
 
 def _together(card: ModelCard, cards: Mapping[str, ModelCard], split: str) -> ModelCard:
-    if card.kind != "statistics" or "members" not in card.meta:
+    if card.kind != "cell_counts" or "members" not in card.meta:
         return card
     if missing := sorted(card.members - cards.keys()):
         raise StoreError(

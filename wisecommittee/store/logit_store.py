@@ -327,7 +327,7 @@ class LogitStore:
             if filled[places].any() or len(np.unique(places)) != len(places):
                 raise AlignmentError(f"{what}: a unit id stands more than once; extract or import it again")
             filled[places] = True
-            if card.kind == "statistics" and rows.outputs is not None:
+            if card.kind == "cell_counts" and rows.outputs is not None:
                 checks.check_pixels(rows.outputs, labels[places], what)
             if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
                 yield slice(int(places[0]), int(places[0]) + len(places)), pick(rows)
@@ -484,7 +484,7 @@ class LogitStore:
         classes = None if rows.outputs is None else int(rows.outputs.shape[1])
         labelled = checks.labelled_classes(card.kind, classes)
         known = checks.check_labels(given, labelled, what, graded=rows.quality is not None)
-        if card.kind == "statistics" and rows.outputs is not None:
+        if card.kind == "cell_counts" and rows.outputs is not None:
             checks.check_pixels(rows.outputs, known, what)
         if not len(rows):
             raise ContentError(f"{what}: no units; expected at least one")

@@ -58,7 +58,7 @@ class Siblings:
     def _compare(self, card: ModelCard, other: ModelCard) -> None:
         assert card.contents is not None
         assert other.contents is not None
-        if "statistics" in (kinds := {other.kind, card.kind}) and len(kinds) > 1:
+        if "cell_counts" in (kinds := {other.kind, card.kind}) and len(kinds) > 1:
             raise ContentError(
                 f"{card.model}: {card.kind}, {other.model} in {self._split} is {other.kind}; counts of pixels and "
                 f"other outputs cannot share a split; use another one"

@@ -197,7 +197,7 @@ def _divided(
     if by is not None:
         groups = groups_of(store, source, by)
         return assign_groups(store.labels(source), groups, into, seed), counted(int(groups.max()) + 1, "group")
-    if not any(card.kind == "statistics" for card in store.cards(source)):
+    if not any(card.kind == "cell_counts" for card in store.cards(source)):
         labels = store.labels(source)
         return assign(labels, into, seed), f"{counted(len(labels), 'unit')}"
     images = images_of(store.unit_ids(source))

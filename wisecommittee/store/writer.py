@@ -258,7 +258,7 @@ class Writer:
         )
         if len(known) != len(rows):
             raise AlignmentError(f"{self.what}: {len(rows):,} rows with {len(known):,} labels; expected one for each")
-        if self.card.kind == "statistics" and rows.outputs is not None:
+        if self.card.kind == "cell_counts" and rows.outputs is not None:
             checks.check_pixels(rows.outputs, known, self.what)
         if self._columns not in (None, rows.columns):
             raise ContentError(

@@ -15,7 +15,6 @@ from wisecommittee.errors import CommitteeError
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
-from wisecommittee.tasks import Segmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +46,9 @@ def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -
     """The exit table of these stages, each of one or several tiers, from stage tables that hold all its prefixes."""
     sequences = running(stages)
     nodes = [tables.prefixes.find[correct_key(pool, sequence)] for sequence in sequences]
-    if isinstance(pool.task, Segmentation):
-        newest = [pool.store.outputs(pool.cards[sequence[-1]].model, pool.split) for sequence in sequences]
-        stats = np.stack(newest).astype(np.int32)
+    if pool.task.width > 1:
+        newest = [pool.stored(pool.members(sequence)[-1]) for sequence in sequences]
+        stats = np.stack([pool.task.statistics(pool.task.read(model), pool.labels) for model in newest])
     else:
         stats = tables.correct.rows(nodes).astype(np.int32)[:, :, None]
     prediction = None if tables.prediction is None else tables.prediction[nodes]

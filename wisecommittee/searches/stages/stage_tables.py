@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,6 @@ from wisecommittee.searches.stages.correctness import Quality
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.prefixes import Prefixes
 from wisecommittee.searches.workers.threads import Progress, Workers
-from wisecommittee.tasks import Answers, Segmentation
 
 READERS = 4  # models that are opened at a time: each that is decoded takes some row groups of memory
 
@@ -58,19 +57,26 @@ def stage_tables(
     nodes = len(trie)
     prediction: NDArray[np.generic] | None = None
     score = np.empty((0, pool.units), np.float32)
-    if isinstance(pool.task, Segmentation):
-        correct = Quality.empty(nodes, 0)  # statistics are read for one committee at a time
-    elif isinstance(pool.task, Answers):
-        correct = Quality.empty(nodes, pool.units, pool.task.scale)
-        for node, member in enumerate(trie.members):
-            correct.put(node, _answer_statistics(pool, int(member)))
-        if predict:
-            prediction = np.stack([pool.store.answers(pool.cards[m].model, pool.split) for m in trie.members])
-    else:
+    if pool.averaged:
+        predicted: NDArray[np.generic]
         correct, predicted, score = _walk(
-            pool, trie, scored, predict=predict, threads=threads, progress=progress, opened=opened
+            pool,
+            trie,
+            scored,
+            predict=predict or not pool.task.exact_match,
+            threads=threads,
+            progress=progress,
+            opened=opened,
         )
+        if not pool.task.exact_match:
+            correct = _scored_by(pool, predicted)
         prediction = predicted if predict else None
+    elif pool.task.width > 1:
+        correct = Quality.empty(nodes, 0)  # statistics are read for one committee at a time
+    else:
+        models = [pool.stored(int(m)) for m in trie.members]
+        correct = _scored_by(pool, [pool.task.read(model) for model in models])
+        prediction = np.stack([model.predictions() for model in models]) if predict else None
     if isinstance(pool.confidence, str):
         stored = [calibrated.scores(pool.store, pool.split, card, pool.confidence) for card in pool.cards]
         return StageTables(trie, correct, np.stack(stored), trie.members.copy(), prediction)
@@ -78,12 +84,13 @@ def stage_tables(
     return StageTables(trie, correct, score, score_row, prediction)
 
 
-def _answer_statistics(pool: Pool, member: int) -> NDArray[np.int32]:
-    assert isinstance(pool.task, Answers)
-    model = pool.cards[member].model
-    if pool.task.name == "score":
-        return pool.task.grade(pool.store.quality(model, pool.split))
-    return pool.task.statistics(pool.store.answers(model, pool.split), pool.labels)
+def _scored_by(pool: Pool, predictions: Iterable[NDArray[np.generic]]) -> Quality:
+    """The statistics, by the pool's task, of the predictions [N] of each node."""
+    lines = [pool.task.statistics(prediction, pool.labels) for prediction in predictions]
+    correct = Quality.empty(len(lines), pool.units, pool.task.scale)
+    for node, line in enumerate(lines):
+        correct.put(node, line)
+    return correct
 
 
 def _confidence_of(

@@ -13,7 +13,7 @@ from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.errors import AlignmentError, ContentError, WiseCommitteeError
 from wisecommittee.searches.choice import answer
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.single_model import model_quality
+from wisecommittee.searches.stages.stored_model import model_quality
 from wisecommittee.searches.units import evaluate_units
 from wisecommittee.store import LogitStore
 from wisecommittee.store.imports.importing import import_answers, import_outputs

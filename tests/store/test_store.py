@@ -1846,7 +1846,7 @@ ADD = """if True:
         while not done.wait(0.002):
             peak.append(anonymous())
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     store = LogitStore(root)
     labels = np.zeros(len(x), int)

@@ -21,7 +21,7 @@ from wisecommittee.searches.stages.exit_table import ExitTable, assemble, prefix
 from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import thread_count
-from wisecommittee.store import LogitStore
+from wisecommittee.store import LogitStore, StoreLike, open_store
 from wisecommittee.tasks import Task
 
 BATCH_BITS = 1 << 28  # that committees of the same stages take at a time
@@ -178,7 +178,7 @@ def _total(exits: Sequence[int], cost: Sequence[int] | NDArray[np.int64]) -> int
 
 def evaluate(
     committee: Committee,
-    store: LogitStore,
+    store: StoreLike,
     split: str = "test",
     *,
     force: bool = False,
@@ -195,7 +195,7 @@ def evaluate(
 
 def evaluate_all(
     committees: Sequence[Committee],
-    store: LogitStore,
+    store: StoreLike,
     split: str = "test",
     *,
     force: bool = False,
@@ -205,7 +205,7 @@ def evaluate_all(
     """Evaluate committees that share confidence, rule and cost, in one pass over their members' outputs."""
     if not committees:
         return []
-    pool = members_pool(committees, store, split, force=force, cost=cost)
+    pool = members_pool(committees, open_store(store), split, force=force, cost=cost)
     return evaluate_in(pool, committees if cost is None else [replace(c, cost=cost) for c in committees], threads)
 
 

@@ -31,7 +31,7 @@ from wisecommittee.searches.stages.prefixes import build_prefixes, distinct
 from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
 from wisecommittee.searches.workers.estimate import chosen, estimate, left_out, machine_memory, table_memory
 from wisecommittee.searches.workers.threads import Mapper, Progress, Threads, interruptible, interrupts, thread_count
-from wisecommittee.store import LogitStore
+from wisecommittee.store import StoreLike, open_store
 
 MOST_LEVELS = 4096
 NOTICEABLE = 5.0  # CPU seconds of work that is announced
@@ -40,7 +40,7 @@ Notify = Callable[[str], None]
 
 @interruptible()
 def search(
-    store: LogitStore,
+    store: StoreLike,
     split: str = "val",
     *,
     max_models: int | None = None,
@@ -103,7 +103,7 @@ def search(
     threads : default WISECOMMITTEE_THREADS or every core. scheduler : address of a dask scheduler whose workers do the
     sweeps, or 'local'. The result of a complete search depends on neither.
     """
-    started = time.perf_counter()
+    started, store = time.perf_counter(), open_store(store)
     deadline = None if time_limit is None else time.time() + time_limit
     kind = family_named(family)
     worst_limit = max_worst_flops if max_worst_flops is not None else max_worst_cost

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -694,6 +694,14 @@ class LogitStore:
                 f"{card.model} in {split}: its values are not those its card was written for; "
                 f"extract or import {card.model} again with --replace"
             )
+
+
+StoreLike: TypeAlias = LogitStore | str | os.PathLike[str]
+
+
+def open_store(store: StoreLike) -> LogitStore:
+    """The store itself, or the one at that folder or URI."""
+    return LogitStore(store) if isinstance(store, (str, os.PathLike)) else store
 
 
 def _folder_name(model: str) -> str:

@@ -491,7 +491,7 @@ def test_a_calibrated_search_is_a_search_over_cross_fitted_outputs(store, method
     for name, model in by_name.items():
         shown = [naive.shown(score, "max_prob") for score in scores((name,))]
         assert np.allclose(shown, [max(naive.softmax(row)) for row in model.outputs], atol=1e-6)
-    assert frontier.query["calibrated"] is True
+    assert frontier.query.calibrated is True
     # Alone, a model is as accurate as ever.
     singles = {e.committee.models[0]: e.correct for e in search(store, max_models=1).singles}
     assert {e.committee.models[0]: e.correct for e in frontier.singles} == singles
@@ -545,7 +545,7 @@ def test_a_store_without_val_runs_a_calibrated_committee(store, tmp_path):
     told = evaluate(chosen, store, "test")
     other = LogitStore(tmp_path / "other")
     for name in SHARP:
-        card = store.card(name, "test").with_contents(None)
+        card = store.card(name, "test").without_contents()
         other.add(card, "val", labels=store.labels("test"), outputs=store.outputs(name, "test"))
     there = evaluate(chosen, other, "val")  # other units, whatever the name of their split
     assert (there.correct, there.average_cost) == (told.correct, told.average_cost)

@@ -13,8 +13,10 @@ from wisecommittee.cli import application
 
 from wisecommittee import LogitStore, ModelCard
 from wisecommittee.errors import ContentError
-from wisecommittee.searches.choice import answer
+from wisecommittee.searches.choice import search_and_choose
 from wisecommittee.searches.doctor import examine, misread, shared_units
+from wisecommittee.searches.query import Query
+from wisecommittee.searches.target import Target
 from wisecommittee.store.imports.importing import import_outputs
 from wisecommittee.store.imports.segmentation import import_images
 
@@ -192,12 +194,12 @@ def test_a_test_split_that_is_val_reports_nothing(store, ids, order):
     for model in "ab":
         outputs = store.outputs(model, "val")[rows]
         store.add(
-            store.card(model, "val").with_contents(None), "test", labels=labels[rows], outputs=outputs, unit_ids=names
+            store.card(model, "val").without_contents(), "test", labels=labels[rows], outputs=outputs, unit_ids=names
         )
     (text,) = told(store, "copy")
     assert "val and test hold the same units" in text
     with pytest.warns(UserWarning, match="no figures of test: val and test hold the same units"):
-        found = answer(store, target_flops=1500)
+        found = search_and_choose(store, Query(), Target("target_flops", 1500))
     assert found.test is None
     assert found.to_json()["test"] is None
     found.val.committee.save("c.json")
@@ -211,12 +213,12 @@ def test_units_of_val_in_test_are_counted(store):
     other = LogitStore("other")
     for model in "ab":
         outputs = np.r_[store.outputs(model, "val")[:25], other.outputs(model, "val")[25:]]
-        card = store.card(model, "val").with_contents(None)
+        card = store.card(model, "val").without_contents()
         store.add(card, "test", labels=np.r_[labels[:25], fresh[25:]], outputs=outputs)
     assert shared_units(store, "val", "test") == 0.05
     (text,) = told(store, "overlap")
     assert text.startswith("5.0 % of the units of test have the outputs of units of val")
-    assert answer(store, target_flops=1500).test is not None
+    assert search_and_choose(store, Query(), Target("target_flops", 1500)).test is not None
 
 
 @pytest.mark.parametrize("change", ["noise", "half precision", "one model only"])
@@ -284,7 +286,7 @@ def test_splits_of_other_names_may_share_units(store):
     for split in ("val", "test"):
         rows = slice(0, 50) if split == "val" else slice(50, 100)
         for model in "ab":
-            card = store.card(model, "all").with_contents(None)
+            card = store.card(model, "all").without_contents()
             ids = store.unit_ids("all")[rows]
             store.add(card, split, labels=labels[rows], outputs=store.outputs(model, "all")[rows], unit_ids=ids)
     assert examine(store) == ()

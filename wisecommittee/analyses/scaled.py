@@ -11,10 +11,9 @@ from glob import escape
 
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 from wisecommittee.searches.sequences import GivenSequences, best_within
-from wisecommittee.searches.workers.threads import thread_count
 
 MEMBERS = 3  # of a base cascade that is searched for, as in the paper
 RUNGS = 3  # a ladder that is worth climbing
@@ -31,7 +30,7 @@ class Scaled:
     cascade: Shown | None
 
 
-Ladder = list[list[ModelCard]]  # replicas of each architecture, cheapest architecture first
+Ladder = list[list[StoredCard]]  # replicas of each architecture, cheapest architecture first
 Place = tuple[str, int, int]  # ladder, rung, which replica
 
 
@@ -52,10 +51,11 @@ def scaled(study: Study) -> tuple[Scaled, ...]:
         climbs.append((members, ladder[first + len(climbs)][0].model))
     pool = study.pool()
     sequences = [tuple(pool.index(m) for m in members) for members, _ in climbs]
-    given = GivenSequences(pool, sequences, threads=thread_count(study.threads), progress=study.progress)
+    given = GivenSequences(pool, sequences, threads=study.threads, progress=study.progress)
     limits = [singles[model] for _, model in climbs]
     best = [
-        best_within(given.frontier([s], study.levels), e.average_cost) for s, e in zip(sequences, limits, strict=True)
+        best_within(given.frontier([s], study.query.levels), e.average_cost)
+        for s, e in zip(sequences, limits, strict=True)
     ]
     shown = iter(show(study, [e for e in best if e is not None]))
     rows = zip(climbs, show(study, limits), best, strict=True)
@@ -65,8 +65,8 @@ def scaled(study: Study) -> tuple[Scaled, ...]:
     )
 
 
-def _ladders(cards: Sequence[ModelCard], costs: Mapping[str, float]) -> dict[str, Ladder]:
-    copies: dict[str, list[ModelCard]] = {}
+def _ladders(cards: Sequence[StoredCard], costs: Mapping[str, float]) -> dict[str, Ladder]:
+    copies: dict[str, list[StoredCard]] = {}
     for card in cards:
         copies.setdefault(card.architecture, []).append(card)
     found: dict[str, Ladder] = {}

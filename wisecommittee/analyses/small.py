@@ -11,13 +11,12 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.searches.sequences import require_counts
 from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import stage_tables
-from wisecommittee.searches.workers.threads import thread_count
 
 MOST = 8  # replicas, as in the paper
 DRAWS = 100  # sets of replicas of one size at most; all of them where there are fewer
@@ -90,12 +89,12 @@ def reporting_pool(study: Study) -> Pool:
     cards = [card for card in study.cards() if card.model in there]
     if not cards:
         raise AbsentError(f"none of these models is in split {split!r}; extract or import them there too")
-    pool = open_pool(study.store, split, cards, combine=study.combine or "mean_logits", cost=study.cost)
+    pool = open_pool(study.store, split, cards, combine=study.query.combine or "mean_logits", cost=study.cost)
     require_counts(pool)
     return pool
 
 
-def by_architecture(cards: Sequence[ModelCard]) -> dict[str, list[int]]:
+def by_architecture(cards: Sequence[StoredCard]) -> dict[str, list[int]]:
     """{architecture: places of its replicas, in order}."""
     members: dict[str, list[int]] = {}
     for place, card in enumerate(cards):
@@ -121,7 +120,7 @@ def small(study: Study) -> Small:
     }
     trie = build_prefixes({some for drawn in sets.values() for some in drawn})
     nothing = np.zeros(len(trie), dtype=bool)
-    tables = stage_tables(pool, trie, nothing, threads=thread_count(study.threads), progress=study.progress)
+    tables = stage_tables(pool, trie, nothing, threads=study.threads, progress=study.progress)
     totals = tables.correct.totals()
     curves: dict[str, list[Point]] = {}
     for (name, k), drawn in sets.items():

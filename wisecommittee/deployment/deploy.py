@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Calibration, as_logits
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import Committee, StoredCard
 from wisecommittee.committees.combine import combine_named, softmax
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.deployment.callables import Called, slices
@@ -274,7 +274,7 @@ class _Member:
         committee: Committee,
         model: LoadedModel,
         classes: Sequence[str] | None,
-        card: ModelCard | None,
+        card: StoredCard | None,
     ) -> _Member:
         recorded = committee.members.get(name, {})
         kind = str(recorded.get("kind") or (card.kind if card is not None else "logits"))
@@ -300,7 +300,7 @@ class _Member:
         return "logits" if self.calibration is not None else self.kind
 
 
-def _columns(card: ModelCard | None, model: LoadedModel) -> NDArray[np.int64] | None:
+def _columns(card: StoredCard | None, model: LoadedModel) -> NDArray[np.int64] | None:
     """The outputs that were stored, as the card says, or by the names of its classes; None for all."""
     if card is None:
         return None
@@ -312,7 +312,7 @@ def _columns(card: ModelCard | None, model: LoadedModel) -> NDArray[np.int64] | 
     return None
 
 
-def _class_names(cards: Iterable[ModelCard | None], models: Mapping[str, LoadedModel]) -> tuple[str, ...] | None:
+def _class_names(cards: Iterable[StoredCard | None], models: Mapping[str, LoadedModel]) -> tuple[str, ...] | None:
     """Names of the classes, from the cards, else from estimators and factories that say theirs."""
     for card in cards:
         if card is not None and card.class_names:

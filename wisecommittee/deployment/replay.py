@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import Committee, StoredCard
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import (
     AbsentError,
@@ -133,7 +133,7 @@ def stored_data(committee: Committee, store: LogitStore, split: str) -> Data:
     return data.only(store.unit_index(split))
 
 
-def _card_with_data(committee: Committee, store: LogitStore, split: str) -> ModelCard:
+def _card_with_data(committee: Committee, store: LogitStore, split: str) -> StoredCard:
     for name in committee.models:
         if name in store.models(split) and (card := store.card(name, split)).meta.get("data"):
             return card

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import Committee, StoredCard
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted
@@ -277,7 +277,7 @@ def evaluate_with(pool: Pool, tables: StageTables, committees: Sequence[Committe
     return [found[place] for place in range(len(committees))]
 
 
-def identity(card: ModelCard) -> dict[str, Any]:
+def identity(card: StoredCard) -> dict[str, Any]:
     """What makes a member the same model elsewhere: its kind, its blocks and, where known, the hash of its weights;
     with the calibration it is used with, if any."""
     out: dict[str, Any] = {"kind": card.kind, "blocks": dict(card.blocks), "weights": card.weights}
@@ -286,7 +286,7 @@ def identity(card: ModelCard) -> dict[str, Any]:
     return out
 
 
-def check_identity(card: ModelCard, recorded: Mapping[str, Any]) -> None:
+def check_identity(card: StoredCard, recorded: Mapping[str, Any]) -> None:
     """Raise if the store's model is not the one the committee was chosen with."""
     if not recorded:
         return

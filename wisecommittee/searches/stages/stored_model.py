@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import task_of
 
@@ -23,7 +23,7 @@ class StoredModel:
 
     store: LogitStore
     split: str
-    card: ModelCard
+    card: StoredCard
 
     @property
     def kind(self) -> str:
@@ -31,11 +31,11 @@ class StoredModel:
 
     @property
     def classes(self) -> int | None:
-        return None if self.card.contents is None else self.card.contents.classes
+        return self.card.contents.classes
 
     @property
     def graded(self) -> bool:
-        return self.card.contents is not None and self.card.contents.graded
+        return self.card.contents.graded
 
     @property
     def meta(self) -> Mapping[str, Any]:
@@ -59,7 +59,7 @@ class StoredModel:
         return self.store.outputs(self.card.model, self.split)
 
 
-def model_quality(store: LogitStore, split: str, card: ModelCard) -> float:
+def model_quality(store: LogitStore, split: str, card: StoredCard) -> float:
     """The quality of one model by itself, in [0, 1]: accuracy, mean grade or mIoU."""
     model = StoredModel(store, split, card)
     return task_of([model]).alone(model)

@@ -317,7 +317,7 @@ def test_a_split_keeps_the_cells_of_an_image_together(files, tmp_path):
 def test_means_of_several_models_stand_on_no_ladder(files, tmp_path):
     run_import(files, store := LogitStore(tmp_path / "S"))
     with pytest.raises(AbsentError, match=r"the longest here is m\d, m\d\)"):
-        tables.fill("scaled", Study(store))
+        tables.fill("scaled-cascades", Study(store))
 
 
 def test_what_cannot_be_written_is_named_as_it_was_given(files, tmp_path):

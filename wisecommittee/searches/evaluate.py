@@ -271,7 +271,7 @@ def evaluate_with(pool: Pool, tables: StageTables, committees: Sequence[Committe
         alike.setdefault(committee.stages, []).append(place)
     found: dict[int, Evaluation] = {}
     for places in alike.values():
-        table = assemble(pool, tables, stage_indices(pool, committees[places[0]]))
+        table = assemble(tables, stage_indices(pool, committees[places[0]]))
         some = evaluate_table(table, [committees[place] for place in places], pool.task, pool.cost, pool.split)
         found.update(zip(places, some, strict=True))
     return [found[place] for place in range(len(committees))]

@@ -28,8 +28,8 @@ from wisecommittee.searches.options import from_options, takes_options
 from wisecommittee.searches.query import Query, flops_limit_error
 from wisecommittee.searches.reporter import Reporter
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
-from wisecommittee.searches.stages.prefixes import build_prefixes, distinct
-from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
+from wisecommittee.searches.stages.prefixes import distinct
+from wisecommittee.searches.stages.stage_tables import StageTables, prefixes_for, stage_tables
 from wisecommittee.searches.workers.estimate import chosen, estimate, left_out, machine_memory, table_memory
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import Mapper, Progress, Threads, interruptible, interrupts
@@ -354,21 +354,20 @@ def _tables(
     exact: bool = False,
     opened: Callable[[], object] | None = None,
 ) -> StageTables:
-    keys: set[tuple[int, ...]] = {(m,) for m in range(len(pool.cards))}
-    needed: set[tuple[int, ...]] = set()
+    """Tables of all models alone and of all prefixes of the candidates; thresholded : whether those are compared."""
+    combinations: set[tuple[int, ...]] = {(m,) for m in range(len(pool.cards))}
+    compared: set[tuple[int, ...]] = set()
     for c in candidates:
         prefixes = c.sequences
         for k in range(c.size, 0, -1):
             prefixes = distinct(prefixes[:, :k])
+            # One combination for every set of tiers, or for every last one, stands for all that predict alike.
             columns = prefixes[:, -1:] if pool.combine.ordered else np.sort(prefixes, axis=1)
-            some = {correct_key(pool, row) for row in distinct(columns).tolist()}
-            keys |= some
+            alike = set(map(tuple, distinct(columns).tolist()))
+            combinations |= alike
             if k < c.size and thresholded:
-                needed |= some
-    trie = build_prefixes(keys)
-    scored = np.zeros(len(trie), dtype=bool)
-    if not isinstance(pool.confidence, str):
-        scored[[trie.find[key] for key in needed]] = True
+                compared |= alike
+    trie, scored = prefixes_for(pool, combinations, compared)
     _check_memory(len(trie), int(scored.sum()), pool.units, exact=exact)
     return stage_tables(pool, trie, scored, threads=threads, progress=progress, opened=opened)
 

@@ -31,7 +31,7 @@ SAID_AFTER = 5.0  # seconds of waiting
 PARTING = 1.0  # seconds for what is tidied up after Ctrl-C
 HEEDED = 0.2  # seconds after which a wait looks whether there was a Ctrl-C
 now, pause = time.monotonic, time.sleep
-_Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 def _with_patience(uri: str) -> str:

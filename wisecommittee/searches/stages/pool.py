@@ -18,7 +18,7 @@ from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.blocks import Summands
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.patterns import selected
-from wisecommittee.searches.stages.stored_model import StoredModel
+from wisecommittee.searches.stages.split_model import SplitModel
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Task, task_of
 
@@ -80,8 +80,8 @@ class Pool:
     def index(self, model: str) -> int:
         return next(i for i, card in enumerate(self.cards) if card.model == model)
 
-    def stored(self, member: int) -> StoredModel:
-        return StoredModel(self.store, self.split, self.cards[member])
+    def stored(self, member: int) -> SplitModel:
+        return SplitModel(self.store, self.split, self.cards[member])
 
     def outputs(self, member: int) -> NDArray[np.floating] | CalibratedRows:
         """Rows [N, C] of a member, of which slices can be read; their kind is kind(member)."""
@@ -157,7 +157,7 @@ def open_pool(
     varying = {
         card.model: store.unit_costs(card.model, split, cost) for card in cards if cost in card.contents.unit_costs
     }
-    task = task_of([StoredModel(store, split, card) for card in cards])
+    task = task_of([SplitModel(store, split, card) for card in cards])
     charges = cost_model(cards, cost, units, varying)
     further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
     return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split), further=further)

@@ -22,7 +22,7 @@ def models(
     **Example**  `wisecommittee models --store logits`
     """
     from wisecommittee.committees.replicas import resolve_replicas
-    from wisecommittee.searches.stages.stored_model import model_quality
+    from wisecommittee.searches.stages.split_model import model_quality
     from wisecommittee.store import LogitStore
 
     source = LogitStore(store)

@@ -48,7 +48,7 @@ def tune(
 
     `wisecommittee train pool --backbone digits-cnn; wisecommittee train tune --range w1=0.1:10; wisecommittee compare`
     """
-    from wisecommittee.analyses.compare import Judge
+    from wisecommittee.analyses.compare import PoolJudge
     from wisecommittee.analyses.study import Study
     from wisecommittee.train.irene import make_irene
     from wisecommittee.train.tune import pool_of, put_best, read_range, usual_ranges
@@ -58,7 +58,7 @@ def tune(
     data, changes = training.open_data(held_out), training.changes
     method = make_irene(data, backbones, models_count, seed=training.seed, preset=training.preset, **changes)
     store, spaces = training.open_store(), usual_ranges(method) | dict(map(read_range, ranges or ()))
-    judge = Judge.by_pool(Study(store), pool_of(method))
+    judge = PoolJudge.by_pool(Study(store), pool_of(method))
     with training.reporting() as how:
         found = search(method, judge, folder=folder, trials=trials, ranges=spaces, **how)
         put_best(method, found[0], store, **how)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from wisecommittee.cli import main
 
-from wisecommittee.analyses.compare import Spread, compare
+from wisecommittee.analyses.compare import SeedSpread, compare
 from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.utility import utility
@@ -153,8 +153,8 @@ def test_every_row_against_loops(store, arrays):
 
 
 def test_spread():
-    assert Spread.of([0.5]) == Spread(0.5, None)
-    assert Spread.of([1.0, 2.0, 4.0]) == Spread(pytest.approx(7 / 3), pytest.approx(math.sqrt(7 / 3)))
+    assert SeedSpread.of([0.5]) == SeedSpread(0.5, None)
+    assert SeedSpread.of([1.0, 2.0, 4.0]) == SeedSpread(pytest.approx(7 / 3), pytest.approx(math.sqrt(7 / 3)))
 
 
 def test_without_a_pool_there_is_no_utility(store):

@@ -66,7 +66,7 @@ def test_members(case):
         wanted = zip(found.targets, (s.test.quality for s in found.curves[most]), strict=True)
         assert points(ax, label) == list(wanted)
     assert ax.get_xlabel() == "target: average FLOPs (multiply-adds) per unit"
-    many = members.Members(found.targets, dict.fromkeys(range(1, 9), found.curves[1]))
+    many = members.MemberCurves(found.targets, dict.fromkeys(range(1, 9), found.curves[1]))
     with pytest.raises(UsageError, match="8 lines"):
         drawn("members", case, members=many)
 

@@ -11,7 +11,7 @@ import pytest
 from scipy.special import softmax as reference_softmax
 
 from wisecommittee.committees.combine import softmax, unchanged
-from wisecommittee.searches.stages.blocks import Summands, walk_blocks
+from wisecommittee.searches.stages.blocks import Summands, TableRequest, walk_blocks
 from wisecommittee.searches.stages.prefixes import build_prefixes
 
 CLASSES = (1, 2, 7, 8, 9, 20, 127, 128, 129, 144, 300)
@@ -41,10 +41,9 @@ def walked(rows, space, labels, wanted, scored_below, predict=True, threads=1):
     sources = [Summands(r, unchanged, space) for r in rows]
     found = []
     for name in ["rest"] if space == "logits" else ["top", "rest"]:
-        names = {"rest"} if space == "logits" else {"top", "rest"}
-        correct, predicted, statistic = walk_blocks(
-            range(len(rows)), sources, labels, trie, scored, names, itemgetter(name), predict=predict, threads=threads
-        )
+        names = frozenset({"rest"} if space == "logits" else {"top", "rest"})
+        request = TableRequest(trie, scored, names, itemgetter(name), predict=predict)
+        correct, predicted, statistic = walk_blocks(range(len(rows)), sources, labels, request, threads=threads)
         found.append(statistic)
     statistic = found[0] if space == "logits" else found
     return trie, np.cumsum(scored) - 1, correct.rows(range(len(trie))), predicted, statistic
@@ -209,9 +208,8 @@ def test_the_direct_walk_without_labels():
     trie = build_prefixes([(0, 1)])
     sources = [Summands(r, unchanged, "logits") for r in rows]
     nothing = np.zeros(len(trie), bool)
-    correct, predicted, _ = walk_blocks(
-        (0, 1), sources, np.full(9, -1), trie, nothing, {"top", "rest"}, itemgetter("top"), predict=True
-    )
+    request = TableRequest(trie, nothing, frozenset({"top", "rest"}), itemgetter("top"), predict=True)
+    correct, predicted, _ = walk_blocks((0, 1), sources, np.full(9, -1), request)
     assert not correct.rows(range(len(trie))).any()
     assert (predicted[trie.find[0, 1]] == (rows[0] + rows[1]).argmax(axis=1)).all()
 

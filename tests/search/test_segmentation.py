@@ -35,7 +35,7 @@ from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.grid.miou import chains
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
-from wisecommittee.searches.stages.stored_model import model_quality
+from wisecommittee.searches.stages.split_model import model_quality
 from wisecommittee.store import LogitStore
 from wisecommittee.store.card_files import _checksum
 from wisecommittee.store.imports.costs import import_costs

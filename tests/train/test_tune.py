@@ -13,7 +13,7 @@ import pytest
 from wisecommittee.cli import main
 from wisecommittee.published import load
 
-from wisecommittee.analyses.compare import Judge, compare
+from wisecommittee.analyses.compare import PoolJudge, compare
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.naming import Origin
@@ -202,7 +202,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert len(tuned) == 2
     assert {name: tuned[0].meta["settings"][name] for name in usual_ranges(METHOD)} == trials[0]["settings"]
     # What the search saw on val is what `compare` chooses there.
-    judge = Judge.by_pool(Study(store), pool_of(METHOD.__class__(METHOD.data, METHOD.backbones, METHOD.recipe)))
+    judge = PoolJudge.by_pool(Study(store), pool_of(METHOD.__class__(METHOD.data, METHOD.backbones, METHOD.recipe)))
     assert judge(store, [card.model for card in tuned]) == pytest.approx(
         (trials[0]["worth"], trials[0]["quality"], trials[0]["cost"])
     )
@@ -216,4 +216,4 @@ def test_a_pool_that_gains_nothing_is_no_measure(tmp_path):
         card = ModelCard(f"{pool.architecture}/{replica}", blocks={f"block-{replica}": 10})
         store.add(card, "val", labels=[0, 1, 2], outputs=outputs)
     with pytest.raises(StoreError, match="no utility to search by, the average ensemble"):
-        Judge.by_pool(Study(store), pool)
+        PoolJudge.by_pool(Study(store), pool)

@@ -24,10 +24,10 @@ ROWS = 6  # ensembles, and cascades, of a frontier
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One committee with its models as they are and with them calibrated, at equal cost: the same stages, as many units
-    exiting at each. On the split that chooses its units are cross-fitted; test figures are None without a test split.
+    """One committee before and after its models are calibrated, at equal cost: the same stages, and as many units exit
+    at each. On the split that chooses, calibrations are cross-fitted; test figures are None without a test split.
 
-    method : of its members' calibrations.
+    method : of the members' calibrations
     """
 
     method: str
@@ -48,8 +48,8 @@ class Effect:
 
 
 def effects(study: Study) -> list[Effect]:
-    """Of the committees named, else of every model asked for by name, else of a spread over the frontiers of ensembles
-    and of cascades."""
+    """The effects on the committees named by the user, else on committees spread over the frontiers of ensembles and of
+    cascades."""
     if study.committees:
         return effects_of(study, study.committees)
     averaged = not study.pool().combine.ordered  # where the newest member answers, there are no ensembles

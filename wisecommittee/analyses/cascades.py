@@ -1,4 +1,5 @@
-"""What analyses of one cascade share: which one is meant, its values at every stage, thresholds for given exits."""
+"""What analyses of one cascade share: which cascade it is, confidence and quality at every stage, and thresholds at
+which given numbers of units exit."""
 
 from __future__ import annotations
 
@@ -73,8 +74,8 @@ def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32],
 
 
 def with_exits(pool: Pool, committee: Committee, exits: Sequence[int]) -> Committee:
-    """The same stages with thresholds at which as nearly as possible these numbers of units exit, stage by stage; of
-    two as near the cheaper. The pool's confidence becomes the committee's."""
+    """The same stages with thresholds at which these numbers of units exit, stage by stage, as nearly as ties allow; of
+    two thresholds as near the lower. The pool's confidence becomes the committee's."""
     score, _ = stage_values(pool, committee)
     waiting = np.ones(pool.units, dtype=bool)
     thresholds: list[tuple[float, float | None]] = []

@@ -22,19 +22,19 @@ HALTING = "halting"
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """Over seeds. deviation : of a sample, None for a single seed."""
+class SeedSpread:
+    """Mean and sample standard deviation over seeds; the deviation is None for a single seed."""
 
     mean: float
     deviation: float | None
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
+    def of(cls, values: Sequence[float]) -> SeedSpread:
         return cls(fmean(values), stdev(values) if len(values) > 1 else None)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class MethodResult:
     """One method at one seed. threshold : as chosen on the choosing split, None where there is none."""
 
     quality: float
@@ -43,45 +43,47 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MethodRow:
     """One method. cost : in the study's cost; models : the same in single models, None without any in the store;
-    utility : of the means, NaN for a `reason`; results : {seed: Result}."""
+    utility : of the means, NaN for a `reason`; results : {seed: MethodResult}."""
 
     method: str
-    quality: Spread
-    cost: Spread
-    models: Spread | None
+    quality: SeedSpread
+    cost: SeedSpread
+    models: SeedSpread | None
     utility: float
     reason: str | None
-    results: dict[int, Result]
+    results: dict[int, MethodResult]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """All methods that trained one backbone on the same data. split : that reports, with n units; one : cost of the
-    single model."""
+class MethodComparison:
+    """All methods that trained one backbone on the same data.
+
+    split, n : the split that reports and its number of units; one : cost of the single model
+    """
 
     data: str
     backbone: str
     split: str
     n: int
     one: float | None
-    rows: tuple[Row, ...]
+    rows: tuple[MethodRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """The single model and the average ensemble that utility is measured by."""
 
-    single: Result
-    ensemble: Result
+    single: MethodResult
+    ensemble: MethodResult
 
     def utility(self, quality: float, cost: float) -> tuple[float, str | None]:
         models, relative = self.ensemble.cost / self.single.cost, cost / self.single.cost
         return utility(quality, relative, self.single.quality, self.ensemble.quality, models)
 
 
-def compare(study: Study) -> list[Comparison]:
+def compare(study: Study) -> list[MethodComparison]:
     """One comparison per data and backbone, in the order of their names."""
     found: dict[tuple[str, str], TrainedModels] = {}
     for card in sorted(study.cards(), key=lambda card: (card.position or 0, card.replica)):
@@ -101,14 +103,14 @@ def compare(study: Study) -> list[Comparison]:
 TrainedModels = dict[tuple[str, str], dict[int, list[str]]]
 
 
-def _comparison(study: Study, data: str, backbone: str, found: TrainedModels) -> Comparison:
+def _comparison(study: Study, data: str, backbone: str, found: TrainedModels) -> MethodComparison:
     split = study.reports if study.store.has_split(study.reports) else study.split
     pool = found.pop(("pool", ""), {})
     several = {seed: models for seed, models in pool.items() if len(models) > 1}
     choosing = {seed: _reference(study, models, study.split) for seed, models in several.items()}
     reporting = {seed: _reference(study, models, split) for seed, models in several.items()}
 
-    results: dict[str, dict[int, Result]] = {}
+    results: dict[str, dict[int, MethodResult]] = {}
     results["Single model"] = {seed: _single(study, models, split) for seed, models in pool.items()}
     results[METHODS["pool"].label] = {seed: reference.ensemble for seed, reference in reporting.items()}
     sweeps = {"WoC": {seed: _cascades(study, models) for seed, models in several.items()}}
@@ -125,27 +127,29 @@ def _comparison(study: Study, data: str, backbone: str, found: TrainedModels) ->
 
     one = next((result.cost for result in results["Single model"].values()), None)
     rows = tuple(_row(label, by_seed, one, reporting) for label, by_seed in results.items() if by_seed)
-    return Comparison(data, backbone, split, len(study.store.labels(split)), one, rows)
+    return MethodComparison(data, backbone, split, len(study.store.labels(split)), one, rows)
 
 
-def _row(label: str, results: dict[int, Result], one: float | None, references: dict[int, Reference]) -> Row:
-    quality = Spread.of([result.quality for result in results.values()])
-    cost = Spread.of([result.cost for result in results.values()])
-    models = Spread.of([result.cost / one for result in results.values()]) if one else None
+def _row(
+    label: str, results: dict[int, MethodResult], one: float | None, references: dict[int, Reference]
+) -> MethodRow:
+    quality = SeedSpread.of([result.quality for result in results.values()])
+    cost = SeedSpread.of([result.cost for result in results.values()])
+    models = SeedSpread.of([result.cost / one for result in results.values()]) if one else None
     if known := [references[seed] for seed in results if seed in references]:
         reference = Reference(_mean([r.single for r in known]), _mean([r.ensemble for r in known]))
         value, reason = reference.utility(quality.mean, cost.mean)
     else:
         value, reason = math.nan, "the store has no average ensemble of its seeds; run `wisecommittee train pool`"
-    return Row(label, quality, cost, models, value, reason, results)
+    return MethodRow(label, quality, cost, models, value, reason, results)
 
 
-def _mean(results: Sequence[Result]) -> Result:
-    return Result(fmean(r.quality for r in results), fmean(r.cost for r in results))
+def _mean(results: Sequence[MethodResult]) -> MethodResult:
+    return MethodResult(fmean(r.quality for r in results), fmean(r.cost for r in results))
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class PoolJudge:
     """Utility, quality and cost of halting committees on val, each at its best shared threshold, measured by the pool
     that a store has for the same data, backbone and seed."""
 
@@ -153,7 +157,7 @@ class Judge:
     split: str
 
     @classmethod
-    def by_pool(cls, study: Study, pool: Origin) -> Judge:
+    def by_pool(cls, study: Study, pool: Origin) -> PoolJudge:
         there = study.store.cards(study.split) if study.store.has_split(study.split) else ()
         models = [card.model for card in there if card.architecture == pool.architecture]
         if len(models) < 2:
@@ -182,22 +186,22 @@ def _reference(study: Study, models: Sequence[str], split: str) -> Reference:
     return Reference(_single(study, models, split), _together(study, models, split))
 
 
-def _single(study: Study, models: Sequence[str], split: str) -> Result:
+def _single(study: Study, models: Sequence[str], split: str) -> MethodResult:
     """The mean over replicas."""
     alone = evaluate_all([_committee(study, [(model,)]) for model in models], study.store, split)
-    return _mean([Result(e.quality, e.average_cost) for e in alone])
+    return _mean([MethodResult(e.quality, e.average_cost) for e in alone])
 
 
-def _together(study: Study, models: Sequence[str], split: str, rule: str = "mean_probs") -> Result:
+def _together(study: Study, models: Sequence[str], split: str, rule: str = "mean_probs") -> MethodResult:
     (found,) = evaluate_all([_committee(study, [tuple(models)], rule=rule)], study.store, split)
-    return Result(found.quality, found.average_cost)
+    return MethodResult(found.quality, found.average_cost)
 
 
-def _shared(study: Study, committees: Sequence[Committee], reference: Reference | None, split: str) -> Result:
+def _shared(study: Study, committees: Sequence[Committee], reference: Reference | None, split: str) -> MethodResult:
     """What the split reports of the committee that is the best on the choosing split."""
     chosen = _best(study, committees, reference)
     (found,) = evaluate_all([chosen.committee], study.store, split)
-    return Result(found.quality, found.average_cost, found.committee.thresholds[0])
+    return MethodResult(found.quality, found.average_cost, found.committee.thresholds[0])
 
 
 def _best(study: Study, committees: Sequence[Committee], reference: Reference | None) -> Evaluation:

@@ -20,7 +20,7 @@ SHARES = tuple(k / 100 for k in range(1, 101))
 
 
 @dataclass(frozen=True, slots=True)
-class Curves:
+class ConfidenceCurves:
     """Accuracy within the most confident share of units (Fig. 3), of one stage: the mean of `models`.
 
     shares [k] in (0, 1]; accuracy {confidence: [k]}; ideal [k] : of a confidence that knows what is right.
@@ -43,7 +43,7 @@ class AtEqualCost:
     test: Evaluation | None
 
 
-def curves(study: Study, shares: Sequence[float] = SHARES) -> Curves:
+def curves(study: Study, shares: Sequence[float] = SHARES) -> ConfidenceCurves:
     """Of the first stage of the committee named, else of the cheapest of the models asked for."""
     if study.committees:
         committee = study.committees[0]
@@ -53,14 +53,16 @@ def curves(study: Study, shares: Sequence[float] = SHARES) -> Curves:
     return curves_in(pool, (pool.cards[cheapest].model,), shares)
 
 
-def curves_in(pool: Pool, models: tuple[str, ...], shares: Sequence[float] = SHARES) -> Curves:
+def curves_in(pool: Pool, models: tuple[str, ...], shares: Sequence[float] = SHARES) -> ConfidenceCurves:
     found: dict[str, tuple[float, ...]] = {}
     quality = np.zeros(pool.units)
     for name in functions(pool):
         score, of_stage = stage_values(with_confidence(pool, name), Committee((models,)))
         quality = of_stage[0]
         found[name] = accuracy_within(score[0], quality, shares)
-    return Curves(models, pool.split, pool.units, tuple(shares), found, accuracy_within(quality, quality, shares))
+    return ConfidenceCurves(
+        models, pool.split, pool.units, tuple(shares), found, accuracy_within(quality, quality, shares)
+    )
 
 
 def accuracy_within(

@@ -29,7 +29,7 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class LeafGroup:
     """rungs : by number of leaves; alone : every leaf by itself, in order."""
 
     name: str
@@ -42,7 +42,7 @@ class Leaves:
     split: str
     n: int
     cost: str
-    groups: tuple[Group, ...]
+    groups: tuple[LeafGroup, ...]
 
 
 def leaves(study: Study) -> Leaves:
@@ -65,9 +65,9 @@ def leaves(study: Study) -> Leaves:
             Rung(size, evaluation, deviation(store, split, models[:size]))
             for size, evaluation in zip(sizes, found, strict=False)
         ]
-        groups.append(Group(name, tuple(rungs), tuple(found[len(sizes) :])))
+        groups.append(LeafGroup(name, tuple(rungs), tuple(found[len(sizes) :])))
     if any(rung.evaluation.graded_interval for group in groups for rung in group.rungs):
-        raise UsageError("leaves are compared by accuracy; these models have graded answers")
+        raise UsageError("leaves are compared by accuracy; the units of these models are graded")
     first = groups[0].rungs[0].evaluation
     return Leaves(split, first.n, study.cost, tuple(groups))
 

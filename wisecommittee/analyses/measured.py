@@ -12,7 +12,7 @@ from wisecommittee.searches.evaluate import evaluate_all
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredCost:
     """single, by_cost : in the measured cost; by_flops : the committee that FLOPs choose, charged in the measured cost,
     and flops : the same and the model, charged in FLOPs (None where cards have none)."""
 
@@ -22,7 +22,7 @@ class Measured:
     flops: tuple[Shown, Shown] | None
 
 
-def measured(study: Study, cost: str) -> tuple[Measured, ...]:
+def measured(study: Study, cost: str) -> tuple[MeasuredCost, ...]:
     """For every single model, by its measured cost ('latency_ms', or 'batch_ms' per unit of a batch)."""
     if missing := [card.model for card in study.cards() if cost not in card.costs]:
         raise AbsentError(
@@ -32,7 +32,7 @@ def measured(study: Study, cost: str) -> tuple[Measured, ...]:
         )
     timed = match(study.over(cost))
     if not all(card.blocks for card in study.cards()):
-        return tuple(Measured(m.single, m.similar_quality, None, None) for m in timed)
+        return tuple(MeasuredCost(m.single, m.similar_quality, None, None) for m in timed)
     counted = {m.single.val.committee.models: m for m in match(study.over("flops"))}
     out = []
     for m in timed:
@@ -40,5 +40,5 @@ def measured(study: Study, cost: str) -> tuple[Measured, ...]:
         chosen = in_flops.similar_quality
         again = [evaluate_all([e.committee], study.store, e.split, cost=cost)[0] for e in chosen.on()]
         charged = Shown(again[0], again[1] if len(again) > 1 else None)
-        out.append(Measured(m.single, m.similar_quality, charged, (in_flops.single, chosen)))
+        out.append(MeasuredCost(m.single, m.similar_quality, charged, (in_flops.single, chosen)))
     return tuple(out)

@@ -16,14 +16,15 @@ TARGETS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Members:
-    """targets : average costs; curves : {members at most: the committee chosen for each target}; 1 is single models."""
+class MemberCurves:
+    """targets : average costs; curves : {largest number of members: the committee chosen for each target}, where 1
+    means single models."""
 
     targets: tuple[float, ...]
     curves: Mapping[int, tuple[Shown, ...]]
 
 
-def members(study: Study) -> Members:
+def members(study: Study) -> MemberCurves:
     """Targets run from the cheapest to the dearest single model, evenly in the logarithm."""
     if len(study.cards()) < 2 or study.max_models < 2:
         raise AbsentError("a committee needs two members: extract or import more models, or raise --max-models")
@@ -36,4 +37,4 @@ def members(study: Study) -> Members:
     for most in range(1, min(study.max_models, len(study.cards())) + 1):
         found = study.search(max_models=most)
         curves[most] = tuple(show(study, [found.within(average_cost=target) for target in exact]))
-    return Members(exact, curves)
+    return MemberCurves(exact, curves)

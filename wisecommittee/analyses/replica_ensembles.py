@@ -44,8 +44,12 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Crossover:
-    """members : how many of the smaller are needed to be as accurate as one of the larger, by medians; None if as many
-    as there are do not suffice. overtaken : the size from which ensembles of the larger are better at no more cost."""
+    """An architecture and the next larger one.
+
+    ensemble : the fewest replicas of the smaller that are as accurate as one of the larger, by medians; None if all do
+    not suffice. overtaken : the size of the first ensemble of the smaller that an ensemble of the larger equals at no
+    more cost.
+    """
 
     smaller: CurvePoint
     larger: CurvePoint
@@ -102,6 +106,7 @@ def by_architecture(cards: Sequence[StoredCard]) -> dict[str, list[int]]:
 
 
 def replica_ensembles(study: Study) -> ReplicaEnsembles:
+    """Ensembles of 1 to MOST replicas of every architecture, on the split that reports, where there is one."""
     pool = reporting_pool(study)
     if pool.cost.per_unit is not None:
         raise UsageError(f"cost {study.cost!r} varies per unit; ensembles of small models need one cost per model")
@@ -117,16 +122,16 @@ def replica_ensembles(study: Study) -> ReplicaEnsembles:
     sets = {
         (name, k): draws(models, k) for name, models in members.items() for k in range(1, min(MOST, len(models)) + 1)
     }
-    every = {members for drawn in sets.values() for members in drawn}
-    tables = tables_for(pool, every, threads=study.threads, progress=study.progress)
+    ensembles = {ensemble for drawn in sets.values() for ensemble in drawn}
+    tables = tables_for(pool, ensembles, threads=study.threads, progress=study.progress)
     totals = tables.correct.totals()
     curves: dict[str, list[CurvePoint]] = {}
     for (name, k), drawn in sets.items():
-        quality = [int(totals[tables.node(some)]) / (pool.task.scale * pool.units) for some in drawn]
+        quality = [int(totals[node]) / (pool.task.scale * pool.units) for node in tables.nodes(drawn)]
         low, median, high = (float(q) for q in np.quantile(quality, (0.25, 0.5, 0.75)))
         together = pool.cost.cumulative(np.array(drawn, np.int64))[:, -1]
-        alone = np.array([[pool.cost.worst(np.array([[m]]))[0] for m in some] for some in drawn]).max(axis=1)
-        cost, parallel = (pool.cost.true(1) * float(np.median(values)) for values in (together, alone))
+        dearest = np.array([[pool.cost.worst(np.array([[m]]))[0] for m in ensemble] for ensemble in drawn]).max(axis=1)
+        cost, parallel = (pool.cost.true(1) * float(np.median(values)) for values in (together, dearest))
         curves.setdefault(name, []).append(
             CurvePoint(name, k, len(drawn), median, low, high, min(quality), max(quality), cost, parallel)
         )

@@ -19,7 +19,7 @@ LEAST = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class ReplicaSpread:
     """Over `count` committees; std divides by count: these are all there are, not a sample."""
 
     count: int
@@ -29,13 +29,13 @@ class Spread:
     std: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
+    def of(cls, values: Sequence[float]) -> ReplicaSpread:
         v = np.array(values)
         return cls(len(v), float(v.max()), float(v.min()), float(v.mean()), float(v.std()))
 
 
 @dataclass(frozen=True, slots=True)
-class Replicas:
+class ArchitectureReplicas:
     """The committees of one architecture on one split."""
 
     architecture: str
@@ -45,7 +45,7 @@ class Replicas:
     cascades: tuple[Evaluation, ...]
 
 
-def replicas(study: Study) -> tuple[Replicas, ...]:
+def replicas(study: Study) -> tuple[ArchitectureReplicas, ...]:
     """Of every architecture with at least 3 replicas, first on the split that chooses, then on the one that reports.
 
     The threshold of a cascade is the one of least average cost, over all real ones, at which it is as accurate as its
@@ -79,7 +79,7 @@ def replicas(study: Study) -> tuple[Replicas, ...]:
         chosen = [*singles, *together.values(), *cascades]
         for some in filter(None, (chosen, study.reported(chosen))):
             a, b = len(singles), len(singles) + len(together)
-            out.append(Replicas(name, some[0].split, tuple(some[:a]), tuple(some[a:b]), tuple(some[b:])))
+            out.append(ArchitectureReplicas(name, some[0].split, tuple(some[:a]), tuple(some[a:b]), tuple(some[b:])))
         if study.progress:
             study.progress("replicas", done + 1, len(enough))
     return tuple(out)

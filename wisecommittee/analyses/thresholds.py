@@ -22,12 +22,12 @@ TOLERANCE = 0.001  # what the plateau may lack of the accuracy without early exi
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """One threshold of a committee over its values, the others as they are.
+class ThresholdSweep:
+    """A committee evaluated at many values of the threshold of one stage, its other thresholds kept.
 
-    stage : whose threshold; evaluations by rising threshold: at the first every unit that gets there exits, at the last
-    none does; test : the same on the reporting split, empty without one. plateau : index of the least threshold from
-    which on the quality is never more than TOLERANCE below that of the last.
+    evaluations : by rising threshold: at the first every unit that reaches the stage exits there, at the last none
+    does; test : the same on the reporting split, empty without one. plateau : index of the least threshold from which
+    on the quality is never more than TOLERANCE below that of the last.
     """
 
     committee: Committee
@@ -43,12 +43,12 @@ class Sweep:
         return below[-1] + 1 if below else 0
 
 
-def sweeps(study: Study) -> list[Sweep]:
+def sweeps(study: Study) -> list[ThresholdSweep]:
     """Every threshold of the cascades that are meant, one after the other."""
     return [sweep for committee in chosen_cascades(study) for sweep in _sweeps(study, committee)]
 
 
-def _sweeps(study: Study, committee: Committee) -> list[Sweep]:
+def _sweeps(study: Study, committee: Committee) -> list[ThresholdSweep]:
     pool = cascade_pool(study, committee, study.split)
     score, _ = stage_values(pool, committee)
     test = _reporting(study, committee)
@@ -57,13 +57,12 @@ def _sweeps(study: Study, committee: Committee) -> list[Sweep]:
         thresholds = levels(score[stage])
         runs = [_run(p, committee, stage, thresholds) for p in (pool, test) if p is not None]
         told = tuple(e.committee.thresholds[stage] for e in runs[0])
-        found.append(Sweep(committee, stage, told, runs[0], runs[1] if test else ()))
+        found.append(ThresholdSweep(committee, stage, told, runs[0], runs[1] if test else ()))
     return found
 
 
 def levels(score: NDArray[np.float32], most: int = LEVELS) -> tuple[float, ...]:
-    """Order statistics of a stage's confidences [N] as they are carried, all distinct ones if they are few; then one
-    above them all."""
+    """At most `most` distinct confidences of a stage [N], evenly spaced in rank, and a value above them all."""
     values = np.unique(score)
     if len(values) > most:
         ordered = np.sort(score)

@@ -11,7 +11,7 @@ from wisecommittee.searches.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingCost:
     """A model, the cheapest ensemble and the cheapest committee at least as accurate (on the split that chooses), each
     with what its members cost to train together, in the unit of the cards."""
 
@@ -21,7 +21,7 @@ class Training:
     costs: tuple[float, float, float]
 
 
-def training(study: Study) -> tuple[Training, ...]:
+def training(study: Study) -> tuple[TrainingCost, ...]:
     known = {card.model: card.training_cost for card in study.cards()}
     if missing := [model for model, cost in known.items() if cost is None]:
         raise AbsentError(
@@ -37,6 +37,6 @@ def training(study: Study) -> tuple[Training, ...]:
         return float(sum(known[model] or 0.0 for model in e.committee.models))
 
     return tuple(
-        Training(m.single, e, m.similar_quality, (spent(m.single.val), spent(e.val), spent(m.similar_quality.val)))
+        TrainingCost(m.single, e, m.similar_quality, (spent(m.single.val), spent(e.val), spent(m.similar_quality.val)))
         for m, e in zip(matches, ensembles, strict=True)
     )

@@ -152,7 +152,7 @@ class ModelCard:
 
     @property
     def members(self) -> frozenset[str]:
-        """The models behind an entry of cell counts (store/imports/segmentation.py); any other model is by itself."""
+        """The models behind an entry of statistics (store/imports/segmentation.py); any other model is by itself."""
         together = self.meta.get("members") if self.kind == "cell_counts" else None
         return frozenset(together or (self.model,))
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from wisecommittee.analyses.confidence import Curves, curves
+from wisecommittee.analyses.confidence import ConfidenceCurves, curves
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.committee import together
 from wisecommittee.errors import UsageError
 from wisecommittee.report.style import SERIES, Percent, entry, legend
 
 
-def draw(ax: Axes, curves: Curves, *, quality: str = "accuracy") -> Axes:
+def draw(ax: Axes, curves: ConfidenceCurves, *, quality: str = "accuracy") -> Axes:
     """Accuracy within the most confident units for each confidence function, and ideally (Wang et al. 2022, Fig. 3)."""
     if len(curves.accuracy) > len(SERIES):
         raise UsageError(f"{len(curves.accuracy)} confidences in one plot; at most {len(SERIES)} can be told apart")

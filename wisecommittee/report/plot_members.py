@@ -6,13 +6,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from wisecommittee.analyses.members import Members, members
+from wisecommittee.analyses.members import MemberCurves, members
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UsageError
 from wisecommittee.report.style import SERIES, SHAPES, legend, name_axes, sample
 
 
-def draw(ax: Axes, members: Members, *, quality: str = "top-1 accuracy") -> Axes:
+def draw(ax: Axes, members: MemberCurves, *, quality: str = "top-1 accuracy") -> Axes:
     """A line for each number of members at most, over the targets, on the split that reports where there is one."""
     if len(members.curves) > len(SERIES):
         raise UsageError(f"{len(members.curves)} lines in one plot; at most {len(SERIES)} can be told apart")

@@ -7,12 +7,12 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from wisecommittee.analyses.replicas import Replicas, replicas
+from wisecommittee.analyses.replicas import ArchitectureReplicas, replicas
 from wisecommittee.analyses.study import Study
 from wisecommittee.report.style import coordinates, legend, name_axes, name_points, sample, scatter
 
 
-def draw(ax: Axes, replicas: Sequence[Replicas], *, quality: str = "top-1 accuracy") -> Axes:
+def draw(ax: Axes, replicas: Sequence[ArchitectureReplicas], *, quality: str = "top-1 accuracy") -> Axes:
     """Every single model, every pair as an ensemble and every ordered pair as a cascade, on one split."""
     singles = [e for r in replicas for e in r.singles]
     cascades = [e for r in replicas for e in r.cascades]

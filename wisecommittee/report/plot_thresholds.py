@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.analyses.thresholds import TOLERANCE, Sweep, sweeps
+from wisecommittee.analyses.thresholds import TOLERANCE, ThresholdSweep, sweeps
 from wisecommittee.committees.combine import combine_named
 from wisecommittee.committees.committee import together
 from wisecommittee.errors import UsageError
@@ -32,7 +32,7 @@ PLATEAU = f"plateau: from here on within {100 * TOLERANCE:g} points of never exi
 NAMED = 6  # thresholds that are written beside their points
 
 
-def thresholds(ax: Axes, sweeps: Sequence[Sweep], *, quality: str = "accuracy") -> Axes:
+def thresholds(ax: Axes, sweeps: Sequence[ThresholdSweep], *, quality: str = "accuracy") -> Axes:
     """Accuracy against average cost while one threshold of a cascade rises (Wang et al. 2022, Fig. 4).
 
     A line per threshold of each cascade, the others as they are: from everybody exiting at its stage to nobody. The
@@ -60,7 +60,7 @@ def thresholds(ax: Axes, sweeps: Sequence[Sweep], *, quality: str = "accuracy") 
     return legend(ax)
 
 
-def sweep(ax: Axes, sweep: Sweep, *, quality: str = "accuracy") -> Axes:
+def sweep(ax: Axes, sweep: ThresholdSweep, *, quality: str = "accuracy") -> Axes:
     """Accuracy (left) and average cost (right) against one threshold of a cascade."""
     runs, cost = sweep.evaluations, sweep.committee.cost
     (blue, _, solid), (orange, _, dashed), *_ = SERIES
@@ -99,7 +99,7 @@ def gather_first(study: Study) -> dict[str, Any]:
     return {"sweep": sweeps(study)[0], "quality": study.quality}
 
 
-def _ends(ax: Axes, only: Sweep) -> list[tuple[str, Evaluation]]:
+def _ends(ax: Axes, only: ThresholdSweep) -> list[tuple[str, Evaluation]]:
     """The first stage alone and the whole committee, between which the threshold of a two-stage cascade leads."""
     first, second = only.committee.stages
     one, everyone = only.evaluations[0], only.evaluations[-1]
@@ -112,7 +112,7 @@ def _ends(ax: Axes, only: Sweep) -> list[tuple[str, Evaluation]]:
     return [(together(first), one), (together((*first, *second)), everyone)]
 
 
-def _name(sweep: Sweep, several: bool) -> str:
+def _name(sweep: ThresholdSweep, several: bool) -> str:
     """several : whether other cascades are in the plot."""
     c = sweep.committee
     name = c.label() if len(c.stages) == 2 else f"t{sweep.stage + 1}, after {together(c.stages[sweep.stage])}"
@@ -121,7 +121,7 @@ def _name(sweep: Sweep, several: bool) -> str:
     return f"{name}: plateau from t = {_number(sweep.thresholds[sweep.plateau])}"
 
 
-def _spaced(sweep: Sweep, most: int) -> list[int]:
+def _spaced(sweep: ThresholdSweep, most: int) -> list[int]:
     """Thresholds evenly spaced in cost; the two ends are left out, they are named by their committees."""
     costs = [e.average_cost for e in sweep.evaluations]
     targets = [costs[0] + (costs[-1] - costs[0]) * k / (most + 1) for k in range(1, most + 1)]

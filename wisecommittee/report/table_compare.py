@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wisecommittee.analyses.compare import Comparison, Row, compare
+from wisecommittee.analyses.compare import MethodComparison, MethodRow, compare
 from wisecommittee.analyses.study import Study
 from wisecommittee.report import published
 from wisecommittee.report.table import Column, Table, Value, cost_heading, extended
@@ -45,7 +45,7 @@ def fill(study: Study) -> Table:
     return extended(table, printed, source) if printed else table
 
 
-def _values(c: Comparison, row: Row) -> tuple[Value, ...]:
+def _values(c: MethodComparison, row: MethodRow) -> tuple[Value, ...]:
     models = (row.models.mean, row.models.deviation) if row.models else (None, None)
     return (
         f"{c.data}, {c.backbone}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wisecommittee.analyses.replicas import Spread, replicas
+from wisecommittee.analyses.replicas import ReplicaSpread, replicas
 from wisecommittee.analyses.study import Study
 from wisecommittee.report import published
 from wisecommittee.report.table import Column, Table, Value, cost_heading, extended
@@ -23,7 +23,10 @@ def fill(study: Study) -> Table:
     rows: list[tuple[Value, ...]] = []
     for r in found:
         for kind, some in (("single model", r.singles), ("2-ensembles", r.ensembles), ("2-cascades", r.cascades)):
-            quality, cost = Spread.of([e.quality for e in some]), Spread.of([e.average_cost for e in some])
+            quality, cost = (
+                ReplicaSpread.of([e.quality for e in some]),
+                ReplicaSpread.of([e.average_cost for e in some]),
+            )
             figures = (v for s in (quality, cost) for v in (s.most, s.least, s.mean, s.std))
             rows.append((r.architecture, r.split, kind, len(some), *figures))
     notes = (

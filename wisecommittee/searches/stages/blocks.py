@@ -13,13 +13,15 @@ from wisecommittee.kernels.simd.ir import LANES
 from wisecommittee.kernels.stages import direct, products
 from wisecommittee.kernels.stages import rows as conversions
 from wisecommittee.searches.stages.calibrated import CalibratedRows
-from wisecommittee.searches.stages.correctness import BITS, Quality
+from wisecommittee.searches.stages.correctness import BITS, Correctness
 from wisecommittee.searches.stages.prefixes import Prefixes
 from wisecommittee.searches.stages.product_plan import paths_of, powers_of
 from wisecommittee.searches.workers.threads import Progress, Workers
 
-BLOCK_BYTES = 4 << 20  # summands that are made for one block of units: they stay in the cache
-DIRECT_BYTES = 64 << 20  # the same where they are read where they lie: enough to make the work around the kernel small
+BLOCK_BYTES = 4 << 20  # converted summands of one block of units: small enough to stay in the cache
+DIRECT_BYTES = (
+    64 << 20
+)  # summands of a block that are stored outputs: large enough to make the work around the kernel small
 RESULT_BYTES = 16 << 20  # what the kernel writes for a block, before it goes to the tables
 CLOSE_BYTES = 512 << 10  # summands of units that are sorted by difficulty together
 
@@ -41,10 +43,10 @@ class Summands:
 
     @property
     def in_place(self) -> NDArray[np.float32] | None:
-        """The outputs, if they are the summands as they lie."""
-        own = self.outputs
-        fits = self.turn is unchanged and isinstance(own, np.ndarray) and own.dtype == np.float32
-        return own if fits and own.flags.c_contiguous and own.flags.aligned else None  # type: ignore[union-attr,return-value]
+        """The stored outputs where they are the summands, as a kernel can read them; else None."""
+        rows = self.outputs
+        fits = self.turn is unchanged and isinstance(rows, np.ndarray) and rows.dtype == np.float32
+        return rows if fits and rows.flags.c_contiguous and rows.flags.aligned else None  # type: ignore[union-attr,return-value]
 
     def block(self, start: int, stop: int) -> NDArray[np.float32]:
         """float32 [stop - start, C], contiguous."""
@@ -64,39 +66,54 @@ def _wide(stored: NDArray[np.floating]) -> NDArray[np.float32]:
     return out
 
 
+RowStatistics = dict[str, NDArray[np.float32]]  # float32 [rows, n] of each name in kernels/stages/direct.STATISTICS
+
+
+@dataclass(frozen=True, slots=True)
+class TableRequest:
+    """What is computed of every prefix of a trie.
+
+    scored : bool [nodes], the prefixes whose confidence is computed
+    statistics : names of the row statistics that `confidence` takes; empty only where nothing is scored
+    ordered : a prefix answers as its newest member alone; predict : predictions are kept
+    """
+
+    trie: Prefixes
+    scored: NDArray[np.bool_]
+    statistics: frozenset[str]
+    confidence: Callable[[RowStatistics], NDArray[np.float32]]
+    ordered: bool = False
+    predict: bool = False
+
+
 def walk_blocks(
     models: Sequence[int],
     summands: Sequence[Summands],
     labels: NDArray[np.int64],
-    trie: Prefixes,
-    scored: NDArray[np.bool_],
-    wanted: set[str],
-    confidence: Callable[[dict[str, NDArray[np.float32]]], NDArray[np.float32]],
+    request: TableRequest,
     *,
-    ordered: bool = False,
-    predict: bool = False,
     threads: int = 1,
     progress: Progress | None = None,
-) -> tuple[Quality, NDArray[np.int32], NDArray[np.float32]]:
-    """Correct of all nodes, prediction [nodes, N] or [0, N], confidence [rows, N] of the scored ones.
+) -> tuple[Correctness, NDArray[np.int32], NDArray[np.float32]]:
+    """Which units every prefix of the trie is right on, its predictions [nodes, N] (else [0, N]), and confidences
+    float32 [rows, N] of the scored prefixes.
 
-    models : the members that the trie is of, ascending, with their summands; wanted : names of the statistics [rows, n]
-    that `confidence` is made of, none only where nothing is scored; ordered : a prefix answers as its newest member
-    alone.
+    models : int, ascending, the members of the trie; summands : of each of them.
     Each block of units is independent, so any number of threads gives the same bits.
     """
+    trie, scored, wanted, predict = request.trie, request.scored, request.statistics, request.predict
     nodes, units, judged = len(trie), len(labels), int(scored.sum())
     assert wanted or not judged
     classes = summands[0].classes
     members = np.searchsorted(models, trie.members)
-    correct = Quality.empty(nodes, units)
+    correct = Correctness.empty(nodes, units)
     predicted = np.empty((nodes if predict else 0, units), np.int32)
     score = np.empty((judged, units), np.float32)
     names = [name for name in direct.STATISTICS if name in wanted]
-    # Which walk depends on the rule, the confidence and the classes alone, so that a committee is scored alike wherever
-    # it is.
+    # The walk depends on the rule, the confidence and the number of classes alone, so that a committee gets the same
+    # scores from a search of many models as from an evaluation of its own.
     served = {"rest"} if all(source.space == "logits" for source in summands) else {"top", "rest"}
-    products_serve = not ordered and (not wanted or wanted == served)
+    products_serve = not request.ordered and (not wanted or wanted == served)
     walk = (_products if products_serve else _every)(summands, trie, members, scored, wanted)
     in_place = products_serve and all(source.in_place is not None for source in summands)
     most = (DIRECT_BYTES if in_place else BLOCK_BYTES) // (4 * len(summands) * classes)
@@ -108,7 +125,7 @@ def walk_blocks(
         statistics = np.empty((len(names), judged, stop - start), np.float32)
         walk(start, stop, labels[start:stop], correct, predicted, statistics)
         if judged:
-            score[:, start:stop] = confidence(dict(zip(names, statistics, strict=True)))
+            score[:, start:stop] = request.confidence(dict(zip(names, statistics, strict=True)))
         return stop - start
 
     done = 0
@@ -120,9 +137,9 @@ def walk_blocks(
     return correct, predicted, score
 
 
-# Of units from start to stop and their labels: fills their part of the correct of all nodes and of predictions
-# [nodes, N] or [0, N], and statistics [wanted, rows, stop - start].
-BlockWalk = Callable[[int, int, NDArray[np.int64], Quality, NDArray[np.int32], NDArray[np.float32]], None]
+# walk(start, stop, labels, correct, predicted, statistics) fills units start to stop of `correct` and of `predicted`
+# [nodes, N] (or [0, N]), and all of `statistics` [wanted, rows, stop - start].
+BlockWalk = Callable[[int, int, NDArray[np.int64], Correctness, NDArray[np.int32], NDArray[np.float32]], None]
 
 
 def _every(
@@ -130,9 +147,9 @@ def _every(
     trie: Prefixes,
     members: NDArray[np.int64],
     scored: NDArray[np.bool_],
-    wanted: set[str],
+    wanted: frozenset[str],
 ) -> BlockWalk:
-    """The direct walk, for any statistics."""
+    """The direct walk, for any row statistics."""
     needs = sum(1 << i for i, name in enumerate(direct.STATISTICS) if name in wanted)
     logit_space = np.array([summands[m].space == "logits" for m in members])
     score_rows = np.where(scored, np.cumsum(scored) - 1, -1)
@@ -142,7 +159,7 @@ def _every(
         start: int,
         stop: int,
         labels: NDArray[np.int64],
-        correct: Quality,
+        correct: Correctness,
         predicted: NDArray[np.int32],
         statistics: NDArray[np.float32],
     ) -> None:
@@ -165,9 +182,9 @@ def _products(
     trie: Prefixes,
     members: NDArray[np.int64],
     scored: NDArray[np.bool_],
-    wanted: set[str],
+    wanted: frozenset[str],
 ) -> BlockWalk:
-    """The walk for what max_prob needs."""
+    """The walk for the row statistics of max_prob."""
     logits = all(source.space == "logits" for source in summands)
     powers = powers_of(trie.parents, members, trie.sizes, scored & logits)
     classes = summands[0].classes
@@ -192,7 +209,7 @@ def _products(
         start: int,
         stop: int,
         labels: NDArray[np.int64],
-        correct: Quality,
+        correct: Correctness,
         predicted: NDArray[np.int32],
         statistics: NDArray[np.float32],
     ) -> None:

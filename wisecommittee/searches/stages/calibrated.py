@@ -1,7 +1,8 @@
-"""Which calibration a model is used with, and its outputs as that makes them.
+"""Which calibration a model is used with, and its calibrated outputs.
 
-On the outputs it was fitted on, a calibration answers with the parameters of each unit's own fold, so that the units
-that choose a committee do not see themselves; on all others with those of the whole split.
+On the outputs that a calibration was fitted on, each unit is calibrated with the parameters fitted without its fold, so
+that the units that choose a committee do not see themselves; on all other outputs with the parameters of the whole
+split.
 """
 
 from __future__ import annotations

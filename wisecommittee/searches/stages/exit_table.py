@@ -18,13 +18,13 @@ from wisecommittee.searches.stages.stage_tables import StageTables, tables_for
 
 @dataclass(frozen=True, slots=True)
 class ExitTable:
-    """One committee over N units, ready to be evaluated.
+    """One committee of K stages over N units, ready to be evaluated.
 
-    score : float32 [K, N]; higher exits earlier; row K-1 is not compared
-    stats : int32 [K, N, S] additive statistics if unit i exits at stage k
-    cost  : int64 [K] or [K, N]; cumulative integer cost if it exits at stage k (times CostModel.unit)
-    prediction : int64 [K, N] class, or text [K, N] for answers; None where only figures were asked for
-    further : every other cost, cumulative int64 [K]
+    score : float32 [K, N] confidence after each stage; higher exits earlier; row K-1 is not compared
+    stats : int32 [K, N, S] the task's statistics of unit i if it exits at stage k
+    cost  : int64 [K] or [K, N] cumulative cost if it exits at stage k, in multiples of CostModel.unit
+    prediction : int64 [K, N] class, or text [K, N] for answers; None unless asked for
+    further : the other costs, each with its cumulative cost int64 [K]
     """
 
     score: NDArray[np.float32]
@@ -35,7 +35,7 @@ class ExitTable:
 
 
 def assemble(tables: StageTables, stages: Sequence[Sequence[int]]) -> ExitTable:
-    """The exit table of these stages, each of one or several tiers, from stage tables that hold all its prefixes."""
+    """The exit table of a committee from stage tables that hold its prefixes. stages : the tiers of each stage."""
     pool, combinations = tables.pool, running(stages)
     nodes = tables.nodes(combinations)
     if pool.task.width > 1:
@@ -49,7 +49,7 @@ def assemble(tables: StageTables, stages: Sequence[Sequence[int]]) -> ExitTable:
 
 
 def scores(tables: StageTables, combinations: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-    """float32 [K, N] confidences after these stages; 0 after the last and where they are never compared."""
+    """float32 [K, N] confidence after each stage; 0 after the last and after stages that are never compared."""
     score = np.zeros((len(combinations), tables.pool.units), np.float32)
     for k, combination in enumerate(combinations[:-1]):
         row = tables.row(combination)
@@ -59,12 +59,12 @@ def scores(tables: StageTables, combinations: Sequence[Sequence[int]]) -> NDArra
 
 
 def running(stages: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """The tiers a unit has run after each stage."""
-    return [tuple(step for stage in stages[: k + 1] for step in stage) for k in range(len(stages))]
+    """The combination of tiers that a unit has run after each stage."""
+    return [tuple(tier for stage in stages[: k + 1] for tier in stage) for k in range(len(stages))]
 
 
 def committee_tables(pool: Pool, committees: Sequence[Committee], *, predict: bool = False) -> list[ExitTable]:
-    """Exit tables of committees of pool members, straight from the stored outputs, in one pass over them."""
+    """Exit tables of committees of models of the pool, in one pass over the stored outputs."""
     tables = prefix_tables(pool, committees, predict=predict)
     return [assemble(tables, stage_indices(pool, committee)) for committee in committees]
 

@@ -18,7 +18,7 @@ from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.blocks import Summands
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.patterns import selected
-from wisecommittee.searches.stages.stored_model import StoredModel
+from wisecommittee.searches.stages.split_model import SplitModel
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Task, task_of
 
@@ -31,10 +31,12 @@ UNAVERAGED = {"answers": "answers", "cell_counts": "counts of pixels"}
 class Pool:
     """The models of a search on one split, in canonical order, with how they are combined, scored and charged.
 
-    cards : a model is used with the calibration on its card here, which need not be the store's.
-    confidence : a function, or the name of a score stored with every model. tiers : what one stage can add, the models
-    by themselves first; None if nothing else. Sequences and stages are of indices into the tiers, and so are `cost` and
-    `further`, the other costs that every card names.
+    cards : of the models; each is used with the calibration on its card here, which need not be the store's
+    confidence : a function of combined outputs, or the name of a score stored with every model
+    tiers : the groups of models that a stage can add; tier m < M is model m alone. None: single models only
+    cost : the cost that is searched; further : the other costs that every card names
+
+    Combinations, stages, `cost` and `further` index tiers, not models.
     """
 
     store: LogitStore
@@ -49,15 +51,15 @@ class Pool:
     further: tuple[CostModel, ...] = ()
 
     def with_tiers(self, tiers: Tiers) -> Pool:
-        """The same models, of which a stage can add any of these tiers."""
+        """The same pool, in which a stage can add any of these tiers."""
         if len(tiers) == len(self.cards):
             return self
         further = tuple(charges.of(tiers) for charges in self.further)
         return replace(self, tiers=tiers, cost=self.cost.of(tiers), further=further)
 
-    def members(self, sequence: Sequence[int]) -> tuple[int, ...]:
-        """The models that have run after these stages."""
-        return members_of(self.tiers, sequence)
+    def members(self, combination: Sequence[int]) -> tuple[int, ...]:
+        """The models of these tiers, in the order in which they run."""
+        return members_of(self.tiers, combination)
 
     @property
     def units(self) -> int:
@@ -74,17 +76,17 @@ class Pool:
 
     @property
     def sequenced(self) -> bool:
-        """Whether the order of members matters beyond their set (`last`, stored scores)."""
+        """Whether predictions or confidences depend on the order of members (`last`, stored scores)."""
         return self.combine.ordered or isinstance(self.confidence, str)
 
     def index(self, model: str) -> int:
         return next(i for i, card in enumerate(self.cards) if card.model == model)
 
-    def stored(self, member: int) -> StoredModel:
-        return StoredModel(self.store, self.split, self.cards[member])
+    def stored(self, member: int) -> SplitModel:
+        return SplitModel(self.store, self.split, self.cards[member])
 
     def outputs(self, member: int) -> NDArray[np.floating] | CalibratedRows:
-        """Rows [N, C] of a member, of which slices can be read; their kind is kind(member)."""
+        """Outputs [N, C] of a member, read by slices of units; their kind is kind(member)."""
         return calibrated.outputs(self.store, self.split, self.cards[member])
 
     def kind(self, member: int) -> str:
@@ -98,18 +100,18 @@ class Pool:
         return Summands(self.outputs(member), self.combine.summand[self.kind(member)], self.space(member))
 
 
-def members_of(tiers: Tiers | None, sequence: Sequence[int]) -> tuple[int, ...]:
-    """The models of a sequence of tiers, in the order they run."""
-    return tuple(sequence) if tiers is None else tuple(m for step in sequence for m in tiers[step])
+def members_of(tiers: Tiers | None, combination: Sequence[int]) -> tuple[int, ...]:
+    """The models of these tiers, in the order in which they run."""
+    return tuple(combination) if tiers is None else tuple(m for tier in combination for m in tiers[tier])
 
 
 def select_cards(
     store: LogitStore, split: str, models: Sequence[str] | None, *, with_calibration: bool = False
 ) -> tuple[StoredCard, ...]:
-    """Cards of the models that the patterns mean (selection.py; all of them by default), in canonical order, each with
-    the architecture and the replica that it has among all models of the split.
+    """Cards of the models that the patterns mean (patterns.py; None: all models), in canonical order, each with the
+    architecture and the replica that it has among all models of the split.
 
-    with_calibration : each with the calibration fitted on this split, or an error; else all without one.
+    with_calibration : with the calibration fitted on this split, which every model must have; else without any.
     """
     store.require_split(split)
     cards = resolve_replicas(store.cards(split))
@@ -132,10 +134,11 @@ def open_pool(
     confidence: str | None = None,
     cost: str = "flops",
 ) -> Pool:
-    """Check that these models can be combined, scored and charged together, and load what is small.
+    """The pool of these models, checked to be combined, scored and charged together; loads labels and costs, but no
+    outputs.
 
-    Defaults: mean_logits and max_prob for outputs, last and the stored score 'confidence' for answers.
-    cards : with the calibrations to use.
+    Defaults: mean_logits and max_prob for rows over classes, `last` and the stored score 'confidence' for answers and
+    counts. cards : with the calibrations to use.
     """
     kinds = {card.kind for card in cards}
     settled = next((noun for kind, noun in UNAVERAGED.items() if kind in kinds), None)
@@ -157,7 +160,7 @@ def open_pool(
     varying = {
         card.model: store.unit_costs(card.model, split, cost) for card in cards if cost in card.contents.unit_costs
     }
-    task = task_of([StoredModel(store, split, card) for card in cards])
+    task = task_of([SplitModel(store, split, card) for card in cards])
     charges = cost_model(cards, cost, units, varying)
     further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
     return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split), further=further)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from wisecommittee.committees.confidence import Confidence
 from wisecommittee.kernels import jit
 from wisecommittee.searches.stages import calibrated
-from wisecommittee.searches.stages.blocks import Summands, walk_blocks
-from wisecommittee.searches.stages.correctness import Quality
+from wisecommittee.searches.stages.blocks import RowStatistics, Summands, TableRequest, walk_blocks
+from wisecommittee.searches.stages.correctness import Correctness
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.prefixes import Prefixes, build_prefixes
 from wisecommittee.searches.workers.threads import Progress, Workers
@@ -33,7 +33,7 @@ class StageTables:
 
     pool: Pool
     prefixes: Prefixes
-    correct: Quality
+    correct: Correctness
     score: NDArray[np.float32]
     score_row: NDArray[np.int64]
     prediction: NDArray[np.generic] | None = None
@@ -101,9 +101,11 @@ def stage_tables(
     progress: Progress | None = None,
     opened: Callable[[], object] | None = None,
 ) -> StageTables:
-    """Tables of all prefixes; scored : bool [nodes] marks those whose confidence is needed. opened : called when all
-    logits and probabilities are decoded and the long part begins."""
-    nodes = len(trie)
+    """Tables of all prefixes of a trie.
+
+    scored : bool [nodes], the prefixes whose confidence is computed; predict : keep predictions too
+    opened : called when all logits and probabilities are decoded and the long part begins
+    """
     prediction: NDArray[np.generic] | None = None
     score = np.empty((0, pool.units), np.float32)
     if pool.averaged:
@@ -118,13 +120,13 @@ def stage_tables(
             opened=opened,
         )
         if not pool.task.exact_match:
-            correct = _scored_by(pool, predicted)
+            correct = _scored_by_task(pool, len(trie), predicted)
         prediction = predicted if predict else None
     elif pool.task.width > 1:
-        correct = Quality.empty(nodes, 0)  # statistics are read for one committee at a time
+        correct = Correctness.empty(len(trie), 0)  # statistics are read for one committee at a time
     else:
         models = [pool.stored(int(m)) for m in trie.members]
-        correct = _scored_by(pool, [pool.task.read(model) for model in models])
+        correct = _scored_by_task(pool, len(trie), (pool.task.read(model) for model in models))
         prediction = np.stack([model.predictions() for model in models]) if predict else None
     if isinstance(pool.confidence, str):
         stored = [calibrated.scores(pool.store, pool.split, card, pool.confidence) for card in pool.cards]
@@ -133,30 +135,27 @@ def stage_tables(
     return StageTables(pool, trie, correct, score, score_row, prediction)
 
 
-def _scored_by(pool: Pool, predictions: Iterable[NDArray[np.generic]]) -> Quality:
-    """The statistics, by the pool's task, of the predictions [N] of each node."""
-    lines = [pool.task.statistics(prediction, pool.labels) for prediction in predictions]
-    correct = Quality.empty(len(lines), pool.units, pool.task.scale)
-    for node, line in enumerate(lines):
-        correct.put(node, line)
+def _scored_by_task(pool: Pool, nodes: int, predictions: Iterable[NDArray[np.generic]]) -> Correctness:
+    """The statistics of the predictions [N] of every node, which the kernels cannot compute."""
+    correct = Correctness.empty(nodes, pool.units, pool.task.scale)
+    for node, prediction in enumerate(predictions):
+        correct.put(node, pool.task.statistics(prediction, pool.labels))
     return correct
 
 
-def _confidence_of(
-    pool: Pool, members: NDArray[np.int64]
-) -> Callable[[dict[str, NDArray[np.float32]]], NDArray[np.float32]]:
-    """From the kernel's row statistics [rows, n] to confidences; members : the newest one of each row's prefix."""
+def _confidence_of(pool: Pool, members: NDArray[np.int64]) -> Callable[[RowStatistics], NDArray[np.float32]]:
+    """Function from the kernel's row statistics [rows, n] to confidences; members : the newest of each row's prefix."""
     spaces = np.array([pool.space(int(m)) for m in members])
     different = np.unique(spaces).tolist()
 
-    def confidence(statistics: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    def confidence(statistics: RowStatistics) -> NDArray[np.float32]:
         assert isinstance(pool.confidence, Confidence)
         if len(different) == 1:
             return pool.confidence(statistics, different[0])
         out = np.empty_like(next(iter(statistics.values())))
         for space in different:
-            here = spaces == space
-            out[here] = pool.confidence({name: values[here] for name, values in statistics.items()}, space)
+            rows = spaces == space
+            out[rows] = pool.confidence({name: values[rows] for name, values in statistics.items()}, space)
         return out
 
     return confidence
@@ -171,32 +170,23 @@ def _walk(
     threads: int,
     progress: Progress | None,
     opened: Callable[[], object] | None,
-) -> tuple[Quality, NDArray[np.int32], NDArray[np.float32]]:
+) -> tuple[Correctness, NDArray[np.int32], NDArray[np.float32]]:
     """`walk_blocks` over the members of the trie."""
     models = np.unique(trie.members).tolist()
-    wanted: set[str] = set()
+    statistics: frozenset[str] = frozenset()
     if scored.any() and isinstance(pool.confidence, Confidence):
-        wanted = {name for m in models for name in pool.confidence.needs(pool.space(m))}
+        statistics = frozenset(name for m in models for name in pool.confidence.needs(pool.space(m)))
+    confidence = _confidence_of(pool, trie.members[scored])
+    request = TableRequest(trie, scored, statistics, confidence, pool.combine.ordered, predict)
     summands = _opened(pool, models, threads, progress)
     if opened:
         opened()
-    return walk_blocks(
-        models,
-        summands,
-        pool.labels.astype(np.int64),
-        trie,
-        scored,
-        wanted,
-        _confidence_of(pool, trie.members[scored]),
-        ordered=pool.combine.ordered,
-        predict=predict,
-        threads=threads,
-        progress=progress,
-    )
+    return walk_blocks(models, summands, pool.labels.astype(np.int64), request, threads=threads, progress=progress)
 
 
 def _opened(pool: Pool, members: Sequence[int], threads: int, progress: Progress | None) -> list[Summands]:
-    """Summands of these members: checked, and decoded where they never were, side by side while the kernels load."""
+    """Summands of these members; outputs that were never read are checked and decoded, in threads, while the kernels
+    load."""
     opened = []
     with Workers(min(threads, READERS)) as workers:
         opening = [workers.submit(pool.summands, m) for m in members]

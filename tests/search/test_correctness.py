@@ -1,9 +1,9 @@
-"""Quality of prefixes: what was put in comes out, in an eighth of the memory where units are right or wrong."""
+"""Correctness of prefixes: what was put in comes out, in an eighth of the memory where units are right or wrong."""
 
 import numpy as np
 import pytest
 
-from wisecommittee.searches.stages.correctness import Quality
+from wisecommittee.searches.stages.correctness import Correctness
 
 
 @pytest.mark.parametrize("units", [1, 7, 8, 9, 1000])
@@ -11,7 +11,7 @@ from wisecommittee.searches.stages.correctness import Quality
 def test_lines_come_back(units, scale):
     rng = np.random.default_rng(units)
     lines = rng.integers(0, scale + 1, (6, units))
-    quality = Quality.empty(6, units, scale)
+    quality = Correctness.empty(6, units, scale)
     for node, line in enumerate(lines):
         quality.put(node, line.astype(np.int32))
     assert [quality.row(node).tolist() for node in range(6)] == lines.tolist()
@@ -25,7 +25,7 @@ def test_lines_come_back(units, scale):
 def test_blocks_of_units_are_put_beside_each_other(step):
     rng = np.random.default_rng(step)
     lines = rng.integers(0, 2, (5, 61))
-    quality = Quality.empty(5, 61)
+    quality = Correctness.empty(5, 61)
     for start in range(0, 61, step):
         quality.put_block(start, lines[:, start : start + step].astype(np.uint8))
     assert (quality.rows(range(5)) == lines).all()

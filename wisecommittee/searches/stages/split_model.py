@@ -18,8 +18,8 @@ BLOCK = 8 << 20  # outputs whose largest class is looked for at a time
 
 
 @dataclass(frozen=True, slots=True)
-class StoredModel:
-    """tasks.ModelOutputs of a card of a store."""
+class SplitModel:
+    """What tasks read of a model on a split (tasks.ModelOutputs)."""
 
     store: LogitStore
     split: str
@@ -61,5 +61,5 @@ class StoredModel:
 
 def model_quality(store: LogitStore, split: str, card: StoredCard) -> float:
     """The quality of one model by itself, in [0, 1]: accuracy, mean grade or mIoU."""
-    model = StoredModel(store, split, card)
+    model = SplitModel(store, split, card)
     return task_of([model]).alone(model)

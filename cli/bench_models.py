@@ -155,9 +155,9 @@ def show_timings(timings: Sequence[Timing], batch_size: int) -> None:
 
 def show_comparison(compared: Comparison) -> None:
     """Speed-ups are the committee's over the single model of their row."""
-    columns = [("model", "left"), ("accuracy %", "right"), ("MACs", "right"), ("speed-up", "right")]
-    columns += [("latency ms", "right"), ("quartiles", "right"), ("speed-up", "right")]
-    columns += [("units/s", "right"), ("quartiles", "right"), ("speed-up", "right"), ("realised %", "right")]
+    columns = [("model", "left"), ("accuracy %", "right"), ("MACs", "right"), ("speed-up in MACs", "right")]
+    columns += [("latency ms", "right"), ("quartiles", "right"), ("speed-up in latency", "right")]
+    columns += [("units/s", "right"), ("quartiles", "right"), ("speed-up in units/s", "right"), ("realised %", "right")]
 
     def row(one: Measured) -> list[str]:
         gain = None if one is compared.committee else compared.speedup(one)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import options
 from .console import human, percent, print_json, progress, table, warn_of
+
+if TYPE_CHECKING:
+    from wisecommittee.committees.cards import ModelCard
+    from wisecommittee.store import LogitStore
 
 
 def import_(
@@ -143,18 +147,29 @@ def import_(
         table(f"{target.files.uri}: costs", [("model", "left"), ("", "left")], [[m, s] for m, s in done.items()])
         return
     measure = "mIoU %" if cell else "accuracy %"
-    columns = [("model", "left"), ("", "left"), ("units", "right"), (measure, "right"), ("MACs", "right")]
+    costs_of = {model: _costs(target, split, there[model]) for model in done if model in there}
+    named = list(dict.fromkeys(name for listed in costs_of.values() for name in listed))
+    columns = [("model", "left"), ("", "left"), ("units", "right"), (measure, "right")]
+    columns += [(name, "right") for name in named]
     rows = [
         [
             model,
             status,
             f"{len(target.labels(split)):,}",
             percent(quality[model]) if model in quality else "-",
-            human(sum(there[model].blocks.values())) if model in there and there[model].blocks else "-",
+            *(costs_of.get(model, {}).get(name, "-") for name in named),
         ]
         for model, status in done.items()
     ]
     table(f"{target.files.uri}, split {split}", columns, rows)
+
+
+def _costs(store: LogitStore, split: str, card: ModelCard) -> dict[str, str]:
+    """What the model costs, as it is shown; of costs that differ between units their mean."""
+    found = {"MACs": human(sum(card.blocks.values()))} if card.blocks else {}
+    found |= {name: f"{value:.4g}" for name, value in card.costs.items()}
+    varying = card.contents.unit_costs if card.contents is not None else ()
+    return found | {f"mean {name}": f"{store.unit_costs(card.model, split, name).mean():.4g}" for name in varying}
 
 
 def _pair(text: str) -> tuple[str, Path]:

@@ -33,7 +33,10 @@ def search(
     ] = None,
     match_ensemble: Annotated[
         list[str] | None,
-        typer.Option(help="A member of an ensemble, repeat: the cheapest cascade of these members as accurate as all."),
+        typer.Option(
+            help="Members of an ensemble, as b5/0,b5/1, or repeated: the cheapest committee of just these models that "
+            "is as accurate as all of them together.",
+        ),
     ] = None,
     max_worst_flops: Annotated[
         float | None, typer.Option(help="Most FLOPs any unit may cost: all members together.")
@@ -129,7 +132,7 @@ def search(
 
     `wisecommittee search --match b7/0 --max-worst-flops 2e10`
 
-    `wisecommittee search --match-ensemble b5/0 --match-ensemble b5/1`
+    `wisecommittee search --match-ensemble b5/0,b5/1`
 
     `wisecommittee search --store S --cost usd --target-cost 0.001 --json`
 
@@ -147,9 +150,11 @@ def search(
     def ended() -> None:
         leave("interrupted" if ctrl_c.keeping else "interrupted before a committee was found")
 
-    with interruptible(
-        ended, lambda: say_at_once("stopping: the best found so far follows; Ctrl-C again ends at once")
-    ) as ctrl_c:
+    def stopping(searched: bool) -> None:
+        what = "the search has ended: its answer" if searched else "stopping: the best found so far"
+        say_at_once(f"{what} follows; Ctrl-C again ends at once")
+
+    with interruptible(ended, stopping) as ctrl_c:
         from wisecommittee.errors import UsageError
         from wisecommittee.searches.choice import answer
         from wisecommittee.searches.doctor import examine
@@ -173,6 +178,13 @@ def search(
         source.require_split(split)
         # A copy is said where test would be reported.
         warn_of(doubt for doubt in examine(source, [split]) if doubt.kind != "copy")
+        if match_ensemble:
+            there = source.models(split)
+            match_ensemble = [
+                name
+                for given in match_ensemble
+                for name in ([given] if given in there else options.several("--match-ensemble", [given]))
+            ]
         with progress() as update:
             found = answer(
                 source,
@@ -207,6 +219,8 @@ def search(
             )
         if not found.frontier.searched["complete"]:
             say(_unfinished(found.frontier.searched))
+        elif ctrl_c.early:
+            say("the search was at its end: the answer is complete")
         with ctrl_c.held():
             if frontier:
                 found.frontier.save(frontier)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` costs what the whole package does, and the program's first lines are here
 if TYPE_CHECKING:
+    from typing import Any
+
     from wisecommittee.analyses.study import Study
     from wisecommittee.committees.cards import ModelCard
     from wisecommittee.committees.committee import Committee

@@ -240,4 +240,4 @@ def test_the_command(store, capsys, monkeypatch, tmp_path):
     assert "\\toprule" in (tmp_path / "t.tex").read_text()
     code, said = run("--models", "resnet*")
     assert code == 1
-    assert said.err.startswith("error: unknown model in val 'resnet*'")
+    assert said.err.startswith("error: no model in val matches 'resnet*'; there are ")

@@ -4,6 +4,8 @@ and the words are true."""
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -320,3 +322,14 @@ def test_rows_of_units_follow_thresholds_beyond_the_last_float32_below_1(tmp_pat
     assert committees
     for committee in committees[::5]:
         same_figures(evaluate_units(committee, store, "val"), evaluate(committee, store, "val"), "correct")
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"), [("80", 80), ("60", 60), ("", 160), ("0", 160), ("-5", 160), ("wide", 160)]
+)
+def test_columns_says_how_wide_a_pipe_is(store, columns, expected):
+    code = "from wisecommittee.cli.console import err, out; print(out.width, err.width)"
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "COLUMNS": columns}
+    )
+    assert told.stdout.split() == [str(expected)] * 2, told.stderr

@@ -13,7 +13,7 @@ from memory import cases
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.families import FAMILIES
-from wisecommittee.committees.replicas import numbering_notes, resolve_replicas, same_replica
+from wisecommittee.committees.replicas import Numbers, numbering_notes, resolve_replicas, same_replica
 from wisecommittee.errors import StoreError
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import select_cards
@@ -174,3 +174,30 @@ def test_columns_of_the_cost_file_decide(files):
     (files / "m.csv").write_text("model,flops,architecture,replica\nx,5000,run,0\n")
     with pytest.raises(StoreError, match="run/1000 is architecture 'run' replica 0 already"):
         put(files, x="late")
+
+
+@cases(300)
+@given(
+    st.lists(st.tuples(st.sampled_from([None, 0, 1, 2, 3, 10]), st.booleans(), st.booleans()), min_size=1, max_size=8)
+)
+def test_numbers_that_are_kept_up_to_date_say_what_fresh_ones_do(steps):
+    """Cards come and go; whether their numbers count, and whether two share one, is worked out by hand."""
+    numbers, pool = Numbers(), []
+    for k, (number, given_beside, goes) in enumerate(steps):
+        if goes and pool:
+            numbers.remove(pool.pop(k % len(pool)))
+        elif given_beside:
+            pool.append(ModelCard(f"c{k}", "b", number or 0, replica_given=True))
+            numbers.add(pool[-1])
+        elif f"b/{number}" not in (card.model for card in pool):
+            pool.append(ModelCard("b" if number is None else f"b/{number}"))
+            numbers.add(pool[-1])
+        taken = [(card.key[1], card.placed_by_name and card.model != "b") for card in pool]
+        every = sorted(number for number, _ in taken)
+        count = bool(pool) and set(every) == set(range(len(set(every))))
+        assert numbers.count == count
+        apart = every if count else sorted(number for number, read in taken if not read)
+        twice = [number for number in set(apart) if apart.count(number) > 1]
+        found = numbers.shared()
+        assert (found is None) == (not twice)
+        assert found is None or found[2] == min(twice)

@@ -372,21 +372,21 @@ def test_ctrl_c_ends_loading_processes_too_and_says_one_line(nets, tmp_path):
     (tmp_path / "user_nets.py").write_text(NETS + SLOW_ITEMS)
     code = "from wisecommittee.cli import main; main()"
     arguments = ["extract", "user_nets:small", "--data", "user_nets:slow", "--workers", "2", "--store", "logits"]
-    run = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    with ended(run):
-        assert extract.stdout.readline() == "reading\n"
-        os.killpg(extract.pid, signal.SIGINT)
-        out, err = extract.communicate(timeout=HUNG)
-    assert (extract.returncode, out) == (130, "")
+    with ended(process):
+        assert process.stdout.readline() == "reading\n"
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=HUNG)
+    assert (process.returncode, out) == (130, "")
     assert len(err.splitlines()) == 1, err
     with pytest.raises(ProcessLookupError):
-        os.killpg(extract.pid, 0)
+        os.killpg(process.pid, 0)
 
 
 def test_rows_of_other_code_are_not_continued(nets, store, monkeypatch, tmp_path):

@@ -441,6 +441,63 @@ def test_onnx_by_hand(node, shape, initializers, macs, batch):
     assert count_graph(model, shape, batch, "net") == macs
 
 
+NESTED = {  # where a tensor can be in a model
+    "an initializer": lambda model, w: model.graph.initializer.append(w),
+    "a node": lambda model, w: model.graph.node[0].attribute.add(name="value", type=4).t.CopyFrom(w),
+    "a graph in a node": lambda model, w: (
+        model.graph.node[0].attribute.add(name="then_branch", type=5).g.initializer.append(w)
+    ),
+    "a function": lambda model, w: (
+        model.functions.add(name="f").node.add().attribute.add(name="value", type=4).t.CopyFrom(w)
+    ),
+}
+
+
+def external(place, location):
+    """A model with a tensor there whose numbers are said to be in a file."""
+    from onnx import TensorProto
+
+    model = graph([("Relu", ["x"], ["y"], {})], ("n", 4))
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", location), ("length", "16")):
+        tensor.external_data.add(key=key, value=value)
+    NESTED[place](model, tensor)
+    return model
+
+
+@pytest.mark.parametrize("place", NESTED)
+@pytest.mark.parametrize(
+    "location", ["../secret", "{}/secret", "sub/../../secret", "link", "linked/secret", "sub/../link", "..\\secret"]
+)
+def test_weights_of_an_onnx_model_are_in_its_folder(place, location, tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    inner = tmp_path / "inner"
+    (inner / "sub").mkdir(parents=True)
+    (tmp_path / "secret").write_bytes(bytes(16))
+    (inner / "link").symlink_to(tmp_path / "secret")
+    (inner / "linked").symlink_to(tmp_path)
+    (inner / "net.onnx").write_bytes(external(place, location.format(tmp_path)).SerializeToString())
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: pytest.fail("the runtime was asked"))
+    monkeypatch.setattr(onnx, "load_external_data_for_model", lambda *_: pytest.fail("the file was opened"))
+    with pytest.raises(ContentError, match=r"its weights are said to be in .* its folder .*expected a file in that"):
+        load_model(str(inner / "net.onnx"))
+
+
+@pytest.mark.parametrize("location", ["w.bin", "./w.bin", "sub/w.bin"])
+def test_weights_of_an_onnx_model_beside_it_are_read(location, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / location).write_bytes(np.arange(4, dtype=np.float32).tobytes())
+    model = external("an initializer", location)
+    model.graph.node[0].op_type = "Mul"
+    model.graph.node[0].input.append("w")
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    loaded = load_model(str(tmp_path / "net.onnx"))
+    assert loaded.module(torch.ones(2, 4)).tolist() == [[0, 1, 2, 3]] * 2
+
+
 def test_onnx_refuses_what_it_cannot_count(tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
@@ -751,10 +808,10 @@ def test_swin_by_hand(torchvision):
     [
         ("timm:resnet5", UnknownNameError, "unknown timm model 'resnet5'; did you mean 'resnet50'"),
         ("timm:resnet18.a9", UnknownNameError, "unknown weights of the timm model resnet18 'a9'.*a1_in1k"),
-        ("timm:test_vit@none.pt", UsageError, "no weights file 'none.pt'"),
+        ("timm:test_vit@none.pt", AbsentError, "there is no weights file 'none.pt' in the current folder"),
         ("torchvision:resnet51", UnknownNameError, "unknown torchvision model 'resnet51'; did you mean 'resnet50'"),
         ("torchvision:resnet50@IMAGENET1K_V9", UnknownNameError, "did you mean 'IMAGENET1K_V2'"),
-        ("torchvision:resnet50@none.pt", UsageError, "no weights file 'none.pt'"),
+        ("torchvision:resnet50@none.pt", AbsentError, "there is no weights file 'none.pt' in the current folder"),
         ("tim:resnet50", UnknownNameError, "unknown model source 'tim'; did you mean 'timm'"),
         ("photo.jpg", UsageError, r"or a file ending in .pt2, .ts, .onnx"),
     ],

@@ -75,7 +75,7 @@ for classes, kind in ((3, "any"), (9, "masked"), (9, "any"), (130, "any"), (3, "
     t.one(classes, kind)
 """
     folder = Path(__file__).parent
-    path = os.pathsep.join([str(folder), str(folder.parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(folder), str(folder.parent / "support"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": path},

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from wisecommittee import reading
-from wisecommittee.errors import AlignmentError, WiseCommitteeError
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import AlignmentError, StoreError, WiseCommitteeError
 from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore
 from wisecommittee.store.costs import import_costs
 from wisecommittee.store.imports.importing import import_answers, import_outputs, read_cards
 from wisecommittee.store.splitting import assign, split_store
+from wisecommittee.store.storage.local import LocalFiles
 
 N, C = 60, 4
 
@@ -353,3 +357,73 @@ def test_a_csv_larger_than_memory_is_refused_unread(files, monkeypatch):
     monkeypatch.setattr(reading, "free_memory", lambda: 100)
     with pytest.raises(WiseCommitteeError, match=r"models\.csv: .* of memory needed"):
         outputs(files, "a")
+
+
+def test_what_an_import_reads_grows_with_its_models_and_not_with_their_square(files, monkeypatch):
+    """Counted: cards that are looked at and names that are listed in the folder of the split."""
+    looked: dict[str, int] = {}
+
+    def counted(name, count):
+        kept = getattr(LocalFiles, name)
+
+        def wrapper(self, path="", *arguments, **options):
+            found = kept(self, path, *arguments, **options)
+            looked[name] = looked.get(name, 0) + count(path, found)
+            return found
+
+        monkeypatch.setattr(LocalFiles, name, wrapper)
+
+    counted("stamps", lambda path, found: len(found))
+    counted("stamp", lambda path, found: 1)
+    counted("read", lambda path, found: path.endswith("card.json"))
+    counted("names", lambda path, found: len(found) if path == "val" else 0)
+    rng = np.random.default_rng(0)
+    used = {}
+    for number in (8, 32):
+        store = LogitStore(files / f"store{number}")
+        names = [f"m/{k // 2}" if k % 2 else f"x{k}" for k in range(number)]
+        (files / f"models{number}.csv").write_text("model,flops\n" + "".join(f"{name},10\n" for name in names))
+        for k in range(number):
+            np.save(files / f"{k}.npy", rng.normal(size=(4, 3)).astype(np.float32))
+        np.save(files / "few.npy", np.array([0, 1, 2, 0]))
+        arrays = [("logits", name, files / f"{k}.npy") for k, name in enumerate(names)]
+        looked.clear()
+        import_outputs(store, "val", arrays, labels=files / "few.npy", costs=files / f"models{number}.csv")
+        used[number] = dict(looked)
+        assert set(store.models("val")) == set(names)
+    for name, count in used[8].items():
+        assert used[32][name] <= 4.5 * count + 8, name
+
+
+def test_others_who_write_during_an_import_of_many_are_seen(files):
+    """Of two models that are the same replica the second is refused, whoever writes when."""
+    store, other = LogitStore(files / "store"), LogitStore(files / "store")
+    labels, outputs = np.array([0, 1, 2, 0]), np.eye(4, 3, dtype=np.float32) * 3
+
+    def card(name, replica):
+        return ModelCard(name, "b", replica, blocks={name: 10}, replica_given=True)
+
+    def put(into, name, replica):
+        into.add(card(name, replica), "val", labels=labels, outputs=outputs)
+
+    with store.adding_many("val"):
+        put(store, "p", 0)
+        put(other, "q", 1)
+        with pytest.raises(StoreError, match=r"r: q is architecture 'b' replica 1 already"):
+            put(store, "r", 1)
+        with other.adding_many("val"):
+            put(store, "r", 2)
+            put(other, "s", 3)
+            put(store, "t", 4)
+            for into, name, replica, taken in ((store, "u", 3, "s"), (other, "u", 4, "t")):
+                with pytest.raises(StoreError, match=f"u: {taken} is architecture 'b' replica {replica} already"):
+                    put(into, name, replica)
+        other.remove("q")
+        put(store, "v", 1)
+        other.update_card("val", other.card("v", "val"), lambda found: replace(found, replica=7))
+        put(store, "w", 1)
+    assert store.models("val") == ("p", "r", "s", "t", "v", "w")
+    store.remove("u")  # what it had written by then
+    assert store.verify() == []
+    left = {path.name for path in (files / "store/val").iterdir()}
+    assert left == {"units.parquet", *(f"model={name}" for name in "prstvw")}

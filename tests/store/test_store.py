@@ -1078,16 +1078,20 @@ def test_a_card_edited_by_hand_is_refused_and_the_remedy_is_named(filled):
 
 
 @pytest.mark.parametrize("lacking", ["checksum", "units"])
-def test_cards_without_hashes_are_read_and_reported(lacking, filled):
+def test_cards_without_hashes_are_refused_and_reported(lacking, filled):
+    """Taking a hash away is no way to change what it covers."""
     path = folder(filled) / "card.json"
     data = json.loads(path.read_text())
     if lacking == "units":
         data["contents"].pop("units")
     data.pop("checksum")
     path.write_bytes(with_checksum(data) if lacking == "units" else json.dumps(data).encode())
-    assert np.array_equal(filled.outputs("a/0", "val"), X)
+    said = rf"card\.json: it has no {lacking if lacking == 'checksum' else 'hash of the units'}.*--replace"
+    for action in (filled.card, filled.outputs):
+        with pytest.raises(StoreError, match=said):
+            action("a/0", "val")
     (problem,) = filled.verify()
-    assert re.search(r"card\.json: written by an earlier version, without a hash", problem)
+    assert re.search(said, problem)
     filled.add(card(), "val", labels=Y, outputs=X, unit_ids=IDS, replace=True)
     assert filled.verify() == []
 
@@ -1842,7 +1846,7 @@ ADD = """if True:
         while not done.wait(0.002):
             peak.append(anonymous())
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     store = LogitStore(root)
     labels = np.zeros(len(x), int)

@@ -57,10 +57,11 @@ def replicas(study: Study) -> tuple[Replicas, ...]:
         members.setdefault(card.architecture, []).append(card)
     enough = {name: cards for name, cards in members.items() if len(cards) >= LEAST}
     if not enough:
-        most = max(map(len, members.values()))
+        name, most = max(((name, len(cards)) for name, cards in members.items()), key=lambda known: known[1])
+        numbered = ", ".join(f"{name}/{number}" for number in range(LEAST))
         raise AbsentError(
             f"the statistics over replicas need {LEAST} of an architecture, this pool has {most} at most; train more "
-            "and name them b5/0, b5/1, b5/2 (`wisecommittee train pool --replicas 8` does so for the digits pool)"
+            f"and name them {numbered} (`wisecommittee train pool --replicas 8` does so for the digits pool)"
         )
     pool = study.pool()
     out = []

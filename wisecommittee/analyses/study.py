@@ -19,7 +19,7 @@ from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
 from wisecommittee.searches.workers.threads import Progress
-from wisecommittee.store import LogitStore
+from wisecommittee.store import LogitStore, open_store
 
 QUALITIES = {"top-1": "top-1 accuracy", "score": "mean score", "mIoU": "mIoU"}
 Item = TypeVar("Item")
@@ -27,7 +27,8 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """split chooses, reports (where the store has it) reports; the options are those of `search`.
+    """store may be given as a folder or a URI; split chooses, reports (where the store has it) reports; the options are
+    those of `search`.
 
     committees : named by the user, for the analyses of given committees; given : a frontier instead of a search;
     ensembles, published : draw or list these too; curves : file with learning curves.
@@ -52,6 +53,9 @@ class Study:
     threads: int | None = None
     progress: Progress | None = None
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "store", open_store(self.store))
 
     def search(self, **changes: Any) -> Frontier:
         """The frontier of the study's options with these changes."""

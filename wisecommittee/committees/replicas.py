@@ -18,39 +18,69 @@ SHOWN = 4  # names in one warning
 
 class Numbers:
     """The replica numbers of one architecture, {number: models}: `firm` were given beside the name or belong to the
-    architecture's own name, which is number 0; `read` stand in names."""
+    architecture's own name, which is number 0; `read` stand in names.
+
+    What is asked of it takes as long for thousands of models as for two.
+    """
 
     def __init__(self) -> None:
         self.firm: dict[int, list[str]] = {}
         self.read: dict[int, list[str]] = {}
+        self._begin = 0  # numbers, each once, that do not follow another
+        self._twice: set[int] = set()  # numbers of several models
+        self._firm_twice: set[int] = set()  # .. that are firm
 
     def add(self, card: ModelCard) -> None:
+        known, number = self._place(card)
+        if not self._has(number):
+            self._begin += (not self._has(number - 1)) - self._has(number + 1)
+        known.setdefault(number, []).append(card.model)
+        self._recount(number)
+
+    def remove(self, card: ModelCard) -> None:
+        known, number = self._place(card)
+        known[number].remove(card.model)
+        if not known[number]:
+            del known[number]
+        if not self._has(number):
+            self._begin -= (not self._has(number - 1)) - self._has(number + 1)
+        self._recount(number)
+
+    def _place(self, card: ModelCard) -> tuple[dict[int, list[str]], int]:
         numbered = card.placed_by_name and card.key[0] != card.model
-        (self.read if numbered else self.firm).setdefault(card.key[1], []).append(card.model)
+        return self.read if numbered else self.firm, card.key[1]
+
+    def _has(self, number: int) -> bool:
+        return number in self.firm or number in self.read
+
+    def _recount(self, number: int) -> None:
+        firm, read = len(self.firm.get(number, ())), len(self.read.get(number, ()))
+        for numbers, several in ((self._firm_twice, firm > 1), (self._twice, firm + read > 1)):
+            (numbers.add if several else numbers.discard)(number)
 
     @property
     def count(self) -> bool:
-        """Whether the numbers in names are those of replicas."""
-        numbers = self.firm.keys() | self.read.keys()
-        return max(numbers) + 1 == len(numbers)
+        """Whether the numbers in names are those of replicas: 0, 1, 2, .. without a gap."""
+        return self._begin == 1 and self._has(0)
 
-    def shared(self, card: ModelCard | None = None) -> tuple[str, str, int] | None:
-        """Two models that have the same number, and the number, also with this card among them; None if there are
-        none."""
-        every = Numbers()
-        every.firm, every.read = dict(self.firm), dict(self.read)
-        if card is not None:
-            for known in (every.firm, every.read):
-                known.update({n: [m for m in models if m != card.model] for n, models in known.items()})
-            every.firm, every.read = ({n: m for n, m in known.items() if m} for known in (every.firm, every.read))
-            every.add(card)
-        count = every.count
-        for number, models in every.firm.items():
-            same = [*models, *(every.read.get(number, []) if count else [])]
-            if len(same) > 1:
-                return same[0], same[1], number
-        twice = [(models[0], models[1], number) for number, models in every.read.items() if count and len(models) > 1]
-        return twice[0] if twice else None
+    def shared(self) -> tuple[str, str, int] | None:
+        """Two models that have the same number, and the number; None if there are none."""
+        for number in sorted(self._twice if self.count else self._firm_twice):
+            models = [*self.firm.get(number, ()), *(self.read.get(number, ()) if self.count else ())]
+            return models[0], models[1], number
+        return None
+
+    def shared_with(self, card: ModelCard, before: ModelCard | None) -> tuple[str, str, int] | None:
+        """The same with this card among them, in place of the one that its model had `before` in this architecture."""
+        if before is not None:
+            self.remove(before)
+        self.add(card)
+        try:
+            return self.shared()
+        finally:
+            self.remove(card)
+            if before is not None:
+                self.add(before)
 
 
 def numbers_of(cards: Iterable[ModelCard]) -> dict[str, Numbers]:

@@ -126,7 +126,7 @@ def _origin(name: str, card: ModelCard | None) -> str:
     if origin and (":" in origin or Path(origin).suffix in FILES):
         return origin
     raise UsageError(
-        f"{name}: {'its card' if card else 'nothing'} says no model spec it could be loaded from"
+        f"{name}: {'its card names' if card else 'there is'} no model spec that it could be loaded from"
         f"{f' ({origin})' if origin else ''}; name one, {name}=SPEC, such as {name}=timm:resnet50@weights.pt"
     )
 

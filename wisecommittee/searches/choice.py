@@ -123,7 +123,10 @@ def one_target(cost: str, **targets: Any) -> dict[str, Any]:
         option = "--" + name.replace("_", "-")
         if name == "match_ensemble":
             if len(set(value)) < max(2, len(value)):
-                raise UsageError(f"{option} {', '.join(value)}; an ensemble has two different members or more")
+                raise UsageError(
+                    f"{option} {','.join(value)}; an ensemble has two different members or more; name all of them, as "
+                    f"{option} A,B"
+                )
             continue
         if name != "match" and not 0 <= value < float("inf"):
             raise UsageError(f"{option} {value}; expected a finite number from 0")

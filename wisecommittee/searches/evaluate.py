@@ -23,7 +23,7 @@ from wisecommittee.searches.stages.exit_table import ExitTable, assemble, prefix
 from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import thread_count
-from wisecommittee.store import LogitStore
+from wisecommittee.store import LogitStore, StoreLike, open_store
 from wisecommittee.tasks import Answers, Classification, Segmentation, Task
 
 BATCH_BITS = 1 << 28  # that committees of the same stages take at a time
@@ -193,7 +193,7 @@ def _scored(task: Task, statistics: NDArray[np.int32]) -> tuple[float, float, tu
 
 def evaluate(
     committee: Committee,
-    store: LogitStore,
+    store: StoreLike,
     split: str = "test",
     *,
     force: bool = False,
@@ -210,7 +210,7 @@ def evaluate(
 
 def evaluate_all(
     committees: Sequence[Committee],
-    store: LogitStore,
+    store: StoreLike,
     split: str = "test",
     *,
     force: bool = False,
@@ -220,7 +220,7 @@ def evaluate_all(
     """Evaluate committees that share confidence, rule and cost, in one pass over their members' outputs."""
     if not committees:
         return []
-    pool = members_pool(committees, store, split, force=force, cost=cost)
+    pool = members_pool(committees, open_store(store), split, force=force, cost=cost)
     return evaluate_in(pool, committees if cost is None else [replace(c, cost=cost) for c in committees], threads)
 
 

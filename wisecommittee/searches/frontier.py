@@ -11,8 +11,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from wisecommittee.errors import InfeasibleError, StoreError, UsageError
+from wisecommittee.reading import FRONTIER
 from wisecommittee.searches.evaluation import Evaluation
-from wisecommittee.searches.frontier_file import FORMAT, read_frontier
+from wisecommittee.searches.frontier_file import read_frontier
 from wisecommittee.writing import written_whole
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Frontier:
         further = list(self.evaluations[0].further)
         about = json.dumps({"query": dict(self.query), "searched": dict(self.searched), "further": further})
         with written_whole(path, StoreError) as file:
-            pq.write_table(table.replace_schema_metadata({FORMAT: about.encode()}), file, write_page_checksum=True)
+            pq.write_table(table.replace_schema_metadata({FRONTIER: about.encode()}), file, write_page_checksum=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Frontier:

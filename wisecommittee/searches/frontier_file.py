@@ -10,12 +10,11 @@ from typing import Any
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, StoreError, WiseCommitteeError
-from wisecommittee.reading import parse_json
+from wisecommittee.reading import FRONTIER, parse_json, recognised
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.store.parquet.tables import read_parquet
 
 LARGEST = 1e300  # above it, sums and axes overflow
-FORMAT = b"wisecommittee_frontier"  # the field of the file's metadata that holds query and searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
     place = os.fspath(path)
     try:
         table = read_parquet(place)
-        about = parse_json((table.schema.metadata or {})[FORMAT])
+        about = parse_json((table.schema.metadata or {})[FRONTIER])
         query, searched = _fields(about, "query", _QUERY), _fields(about, "searched", _SEARCHED)
         further = _sound(about.get("further", []), "further", _is_texts)
         rows: dict[str, list[Evaluation]] = {"frontier": [], "single": []}
@@ -42,6 +41,9 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
     except AbsentError:
         raise AbsentError(f"{place}: no such file; write one with `wisecommittee search --frontier {place}`") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, WiseCommitteeError) as error:
+        what = recognised(path) if os.path.isfile(place) else None
+        if what is not None and not what.startswith("a frontier"):
+            raise StoreError(f"{place}: {what}; expected a frontier, as `search --frontier` writes it") from error
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise StoreError(
             f"{place!r} is not a frontier written by `search --frontier` ({reason[:300]}); write it again"

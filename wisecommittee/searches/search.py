@@ -31,7 +31,7 @@ from wisecommittee.searches.stages.prefixes import build_prefixes, distinct
 from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
 from wisecommittee.searches.workers.estimate import chosen, estimate, left_out, machine_memory, table_memory
 from wisecommittee.searches.workers.threads import Mapper, Progress, Threads, interruptible, interrupts, thread_count
-from wisecommittee.store import LogitStore
+from wisecommittee.store import StoreLike, open_store
 from wisecommittee.tasks import Segmentation
 
 MOST_LEVELS = 4096
@@ -41,7 +41,7 @@ Notify = Callable[[str], None]
 
 @interruptible()
 def search(
-    store: LogitStore,
+    store: StoreLike,
     split: str = "val",
     *,
     max_models: int | None = None,
@@ -95,7 +95,8 @@ def search(
     calibrated : use each model with the calibration fitted for it on this split (`wisecommittee calibrate`),
     cross-fitted here; a committee records it.
     time_limit : seconds after which what was found so far is returned; stage tables and single models are always
-    finished. Ctrl-C does the same once these are, and ends the search before. `searched` then says
+    finished. Ctrl-C does the same once the outputs are decoded (the single models are the answer where stage tables are
+    not finished), and ends the search before. `searched` then says
     complete: False, counts what was searched, and says as `gap` (where it is proved, see bound.py) by how much quality
     anything it has not finished can exceed what it found at equal cost. beam and greedy always say a gap, a coarse one:
     to a router that knows every unit's cheapest way to be right. `ties` says which share of the units has one and the
@@ -103,7 +104,7 @@ def search(
     threads : default WISECOMMITTEE_THREADS or every core. scheduler : address of a dask scheduler whose workers do the
     sweeps, or 'local'. The result of a complete search depends on neither.
     """
-    started = time.perf_counter()
+    started, store = time.perf_counter(), open_store(store)
     deadline = None if time_limit is None else time.time() + time_limit
     kind = family_named(family)
     worst_limit = max_worst_flops if max_worst_flops is not None else max_worst_cost
@@ -166,8 +167,12 @@ def search(
             proved = plan == "exact" and kind.thresholded and not shared_threshold
             if proved:
                 require_provable(candidates, pool.cost, limits)
-            tables = _tables(pool, candidates, kind.thresholded, threads, progress, exact=proved)
             with _mapper(scheduler, threads, progress, deadline) as mapper:
+                wanted = sum(len(c.sequences) for c in candidates)
+                tables, candidates = _tables_in_time(
+                    pool, candidates, kind.thresholded, threads, progress, mapper, exact=proved
+                )
+                untried = wanted - sum(len(c.sequences) for c in candidates)
                 sweep: GridSearch | SkylineSearch
                 if isinstance(pool.task, Segmentation):
                     sweep = SkylineSearch(pool, tables, candidates, levels, limits)
@@ -176,9 +181,10 @@ def search(
                 else:
                     swept = levels if kind.thresholded else 1
                     sweep = GridSearch(pool, tables, candidates, swept, limits, axis, threads=threads)
-                searched, points, left = _exhaustive(sweep, tables, mapper, proved)
+                searched, points, left = _exhaustive(sweep, tables, mapper, proved, untried)
             searched["exact"] = searched["complete"] and (plan == "exact" or not kind.thresholded or shared_threshold)
 
+    interrupts().searched()
     if not searched["complete"]:
         searched["stopped_by"] = "interrupt" if interrupts().number else "time limit"
     if not points:
@@ -259,9 +265,10 @@ def _mapper(scheduler: str | None, threads: int, progress: Progress | None, dead
 
 
 def _exhaustive(
-    sweep: GridSearch | SkylineSearch, tables: StageTables, mapper: Mapper, exact: bool
+    sweep: GridSearch | SkylineSearch, tables: StageTables, mapper: Mapper, exact: bool, untried: int
 ) -> tuple[dict[str, Any], list[Point], list[tuple[int, ...]]]:
-    """What was searched, the points of the frontier, and the combinations that a stop has left (if exact: unproved)."""
+    """What was searched, the points of the frontier, and the combinations that a stop has left (if exact: unproved),
+    beside `untried` others that have no stage tables: then no combinations are returned."""
     unfinished = sweep.run(mapper)
     lacking = Counter(map(len, unfinished))
     swept = {c.size: len(c.sequences) - lacking[c.size] for c in sweep.candidates}
@@ -279,13 +286,13 @@ def _exhaustive(
         if isinstance(sweep, SharedSearch)
         else sum(number * sweep.levels ** (size - 1) for size, number in swept.items()),
         "method": "exact" if exact else "exhaustive",
-        "complete": not left,
+        "complete": not (left or untried),
         # Nothing better exists: over all real thresholds if exact, else over the grid of levels.
-        "certified": not left,
+        "certified": not (left or untried),
     }
-    if left:
-        searched["unfinished_combinations"] = len(left)
-    return searched, points, left
+    if left or untried:
+        searched["unfinished_combinations"] = len(left) + untried
+    return searched, points, [] if untried else left
 
 
 def _check_shared(plan: str, family: Family, pool: Pool, axis: str) -> None:
@@ -343,6 +350,8 @@ def _heuristic(
     with mapper.until_deadline() as stop:
         scope = replace(scope, stop=stop)
         found = beam_points(scope, levels) if plan == "beam" else greedy_points(scope)
+    complete = not mapper.stopped()
+    interrupts().searched()
     sizes = sorted({len(sequence) for sequence, _ in found.points})
     some = [np.array([s for s, _ in found.points if len(s) == n], np.int64) for n in sizes]
     candidates = [Candidates(n, rows, np.arange(len(rows))) for n, rows in zip(sizes, some, strict=True)]
@@ -351,11 +360,47 @@ def _heuristic(
         "combinations": found.combinations,
         "threshold_vectors": found.vectors,
         "method": plan,
-        "complete": not mapper.stopped(),
+        "complete": complete,
         "certified": False,
         "exact": False,
     }
     return searched, found.points, tables
+
+
+class _Abandoned(KeyboardInterrupt):
+    """Ctrl-C while stage tables are made."""
+
+
+def _tables_in_time(
+    pool: Pool,
+    candidates: list[Candidates],
+    thresholded: bool,
+    threads: int,
+    progress: Progress | None,
+    mapper: Mapper,
+    *,
+    exact: bool,
+) -> tuple[StageTables, list[Candidates]]:
+    """Stage tables, and the candidates that they are of: of the single models alone if Ctrl-C comes meanwhile."""
+    ctrl_c = interrupts()
+
+    def abandon() -> None:
+        mapper.stop()
+        raise _Abandoned
+
+    def opened() -> None:
+        ctrl_c.keep(abandon)
+
+    try:
+        tables = _tables(pool, candidates, thresholded, threads, progress, exact=exact, opened=opened)
+        ctrl_c.keep(mapper.stop)
+    except _Abandoned:
+        candidates = [c for c in candidates if c.size == 1]
+        if not candidates:
+            raise
+        tables = _tables(pool, candidates, thresholded, threads, None)
+        ctrl_c.keep(mapper.stop)
+    return tables, candidates
 
 
 def _tables(
@@ -366,6 +411,7 @@ def _tables(
     progress: Progress | None,
     *,
     exact: bool = False,
+    opened: Callable[[], object] | None = None,
 ) -> StageTables:
     keys: set[tuple[int, ...]] = {(m,) for m in range(len(pool.cards))}
     needed: set[tuple[int, ...]] = set()
@@ -383,7 +429,7 @@ def _tables(
     if not isinstance(pool.confidence, str):
         scored[[trie.find[key] for key in needed]] = True
     _check_memory(len(trie), int(scored.sum()), pool.units, exact=exact)
-    return stage_tables(pool, trie, scored, threads=threads, progress=progress)
+    return stage_tables(pool, trie, scored, threads=threads, progress=progress, opened=opened)
 
 
 def _check_memory(nodes: int, scored: int, units: int, *, exact: bool) -> None:

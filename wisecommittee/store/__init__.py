@@ -7,6 +7,6 @@ from wisecommittee.reading import check_address_space
 
 check_address_space(130 << 20, "the libraries of the store")  # where it is not to be had, loading Arrow fails or aborts
 
-from wisecommittee.store.logit_store import LogitStore  # noqa: E402
+from wisecommittee.store.logit_store import LogitStore, StoreLike, open_store  # noqa: E402
 
-__all__ = ["LogitStore"]
+__all__ = ["LogitStore", "StoreLike", "open_store"]

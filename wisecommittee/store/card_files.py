@@ -44,22 +44,20 @@ def decode_card(text: bytes, model: str, what: str) -> ModelCard:
         given = data.pop(CHECKSUM, None) if isinstance(data, dict) else None
         card = ModelCard.from_json(data)
         _check_as_written(data, card)
-        altered = given is not None and given != _checksum(data)
+        altered = given != _checksum(data)
     except (WiseCommitteeError, ArithmeticError, RecursionError, UnicodeEncodeError) as error:
         raise StoreError(f"{what}: {error}; {remedy}") from error
     if card.model != model or card.contents is None:
         raise StoreError(f"{what}: the card of {card.model!r}, not of {model!r}; {remedy}")
+    if given is None or card.contents.units is None:
+        lacking = "checksum" if given is None else "hash of the units it was written for"
+        raise StoreError(f"{what}: it has no {lacking}, so that nothing says whether it is as it was; {remedy}")
     if altered:
         raise StoreError(
             f"{what}: its checksum differs, it was damaged or edited by hand; undo an edit and change costs with "
             f"`wisecommittee import --costs models.csv`, or {remedy}"
         )
     return card
-
-
-def has_checksum(text: bytes) -> bool:
-    """Whether a card that can be decoded says what it should be; those of earlier versions do not."""
-    return CHECKSUM in json.loads(text)
 
 
 def _checksum(data: dict[str, Any]) -> str:
@@ -80,7 +78,7 @@ def _check_as_written(data: Any, card: ModelCard) -> None:
             "content": _is_sha256(contents.content),
             "parts": len({part.file for part in contents.parts}) == len(contents.parts),
             "rows": contents.rows == sum(part.rows for part in contents.parts) > 0,
-            "units": contents.units is None or _is_sha256(contents.units),
+            "units": contents.units is None or _is_sha256(contents.units),  # a lack of it is named below
         }
         for name in (name for name, fine in sound.items() if not fine):
             raise StoreError(f"contents.{name} is {str(written['contents'][name])[:100]}, which no store writes")

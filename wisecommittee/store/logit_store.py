@@ -7,10 +7,11 @@ import functools
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -28,7 +29,7 @@ from wisecommittee.errors import (
 )
 from wisecommittee.store import checks
 from wisecommittee.store.cache import Places, cached
-from wisecommittee.store.card_files import decode_card, encode_card, has_checksum
+from wisecommittee.store.card_files import decode_card, encode_card
 from wisecommittee.store.imports.preparing import prepared
 from wisecommittee.store.parquet import parts
 from wisecommittee.store.parquet.parts import Rows
@@ -41,6 +42,7 @@ MAX_NAME = 240  # bytes of a folder's name; file systems allow 255
 IMPORT_GROUPS_PER_PART = 4
 DIVIDING = ".dividing"  # splits made of another one, while they are put in their places (splitting.py)
 HELD = ".held-"  # .. and what they take the place of
+LAST = ".last-writer"  # in a split while many models are added to it: who had the last turn
 _ODD = "a store holds files and folders only; put what is meant in its place, or remove it"
 
 
@@ -81,6 +83,8 @@ class LogitStore:
         self.files = open_files(path if path is not None else os.environ.get("WISECOMMITTEE_STORE") or DEFAULT_STORE)
         self._units: dict[str, _Units] = {}
         self._siblings: dict[str, _Known] = {}
+        self._adding: dict[str, bytes] = {}  # splits that many models are added to, and the name to do so by
+        self._seen: dict[str, str] = {}  # in each split, the folder of a model that was there
 
     def __repr__(self) -> str:
         return f"LogitStore({self.files.uri!r})"
@@ -109,8 +113,16 @@ class LogitStore:
     def has_split(self, split: str) -> bool:
         """Whether at least one model is in that split; the first one fixes its units."""
         check_split_name(split)
-        folders = (name for name in self.files.names(split) if _model_of(name))
-        return any(self.files.stamp(f"{split}/{name}/card.json") is not None for name in folders)
+        if split in self._seen and self._is_committed(split, self._seen[split]):
+            return True
+        for name in self.files.names(split):
+            if _model_of(name) and self._is_committed(split, name):
+                self._seen[split] = name
+                return True
+        return False
+
+    def _is_committed(self, split: str, folder: str) -> bool:
+        return self.files.stamp(f"{split}/{folder}/card.json") is not None
 
     def require(self) -> None:
         """Raise unless there is a store."""
@@ -223,7 +235,7 @@ class LogitStore:
                 f"extract or import it again"
             )
         what = self.files.place(f"{split}/units.parquet")
-        if contents.units not in (None, units.hash):
+        if contents.units != units.hash:
             raise AlignmentError(
                 f"{what} is not what it was when {card.model} was written; restore it, or remove the models of {split} "
                 f"and import them again"
@@ -369,6 +381,39 @@ class LogitStore:
 
     # Writing
 
+    @contextlib.contextmanager
+    def adding_many(self, split: str) -> Iterator[None]:
+        """Look at the models that a split has once for all that are added meanwhile, and again after others had a turn.
+
+        Else each that is added looks at the cards of all before it.
+        """
+        check_split_name(split)
+        path = f"{split}/{LAST}"
+        self.files.delete(path)  # of one that was killed; whoever is alive takes another look
+        self._adding[split] = secrets.token_hex(8).encode()
+        try:
+            yield
+        finally:
+            if self._last_writer(split) == self._adding.pop(split):
+                self.files.delete(path)
+
+    @contextlib.contextmanager
+    def turn(self, split: str, model: str) -> Iterator[Callable[[], None]]:
+        """A turn in which the cards of a split may change (see Files.turn)."""
+        with self.files.turn(split, self.turn_name(model), f"{model} in {split}") as keep_turn:
+            own = self._adding.get(split)
+            if own is None:
+                self.files.delete(f"{split}/{LAST}")
+            elif own != self._last_writer(split):
+                self._siblings.pop(split, None)
+                self.files.write(f"{split}/{LAST}", own)
+            yield keep_turn
+
+    def _last_writer(self, split: str) -> bytes | None:
+        with contextlib.suppress(FileNotFoundError, StoreError):
+            return self.files.read(f"{split}/{LAST}", limit=1 << 10)
+        return None
+
     def writer(self, card: ModelCard, split: str, *, classes: int | None, **options: Any) -> Writer:
         """A streamed writer (see Writer) for one model of one split."""
         return Writer(self, card, split, classes=classes, **options)
@@ -457,7 +502,12 @@ class LogitStore:
         same model in other splits: with other classes it is another model or another task."""
         assert card.contents is not None
         self._check_elsewhere(card, split)
-        self._known_siblings(split, card.model).check(card)
+        try:
+            self._known_siblings(split, card.model).check(card)
+        except WiseCommitteeError:
+            if self._siblings.pop(split, None) is None:
+                raise
+            self._known_siblings(split, card.model).check(card)  # as they are now
 
     def _check_elsewhere(self, card: ModelCard, split: str) -> None:
         for place in self.splits():
@@ -468,9 +518,14 @@ class LogitStore:
                 check_classes(card, split, there, place)
 
     def _known_siblings(self, split: str, asking: str) -> Siblings:
-        """The models of a split; a card is read once until its file changes. asking : its own may be unreadable."""
-        stamps = self._committed(split)
+        """The models of a split; a card is read once until its file changes. asking : its own may be unreadable.
+
+        While many are added, what is known counts until a turn shows that others had theirs.
+        """
         known = self._siblings.get(split)
+        if known is not None and split in self._adding:
+            return known.siblings
+        stamps = self._committed(split)
         if known is not None and known.stamps == stamps:
             return known.siblings
         cards = {}
@@ -519,7 +574,7 @@ class LogitStore:
         what, folder = f"{read.model} in {split}", self.model_folder(split, read.model)
         with (
             self.files.lock(self.lock_name(split, read.model, 0), what),
-            self.files.turn(split, self.turn_name(read.model), what) as keep_turn,
+            self.turn(split, read.model) as keep_turn,
         ):
             found = self.read_card(split, read.model)
             if found is None or found.with_calibration(None).contents != read.with_calibration(None).contents:
@@ -539,7 +594,7 @@ class LogitStore:
         path = f"{self.model_folder(split, card.model)}/card.json"
         self.files.write(path, encode_card(card))
         known, stamp = self._siblings.get(split), self.files.stamp(path)
-        if known is not None and stamp is not None and card.model not in known.cards:
+        if known is not None and stamp is not None:
             known.stamps[card.model], known.cards[card.model] = stamp, card
             known.siblings.add(card)
 
@@ -560,7 +615,7 @@ class LogitStore:
             with ExitStack() as held:
                 for rank in sorted(ranks | {0}):
                     held.enter_context(self.files.lock(self.lock_name(name, model, rank), what))
-                keep_turn = held.enter_context(self.files.turn(name, self.turn_name(model), what))
+                keep_turn = held.enter_context(self.turn(name, model))
                 if not self.files.is_link(folder):
                     self.files.delete(f"{folder}/card.json")
                 self.files.delete_folder(folder)
@@ -639,12 +694,14 @@ class LogitStore:
                 f"{card.model} in {split}: its values are not those its card was written for; "
                 f"extract or import {card.model} again with --replace"
             )
-        path = f"{self.model_folder(split, card.model)}/card.json"
-        if contents.units is None or not has_checksum(self.files.read(path, MAX_JSON)):
-            raise StoreError(
-                f"{self.files.place(path)}: written by an earlier version, without a hash of itself and of the units; "
-                f"extract or import {card.model} again with --replace to have it"
-            )
+
+
+StoreLike: TypeAlias = LogitStore | str | os.PathLike[str]
+
+
+def open_store(store: StoreLike) -> LogitStore:
+    """The store itself, or the one at that folder or URI."""
+    return LogitStore(store) if isinstance(store, (str, os.PathLike)) else store
 
 
 def _folder_name(model: str) -> str:

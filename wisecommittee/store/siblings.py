@@ -15,20 +15,36 @@ class Siblings:
 
     def __init__(self, split: str, cards: Iterable[ModelCard]) -> None:
         self._split = split
+        self._cards: dict[str, ModelCard] = {}
         self._numbers: dict[str, Numbers] = {}  # by architecture
         self._examples: dict[bool, list[ModelCard]] = {True: [], False: []}  # with names of classes, and without
         for card in cards:
             self.add(card)
 
     def add(self, card: ModelCard) -> None:
+        """Also in place of the card that the model had."""
+        before = self._cards.get(card.model)
+        self._cards[card.model] = card
+        if before is not None:
+            self._numbers[before.key[0]].remove(before)
         self._numbers.setdefault(card.key[0], Numbers()).add(card)
+        if any(other is before for alike in self._examples.values() for other in alike):
+            self._examples = {True: [], False: []}
+            for other in self._cards.values():
+                self._exemplify(other)
+        else:
+            self._exemplify(card)
+
+    def _exemplify(self, card: ModelCard) -> None:
         alike = self._examples[card.class_names is not None]
         if len(alike) < 2:
             alike.append(card)
 
     def check(self, card: ModelCard) -> None:
-        numbers = self._numbers.get(card.key[0])
-        if numbers is not None and (shared := numbers.shared(card)):
+        numbers, before = self._numbers.get(card.key[0]), self._cards.get(card.model)
+        if before is not None and before.key[0] != card.key[0]:
+            before = None  # of another architecture
+        if numbers is not None and (shared := numbers.shared_with(card, before)):
             *same, replica = shared
             taken = [model for model in same if model != card.model]
             raise StoreError(

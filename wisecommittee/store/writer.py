@@ -334,7 +334,7 @@ class Writer:
         contents = Contents(
             total, self.classes, self.dtype.name, content, tuple(self._parts), scores, unit_costs, graded
         )
-        with self.store.files.turn(self.split, self.store.turn_name(self.card.model), self.what) as keep_turn:
+        with self.store.turn(self.split, self.card.model) as keep_turn:
             self.store.check_siblings(self.split, self.card.with_contents(contents))
             card = self.card.with_contents(replace(contents, units=self._settle_units(total, keep_turn)))
             keep_turn()

@@ -21,7 +21,7 @@ from wisecommittee.searches.grid.sweep import Point, Ranked
 from wisecommittee.searches.limits import Limits
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
-from wisecommittee.searches.workers.threads import Control, Mapper, interrupts
+from wisecommittee.searches.workers.threads import Control, Mapper
 from wisecommittee.tasks import Segmentation
 
 SWEPT = 2  # thresholds with a table of all their levels; longer cascades loop over the levels of earlier ones
@@ -89,8 +89,6 @@ class SkylineSearch:
                 if found is not None:
                     self.found = Skyline.of([self.found, found])
                 unfinished += [sequence for sequence, _ in part[finished:]]
-            if c.size == 1:
-                interrupts().keep(mapper.stop)
         return unfinished
 
     def chunk(self, common: None, tasks: list[Ranked], control: Control) -> tuple[Skyline, int]:

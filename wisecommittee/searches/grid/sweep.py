@@ -21,7 +21,7 @@ from wisecommittee.searches.grid.levels import level_values, padded_levels
 from wisecommittee.searches.limits import Limits
 from wisecommittee.searches.stages.pool import Pool, members_of
 from wisecommittee.searches.stages.stage_tables import StageTables
-from wisecommittee.searches.workers.threads import Control, Mapper, Workers, interrupts
+from wisecommittee.searches.workers.threads import Control, Mapper, Workers
 from wisecommittee.tasks import Segmentation
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
@@ -187,8 +187,6 @@ class GridSearch:
                 if found is not None:
                     grid.merge_corners(*self.envelope, *found)
                 unfinished += part.from_group(finished)
-            if c.size == 1:
-                interrupts().keep(mapper.stop)
         return unfinished
 
     def correct_of(self, sequence: tuple[int, ...]) -> NDArray[np.integer]:

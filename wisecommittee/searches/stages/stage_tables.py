@@ -51,8 +51,10 @@ def stage_tables(
     predict: bool = False,
     threads: int = 1,
     progress: Progress | None = None,
+    opened: Callable[[], object] | None = None,
 ) -> StageTables:
-    """Tables of all prefixes; scored : bool [nodes] marks those whose confidence is needed."""
+    """Tables of all prefixes; scored : bool [nodes] marks those whose confidence is needed. opened : called when all
+    logits and probabilities are decoded and the long part begins."""
     nodes = len(trie)
     prediction: NDArray[np.generic] | None = None
     score = np.empty((0, pool.units), np.float32)
@@ -65,7 +67,9 @@ def stage_tables(
         if predict:
             prediction = np.stack([pool.store.answers(pool.cards[m].model, pool.split) for m in trie.members])
     else:
-        correct, predicted, score = _walk(pool, trie, scored, predict=predict, threads=threads, progress=progress)
+        correct, predicted, score = _walk(
+            pool, trie, scored, predict=predict, threads=threads, progress=progress, opened=opened
+        )
         prediction = predicted if predict else None
     if isinstance(pool.confidence, str):
         stored = [calibrated.scores(pool.store, pool.split, card, pool.confidence) for card in pool.cards]
@@ -110,15 +114,19 @@ def _walk(
     predict: bool,
     threads: int,
     progress: Progress | None,
+    opened: Callable[[], object] | None,
 ) -> tuple[Quality, NDArray[np.int32], NDArray[np.float32]]:
     """`walk_blocks` over the members of the trie."""
     models = np.unique(trie.members).tolist()
     wanted: set[str] = set()
     if scored.any() and isinstance(pool.confidence, Confidence):
         wanted = {name for m in models for name in pool.confidence.needs(pool.space(m))}
+    summands = _opened(pool, models, threads, progress)
+    if opened:
+        opened()
     return walk_blocks(
         models,
-        _opened(pool, models, threads, progress),
+        summands,
         pool.labels.astype(np.int64),
         trie,
         scored,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace as replace_fields
 from pathlib import Path
@@ -74,7 +75,7 @@ def import_outputs(
     order although only one side has unit ids.
     """
     names = [model for _, model, _ in files]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise UsageError(f"{', '.join(twice)} is given more than once")
     known = read_labels(labels)
     cards = read_cards(costs, names)
@@ -82,21 +83,24 @@ def import_outputs(
     found = {model: read_outputs(file, kind, certain) for kind, model, file in files}
     listed = class_order(store, split, known, found, None if classes is None else read_class_list(Path(classes)))
     numbered = _class_numbers(known, listed)
-    ready = []
-    for kind, model, file in files:
-        outputs, class_names = in_class_order(found[model], listed, f"{model} ({Path(file).name})")
-        card = replace_fields(cards[model], kind=kind, class_names=class_names, origin=_origin(file))
-        ids, places = pair(known, found[model].unit_ids, len(outputs), model, by_position=by_position)
-        outputs = prepared(outputs, numbered[places], kind, f"{model} in {split}", dtype)
-        store.check(card, split, Rows(ids, outputs), numbered[places], dtype)
-        ready.append((card, ids, numbered[places], outputs))
-        grouped = {name: [values[place] for place in places.tolist()] for name, values in known.groups.items()}
-    _same_classes({card.model: outputs.shape[1] for card, _, _, outputs in ready})
-    _distinct_replicas([card for card, *_ in ready])
-    done = {
-        card.model: store.add(card, split, labels=values, outputs=outputs, unit_ids=ids, dtype=dtype, replace=replace)
-        for card, ids, values, outputs in ready
-    }
+    with store.adding_many(split):
+        ready = []
+        for kind, model, file in files:
+            outputs, class_names = in_class_order(found[model], listed, f"{model} ({Path(file).name})")
+            card = replace_fields(cards[model], kind=kind, class_names=class_names, origin=_origin(file))
+            ids, places = pair(known, found[model].unit_ids, len(outputs), model, by_position=by_position)
+            outputs = prepared(outputs, numbered[places], kind, f"{model} in {split}", dtype)
+            store.check(card, split, Rows(ids, outputs), numbered[places], dtype)
+            ready.append((card, ids, numbered[places], outputs))
+            grouped = {name: [values[place] for place in places.tolist()] for name, values in known.groups.items()}
+        _same_classes({card.model: outputs.shape[1] for card, _, _, outputs in ready})
+        _distinct_replicas([card for card, *_ in ready])
+        done = {
+            card.model: store.add(
+                card, split, labels=values, outputs=outputs, unit_ids=ids, dtype=dtype, replace=replace
+            )
+            for card, ids, values, outputs in ready
+        }
     if known.groups:
         write_groups(store, split, ids, grouped)
     warn_of_numbering(store, split, names)
@@ -218,46 +222,51 @@ def import_answers(
     cards = read_cards(costs, models) if costs else {m: ModelCard(m) for m in models}
     if not cost_columns and not costs:
         raise CostError(f"{answers}: no cost column, and no --costs; committees cannot be compared without a cost")
-    ready = []
-    for model in models:
-        mine = table[table["model"] == model]
-        card = replace_fields(cards[model], kind="answers", origin=_origin(answers))
-        ids = mine["unit_id"].tolist()
-        rows = Rows(
-            ids,
-            answers=[comparable(text, ignore_case=ignore_case) for text in mine["answer"]],
-            quality=numbers(mine["score"], f"{answers}: score of {model}").astype(np.float32)
-            if "score" in mine
-            else None,
-            scores={"confidence": numbers(mine["confidence"], f"{answers}: confidence of {model}").astype(np.float32)},
-            unit_costs={name: numbers(mine[name], f"{answers}: {name} of {model}") for name in cost_columns},
-        )
-        known = [comparable(truth[unit], ignore_case=ignore_case) for unit in ids]
-        store.check(card, split, rows, known, "float32")
-        ready.append((card, known, rows))
-    sizes = {card.model: set(rows.unit_ids) for card, _, rows in ready}
-    first = models[0]
-    for model, units in sizes.items():
-        if units != sizes[first]:
-            odd = sorted(units ^ sizes[first])[0]
-            raise AlignmentError(
-                f"{answers}: unit {odd!r} is answered by only one of {first} and {model}; every model needs every unit"
+    with store.adding_many(split):
+        ready = []
+        places = table.groupby("model", sort=False).indices
+        for model in models:
+            mine = table.iloc[places[model]]
+            card = replace_fields(cards[model], kind="answers", origin=_origin(answers))
+            ids = mine["unit_id"].tolist()
+            rows = Rows(
+                ids,
+                answers=[comparable(text, ignore_case=ignore_case) for text in mine["answer"]],
+                quality=numbers(mine["score"], f"{answers}: score of {model}").astype(np.float32)
+                if "score" in mine
+                else None,
+                scores={
+                    "confidence": numbers(mine["confidence"], f"{answers}: confidence of {model}").astype(np.float32)
+                },
+                unit_costs={name: numbers(mine[name], f"{answers}: {name} of {model}") for name in cost_columns},
             )
-    _distinct_replicas([card for card, *_ in ready])
-    done = {
-        card.model: store.add(
-            card,
-            split,
-            labels=known,
-            unit_ids=rows.unit_ids,
-            answers=rows.answers,
-            quality=rows.quality,
-            scores=rows.scores,
-            unit_costs=rows.unit_costs,
-            replace=replace,
-        )
-        for card, known, rows in ready
-    }
+            known = [comparable(truth[unit], ignore_case=ignore_case) for unit in ids]
+            store.check(card, split, rows, known, "float32")
+            ready.append((card, known, rows))
+        sizes = {card.model: set(rows.unit_ids) for card, _, rows in ready}
+        first = models[0]
+        for model, units in sizes.items():
+            if units != sizes[first]:
+                odd = sorted(units ^ sizes[first])[0]
+                raise AlignmentError(
+                    f"{answers}: unit {odd!r} is answered by only one of {first} and {model}; every model needs "
+                    f"every unit"
+                )
+        _distinct_replicas([card for card, *_ in ready])
+        done = {
+            card.model: store.add(
+                card,
+                split,
+                labels=known,
+                unit_ids=rows.unit_ids,
+                answers=rows.answers,
+                quality=rows.quality,
+                scores=rows.scores,
+                unit_costs=rows.unit_costs,
+                replace=replace,
+            )
+            for card, known, rows in ready
+        }
     if grouped:
         write_groups(store, split, list(truth), grouped)
     warn_of_numbering(store, split, models)
@@ -311,13 +320,15 @@ def read_cards(costs: str | os.PathLike[str], models: Sequence[str]) -> dict[str
     if table.columns.tolist() == ["model"]:
         raise CostError(f"{costs}: no cost column beside model; expected flops, latency_ms or usd")
     cards = {}
+    rows_of = {str(name): [int(row) for row in rows] for name, rows in listed.groupby(listed).indices.items()}
     for model in models:
-        rows = table[listed == model]
+        rows: list[int] = rows_of.get(model, [])
         if len(rows) != 1:
             if len(rows):
                 raise CostError(f"{costs}: {counted(len(rows), 'row')} for {model}; expected one")
             raise AbsentNameError(f"model (it has no row in {costs})", model, listed)
-        cards[model] = _card(model, {str(k): str(v).strip() for k, v in rows.iloc[0].items() if str(v).strip()}, costs)
+        row = table.iloc[rows[0]]
+        cards[model] = _card(model, {str(k): str(v).strip() for k, v in row.items() if str(v).strip()}, costs)
     return cards
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError, StoreError, UsageError, counted, first_line
-from wisecommittee.reading import check_memory, open_regular
+from wisecommittee.reading import FRONTIER, check_memory, open_regular, recognised
 from wisecommittee.store.parquet.tables import read_parquet
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def read_table(file: str | os.PathLike[str], text: tuple[str, ...] = (), blank: 
 
     path = Path(file)
     if path.suffix not in READERS:
-        raise UsageError(f"{path}: a {path.suffix or 'nameless'} file; expected .npy, .npz, .csv or .parquet")
+        what = (recognised(path) if path.is_file() else None) or f"a {path.suffix or 'nameless'} file"
+        raise UsageError(f"{path}: {what}; expected .npy, .npz, .csv or .parquet")
     try:
         table = READERS[path.suffix](path)
     except UnicodeDecodeError as error:
@@ -62,6 +63,8 @@ def read_table(file: str | os.PathLike[str], text: tuple[str, ...] = (), blank: 
 
 def _parquet(path: Path) -> pd.DataFrame:
     table = read_parquet(path)
+    if FRONTIER in (table.schema.metadata or {}):
+        raise ContentError(f"{path}: {recognised(path)}; expected a table of labels, outputs or answers")
     if "unit_id" in table.column_names:  # then the nameless index that pandas wrote says nothing
         table = table.drop_columns([name for name in table.column_names if _INDEX.fullmatch(name)])
     return table.to_pandas(use_threads=False, ignore_metadata=True)

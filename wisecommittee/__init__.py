@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from wisecommittee.analyses.study import Study
     from wisecommittee.committees.cards import ModelCard
     from wisecommittee.committees.committee import Committee
+    from wisecommittee.committees.policy import Thresholds
     from wisecommittee.deployment.deploy import deploy
     from wisecommittee.extraction.extract import extract
     from wisecommittee.report import plot, tables
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Committee": "wisecommittee.committees.committee",
     "ModelCard": "wisecommittee.committees.cards",
+    "Thresholds": "wisecommittee.committees.policy",
     "Evaluation": "wisecommittee.searches.evaluate",
     "evaluate": "wisecommittee.searches.evaluate",
     "evaluate_all": "wisecommittee.searches.evaluate",
@@ -51,6 +53,7 @@ __all__ = [
     "LogitStore",
     "ModelCard",
     "Study",
+    "Thresholds",
     "__version__",
     "calibrate",
     "deploy",

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
+from wisecommittee.committees.policy import Thresholds, reaches
 from wisecommittee.errors import InfeasibleError, UsageError
-from wisecommittee.searches.evaluate import evaluate_in, identity, members_pool
+from wisecommittee.searches.evaluate import evaluate_in
+from wisecommittee.searches.members import identity, members_pool
 from wisecommittee.searches.reporter import reported_threshold
-from wisecommittee.searches.stages.exit_table import running, score_row
+from wisecommittee.searches.stages.exit_table import ExitTable, committee_tables
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
 from wisecommittee.tasks import Segmentation
 
 
@@ -25,7 +25,7 @@ def chosen_cascades(study: Study) -> tuple[Committee, ...]:
     """The cascades an analysis is about: the committees named; else of the two models named, the first before the
     second; else the most accurate cascade on the frontier, of two models unless a frontier was given."""
     for committee in study.committees:
-        if len(committee.stages) < 2:
+        if len(committee.thresholds.values) < 1:
             raise UsageError(f"{committee.label()} has no threshold; name committees with two stages or more")
     return study.committees or (_found_cascade(study),)
 
@@ -47,7 +47,7 @@ def two_stages(pool: Pool, first: str, second: str) -> Committee:
     """first | second, where half of the units exit early."""
     committee = Committee(
         ((first,), (second,)),
-        (0.0,),
+        Thresholds((0.0,)),
         pool.confidence_name,
         pool.combine.name,
         cost=pool.cost.name,
@@ -62,41 +62,38 @@ def cascade_pool(study: Study, committee: Committee, split: str) -> Pool:
     return members_pool([committee], study.store, split)
 
 
-def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Confidence [K, N] after every stage, the last included, as it is carried, and quality [K, N] in [0, 1] of
-    answering there."""
+def stage_table(pool: Pool, committee: Committee) -> ExitTable:
+    """The exit table of a committee whose units are right or wrong by themselves, with the confidence after the last
+    stage."""
     if isinstance(pool.task, Segmentation):
         raise UsageError("this analysis needs units that are right or wrong by themselves; mIoU is not made of such")
-    sequences = running([[pool.index(model) for model in stage] for stage in committee.stages])
-    keys = [correct_key(pool, sequence) for sequence in sequences]
-    trie = build_prefixes(keys)
-    nodes = [trie.find[key] for key in keys]
-    scored = np.zeros(len(trie), dtype=bool)
-    scored[nodes] = not isinstance(pool.confidence, str)
-    tables = stage_tables(pool, trie, scored)
-    score = np.stack([tables.score[score_row(pool, tables, sequence)] for sequence in sequences])
-    return score, tables.correct.rows(nodes) / pool.task.scale
+    return committee_tables(pool, [committee], score_last=True)[0]
+
+
+def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Confidence [R, N] in each row of the exit table, as it is carried, and quality [R, N] in [0, 1] of answering
+    there."""
+    table = stage_table(pool, committee)
+    return table.score, table.stats[:, :, 0] / pool.task.scale  # type: ignore[union-attr]
 
 
 def with_exits(pool: Pool, committee: Committee, exits: Sequence[int]) -> Committee:
-    """The same stages with thresholds at which as nearly as possible these numbers of units exit, stage by stage; of
-    two as near the cheaper. The pool's confidence becomes the committee's."""
-    score, _ = stage_values(pool, committee)
+    """The same stages with thresholds at which as nearly as possible these numbers of units exit at each stage; of two
+    as near the cheaper. The pool's confidence becomes the committee's."""
+    start = Thresholds((0.0,) * len(committee.thresholds.values))
+    twin = replace(committee, policy=start, confidence=pool.confidence_name)
+    score, _ = stage_values(pool, twin)
     waiting = np.ones(pool.units, dtype=bool)
-    thresholds: list[tuple[float, float | None]] = []
+    pairs: list[tuple[float, float | None]] = []
     scale = scale_of(pool.confidence)
     for row, wanted in zip(score[:-1], exits, strict=False):
-        value = _cut(row[waiting], wanted)
-        thresholds.append(reported_threshold(np.sort(row), value, scale))
-        waiting &= row < scale.carried([thresholds[-1][0]], [thresholds[-1][1]])
+        pairs.append(reported_threshold(np.sort(row), _cut(row[waiting], wanted), scale))
+        (threshold,) = scale.carried([pairs[-1][0]], [pairs[-1][1]])
+        waiting &= ~reaches(row, threshold)
     members = {card.model: identity(card) for card in pool.cards if card.model in committee.models}
     return replace(
-        committee,
-        thresholds=(0.0,) * len(thresholds),
-        log_odds=(),
-        confidence=pool.confidence_name,
-        members={**committee.members, **members} if committee.members else {},
-    ).with_thresholds(thresholds)
+        twin, policy=Thresholds.of(pairs), members={**committee.members, **members} if committee.members else {}
+    )
 
 
 def _cut(score: NDArray[np.float32], wanted: int) -> np.float32:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.deployment.deploy import Decisions, Deployed
+from wisecommittee.deployment.decisions import Decisions
+from wisecommittee.deployment.deployed import Deployed
 from wisecommittee.deployment.members import Module, find_card, load_members, programs, refuse
 from wisecommittee.deployment.replay import REPLAYED, compare_outputs, data_spec, load_units, stored_data
 from wisecommittee.deployment.units import Units
@@ -116,91 +117,142 @@ class Comparison:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How members are loaded: as of `deploy`."""
+
+    modules: Mapping[str, Module] = field(default_factory=dict)
+    preprocess: str | None = None
+    softmax: bool = False
+    trust: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is measured on, and how long.
+
+    Parameters
+    ----------
+    split : str, optional
+        Of the store; by default test, else val.
+    data : str or Data, optional
+        The units; by default what the members were extracted from.
+    limit : int, optional
+        Most units, of every class its share; None for all of them.
+    batch_size : int
+        Units in a forward pass of offline batches.
+    device : str
+    seconds : float
+        Time for each measurement, about; each model has two.
+    """
+
+    split: str | None = None
+    data: str | Data | None = None
+    limit: int | None = 500
+    batch_size: int = 64
+    device: str = "auto"
+    seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds <= 3600:
+            raise UsageError(f"{self.seconds} seconds of measuring: expected a number above 0")
+
+
 def compare(
     committee: Committee,
     store: LogitStore,
-    *,
-    split: str | None = None,
-    data: str | Data | None = None,
     against: Sequence[str] = (),
-    modules: Mapping[str, Module] | None = None,
-    preprocess: str | None = None,
-    limit: int | None = 500,
-    batch_size: int = 64,
-    device: str = "auto",
-    seconds: float = 2.0,
-    softmax: bool = False,
-    trust: bool = False,
-    force: bool = False,
+    *,
+    loading: Loading = Loading(),
+    setup: Setup = Setup(),
     progress: Progress | None = None,
 ) -> Comparison:
-    """Run the committee and single models of the store on real units and take the time, about 2 x `seconds` for each.
+    """Run the committee and single models of the store on real units and take the time.
 
-    split : of the store, default test, else val; data : the units, by default what the members were extracted from;
-    against : globs of the single models, by default the cheapest that is as accurate as the committee on these units,
-    and the most accurate; modules, preprocess, softmax, trust, force : see deploy; limit : units at most, of every
-    class its share.
+    Parameters
+    ----------
+    committee : Committee
+    store : LogitStore
+    against : sequence of str
+        Globs of the single models; by default the cheapest that is as accurate as the committee on these units, and the
+        most accurate.
+    loading : Loading
+    setup : Setup
+    progress : callable, optional
+
+    Returns
+    -------
+    Comparison
     """
-    if not 0 < seconds <= 3600:
-        raise UsageError(f"{seconds} seconds of measuring: expected a number above 0")
-    split = split or next((name for name in ("test", "val") if store.has_split(name)), "val")
+    split = setup.split or next((name for name in ("test", "val") if store.has_split(name)), "val")
     store.require_split(split)
     named = _named(store, split, against)
     known = [*committee.models, *(name for name in store.models(split) if name not in committee.models)]
-    if unknown := [name for name in modules or {} if name not in known]:
+    if unknown := [name for name in loading.modules if name not in known]:
         raise AbsentNameError("model", unknown[0], known)
-    load = _Loader(store, committee, dict(modules or {}), preprocess, trust, force)
-    found = {} if trust else programs(dict.fromkeys([*committee.models, *named]), modules, store, preprocess)
-    if data is None:
-        spec = data_spec(committee, store, split)
-        program = program_in_data(spec)
-        found |= {"data": f"{spec!r}, {program}"} if program and not trust else {}
-    refuse(found)
-    if data is None:
-        data = stored_data(committee, store, split)
-    data = (open_data(data, split) if isinstance(data, str) else data).limited(limit)
-    options: dict[str, Any] = {"device": device, "batch_size": batch_size, "store": store}
-    options |= {"softmax": softmax, "force": force}
+    if not loading.trust:
+        _refuse_programs(committee, store, named, loading, setup.data, split)
+    data = stored_data(committee, store, split) if setup.data is None else setup.data
+    data = (open_data(data, split) if isinstance(data, str) else data).limited(setup.limit)
+    load = _Loader(store, committee, loading)
+    options: dict[str, Any] = {"device": setup.device, "batch_size": setup.batch_size, "store": store}
+    options |= {"softmax": loading.softmax, "force": loading.force}
     if not any(store.card(name, split).meta.get("data") for name in committee.models if name in store.models(split)):
         options["classes"] = data.classes  # nothing says which outputs were stored
     loaded = load(committee.models)
     units, unit_ids, labels = load_units(data, list(loaded.values()))
     rows = _rows(store, split, data, unit_ids, labels)
     with Deployed(committee, loaded, **options) as run:
-        if not force:
+        if not loading.force:
             compare_outputs(run, units.only(np.arange(min(REPLAYED, len(units)))), unit_ids[:REPLAYED], store, split)
-        right = float((run(units).prediction == labels).mean())
+        right = float((run(units, unit_ids).prediction == labels).mean())
     names = named or _singles(store, split, rows, right)
     todo = [committee, *(Committee(((name,),), members={}) for name in names)]
     measured: list[Measured] = []
-    for one in todo:
+    for subject in todo:
         if progress:
             progress("measured", len(measured), len(todo))
-        if one is not committee:
-            loaded = load(one.models)
+        if subject is not committee:
+            loaded = load(subject.models)
             units = load_units(data, list(loaded.values()))[0]
-        with Deployed(one, loaded, **options) as run:
-            measured.append(_measure(run, units, labels, _stage_flops(one, store), seconds))
+        with Deployed(subject, loaded, **options) as run:
+            trial = _Trial(run, units, unit_ids)
+            measured.append(_measure(trial, labels, _stage_flops(subject, store), setup.seconds))
             where = device_name(run.device)
     if progress:
         progress("measured", len(todo), len(todo))
     first, *singles = measured
     threads = torch.get_num_threads()
-    return Comparison(first, tuple(singles), split, len(labels), batch_size, where, threads, torch.__version__)
+    return Comparison(first, tuple(singles), split, len(labels), setup.batch_size, where, threads, torch.__version__)
+
+
+def _refuse_programs(
+    committee: Committee,
+    store: LogitStore,
+    named: Sequence[str],
+    loading: Loading,
+    data: str | Data | None,
+    split: str,
+) -> None:
+    """TrustError if only a card names code that would run."""
+    code = programs(dict.fromkeys([*committee.models, *named]), loading.modules, store, loading.preprocess)
+    if data is None:
+        spec = data_spec(committee, store, split)
+        if program := program_in_data(spec):
+            code |= {"data": f"{spec!r}, {program}"}
+    refuse(code)
 
 
 @dataclass(frozen=True, slots=True)
 class _Loader:
     store: LogitStore
     committee: Committee
-    modules: dict[str, Module]
-    preprocess: str | None
-    trust: bool
-    force: bool
+    loading: Loading
 
     def __call__(self, names: Sequence[str]) -> dict[str, LoadedModel]:
-        given = {name: module for name, module in self.modules.items() if name in names}
-        options: dict[str, Any] = {"preprocess": self.preprocess, "trust": self.trust, "force": self.force}
+        given = {name: module for name, module in self.loading.modules.items() if name in names}
+        options: dict[str, Any] = {n: getattr(self.loading, n) for n in ("preprocess", "trust", "force")}
         return load_members(names, given, self.store, recorded=self.committee.members, **options)
 
 
@@ -247,29 +299,46 @@ def _singles(store: LogitStore, split: str, rows: NDArray[np.int64], right: floa
 
 
 def _stage_flops(committee: Committee, store: LogitStore) -> list[float] | None:
-    """Multiply-adds of a unit that leaves after each stage: of all members that ran, whole."""
-    spent, stages = 0.0, []
+    """Multiply-adds of each stage, of its members run whole; None where those of a member are unknown."""
+    stages = []
     for names in committee.stages:
-        for name in names:
-            card = find_card(store, name)
-            if card is None or not card.blocks:
-                return None
-            spent += sum(card.blocks.values())
-        stages.append(spent)
+        cards = [find_card(store, name) for name in names]
+        if not all(card is not None and card.blocks for card in cards):
+            return None
+        stages.append(sum(sum(card.blocks.values()) for card in cards if card is not None))
     return stages
 
 
-def _measure(
-    run: Deployed, units: Units, labels: NDArray[np.int64], flops: Sequence[float] | None, seconds: float
-) -> Measured:
-    said = run(units)
-    ratios = np.bincount(said.stage, minlength=len(run.committee.stages)) / len(said)
-    batch = _spread(lambda: _elapsed(run, units) / len(said), seconds)
-    latency = _spread(_OneByOne(run, units, said), seconds)
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A deployed committee and the units that it is timed on."""
+
+    run: Deployed
+    units: Units
+    unit_ids: Sequence[str]
+
+    def decide(self) -> Decisions:
+        return self.run(self.units, self.unit_ids)
+
+    def only(self, row: int) -> _Trial:
+        return _Trial(self.run, self.units.only(np.array([row])), self.unit_ids[row : row + 1])
+
+    def elapsed(self) -> float:
+        """Milliseconds of a run; its decisions are on the CPU at the end, so the device is done."""
+        started = time.perf_counter()
+        self.decide()
+        return 1e3 * (time.perf_counter() - started)
+
+
+def _measure(trial: _Trial, labels: NDArray[np.int64], flops: Sequence[float] | None, seconds: float) -> Measured:
+    decisions = trial.decide()
+    ratios = np.bincount(decisions.stage, minlength=decisions.ran.shape[1]) / len(decisions)
+    batch = _spread(lambda: trial.elapsed() / len(decisions), seconds)
+    latency = _spread(_OneByOne(trial, decisions), seconds)
     return Measured(
-        run.committee.label(),
-        float((said.prediction == labels).mean()),
-        None if flops is None else float(np.dot(ratios, flops)),
+        trial.run.committee.label(),
+        float((decisions.prediction == labels).mean()),
+        None if flops is None else float(np.dot(decisions.ran.mean(axis=0), flops)),
         latency,
         batch,
         tuple(ratios.tolist()),
@@ -277,30 +346,21 @@ def _measure(
 
 
 class _OneByOne:
-    """Average latency: one unit of every exit, each by itself, weighted by how many units leave there."""
+    """Average latency: one unit of every route, each by itself, weighted by how many units take that route."""
 
-    def __init__(self, run: Deployed, units: Units, said: Decisions) -> None:
-        self.run, self.units = run, units
+    def __init__(self, trial: _Trial, decisions: Decisions) -> None:
+        self.trial, self.total, self.turn = trial, len(decisions), 0
+        routes, route = np.unique(decisions.ran, axis=0, return_inverse=True)
         rng = np.random.default_rng(0)
-        stages = range(len(run.committee.stages))
-        self.leaving = [rng.permutation(np.flatnonzero(said.stage == stage)) for stage in stages]
-        self.total, self.turn = len(said), 0
+        self.groups = [rng.permutation(np.flatnonzero(route.ravel() == r)) for r in range(len(routes))]
 
     def __call__(self) -> float:
         average = 0.0
-        for rows in self.leaving:
-            if len(rows):
-                row = rows[self.turn % len(rows)]
-                average += len(rows) / self.total * _elapsed(self.run, self.units.only(np.array([row])))
+        for rows in self.groups:
+            row = int(rows[self.turn % len(rows)])
+            average += len(rows) / self.total * self.trial.only(row).elapsed()
         self.turn += 1
         return average
-
-
-def _elapsed(run: Deployed, units: Units) -> float:
-    """Milliseconds of a run; its decisions are on the CPU at the end, so the device is done."""
-    started = time.perf_counter()
-    run(units)
-    return 1e3 * (time.perf_counter() - started)
 
 
 def _spread(measure: Callable[[], float], seconds: float) -> Spread:

@@ -28,7 +28,7 @@ from wisecommittee.store import LogitStore
 from wisecommittee.store.checks import PROBABILITY_TOLERANCE
 
 if TYPE_CHECKING:
-    from wisecommittee.deployment.deploy import Deployed
+    from wisecommittee.deployment.deployed import Deployed
 
 REPLAYED = 32  # units
 NEARLY = 2e-2  # by which rows of probabilities in bfloat16 may miss 1

@@ -9,6 +9,7 @@ from glob import escape
 from typing import Any
 
 from wisecommittee.committees.cost import default_cost
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import AbsentNameError, InfeasibleError, StoppedError, UsageError
 from wisecommittee.searches.doctor import REPORTING, copied
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
@@ -143,9 +144,7 @@ def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any], *, thr
         matched = single_named(frontier, target["match"])
     elif "match_ensemble" in target:
         found = frontier.best()
-        together = replace(
-            found.committee, stages=(tuple(target["match_ensemble"]),), thresholds=(), log_odds=(), members={}
-        )
+        together = replace(found.committee, stages=(tuple(target["match_ensemble"]),), policy=Thresholds(), members={})
         matched = evaluate(together, store, found.split, threads=threads)
     try:
         chosen = _meeting(frontier, target, matched)

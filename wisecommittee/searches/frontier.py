@@ -164,7 +164,7 @@ class Frontier:
                         "p99_cost": e.p99_cost,
                         **{f"average_{name}": average for name, (average, _) in e.further.items()},
                         **{f"worst_case_{name}": worst for name, (_, worst) in e.further.items()},
-                        "thresholds": list(e.committee.thresholds),
+                        "thresholds": e.committee.to_json()["thresholds"],
                         "exit_ratios": list(e.exit_ratios),
                         "graded": e.graded_interval is not None,
                         "measure": e.measure,

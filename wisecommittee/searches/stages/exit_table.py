@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import Confidence
 from wisecommittee.committees.cost import CostModel
+from wisecommittee.committees.policy import Route
 from wisecommittee.errors import CommitteeError
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
@@ -20,20 +21,42 @@ from wisecommittee.tasks import Segmentation
 
 @dataclass(frozen=True, slots=True)
 class ExitTable:
-    """One committee over N units, ready to be evaluated.
+    """One committee over N units, ready to be evaluated: a row for each of its routes (committees/policy.py).
 
-    score : float32 [K, N]; higher exits earlier; row K-1 is not compared
-    stats : int32 [K, N, S] additive statistics if unit i exits at stage k
-    cost  : int64 [K] or [K, N]; cumulative integer cost if it exits at stage k (times CostModel.unit)
-    prediction : int64 [K, N] class, or text [K, N] for answers; None where only figures were asked for
-    further : every other cost, cumulative int64 [K]
+    Of a cascade that runs its stages in order, row k is what holds after stages 0..k, so R = K.
+
+    Parameters
+    ----------
+    score : float32 [R, N]
+        Confidence, higher exits earlier; rows of routes that end with the last stage are never compared.
+    stats : int32 [R, N, S]
+        Additive statistics of the prediction.
+    cost : int64 [R] or [R, N]
+        Integer cost of the stages of the route (times CostModel.unit).
+    routes : tuple of tuples of int
+        The stages that units in row r have run.
+    prediction : int64 class or text [R, N]
+        None where only figures are asked for.
+    further : tuple of (CostModel, int64 [R])
+        Every other cost.
+    members : {model: int64 class or text [N]}
+        Prediction of each member by itself, for policies that need it.
+    unit_ids : text [N]
+        For policies that need them.
     """
 
     score: NDArray[np.float32]
     stats: NDArray[np.int32]
     cost: NDArray[np.int64]
+    routes: tuple[Route, ...]
     prediction: NDArray[np.generic] | None = None
     further: tuple[tuple[CostModel, NDArray[np.int64]], ...] = ()
+    members: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    unit_ids: NDArray[np.generic] | None = None
+
+    @property
+    def units(self) -> int:
+        return self.score.shape[1]
 
 
 def score_row(pool: Pool, tables: StageTables, sequence: Sequence[int]) -> int:
@@ -43,9 +66,36 @@ def score_row(pool: Pool, tables: StageTables, sequence: Sequence[int]) -> int:
     return int(tables.score_row[tables.prefixes.find[correct_key(pool, sequence)]])
 
 
-def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -> ExitTable:
-    """The exit table of these stages, each of one or several tiers, from stage tables that hold all its prefixes."""
-    sequences = running(stages)
+def exit_table(pool: Pool, tables: StageTables, committee: Committee, *, score_last: bool = False) -> ExitTable:
+    """The exit table of a committee of pool models, from stage tables that hold all its prefixes (prefix_tables).
+
+    score_last : with the confidence after the last stage, which is never compared.
+    """
+    needs = committee.policy.needs
+    table = assemble(pool, tables, stage_indices(pool, committee), committee.routes, score_last=score_last)
+    if "members" in needs:
+        assert tables.prediction is not None, "the stage tables of this policy need predict=True"
+        nodes = {model: tables.prefixes.find[(pool.index(model),)] for model in committee.models}
+        table = replace(table, members={model: tables.prediction[node] for model, node in nodes.items()})
+    if "unit_ids" in needs:
+        table = replace(table, unit_ids=np.asarray(pool.store.unit_ids(pool.split)))
+    return table
+
+
+def assemble(
+    pool: Pool,
+    tables: StageTables,
+    stages: Sequence[Sequence[int]],
+    routes: Sequence[Route] | None = None,
+    *,
+    score_last: bool = False,
+) -> ExitTable:
+    """The exit table of these stages, each of one or several tiers, from stage tables that hold all its prefixes.
+
+    routes : by default the stages run in order.
+    """
+    routes = tuple(tuple(range(k + 1)) for k in range(len(stages))) if routes is None else tuple(routes)
+    sequences = routed(stages, routes)
     nodes = [tables.prefixes.find[correct_key(pool, sequence)] for sequence in sequences]
     if isinstance(pool.task, Segmentation):
         newest = [pool.store.outputs(pool.cards[sequence[-1]].model, pool.split) for sequence in sequences]
@@ -53,18 +103,35 @@ def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -
     else:
         stats = tables.correct.rows(nodes).astype(np.int32)[:, :, None]
     prediction = None if tables.prediction is None else tables.prediction[nodes]
-    further = tuple((charges, charges.stages(stages)) for charges in pool.further)
-    return ExitTable(scores(pool, tables, sequences), stats, pool.cost.stages(stages), prediction, further)
+    further = tuple((charges, _route_costs(charges, stages, routes)) for charges in pool.further)
+    compared = [
+        sequence if score_last or route[-1] < len(stages) - 1 else None
+        for route, sequence in zip(routes, sequences, strict=True)
+    ]
+    score, cost = scores(pool, tables, compared), _route_costs(pool.cost, stages, routes)
+    return ExitTable(score, stats, cost, routes, prediction, further)
 
 
-def scores(pool: Pool, tables: StageTables, sequences: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-    """float32 [K, N] confidences after these stages; 0 after the last and where they are never compared."""
+def _route_costs(charges: CostModel, stages: Sequence[Sequence[int]], routes: Sequence[Route]) -> NDArray[np.int64]:
+    """int64 [R] or [R, N]: what the stages of each route cost together: the union of their blocks."""
+    if len(routes) == len(stages) and len(routes[-1]) == len(stages):
+        return charges.stages(stages)  # each route adds a stage to the one before
+    return np.stack([charges.stages([stages[k] for k in route])[-1] for route in routes])
+
+
+def scores(pool: Pool, tables: StageTables, sequences: Sequence[Sequence[int] | None]) -> NDArray[np.float32]:
+    """float32 [n, N] confidences after these sequences of tiers; 0 for None and where none is ever compared."""
     score = np.zeros((len(sequences), pool.units), np.float32)
-    for k, sequence in enumerate(sequences[:-1]):
-        row = score_row(pool, tables, sequence)
+    for k, sequence in enumerate(sequences):
+        row = -1 if sequence is None else score_row(pool, tables, sequence)
         if row >= 0:  # the prefixes of an ensemble are never compared
             score[k] = tables.score[row]
     return score
+
+
+def routed(stages: Sequence[Sequence[int]], routes: Sequence[Route]) -> list[tuple[int, ...]]:
+    """The tiers that have run after each route."""
+    return [tuple(step for k in route for step in stages[k]) for route in routes]
 
 
 def running(stages: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
@@ -72,19 +139,32 @@ def running(stages: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     return [tuple(step for stage in stages[: k + 1] for step in stage) for k in range(len(stages))]
 
 
-def committee_tables(pool: Pool, committees: Sequence[Committee], *, predict: bool = False) -> list[ExitTable]:
+def committee_tables(
+    pool: Pool, committees: Sequence[Committee], *, predict: bool = False, score_last: bool = False, threads: int = 1
+) -> list[ExitTable]:
     """Exit tables of committees of pool members, straight from the stored outputs, in one pass over them."""
-    tables = prefix_tables(pool, committees, predict=predict)
-    return [assemble(pool, tables, stage_indices(pool, committee)) for committee in committees]
+    tables = prefix_tables(pool, committees, predict=predict, score_last=score_last, threads=threads)
+    return [exit_table(pool, tables, committee, score_last=score_last) for committee in committees]
 
 
 def prefix_tables(
-    pool: Pool, committees: Sequence[Committee], *, predict: bool = False, threads: int = 1
+    pool: Pool, committees: Sequence[Committee], *, predict: bool = False, score_last: bool = False, threads: int = 1
 ) -> StageTables:
-    """Stage tables of every prefix of these committees."""
-    every = [running(stage_indices(pool, committee)) for committee in committees]
-    keys = {correct_key(pool, sequence) for sequences in every for sequence in sequences}
-    compared = {correct_key(pool, sequence) for sequences in every for sequence in sequences[:-1]}
+    """Stage tables of everything that units of these committees can have run, and of what their policies need.
+
+    predict : with predictions, which policies may need in any case; score_last : with confidences after the last stage.
+    """
+    keys: set[tuple[int, ...]] = set()
+    compared: set[tuple[int, ...]] = set()
+    for committee in committees:
+        stages, needs = stage_indices(pool, committee), committee.policy.needs
+        predict = predict or bool(needs & {"prediction", "members"})
+        for route, sequence in zip(committee.routes, routed(stages, committee.routes), strict=True):
+            keys.add(key := correct_key(pool, sequence))
+            if score_last or route[-1] < len(stages) - 1:
+                compared.add(key)
+        if "members" in needs:
+            keys |= {(model,) for stage in stages for model in stage}
     trie = build_prefixes(keys)
     scored = np.zeros(len(trie), dtype=bool)
     if isinstance(pool.confidence, Confidence):

@@ -136,7 +136,6 @@ def show(extracted: list[Extracted], store: str, as_json: bool) -> None:
     listed: list[dict[str, Any]] = []
     for item in extracted:
         card, contents = item.card, item.card.contents
-        assert contents is not None
         facts = {"rows": contents.rows, "classes": contents.classes, "flops": sum(card.blocks.values())}
         listed.append({"model": card.model, "split": item.split, **facts, "params": card.params, "status": item.status})
     if as_json:

@@ -11,7 +11,7 @@ from . import options
 from .console import human, percent, print_json, progress, table, warn_of
 
 if TYPE_CHECKING:
-    from wisecommittee.committees.cards import ModelCard
+    from wisecommittee.committees.cards import StoredCard
     from wisecommittee.store import LogitStore
 
 
@@ -164,11 +164,11 @@ def import_(
     table(f"{target.files.uri}, split {split}", columns, rows)
 
 
-def _costs(store: LogitStore, split: str, card: ModelCard) -> dict[str, str]:
+def _costs(store: LogitStore, split: str, card: StoredCard) -> dict[str, str]:
     """What the model costs, as it is shown; of costs that differ between units their mean."""
     found = {"MACs": human(sum(card.blocks.values()))} if card.blocks else {}
     found |= {name: f"{value:.4g}" for name, value in card.costs.items()}
-    varying = card.contents.unit_costs if card.contents is not None else ()
+    varying = card.contents.unit_costs
     return found | {f"mean {name}": f"{store.unit_costs(card.model, split, name).mean():.4g}" for name in varying}
 
 

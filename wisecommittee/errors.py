@@ -13,6 +13,8 @@ WiseCommitteeError            exit code 1: it could not be done
 ├── InfeasibleError           no committee meets the constraints
 │   └── StoppedError          exit code 130: none that was found before Ctrl-C does
 ├── CostError                 a cost is missing, not a number, not positive, or too large to count exactly
+├── CorruptImageError         bytes that are no image, or not a whole one, or one larger than Pillow's limit
+├── OutOfMemoryError          a device has no room for the weights of a model
 ├── DivergedError             a training's loss is no number any more
 ├── TrustError                code named by a file, not by the caller, would run
 └── MissingExtraError         an optional dependency is not installed
@@ -100,6 +102,14 @@ class StoppedError(InfeasibleError):
 
 
 class CostError(WiseCommitteeError):
+    pass
+
+
+class CorruptImageError(WiseCommitteeError):
+    pass
+
+
+class OutOfMemoryError(WiseCommitteeError):
     pass
 
 

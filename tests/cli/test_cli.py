@@ -380,7 +380,7 @@ MISTAKES = [
     (("search", "--store", "S", "--target-flops", "1"), 1, "the cheapest is small at 100"),
     (("search", "--store", "S", "--target-flops", "-1"), 2, "finite number from 0"),
     (("search", "--store", "S", "--target-flops", "nan"), 2, "finite number from 0"),
-    (("search", "--store", "S", "--target-flops", "lots"), 2, "'lots' is not a valid"),
+    (("search", "--store", "S", "--target-flops", "lots"), 2, "Invalid value for '--target-flops'"),
     (("search", "--store", "S", "--target-accuracy", "94"), 2, "such as 0.94"),
     (("search", "--store", "S", "--target-accuracy", "1"), 1, "the best is"),
     (("search", "--store", "S", "--target-flops", "1e3", "--match", "large"), 2, "choose one target"),

@@ -1062,9 +1062,9 @@ def test_models_without_room_beside_others_run_in_a_later_pass(store, monkeypatc
 
     def entered(self):
         if len(here) == 2:
-            from wisecommittee.extraction.run.forward import OutOfMemory
+            from wisecommittee.errors import OutOfMemoryError
 
-            raise OutOfMemory("no room")
+            raise OutOfMemoryError("no room")
         here.append(self)
         return enter(self)
 

@@ -315,7 +315,7 @@ def test_what_looks_implausible_comes_first(tmp_path, monkeypatch, text):
     store = filled(tmp_path / "logits", splits=("val",))
     labels = store.labels("val")
     for name in ("small/0", "medium/0", "large/0"):
-        card = store.card(name, "val").with_contents(None)
+        card = store.card(name, "val").without_contents()
         store.add(card, "test", labels=labels, outputs=store.outputs(name, "val"))
     with pytest.warns(UserWarning, match="no figures of test"):
         shown = page(Study(store, max_models=2, levels=20, threads=1))

@@ -192,7 +192,7 @@ def test_a_test_split_that_is_val_reports_nothing(store, ids, order):
     for model in "ab":
         outputs = store.outputs(model, "val")[rows]
         store.add(
-            store.card(model, "val").with_contents(None), "test", labels=labels[rows], outputs=outputs, unit_ids=names
+            store.card(model, "val").without_contents(), "test", labels=labels[rows], outputs=outputs, unit_ids=names
         )
     (text,) = told(store, "copy")
     assert "val and test hold the same units" in text
@@ -211,7 +211,7 @@ def test_units_of_val_in_test_are_counted(store):
     other = LogitStore("other")
     for model in "ab":
         outputs = np.r_[store.outputs(model, "val")[:25], other.outputs(model, "val")[25:]]
-        card = store.card(model, "val").with_contents(None)
+        card = store.card(model, "val").without_contents()
         store.add(card, "test", labels=np.r_[labels[:25], fresh[25:]], outputs=outputs)
     assert shared_units(store, "val", "test") == 0.05
     (text,) = told(store, "overlap")
@@ -284,7 +284,7 @@ def test_splits_of_other_names_may_share_units(store):
     for split in ("val", "test"):
         rows = slice(0, 50) if split == "val" else slice(50, 100)
         for model in "ab":
-            card = store.card(model, "all").with_contents(None)
+            card = store.card(model, "all").without_contents()
             ids = store.unit_ids("all")[rows]
             store.add(card, split, labels=labels[rows], outputs=store.outputs(model, "all")[rows], unit_ids=ids)
     assert examine(store) == ()

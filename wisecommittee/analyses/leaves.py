@@ -52,7 +52,7 @@ def leaves(study: Study) -> Leaves:
     there = set(store.models(split))
     remedy = "train one with `wisecommittee train hne`"
     # Members that halt by scores of their own (IRENE) are no ensemble of their first few.
-    leaving = [c for c in study.cards() if c.kind == "logits" and not (c.contents and c.contents.scores)]
+    leaving = [c for c in study.cards() if c.kind == "logits" and not c.contents.scores]
     cards = whole_groups([card for card in leaving if card.model in there], "anytime", remedy)
     groups = []
     for name, places in groups_of(cards).items():

@@ -10,7 +10,7 @@ from itertools import combinations, permutations
 import numpy as np
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.sequences import GivenSequences, cheapest
@@ -52,7 +52,7 @@ def replicas(study: Study) -> tuple[Replicas, ...]:
     The threshold of a cascade is the one of least average cost, over all real ones, at which it is as accurate as its
     two members together on the split that chooses.
     """
-    members: dict[str, list[ModelCard]] = {}
+    members: dict[str, list[StoredCard]] = {}
     for card in study.cards():
         members.setdefault(card.architecture, []).append(card)
     enough = {name: cards for name, cards in members.items() if len(cards) >= LEAST}

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 from wisecommittee.searches.sequences import GivenSequences, cheapest
 from wisecommittee.searches.workers.threads import thread_count
@@ -37,7 +37,7 @@ def base_name(model: str) -> str:
     return before + after.lstrip("0123456789") if at else before
 
 
-def input_side(card: ModelCard) -> int | None:
+def input_side(card: StoredCard) -> int | None:
     """The input size in pixels: what stands after the @, else the last side on the card."""
     _, at, after = card.model.partition("@")
     digits = after[: len(after) - len(after.lstrip("0123456789"))]
@@ -46,9 +46,9 @@ def input_side(card: ModelCard) -> int | None:
     return card.input_size[-1] if card.input_size else None
 
 
-def checkpoints(cards: tuple[ModelCard, ...]) -> list[list[ModelCard]]:
+def checkpoints(cards: tuple[StoredCard, ...]) -> list[list[StoredCard]]:
     """The cards of each checkpoint (the same weights, or the same name before the @), by input size."""
-    found: dict[str, list[ModelCard]] = {}
+    found: dict[str, list[StoredCard]] = {}
     for card in cards:
         found.setdefault(card.weights or base_name(card.model), []).append(card)
     return [sorted(some, key=lambda card: (input_side(card) or 0, card.key)) for some in found.values()]

@@ -11,7 +11,7 @@ from glob import escape
 
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 from wisecommittee.searches.sequences import GivenSequences, best_within
 from wisecommittee.searches.workers.threads import thread_count
@@ -31,7 +31,7 @@ class Scaled:
     cascade: Shown | None
 
 
-Ladder = list[list[ModelCard]]  # replicas of each architecture, cheapest architecture first
+Ladder = list[list[StoredCard]]  # replicas of each architecture, cheapest architecture first
 Place = tuple[str, int, int]  # ladder, rung, which replica
 
 
@@ -65,8 +65,8 @@ def scaled(study: Study) -> tuple[Scaled, ...]:
     )
 
 
-def _ladders(cards: Sequence[ModelCard], costs: Mapping[str, float]) -> dict[str, Ladder]:
-    copies: dict[str, list[ModelCard]] = {}
+def _ladders(cards: Sequence[StoredCard], costs: Mapping[str, float]) -> dict[str, Ladder]:
+    copies: dict[str, list[StoredCard]] = {}
     for card in cards:
         copies.setdefault(card.architecture, []).append(card)
     found: dict[str, Ladder] = {}

@@ -11,7 +11,7 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.searches.sequences import require_counts
 from wisecommittee.searches.stages.pool import Pool, open_pool
@@ -96,7 +96,7 @@ def reporting_pool(study: Study) -> Pool:
     return pool
 
 
-def by_architecture(cards: Sequence[ModelCard]) -> dict[str, list[int]]:
+def by_architecture(cards: Sequence[StoredCard]) -> dict[str, list[int]]:
     """{architecture: places of its replicas, in order}."""
     members: dict[str, list[int]] = {}
     for place, card in enumerate(cards):

@@ -8,7 +8,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError
@@ -83,7 +83,7 @@ class Study:
     def frontier(self) -> Frontier:
         return self.given or self.search()
 
-    def cards(self) -> tuple[ModelCard, ...]:
+    def cards(self) -> tuple[StoredCard, ...]:
         """Of the models asked for, in canonical order."""
         return select_cards(self.store, self.split, self.models, with_calibration=self.calibrated)
 

@@ -58,7 +58,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """A model of the store: who it is and what it costs.
+    """Who a model is and what it costs; `LogitStore.add` takes one, and hands out a StoredCard of it.
 
     blocks : {block id: MACs}; a set of members costs the UNION of its blocks, so networks that share a trunk list the
     trunk under one id. Independent models have one block each. costs : further costs per forward of one unit, by name
@@ -83,7 +83,6 @@ class ModelCard:
     weights: str | None = None
     class_names: tuple[str, ...] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
-    contents: Contents | None = None
     replica_given: bool = False
 
     def __post_init__(self) -> None:
@@ -124,37 +123,51 @@ class ModelCard:
         together = self.meta.get("members") if self.kind == "statistics" else None
         return frozenset(together or (self.model,))
 
-    def with_contents(self, contents: Contents | None) -> ModelCard:
-        return replace(self, contents=contents)
+    def with_contents(self, contents: Contents) -> StoredCard:
+        """The card of the same model once the store holds these outputs of it."""
+        return StoredCard(**_fields_of(self), contents=contents)
 
-    @property
-    def calibration(self) -> Calibration | None:
-        return None if self.contents is None else self.contents.calibration
-
-    def with_calibration(self, calibration: Calibration | None) -> ModelCard:
-        """The same model with another calibration of its outputs, or none."""
-        return (
-            self if self.contents is None else replace(self, contents=replace(self.contents, calibration=calibration))
-        )
+    def without_contents(self) -> ModelCard:
+        """The card as it is before the model is written: what `LogitStore.add` takes."""
+        return self
 
     def to_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {"version": CARD_VERSION}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if f.name == "contents":
-                if value is not None:
-                    out["contents"] = plain(value)
-            elif value is not None and value != {} and value is not False:
-                out[f.name] = plain(value)
+        for name, value in _fields_of(self).items():
+            if value is not None and value != {} and value is not False:
+                out[name] = plain(value)
         return out
 
+
+def _fields_of(card: ModelCard) -> dict[str, Any]:
+    return {f.name: getattr(card, f.name) for f in fields(ModelCard)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCard(ModelCard):
+    """The card of a model whose outputs the store holds: a ModelCard, and the contents that card.json records."""
+
+    contents: Contents
+
+    def without_contents(self) -> ModelCard:
+        return ModelCard(**_fields_of(self))
+
+    @property
+    def calibration(self) -> Calibration | None:
+        return self.contents.calibration
+
+    def with_calibration(self, calibration: Calibration | None) -> StoredCard:
+        """The same model with another calibration of its outputs, or none."""
+        return replace(self, contents=replace(self.contents, calibration=calibration))
+
+    def to_json(self) -> dict[str, Any]:
+        return {**ModelCard.to_json(self), "contents": plain(self.contents)}
+
     @classmethod
-    def from_json(cls, data: Any) -> ModelCard:
-        data = checked_object(data, "card.json", CARD_VERSION, {f.name for f in fields(cls)}, {"model"}, StoreError)
+    def from_json(cls, data: Any) -> StoredCard:
+        known, required = {f.name for f in fields(cls)}, {"model", "contents"}
+        data = checked_object(data, "card.json", CARD_VERSION, known, required, StoreError)
         try:
-            contents = data.get("contents")
-            if contents is not None:
-                contents = _contents_from_json(contents)
             numbers = {
                 name: typed(data, name, (int,), StoreError)
                 for name in ("params", "position", "replica")
@@ -185,7 +198,7 @@ class ModelCard:
                 training_cost=typed(data, "training_cost", (int, float), StoreError),
                 input_size=None if size is None else _sizes(size),
                 class_names=None if names is None else tuple(names),
-                contents=contents,
+                contents=_contents_from_json(data["contents"]),
             )
         except (TypeError, ValueError, KeyError, OverflowError, CostError) as error:
             if isinstance(error, StoreError):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Calibration
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.combine import Combine, softmax
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import Confidence
@@ -48,7 +48,7 @@ class MemberOutputs:
         committee: Committee,
         model: LoadedModel,
         classes: Sequence[str] | None,
-        card: ModelCard | None,
+        card: StoredCard | None,
     ) -> MemberOutputs:
         recorded = committee.members.get(name, {})
         kind = str(recorded.get("kind") or (card.kind if card is not None else "logits"))
@@ -74,7 +74,7 @@ class MemberOutputs:
         return "logits" if self.calibration is not None else self.kind
 
 
-def _columns(card: ModelCard | None, model: LoadedModel) -> NDArray[np.int64] | None:
+def _columns(card: StoredCard | None, model: LoadedModel) -> NDArray[np.int64] | None:
     """Numbers of the outputs that were stored, from the card or by the names of its classes; None for all."""
     if card is None:
         return None
@@ -86,7 +86,7 @@ def _columns(card: ModelCard | None, model: LoadedModel) -> NDArray[np.int64] | 
     return None
 
 
-def class_names(cards: Iterable[ModelCard | None], models: Mapping[str, LoadedModel]) -> tuple[str, ...] | None:
+def class_names(cards: Iterable[StoredCard | None], models: Mapping[str, LoadedModel]) -> tuple[str, ...] | None:
     """Names of the classes: of the first card that has them, else of the models if all agree; None if unknown."""
     for card in cards:
         if card is not None and card.class_names:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import (
@@ -134,7 +134,7 @@ def stored_data(committee: Committee, store: LogitStore, split: str) -> Data:
     return data.only(store.unit_index(split))
 
 
-def _card_with_data(committee: Committee, store: LogitStore, split: str) -> ModelCard:
+def _card_with_data(committee: Committee, store: LogitStore, split: str) -> StoredCard:
     for name in committee.models:
         if name in store.models(split) and (card := store.card(name, split)).meta.get("data"):
             return card

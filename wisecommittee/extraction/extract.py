@@ -14,7 +14,7 @@ from dataclasses import replace as with_fields
 from functools import partial
 from typing import Unpack
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.committees.replicas import numbering_notes
 from wisecommittee.extraction.data.spec import Data
 from wisecommittee.extraction.models.spec import LoadedModel
@@ -31,7 +31,7 @@ from wisecommittee.store.writer import clear_leftovers
 class Extracted:
     """A model as it now stands in a split. status : 'added', 'replaced', 'unchanged' or 'card updated'."""
 
-    card: ModelCard
+    card: StoredCard
     split: str
     status: str
 
@@ -73,7 +73,7 @@ def estimate(
         return measure(*make_plan(models, data, split, store, ranks, Settings(**options)))
 
 
-def _streamed(run: Run, plans: Sequence[ModelPlan], progress: Progress | None) -> dict[str, ModelCard]:
+def _streamed(run: Run, plans: Sequence[ModelPlan], progress: Progress | None) -> dict[str, StoredCard]:
     """Cards of the models that had to run."""
     due = passes(plans)
     costs = {f"{plan.card.model} in {run.split}": sum(plan.card.blocks.values()) for group in due for plan in group}
@@ -81,7 +81,7 @@ def _streamed(run: Run, plans: Sequence[ModelPlan], progress: Progress | None) -
     if units is not None:
         units = len(run.ranks.shard(units, run.settings.batch_size))
     meter = Meter(progress, run.split, costs, units)
-    cards: dict[str, ModelCard] = {}
+    cards: dict[str, StoredCard] = {}
     while due:
         committed, left = run_pass(run, due.pop(0), meter)
         cards |= committed
@@ -90,9 +90,9 @@ def _streamed(run: Run, plans: Sequence[ModelPlan], progress: Progress | None) -
     return cards
 
 
-def _settled(run: Run, plans: Sequence[ModelPlan]) -> dict[str, ModelCard]:
+def _settled(run: Run, plans: Sequence[ModelPlan]) -> dict[str, StoredCard]:
     """Cards of the models that are in the split already, with their costs as they are now."""
-    cards: dict[str, ModelCard] = {}
+    cards: dict[str, StoredCard] = {}
     for plan in plans:
         if plan.is_due:
             continue
@@ -106,6 +106,6 @@ def _settled(run: Run, plans: Sequence[ModelPlan]) -> dict[str, ModelCard]:
     return cards
 
 
-def _priced(card: ModelCard, new: ModelCard) -> ModelCard:
+def _priced(card: StoredCard, new: ModelCard) -> StoredCard:
     priced = with_fields(card, blocks=new.blocks, params=new.params, input_size=new.input_size)
     return priced if new.training_cost is None else with_fields(priced, training_cost=new.training_cost)

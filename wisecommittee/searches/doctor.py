@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import StoreError, counted
 from wisecommittee.store import LogitStore
 from wisecommittee.store.imports.segmentation import images_of
@@ -74,7 +74,7 @@ def examine(
     found: list[Doubt] = []
     everywhere = store.splits()
     for split in everywhere if splits is None else splits:
-        cards = [card for card in store.cards(split) if card.contents is not None]
+        cards = store.cards(split)
         looked = [card for card in cards if named is None or card.model in named]
         found += _of_outputs(store, split, looked)
         found += [Doubt("models", split, text) for text in _copies(split, cards, named)]
@@ -89,7 +89,7 @@ def examine(
 # Outputs and labels
 
 
-def _of_outputs(store: LogitStore, split: str, cards: Sequence[ModelCard]) -> list[Doubt]:
+def _of_outputs(store: LogitStore, split: str, cards: Sequence[StoredCard]) -> list[Doubt]:
     if not cards:
         return []
     labels = store.labels(split)
@@ -100,7 +100,6 @@ def _of_outputs(store: LogitStore, split: str, cards: Sequence[ModelCard]) -> li
     found: list[Doubt] = []
     note = ""
     for card in cards:
-        assert card.contents is not None
         if card.kind == "answers":
             found += [Doubt("confidences", split, text) for text in _mixed_confidences(store, split, card)]
             if not card.contents.graded:
@@ -186,7 +185,7 @@ def _halves_differ(said: NDArray[np.int64], labels: NDArray[np.generic]) -> bool
     return high >= other + GAIN_ANY and low <= guessed + 3 * math.sqrt(guessed * (1 - guessed) / n)
 
 
-def _out_of_step(store: LogitStore, split: str, card: ModelCard) -> list[str]:
+def _out_of_step(store: LogitStore, split: str, card: StoredCard) -> list[str]:
     """Half of the rows against the labels of their neighbours, or against those of the half from its end."""
     labels = store.labels(split)
     outputs = store.outputs(card.model, split)
@@ -367,7 +366,7 @@ def _below(share: float, chance: float, n: int) -> bool:
     return math.exp(-n * divergence) < UNLIKELY
 
 
-def _of_answers(store: LogitStore, split: str, card: ModelCard) -> list[str]:
+def _of_answers(store: LogitStore, split: str, card: StoredCard) -> list[str]:
     labels = store.labels(split).astype(np.str_).tolist()
     answers = store.answers(card.model, split).tolist()
     right = sum(a == b for a, b in zip(answers, labels, strict=True)) / len(labels)
@@ -387,9 +386,8 @@ def _of_answers(store: LogitStore, split: str, card: ModelCard) -> list[str]:
     return []
 
 
-def _mixed_confidences(store: LogitStore, split: str, card: ModelCard) -> list[str]:
+def _mixed_confidences(store: LogitStore, split: str, card: StoredCard) -> list[str]:
     """A few numbers far above 1 where all others are shares."""
-    assert card.contents is not None
     if "confidence" not in card.contents.scores:
         return []
     sure = store.scores(card.model, split, "confidence")
@@ -403,7 +401,7 @@ def _mixed_confidences(store: LogitStore, split: str, card: ModelCard) -> list[s
     ]
 
 
-def _unseen_classes(store: LogitStore, split: str, card: ModelCard) -> str | None:
+def _unseen_classes(store: LogitStore, split: str, card: StoredCard) -> str | None:
     """Segmentation: classes without a labelled pixel where many pixels do not count."""
     if len(card.members) > 1 or "pixels" not in card.meta:
         return None
@@ -427,10 +425,9 @@ def _unseen_classes(store: LogitStore, split: str, card: ModelCard) -> str | Non
 # Copies
 
 
-def _copies(split: str, cards: Sequence[ModelCard], named: set[str] | None) -> list[str]:
+def _copies(split: str, cards: Sequence[StoredCard], named: set[str] | None) -> list[str]:
     same: dict[str, list[str]] = {}
     for card in cards:
-        assert card.contents is not None
         same.setdefault(card.contents.content, []).append(card.model)
     return [
         f"{_some(names)} in {split} hold the same outputs, value for value; is one file imported under two names? "
@@ -479,7 +476,7 @@ def shared_units(store: LogitStore, one: str, other: str) -> float | None:
     cards = [card for card in store.cards(one) if card.model in there and card.kind == there[card.model].kind]
     if any(_identity(card) == _identity(there[card.model]) for card in cards):
         return 1.0
-    cards = sorted(cards, key=lambda card: ((card.contents.classes or 0) if card.contents else 0, card.key))
+    cards = sorted(cards, key=lambda card: (card.contents.classes or 0, card.key))
     shares = []
     try:
         pairs = [_signatures(store, (one, other), card) for card in cards[:MOST_MODELS]]
@@ -492,8 +489,7 @@ def shared_units(store: LogitStore, one: str, other: str) -> float | None:
     return max(shares, default=None)
 
 
-def _identity(card: ModelCard) -> tuple[int, str]:
-    assert card.contents is not None
+def _identity(card: StoredCard) -> tuple[int, str]:
     return card.contents.rows, card.contents.content
 
 
@@ -509,7 +505,7 @@ def _excess(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> float | No
     return 0.0 if across < max(chance, LEAK) else (across - within) / (1 - within)
 
 
-def _signatures(store: LogitStore, splits: tuple[str, str], card: ModelCard) -> tuple[NDArray[np.uint64], ...]:
+def _signatures(store: LogitStore, splits: tuple[str, str], card: StoredCard) -> tuple[NDArray[np.uint64], ...]:
     """uint64 [N] for each of two splits: equal for units of which a model says the same."""
     if card.kind == "answers":
         words = [_of_texts(store.answers(card.model, split)) for split in splits]
@@ -549,7 +545,7 @@ def hash_text(text: str) -> int:
 # Costs
 
 
-def _costs(cards: Sequence[ModelCard]) -> list[str]:
+def _costs(cards: Sequence[StoredCard]) -> list[str]:
     """Units of costs that cannot be the same; of cards whose costs somebody wrote, not of counted multiply-adds."""
     written = [card for card in cards if card.origin is None or card.origin.startswith("imported")]
     found = []
@@ -594,11 +590,11 @@ def _costs(cards: Sequence[ModelCard]) -> list[str]:
     return found
 
 
-def _unit_costs(store: LogitStore, split: str, cards: Sequence[ModelCard]) -> list[str]:
+def _unit_costs(store: LogitStore, split: str, cards: Sequence[StoredCard]) -> list[str]:
     """Costs of single units whose means differ between models by orders of magnitude, also against all others."""
     columns: dict[str, dict[str, float]] = {}
     for card in cards:
-        for name in card.contents.unit_costs if card.contents is not None else ():
+        for name in card.contents.unit_costs:
             if (mean := float(store.unit_costs(card.model, split, name).mean())) > 0:
                 columns.setdefault(name, {})[card.model] = mean
     widest = sorted(columns, key=lambda name: -max(columns[name].values()) / min(columns[name].values()))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel, cost_model
 from wisecommittee.errors import CommitteeError, UsageError
@@ -119,8 +119,8 @@ def _finite(noun: str, limit: float) -> None:
         raise UsageError(f"{noun} {limit!r}; expected a finite number from 0")
 
 
-def _constant_costs(store: LogitStore, split: str, cards: Sequence[ModelCard], name: str, units: int) -> CostModel:
-    if varying := [card.model for card in cards if card.contents is not None and name in card.contents.unit_costs]:
+def _constant_costs(store: LogitStore, split: str, cards: Sequence[StoredCard], name: str, units: int) -> CostModel:
+    if varying := [card.model for card in cards if name in card.contents.unit_costs]:
         raise UsageError(f"a limit on the average {name} needs the same cost for every unit; {varying[0]}'s varies")
     return cost_model(cards, name, units)
 
@@ -145,7 +145,7 @@ class LimitFigures:
         self.store = store
         self.percentile: Sequence[float] | None = query.get("max_percentile_cost")
         self.averages: Mapping[str, float] = query.get("max_average") or {}
-        self._cards: dict[tuple[str, str], ModelCard] = {}
+        self._cards: dict[tuple[str, str], StoredCard] = {}
         self._known: dict[tuple[str, str, tuple[tuple[str, ...], ...]], list[float]] = {}
 
     def __call__(self, e: Evaluation) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted
@@ -71,7 +71,7 @@ def members_pool(
         raise CommitteeError(f"this committee cannot be evaluated on {store.files.uri!r}: {error}") from error
 
 
-def identity(card: ModelCard) -> dict[str, Any]:
+def identity(card: StoredCard) -> dict[str, Any]:
     """{"kind", "blocks", "weights", "calibration"}: what must be equal for a model elsewhere to be the same one.
 
     weights is None where unknown; calibration is missing where there is none.
@@ -82,7 +82,7 @@ def identity(card: ModelCard) -> dict[str, Any]:
     return out
 
 
-def check_identity(card: ModelCard, recorded: Mapping[str, Any]) -> None:
+def check_identity(card: StoredCard, recorded: Mapping[str, Any]) -> None:
     """Raise if the store's model is not the one the committee was chosen with."""
     if not recorded:
         return

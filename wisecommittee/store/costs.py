@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.errors import AbsentNameError, StoreError, UsageError
 from wisecommittee.store.imports.importing import read_cards
 from wisecommittee.store.imports.segmentation import joint_card
@@ -25,7 +25,7 @@ def import_costs(store: LogitStore, costs: str | os.PathLike[str]) -> dict[str, 
     if not named:
         raise AbsentNameError("model (no row of the cost file is in the store)", listed.iloc[0], every)
     given = read_cards(costs, named)
-    updates: list[tuple[str, ModelCard, ModelCard]] = []
+    updates: list[tuple[str, StoredCard, StoredCard]] = []
     for split in store.splits():
         before = {card.model: card for card in store.cards(split)}
         after = {model: _priced(card, given[model]) if model in given else card for model, card in before.items()}
@@ -37,19 +37,19 @@ def import_costs(store: LogitStore, costs: str | os.PathLike[str]) -> dict[str, 
     }
 
 
-def _exchanged(found: ModelCard, new: ModelCard) -> ModelCard:
+def _exchanged(found: StoredCard, new: StoredCard) -> StoredCard:
     """A card as it is by now, with the costs of `new`."""
     return replace(
         found, blocks=new.blocks, costs=new.costs, params=new.params, training_cost=new.training_cost, meta=new.meta
     )
 
 
-def with_sets(cards: Mapping[str, ModelCard], split: str) -> dict[str, ModelCard]:
+def with_sets(cards: Mapping[str, StoredCard], split: str) -> dict[str, StoredCard]:
     """The cards of a split, entries of several models priced by the cards of these models."""
     return {model: _together(card, cards, split) for model, card in cards.items()}
 
 
-def _together(card: ModelCard, cards: Mapping[str, ModelCard], split: str) -> ModelCard:
+def _together(card: StoredCard, cards: Mapping[str, StoredCard], split: str) -> StoredCard:
     if card.kind != "statistics" or "members" not in card.meta:
         return card
     if missing := sorted(card.members - cards.keys()):
@@ -61,7 +61,7 @@ def _together(card: ModelCard, cards: Mapping[str, ModelCard], split: str) -> Mo
     return replace(card, blocks=made.blocks, costs=made.costs, meta={**card.meta, **made.meta})
 
 
-def _priced(old: ModelCard, new: ModelCard) -> ModelCard:
+def _priced(old: StoredCard, new: ModelCard) -> StoredCard:
     if len(old.members) > 1:
         members = " and ".join(sorted(old.members))
         raise UsageError(f"{old.model} is what {members} say together and costs what they cost; price those")

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wisecommittee.committees.cards import Contents, ModelCard
+from wisecommittee.committees.cards import Contents, ModelCard, StoredCard
 from wisecommittee.errors import (
     AbsentNameError,
     AlignmentError,
@@ -65,7 +65,7 @@ class _Known:
     """Cards of a split by model, and the stamps of the files they were read from."""
 
     stamps: dict[str, Stamp]
-    cards: dict[str, ModelCard]
+    cards: dict[str, StoredCard]
     siblings: Siblings
 
 
@@ -153,17 +153,17 @@ class LogitStore:
         stamps = self.files.stamps(split, "card.json").items()
         return {model: stamp for name, stamp in stamps if (model := _model_of(name)) is not None}
 
-    def cards(self, split: str) -> tuple[ModelCard, ...]:
+    def cards(self, split: str) -> tuple[StoredCard, ...]:
         """The cards of a split in canonical order (architecture, replica)."""
         return tuple(sorted((self.card(model, split) for model in self.models(split)), key=lambda card: card.key))
 
-    def card(self, model: str, split: str) -> ModelCard:
+    def card(self, model: str, split: str) -> StoredCard:
         card = self.read_card(split, model)
         if card is None:
             raise AbsentNameError(f"model in {split}", model, self.models(split))
         return card
 
-    def read_card(self, split: str, model: str) -> ModelCard | None:
+    def read_card(self, split: str, model: str) -> StoredCard | None:
         path = f"{self.model_folder(split, model)}/card.json"
         try:
             data = self.files.read(path, MAX_JSON)
@@ -171,7 +171,7 @@ class LogitStore:
             return None
         return decode_card(data, model, self.files.place(path))
 
-    def committed(self, split: str, model: str, *, replace: bool = False) -> ModelCard | None:
+    def committed(self, split: str, model: str, *, replace: bool = False) -> StoredCard | None:
         """The card of a model if it is in the split; one that cannot be read does not stop its replacement."""
         try:
             return self.read_card(split, model)
@@ -218,17 +218,16 @@ class LogitStore:
         self._units[split] = units
         return units
 
-    def _any_card(self, split: str) -> ModelCard | None:
+    def _any_card(self, split: str) -> StoredCard | None:
         for model in self.models(split):
             with contextlib.suppress(StoreError):  # one that cannot be read is the business of those who read it
                 if (card := self.read_card(split, model)) is not None:
                     return card
         return None
 
-    def _check_units(self, card: ModelCard, split: str, units: _Units) -> None:
+    def _check_units(self, card: StoredCard, split: str, units: _Units) -> None:
         """The units of a split are those that a model of it was written for, and their labels are classes it has."""
         contents = card.contents
-        assert contents is not None
         if contents.rows != len(units.index):
             raise AlignmentError(
                 f"{card.model}: {counted(contents.rows, f'{split} unit')}, the split has {len(units.index):,}; "
@@ -288,15 +287,14 @@ class LogitStore:
             out[places] = values
         return checks.text_array(out.tolist(), f"{model} in {split}")
 
-    def _described(self, model: str, split: str) -> tuple[ModelCard, Contents]:
+    def _described(self, model: str, split: str) -> tuple[StoredCard, Contents]:
         card = self.card(model, split)
-        assert card.contents is not None
         self._check_units(card, split, self._read_units(split))
         return card, card.contents
 
     def _column(
         self,
-        card: ModelCard,
+        card: StoredCard,
         split: str,
         name: str,
         dtype: type[np.floating] | np.dtype,
@@ -305,14 +303,13 @@ class LogitStore:
     ) -> NDArray[Any]:
         """A column of a committed model, [N, *tail] in unit order."""
         contents = card.contents
-        assert contents is not None
         described = card.with_calibration(None).to_json()["contents"]
         identity = json.dumps([card.kind, described, self._read_units(split).hash, name, tail])
         key = hashlib.sha256(identity.encode()).hexdigest()[:40]
         what = f"{card.model} in {split}"
         return cached(key, (contents.rows, *tail), np.dtype(dtype), lambda: self._blocks(card, split, pick), what)
 
-    def _blocks(self, card: ModelCard, split: str, pick: Callable[[Rows], Any]) -> Iterator[tuple[Places, Any]]:
+    def _blocks(self, card: StoredCard, split: str, pick: Callable[[Rows], Any]) -> Iterator[tuple[Places, Any]]:
         """(places in unit order, values) of a model's row groups; raises unless every unit comes once."""
         what = f"{card.model} in {split}"
         self._check_claim(card, split, what)
@@ -338,19 +335,17 @@ class LogitStore:
                 f"{what}: {(~filled).sum():,} of {counted(len(index), 'unit')} missing; extract or import it again"
             )
 
-    def _check_claim(self, card: ModelCard, split: str, what: str) -> None:
+    def _check_claim(self, card: StoredCard, split: str, what: str) -> None:
         """What the card says the parts unpack to is plausible for their size, before anything is unpacked."""
         contents, folder = card.contents, self.model_folder(split, card.model)
-        assert contents is not None
         sizes = [stamp[1] for part in contents.parts if (stamp := self.files.stamp(f"{folder}/{part.file}"))]
         width = (contents.classes or 1) * np.dtype(contents.dtype).itemsize
         if len(sizes) == len(contents.parts):  # else the first that is missing is named where it is read
             parts.check_expansion(contents.rows * width, sum(sizes), what)
 
-    def read_parts(self, card: ModelCard, split: str) -> Iterator[Rows]:
+    def read_parts(self, card: StoredCard, split: str) -> Iterator[Rows]:
         """Row groups of a committed model as they are stored; raises unless they are what its card says."""
         contents = card.contents
-        assert contents is not None
         for part in contents.parts:
             path = f"{self.model_folder(split, card.model)}/{part.file}"
             place = self.files.place(path)
@@ -497,10 +492,9 @@ class LogitStore:
                 raise missing_units(what, rows.unit_ids, units)
         return known
 
-    def check_siblings(self, split: str, card: ModelCard) -> None:
+    def check_siblings(self, split: str, card: StoredCard) -> None:
         """The card fits the other models of its split (same classes and task, its own place among the replicas) and the
         same model in other splits: with other classes it is another model or another task."""
-        assert card.contents is not None
         self._check_elsewhere(card, split)
         try:
             self._known_siblings(split, card.model).check(card)
@@ -509,7 +503,7 @@ class LogitStore:
                 raise
             self._known_siblings(split, card.model).check(card)  # as they are now
 
-    def _check_elsewhere(self, card: ModelCard, split: str) -> None:
+    def _check_elsewhere(self, card: StoredCard, split: str) -> None:
         for place in self.splits():
             there = None
             with contextlib.suppress(StoreError):  # what cannot be read is that split's business
@@ -552,8 +546,7 @@ class LogitStore:
                 return (found - {None}).pop()
         return None
 
-    def _keep_or_refuse(self, committed: ModelCard, card: ModelCard, split: str, rows: Rows, dtype: str) -> str:
-        assert committed.contents is not None
+    def _keep_or_refuse(self, committed: StoredCard, card: ModelCard, split: str, rows: Rows, dtype: str) -> str:
         content = 0
         for start in range(0, len(rows), parts.ROW_GROUP):
             content += parts.content_sum(rows.slice(start, start + parts.ROW_GROUP).stored(np.dtype(dtype)))
@@ -564,7 +557,7 @@ class LogitStore:
             return "unchanged"
         return self.update_card(split, committed, lambda found: card.with_contents(found.contents))
 
-    def update_card(self, split: str, read: ModelCard, change: Callable[[ModelCard], ModelCard]) -> str:
+    def update_card(self, split: str, read: StoredCard, change: Callable[[StoredCard], StoredCard]) -> str:
         """Exchange the card of a model (costs, calibration, metadata) without touching its outputs; returns 'unchanged'
         or 'card updated'.
 
@@ -590,7 +583,7 @@ class LogitStore:
             self.write_card(split, changed)
         return "card updated"
 
-    def write_card(self, split: str, card: ModelCard) -> None:
+    def write_card(self, split: str, card: StoredCard) -> None:
         path = f"{self.model_folder(split, card.model)}/card.json"
         self.files.write(path, encode_card(card))
         known, stamp = self._siblings.get(split), self.files.stamp(path)
@@ -682,9 +675,8 @@ class LogitStore:
             elif "/" not in folder:
                 folders += [f"{folder}/{name}" for name in self.files.names(folder) if _model_of(name)]
 
-    def _verify_model(self, card: ModelCard, split: str, siblings: Siblings) -> None:
+    def _verify_model(self, card: StoredCard, split: str, siblings: Siblings) -> None:
         contents = card.contents
-        assert contents is not None
         self._check_units(card, split, self._read_units(split))
         self._check_elsewhere(card, split)
         siblings.check(card)

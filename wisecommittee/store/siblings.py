@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.replicas import Numbers
 from wisecommittee.errors import ContentError, StoreError
 
@@ -13,15 +13,15 @@ class Siblings:
     """The models of a split, to be asked whether a card fits them: the same classes and task, its own place among the
     replicas. All of them agree, so that a card is compared with two of them instead of with each."""
 
-    def __init__(self, split: str, cards: Iterable[ModelCard]) -> None:
+    def __init__(self, split: str, cards: Iterable[StoredCard]) -> None:
         self._split = split
-        self._cards: dict[str, ModelCard] = {}
+        self._cards: dict[str, StoredCard] = {}
         self._numbers: dict[str, Numbers] = {}  # by architecture
-        self._examples: dict[bool, list[ModelCard]] = {True: [], False: []}  # with names of classes, and without
+        self._examples: dict[bool, list[StoredCard]] = {True: [], False: []}  # with names of classes, and without
         for card in cards:
             self.add(card)
 
-    def add(self, card: ModelCard) -> None:
+    def add(self, card: StoredCard) -> None:
         """Also in place of the card that the model had."""
         before = self._cards.get(card.model)
         self._cards[card.model] = card
@@ -35,12 +35,12 @@ class Siblings:
         else:
             self._exemplify(card)
 
-    def _exemplify(self, card: ModelCard) -> None:
+    def _exemplify(self, card: StoredCard) -> None:
         alike = self._examples[card.class_names is not None]
         if len(alike) < 2:
             alike.append(card)
 
-    def check(self, card: ModelCard) -> None:
+    def check(self, card: StoredCard) -> None:
         numbers, before = self._numbers.get(card.key[0]), self._cards.get(card.model)
         if before is not None and before.key[0] != card.key[0]:
             before = None  # of another architecture
@@ -55,9 +55,7 @@ class Siblings:
             if other.model != card.model:
                 self._compare(card, other)
 
-    def _compare(self, card: ModelCard, other: ModelCard) -> None:
-        assert card.contents is not None
-        assert other.contents is not None
+    def _compare(self, card: StoredCard, other: StoredCard) -> None:
         if "statistics" in (kinds := {other.kind, card.kind}) and len(kinds) > 1:
             raise ContentError(
                 f"{card.model}: {card.kind}, {other.model} in {self._split} is {other.kind}; counts of pixels and "
@@ -70,10 +68,8 @@ class Siblings:
             )
 
 
-def check_classes(card: ModelCard, split: str, other: ModelCard, there: str) -> None:
+def check_classes(card: StoredCard, split: str, other: StoredCard, there: str) -> None:
     """Raise unless two models, or one in two splits, have the same classes."""
-    assert card.contents is not None
-    assert other.contents is not None
     which = f"{other.model} in {there}"
     why = "the models of a split answer the same question" if there == split else "a model has the same everywhere"
     if other.contents.classes != card.contents.classes:

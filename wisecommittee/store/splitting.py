@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.errors import AbsentError, StoreError, UsageError, counted
 from wisecommittee.store.groups import assign_groups, groups_of, read_groups, write_groups
 from wisecommittee.store.imports.segmentation import images_of
@@ -110,7 +110,7 @@ def is_divided(
         first, *others = (_made(store, name, how) for name in into)
         if first and all(other == first for other in others) and source in (None, origin):
             kept = origin not in into and store.has_split(origin)
-            return not kept or first == {c.model: c.contents.content for c in store.cards(origin) if c.contents}
+            return not kept or first == {c.model: c.contents.content for c in store.cards(origin)}
     return False
 
 
@@ -208,7 +208,7 @@ def _divided(
 
 def _copy(
     store: LogitStore,
-    card: ModelCard,
+    card: StoredCard,
     source: str,
     target: LogitStore,
     name: str,
@@ -217,12 +217,11 @@ def _copy(
 ) -> None:
     model = card.model
     contents = card.contents
-    assert contents is not None
     unit_ids = store.unit_ids(source)
     answers = store.answers(model, source)[rows].tolist() if contents.classes is None else None
     meta = {**card.meta, DIVISION: {**how, "content": contents.content}}
     target.add(
-        replace(card, meta=meta, contents=None),
+        replace(card.without_contents(), meta=meta),
         name,
         labels=store.labels(source)[rows],
         unit_ids=[unit_ids[row] for row in rows],

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wisecommittee.committees.cards import Contents, ModelCard, Part
+from wisecommittee.committees.cards import Contents, ModelCard, Part, StoredCard
 from wisecommittee.errors import AlignmentError, BusyError, ContentError, StoreError, counted
 from wisecommittee.store import checks
 from wisecommittee.store.card_files import encode_card
@@ -87,7 +87,7 @@ class Writer:
             raise ContentError(f"rank {rank} of {ranks or 'any number'}; expected a number from 0")
         self.what = f"{card.model} in {split}"
         self.store, self.split, self.rank, self.ranks = store, split, rank, ranks
-        self.card = card.with_contents(None)
+        self.card = card.without_contents()
         self.classes, self.dtype = classes, checks.check_dtype(dtype, self.what)
         self.group_rows = parts.row_group_rows(classes)
         self.rows_per_part = rows_per_part or self.group_rows
@@ -129,8 +129,8 @@ class Writer:
 
     # What an earlier run left
 
-    def _continue_or_clear(self, committed: ModelCard | None) -> None:
-        kept = {part.file for part in committed.contents.parts} if committed and committed.contents else set()
+    def _continue_or_clear(self, committed: StoredCard | None) -> None:
+        kept = {part.file for part in committed.contents.parts} if committed else set()
         names = self.store.files.names(self.folder)
         mine = {int(m[2]): name for name in names if (m := PART_NAME.fullmatch(name)) and int(m[1]) == self.rank}
         # Parts are immutable: a replacement is numbered after what it replaces.
@@ -313,7 +313,7 @@ class Writer:
         own = sum(part.file.startswith(f"part-{self.rank}-") for part in self._parts)
         self._write_plan(finished=own)
 
-    def commit(self) -> ModelCard:
+    def commit(self) -> StoredCard:
         """Write the rest, the split's units if it is the first model, and the card. Only then does the model exist.
 
         With several ranks: after every rank has called `finish`, one calls `commit`; it takes over their parts.
@@ -400,8 +400,7 @@ def clear_leftovers(store: LogitStore, split: str, model: str) -> None:
             _clear(store, split, card)
 
 
-def _clear(store: LogitStore, split: str, card: ModelCard) -> None:
-    assert card.contents is not None
+def _clear(store: LogitStore, split: str, card: StoredCard) -> None:
     kept = {"card.json", *(part.file for part in card.contents.parts)}
     folder = store.model_folder(split, card.model)
     for name in store.files.names(folder):

@@ -115,7 +115,7 @@ def _refuse_pickles(spec: str, path: str) -> None:
     """Asked of the reader that torch.export.load itself uses, so that both see the same records."""
     try:
         records = torch._C.PyTorchFileReader(path).get_all_records()
-    except RuntimeError as error:
+    except Exception as error:  # RuntimeError, or what becomes of names and versions that are no text
         raise ContentError(f"model {spec!r}: no torch.export archive ({first_line(error)})") from error
     for record in records:
         if any(mark in record for mark in PICKLED):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Contents, ModelCard
+from wisecommittee.committees.cards import Contents, ModelCard, StoredCard
 from wisecommittee.committees.replicas import same_replica
 from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UsageError, WiseCommitteeError
 from wisecommittee.extraction.data.labels import numbers_in_doubt
@@ -338,7 +338,6 @@ def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: _Probes, decl
     status = "added" if committed is None else "replaced"
     if committed is not None and not settings.replace:
         status = _compare(run, committed, card, probe, logits)
-        card = card.with_contents(committed.contents)
     seen = hashlib.sha256(probe.inputs.cpu().numpy().tobytes() + logits.tobytes()).hexdigest()
     identity = f"{run.device.type} {settings.batch_size} {data.limit} {layout} {seen}"
     return ModelPlan(load, card, outputs, columns, layout, identity, status, preprocess)
@@ -428,9 +427,8 @@ def _meta(run: Run, preprocess: Preprocess | None, outputs: int, columns: NDArra
     return meta
 
 
-def _compare(run: Run, committed: ModelCard, card: ModelCard, probe: Batch, logits: NDArray[np.float32]) -> str:
+def _compare(run: Run, committed: StoredCard, card: ModelCard, probe: Batch, logits: NDArray[np.float32]) -> str:
     """'unchanged' or 'card updated' if the split holds this very extraction; else an error."""
-    assert committed.contents is not None
     what = f"{card.model} is in {run.split} already"
     remedy = "use --replace to exchange it, or --name for another name"
     facts = [

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
-from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import ContentError
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.errors import ContentError, OutOfMemoryError
 from wisecommittee.extraction.data.spec import Batch
-from wisecommittee.extraction.run.forward import Forward, OutOfMemory, is_out_of_memory
+from wisecommittee.extraction.run.forward import Forward, is_out_of_memory
 from wisecommittee.extraction.run.outbox import Outbox
 from wisecommittee.extraction.run.plan import ModelPlan, Run
 from wisecommittee.extraction.run.settings import Meter
@@ -37,7 +37,7 @@ class _Stream:
     done: int
 
 
-def run_pass(run: Run, plans: Sequence[ModelPlan], meter: Meter) -> tuple[dict[str, ModelCard], list[ModelPlan]]:
+def run_pass(run: Run, plans: Sequence[ModelPlan], meter: Meter) -> tuple[dict[str, StoredCard], list[ModelPlan]]:
     """Committed cards by model, and the models for which the device had no room beside the others."""
     with ExitStack() as stack:
         forwards: list[Forward] = []
@@ -85,7 +85,7 @@ def _load(run: Run, plans: Sequence[ModelPlan], stack: ExitStack) -> list[Forwar
         forward = Forward(loaded.module, what, run.device, precision=run.settings.precision, layout=plan.layout)
         try:
             forwards.append(stack.enter_context(forward))
-        except OutOfMemory:
+        except OutOfMemoryError:  # with fewer other models on the device its weights may fit
             if not forwards:
                 raise
             break

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.kernels.sweeps import histogram
 from wisecommittee.searches.grid.candidates import Candidates
 from wisecommittee.searches.grid.levels import level_values
@@ -51,7 +51,7 @@ class Skyline:
 NOTHING = Skyline(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def chains(cards: Sequence[ModelCard], size: int) -> NDArray[np.int64]:
+def chains(cards: Sequence[StoredCard], size: int) -> NDArray[np.int64]:
     """int64 [n, size]: sequences of entries in which each adds models to the one before, in lexicographic order.
 
     Algorithm 1 of Wang et al. 2022: whoever has run takes part in every later answer.

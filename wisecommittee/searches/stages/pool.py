@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.combine import Combine, combine_named
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
@@ -37,7 +37,7 @@ class Pool:
 
     store: LogitStore
     split: str
-    cards: tuple[ModelCard, ...]
+    cards: tuple[StoredCard, ...]
     combine: Combine
     confidence: Confidence | str
     task: Task
@@ -99,7 +99,7 @@ def members_of(tiers: Tiers | None, sequence: Sequence[int]) -> tuple[int, ...]:
 
 def select_cards(
     store: LogitStore, split: str, models: Sequence[str] | None, *, with_calibration: bool = False
-) -> tuple[ModelCard, ...]:
+) -> tuple[StoredCard, ...]:
     """Cards of the models that the patterns mean (selection.py; all of them by default), in canonical order, each with
     the architecture and the replica that it has among all models of the split.
 
@@ -120,7 +120,7 @@ def select_cards(
 def open_pool(
     store: LogitStore,
     split: str,
-    cards: Sequence[ModelCard],
+    cards: Sequence[StoredCard],
     *,
     combine: str | None = None,
     confidence: str | None = None,
@@ -150,21 +150,19 @@ def open_pool(
     function = confidence_named(name, stored)
     units = len(store.labels(split))
     varying = {
-        card.model: store.unit_costs(card.model, split, cost)
-        for card in cards
-        if card.contents is not None and cost in card.contents.unit_costs
+        card.model: store.unit_costs(card.model, split, cost) for card in cards if cost in card.contents.unit_costs
     }
     task: Task = Classification()
     if settled == "statistics":
         task = segmentation(cards[0])
     elif settled:
-        graded = all(card.contents is not None and card.contents.graded for card in cards)
+        graded = all(card.contents.graded for card in cards)
         task = Answers.graded([store.quality(c.model, split) for c in cards]) if graded else Answers()
     charges = cost_model(cards, cost, units, varying)
     further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
     return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split), further=further)
 
 
-def _common_scores(cards: Sequence[ModelCard]) -> tuple[str, ...]:
-    names = [set(card.contents.scores) if card.contents else set() for card in cards]
+def _common_scores(cards: Sequence[StoredCard]) -> tuple[str, ...]:
+    names = [set(card.contents.scores) for card in cards]
     return tuple(sorted(set.intersection(*names))) if names else ()

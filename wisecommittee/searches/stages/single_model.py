@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Answers, Segmentation
 
 
-def segmentation(card: ModelCard) -> Segmentation:
+def segmentation(card: StoredCard) -> Segmentation:
     """The task of an entry of statistics."""
-    assert card.contents is not None
     assert card.contents.classes is not None
     return Segmentation(card.contents.classes // 3)
 
 
-def model_quality(store: LogitStore, split: str, card: ModelCard) -> float:
+def model_quality(store: LogitStore, split: str, card: StoredCard) -> float:
     """Accuracy, mean grade or mIoU of one model by itself."""
     labels = store.labels(split)
     if card.kind == "answers":
-        if card.contents is not None and card.contents.graded:
+        if card.contents.graded:
             return float(store.quality(card.model, split).mean(dtype=np.float64))
         return float(Answers().statistics(store.answers(card.model, split), labels).mean())
     outputs = store.outputs(card.model, split)

@@ -13,14 +13,29 @@ from wisecommittee.searches.intervals import wilson_interval
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a committee does on a split.
+    """The figures of a committee on a split.
 
-    quality : in [0, 1]; correct : sum of the task's statistic (segmentation: pixels that are right); n : units
-    average_cost, worst_case_cost : in units of `cost` ('flops' = multiply-adds); exit_ratios : share of units per stage
-    p99_cost : the least cost that 99 % of the units do not exceed; further : {name: (average, worst case)} of all other
-    costs on every card
-    graded_interval : 95 % interval of a graded quality or of mIoU; None where units are right or wrong
-    measure : what quality is: accuracy (or mean grade), or mIoU
+    Parameters
+    ----------
+    committee : Committee
+    split : str
+    n : int
+        Units.
+    correct : float
+        Sum of the task's statistic: units that are right, of segmentation pixels that are right.
+    quality : float
+        In [0, 1].
+    average_cost, worst_case_cost, p99_cost : float
+        In units of the committee's cost ('flops': multiply-adds): the mean over units, the most that a unit can cost,
+        and the least cost that 99 % of the units do not exceed.
+    exit_ratios : tuple of float
+        Share of the units that exit at each stage.
+    further : {name: (average, worst case)}
+        Every other cost that all cards have.
+    graded_interval : (float, float) or None
+        95 % interval of a graded quality or of mIoU; None if units are right or wrong.
+    measure : str
+        What quality is: 'accuracy' (also of graded answers) or 'mIoU'.
     """
 
     committee: Committee
@@ -38,14 +53,14 @@ class Evaluation:
 
     def cost_named(self, name: str) -> float:
         """average_cost, worst_case_cost, p99_cost, or average_NAME and worst_case_NAME of a further cost."""
-        own = {"average_cost": self.average_cost, "worst_case_cost": self.worst_case_cost, "p99_cost": self.p99_cost}
+        costs = {"average_cost": self.average_cost, "worst_case_cost": self.worst_case_cost, "p99_cost": self.p99_cost}
         for other, (average, worst) in self.further.items():
-            own |= {f"average_{other}": average, f"worst_case_{other}": worst}
-        own |= {f"average_{self.committee.cost}": self.average_cost}
-        own |= {f"worst_case_{self.committee.cost}": self.worst_case_cost}
-        if name not in own:
-            raise UnknownNameError("cost", name, own)
-        return own[name]
+            costs |= {f"average_{other}": average, f"worst_case_{other}": worst}
+        costs |= {f"average_{self.committee.cost}": self.average_cost}
+        costs |= {f"worst_case_{self.committee.cost}": self.worst_case_cost}
+        if name not in costs:
+            raise UnknownNameError("cost", name, costs)
+        return costs[name]
 
     @property
     def interval(self) -> tuple[float, float]:

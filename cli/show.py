@@ -11,7 +11,7 @@ from .console import Unit, human, out, percent, shares, table
 
 if TYPE_CHECKING:
     from wisecommittee.report.table import Table
-    from wisecommittee.searches.choice import Answer
+    from wisecommittee.searches.choice import Choice
     from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
     from wisecommittee.searches.limits import LimitFigures
@@ -21,8 +21,8 @@ ROWS = 20
 MANY = 0.1  # of the units with one confidence: said
 
 
-def show_answer(found: Answer, store: LogitStore) -> None:
-    searched = found.frontier.searched
+def show_choice(choice: Choice, store: LogitStore) -> None:
+    searched = choice.frontier.searched
     combinations = counted(searched["combinations"], "combination")
     vectors = counted(searched["threshold_vectors"], "threshold vector")
     proved = "; proved over all real thresholds" if searched["exact"] else ""
@@ -38,13 +38,13 @@ def show_answer(found: Answer, store: LogitStore) -> None:
             f"threshold parts them; another --confidence may",
             markup=False,
         )
-    if found.target:
-        evaluations = [found.val, *([found.test] if found.test else [])]
-        show_evaluations(evaluations, [_limited(found.figures(e)) for e in evaluations], found.lacking)
-        show_thresholds(found.val)
-        show_references(found)
+    if choice.target:
+        evaluations = [choice.val, *([choice.test] if choice.test else [])]
+        show_evaluations(evaluations, [_limited(choice.figures(e)) for e in evaluations], choice.lacking)
+        show_thresholds(choice.val)
+        show_references(choice)
     else:
-        show_frontier(found.frontier, store, found.further)
+        show_frontier(choice.frontier, store, choice.further)
 
 
 def _limited(figures: Mapping[str, Any]) -> dict[str, float]:
@@ -149,31 +149,31 @@ def show_thresholds(e: Evaluation) -> None:
         out.print(f"  with calibrated models: {', '.join(methods)}", markup=False)
 
 
-def show_references(found: Answer) -> None:
-    best, cheapest, matched = found.best_single, found.cheapest_single, found.matched
-    unit = Unit(found.val.committee.cost, [found.val.average_cost])
+def show_references(choice: Choice) -> None:
+    best, cheapest, matched = choice.best_single, choice.cheapest_single, choice.matched
+    unit = Unit(choice.val.committee.cost, [choice.val.average_cost])
 
     def line(noun: str, e: Evaluation, told: str = "") -> None:
         figures = f"{percent(e.quality)} % at {unit(e.average_cost)}"
         out.print(f"  {noun}: {e.committee.label()}, {figures}{told}", markup=False)
 
     if matched is not None:
-        line("to be matched", matched, _compared(found, matched))
+        line("to be matched", matched, _compared(choice, matched))
     line("best single model", best)
     if cheapest is None:
         out.print("  no single model is as accurate", markup=False)
     elif matched is None or cheapest.committee.stages != matched.committee.stages:
-        line("cheapest single model as accurate", cheapest, _compared(found, cheapest))
+        line("cheapest single model as accurate", cheapest, _compared(choice, cheapest))
 
 
-def _compared(found: Answer, other: Evaluation) -> str:
+def _compared(choice: Choice, other: Evaluation) -> str:
     """What the committee costs beside it, over the cost that was searched."""
     from wisecommittee.searches.frontier import HOW
 
-    if found.val.committee.stages == other.committee.stages:
+    if choice.val.committee.stages == other.committee.stages:
         return "; it is the committee"
-    words = beside(found.frontier.x(other), found.frontier.x(found.val))
-    return f"; the committee is {words} {HOW[found.frontier.axis]}"
+    words = beside(choice.frontier.x(other), choice.frontier.x(choice.val))
+    return f"; the committee is {words} {HOW[choice.frontier.axis]}"
 
 
 def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | None = None) -> None:
@@ -244,7 +244,7 @@ def _around(e: Evaluation) -> str:
 
 def show_table(made: Table, form: str) -> None:
     """On the terminal, or as text in another format on stdout."""
-    from wisecommittee.report.table import render
+    from wisecommittee.report.formats import render
 
     if form != "rich":
         print(render(made, form), end="")

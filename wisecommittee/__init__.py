@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from wisecommittee.version import __version__
+
 TYPE_CHECKING = False  # `typing` costs what the whole package does, and the program's first lines are here
 if TYPE_CHECKING:
     from typing import Any
@@ -17,12 +19,11 @@ if TYPE_CHECKING:
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
     from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
+    from wisecommittee.searches.query import Query
     from wisecommittee.searches.search import search
     from wisecommittee.store import LogitStore
     from wisecommittee.store.imports.importing import import_answers, import_outputs
     from wisecommittee.store.splitting import split_store
-
-__version__ = "0.1.0"
 
 # Loaded on first use: importing the package costs nothing, and never matplotlib or torch.
 _HOMES = {
@@ -39,6 +40,7 @@ _HOMES = {
     "import_answers": "wisecommittee.store.imports.importing",
     "import_outputs": "wisecommittee.store.imports.importing",
     "split_store": "wisecommittee.store.splitting",
+    "Query": "wisecommittee.searches.query",
     "Frontier": "wisecommittee.searches.frontier",
     "LogitStore": "wisecommittee.store",
     "Study": "wisecommittee.analyses.study",
@@ -52,6 +54,7 @@ __all__ = [
     "Frontier",
     "LogitStore",
     "ModelCard",
+    "Query",
     "Study",
     "Thresholds",
     "__version__",

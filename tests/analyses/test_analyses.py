@@ -13,11 +13,14 @@ import pytest
 from analyses_pool import COMBINE, CONFIDENCE, LEVELS, Case, figures, most_accurate
 
 from wisecommittee.analyses import conversion, enough, members, replicas, small
-from wisecommittee.analyses.study import Study
+from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.report import tables
-from wisecommittee.searches.choice import answer
+from wisecommittee.searches.choice import search_and_choose
+from wisecommittee.searches.query import Query
+from wisecommittee.searches.target import Target
+from wisecommittee.searches.workers.execution import Execution
 
 POOL = {"a": (4, 10, 1.0), "b": (3, 27, 1.7), "c": (1, 90, 2.4)}
 
@@ -60,7 +63,7 @@ def least_cost(case, names, correct):
 
 
 def test_conversion_is_the_cheapest_of_all_orders_and_thresholds(case):
-    found = conversion.conversion(Study(case.store, max_models=3, levels=LEVELS, threads=1))
+    found = conversion.conversion(study_of(case.store, max_models=3, levels=LEVELS, threads=1))
     n = len(case.labels["val"])
     assert found
     for c in found:
@@ -77,7 +80,7 @@ def test_conversion_is_the_cheapest_of_all_orders_and_thresholds(case):
 
 
 def test_conversion_of_named_ensembles(case):
-    study = Study(case.store, levels=LEVELS, threads=1, committees=(Committee((("a/0", "b/0"),)),))
+    study = study_of(case.store, levels=LEVELS, threads=1, committees=(Committee((("a/0", "b/0"),)),))
     (found,) = conversion.conversion(study)
     assert found.ensemble.val.committee.models == ("a/0", "b/0")
     made = tables.fill("conversion", study)
@@ -152,7 +155,7 @@ def test_replica_statistics_over_all_pairs(case):
 
 
 def test_published_replicas_stand_below(case):
-    made = tables.fill("replicas", Study(case.store, threads=1, published=True))
+    made = tables.fill("replicas", study_of(case.store, threads=1, published=True))
     cascades = rows(made)[-1]
     assert (cascades["count"], cascades["quality_max"], cascades["cost_mean"]) == (56, 0.8417, 12.62e9)
     assert rows(made)[-2]["cost_max"] is None
@@ -217,7 +220,7 @@ def test_crossover_table(case):
             assert row["cost_ratio"] == c.larger.cost / c.ensemble.cost
             assert row["parallel_ratio"] == c.larger.parallel / c.ensemble.parallel
         assert row["beats"] == ("yes" if c.beats else "no")
-    published = rows(tables.fill("crossover", Study(case.store, threads=1, published=True)))[-1]
+    published = rows(tables.fill("crossover", study_of(case.store, threads=1, published=True)))[-1]
     assert (published["members"], published["larger_cost"]) == (8, 1548.1e6)
     assert published["cost_ratio"] == pytest.approx(1.91, abs=0.01)
 
@@ -268,7 +271,7 @@ def test_what_is_missing_is_named(pool, analysis, message):
 
 
 def test_a_single_model_is_no_ensemble_to_convert(case):
-    study = Study(case.store, threads=1, committees=(Committee((("a/0",),)),))
+    study = study_of(case.store, threads=1, committees=(Committee((("a/0",),)),))
     with pytest.raises(UsageError, match="two members or more"):
         conversion.conversion(study)
 
@@ -277,7 +280,8 @@ def test_a_single_model_is_no_ensemble_to_convert(case):
 
 
 def test_answer_matches_an_ensemble_with_its_own_members(case):
-    found = answer(case.store, match_ensemble=["a/1", "b/0", "a/0"], exact=True, threads=1)
+    target = Target("match_ensemble", ["a/1", "b/0", "a/0"])
+    found = search_and_choose(case.store, Query(exact=True), target, Execution(threads=1))
     wanted = case.evaluate("val", [["a/0", "a/1", "b/0"]])[0]
     n = len(case.labels["val"])
     assert found.val.average_cost == least_cost(case, ("a/0", "a/1", "b/0"), round(wanted * n)) / n
@@ -285,4 +289,4 @@ def test_answer_matches_an_ensemble_with_its_own_members(case):
     assert found.to_json()["query"]["match_ensemble"] == ["a/1", "b/0", "a/0"]
     for wrong in (["a/0"], ["a/0", "a/0"]):
         with pytest.raises(UsageError, match="two different members"):
-            answer(case.store, match_ensemble=wrong, threads=1)
+            Target("match_ensemble", wrong)

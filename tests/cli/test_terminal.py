@@ -17,7 +17,8 @@ from wisecommittee.cli import console, main
 from wisecommittee.cli.layout import EDGES, lay_out
 from wisecommittee.cli.show import beside, show_table
 
-from wisecommittee import Committee, LogitStore, ModelCard, Study
+from wisecommittee import Committee, LogitStore, ModelCard
+from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.policy import Thresholds
 from wisecommittee.report import tables
 from wisecommittee.searches.evaluate import evaluate
@@ -68,7 +69,7 @@ def committee(store, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(store, committee):
-    return Study(store, max_models=2, levels=8, threads=1, committees=(Committee.load(committee),))
+    return study_of(store, max_models=2, levels=8, threads=1, committees=(Committee.load(committee),))
 
 
 @pytest.fixture

@@ -492,7 +492,7 @@ def test_a_calibrated_search_is_a_search_over_cross_fitted_outputs(store, method
     for name, model in by_name.items():
         shown = [naive.shown(score, "max_prob") for score in scores((name,))]
         assert np.allclose(shown, [max(naive.softmax(row)) for row in model.outputs], atol=1e-6)
-    assert frontier.query["calibrated"] is True
+    assert frontier.query.calibrated is True
     # Alone, a model is as accurate as ever.
     singles = {e.committee.models[0]: e.correct for e in search(store, max_models=1).singles}
     assert {e.committee.models[0]: e.correct for e in frontier.singles} == singles

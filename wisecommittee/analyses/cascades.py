@@ -31,7 +31,7 @@ def chosen_cascades(study: Study) -> tuple[Committee, ...]:
 
 
 def _found_cascade(study: Study) -> Committee:
-    if len(named := list(dict.fromkeys(study.models or ()))) == 2:
+    if len(named := list(dict.fromkeys(study.query.models or ()))) == 2:
         pool = study.pool()
         if set(named) == {card.model for card in pool.cards}:
             return two_stages(pool, *named)

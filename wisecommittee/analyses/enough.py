@@ -11,7 +11,6 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import stage_tables
-from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.tasks import Segmentation
 
 
@@ -40,7 +39,7 @@ def enough(study: Study) -> tuple[Enough, ...]:
         )
     trie = build_prefixes({tuple(models) for models in members.values()})
     nothing = np.zeros(len(trie), dtype=bool)
-    tables = stage_tables(pool, trie, nothing, threads=thread_count(study.threads), progress=study.progress)
+    tables = stage_tables(pool, trie, nothing, threads=study.threads, progress=study.progress)
     out = []
     for name, models in members.items():
         right = tables.correct.rows([trie.find[tuple(models[: k + 1])] for k in range(len(models))]) > 0

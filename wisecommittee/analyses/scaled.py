@@ -14,7 +14,6 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 from wisecommittee.searches.sequences import GivenSequences, best_within
-from wisecommittee.searches.workers.threads import thread_count
 
 MEMBERS = 3  # of a base cascade that is searched for, as in the paper
 RUNGS = 3  # a ladder that is worth climbing
@@ -52,10 +51,11 @@ def scaled(study: Study) -> tuple[Scaled, ...]:
         climbs.append((members, ladder[first + len(climbs)][0].model))
     pool = study.pool()
     sequences = [tuple(pool.index(m) for m in members) for members, _ in climbs]
-    given = GivenSequences(pool, sequences, threads=thread_count(study.threads), progress=study.progress)
+    given = GivenSequences(pool, sequences, threads=study.threads, progress=study.progress)
     limits = [singles[model] for _, model in climbs]
     best = [
-        best_within(given.frontier([s], study.levels), e.average_cost) for s, e in zip(sequences, limits, strict=True)
+        best_within(given.frontier([s], study.query.levels), e.average_cost)
+        for s, e in zip(sequences, limits, strict=True)
     ]
     shown = iter(show(study, [e for e in best if e is not None]))
     rows = zip(climbs, show(study, limits), best, strict=True)

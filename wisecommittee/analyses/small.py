@@ -17,7 +17,6 @@ from wisecommittee.searches.sequences import require_counts
 from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import stage_tables
-from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.tasks import Segmentation
 
 MOST = 8  # replicas, as in the paper
@@ -91,7 +90,7 @@ def reporting_pool(study: Study) -> Pool:
     cards = [card for card in study.cards() if card.model in there]
     if not cards:
         raise AbsentError(f"none of these models is in split {split!r}; extract or import them there too")
-    pool = open_pool(study.store, split, cards, combine=study.combine or "mean_logits", cost=study.cost)
+    pool = open_pool(study.store, split, cards, combine=study.query.combine or "mean_logits", cost=study.cost)
     require_counts(pool)
     return pool
 
@@ -122,7 +121,7 @@ def small(study: Study) -> Small:
     }
     trie = build_prefixes({some for drawn in sets.values() for some in drawn})
     nothing = np.zeros(len(trie), dtype=bool)
-    tables = stage_tables(pool, trie, nothing, threads=thread_count(study.threads), progress=study.progress)
+    tables = stage_tables(pool, trie, nothing, threads=study.threads, progress=study.progress)
     totals = tables.correct.totals()
     assert not isinstance(pool.task, Segmentation)
     scale = pool.task.scale

@@ -129,8 +129,8 @@ def _answer(study: Study, found: Choice) -> str:
         if e is not None:
             said.append(f"<p>{escape(_figures(e, study.quality))}</p>")
     rules = [
-        f"after {together(stage)}: answer if {threshold}, else go on"
-        for stage, threshold in zip(committee.stages, committee.conditions(), strict=False)
+        f"after {together(stage)}: answer if {condition}, else go on"
+        for stage, condition in zip(committee.stages, committee.conditions(), strict=False)
     ]
     said += [f'<p class="note">{escape(rule)}</p>' for rule in rules]
     best, cheapest = found.best_single, found.cheapest_single

@@ -154,7 +154,7 @@ class Frontier:
         rows = []
         for kind, some in (("frontier", self.evaluations), ("single", self.singles)):
             for e in some:
-                low, high = e.interval
+                (low, high), committee = e.interval, e.committee.to_json()
                 rows.append(
                     {
                         "kind": kind,
@@ -172,11 +172,11 @@ class Frontier:
                         "p99_cost": e.p99_cost,
                         **{f"average_{name}": average for name, (average, _) in e.further.items()},
                         **{f"worst_case_{name}": worst for name, (_, worst) in e.further.items()},
-                        "thresholds": e.committee.to_json()["thresholds"],
+                        "thresholds": committee["thresholds"],
                         "exit_ratios": list(e.exit_ratios),
                         "graded": e.graded_interval is not None,
                         "measure": e.measure,
-                        "json": json.dumps(e.committee.to_json()),
+                        "json": json.dumps(committee),
                     }
                 )
         return pd.DataFrame(rows)

@@ -279,6 +279,14 @@ def test_policies_that_decide_wrongly_are_named(store, policy, message):
         evaluate(Committee(STAGES, policy), store, "val")
 
 
+def test_what_no_state_holds_cannot_be_needed(store):
+    class Routed(Wrong):
+        needs = frozenset({"features", "members"})
+
+    with pytest.raises(CommitteeError, match="'wrong' needs features, which nothing provides; known: members, pred"):
+        evaluate(Committee(STAGES, Routed(EXIT)), store, "val")
+
+
 # JSON
 
 
@@ -320,4 +328,4 @@ def test_what_needs_thresholds_says_so():
     committee = Committee(STAGES, Halves())
     with pytest.raises(CommitteeError, match="exits by 'halves'; expected a committee with thresholds"):
         _ = committee.thresholds
-    assert committee.conditions() == ["the policy 'halves' says so"] * 2
+    assert committee.conditions() == ["its policy, halves, says so"] * 2

@@ -53,6 +53,7 @@ class State:
         What each member that has run predicts by itself, in the order in which they ran.
     unit_ids : text [n]
     features : {column: [n]}
+        Columns of a table of the units. Stores have none so far.
     """
 
     route: Route
@@ -114,7 +115,7 @@ class Policy(ABC):
 
     def conditions(self, stages: int, confidence: str) -> list[str]:
         """For each stage but the last, what has to hold for a unit to exit there, as it is printed."""
-        return [f"the policy {self.kind!r} says so"] * (stages - 1)
+        return [f"its policy, {self.kind}, says so"] * (stages - 1)
 
     def to_json(self) -> dict[str, Any]:
         values = {f.name: plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ class Batch(Protocol):
         ...
 
 
+FILLED = frozenset({"prediction", "members", "unit_ids"})  # what both kinds of batches can tell a policy
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
@@ -48,6 +49,11 @@ def walk(committee: Committee, batch: AnyBatch) -> Iterator[tuple[Route, AnyBatc
         The units at positions `rows` (int64 [m]) of a batch exit after the stages of `route`. Every unit of the first
         batch is yielded once.
     """
+    if unknown := committee.policy.needs - FILLED:
+        raise CommitteeError(
+            f"policy {committee.policy.kind!r} needs {', '.join(sorted(unknown))}, which nothing provides; known: "
+            f"{', '.join(sorted(FILLED))}"
+        )
     following: dict[Route, set[int]] = {}
     for route in committee.routes:
         following.setdefault(route[:-1], set()).add(route[-1])

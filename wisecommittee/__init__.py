@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from wisecommittee.searches.query import Query
     from wisecommittee.searches.search import search
     from wisecommittee.store import LogitStore
-    from wisecommittee.store.imports.importing import import_answers, import_outputs
+    from wisecommittee.store.imports.answers import import_answers
+    from wisecommittee.store.imports.outputs import import_outputs
     from wisecommittee.store.splitting import split_store
 
 # Loaded on first use: importing the package costs nothing, and never matplotlib or torch.
@@ -37,8 +38,8 @@ _HOMES = {
     "deploy": "wisecommittee.deployment.deploy",
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.fitting",
-    "import_answers": "wisecommittee.store.imports.importing",
-    "import_outputs": "wisecommittee.store.imports.importing",
+    "import_answers": "wisecommittee.store.imports.answers",
+    "import_outputs": "wisecommittee.store.imports.outputs",
     "split_store": "wisecommittee.store.splitting",
     "Query": "wisecommittee.searches.query",
     "Frontier": "wisecommittee.searches.frontier",

@@ -38,7 +38,7 @@ from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.stages.single_model import model_quality
 from wisecommittee.store import LogitStore
-from wisecommittee.store.costs import import_costs
+from wisecommittee.store.imports.costs import import_costs
 from wisecommittee.store.imports.segmentation import Dense, cells_of, import_images, joint_card
 from wisecommittee.store.splitting import split_store
 from wisecommittee.tasks import Segmentation

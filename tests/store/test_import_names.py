@@ -20,7 +20,8 @@ from wisecommittee.searches.stages.single_model import model_quality
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.units import evaluate_units
 from wisecommittee.store import LogitStore
-from wisecommittee.store.imports.importing import import_answers, import_outputs
+from wisecommittee.store.imports.answers import import_answers
+from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.tasks.text import comparable
 
 N = 90

@@ -1,4 +1,4 @@
-"""ModelCard: what is known of a model of the store, and its JSON."""
+"""ModelCard and StoredCard: what is known of a model, before and after the store holds it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
-from wisecommittee.committees.fields import checked_object, listed, shown, typed
+from wisecommittee.committees.fields import shown
 from wisecommittee.errors import CostError, StoreError
 from wisecommittee.text import HIDDEN
 
@@ -37,11 +37,26 @@ class Part:
 class Contents:
     """What the store holds of a model in one split.
 
-    rows : number of units; classes : number of columns of the outputs, None for answers;
-    content : hash of the decoded values, independent of row order, part boundaries and compression;
-    scores, unit_costs : names of the extra columns; graded : whether answers carry a graded quality;
-    calibration : fitted on these outputs, which it leaves as they are;
-    units : hash of the split's unit ids and labels they were written for.
+    Attributes
+    ----------
+    rows
+        Number of units.
+    classes
+        Number of columns of the outputs, None for answers.
+    dtype
+        'float32' or 'float16', as outputs are stored.
+    content
+        Hash of the decoded values, independent of row order, part boundaries and compression.
+    parts
+        The files that hold them.
+    scores, unit_costs
+        Names of the stored confidences and of the costs that vary per unit.
+    graded
+        Whether answers carry a graded quality.
+    calibration
+        Fitted on these outputs, which it leaves as they are.
+    units
+        Hash of the split's unit ids and labels that the model was written for.
     """
 
     rows: int
@@ -58,14 +73,31 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Who a model is and what it costs; `LogitStore.add` takes one, and hands out a StoredCard of it.
+    """Who a model is and what it costs. `LogitStore.add` takes one, and hands out a StoredCard of it.
 
-    blocks : {block id: MACs}; a set of members costs the UNION of its blocks, so networks that share a trunk list the
-    trunk under one id. Independent models have one block each. costs : further costs per forward of one unit, by name
-    (``latency_ms``, ``usd``). weights : sha256 of the checkpoint, None where unknown. class_names : names of classes 0,
-    1, .., None where classes are only numbered. training_cost, params, input_size, group and position (members of a
-    jointly trained network) and meta are optional and free. replica_given : architecture and replica were given beside
-    the name; else they are read from it, and count as far as the names of the whole pool bear it out (replicas.py).
+    Attributes
+    ----------
+    model
+        Its name, unique in a store, such as 'b3/0'.
+    architecture, replica
+        Default: read from the name ('b3', 0). Names count as far as those of the whole pool bear it out (replicas.py).
+    replica_given
+        Architecture and replica were given beside the name, and count in any case.
+    kind
+        Of its outputs, one of KINDS.
+    blocks
+        {block id: MACs}. A set of members costs the UNION of its blocks, so networks that share a trunk list the trunk
+        under one id. Independent models have one block each.
+    costs
+        Further costs per forward of one unit, by name (``latency_ms``, ``usd``).
+    weights
+        sha256 of the checkpoint, None where unknown.
+    class_names
+        Names of classes 0, 1, .., None where classes are only numbered.
+    group, position
+        Of members of a jointly trained network.
+    params, input_size, training_cost, origin, meta
+        Optional and free.
     """
 
     model: str
@@ -163,48 +195,6 @@ class StoredCard(ModelCard):
     def to_json(self) -> dict[str, Any]:
         return {**ModelCard.to_json(self), "contents": plain(self.contents)}
 
-    @classmethod
-    def from_json(cls, data: Any) -> StoredCard:
-        known, required = {f.name for f in fields(cls)}, {"model", "contents"}
-        data = checked_object(data, "card.json", CARD_VERSION, known, required, StoreError)
-        try:
-            numbers = {
-                name: typed(data, name, (int,), StoreError)
-                for name in ("params", "position", "replica")
-                if name in data
-            }
-            texts = {
-                name: typed(data, name, (str,), StoreError)
-                for name in ("model", "architecture", "kind", "group", "origin", "weights")
-                if name in data
-            }
-            objects = {
-                name: typed(data, name, (dict,), StoreError) for name in ("blocks", "costs", "meta") if name in data
-            }
-            if not isinstance(data.get("replica_given", False), bool):
-                raise StoreError(f"card.json: replica_given {str(data['replica_given'])[:100]}; expected true or false")
-            if "replica" in numbers and numbers["replica"] is None:
-                raise StoreError("card.json: 'replica' is None; expected a whole number from 0")
-            size = data.get("input_size")
-            names = typed(data, "class_names", (list,), StoreError)
-            if names is not None and not all(isinstance(name, str) for name in names):
-                raise StoreError(f"card.json: class_names {str(names)[:100]}; expected a list of text")
-            _check_meta(objects.get("meta") or {}, texts.get("kind"))
-            return cls(
-                **texts,
-                **numbers,
-                **objects,
-                replica_given=data.get("replica_given", False),
-                training_cost=typed(data, "training_cost", (int, float), StoreError),
-                input_size=None if size is None else _sizes(size),
-                class_names=None if names is None else tuple(names),
-                contents=_contents_from_json(data["contents"]),
-            )
-        except (TypeError, ValueError, KeyError, OverflowError, CostError) as error:
-            if isinstance(error, StoreError):
-                raise
-            raise StoreError(f"card.json of {data.get('model')!r}: {error}") from error
-
 
 def check_name(noun: str, name: str) -> None:
     """A name can be seen and is no way to a folder: nothing in it is hidden or acts on a terminal."""
@@ -240,51 +230,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [plain(v) for v in value]
     return value
-
-
-def _sizes(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in value):
-        raise StoreError(f"'input_size' is {shown(value)}; expected a list of whole numbers")
-    return tuple(value)
-
-
-def _check_meta(meta: Mapping[str, Any], kind: str | None) -> None:
-    """The facts of `meta` that are read again are as they were written; all others are free."""
-    data, members = meta.get("data"), meta.get("members", {})
-    if data is not None and not isinstance(data, str):
-        raise StoreError(f"'meta.data' is {shown(data)}; expected text")
-    if kind != "statistics" or "members" not in meta:
-        return
-    if not isinstance(members, dict) or not members or not all(isinstance(m, dict) for m in members.values()):
-        raise StoreError(f"'meta.members' is {shown(members)}; expected the costs of each member")
-    for model, costs in members.items():
-        for name, value in costs.items():
-            check_cost(value, f"cost {name!r} of member {model!r}")
-    cell = meta.get("cell")
-    if isinstance(cell, bool) or not isinstance(cell, int) or not 0 < cell < MAX_COUNT:
-        raise StoreError(f"'meta.cell' is {shown(cell)}; expected a number of pixels")
-
-
-def _contents_from_json(data: Any) -> Contents:
-    if not isinstance(data, dict):
-        raise StoreError(f"card.json: contents is {shown(data)}; expected an object")
-    unknown = sorted(set(data) - {f.name for f in fields(Contents)})
-    if unknown:
-        raise StoreError(f"card.json: unknown field {listed(unknown)} in contents")
-    parts = tuple(Part(str(p["file"]), int(p["rows"]), str(p["sha256"])) for p in data.get("parts", []))
-    for part in parts:
-        if not re.fullmatch(r"part-\d+-\d+\.parquet", part.file) or part.rows < 0:
-            raise StoreError(f"card.json: part {part.file!r} with {part.rows} rows is not a part of a store")
-    classes = data["classes"]
-    return Contents(
-        rows=int(data["rows"]),
-        classes=None if classes is None else int(classes),
-        dtype=str(data["dtype"]),
-        content=str(data["content"]),
-        parts=parts,
-        scores=tuple(map(str, data.get("scores", ()))),
-        unit_costs=tuple(map(str, data.get("unit_costs", ()))),
-        graded=bool(data.get("graded", False)),
-        calibration=None if data.get("calibration") is None else Calibration.from_json(data["calibration"]),
-        units=None if data.get("units") is None else str(data["units"]),
-    )

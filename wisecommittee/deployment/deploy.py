@@ -12,7 +12,7 @@ from wisecommittee.deployment.members import Module, load_members
 from wisecommittee.deployment.replay import REPLAYED
 from wisecommittee.deployment.replay import replay as replay_units
 from wisecommittee.errors import UsageError
-from wisecommittee.extraction.data.spec import Data
+from wisecommittee.extraction.data.data import Data
 from wisecommittee.store import StoreLike, open_store
 
 

@@ -25,7 +25,7 @@ from wisecommittee.deployment.outputs import Combination, MemberOutputs, Rows, c
 from wisecommittee.deployment.replay import compare_outputs, look_like_probabilities, normalised
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import CommitteeError, UsageError
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.store import LogitStore
 

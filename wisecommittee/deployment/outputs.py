@@ -14,7 +14,7 @@ from wisecommittee.committees.combine import Combine, softmax
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import Confidence
 from wisecommittee.errors import CommitteeError, ContentError
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.kernels.stages import direct
 
 Rows = NDArray[np.float32]  # [n, C]

@@ -15,7 +15,7 @@ from .options import Json, several, whole_numbers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wisecommittee.deployment.measure import Comparison, Measured
+    from wisecommittee.deployment.comparison import Comparison, Measured
     from wisecommittee.extraction.timing import Timing
 
 

@@ -25,7 +25,8 @@ from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
-from wisecommittee.committees.policy import Thresholds, carried_vectors
+from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.threshold_vectors import carried_vectors
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.report import plot
 from wisecommittee.report.tables import fill

@@ -15,7 +15,8 @@ import wisecommittee as wc
 from wisecommittee import Committee, LogitStore, ModelCard, Thresholds
 from wisecommittee.committees import policy as policies
 from wisecommittee.committees.families import family_named
-from wisecommittee.committees.policy import EXIT, POLICIES, Policy, carried_vectors, exit_counts, exit_stages
+from wisecommittee.committees.policy import EXIT, POLICIES, Policy
+from wisecommittee.committees.threshold_vectors import carried_vectors, exit_counts, exit_stages
 from wisecommittee.errors import CommitteeError, UsageError
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.exits import exit_rows

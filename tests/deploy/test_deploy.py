@@ -19,11 +19,12 @@ from torch.utils.data import Dataset
 import wisecommittee as wc
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policy import Thresholds
-from wisecommittee.deployment import measure
+from wisecommittee.deployment.comparison import Measured, Speedup
 from wisecommittee.deployment.decisions import Decisions
 from wisecommittee.deployment.deployed import Deployed
-from wisecommittee.deployment.measure import Loading, Measured, Setup, Speedup, compare
+from wisecommittee.deployment.measure import Loading, Setup, compare
 from wisecommittee.deployment.members import load_members
+from wisecommittee.deployment.trial import Trial, measured
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import (
     AbsentNameError,
@@ -441,10 +442,10 @@ def test_latency_is_an_average_over_exits(pool, monkeypatch):
         return float(np.sum(10.0**said.stage))
 
     calls = []
-    monkeypatch.setattr(measure._Trial, "elapsed", elapsed)
+    monkeypatch.setattr(Trial, "elapsed", elapsed)
     with Deployed(committee, models, device="cpu") as run:
-        trial = measure._Trial(run, Units({None: images}), ids)
-        found = measure._measure(trial, labels, None, 0.001)
+        trial = Trial(run, Units({None: images}), ids)
+        found = measured(trial, labels, None, 0.001)
     average = float(np.dot(found.exit_ratios, [1, 10, 100]))
     assert found.latency.median == pytest.approx(average)
     assert found.batch.median == pytest.approx(average)

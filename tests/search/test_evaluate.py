@@ -10,7 +10,7 @@ import naive
 import numpy as np
 import pytest
 
-from wisecommittee.committees import policy
+from wisecommittee.committees import threshold_vectors
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.committees.policy import Thresholds
@@ -67,7 +67,7 @@ def test_counting_bits_and_summing_units_are_one(monkeypatch):
     """In batches of any size, and with costs that only claim to vary."""
     table, committees = problem(1000, 3, 40, seed=1)
     whole = evaluate.evaluate_table(table, committees, Classification(), charges(1000), "val")
-    monkeypatch.setattr(policy, "BATCH_BITS", 7000)
+    monkeypatch.setattr(threshold_vectors, "BATCH_BITS", 7000)
     assert evaluate.evaluate_table(table, committees, Classification(), charges(1000), "val") == whole
     spread = replace(table, cost=np.repeat(table.cost[:, None], 1000, axis=1))
     assert evaluate.evaluate_table(spread, committees, Classification(), charges(1000), "val") == whole
@@ -75,11 +75,11 @@ def test_counting_bits_and_summing_units_are_one(monkeypatch):
 
 def test_exit_counts_and_stages_agree():
     table, committees = problem(77, 4, 20, seed=2)
-    vectors = policy.carried_vectors([c.policy for c in committees], "halting")
-    stages = list(policy.exit_stages(table.score, vectors))
+    vectors = threshold_vectors.carried_vectors([c.policy for c in committees], "halting")
+    stages = list(threshold_vectors.exit_stages(table.score, vectors))
     for vector, stage, committee in zip(vectors.tolist(), stages, committees, strict=True):
         assert stage.tolist() == naive.exit_stages(table.score.tolist(), vector, 77)
         assert stage.tolist() == exit_rows(table, committee).tolist()  # `next`, unit by unit
-    counts = policy.exit_counts(table.score, vectors)
+    counts = threshold_vectors.exit_counts(table.score, vectors)
     assert counts.tolist() == [np.bincount(stage, minlength=4).tolist() for stage in stages]
     assert (counts.sum(axis=1) == 77).all()

@@ -18,7 +18,7 @@ from numba import config
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.confidence import CONFIDENCES
-from wisecommittee.committees.policy import carried_vectors
+from wisecommittee.committees.threshold_vectors import carried_vectors
 from wisecommittee.searches.calibration.fitting import calibrate
 from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore

@@ -8,7 +8,6 @@ device and back is. A single model is a committee of one, so both go the same wa
 from __future__ import annotations
 
 import fnmatch
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,104 +17,19 @@ import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.deployment.decisions import Decisions
+from wisecommittee.deployment.comparison import Comparison, Measured
 from wisecommittee.deployment.deployed import Deployed
 from wisecommittee.deployment.members import Module, find_card, load_members, programs, refuse
 from wisecommittee.deployment.replay import REPLAYED, compare_outputs, data_spec, load_units, stored_data
-from wisecommittee.deployment.units import Units
+from wisecommittee.deployment.trial import Trial, measured
 from wisecommittee.errors import AbsentNameError, AlignmentError, UsageError
 from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.data.spec import open_data, program_in_data
 from wisecommittee.extraction.models.loaded import LoadedModel
-from wisecommittee.extraction.timing import Spread, device_name, rounded
+from wisecommittee.extraction.timing import device_name
 from wisecommittee.store import LogitStore
 
-LEAST_PASSES, MOST_PASSES = 5, 1000
 Progress = Callable[[str, int, int | None], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A committee or a single model on these units.
-
-    flops : average multiply-adds, None where a member's are unknown; latency : ms of one unit by itself, on average;
-    batch : ms per unit in offline batches; exit_ratios : share of the units that leave after each stage.
-    """
-
-    model: str
-    accuracy: float
-    flops: float | None
-    latency: Spread
-    batch: Spread
-    exit_ratios: tuple[float, ...]
-
-    @property
-    def throughput(self) -> float:
-        """Units per second in batches."""
-        return 1e3 / self.batch.median
-
-    def to_json(self) -> dict[str, Any]:
-        spreads = {"latency_ms": self.latency, "batch_ms": self.batch}
-        return {
-            "model": self.model,
-            "accuracy": self.accuracy,
-            "flops": self.flops,
-            **{name: rounded(spread.median) for name, spread in spreads.items()},
-            **{f"{name}_quartiles": [rounded(spread.q1), rounded(spread.q3)] for name, spread in spreads.items()},
-            "throughput": rounded(self.throughput),
-            "runs": [self.latency.runs, self.batch.runs],
-            "exit_ratios": list(self.exit_ratios),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Speedup:
-    """How many times cheaper and faster the committee is than a single model; above 1 is better."""
-
-    flops: float | None
-    latency: float
-    throughput: float
-
-    @property
-    def realised(self) -> tuple[float, float] | None:
-        """Share of the speed-up in multiply-adds that becomes one of latency and of throughput."""
-        return None if self.flops is None else (self.latency / self.flops, self.throughput / self.flops)
-
-    def to_json(self) -> dict[str, float | None]:
-        latency, throughput = self.realised or (None, None)
-        named = {"flops": self.flops, "latency": self.latency, "throughput": self.throughput}
-        shares = {"latency_realised": latency, "throughput_realised": throughput}
-        return {name: value and rounded(value) for name, value in (named | shares).items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A committee and the single models it is compared with, on `units` units of a split."""
-
-    committee: Measured
-    singles: tuple[Measured, ...]
-    split: str
-    units: int
-    batch_size: int
-    device: str
-    threads: int
-    torch: str
-
-    def speedup(self, single: Measured) -> Speedup:
-        ours = self.committee
-        flops = None if ours.flops is None or single.flops is None else single.flops / ours.flops
-        return Speedup(flops, single.latency.median / ours.latency.median, ours.throughput / single.throughput)
-
-    def to_json(self) -> dict[str, Any]:
-        conditions = {"device": self.device, "threads": self.threads, "torch": self.torch}
-        return {
-            "split": self.split,
-            "units": self.units,
-            "batch_size": self.batch_size,
-            **conditions,
-            "committee": self.committee.to_json(),
-            "singles": [{**s.to_json(), "speedup": self.speedup(s).to_json()} for s in self.singles],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +111,7 @@ def compare(
     data = stored_data(committee, store, split) if setup.data is None else setup.data
     data = (open_data(data, split) if isinstance(data, str) else data).limited(setup.limit)
     load = _Loader(store, committee, loading)
-    options: dict[str, Any] = {"device": setup.device, "batch_size": setup.batch_size, "store": store}
-    options |= {"softmax": loading.softmax, "force": loading.force}
-    if not any(store.card(name, split).meta.get("data") for name in committee.models if name in store.models(split)):
-        options["classes"] = data.classes  # nothing says which outputs were stored
+    options = _options(committee, store, loading, setup, split, data)
     loaded = load(committee.models)
     units, unit_ids, labels = load_units(data, list(loaded.values()))
     rows = _rows(store, split, data, unit_ids, labels)
@@ -210,22 +121,33 @@ def compare(
         right = float((run(units, unit_ids).prediction == labels).mean())
     names = named or _singles(store, split, rows, right)
     todo = [committee, *(Committee(((name,),), members={}) for name in names)]
-    measured: list[Measured] = []
+    results: list[Measured] = []
     for subject in todo:
         if progress:
-            progress("measured", len(measured), len(todo))
+            progress("measured", len(results), len(todo))
         if subject is not committee:
             loaded = load(subject.models)
             units = load_units(data, list(loaded.values()))[0]
         with Deployed(subject, loaded, **options) as run:
-            trial = _Trial(run, units, unit_ids)
-            measured.append(_measure(trial, labels, _stage_flops(subject, store), setup.seconds))
+            results.append(measured(Trial(run, units, unit_ids), labels, _stage_flops(subject, store), setup.seconds))
             where = device_name(run.device)
     if progress:
         progress("measured", len(todo), len(todo))
-    first, *singles = measured
     threads = torch.get_num_threads()
+    first, *singles = results
     return Comparison(first, tuple(singles), split, len(labels), setup.batch_size, where, threads, torch.__version__)
+
+
+def _options(
+    committee: Committee, store: LogitStore, loading: Loading, setup: Setup, split: str, data: Data
+) -> dict[str, Any]:
+    """Options of every `Deployed`."""
+    options: dict[str, Any] = {"device": setup.device, "batch_size": setup.batch_size, "store": store}
+    options |= {"softmax": loading.softmax, "force": loading.force}
+    stored = [store.card(name, split) for name in committee.models if name in store.models(split)]
+    if not any(card.meta.get("data") for card in stored):
+        options["classes"] = data.classes  # nothing says which outputs were stored
+    return options
 
 
 def _refuse_programs(
@@ -260,7 +182,7 @@ class _Loader:
 def _rows(
     store: LogitStore, split: str, data: Data, unit_ids: Sequence[str], labels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Where these units stand in the split."""
+    """int64 [n]: the rows of these units in the split; AlignmentError if ids or labels are not those of the split."""
     index = store.unit_index(split)
     remedy = "name the data of the split with --data, or the --split they are in"
     if strange := [unit for unit in unit_ids if unit not in index]:
@@ -289,8 +211,10 @@ def _named(store: LogitStore, split: str, against: Sequence[str]) -> list[str]:
 
 
 def _singles(store: LogitStore, split: str, rows: NDArray[np.int64], right: float) -> list[str]:
-    """The cheapest model at least as accurate as the committee, and the most accurate. right : of the committee on
-    these rows."""
+    """The cheapest model at least as accurate as the committee, and the most accurate.
+
+    right : accuracy of the committee on these rows.
+    """
     names = _by_cost(store, split)
     labels = store.labels(split)[rows]
     accuracy = {name: float((store.outputs(name, split)[rows].argmax(axis=1) == labels).mean()) for name in names}
@@ -308,71 +232,3 @@ def _stage_flops(committee: Committee, store: LogitStore) -> list[float] | None:
             return None
         stages.append(sum(sum(card.blocks.values()) for card in cards if card is not None))
     return stages
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """A deployed committee and the units that it is timed on."""
-
-    run: Deployed
-    units: Units
-    unit_ids: Sequence[str]
-
-    def decide(self) -> Decisions:
-        return self.run(self.units, self.unit_ids)
-
-    def only(self, row: int) -> _Trial:
-        return _Trial(self.run, self.units.only(np.array([row])), self.unit_ids[row : row + 1])
-
-    def elapsed(self) -> float:
-        """Milliseconds of a run; its decisions are on the CPU at the end, so the device is done."""
-        started = time.perf_counter()
-        self.decide()
-        return 1e3 * (time.perf_counter() - started)
-
-
-def _measure(trial: _Trial, labels: NDArray[np.int64], flops: Sequence[float] | None, seconds: float) -> Measured:
-    decisions = trial.decide()
-    ratios = np.bincount(decisions.stage, minlength=decisions.ran.shape[1]) / len(decisions)
-    batch = _spread(lambda: trial.elapsed() / len(decisions), seconds)
-    latency = _spread(_OneByOne(trial, decisions), seconds)
-    return Measured(
-        trial.run.committee.label(),
-        float((decisions.prediction == labels).mean()),
-        None if flops is None else float(np.dot(decisions.ran.mean(axis=0), flops)),
-        latency,
-        batch,
-        tuple(ratios.tolist()),
-    )
-
-
-class _OneByOne:
-    """Average latency: one unit of every route, each by itself, weighted by how many units take that route."""
-
-    def __init__(self, trial: _Trial, decisions: Decisions) -> None:
-        self.trial, self.total, self.turn = trial, len(decisions), 0
-        routes, route = np.unique(decisions.ran, axis=0, return_inverse=True)
-        rng = np.random.default_rng(0)
-        self.groups = [rng.permutation(np.flatnonzero(route.ravel() == r)) for r in range(len(routes))]
-
-    def __call__(self) -> float:
-        average = 0.0
-        for rows in self.groups:
-            row = int(rows[self.turn % len(rows)])
-            average += len(rows) / self.total * self.trial.only(row).elapsed()
-        self.turn += 1
-        return average
-
-
-def _spread(measure: Callable[[], float], seconds: float) -> Spread:
-    """Median and quartiles of repeated measurements, after a warm-up of a fifth of the time."""
-    started = time.perf_counter()
-    measure()
-    while time.perf_counter() - started < seconds / 5:
-        measure()
-    taken: list[float] = []
-    started = time.perf_counter()
-    while len(taken) < LEAST_PASSES or (len(taken) < MOST_PASSES and time.perf_counter() - started < seconds):
-        taken.append(measure())
-    q1, median, q3 = np.quantile(taken, (0.25, 0.5, 0.75)).tolist()
-    return Spread(q1, median, q3, len(taken))

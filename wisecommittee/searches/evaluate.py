@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
-from wisecommittee.committees.policy import as_bits, batches, continuing, count_bits
+from wisecommittee.committees.threshold_vectors import as_bits, batches, continuing, count_bits
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.exits import all_thresholds, exit_rows_of, vectors_of
 from wisecommittee.searches.grid.cost_axis import share_above

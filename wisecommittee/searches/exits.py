@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.committees.policy import Route, State, Thresholds, carried_vectors, exit_stages
+from wisecommittee.committees.policy import Route, State, Thresholds
+from wisecommittee.committees.threshold_vectors import carried_vectors, exit_stages
 from wisecommittee.committees.walk import walk
 from wisecommittee.searches.stages.exit_table import ExitTable
 

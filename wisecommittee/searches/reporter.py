@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.committees.policy import Thresholds, exit_counts
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.committees.scale import Scale
+from wisecommittee.committees.threshold_vectors import exit_counts
 from wisecommittee.searches.evaluate import evaluate_with
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.grid.sweep import Point

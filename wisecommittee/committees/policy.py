@@ -45,9 +45,9 @@ class State:
         Confidence of the combination after each stage of `route`; higher exits earlier.
     scale : Scale
         How `scores` relate to the confidence that is printed (committees/scale.py).
-    prediction : int64 class or text [n]
+    prediction : integer class or text [n]
         What the combination predicts after the newest stage.
-    members : {model: int64 class or text [n]}
+    members : {model: integer class or text [n]}
         What each member that has run predicts by itself, in the order in which they ran.
     unit_ids : text [n]
     features : {column: [n]}

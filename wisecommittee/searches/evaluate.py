@@ -87,7 +87,8 @@ def evaluate_with(pool: Pool, tables: StageTables, committees: Sequence[Committe
     """Evaluate committees from stage tables that hold all their prefixes (prefix_tables)."""
     alike: dict[object, list[int]] = {}
     for index, committee in enumerate(committees):
-        alike.setdefault((committee.stages, type(committee.policy), committee.routes), []).append(index)
+        routes = None if all_thresholds([committee]) else (type(committee.policy), committee.routes)
+        alike.setdefault((committee.stages, routes), []).append(index)
     out: dict[int, Evaluation] = {}
     for indices in alike.values():
         same = [committees[index] for index in indices]

@@ -35,11 +35,11 @@ class ExitTable:
         Integer cost of the stages of the route (times CostModel.unit).
     routes : tuple of tuples of int
         The stages that units in row r have run.
-    prediction : int64 class or text [R, N]
+    prediction : integer class or text [R, N]
         None where only figures are asked for.
     further : tuple of (CostModel, int64 [R])
         Every other cost.
-    members : {model: int64 class or text [N]}
+    members : {model: integer class or text [N]}
         Prediction of each member by itself, for policies that need it.
     unit_ids : text [N]
         For policies that need them.

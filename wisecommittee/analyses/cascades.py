@@ -18,7 +18,6 @@ from wisecommittee.searches.members import identity, members_pool
 from wisecommittee.searches.reporter import reported_threshold
 from wisecommittee.searches.stages.exit_table import ExitTable, committee_tables
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.tasks import Segmentation
 
 
 def chosen_cascades(study: Study) -> tuple[Committee, ...]:
@@ -65,8 +64,10 @@ def cascade_pool(study: Study, committee: Committee, split: str) -> Pool:
 def stage_table(pool: Pool, committee: Committee) -> ExitTable:
     """The exit table of a committee whose units are right or wrong by themselves, with the confidence after the last
     stage."""
-    if isinstance(pool.task, Segmentation):
-        raise UsageError("this analysis needs units that are right or wrong by themselves; mIoU is not made of such")
+    if pool.task.width > 1:
+        raise UsageError(
+            f"this analysis needs units that are right or wrong by themselves; {pool.task.name} is not made of such"
+        )
     return committee_tables(pool, [committee], score_last=True)[0]
 
 
@@ -74,7 +75,7 @@ def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32],
     """Confidence [R, N] in each row of the exit table, as it is carried, and quality [R, N] in [0, 1] of answering
     there."""
     table = stage_table(pool, committee)
-    return table.score, table.stats[:, :, 0] / pool.task.scale  # type: ignore[union-attr]
+    return table.score, table.stats[:, :, 0] / pool.task.scale
 
 
 def with_exits(pool: Pool, committee: Committee, exits: Sequence[int]) -> Committee:

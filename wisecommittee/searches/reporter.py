@@ -17,7 +17,7 @@ from wisecommittee.searches.evaluate import evaluate_with
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.grid.sweep import Point
 from wisecommittee.searches.members import identity
-from wisecommittee.searches.stages.exit_table import score_row, scores
+from wisecommittee.searches.stages.exit_table import scores
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 
@@ -81,10 +81,10 @@ class Reporter:
     def _committees(self, sequence: tuple[int, ...], values: list[tuple[float, ...]]) -> Iterator[Committee]:
         """The committees of one sequence of tiers with each vector of thresholds."""
         before = [sequence[: k + 1] for k in range(len(sequence) - 1)]
-        rows = [score_row(self.pool, self.tables, tiers) for tiers in before]
+        rows = [self.tables.row(tiers) for tiers in before]
         compared = [tuple(rows) if self.shared else (row,) for row in rows]
         vectors = np.array(values, np.float32).reshape(len(values), len(rows))
-        counts = exit_counts(scores(self.pool, self.tables, [*before, None]), vectors)
+        counts = exit_counts(scores(self.tables, [*before, None]), vectors)
         for exits, vector in zip(counts.tolist(), vectors.tolist(), strict=True):
             used = [k for k, units in enumerate(exits) if units]
             starts = [0, *(k + 1 for k in used[:-1])]

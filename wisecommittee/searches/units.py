@@ -13,7 +13,6 @@ from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import StoreLike, open_store
-from wisecommittee.tasks import Segmentation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,13 +53,7 @@ def evaluate_units(
     columns["stage"] = np.array([route[-1] + 1 for route in table.routes])[row]
     columns["confidence"] = scale_of(pool.confidence).shown(table.score[row, units])
     columns["cost"] = [pool.cost.true(int(each)) for each in paid]
-    statistics = table.stats[row, units]
-    if isinstance(pool.task, Segmentation):
-        columns["pixels_right"] = statistics[:, : pool.task.classes].sum(axis=1)
-    elif pool.task.name == "score":
-        columns["score"] = statistics[:, 0] / pool.task.scale
-    else:
-        columns |= {"label": pool.labels, "correct": statistics[:, 0] != 0}
+    columns |= pool.task.columns(table.stats[row, units], pool.labels)
     if (names := store.class_names(split)) is not None and table.prediction is not None:
         for column in ("prediction", "label"):
             columns[column] = np.array(names)[np.asarray(columns[column])]

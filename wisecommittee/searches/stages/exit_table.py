@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.confidence import Confidence
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.committees.policy import Route
 from wisecommittee.errors import CommitteeError
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
-from wisecommittee.tasks import Segmentation
+from wisecommittee.searches.stages.stage_tables import StageTables, tables_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +56,16 @@ class ExitTable:
         return self.score.shape[1]
 
 
-def score_row(pool: Pool, tables: StageTables, sequence: Sequence[int]) -> int:
-    """Row of tables.score with the confidence after these stages; -1 if it is never compared."""
-    if isinstance(pool.confidence, str):
-        return pool.members(sequence)[-1]
-    return int(tables.score_row[tables.prefixes.find[correct_key(pool, sequence)]])
-
-
-def exit_table(pool: Pool, tables: StageTables, committee: Committee, *, score_last: bool = False) -> ExitTable:
+def exit_table(tables: StageTables, committee: Committee, *, score_last: bool = False) -> ExitTable:
     """The exit table of a committee of pool models, from stage tables that hold all its prefixes (prefix_tables).
 
     score_last : with the confidence after the last stage, which is never compared.
     """
-    needs = committee.policy.needs
-    table = assemble(pool, tables, stage_indices(pool, committee), committee.routes, score_last=score_last)
+    pool, needs = tables.pool, committee.policy.needs
+    table = assemble(tables, stage_indices(pool, committee), committee.routes, score_last=score_last)
     if "members" in needs:
         assert tables.prediction is not None, "the stage tables of this policy need predict=True"
-        nodes = {model: tables.prefixes.find[(pool.index(model),)] for model in committee.models}
+        nodes = {model: tables.node((pool.index(model),)) for model in committee.models}
         table = replace(table, members={model: tables.prediction[node] for model, node in nodes.items()})
     if "unit_ids" in needs:
         table = replace(table, unit_ids=np.asarray(pool.store.unit_ids(pool.split)))
@@ -83,7 +73,6 @@ def exit_table(pool: Pool, tables: StageTables, committee: Committee, *, score_l
 
 
 def assemble(
-    pool: Pool,
     tables: StageTables,
     stages: Sequence[Sequence[int]],
     routes: Sequence[Route] | None = None,
@@ -94,21 +83,22 @@ def assemble(
 
     routes : by default the stages run in order.
     """
+    pool = tables.pool
     routes = tuple(tuple(range(k + 1)) for k in range(len(stages))) if routes is None else tuple(routes)
-    sequences = routed(stages, routes)
-    nodes = [tables.prefixes.find[correct_key(pool, sequence)] for sequence in sequences]
-    if isinstance(pool.task, Segmentation):
-        newest = [pool.store.outputs(pool.cards[sequence[-1]].model, pool.split) for sequence in sequences]
-        stats = np.stack(newest).astype(np.int32)
+    combinations = routed(stages, routes)
+    nodes = tables.nodes(combinations)
+    if pool.task.width > 1:
+        newest = [pool.stored(pool.members(combination)[-1]) for combination in combinations]
+        stats = np.stack([pool.task.statistics(pool.task.read(model), pool.labels) for model in newest])
     else:
         stats = tables.correct.rows(nodes).astype(np.int32)[:, :, None]
     prediction = None if tables.prediction is None else tables.prediction[nodes]
     further = tuple((charges, _route_costs(charges, stages, routes)) for charges in pool.further)
     compared = [
-        sequence if score_last or route[-1] < len(stages) - 1 else None
-        for route, sequence in zip(routes, sequences, strict=True)
+        combination if score_last or route[-1] < len(stages) - 1 else None
+        for route, combination in zip(routes, combinations, strict=True)
     ]
-    score, cost = scores(pool, tables, compared), _route_costs(pool.cost, stages, routes)
+    score, cost = scores(tables, compared), _route_costs(pool.cost, stages, routes)
     return ExitTable(score, stats, cost, routes, prediction, further)
 
 
@@ -119,11 +109,11 @@ def _route_costs(charges: CostModel, stages: Sequence[Sequence[int]], routes: Se
     return np.stack([charges.stages([stages[k] for k in route])[-1] for route in routes])
 
 
-def scores(pool: Pool, tables: StageTables, sequences: Sequence[Sequence[int] | None]) -> NDArray[np.float32]:
-    """float32 [n, N] confidences after these sequences of tiers; 0 for None and where none is ever compared."""
-    score = np.zeros((len(sequences), pool.units), np.float32)
-    for k, sequence in enumerate(sequences):
-        row = -1 if sequence is None else score_row(pool, tables, sequence)
+def scores(tables: StageTables, combinations: Sequence[Sequence[int] | None]) -> NDArray[np.float32]:
+    """float32 [n, N] confidences after these combinations of tiers; 0 for None and where none is ever compared."""
+    score = np.zeros((len(combinations), tables.pool.units), np.float32)
+    for k, combination in enumerate(combinations):
+        row = -1 if combination is None else tables.row(combination)
         if row >= 0:  # the prefixes of an ensemble are never compared
             score[k] = tables.score[row]
     return score
@@ -134,17 +124,12 @@ def routed(stages: Sequence[Sequence[int]], routes: Sequence[Route]) -> list[tup
     return [tuple(step for k in route for step in stages[k]) for route in routes]
 
 
-def running(stages: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """The tiers a unit has run after each stage."""
-    return [tuple(step for stage in stages[: k + 1] for step in stage) for k in range(len(stages))]
-
-
 def committee_tables(
     pool: Pool, committees: Sequence[Committee], *, predict: bool = False, score_last: bool = False, threads: int = 1
 ) -> list[ExitTable]:
     """Exit tables of committees of pool members, straight from the stored outputs, in one pass over them."""
     tables = prefix_tables(pool, committees, predict=predict, score_last=score_last, threads=threads)
-    return [exit_table(pool, tables, committee, score_last=score_last) for committee in committees]
+    return [exit_table(tables, committee, score_last=score_last) for committee in committees]
 
 
 def prefix_tables(
@@ -154,22 +139,18 @@ def prefix_tables(
 
     predict : with predictions, which policies may need in any case; score_last : with confidences after the last stage.
     """
-    keys: set[tuple[int, ...]] = set()
-    compared: set[tuple[int, ...]] = set()
+    combinations: list[tuple[int, ...]] = []
+    compared: list[tuple[int, ...]] = []
     for committee in committees:
         stages, needs = stage_indices(pool, committee), committee.policy.needs
         predict = predict or bool(needs & {"prediction", "members"})
-        for route, sequence in zip(committee.routes, routed(stages, committee.routes), strict=True):
-            keys.add(key := correct_key(pool, sequence))
+        for route, combination in zip(committee.routes, routed(stages, committee.routes), strict=True):
+            combinations.append(combination)
             if score_last or route[-1] < len(stages) - 1:
-                compared.add(key)
+                compared.append(combination)
         if "members" in needs:
-            keys |= {(model,) for stage in stages for model in stage}
-    trie = build_prefixes(keys)
-    scored = np.zeros(len(trie), dtype=bool)
-    if isinstance(pool.confidence, Confidence):
-        scored[[trie.find[key] for key in compared]] = True
-    return stage_tables(pool, trie, scored, predict=predict, threads=threads)
+            combinations += [(model,) for stage in stages for model in stage]
+    return tables_for(pool, combinations, compared=compared, predict=predict, threads=threads)
 
 
 def stage_indices(pool: Pool, committee: Committee) -> list[list[int]]:

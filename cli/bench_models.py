@@ -15,7 +15,7 @@ from .options import Json, several, whole_numbers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wisecommittee.deployment.measure import Comparison, Measured
+    from wisecommittee.deployment.comparison import Comparison, Measured
     from wisecommittee.extraction.timing import Timing
 
 
@@ -92,16 +92,14 @@ def bench_models(
     common: dict[str, Any] = {"batch_size": batch_size, "device": device, "seconds": seconds, "split": split}
     if committee:
         from wisecommittee.committees.committee import Committee
-        from wisecommittee.deployment.measure import compare
+        from wisecommittee.deployment.measure import Loading, Setup, compare
 
         chosen, specs = Committee.load(committee), dict(map(_named_spec, models or []))
-        more: dict[str, Any] = {"data": data, "limit": limit, "preprocess": preprocess}
-        more |= {"softmax": softmax, "trust": trust, "force": force}
+        loading = Loading(specs, preprocess, softmax, trust, force)
+        setup = Setup(data=data, limit=limit, **common)
         with progress(quiet=as_json) as update:
             singles = several("--against", against)
-            compared = compare(
-                chosen, LogitStore(store), modules=specs, against=singles, progress=update, **common, **more
-            )
+            compared = compare(chosen, LogitStore(store), singles, loading=loading, setup=setup, progress=update)
         if as_json:
             print_json(compared.to_json())
         else:

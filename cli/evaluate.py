@@ -42,7 +42,8 @@ def evaluate(
     """
     from wisecommittee.committees.committee import Committee
     from wisecommittee.searches.doctor import copied
-    from wisecommittee.searches.evaluate import evaluate_all, members_alone
+    from wisecommittee.searches.evaluate import evaluate_all
+    from wisecommittee.searches.members import members_alone
     from wisecommittee.store import LogitStore
 
     if units:

@@ -141,8 +141,8 @@ def show_thresholds(e: Evaluation) -> None:
     from wisecommittee.committees.committee import together
 
     c = e.committee
-    for stage, threshold in zip(c.stages, c.told_thresholds(), strict=False):
-        out.print(f"  after {together(stage)}: answer if {threshold}, else go on", markup=False)
+    for stage, condition in zip(c.stages, c.conditions(), strict=False):
+        out.print(f"  after {together(stage)}: answer if {condition}, else go on", markup=False)
     if methods := sorted({m["calibration"]["method"] for m in c.members.values() if m.get("calibration")}):
         out.print(f"  with calibrated models: {', '.join(methods)}", markup=False)
 

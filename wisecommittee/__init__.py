@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from wisecommittee.analyses.study import Study
     from wisecommittee.committees.cards import ModelCard
     from wisecommittee.committees.committee import Committee
+    from wisecommittee.committees.policy import Thresholds
     from wisecommittee.deployment.deploy import deploy
     from wisecommittee.extraction.extract import extract
     from wisecommittee.report import plot, tables
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Committee": "wisecommittee.committees.committee",
     "ModelCard": "wisecommittee.committees.cards",
+    "Thresholds": "wisecommittee.committees.policy",
     "Evaluation": "wisecommittee.searches.evaluate",
     "evaluate": "wisecommittee.searches.evaluate",
     "evaluate_all": "wisecommittee.searches.evaluate",
@@ -55,6 +57,7 @@ __all__ = [
     "ModelCard",
     "Query",
     "Study",
+    "Thresholds",
     "__version__",
     "calibrate",
     "deploy",

@@ -72,7 +72,7 @@ def test_conversion_is_the_cheapest_of_all_orders_and_thresholds(case):
             assert figures(e) == case.evaluate(e.split, [names])
         for e in c.cascade.on():
             assert set(e.committee.models) <= set(names)
-            assert figures(e) == case.evaluate(e.split, e.committee.stages, e.committee.thresholds)
+            assert figures(e) == case.evaluate(e.split, e.committee.stages, e.committee.thresholds.values)
         correct = round(c.ensemble.val.quality * n)
         assert c.cascade.val.quality * n >= correct
         assert c.cascade.val.average_cost == least_cost(case, names, correct) / n
@@ -136,7 +136,7 @@ def test_replica_statistics_over_all_pairs(case):
         together = [case.evaluate(split, [p])[0] for p in itertools.combinations(names, 2)]
         assert [e.quality for e in r.ensembles] == together
         for pair, e in zip(pairs, r.cascades, strict=True):
-            assert figures(e) == case.evaluate(split, e.committee.stages, e.committee.thresholds)
+            assert figures(e) == case.evaluate(split, e.committee.stages, e.committee.thresholds.values)
             if split == "val":
                 wanted = case.evaluate("val", [sorted(pair)])[0]
                 least = min(total for right, total in every_cascade(case, pair) if right / n >= wanted)

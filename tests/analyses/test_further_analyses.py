@@ -12,6 +12,7 @@ from test_analyses import every_cascade, ordered, rows
 from wisecommittee.analyses import measured, resolutions, scaled_cascades, training
 from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import AbsentError
 from wisecommittee.report import plot, tables
 
@@ -59,7 +60,7 @@ def test_self_cascades_are_the_cheapest_of_two_stages():
         assert s.cascade.val.average_cost == min(least)
         assert s.cascade.val.quality >= wanted
         for e in s.cascade.on():
-            assert figures(e) == case.evaluate(e.split, e.committee.stages, e.committee.thresholds)
+            assert figures(e) == case.evaluate(e.split, e.committee.stages, e.committee.thresholds.values)
             single, t = case.evaluate(e.split, [[model]]), table[model, e.split]
             assert (t["single_quality"], t["single_cost"]) == single[:2]
             assert (t["quality"], t["average_cost"]) == (e.quality, e.average_cost)
@@ -93,13 +94,13 @@ def best_within(case, sequence, cost):
 
 def test_scaled_families_climb_their_ladder():
     case = Case(LADDER, n=N)
-    base = Committee((("b0/0",), ("b0/1", "b1/0")), (0.5,))
+    base = Committee((("b0/0",), ("b0/1", "b1/0")), Thresholds((0.5,)))
     study = study_of_case(case, committees=(base,))
     found = scaled_cascades.scaled_cascades(study)
     # b1 is nearest in cost; the second replica of b0 can climb to b2/1, and b3 has one replica only.
     expected = [("b0/0", "b0/1", "b1/0"), ("b1/0", "b1/1", "b2/0"), ("b2/0", "b2/1", "b3/0")]
     assert [c.members for c in found] == expected[: len(found)]
-    cost = case.evaluate("val", base.stages, base.thresholds)[1]
+    cost = case.evaluate("val", base.stages, base.thresholds.values)[1]
     ladder = [10, 17, 31, 60]
     first = min(range(4), key=lambda r: abs(ladder[r] / cost - 1) if ladder[r] > cost else abs(cost / ladder[r] - 1))
     table = rows(tables.fill("scaled-cascades", study))
@@ -113,7 +114,7 @@ def test_scaled_families_climb_their_ladder():
         e = c.cascade.val
         assert (e.correct, e.average_cost * N) == (wanted[0], pytest.approx(-wanted[1]))
         for on in c.cascade.on():
-            assert figures(on) == case.evaluate(on.split, on.committee.stages, on.committee.thresholds)
+            assert figures(on) == case.evaluate(on.split, on.committee.stages, on.committee.thresholds.values)
             single = case.evaluate(on.split, [[f"b{first + k}/0"]])
             row = next(t for t in table if (t["name"], t["split"]) == (c.name, on.split))
             assert (row["quality"], row["average_cost"]) == (on.quality, on.average_cost)
@@ -186,7 +187,7 @@ TIMES = {"a/0": 4.0, "a/1": 4.5, "b/0": 5.0, "b/1": 5.5, "c/0": 20.0}
 
 def in_time(case, e):
     """Average milliseconds of a committee, from the exits of the oracle."""
-    exits = case.evaluate(e.split, e.committee.stages, e.committee.thresholds)[3]
+    exits = case.evaluate(e.split, e.committee.stages, e.committee.thresholds.values)[3]
     spent = [sum(TIMES[m] for stage in e.committee.stages[: k + 1] for m in stage) for k in range(len(exits))]
     return sum(share * ms for share, ms in zip(exits, spent, strict=True))
 
@@ -245,6 +246,6 @@ def test_what_is_missing_is_named(kind, message):
 
 def test_a_base_of_other_models_is_refused():
     case = Case(LADDER, n=12)
-    base = Committee((("b0/0",), ("b1/0",)), (0.5,))
+    base = Committee((("b0/0",), ("b1/0",)), Thresholds((0.5,)))
     with pytest.raises(AbsentError, match="b0/0 of the base cascade is not among the models"):
         scaled_cascades.scaled_cascades(study_of_case(case, committees=(base,), models=("b1/*", "b2/*")))

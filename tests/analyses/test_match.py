@@ -11,6 +11,7 @@ from memory import MemoryStore
 from wisecommittee.analyses import match
 from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import AbsentError
 from wisecommittee.report import published, tables
 
@@ -92,7 +93,7 @@ def test_exits_against_the_oracle(case):
 def test_exits_of_named_committees(case):
     chosen = case.study.frontier().best().committee
     _, (row,) = table(case, "exits", committees=(chosen,), split="test")
-    quality, cost, _, exits = case.evaluate("test", chosen.stages, chosen.thresholds)
+    quality, cost, _, exits = case.evaluate("test", chosen.stages, chosen.thresholds.values)
     assert (row["quality"], row["average_cost"]) == (quality, cost)
     assert tuple(row[f"exit{k + 1}"] for k in range(len(exits))) == exits
 
@@ -154,7 +155,7 @@ def test_figures_are_those_of_the_evaluator(case):
     for m in match.match(case.study):
         for shown in (m.single, m.similar_cost, m.similar_quality):
             for e in shown.on():
-                assert figures(e) == case.evaluate(e.split, e.committee.stages, e.committee.thresholds)
+                assert figures(e) == case.evaluate(e.split, e.committee.stages, e.committee.thresholds.values)
 
 
 # Golden: Table 16's exit ratios and Table 13's FLOPs give the averages behind the printed ones, through the whole path.
@@ -178,7 +179,7 @@ def test_table_16_comes_out_of_its_exit_ratios():
             naive.Model(n, n.split("/")[0], int(n[-1]), {n: flops[n.split("/")[0]]}, x)
             for n, x in zip(names, logits, strict=True)
         ]
-        committee = Committee(tuple((n,) for n in names), (0.9,) * (len(names) - 1))
+        committee = Committee(tuple((n,) for n in names), Thresholds((0.9,) * (len(names) - 1)))
         study = Study(MemoryStore(models, [0] * UNITS), committees=(committee,))
         made = tables.fill("exits", study)
         assert list(made.rows[0][4:]) == [e / UNITS for e in [*exits, UNITS - sum(exits)]]

@@ -19,6 +19,7 @@ from wisecommittee.cli.show import beside, show_table
 
 from wisecommittee import Committee, LogitStore, ModelCard
 from wisecommittee.analyses.study import study_of
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.report import tables
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.search import search
@@ -60,7 +61,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def committee(store, tmp_path_factory):
-    chosen = Committee(((name(0, 0),), (name(1, 0), name(2, 0))), (0.6,), chosen_on="val")
+    chosen = Committee(((name(0, 0),), (name(1, 0), name(2, 0))), Thresholds((0.6,)), chosen_on="val")
     path = tmp_path_factory.mktemp("committee") / "committee.json"
     chosen.save(path)
     return path
@@ -195,7 +196,7 @@ def by_hand(store, committee):
         p = np.exp(z - z.max(axis=1, keepdims=True))
         sure = (p / p.sum(axis=1, keepdims=True)).max(axis=1)
         last = k == len(committee.stages) - 1
-        leaves = waiting & (last | (sure >= (0 if last else committee.thresholds[k])))
+        leaves = waiting & (last | (sure >= (0 if last else committee.thresholds.values[k])))
         for column, values in zip(
             out, (z.argmax(axis=1), np.full(UNITS, k + 1), sure, np.full(UNITS, spent)), strict=True
         ):
@@ -235,7 +236,7 @@ def test_rows_of_units_of_answers(tmp_path, run, monkeypatch):
     )
     for split in ("val", "test"):
         run(160, "import", "--store", "A", "--split", split, "--answers", "answers.csv", "--labels", "truth.csv")
-    chosen = Committee((("cheap",), ("dear",)), (0.35,), "confidence", "last", cost="usd")
+    chosen = Committee((("cheap",), ("dear",)), Thresholds((0.35,)), "confidence", "last", cost="usd")
     chosen.save(tmp_path / "c.json")
     run(160, "evaluate", "c.json", "--store", "A", "--units", "u.csv")
     rows = pd.read_csv("u.csv")
@@ -287,7 +288,7 @@ def test_rows_of_cells_count_the_pixels_that_are_right(tmp_path):
         files.append(("logits", model, tmp_path / f"{model}.npy"))
     store = LogitStore(tmp_path / "S")
     import_images(store, "test", files, labels=tmp_path / "pixels.npy", costs=tmp_path / "models.csv", cell=4)
-    chosen = Committee((("a",), ("a+b",)), (0.75,), "confidence", "last")
+    chosen = Committee((("a",), ("a+b",)), Thresholds((0.75,)), "confidence", "last")
     rows = evaluate_units(chosen, store)
     assert list(rows) == ["unit_id", "stage", "confidence", "cost", "pixels_right"]
     assert set(rows["stage"]) == {1, 2}
@@ -302,7 +303,7 @@ def test_rows_of_graded_answers_hold_their_scores_and_the_cost_of_each_unit(tmp_
     (tmp_path / "answers.csv").write_text("\n".join(lines) + "\n")
     store = LogitStore(tmp_path / "A")
     import_answers(store, "test", tmp_path / "answers.csv")
-    chosen = Committee((("cheap",), ("dear",)), (0.6,), "confidence", "last", cost="usd")
+    chosen = Committee((("cheap",), ("dear",)), Thresholds((0.6,)), "confidence", "last", cost="usd")
     rows = evaluate_units(chosen, store)
     assert rows["stage"].tolist() == [2, 2, 1, 1]
     assert rows["score"].tolist() == [1.0, 0.8, 1.0, 0.5]
@@ -319,7 +320,7 @@ def test_rows_of_units_follow_thresholds_beyond_the_last_float32_below_1(tmp_pat
         store.add(
             ModelCard(model, blocks={model: 10 * 5**m}), "val", labels=labels, outputs=(30 * outputs).astype("f4")
         )
-    committees = [e.committee for e in search(store, exact=True, threads=1) if any(e.committee.log_odds)]
+    committees = [e.committee for e in search(store, exact=True, threads=1) if any(e.committee.thresholds.log_odds)]
     assert committees
     for committee in committees[::5]:
         same_figures(evaluate_units(committee, store, "val"), evaluate(committee, store, "val"), "correct")

@@ -25,16 +25,19 @@ from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
+from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.threshold_vectors import carried_vectors
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.report import plot
 from wisecommittee.report.tables import fill
 from wisecommittee.searches.calibration.fitting import calibrate
-from wisecommittee.searches.evaluate import evaluate, members_pool
+from wisecommittee.searches.evaluate import evaluate
+from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore
 
-TWO = Committee((("a/0",), ("c/0",)), (0.6,))
-THREE = Committee((("a/0",), ("b/0",), ("c/0",)), (0.45, 0.7))
+TWO = Committee((("a/0",), ("c/0",)), Thresholds((0.6,)))
+THREE = Committee((("a/0",), ("b/0",), ("c/0",)), Thresholds((0.45, 0.7)))
 
 
 def plain(store, committee, split="val", outputs=None, exactly=False):
@@ -44,7 +47,7 @@ def plain(store, committee, split="val", outputs=None, exactly=False):
     stages = [[by_name[name] for name in stage] for stage in committee.stages]
     labels = store.labels(split).tolist()
     scores = product_scores(members_pool([committee], store, split)) if exactly else None
-    values = committee.carried if exactly else committee.thresholds
+    values = carried_vectors([committee.policy], committee.confidence)[0] if exactly else committee.thresholds.values
     return naive.evaluate(stages, values, labels, committee.combine, committee.confidence, scores, carried=exactly)
 
 
@@ -139,7 +142,7 @@ def test_a_sweep_is_the_oracle_at_every_threshold(store, committee):
         assert costs == sorted(costs)
         for i in [0, 1, 50, 120, 299, 300]:
             e = sweep.evaluations[i]
-            assert e.committee.thresholds[sweep.stage] == sweep.thresholds[i]
+            assert e.committee.thresholds.values[sweep.stage] == sweep.thresholds[i]
             same(e, plain(store, e.committee, exactly=True))
             same(sweep.test[i], plain(store, e.committee, "test", exactly=True))
         assert sweep.evaluations[-1].exit_ratios[sweep.stage] == 0
@@ -430,7 +433,7 @@ def exit_stages_by_hand(store, committee):
         models = [stage[-1] for stage in committee.stages]
         stops = (
             m
-            for m, t in zip(models, committee.thresholds, strict=False)
+            for m, t in zip(models, committee.thresholds.values, strict=False)
             if store.scores(m, "val", "confidence")[i] >= t
         )
         found.append(next(stops, models[-1]))

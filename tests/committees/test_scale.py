@@ -174,7 +174,7 @@ def test_exact_is_the_optimum_where_float32_probabilities_are_1(scale, confidenc
     for budget in (1.2, 2, 3.5, 5):
         chosen = found.within(average_flops=budget)
         assert chosen.correct >= by_hand(rows, labels, budget)
-    beyond = [e for e in found if e.committee.log_odds and e.committee.stages[0] == ("a",)]
+    beyond = [e for e in found if e.committee.thresholds.log_odds and e.committee.stages[0] == ("a",)]
     assert beyond or (confidence, scale) == ("neg_entropy", 10)  # an entropy of 1e-20 is a float32
     assert found.searched["ties"]["share"] < 0.1
     for e in beyond:
@@ -185,7 +185,7 @@ def test_exact_is_the_optimum_where_float32_probabilities_are_1(scale, confidenc
         assert "log_odds" in text
         assert "Infinity" not in text
         # The number decides, in a program of its own.
-        (odds,) = e.committee.log_odds
+        (odds,) = e.committee.thresholds.log_odds
         z = rows["a"].astype(np.float64)
         gap = exact_log_odds(z)
         if confidence == "neg_entropy":
@@ -201,7 +201,7 @@ def test_thresholds_that_float32_expresses_have_no_log_odds():
     rows, labels = overconfident(1)
     for confidence in CONFIDENCES:
         found = search(MemoryStore(models_of(rows), labels.tolist()), confidence=confidence, max_models=2, levels=30)
-        assert not any(e.committee.log_odds for e in found)
+        assert not any(e.committee.thresholds.log_odds for e in found)
         assert "log_odds" not in found.best().committee.to_json()
 
 
@@ -218,7 +218,7 @@ def test_thresholds_that_float32_expresses_have_no_log_odds():
 )
 def test_log_odds_that_do_not_fit_are_refused(change, message):
     data = {"version": 1, "stages": [["a"], ["b"]], "thresholds": [1.0], "log_odds": [30.0], "confidence": "max_prob"}
-    assert Committee.from_json(data).told_thresholds() == ["log-odds of max_prob >= 30"]
+    assert Committee.from_json(data).conditions() == ["log-odds of max_prob >= 30"]
     with pytest.raises(CommitteeError, match=message):
         Committee.from_json(data | change)
 
@@ -239,12 +239,12 @@ def replayed(committee, rows, softmax):
     """Exit stages of a committee of three by another softmax of the mean logits."""
     n = len(next(iter(rows.values())))
     stage = np.full(n, len(committee.stages) - 1)
-    for k in reversed(range(len(committee.thresholds))):
+    for k in reversed(range(len(committee.thresholds.values))):
         members = [rows[m] for s in committee.stages[: k + 1] for m in s]
         mean = sum(m.astype(np.float64) for m in members) / len(members)
-        odds = committee.log_odds[k] if committee.log_odds else None
+        odds = committee.thresholds.log_odds[k] if committee.thresholds.log_odds else None
         if odds is None:
-            leaves = softmax(mean).max(axis=1) >= np.float32(committee.thresholds[k])
+            leaves = softmax(mean).max(axis=1) >= np.float32(committee.thresholds.values[k])
         else:
             leaves = exact_log_odds(mean) >= odds
         stage[leaves] = k
@@ -284,7 +284,7 @@ def test_a_deployed_committee_obeys_log_odds(tmp_path, monkeypatch):
     for name, r in rows.items():
         store.add(ModelCard(name, blocks={name: COSTS[name]}), "val", outputs=r, labels=labels)
     found = search(store, exact=True, max_models=2)
-    chosen = next(e for e in found if e.committee.log_odds and 0.2 < e.exit_ratios[0] < 0.6)
+    chosen = next(e for e in found if e.committee.thresholds.log_odds and 0.2 < e.exit_ratios[0] < 0.6)
     assert evaluate(chosen.committee, store, "val").exit_ratios == chosen.exit_ratios
 
     class Stored(torch.nn.Module):

@@ -18,10 +18,13 @@ from torch.utils.data import Dataset
 
 import wisecommittee as wc
 from wisecommittee.committees.committee import Committee
-from wisecommittee.deployment import measure
-from wisecommittee.deployment.deploy import Decisions, Deployed
-from wisecommittee.deployment.measure import Measured, Speedup, compare
+from wisecommittee.committees.policy import Thresholds
+from wisecommittee.deployment.comparison import Measured, Speedup
+from wisecommittee.deployment.decisions import Decisions
+from wisecommittee.deployment.deployed import Deployed
+from wisecommittee.deployment.measure import Loading, Setup, compare
 from wisecommittee.deployment.members import load_members
+from wisecommittee.deployment.trial import Trial, measured
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import (
     AbsentNameError,
@@ -40,7 +43,8 @@ from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.extraction.timing import Spread
 from wisecommittee.searches.calibration.fitting import calibrate
-from wisecommittee.searches.evaluate import exit_stages, members_pool
+from wisecommittee.searches.exits import exit_rows
+from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.store import LogitStore
 from wisecommittee.train.pool import Pool, trained
@@ -78,11 +82,12 @@ def midway(scores):
 def with_thresholds(committee, store, split):
     """Each of its thresholds midway; confidences do not depend on them."""
     table = committee_tables(members_pool([committee], store, split, force=True), [committee])[0]
-    return replace(committee, thresholds=tuple(midway(table.score[k]) for k in range(len(committee.stages) - 1)))
+    values = tuple(midway(table.score[k]) for k in range(len(committee.stages) - 1))
+    return replace(committee, policy=Thresholds(values))
 
 
 def plain(stages, **more):
-    return Committee(tuple(map(tuple, stages)), tuple(0.5 for _ in stages[1:]), **more)
+    return Committee(tuple(map(tuple, stages)), Thresholds((0.5,) * (len(stages) - 1)), **more)
 
 
 def images_of(split):
@@ -108,7 +113,7 @@ def test_unit_for_unit_what_the_evaluator_says(stages, combine, confidence, pool
     models, store = pool
     committee = with_thresholds(plain(stages, combine=combine, confidence=confidence), store, "test")
     (table,) = committee_tables(members_pool([committee], store, "test"), [committee], predict=True)
-    stage = exit_stages(table.score, committee.carried)
+    stage = exit_rows(table, committee)
     assert len(stages) == 1 or 0 < (stage == 0).mean() < 1
     images, labels, _ = images_of("test")
     for batch_size in (64, 1000):
@@ -136,7 +141,7 @@ def test_unit_for_unit_what_the_oracle_says(pool):
             rows = np.stack([models[name].module(image[None])[0].numpy() for image in images])
         architecture, replica = name.split("/")
         members.append([naive.Model(name, architecture, int(replica), {name: 1}, rows)])
-    expected = naive.evaluate(members, committee.thresholds, labels.tolist(), "mean_logits", "max_prob")
+    expected = naive.evaluate(members, committee.thresholds.values, labels.tolist(), "mean_logits", "max_prob")
     with Deployed(committee, models, device="cpu", batch_size=7) as run:
         said = run(images)
         one_by_one = [run(image[None]) for image in images]
@@ -156,7 +161,7 @@ def test_calibrated_members_run_as_they_were_chosen(pool, tmp_path):
     assert all("calibration" in member for member in chosen.members.values())
     committee = with_thresholds(chosen, store, "test")
     (table,) = committee_tables(members_pool([committee], store, "test"), [committee], predict=True)
-    stage = exit_stages(table.score, committee.carried)
+    stage = exit_rows(table, committee)
     with Deployed(committee, models, device="cpu") as run:
         said = run(images_of("test")[0])
     assert said.stage.tolist() == stage.tolist()
@@ -189,7 +194,7 @@ def sure(*values):
 
 def test_later_stages_see_the_units_that_are_left():
     a, b, c = Seen(), Seen(1), Seen(1)
-    committee = Committee((("a",), ("b",), ("c",)), (1.0, 1.0), confidence="logit_gap")
+    committee = Committee((("a",), ("b",), ("c",)), Thresholds((1.0, 1.0)), confidence="logit_gap")
     x = sure([3, 0], [0.1, 5], [-2, 0], [0.2, -0.3], [0.5, 0], [0.1, 0.1])
     with Deployed(committee, named({"a": a, "b": b, "c": c}), batch_size=2, device="cpu") as run:
         said = run(x)
@@ -204,19 +209,20 @@ def test_later_stages_see_the_units_that_are_left():
 
 
 def test_ties_go_to_the_lowest_class_and_equal_confidence_exits():
-    committee = Committee((("a",), ("b",)), (0.0,), confidence="logit_gap")
+    committee = Committee((("a",), ("b",)), Thresholds((0.0,)), confidence="logit_gap")
     with Deployed(committee, named({"a": Seen(), "b": Seen(1)}), device="cpu") as run:
         said = run(sure([0, 5]))
     assert (said.stage.tolist(), said.prediction.tolist()) == ([0], [0])
 
 
 def test_decisions_print_the_first_and_their_number():
-    few = Decisions(np.array([1, 0]), np.array([0, 1]), np.float32([0.75, 0.5]), np.eye(2, dtype=np.float32))
+    ran = np.array([[True, False], [True, True]])
+    few = Decisions(np.array([1, 0]), np.array([0, 1]), np.float32([0.75, 0.5]), np.eye(2, dtype=np.float32), ran)
     assert repr(few) == "<Decisions of 2 units: 1 at stage 0, confidence 0.75; 0 at stage 1, confidence 0.5>"
     named = replace(few, classes=("cat", "dog"))
     assert repr(named).startswith("<Decisions of 2 units: dog at stage 0, confidence 0.75; cat at stage 1")
     many = Decisions(
-        *(np.tile(column, 500) for column in (few.prediction, few.stage, few.confidence)), np.ones((1000, 2))
+        *(np.tile(column, 500) for column in (few.prediction, few.stage, few.confidence)), np.ones((1000, 2)), ran
     )
     assert repr(many).startswith("<Decisions of 1,000 units: 1 at stage 0, ")
     assert repr(many).endswith("; ..>")
@@ -265,7 +271,7 @@ def test_images_are_prepared_for_the_members_they_meet():
     with torch.no_grad():
         gap = [abs(float(torch.diff(models["a"].module(models["a"].preprocess(i)[None])))) for i in images]
     calls.clear()
-    committee = Committee((("a",), ("bb",), ("ccc",)), (midway(np.array(gap)), 1e9), confidence="logit_gap")
+    committee = Committee((("a",), ("bb",), ("ccc",)), Thresholds((midway(np.array(gap)), 1e9)), confidence="logit_gap")
     with Deployed(committee, models, device="cpu") as run:
         said = run(images)
         left = int((said.stage > 0).sum())
@@ -294,8 +300,14 @@ def test_only_the_named_classes():
 @pytest.mark.parametrize(
     ("committee", "message"),
     [
-        (Committee((("a",), ("b",)), (0.5,), confidence="halt"), "exits by 'halt', a score kept in the store"),
-        (Committee((("a",), ("b",)), (0.5,), members={"b": {"kind": "answers"}}), "b: its outputs are answers"),
+        (
+            Committee((("a",), ("b",)), Thresholds((0.5,)), confidence="halt"),
+            "exits by 'halt', a score kept in the store",
+        ),
+        (
+            Committee((("a",), ("b",)), Thresholds((0.5,)), members={"b": {"kind": "answers"}}),
+            "b: its outputs are answers",
+        ),
     ],
 )
 def test_committees_that_cannot_run(committee, message):
@@ -394,9 +406,8 @@ def test_names_say_sizes_and_views(timm, tmp_path):
 def test_a_comparison(pool):
     models, store = pool
     committee = with_thresholds(plain([["linear/0"], ["conv4/0"], ["conv8/0"]]), store, "test")
-    found = compare(
-        committee, store, data=open_data("digits", "test"), modules=models, seconds=0.01, limit=None, device="cpu"
-    )
+    setup = Setup(data=open_data("digits", "test"), seconds=0.01, limit=None, device="cpu")
+    found = compare(committee, store, loading=Loading(models), setup=setup)
     expected = wc.evaluate(committee, store, "test")
     ours = found.committee
     assert (ours.accuracy, ours.exit_ratios) == (expected.quality, expected.exit_ratios)
@@ -423,17 +434,18 @@ def test_latency_is_an_average_over_exits(pool, monkeypatch):
     """A unit takes 1 ms at the first exit, 10 at the second, 100 at the third, by a clock of ours."""
     models, store = pool
     committee = with_thresholds(plain([["linear/0"], ["conv4/0"], ["conv8/0"]]), store, "test")
-    images, labels, _ = images_of("test")
+    images, labels, ids = images_of("test")
 
-    def elapsed(run, units):
-        said = run(units)
+    def elapsed(trial):
+        said = trial.decide()
         calls.append(len(said))
         return float(np.sum(10.0**said.stage))
 
     calls = []
-    monkeypatch.setattr(measure, "_elapsed", elapsed)
+    monkeypatch.setattr(Trial, "elapsed", elapsed)
     with Deployed(committee, models, device="cpu") as run:
-        found = measure._measure(run, Units({None: images}), labels, None, 0.001)
+        trial = Trial(run, Units({None: images}), ids)
+        found = measured(trial, labels, None, 0.001)
     average = float(np.dot(found.exit_ratios, [1, 10, 100]))
     assert found.latency.median == pytest.approx(average)
     assert found.batch.median == pytest.approx(average)
@@ -443,11 +455,12 @@ def test_latency_is_an_average_over_exits(pool, monkeypatch):
 
 def test_what_is_compared_can_be_chosen(nets):
     committee = Committee.load("committee.json")
-    options = {"seconds": 0.01, "device": "cpu", "limit": 40, "trust": True}
-    found = compare(committee, nets, against=["small/*", "big"], **options)
+    loading, setup = Loading(trust=True), Setup(seconds=0.01, device="cpu", limit=40)
+    found = compare(committee, nets, ["small/*", "big"], loading=loading, setup=setup)
     assert [single.model for single in found.singles] == ["small/0", "small/1", "big"]
     assert (found.split, found.units) == ("val", 40)
-    found = compare(committee, nets, against=["small/0"], modules={"small/0": "deployed_nets:small"}, **options)
+    named_here = replace(loading, modules={"small/0": "deployed_nets:small"})
+    found = compare(committee, nets, ["small/0"], loading=named_here, setup=setup)
     rows = open_data("deployed_nets:data", "val").limited(40).chosen
     assert len(rows) == 40
     assert found.singles[0].accuracy == float(
@@ -458,14 +471,15 @@ def test_what_is_compared_can_be_chosen(nets):
     relabelled = wrap_data(lambda: (x, 2 - y), "relabelled")
     for more, error, message in (
         ({"against": ["tiny"]}, AbsentNameError, "unknown model in val 'tiny'"),
-        ({"modules": {"tiny": "x:y"}}, AbsentNameError, "unknown model 'tiny'"),
-        ({"split": "tset"}, StoreError, "tset"),
-        ({"data": strange}, AlignmentError, "data 'strange': unit '90' is not in val"),
-        ({"data": relabelled}, AlignmentError, r"unit '\d+' has label \d in val"),
-        ({"seconds": 0}, UsageError, "0 seconds"),
+        ({"loading": Loading({"tiny": "x:y"}, trust=True)}, AbsentNameError, "unknown model 'tiny'"),
+        ({"setup": replace(setup, split="tset")}, StoreError, "tset"),
+        ({"setup": replace(setup, data=strange)}, AlignmentError, "data 'strange': unit '90' is not in val"),
+        ({"setup": replace(setup, data=relabelled)}, AlignmentError, r"unit '\d+' has label \d in val"),
     ):
         with pytest.raises(error, match=message):
-            compare(committee, nets, **{**options, **more})
+            compare(committee, nets, **{"loading": loading, "setup": setup, **more})
+    with pytest.raises(UsageError, match="0 seconds"):
+        Setup(seconds=0)
 
 
 class Photographs(Dataset):
@@ -482,11 +496,12 @@ def test_members_with_different_preprocessing_are_measured(tmp_path):
     store, data = LogitStore(tmp_path / "logits"), wrap_data(Photographs, "photographs")
     extract(list(models.values()), data, "val", store, device="cpu")
     committee = with_thresholds(plain([["a"], ["ccc"]]), store, "val")
-    found = compare(committee, store, data=data, modules=models, seconds=0.01, device="cpu")
+    setup = Setup(data=data, seconds=0.01, device="cpu")
+    found = compare(committee, store, loading=Loading(models), setup=setup)
     assert found.committee.accuracy == wc.evaluate(committee, store, "val").quality
     bare = {name: replace(model, preprocess=None) for name, model in models.items()}
     with pytest.raises(UsageError, match=r"a: data 'photographs' gives images.*--preprocess"):
-        compare(committee, store, data=data, modules=bare, seconds=0.01)
+        compare(committee, store, loading=Loading(bare), setup=setup)
 
 
 # The command

@@ -17,7 +17,8 @@ from torch import nn
 import wisecommittee as wc
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
-from wisecommittee.deployment.measure import compare
+from wisecommittee.committees.policy import Thresholds
+from wisecommittee.deployment.measure import Loading, Setup, compare
 from wisecommittee.errors import (
     AbsentNameError,
     AlignmentError,
@@ -111,8 +112,9 @@ def test_networks_that_give_logits_are_no_members_chosen_on_probabilities(tmp_pa
         run(torch.from_numpy(X))
     with pytest.raises(CommitteeError, match=message):
         wc.deploy(committee, NETS, store=store, data=wrap_data(lambda: (X, Y), "x"), device="cpu")
+    setup = Setup(data=wrap_data(lambda: (X, Y), "x"), seconds=0.01, device="cpu")
     with pytest.raises(CommitteeError, match=message):
-        compare(committee, store, data=wrap_data(lambda: (X, Y), "x"), modules=NETS, seconds=0.01, device="cpu")
+        compare(committee, store, loading=Loading(NETS), setup=setup)
     with wc.deploy(committee, NETS, store=store, replay=0, softmax=True, device="cpu") as run:
         as_evaluated(run, torch.from_numpy(X), committee, store)
     ended = {name: nn.Sequential(net, nn.Softmax(dim=1)) for name, net in NETS.items()}
@@ -140,7 +142,7 @@ def test_a_softmax_that_was_there_when_the_outputs_were_kept_may_stay(tmp_path):
     store, data = LogitStore(tmp_path / "logits"), wrap_data(lambda: (X, Y), "x")
     with pytest.warns(UserWarning, match="look"):
         extract([wrap_module(net, name) for name, net in ended.items()], data, "val", store, device="cpu")
-    committee = Committee((("small",), ("large",)), (0.4,))
+    committee = Committee((("small",), ("large",)), Thresholds((0.4,)))
     with wc.deploy(committee, ended, store=store, data=data, device="cpu") as run:
         as_evaluated(run, torch.from_numpy(X), committee, store)
 
@@ -172,7 +174,7 @@ def test_stored_outputs_are_compared_before_anything_is_served(tmp_path):
     ):
         wc.deploy(committee, wrong, store=store, data=data, device="cpu")
     with pytest.raises(CommitteeError, match="large: unit"):
-        compare(committee, store, data=data, modules=wrong, seconds=0.01, device="cpu")
+        compare(committee, store, loading=Loading(wrong), setup=Setup(data=data, seconds=0.01, device="cpu"))
     with wc.deploy(committee, wrong, store=store, data=data, force=True, device="cpu") as run:
         assert len(run(torch.from_numpy(X))) == N
     with wc.deploy(committee, NETS, store=store, data=data, device="cpu") as run:
@@ -221,7 +223,7 @@ def test_estimators_are_members(tmp_path):
         card = ModelCard(name, kind="probabilities", blocks={name: 1 + 9 * place})
         store.add(card, "val", labels=Y, outputs=rows.astype(np.float32))
     committee = Committee(
-        (("linear",), ("net",)), (0.6,), members={n: {"kind": "probabilities"} for n in probabilities}
+        (("linear",), ("net",)), Thresholds((0.6,)), members={n: {"kind": "probabilities"} for n in probabilities}
     )
     net = nn.Sequential(NETS["large"], nn.Softmax(dim=1))
     data = wrap_data(lambda: (X, Y), "x")
@@ -310,7 +312,7 @@ def test_functions_get_the_rows_that_are_left_as_they_are(make, weights):
         seen.append(len(value))
         return torch.stack([value, value - 1], dim=1)
 
-    committee = Committee((("first",), ("last",)), (1.0,), confidence="logit_gap", combine="last")
+    committee = Committee((("first",), ("last",)), Thresholds((1.0,)), confidence="logit_gap", combine="last")
     with wc.deploy(committee, {"first": first, "last": last}, batch_size=100) as run:
         decided = run(make())
     left = np.float32(2) * np.abs(X[:, 0]) < 1
@@ -343,7 +345,7 @@ def test_answers_that_are_none(function, error, message):
 
 @pytest.mark.parametrize("combine", ["mean_logits", "mean_probs", "last"])
 def test_the_answer_has_the_probabilities_of_the_members_that_ran(combine, tmp_path):
-    committee = Committee((("small",), ("large",)), (0.6,), combine=combine)
+    committee = Committee((("small",), ("large",)), Thresholds((0.6,)), combine=combine)
     with wc.deploy(committee, NETS, device="cpu") as run:
         decided = run(X)
     small, large = said("small").astype(np.float64), said("large").astype(np.float64)
@@ -405,7 +407,7 @@ def test_preprocessing_and_chosen_outputs_are_those_of_the_extraction(pictures, 
         decided = run(images)
     assert decided.prediction.tolist() == pictures.outputs("net", "val").argmax(axis=1).tolist()
     assert decided.probabilities.shape == (len(images), 2)
-    found = compare(committee, pictures, trust=True, seconds=0.01, device="cpu")
+    found = compare(committee, pictures, loading=Loading(trust=True), setup=Setup(seconds=0.01, device="cpu"))
     assert found.committee.accuracy == wc.evaluate(committee, pictures, "val").quality
     other = replace(load_other(), name="net")
     with pytest.warns(UserWarning, match=r"net: prepares images in another way \(other\) than .* \(corner\)"):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import wisecommittee as wc
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
-from wisecommittee.deployment.measure import compare
+from wisecommittee.deployment.measure import Loading, compare
 from wisecommittee.deployment.members import load_members
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, TrustError
 from wisecommittee.extraction.data.spec import program_in_data
@@ -158,7 +158,7 @@ def test_data_that_only_a_card_names_do_not_run(folder):
     ):
         compare(Committee.load("committee.json"), store)
     with pytest.raises(TrustError, match=r"run here: data: 'payload:data'"):
-        compare(Committee.load("committee.json"), store, modules={"a": nn.Linear(6, 3)})
+        compare(Committee.load("committee.json"), store, loading=Loading({"a": nn.Linear(6, 3)}))
     assert not ran(folder)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,17 +13,49 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from fuzz import stores
 from fuzz.damage import TEXTS, damage_file, damaged_json
 from fuzz.product import run
 from fuzz.stores import QUICK
 from wisecommittee.committees.committee import Committee
-from wisecommittee.errors import WiseCommitteeError
+from wisecommittee.committees.policy import POLICIES, Policy, State
+from wisecommittee.errors import CommitteeError, WiseCommitteeError
 from wisecommittee.searches.frontier import Frontier
 
-FILES = ("cascade.json", "ensemble.json", "calibrated.json", "frontier.parquet", "frontier.parquet", "curves.parquet")
+FILES = (
+    "cascade.json",
+    "ensemble.json",
+    "calibrated.json",
+    "policy.json",
+    "frontier.parquet",
+    "frontier.parquet",
+    "curves.parquet",
+)
 ABOUT = b"wisecommittee_frontier"
+
+
+@dataclass(frozen=True, slots=True)
+class Above(Policy):
+    """A kind of policy with parameters, which only these tests know."""
+
+    level: float
+    names: tuple[str, ...] = ()
+    kind = "above"
+    needs = frozenset({"members", "prediction", "unit_ids"})
+
+    def __post_init__(self) -> None:
+        if isinstance(self.level, bool) or not isinstance(self.level, (int, float)) or not abs(self.level) < 1e30:
+            raise CommitteeError(f"level {str(self.level)[:60]!r}; expected a number")
+        if not isinstance(self.names, tuple) or not all(isinstance(name, str) for name in self.names):
+            raise CommitteeError(f"names {str(self.names)[:60]!r}; expected a list of text")
+
+    def next(self, state: State) -> NDArray[np.int64]:
+        return state.exit_where(state.scores[-1] >= self.level)
+
+
+POLICIES[Above.kind] = Above
 
 
 def make(folder: Path) -> None:
@@ -45,6 +78,8 @@ def make(folder: Path) -> None:
     ):
         code, _, err = run(*search, *words)
         assert code == 0, err
+    cascade = Committee.load("cascade.json")
+    replace(cascade, policy=Above(0.5, ("a", "b"))).save("policy.json")
     rows = {"phase": ["one"] * 4 + ["two"] * 4, "epoch": list(range(4)) * 2, "loss": np.linspace(2, 0.1, 8)}
     pd.DataFrame({**rows, "val_accuracy": np.linspace(0.1, 0.9, 8), "lr": 0.1}).to_parquet(folder / "curves.parquet")
     (folder / "case.json").write_text("{}")

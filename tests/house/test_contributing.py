@@ -1,30 +1,138 @@
-"""The worked examples of CONTRIBUTING.md do what it says of them."""
+"""The worked examples of CONTRIBUTING.md are run, and do what the text around them says.
+
+One test for each heading with code; `example` runs the code below a heading and returns the names it defines.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import naive
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from memory import MemoryStore, cases, pools
 from test_search import product_scores
 
-from wisecommittee import tasks
+import wisecommittee as wc
+from wisecommittee import Committee, LogitStore, ModelCard, Thresholds, tasks
+from wisecommittee.committees.confidence import CONFIDENCES, Confidence
+from wisecommittee.committees.families import FAMILIES
+from wisecommittee.committees.policy import POLICIES
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
+from wisecommittee.searches.units import evaluate_units
 
 TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+N, CLASSES = 90, 3
+COSTS = {"a": 2, "b": 5, "c": 9, "d": 20}
 
 
-def block(heading: str) -> str:
-    """The first block of Python under a heading."""
-    section = TEXT.split(f"\n### {heading}\n")[1].split("\n### ")[0]
-    return re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+def example(heading: str, **names: Any) -> dict[str, Any]:
+    """What the Python blocks below a heading define, run in a module of their own; names : what they find there."""
+    sections = re.split(r"^#+ (.+)$", TEXT, flags=re.MULTILINE)
+    body = dict(zip(sections[1::2], sections[2::2], strict=True))[heading]
+    blocks = re.findall(r"^```python\n(.*?)^```$", body, re.MULTILINE | re.DOTALL)
+    assert blocks, f"no Python below {heading!r}"
+    space = {"__name__": "example", **names}
+    for block in blocks:
+        exec(compile(block, f"CONTRIBUTING.md, {heading}", "exec"), space)
+    return space
+
+
+@pytest.fixture
+def outputs():
+    """{model: logits [N, C]} in steps of 1/2, so that members tie and often disagree; and labels."""
+    rng = np.random.default_rng(11)
+    labels = rng.integers(0, CLASSES, N)
+    rows = {}
+    for sharpness, name in enumerate(COSTS, start=1):
+        logits = rng.integers(-2, 3, (N, CLASSES)) / 2
+        logits[np.arange(N), labels] += sharpness / 3
+        rows[name] = logits.astype(np.float32)
+    return rows, labels
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch, outputs):
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    rows, labels = outputs
+    store = LogitStore(tmp_path / "logits")
+    for name, logits in rows.items():
+        store.add(ModelCard(name, blocks={name: COSTS[name]}), "val", outputs=logits, labels=labels)
+    return store
+
+
+def test_a_confidence_function(store, outputs, monkeypatch):
+    ratio = example("A confidence function", np=np, Confidence=Confidence)["RATIO"]
+    monkeypatch.setitem(CONFIDENCES, ratio.name, ratio)
+    rows, labels = outputs
+    p = np.exp(rows["a"].astype(np.float64))
+    ordered = np.sort(p, axis=1)
+    early = 1 - ordered[:, -2] / ordered[:, -1] >= 0.4
+    committee = Committee((("a",), ("d",)), Thresholds((0.4,)), "ratio")
+    right = np.where(early, rows["a"].argmax(1) == labels, (rows["a"] + rows["d"]).argmax(1) == labels)
+    found = wc.evaluate(committee, store, "val")
+    assert 0 < early.sum() < N
+    assert (found.correct, found.exit_ratios) == (right.sum(), (early.sum() / N, (~early).sum() / N))
+    assert all(e.committee.confidence == "ratio" for e in wc.search(store, confidence="ratio", levels=10, threads=1))
+
+
+def test_a_policy(store, outputs, monkeypatch, tmp_path):
+    """Evaluated, unit by unit, and deployed: what a loop over units says."""
+    agreement = example("A policy")["Agreement"]
+    monkeypatch.setitem(POLICIES, agreement.kind, agreement)
+    rows, labels = outputs
+    committee = Committee((("a",), ("b",), ("c", "d")), agreement())
+    predictions, stages, cost = [], [], 0
+    for i in range(N):
+        ran = ["a", "b"]
+        if rows["a"][i].argmax() != rows["b"][i].argmax():
+            ran += ["c", "d"]
+        total = np.zeros(CLASSES, np.float32)
+        for name in ran:
+            total += rows[name][i]
+        predictions.append(int(total.argmax()))
+        stages.append(1 if len(ran) == 2 else 2)
+        cost += sum(COSTS[name] for name in ran)
+    assert set(stages) == {1, 2}
+
+    committee.save(tmp_path / "committee.json")
+    committee = Committee.load(tmp_path / "committee.json")
+    assert committee.to_json()["policy"] == {"kind": "agreement"}
+    found = wc.evaluate(committee, store, "val")
+    assert found.correct == sum(p == label for p, label in zip(predictions, labels.tolist(), strict=True))
+    assert found.average_cost == cost / N
+    assert found.exit_ratios == (0, stages.count(1) / N, stages.count(2) / N)
+    units = evaluate_units(committee, store, "val")
+    assert units["prediction"].tolist() == predictions
+    assert (units["stage"] - 1).tolist() == stages
+
+    members = {name: lambda x, name=name: rows[name][np.asarray(x)[:, 0].astype(int)] for name in rows}
+    with wc.deploy(committee, members, device="cpu") as run:
+        decided = run(np.arange(N, dtype=np.float32)[:, None])
+    assert (decided.prediction.tolist(), decided.stage.tolist()) == (predictions, stages)
+
+
+def test_a_family(store, monkeypatch):
+    """Its combinations are those of a loop, and a search takes them."""
+    family = example("A family")["FAMILY"]
+    monkeypatch.setitem(FAMILIES, family.name, family)
+    cards = sorted(store.cards("val"), key=lambda card: card.key)
+    by_index = [COSTS[card.model] for card in cards]
+    for size in (1, 2, 3):
+        every = itertools.permutations(range(len(cards)), size)
+        rising = [s for s in every if all(by_index[a] <= by_index[b] for a, b in itertools.pairwise(s))]
+        assert list(map(tuple, family.combinations(cards, size).tolist())) == rising
+    for e in wc.search(store, family="rising", levels=10, threads=1):
+        costs = [max(COSTS[model] for model in stage) for stage in e.committee.stages]
+        assert costs == sorted(costs)
 
 
 def weighted_store(models, labels, weights):
@@ -35,8 +143,7 @@ def weighted_store(models, labels, weights):
 
 @pytest.fixture
 def weighted(monkeypatch):
-    names: dict = {}
-    exec(block("A task"), names)
+    names = example("A task")
     monkeypatch.setattr(tasks, "TASKS", {"weighted accuracy": names["Weighted"], **tasks.TASKS})
     return names["Weighted"]
 
@@ -50,8 +157,7 @@ def weighted(monkeypatch):
 )
 def test_the_example_of_a_task_agrees_with_the_oracle(pool, levels, combine, weights):
     models, labels = pool
-    names: dict = {}
-    exec(block("A task"), names)
+    names = example("A task")
     store, scale = weighted_store(models, labels, weights), max(weights)
 
     def worth(members, labels, combine):

@@ -25,10 +25,11 @@ from wisecommittee.analyses.study import study_of
 from wisecommittee.committees import cards
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import StoreError, UsageError
 from wisecommittee.report import formats, plot, tables
 from wisecommittee.report.page import page
-from wisecommittee.searches.evaluate import identity
+from wisecommittee.searches.members import identity
 from wisecommittee.store import LogitStore
 from wisecommittee.text import HIDDEN, as_json, one_line, shown
 
@@ -123,7 +124,7 @@ def committee(store):
     models = [f"{name}/0" for name in HOSTILE]
     members = {model: identity(store.card(model, "val")) for model in models}
     stages = ((models[0],), (models[1], models[2]), (models[3],), (models[4],))
-    return Committee(stages, (0.3, 0.3, 0.3), members=members, chosen_on="val")
+    return Committee(stages, Thresholds((0.3, 0.3, 0.3)), members=members, chosen_on="val")
 
 
 @pytest.fixture(scope="module")
@@ -402,7 +403,7 @@ def splits(models):
         stages = [[models[0]]]
         for model, bar in zip(models[1:], bars, strict=True):
             stages.append([model]) if bar else stages[-1].append(model)
-        yield Committee(tuple(map(tuple, stages)), (0.5,) * (len(stages) - 1))
+        yield Committee(tuple(map(tuple, stages)), Thresholds((0.5,) * (len(stages) - 1)))
 
 
 def test_no_two_committees_have_one_label():
@@ -432,9 +433,9 @@ def test_no_two_committees_have_one_label():
 
 
 def test_labels_of_ordinary_names_have_no_quotes():
-    committee = Committee((("b3/0",), ("b5/0", "b5/1"), ("h/0", "h/1", "h/2")), (0.5, 0.5))
+    committee = Committee((("b3/0",), ("b5/0", "b5/1"), ("h/0", "h/1", "h/2")), Thresholds((0.5, 0.5)))
     assert committee.label() == "b3/0 | b5/0 + b5/1 | h/0..2"
-    assert Committee((("x|y",), ("a b",)), (0.5,)).label() == '"x|y" | a b'
+    assert Committee((("x|y",), ("a b",)), Thresholds((0.5,))).label() == '"x|y" | a b'
 
 
 # What a table or a plot has no use for
@@ -481,7 +482,7 @@ def test_committees_of_different_costs_share_no_table(study, committee):
 
 @pytest.mark.parametrize("kind", ["thresholds", "confidence", "exits"])
 def test_every_committee_that_is_named_is_in_the_table(kind, study, committee):
-    other = replace(committee, stages=(committee.stages[0], committee.stages[2]), thresholds=(0.4,))
+    other = replace(committee, stages=(committee.stages[0], committee.stages[2]), policy=Thresholds((0.4,)))
     asked = replace(study, committees=(committee, other))
     tables.check(kind, asked)
     made = tables.fill(kind, asked)
@@ -493,7 +494,10 @@ def test_every_committee_that_is_named_is_in_the_table(kind, study, committee):
 
 
 def test_every_committee_that_is_named_is_in_the_plot(study, committee):
-    two = [replace(committee, stages=((a,), (b,)), thresholds=(0.4,)) for a, b in itertools.pairwise(committee.models)]
+    two = [
+        replace(committee, stages=((a,), (b,)), policy=Thresholds((0.4,)))
+        for a, b in itertools.pairwise(committee.models)
+    ]
     asked = replace(study, committees=tuple(two[:2]))
     ax = plot.of_study(plot.Figure(figsize=(7, 4)).add_subplot(), "thresholds", asked)
     entries = [text.get_text().replace("\n", " ") for text in ax.get_legend().get_texts()]

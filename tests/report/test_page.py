@@ -105,7 +105,7 @@ def test_the_answer_is_that_of_the_search(study, text):
         assert f"average {plain(e.average_cost, 'flops')} FLOPs" in plain_text
     against = found.cheapest_single or found.best_single
     assert f"{against.average_cost / found.val.average_cost:.2f} times less" in plain_text
-    assert f"answer if max_prob >= {found.val.committee.thresholds[0]:.6g}" in plain_text
+    assert f"answer if max_prob >= {found.val.committee.thresholds.values[0]:.6g}" in plain_text
     again = f"wisecommittee search --store {study.store.files.uri} --max-models 3 --levels 20 --match large/0 --save"
     assert again in plain_text
 

@@ -20,6 +20,7 @@ from memory import MemoryStore
 
 from wisecommittee.analyses.match import Match, Shown
 from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
 from wisecommittee.report import labels, plot, plot_frontier, style
 from wisecommittee.searches.evaluation import Cost, Evaluation
@@ -31,7 +32,7 @@ N = 1000
 
 def evaluation(stages, cost, correct, exits=(1.0,), *, unit="flops", split="val"):
     tiers = tuple(tuple(tier.split("+")) for tier in stages.split("|"))
-    committee = Committee(tiers, (0.5,) * (len(tiers) - 1), cost=unit)
+    committee = Committee(tiers, Thresholds((0.5,) * (len(tiers) - 1)), cost=unit)
     return Evaluation(committee, split, N, correct, correct / N, {unit: Cost(cost, 1.5 * cost, 2 * cost)}, tuple(exits))
 
 

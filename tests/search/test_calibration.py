@@ -501,7 +501,9 @@ def test_a_calibrated_search_is_a_search_over_cross_fitted_outputs(store, method
 
 def test_a_saved_committee_replays_with_its_calibration(store, tmp_path):
     calibrate(store, ["*"])
-    best = max(search(store, calibrated=True, max_models=2, levels=12), key=lambda e: len(e.committee.thresholds))
+    best = max(
+        search(store, calibrated=True, max_models=2, levels=12), key=lambda e: len(e.committee.thresholds.values)
+    )
     best.committee.save(tmp_path / "c.json")
     loaded = Committee.load(tmp_path / "c.json")
     assert evaluate(loaded, store, "val") == best
@@ -513,7 +515,9 @@ def test_a_saved_committee_replays_with_its_calibration(store, tmp_path):
         tables[name] = np.array(rows, np.float32)
     by_name = {m.name: m for m in naive_pool(store, "test", tables)}
     stages = [[by_name[name] for name in stage] for stage in loaded.stages]
-    plain = naive.evaluate(stages, loaded.thresholds, store.labels("test").tolist(), loaded.combine, loaded.confidence)
+    plain = naive.evaluate(
+        stages, loaded.thresholds.values, store.labels("test").tolist(), loaded.combine, loaded.confidence
+    )
     there = evaluate(loaded, store, "test")
     assert (there.correct, there.average_cost) == (plain.correct, plain.total_cost / N)
     # A committee without calibrations is not touched by those of the store.

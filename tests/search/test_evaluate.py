@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import naive
 import numpy as np
 import pytest
 
+from wisecommittee.committees import threshold_vectors
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.searches import evaluate
+from wisecommittee.searches.exits import exit_rows
 from wisecommittee.searches.stages.exit_table import ExitTable
 from wisecommittee.tasks import Classification, GradedAnswers
 
@@ -30,13 +34,13 @@ def problem(units: int, stages: int, vectors: int, *, scale: int = 1, varying: b
     cost = np.cumsum(rng.integers(1, 9, (stages, units) if varying else stages), axis=0)
     thresholds = rng.choice([-0.1, 0.0, 0.2, 0.5, 0.6, 1.0, 1.1], (vectors, stages - 1))
     names = tuple((f"m{k}",) for k in range(stages))
-    committees = [Committee(names, tuple(map(float, v)), "halting", cost="usd") for v in thresholds]
-    return ExitTable(score, stats, cost), committees
+    committees = [Committee(names, Thresholds(tuple(map(float, v))), "halting", cost="usd") for v in thresholds]
+    return ExitTable(score, stats, cost, committees[0].routes), committees
 
 
 def by_definition(table: ExitTable, committee: Committee, scale: int):
     stages, units = table.score.shape
-    thresholds = [np.float32(t) for t in committee.thresholds]
+    thresholds = [np.float32(t) for t in committee.thresholds.values]
     stage = naive.exit_stages(table.score.tolist(), [float(t) for t in thresholds], units)
     right = sum(int(table.stats[k, i, 0]) for i, k in enumerate(stage))
     paid = sorted(int(table.cost[k] if table.cost.ndim == 1 else table.cost[k, i]) for i, k in enumerate(stage))
@@ -63,18 +67,19 @@ def test_counting_bits_and_summing_units_are_one(monkeypatch):
     """In batches of any size, and with costs that only claim to vary."""
     table, committees = problem(1000, 3, 40, seed=1)
     whole = evaluate.evaluate_table(table, committees, Classification(), charges(1000), "val")
-    monkeypatch.setattr(evaluate, "BATCH_BITS", 7000)
+    monkeypatch.setattr(threshold_vectors, "BATCH_BITS", 7000)
     assert evaluate.evaluate_table(table, committees, Classification(), charges(1000), "val") == whole
-    spread = ExitTable(table.score, table.stats, np.repeat(table.cost[:, None], 1000, axis=1))
+    spread = replace(table, cost=np.repeat(table.cost[:, None], 1000, axis=1))
     assert evaluate.evaluate_table(spread, committees, Classification(), charges(1000), "val") == whole
 
 
 def test_exit_counts_and_stages_agree():
     table, committees = problem(77, 4, 20, seed=2)
-    vectors = np.array([c.thresholds for c in committees], np.float32)
-    stages = [evaluate.exit_stages(table.score, vector) for vector in vectors]
-    for vector, stage in zip(vectors.tolist(), stages, strict=True):
+    vectors = threshold_vectors.carried_vectors([c.policy for c in committees], "halting")
+    stages = list(threshold_vectors.exit_stages(table.score, vectors))
+    for vector, stage, committee in zip(vectors.tolist(), stages, committees, strict=True):
         assert stage.tolist() == naive.exit_stages(table.score.tolist(), vector, 77)
-    counts = evaluate.exit_counts(table.score, vectors)
+        assert stage.tolist() == exit_rows(table, committee).tolist()  # `next`, unit by unit
+    counts = threshold_vectors.exit_counts(table.score, vectors)
     assert counts.tolist() == [np.bincount(stage, minlength=4).tolist() for stage in stages]
     assert (counts.sum(axis=1) == 77).all()

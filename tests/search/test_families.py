@@ -23,6 +23,7 @@ from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.families import FAMILIES, family_named
 from wisecommittee.committees.families.groups import stops
 from wisecommittee.committees.families.self_cascade import checkpoints
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import AbsentError, InfeasibleError, WiseCommitteeError
 from wisecommittee.searches.evaluate import evaluate, evaluate_all, evaluate_in
 from wisecommittee.searches.search import search
@@ -117,7 +118,7 @@ def check(models, labels, sequences, *, levels, combine, confidence, max_worst=N
         (p.correct, float(Fraction(p.total_cost, n))) for p in expected
     ]
     assert [e.committee.stages for e in frontier] == [p.stages for p in expected]
-    assert [e.committee.thresholds for e in frontier] == [tuple(map(float, p.thresholds)) for p in expected]
+    assert [e.committee.thresholds.values for e in frontier] == [tuple(map(float, p.thresholds)) for p in expected]
     assert evaluate_in(pool, [e.committee for e in frontier]) == list(frontier)
     for e in frontier:
         again = Committee.from_json(json.loads(json.dumps(e.committee.to_json())))
@@ -125,7 +126,7 @@ def check(models, labels, sequences, *, levels, combine, confidence, max_worst=N
     by_name = {m.name: m for m in models}
     for e, p in zip(frontier, expected, strict=True):
         stages = [[by_name[name] for name in stage] for stage in e.committee.stages]
-        plain = naive.evaluate(stages, e.committee.thresholds, labels, combine, confidence, scores=scores)
+        plain = naive.evaluate(stages, e.committee.thresholds.values, labels, combine, confidence, scores=scores)
         assert (plain.correct, plain.total_cost) == (p.correct, p.total_cost)
         assert e.worst_case_cost == plain.worst_case
     if max_worst is None:
@@ -314,7 +315,7 @@ def check_shared(models, labels, stages, combine, confidence, threads=1):
         store, max_models=stages, combine=combine, confidence=confidence, shared_threshold=True, threads=threads
     )
     n = len(labels)
-    assert [(e.correct, e.average_cost, e.committee.stages, e.committee.thresholds) for e in found] == [
+    assert [(e.correct, e.average_cost, e.committee.stages, e.committee.thresholds.values) for e in found] == [
         (correct, float(Fraction(cost, n)), stages, tuple(map(float, thresholds)))
         for correct, cost, stages, thresholds in expected
     ]
@@ -337,9 +338,11 @@ def test_shared_threshold_of_halting_is_the_margin(pool, margin):
     ]
     sequences = naive.with_singles(sequences, joint)
     expected = naive.shared_thresholds(sequences, labels, "mean_probs", "halting")
-    assert [(e.correct, e.committee.thresholds) for e in found] == [(p[0], p[3]) for p in expected]
+    assert [(e.correct, e.committee.thresholds.values) for e in found] == [(p[0], p[3]) for p in expected]
     for members in naive.groups(joint).values():
-        whole = Committee(tuple((m.name,) for m in members), (0.0,) * (len(members) - 1), "halting", "mean_probs")
+        whole = Committee(
+            tuple((m.name,) for m in members), Thresholds((0.0,) * (len(members) - 1)), "halting", "mean_probs"
+        )
         result = evaluate(whole.at(above=margin), store, "val")
         steps = []
         for i in range(len(labels)):
@@ -379,7 +382,7 @@ def test_a_list_of_thresholds_is_one_line():
     """Wisdom of committees as run beside IRENE: thresholds 0 to 1 in steps of 0.01, shared."""
     models = steps_of("irene", 3)
     store = MemoryStore(models, LABELS)
-    committee = Committee(tuple((m.name,) for m in models), (0.0, 0.0), "max_prob", "mean_probs")
+    committee = Committee(tuple((m.name,) for m in models), Thresholds((0.0, 0.0)), "max_prob", "mean_probs")
     rows = evaluate_all([committee.at(t / 100) for t in range(101)], store, "val")
     assert [row.average_cost for row in rows] == sorted(row.average_cost for row in rows)
     assert rows[0].average_cost == 1

@@ -18,6 +18,7 @@ from numba import config
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.confidence import CONFIDENCES
+from wisecommittee.committees.threshold_vectors import carried_vectors
 from wisecommittee.searches.calibration.fitting import calibrate
 from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore
@@ -55,7 +56,9 @@ def searched(classes, kind, rng):
                 continue
             found = search(store, threads=1, **options, **how)
             assert len(found)
-            assert all(np.isfinite(e.committee.carried).all() for e in found)
+            assert all(
+                np.isfinite(carried_vectors([e.committee.policy], e.committee.confidence)[0]).all() for e in found
+            )
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")

@@ -79,14 +79,16 @@ def check_against_oracle(
     n = len(labels)
     assert [e.average_cost for e in frontier] == [float(Fraction(p.total_cost, n)) for p in expected]
     assert [e.committee.stages for e in frontier] == [p.stages for p in expected]
-    assert [e.committee.thresholds for e in frontier] == [tuple(map(float, p.thresholds)) for p in expected]
-    assert [e.committee.log_odds for e in frontier] == [pytest.approx(p.log_odds) for p in expected]
+    assert [e.committee.thresholds.values for e in frontier] == [tuple(map(float, p.thresholds)) for p in expected]
+    assert [e.committee.thresholds.log_odds for e in frontier] == [pytest.approx(p.log_odds) for p in expected]
     # Again from the outputs, not from the search's tables.
     assert evaluate_in(pool, [e.committee for e in frontier]) == list(frontier)
     by_name = {m.name: m for m in models}
     for e, p in zip(frontier, expected, strict=True):
         stages = [[by_name[name] for name in stage] for stage in e.committee.stages]
-        plain = naive.evaluate(stages, e.committee.thresholds, labels, combine, confidence, scores=product_scores(pool))
+        plain = naive.evaluate(
+            stages, e.committee.thresholds.values, labels, combine, confidence, scores=product_scores(pool)
+        )
         assert (plain.correct, plain.total_cost) == (p.correct, p.total_cost)
         assert e.worst_case_cost == plain.worst_case
         assert [r * n for r in e.exit_ratios] == pytest.approx(plain.exits, abs=1e-9)

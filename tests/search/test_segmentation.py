@@ -20,6 +20,7 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Contents, ModelCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.families import cascade
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import (
     AbsentError,
     AlignmentError,
@@ -377,7 +378,7 @@ def test_a_new_price_of_one_model_is_noticed(files, tmp_path):
     (files / "models.csv").write_text("model,flops,usd\nm0,1,2\nm1,3,4\n")
     store = LogitStore(tmp_path / "S")
     run_import(files, store)
-    both = Committee((("m0",), ("m0+m1",)), (0.5,), confidence="confidence", combine="last", cost="usd")
+    both = Committee((("m0",), ("m0+m1",)), Thresholds((0.5,)), confidence="confidence", combine="last", cost="usd")
     assert evaluate(both, store, "val").worst_case_cost == 6
     card = store.card("m0", "val")
     store.update_card("val", card, lambda found: dataclasses.replace(found, costs={"usd": 2.5}))
@@ -397,7 +398,7 @@ def test_new_costs_reach_the_sets(files, tmp_path):
     assert store.cards("val") == fresh.cards("val")
     (files / "m1.csv").write_text("model,usd\nm1,9\n")
     assert import_costs(store, files / "m1.csv") == {"m1": "card updated", "m0+m1": "card updated"}
-    both = Committee((("m0",), ("m0+m1",)), (0.5,), confidence="confidence", combine="last", cost="usd")
+    both = Committee((("m0",), ("m0+m1",)), Thresholds((0.5,)), confidence="confidence", combine="last", cost="usd")
     assert evaluate(both, store, "val").worst_case_cost == 11.5
     search(store, levels=3, cost="usd")
     (files / "set.csv").write_text("model,usd\nm0+m1,9\n")

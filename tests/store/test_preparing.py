@@ -9,6 +9,7 @@ from scipy.special import softmax
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import ContentError
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore
@@ -53,7 +54,7 @@ def test_choices_that_do_not_exist_have_no_probability(store, dtype):
         ("neg_entropy", lambda p: np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(axis=1)),
     ):
         threshold = float(np.float32(np.median(of(p)) + 1e-5))
-        found = evaluate(Committee((("a",), ("b",)), (threshold,), confidence), store, "val")
+        found = evaluate(Committee((("a",), ("b",)), Thresholds((threshold,)), confidence), store, "val")
         leaves = of(p) >= threshold
         said = np.where(leaves, p.argmax(axis=1), mean.argmax(axis=1))
         assert found.exit_ratios[0] == leaves.mean()

@@ -12,6 +12,7 @@ from test_cli import run  # noqa: F401
 from test_training_data import small_cifar
 
 from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import ContentError, CostError, StoreError, UnknownNameError, UsageError
 from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.macs import count_macs
@@ -67,7 +68,7 @@ def test_the_store_says_what_the_trainer_saw(how, tmp_path):
             assert found.quality == seen.get(name, found.quality)
             assert found.average_cost == count_macs(net.part(range(k)), images)
         if leaves > 2:
-            some = Committee(((names[0],), (names[-1],)), (0.5,))
+            some = Committee(((names[0],), (names[-1],)), Thresholds((0.5,)))
             assert evaluate(some, store, split).worst_case_cost == count_macs(net.part([0, leaves - 1]), images)
         for leaf, name in enumerate(names):
             np.testing.assert_allclose(store.outputs(name, split), logits[:, leaf].numpy(), atol=1e-4)

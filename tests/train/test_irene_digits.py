@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import open_training_data
@@ -53,7 +54,9 @@ def models_run(evaluation, store):
 def halting(store, seed, variant):
     """IRENE at m = 0.5 on test: accuracy and cost in models."""
     above = float(np.nextafter(np.float32(0.5), np.float32(1)))
-    found = evaluate(Committee(members("irene", seed, variant), (above, above), "halting", "mean_probs"), store)
+    found = evaluate(
+        Committee(members("irene", seed, variant), Thresholds((above, above)), "halting", "mean_probs"), store
+    )
     return found.quality, models_run(found, store)
 
 
@@ -83,7 +86,9 @@ def test_without_the_ensemble_loss_everything_stops_at_once(store):
 def test_wisdom_of_committees_between_one_model_and_the_average_ensemble(store, seed):
     stages = members("pool", seed)
     thresholds = [*np.linspace(0, 1, 101).tolist(), NEVER]
-    found = evaluate_all([Committee(stages, (t, t), "max_prob", "mean_probs") for t in thresholds], store, "test")
+    found = evaluate_all(
+        [Committee(stages, Thresholds((t, t)), "max_prob", "mean_probs") for t in thresholds], store, "test"
+    )
     costs = [evaluation.average_cost for evaluation in found]
     assert costs == sorted(costs)
     assert models_run(found[0], store) == 1

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.naming import Origin
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import ContentError, StoreError, UnknownNameError, UsageError
 from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.extraction.models.weights import state_hash
@@ -330,7 +331,7 @@ def by_hand(log_y, stop, labels, m):
 def halting(architecture, models, m):
     stages = tuple((f"{architecture}/{step}",) for step in range(models))
     threshold = float(np.nextafter(np.float32(m), np.float32(2)))
-    return Committee(stages, (threshold,) * (models - 1), "halting", "mean_probs")
+    return Committee(stages, Thresholds((threshold,) * (models - 1)), "halting", "mean_probs")
 
 
 def test_the_store_says_what_the_trainer_says(tmp_path):

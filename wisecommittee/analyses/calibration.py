@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wisecommittee.analyses.cascades import cascade_pool, exits_of, stage_values, with_exits
+from wisecommittee.analyses.cascades import cascade_pool, exits_of, stage_table, stage_values, with_exits
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.committee import Committee
@@ -15,8 +15,9 @@ from wisecommittee.committees.confidence import CONFIDENCES, scale_of
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.calibration.fitting import fit
 from wisecommittee.searches.calibration.reliability import Reliability, reliability
-from wisecommittee.searches.evaluate import evaluate_in, exit_stages
+from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.exits import exit_rows
 from wisecommittee.searches.stages.pool import Pool, open_pool
 
 ROWS = 6  # ensembles, and cascades, of a frontier
@@ -113,7 +114,11 @@ def single(study: Study, model: str) -> Effect:
         study,
         [
             Committee(
-                ((model,),), (), pool.confidence_name, pool.combine.name, cost=pool.cost.name, chosen_on=pool.split
+                ((model,),),
+                confidence=pool.confidence_name,
+                combine=pool.combine.name,
+                cost=pool.cost.name,
+                chosen_on=pool.split,
             )
         ],
     )[0]
@@ -133,20 +138,16 @@ def calibrations_of(study: Study, models: Sequence[str]) -> dict[str, Calibratio
 
 def reliability_in(pool: Pool, committee: Committee) -> Reliability:
     """Of the maximum probability (for answers the stored confidence) each unit has where it exits."""
-    score, quality = stage_values(pool, committee)
-    stage = exit_stages(score, committee.carried)
-    everyone = np.arange(pool.units)
-    if not isinstance(pool.confidence, str):
-        score, quality = stage_values(replace(pool, confidence=CONFIDENCES["max_prob"]), committee)
-    said = scale_of(CONFIDENCES["max_prob"] if not isinstance(pool.confidence, str) else pool.confidence).shown(
-        score[stage, everyone]
-    )
-    if said.min() < 0 or said.max() > 1:
+    row, everyone = exit_rows(stage_table(pool, committee), committee), np.arange(pool.units)
+    used = pool if isinstance(pool.confidence, str) else replace(pool, confidence=CONFIDENCES["max_prob"])
+    score, quality = stage_values(used, committee)
+    confidence = scale_of(used.confidence).shown(score[row, everyone])
+    if confidence.min() < 0 or confidence.max() > 1:
         raise UsageError(
-            f"{committee.confidence} of {committee.label()} runs from {said.min():.4g} to {said.max():.4g}; "
-            f"reliability needs probabilities"
+            f"{committee.confidence} of {committee.label()} runs from {confidence.min():.4g} to "
+            f"{confidence.max():.4g}; reliability needs probabilities"
         )
-    return reliability(said, quality[stage, everyone])
+    return reliability(confidence, quality[row, everyone])
 
 
 def _pool(study: Study, committee: Committee, split: str, calibrations: Mapping[str, Calibration]) -> Pool:

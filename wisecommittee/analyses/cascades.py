@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
+from wisecommittee.committees.policy import Thresholds, reaches
 from wisecommittee.errors import InfeasibleError, UsageError
-from wisecommittee.searches.evaluate import evaluate_in, identity, members_pool
+from wisecommittee.searches.evaluate import evaluate_in
+from wisecommittee.searches.members import identity, members_pool
 from wisecommittee.searches.reporter import reported_threshold
-from wisecommittee.searches.stages.exit_table import running, stage_indices
+from wisecommittee.searches.stages.exit_table import ExitTable, committee_tables
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.stage_tables import tables_for
 
 
 def chosen_cascades(study: Study) -> tuple[Committee, ...]:
     """The cascades an analysis is about: the committees named; else of the two models named, the first before the
     second; else the most accurate cascade on the frontier, of two models unless a frontier was given."""
     for committee in study.committees:
-        if len(committee.stages) < 2:
+        if len(committee.thresholds.values) < 1:
             raise UsageError(f"{committee.label()} has no threshold; name committees with two stages or more")
     return study.committees or (_found_cascade(study),)
 
@@ -46,7 +47,7 @@ def two_stages(pool: Pool, first: str, second: str) -> Committee:
     """first | second, where half of the units exit early."""
     committee = Committee(
         ((first,), (second,)),
-        (0.0,),
+        Thresholds((0.0,)),
         pool.confidence_name,
         pool.combine.name,
         cost=pool.cost.name,
@@ -61,37 +62,40 @@ def cascade_pool(study: Study, committee: Committee, split: str) -> Pool:
     return members_pool([committee], study.store, split)
 
 
-def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Confidence [K, N] after every stage, the last included, as it is carried, and quality [K, N] in [0, 1] of
-    answering there."""
+def stage_table(pool: Pool, committee: Committee) -> ExitTable:
+    """The exit table of a committee whose units are right or wrong by themselves, with the confidence after the last
+    stage."""
     if pool.task.width > 1:
         raise UsageError(
             f"this analysis needs units that are right or wrong by themselves; {pool.task.name} is not made of such"
         )
-    combinations = running(stage_indices(pool, committee))
-    tables = tables_for(pool, combinations, compared=combinations)
-    return tables.scores(combinations), tables.correct.rows(tables.nodes(combinations)) / pool.task.scale
+    return committee_tables(pool, [committee], score_last=True)[0]
+
+
+def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Confidence [R, N] in each row of the exit table, as it is carried, and quality [R, N] in [0, 1] of answering
+    there."""
+    table = stage_table(pool, committee)
+    return table.score, table.stats[:, :, 0] / pool.task.scale
 
 
 def with_exits(pool: Pool, committee: Committee, exits: Sequence[int]) -> Committee:
     """The same stages with thresholds at which these numbers of units exit, stage by stage, as nearly as ties allow; of
     two thresholds as near the lower. The pool's confidence becomes the committee's."""
-    score, _ = stage_values(pool, committee)
+    start = Thresholds((0.0,) * len(committee.thresholds.values))
+    twin = replace(committee, policy=start, confidence=pool.confidence_name)
+    score, _ = stage_values(pool, twin)
     waiting = np.ones(pool.units, dtype=bool)
-    thresholds: list[tuple[float, float | None]] = []
+    pairs: list[tuple[float, float | None]] = []
     scale = scale_of(pool.confidence)
     for row, wanted in zip(score[:-1], exits, strict=False):
-        value = _cut(row[waiting], wanted)
-        thresholds.append(reported_threshold(np.sort(row), value, scale))
-        waiting &= row < scale.carried([thresholds[-1][0]], [thresholds[-1][1]])
+        pairs.append(reported_threshold(np.sort(row), _cut(row[waiting], wanted), scale))
+        (threshold,) = scale.carried([pairs[-1][0]], [pairs[-1][1]])
+        waiting &= ~reaches(row, threshold)
     members = {card.model: identity(card) for card in pool.cards if card.model in committee.models}
     return replace(
-        committee,
-        thresholds=(0.0,) * len(thresholds),
-        log_odds=(),
-        confidence=pool.confidence_name,
-        members={**committee.members, **members} if committee.members else {},
-    ).with_thresholds(thresholds)
+        twin, policy=Thresholds.of(pairs), members={**committee.members, **members} if committee.members else {}
+    )
 
 
 def _cut(score: NDArray[np.float32], wanted: int) -> np.float32:

@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.naming import METHODS, Origin
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.committees.utility import utility
 from wisecommittee.errors import StoreError
 from wisecommittee.searches.evaluate import evaluate_all
@@ -201,7 +202,7 @@ def _shared(study: Study, committees: Sequence[Committee], reference: Reference 
     """What the split reports of the committee that is the best on the choosing split."""
     chosen = _best(study, committees, reference)
     (found,) = evaluate_all([chosen.committee], study.store, split)
-    return MethodResult(found.quality, found.average_cost, found.committee.thresholds[0])
+    return MethodResult(found.quality, found.average_cost, found.committee.thresholds.values[0])
 
 
 def _best(study: Study, committees: Sequence[Committee], reference: Reference | None) -> Evaluation:
@@ -229,4 +230,4 @@ def _halting(study: Study, models: Sequence[str]) -> list[Committee]:
 def _committee(
     study: Study, stages: Sequence[tuple[str, ...]], *, rule: str = "mean_probs", confidence: str = "max_prob"
 ) -> Committee:
-    return Committee(tuple(stages), (0.0,) * (len(stages) - 1), confidence, rule, cost=study.cost)
+    return Committee(tuple(stages), Thresholds((0.0,) * (len(stages) - 1)), confidence, rule, cost=study.cost)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from wisecommittee.analyses.cascades import cascade_pool, chosen_cascades, stage
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.searches.evaluate import evaluate_table
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.stages.exit_table import committee_tables
@@ -56,7 +57,7 @@ def _sweeps(study: Study, committee: Committee) -> list[ThresholdSweep]:
     for stage in range(len(committee.stages) - 1):
         thresholds = levels(score[stage])
         runs = [_run(p, committee, stage, thresholds) for p in (pool, test) if p is not None]
-        told = tuple(e.committee.thresholds[stage] for e in runs[0])
+        told = tuple(e.committee.thresholds.values[stage] for e in runs[0])
         found.append(ThresholdSweep(committee, stage, told, runs[0], runs[1] if test else ()))
     return found
 
@@ -81,9 +82,8 @@ def _reporting(study: Study, committee: Committee) -> Pool | None:
 def _run(pool: Pool, committee: Committee, stage: int, thresholds: tuple[float, ...]) -> tuple[Evaluation, ...]:
     table = committee_tables(pool, [committee])[0]
     scale = scale_of(pool.confidence)
-    others = list(zip(committee.thresholds, committee.log_odds or (None,) * len(committee.thresholds), strict=True))
-    own = [
-        committee.with_thresholds([*others[:stage], scale.threshold(np.float32(t)), *others[stage + 1 :]])
-        for t in thresholds
-    ]
-    return tuple(evaluate_table(table, own, pool.task, pool.cost, pool.split))
+    pairs = committee.thresholds.pairs
+    before, after = pairs[:stage], pairs[stage + 1 :]
+    vectors = [Thresholds.of([*before, scale.threshold(np.float32(t)), *after]) for t in thresholds]
+    moved = [replace(committee, policy=vector) for vector in vectors]
+    return tuple(evaluate_table(table, moved, pool.task, pool.cost, pool.split))

@@ -1,4 +1,5 @@
-"""What a committee is, without any data: cards, confidence functions, combining rules, costs, families.
+"""What a committee is, without any data: model cards, committees, policies, confidences, rules, costs, families.
 
-May be added: one more confidence, rule, cost or family. Pure values and numpy; nothing here knows outputs or splits.
+May be added: a confidence, a policy, a combining rule, a cost or a family. Values and numpy only; nothing here knows
+outputs or splits.
 """

@@ -1,11 +1,11 @@
-"""Calibration: a monotone map of one model's outputs that keeps its predictions and mends its confidence.
+"""Calibration: a monotone map of one model's outputs that keeps its predictions and corrects its confidence.
 
     temperature  rows z -> z / T                                                            Guo et al. 2017
     platt        log-odds s of the confidence -> slope * s + intercept, slope >= 0          Wang et al. 2022, D.2
     isotonic     confidence -> a non-decreasing function of s, linear between its knots
 
-Predictions stay: where a map would hand one to the runner-up, the winner keeps a hair's breadth (MARGIN); a temperature
-may only make a tie of two logits that float32 can hardly tell apart.
+Predictions stay: where a map would let the runner-up win, the winner keeps a margin (MARGIN) over it. A temperature may
+turn two logits that differ in their last bits into a tie, no more.
 
 The log-odds s = log p - log(1 - p) of the winning class move and the other classes keep their proportions, so
 a calibrated row is again a row of logits. Stored answers have no rows: s is their stored confidence itself.
@@ -63,9 +63,17 @@ _LISTS = {"temperature": (), "platt": (), "isotonic": ("x", "y")}
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A fitted map. split, content : what it was fitted on, by name and by the hash of its decoded values.
+    """A fitted map.
 
-    folds : parameters for the units of each fold, fitted without them; a committee records none.
+    Parameters
+    ----------
+    method : str
+        In METHODS.
+    parameters : {name: number or list of numbers}
+    split, content : str
+        The split that it was fitted on, and the hash of the decoded outputs there.
+    folds : tuple of parameters
+        For the units of each fold, fitted without them; a committee records none.
     """
 
     method: str
@@ -76,7 +84,7 @@ class Calibration:
 
     @property
     def digest(self) -> str:
-        """Identity of method and parameters, equal with and without the folds."""
+        """Hash of method and parameters; folds do not matter."""
         return hashlib.sha256(json.dumps([self.method, self.parameters], sort_keys=True).encode()).hexdigest()[:16]
 
     def without_folds(self) -> Calibration:
@@ -89,11 +97,11 @@ class Calibration:
         else:
             out = np.empty_like(rows)
             for fold, parameters in enumerate(self.folds):
-                some = folds == fold
-                if some.any():
-                    out[some] = calibrated_rows(self.method, parameters, rows[some])
+                inside = folds == fold
+                if inside.any():
+                    out[inside] = calibrated_rows(self.method, parameters, rows[inside])
         largest = np.finfo(out.dtype).max
-        return np.clip(out, -largest, largest, out=out)  # finite, as what is stored
+        return np.clip(out, -largest, largest, out=out)  # finite, as stored outputs are
 
     def scores(self, scores: NDArray[np.floating], folds: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
         """Calibrated confidences [n] in [0, 1] of stored ones [n]."""
@@ -101,8 +109,8 @@ class Calibration:
             return calibrated_scores(self.method, self.parameters, scores)
         out = np.empty(len(scores))
         for fold, parameters in enumerate(self.folds):
-            some = folds == fold
-            out[some] = calibrated_scores(self.method, parameters, scores[some])
+            inside = folds == fold
+            out[inside] = calibrated_scores(self.method, parameters, scores[inside])
         return out
 
     def to_json(self) -> dict[str, Any]:
@@ -118,17 +126,17 @@ class Calibration:
 
     @classmethod
     def from_json(cls, data: Any) -> Calibration:
-        """StoreError unless it is what `to_json` writes."""
+        """The calibration that `to_json` wrote; StoreError for anything else."""
         try:
-            made = cls(data["method"], data["parameters"], data["split"], data["content"], tuple(data.get("folds", ())))
-            sound = made.to_json() == data and all(map(made._sound, (made.parameters, *made.folds)))
-            sound = sound and isinstance(made.split, str) and isinstance(made.content, str)
+            read = cls(data["method"], data["parameters"], data["split"], data["content"], tuple(data.get("folds", ())))
+            sound = read.to_json() == data and all(map(read._sound, (read.parameters, *read.folds)))
+            sound = sound and isinstance(read.split, str) and isinstance(read.content, str)
         except (TypeError, KeyError, AttributeError, ValueError):
             sound = False
-        if not sound or len(made.folds) not in (0, FOLDS):
+        if not sound or len(read.folds) not in (0, FOLDS):
             shown = {k: data[k] for k in ("method", "parameters") if k in data} if isinstance(data, dict) else data
             raise StoreError(f"calibration {str(shown)[:120]}, which `wisecommittee calibrate` does not write")
-        return made
+        return read
 
     def _sound(self, p: Parameters) -> bool:
         """Parameters of the right names, finite, and monotone."""
@@ -163,7 +171,7 @@ def calibrated_rows(method: str, parameters: Parameters, rows: Rows) -> Rows:
     out = rows.copy()
     out[everyone, winner] = -np.inf
     second = out.max(axis=1)
-    # Log-odds below what the runner-up allows would hand it the prediction.
+    # Below `least` the runner-up would win.
     with np.errstate(over="ignore"):
         least = second + MARGIN * np.maximum(1, np.abs(second))
         out[everyone, winner] = np.maximum((top - s + ODDS[method](s, parameters)).astype(rows.dtype), least)

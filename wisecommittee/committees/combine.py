@@ -1,8 +1,9 @@
 """Combining rules: how the members of a prefix become one prediction.
 
-Sources: Wang et al. 2022, Sec. 3; Kondratyuk et al. 2020. A rule says what each member contributes to the float32 SUM
-over members in canonical order, and in which space the mean of that sum lives. Argmax is taken of the sum, ties go to
-the lowest class.
+A rule says what each member adds to the float32 sum over members in canonical order, and whether the mean of that sum
+is a row of logits or of probabilities. The prediction is the argmax of the sum, ties go to the lowest class.
+
+References: Wang et al. 2022, Sec. 3; Kondratyuk et al. 2020.
 """
 
 from __future__ import annotations
@@ -37,10 +38,17 @@ def unchanged(rows: Rows) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class Combine:
-    """summand[kind] turns stored rows into summands, space[kind] is where their mean lives; kinds: logits,
-    probabilities.
+    """A combining rule, for stored rows of each kind ('logits' and 'probabilities').
 
-    ordered : only the newest member answers, so the order of members matters and not their set.
+    Parameters
+    ----------
+    name : str
+    summand : {kind: callable}
+        From stored rows [.., C] to what is summed.
+    space : {kind: str}
+        Whether the mean of the sum is 'logits' or 'probabilities'.
+    ordered : bool
+        Only the newest member answers, so that the order of members matters and not their set.
     """
 
     name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 import shlex
@@ -16,11 +15,11 @@ from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.cards import OLD_KINDS, check_cost, plain, split_model_name
-from wisecommittee.committees.confidence import scale_of, threshold_above
+from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.fields import checked_object, listed, shown, typed
-from wisecommittee.committees.scale import Carried
-from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted
-from wisecommittee.reading import parse_json, read_text
+from wisecommittee.committees.policy import Policy, Route, Thresholds, policy_from_json
+from wisecommittee.errors import AbsentError, CommitteeError, WiseCommitteeError
+from wisecommittee.reading import parse_json, read_text, recognised
 from wisecommittee.writing import written_whole
 
 COMMITTEE_VERSION = 1
@@ -31,77 +30,70 @@ MAX_COMMITTEE = 4 << 20  # bytes of a committee.json
 class Committee:
     """An ensemble or a cascade: which members answer at each stage, and when a unit exits.
 
-    stages : tiers of model names; a unit that reaches stage k has run every member of stages 0..k.
-    thresholds : len(stages) - 1 float32 values as Python floats; exit at stage k iff confidence >= thresholds[k]; the
-    last stage always exits. members : {model: {"weights", "blocks", "kind"}} as it was when the committee was chosen.
-
-    log_odds : a number for every threshold that its float32 confidence cannot express, else None; empty where there is
-    none, and then not in the JSON. A number decides in place of its threshold: exit iff log(p / (1 - p)) >= log_odds[k]
-    for p = max_prob or prob_gap, iff -log(-neg_entropy) >= log_odds[k] for neg_entropy. The threshold beside it is the
-    same in float32, often 1 (or 0). No other confidence has log-odds.
+    Parameters
+    ----------
+    stages : tuple of tuples of str
+        The models that each stage adds.
+    policy : Policy
+        Decides after every stage but the last whether a unit exits, and which stage it runs next.
+    confidence : str
+        Name of the confidence function (confidence.py), or of a score that the store holds for every member.
+    combine : str
+        How the members that have run become one prediction (combine.py).
+    family : str
+        The family of combinations it was chosen from (families/).
+    cost : str
+        Name of the cost that it is charged in.
+    chosen_on : str or None
+        The split it was chosen on.
+    members : {model: {"kind", "blocks", "weights", "calibration"}}
+        The members as they were when it was chosen.
     """
 
     stages: tuple[tuple[str, ...], ...]
-    thresholds: tuple[float, ...] = ()
+    policy: Policy = field(default_factory=Thresholds)
     confidence: str = "max_prob"
     combine: str = "mean_logits"
     family: str = "cascade"
     cost: str = "flops"
     chosen_on: str | None = None
     members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    log_odds: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.stages or not all(self.stages):
             raise CommitteeError("a committee needs at least one stage, and each stage at least one model")
         if twice := sorted(name for name, count in Counter(self.models).items() if count > 1):
             raise CommitteeError(f"{listed(twice)} stands more than once in the stages; a model runs once")
-        if len(self.thresholds) != len(self.stages) - 1:
-            raise CommitteeError(
-                f"{counted(len(self.thresholds), 'threshold')} for {counted(len(self.stages), 'stage')}; "
-                f"expected {len(self.stages) - 1}: one for every stage but the last"
-            )
-        for value in self.thresholds:
-            if not math.isfinite(value):
-                raise CommitteeError(f"threshold {value!r} is not finite; merge the stages instead of never exiting")
-        if len(self.log_odds) not in (0, len(self.thresholds)):
-            raise CommitteeError(
-                f"{counted(len(self.log_odds), 'number')} of log-odds for "
-                f"{counted(len(self.thresholds), 'threshold')}; expected one for each, or null"
-            )
-        for value, odds in zip(self.thresholds, self.log_odds, strict=False):
-            if odds is not None:
-                self._check_log_odds(value, odds)
-
-    def _check_log_odds(self, threshold: float, odds: float) -> None:
-        scale = scale_of(self.confidence)
-        if not scale.saturates or not math.isfinite(odds):
-            raise CommitteeError(f"log-odds {odds!r} for a threshold on {self.confidence}, which has none")
-        (carried,) = scale.carried([threshold], [odds])
-        told, _ = scale.threshold(carried)
-        if abs(told - threshold) > 1e-6:
-            raise CommitteeError(
-                f"threshold {threshold!r} and its log-odds {odds!r}, which mean {self.confidence} {told:.8g}; change "
-                f"both, or leave the log-odds out"
-            )
+        self.policy.check(len(self.stages), self.confidence)
 
     @property
-    def carried(self) -> Carried:
-        """float32 [K - 1]: the thresholds on the scale on which stage tables carry the confidence."""
-        return scale_of(self.confidence).carried(self.thresholds, self.log_odds)
+    def routes(self) -> tuple[Route, ...]:
+        """The sequences of stages after which a unit can exit, in lexicographic order; of a cascade that runs its
+        stages in order, (0,), (0, 1), .., (0, .., K - 1)."""
+        every = {route[:n] for route in self.policy.routes(len(self.stages)) for n in range(1, len(route) + 1)}
+        for route in every:
+            if list(route) != sorted(set(route)) or not 0 <= route[0] <= route[-1] < len(self.stages):
+                raise CommitteeError(
+                    f"policy {self.policy.kind!r}: route {list(route)}; expected ascending stages from 0 to "
+                    f"{len(self.stages) - 1}"
+                )
+        return tuple(sorted(every))
 
-    def told_thresholds(self) -> list[str]:
-        """What has to hold to exit at each stage but the last, as it is printed: 'max_prob >= 0.83'."""
-        told = [f"{self.confidence} >= {value:.6g}" for value in self.thresholds]
-        of = f"-log(-{self.confidence})" if self.confidence == "neg_entropy" else f"log-odds of {self.confidence}"
-        odds = self.log_odds or (None,) * len(told)
-        return [text if value is None else f"{of} >= {value:.6g}" for text, value in zip(told, odds, strict=True)]
+    @property
+    def nested(self) -> bool:
+        """Whether units run all stages in order, up to the one at which they exit."""
+        return len(self.routes) == len(self.stages) and self.routes[-1] == tuple(range(len(self.stages)))
 
-    def with_thresholds(self, thresholds: Sequence[tuple[float, float | None]]) -> Committee:
-        """The same stages with other thresholds, each with its log-odds or None."""
-        odds = tuple(odds for _, odds in thresholds)
-        told = any(value is not None for value in odds)
-        return replace(self, thresholds=tuple(value for value, _ in thresholds), log_odds=odds if told else ())
+    @property
+    def thresholds(self) -> Thresholds:
+        """Its policy; CommitteeError if that is of another kind."""
+        if not isinstance(self.policy, Thresholds):
+            raise CommitteeError(f"{self.label()} exits by {self.policy.kind!r}; expected a committee with thresholds")
+        return self.policy
+
+    def conditions(self) -> list[str]:
+        """For each stage but the last, what has to hold for a unit to exit there: 'max_prob >= 0.83'."""
+        return self.policy.conditions(len(self.stages), self.confidence)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -112,7 +104,7 @@ class Committee:
         if (threshold is None) == (above is None):
             raise CommitteeError("at: name one of a threshold and above=..")
         value = threshold_above(above) if threshold is None else float(threshold)  # type: ignore[arg-type]
-        return self.with_thresholds([(value, None)] * (len(self.stages) - 1))
+        return replace(self, policy=Thresholds((value,) * (len(self.stages) - 1)))
 
     @property
     def shape(self) -> str:
@@ -132,17 +124,15 @@ class Committee:
         return " | ".join(map(together, self.stages))
 
     def to_json(self) -> dict[str, Any]:
-        out = {
-            "version": COMMITTEE_VERSION,
-            "stages": [list(stage) for stage in self.stages],
-            "thresholds": list(self.thresholds),
-            "confidence": self.confidence,
-            "combine": self.combine,
-            "family": self.family,
-            "cost": self.cost,
-        }
-        if self.log_odds:
-            out["log_odds"] = list(self.log_odds)
+        """The contents of committee.json: `thresholds` and `log_odds` of that kind of policy, else `policy`."""
+        out: dict[str, Any] = {"version": COMMITTEE_VERSION, "stages": [list(stage) for stage in self.stages]}
+        thresholds = self.policy if isinstance(self.policy, Thresholds) else Thresholds()
+        out["thresholds"] = list(thresholds.values)
+        out |= {name: getattr(self, name) for name in ("confidence", "combine", "family", "cost")}
+        if thresholds.log_odds:
+            out["log_odds"] = list(thresholds.log_odds)
+        if thresholds is not self.policy:
+            out["policy"] = self.policy.to_json()
         if self.chosen_on is not None:
             out["chosen_on"] = self.chosen_on
         if self.members:
@@ -161,44 +151,55 @@ class Committee:
         """Read a committee.json; CommitteeError names what is wrong with it."""
         file = Path(path)
         remedy = f"write one with `wisecommittee search --target-accuracy 0.9 --save {shlex.quote(str(file))}`"
-        text = read_text(file, limit=MAX_COMMITTEE, error=CommitteeError, remedy=remedy)
         try:
-            return cls.from_json(parse_json(text))
-        except CommitteeError as error:
-            raise CommitteeError(f"{file}: {error}") from error
-        except ValueError as error:
-            raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
+            return cls.from_json(parse_json(read_text(file, limit=MAX_COMMITTEE, error=CommitteeError, remedy=remedy)))
+        except AbsentError:
+            raise
+        except (CommitteeError, ValueError) as error:
+            what = recognised(file) if file.is_file() else None
+            if what is not None and not what.startswith("a committee"):
+                raise CommitteeError(f"{file}: {what}; expected a committee, as `search --save` writes it") from error
+            if not isinstance(error, CommitteeError):
+                raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
+            place = f"{file}: "
+            raise CommitteeError(f"{place}{str(error).removeprefix(place)}") from error
 
     @classmethod
     def from_json(cls, data: Any) -> Committee:
-        known = {f.name for f in fields(cls)} | {"fingerprint"}
+        """A committee from the contents of committee.json; CommitteeError for anything else."""
+        known = {f.name for f in fields(cls)} | {"thresholds", "log_odds", "fingerprint"}
         data = checked_object(data, "committee", COMMITTEE_VERSION, known, {"stages"}, CommitteeError)
         stages = data["stages"]
         if not isinstance(stages, list) or not all(
             isinstance(stage, list) and all(isinstance(name, str) for name in stage) for stage in stages
         ):
             raise CommitteeError('committee: "stages" must be a list of lists of model names, [["a"], ["b", "c"]]')
-        numbers = _float32s(data.get("thresholds", []), "thresholds")
-        odds = data.get("log_odds", [])
-        if not isinstance(odds, list):
-            raise CommitteeError(f'committee: "log_odds" must be a list of numbers or null, not {shown(odds)}')
-        told = iter(_float32s([value for value in odds if value is not None], "log_odds"))
         texts = {
             name: typed(data, name, (str,), CommitteeError)
             for name in ("confidence", "combine", "family", "cost", "chosen_on")
             if data.get(name) is not None
         }
         members = _members_from_json(data.get("members", {}))
-        committee = cls(
-            stages=tuple(tuple(stage) for stage in stages),
-            thresholds=numbers,
-            members=members,
-            log_odds=tuple(None if value is None else next(told) for value in odds),
-            **texts,
-        )
+        committee = cls(tuple(map(tuple, stages)), _policy_from_json(data), members=members, **texts)
         if members and data.get("fingerprint") not in (None, committee.fingerprint):
             raise CommitteeError("committee: the fingerprint does not fit the members; the file was edited by hand")
         return replace(committee, members={name: _with_current_kind(member) for name, member in members.items()})
+
+
+def _policy_from_json(data: Mapping[str, Any]) -> Policy:
+    """From the fields `thresholds` and `log_odds` of a committee.json, or from its field `policy`."""
+    values = _float32s(data.get("thresholds", []), "thresholds")
+    odds = data.get("log_odds", [])
+    if not isinstance(odds, list):
+        raise CommitteeError(f'committee: "log_odds" must be a list of numbers or null, not {shown(odds)}')
+    numbers = iter(_float32s([value for value in odds if value is not None], "log_odds"))
+    thresholds = Thresholds(values, tuple(None if value is None else next(numbers) for value in odds))
+    if data.get("policy") is None:
+        return thresholds
+    policy = policy_from_json(data["policy"])
+    if isinstance(policy, Thresholds) or thresholds != Thresholds():
+        raise CommitteeError('committee: "policy" is for kinds without thresholds, which stand in "thresholds" alone')
+    return policy
 
 
 def _float32s(values: Any, name: str) -> tuple[float, ...]:

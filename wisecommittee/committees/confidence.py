@@ -1,17 +1,18 @@
 """Confidence functions: how willing a stage is to answer (Wang et al. 2022, Sec. 4.1). Higher exits earlier.
 
-A confidence is a numpy function of a few statistics of each output row, which the stage kernel gathers in one pass:
+A confidence is a numpy function of a few statistics of each output row, which the stage kernel computes in one pass:
 
     top     [..] largest value              second  [..] second largest value
     of rows of mean logits z:
-    rest    [..] sum exp(z - top) over all classes but one with the top; where that is below 1e-30, its logarithm
-    spread  [..] sum exp(z - top) * (z - top); there divided by rest
+    rest    [..] sum exp(z - top) over all classes but the top one; its natural logarithm where it is below 1e-30
+    spread  [..] sum exp(z - top) * (z - top); divided by rest where rest is below 1e-30
     of rows of mean probabilities p:
-    rest    [..] sum p over all classes but one with the top
+    rest    [..] sum p over all classes but the top one
     plogp   [..] sum p log p
 
-A confidence that runs out of float32 numbers is carried on a scale of its own (scale.py), which its functions then
-return. Add one by writing its two functions and naming it in CONFIDENCES.
+A confidence that saturates in float32 has a scale (scale.py); its functions return numbers on that scale.
+
+May be added: a confidence, by its two functions and its line in CONFIDENCES.
 """
 
 from __future__ import annotations
@@ -40,14 +41,22 @@ Statistics = Mapping[str, NDArray[np.float32]]
 Function = Callable[[Statistics], NDArray[np.floating]]
 LOG_FLOOR = np.float32(1e-38)  # log p of a stored zero
 _LARGEST = float(np.finfo(np.float32).max)
-_OPEN = 2.0**-23  # what rounding leaves open of a mean of probabilities near 1
+_OPEN = 2.0**-23  # rounding error of a mean of probabilities near 1
 
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """Name, and the function with the statistics it needs for rows of logits and for rows of probabilities.
+    """A confidence function for rows of logits and for rows of probabilities.
 
-    scale : how what the functions return is carried.
+    Parameters
+    ----------
+    name : str
+    logits_need, probabilities_need : tuple of str
+        Statistics (see the module) that its function reads.
+    from_logits, from_probabilities : callable
+        From {statistic: [..]} to confidences [..], higher exits earlier, on `scale`.
+    scale : Scale
+        What the returned numbers mean; PLAIN if they are the confidence.
     """
 
     name: str
@@ -61,13 +70,13 @@ class Confidence:
         return self.logits_need if space == "logits" else self.probabilities_need
 
     def __call__(self, statistics: Statistics, space: str) -> NDArray[np.float32]:
-        """float32, finite, same shape as the statistics, on the scale; space is 'logits' or 'probabilities'."""
+        """Finite float32 confidences on the scale, shaped like the statistics; space : 'logits' or 'probabilities'."""
         function = self.from_logits if space == "logits" else self.from_probabilities
         with np.errstate(over="ignore", invalid="ignore"):  # of finite logits up to 3e38
-            found = function(statistics).astype(np.float32, copy=False)
-        if not np.isfinite(found).all():
-            found = np.nan_to_num(found, nan=-_LARGEST, posinf=_LARGEST, neginf=-_LARGEST)
-        return found
+            confidence = function(statistics).astype(np.float32, copy=False)
+        if not np.isfinite(confidence).all():
+            confidence = np.nan_to_num(confidence, nan=-_LARGEST, posinf=_LARGEST, neginf=-_LARGEST)
+        return confidence
 
 
 def _log(p: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -75,7 +84,7 @@ def _log(p: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _rest(s: Statistics) -> NDArray[np.float64]:
-    """0 where the kernel gives its logarithm."""
+    """`rest`, 0 where the kernel gives its logarithm."""
     return np.maximum(s["rest"].astype(np.float64), 0)
 
 
@@ -88,7 +97,7 @@ def _prob_gap(s: Statistics) -> NDArray[np.float32]:
     second = np.exp(-gap)
     with np.errstate(divide="ignore"):
         against = (rest + second) / -np.expm1(-gap)
-    # Where rest is its logarithm: that of rest + second.
+    # Where the kernel gives log(rest): log(rest + second).
     log = s["rest"] + np.log1p(np.exp(np.minimum(-s["rest"] - gap, 0)))
     return carried_odds((1 - second) / (1 + rest), np.where(s["rest"] < 0, np.minimum(log, -0.0), against))
 
@@ -107,7 +116,7 @@ def _neg_entropy(s: Statistics) -> NDArray[np.float32]:
 
 
 def _others(s: Statistics) -> NDArray[np.float64]:
-    """1 - top, from the other columns where they say it more precisely than top, and as far as top leaves it open."""
+    """1 - top: the sum of the other columns, which is more precise, within the rounding error of top."""
     below = 1 - s["top"].astype(np.float64)
     return np.maximum(np.clip(s["rest"], below - _OPEN, below + _OPEN), 0)
 
@@ -142,7 +151,7 @@ CONFIDENCES = {
 
 
 def scale_of(confidence: Confidence | str) -> Scale:
-    """Of a confidence, of its name, or of a stored score."""
+    """The scale of a confidence, given itself or by name; STORED for the name of a stored score."""
     named = CONFIDENCES.get(confidence) if isinstance(confidence, str) else confidence
     return STORED if named is None else named.scale
 

@@ -23,11 +23,19 @@ INT64_SAFE = 2**62
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """Integer costs of M models for one cost name.
+    """Integer costs of M models (or of M tiers of models) for one cost.
 
-    unit : Fraction; true cost = integer cost * unit.
-    blocks : int64 [B] cost of every block; uses : bool [M, B] which blocks a model runs.
-    per_unit : int64 [M, N] where cost varies per unit (then blocks are unused and sets add), else None.
+    Parameters
+    ----------
+    name : str
+    unit : Fraction
+        True cost = integer cost * unit.
+    blocks : int64 [B]
+        Cost of every block.
+    uses : bool [M, B]
+        Which blocks a model runs.
+    per_unit : int64 [M, N] or None
+        Cost of each model on each unit if it varies; then sets of models add up and blocks are unused.
     """
 
     name: str
@@ -39,8 +47,8 @@ class CostModel:
     def cumulative(self, sequences: NDArray[np.integer]) -> NDArray[np.int64]:
         """int64 [.., n]: cost of the first 1..n members of each sequence of model indices [.., n] (not per unit)."""
         shared = self.uses.sum(axis=0) > 1
-        own = self.uses[:, ~shared] @ self.blocks[~shared]  # of blocks that no other model runs
-        added = own[sequences]
+        alone = self.uses[:, ~shared] @ self.blocks[~shared]  # cost of the blocks that no other model runs
+        added = alone[sequences]
         for k in range(1, added.shape[-1]):
             added[..., k] *= (sequences[..., :k] != sequences[..., k : k + 1]).all(axis=-1)
         total = np.cumsum(added, axis=-1)
@@ -50,13 +58,13 @@ class CostModel:
         return total
 
     def marginal(self, sequence: Sequence[int], units: int) -> list[NDArray[np.int64]]:
-        """int64 [N] for each member: what it adds for every unit that runs it."""
+        """int64 [N] for each member of a sequence: the cost it adds to a unit that has run the members before it."""
         if self.per_unit is not None:
             return [self.per_unit[m] for m in sequence]
         return [np.full(units, step) for step in np.diff(self.cumulative(np.array(sequence, np.int64)), prepend=0)]
 
     def worst(self, sequences: NDArray[np.integer]) -> NDArray[np.int64]:
-        """int64 [..]: cost of all members; where cost varies per unit, the dearest unit's."""
+        """int64 [..]: cost of all members of each sequence; where cost varies, of the most expensive unit."""
         if self.per_unit is None:
             return self.cumulative(sequences)[..., -1]
         flat = sequences.reshape(-1, sequences.shape[-1])
@@ -64,7 +72,7 @@ class CostModel:
         return np.array(sums, dtype=np.int64).reshape(sequences.shape[:-1])
 
     def stages(self, stages: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-        """int64 [K] or [K, N]: cumulative cost if a unit exits at stage k."""
+        """int64 [K], or [K, N] where cost varies: cumulative cost of a unit that exits at stage k."""
         if self.per_unit is not None:
             return np.cumsum([self.per_unit[list(stage)].sum(axis=0) for stage in stages], axis=0)
         used = np.zeros(len(self.blocks), dtype=bool)
@@ -75,17 +83,19 @@ class CostModel:
         return np.array(out, dtype=np.int64)
 
     def of(self, sets: Sequence[Sequence[int]]) -> CostModel:
-        """The costs of these sets of models, each as one."""
-        uses = np.array([self.uses[list(some)].any(axis=0) for some in sets], dtype=bool)
-        added = None if self.per_unit is None else np.stack([self.per_unit[list(some)].sum(axis=0) for some in sets])
+        """The cost model of sets of models (tiers), each of which runs as one: entry i is sets[i]."""
+        uses = np.array([self.uses[list(models)].any(axis=0) for models in sets], dtype=bool)
+        added = None
+        if self.per_unit is not None:
+            added = np.stack([self.per_unit[list(models)].sum(axis=0) for models in sets])
         return CostModel(self.name, self.unit, self.blocks, uses, added)
 
     def true(self, total: int, count: int = 1) -> float:
-        """Integer total over `count` units as an average in the cost's own unit."""
-        return int(total) * self.unit.numerator / (self.unit.denominator * count)  # rounded once, as a Fraction's
+        """True average cost of `count` units whose integer costs sum to `total`."""
+        return int(total) * self.unit.numerator / (self.unit.denominator * count)  # rounded once, like a Fraction
 
     def ceiling(self, limit: float, count: int = 1) -> int:
-        """Largest integer total over `count` units whose average does not exceed `limit`."""
+        """Largest integer total over `count` units whose true average does not exceed `limit`."""
         return math.floor(Fraction(Decimal(repr(limit))) * count / self.unit)
 
 
@@ -124,7 +134,7 @@ def cost_model(
     name is looked up in the card's costs and adds up over members.
     """
     varying = dict(per_unit or {})
-    # A column with one value in it is a cost of the model: the prices of an API per call.
+    # A column that is constant over units is a cost of the model, such as the price of a call.
     constant = {model: float(column[0]) for model, column in varying.items() if len(column) and np.ptp(column) == 0}
     if len(constant) == len(varying):
         varying = {}
@@ -164,8 +174,10 @@ def cost_model(
     for costs in table:
         for block, value in costs.items():
             if ids.setdefault(block, value) != value:
-                model, _, own = block.partition("\0")
-                what, remedy = (f"{name} of {model}", "import the cost file again") if own else (f"block {block!r}", "")
+                model, _, cost = block.partition("\0")
+                what, remedy = (
+                    (f"{name} of {model}", "import the cost file again") if cost else (f"block {block!r}", "")
+                )
                 raise CostError(
                     f"{what} costs {ids[block]} in one card and {value} in another; {remedy or 'give it two ids'}"
                 )
@@ -176,7 +188,7 @@ def cost_model(
 
 
 def cost_names(cards: Sequence[ModelCard]) -> set[str]:
-    """Every cost that is on a card, per unit or not."""
+    """Names of all costs on these cards, constant or per unit."""
     known: set[str] = set()
     for card in cards:
         known |= set(card.costs) | ({"flops"} if card.blocks else set())
@@ -185,20 +197,20 @@ def cost_names(cards: Sequence[ModelCard]) -> set[str]:
 
 
 def default_cost(cards: Sequence[ModelCard]) -> str:
-    """The cost that is meant where none is named: the only one there is, else FLOPs."""
+    """The cost to use where none is named: the only one on these cards, else FLOPs."""
     known = cost_names(cards)
     return known.pop() if len(known) == 1 else "flops"
 
 
 def common_costs(cards: Sequence[StoredCard]) -> tuple[str, ...]:
-    """Names of the costs that are on every card, the same for every unit."""
+    """Names of the costs that every card has, and that do not vary per unit."""
     named = [set(card.costs) | ({"flops"} if card.blocks else set()) for card in cards]
     varying = {name for card in cards for name in card.contents.unit_costs}
     return tuple(sorted(set.intersection(*named) - varying))
 
 
 def _shares(card: ModelCard, name: str) -> Mapping[str, int | float]:
-    """{model: cost} of the models behind an entry: statistics of several together cost what each of them costs."""
+    """{model: cost} of the models behind a card: cell counts of several models cost what each of them costs."""
     if len(card.members) == 1:
         return {card.model: card.costs[name]}
     return {model: costs[name] for model, costs in card.meta["members"].items()}

@@ -1,7 +1,4 @@
-"""Names of the models that `train` puts into a store, and what they say.
-
-method-data-backbone[~variant][-s<seed>]/replica
-"""
+"""Names of the models that `train` puts into a store: method-data-backbone[~variant][-s<seed>]/replica."""
 
 from __future__ import annotations
 
@@ -38,7 +35,10 @@ _ARCHITECTURE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a model was trained; seed 0 is not written. variant : what differs within a sweep, such as w2=0.05."""
+    """How a model was trained, as its architecture says; seed 0 is not written.
+
+    variant : the value that differs within a sweep, such as w2=0.05.
+    """
 
     method: str
     data: str

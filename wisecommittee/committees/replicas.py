@@ -19,18 +19,18 @@ SHOWN = 4  # names in one warning
 
 
 class Numbers:
-    """The replica numbers of one architecture, {number: models}: `firm` were given beside the name or belong to the
-    architecture's own name, which is number 0; `read` stand in names.
+    """The replica numbers of one architecture.
 
-    What is asked of it takes as long for thousands of models as for two.
+    firm : {number: models} given beside the name, or 0 for a model with the name of the architecture; read : {number:
+    models} read from names. Every question takes constant time, also with thousands of models.
     """
 
     def __init__(self) -> None:
         self.firm: dict[int, list[str]] = {}
         self.read: dict[int, list[str]] = {}
-        self._begin = 0  # numbers, each once, that do not follow another
+        self._begin = 0  # how many numbers have no number before them: the runs of consecutive numbers
         self._twice: set[int] = set()  # numbers of several models
-        self._firm_twice: set[int] = set()  # .. that are firm
+        self._firm_twice: set[int] = set()  # firm numbers of several models
 
     def add(self, card: ModelCard) -> None:
         known, number = self._place(card)
@@ -62,18 +62,18 @@ class Numbers:
 
     @property
     def count(self) -> bool:
-        """Whether the numbers in names are those of replicas: 0, 1, 2, .. without a gap."""
+        """Whether numbers read from names count as replicas: they are 0, 1, 2, .. without a gap."""
         return self._begin == 1 and self._has(0)
 
     def shared(self) -> tuple[str, str, int] | None:
-        """Two models that have the same number, and the number; None if there are none."""
+        """(model, other model, number) of two models with the same number; None if there are none."""
         for number in sorted(self._twice if self.count else self._firm_twice):
             models = [*self.firm.get(number, ()), *(self.read.get(number, ()) if self.count else ())]
             return models[0], models[1], number
         return None
 
     def shared_with(self, card: ModelCard, before: ModelCard | None) -> tuple[str, str, int] | None:
-        """The same with this card among them, in place of the one that its model had `before` in this architecture."""
+        """`shared` with this card added and the earlier card of its model, `before`, removed."""
         if before is not None:
             self.remove(before)
         self.add(card)
@@ -86,15 +86,15 @@ class Numbers:
 
 
 def numbers_of(cards: Iterable[ModelCard]) -> dict[str, Numbers]:
-    """{architecture: its numbers} of a whole pool."""
-    found: dict[str, Numbers] = {}
+    """{architecture: Numbers} of a whole pool."""
+    numbers: dict[str, Numbers] = {}
     for card in cards:
-        found.setdefault(card.key[0], Numbers()).add(card)
-    return found
+        numbers.setdefault(card.key[0], Numbers()).add(card)
+    return numbers
 
 
 def resolve_replicas(cards: Sequence[Card]) -> tuple[Card, ...]:
-    """The cards of a whole pool, each with the architecture and the replica that it has among them."""
+    """The cards of a whole pool, with the architecture and the replica that each has in that pool."""
     numbers = numbers_of(cards)
     out = []
     for card in cards:
@@ -108,14 +108,14 @@ def resolve_replicas(cards: Sequence[Card]) -> tuple[Card, ...]:
 
 
 def named_architectures(models: Sequence[str]) -> dict[str, str]:
-    """{model: its architecture}, of a whole pool, as far as the names by themselves say it."""
+    """{model: architecture} of a whole pool, from the names alone."""
     return {card.model: card.architecture for card in resolve_replicas([ModelCard(model) for model in models])}
 
 
 def numbering_notes(cards: Sequence[ModelCard], models: Collection[str]) -> list[str]:
-    """A sentence for every architecture whose numbers do not count, if it is about one of these models.
+    """A sentence for every architecture of one of these models whose numbers do not count as replicas.
 
-    A single model, such as b3/1 before b3/0 has come, is replica of nothing yet, and nothing is said of it.
+    A single model, such as b3/1 before b3/0 is imported, gets no sentence.
     """
     notes = []
     for architecture, numbers in numbers_of(cards).items():
@@ -132,9 +132,9 @@ def numbering_notes(cards: Sequence[ModelCard], models: Collection[str]) -> list
 
 
 def same_replica(cards: Iterable[ModelCard]) -> tuple[str, str, str, int] | None:
-    """Two models of a pool that would be the same replica of one architecture, with these; None if there are none."""
+    """(model, other model, architecture, replica) of two models that are the same replica; None if there are none."""
     for architecture, numbers in numbers_of(cards).items():
-        if found := numbers.shared():
-            first, second, number = found
+        if pair := numbers.shared():
+            first, second, number = pair
             return first, second, architecture, number
     return None

@@ -1,17 +1,17 @@
-"""How a confidence is carried through stage tables and thresholds, so that it neither saturates nor splits what only
-rounding parts.
+"""Scales: the numbers that stage tables and thresholds hold in place of a confidence ("carried" numbers).
 
-No float32 lies between 1 - 6e-8 and 1, where sure models put most units. What is carried, float32 too, is therefore the
-confidence itself up to an edge, and beyond it
+No float32 lies between 1 - 6e-8 and 1, where sure models put most units, so confidences themselves would tie there.
+Tables carry a float32 number that rises with the confidence: the confidence itself up to an edge, and beyond it
 
-    max_prob, prob_gap   from 31/32 on: the odds p / (1 - p), divided by 32, so that both meet at the edge
+    max_prob, prob_gap   from 31/32 on: the odds p / (1 - p), divided by 32, so that both meet at the edge; odds beyond
+                         1e30 grow too fast for float32, there their logarithm, scaled
     neg_entropy          above -1e-28: minus the logarithm of the entropy
 
-and `shown` turns it back into the confidence that is printed. It rises with the confidence everywhere, so orders and
-levels are those of the confidence. Odds beyond 1e30 grow too fast for float32: there it is their logarithm, scaled.
+`Scale.shown` turns carried numbers back into the confidence that is printed. Orders and levels are those of the
+confidence.
 
-Two members of the same sum, or one unit in two programs, have confidences that differ in their last bits. A threshold
-between them would be an accident of rounding: `lowest` makes one value of all that lie no further apart.
+The same sum in another order, or in another program, gives a confidence that differs in its last bits. A threshold
+between the two would be an accident of rounding: `Scale.lowest` makes one number of those that lie no further apart.
 """
 
 from __future__ import annotations
@@ -23,22 +23,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Carried = NDArray[np.float32]
-EDGE = np.float32(31 / 32)  # there a float32 step of p is what rounding leaves uncertain: 2e-6 of the odds
-MOST = np.float32(3e38)  # certain: no other class has any probability
-LEAST_AGAINST = 1e-30  # odds against; below, their logarithm is carried
+EDGE = np.float32(31 / 32)  # a float32 step of p at the edge is 2e-6 of the odds: what rounding leaves uncertain
+MOST = np.float32(3e38)  # carried where no other class has any probability
+LEAST_AGAINST = 1e-30  # odds against, (1 - p) / p, below which their logarithm is carried
 LEAST_ENTROPY = 1e-28
 DEEP = -np.log(LEAST_ENTROPY)
-ROUNDING = 4e-6  # of the odds and of the entropy, relative: what two programs may differ by
-STEPS = 8 * 2.0**-24  # between two confidences, so that any float32 softmax puts them on their sides of the middle
-WIDEST = 100  # roundings that values taken as one may span
+ROUNDING = 4e-6  # relative difference of the odds, and of the entropy, between two programs
+STEPS = 8 * 2.0**-24  # least distance of two confidences that any float32 softmax keeps on two sides of their middle
+WIDEST = 100  # most roundings between the numbers that `lowest` replaces by one
 _NOWHERE = np.float32(np.inf)
 _FAR = 1 / (32 * LEAST_AGAINST)
 _FAR_LOG = -np.log(LEAST_AGAINST)
 
 
 def carried_odds(value: NDArray[np.floating], against: NDArray[np.floating]) -> Carried:
-    """value : a probability or a difference of two; against : (1 - value) / value, which has the digits that value
-    lacks, or minus its own negative logarithm where it is below 1e-30."""
+    """Carried numbers of max_prob or prob_gap.
+
+    value : the confidence; against : (1 - value) / value, which has the digits that value lacks near 1; below 1e-30 its
+    natural logarithm (negative).
+    """
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         odds = (against.dtype.type(1 / 32) / against).astype(np.float32)
         out = np.where(against < 1 / 31, np.minimum(odds, MOST), value.astype(np.float32))
@@ -50,7 +53,7 @@ def carried_odds(value: NDArray[np.floating], against: NDArray[np.floating]) -> 
 
 
 def carried_entropy(value: NDArray[np.floating]) -> Carried:
-    """value : minus the entropy."""
+    """Carried numbers of neg_entropy; value : minus the entropy."""
     out = value.astype(np.float32)
     deep = value > -LEAST_ENTROPY
     if deep.any():
@@ -117,11 +120,22 @@ Function = Callable[[NDArray[np.floating]], NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Between what is carried and the confidence.
+    """Between carried numbers and the confidence.
 
-    rounding : of carried numbers, None where there is none; edge : up to it what is carried is the confidence itself.
-    Beyond it, from about `start` on, `value` gives the confidence of carried numbers, `log` their log-odds (of
-    neg_entropy minus the logarithm of the entropy), and `of_log` goes back.
+    Parameters
+    ----------
+    rounding : callable or None
+        From carried numbers to the distance that rounding may put between equal ones; None if numbers are exact.
+    edge : float32
+        Up to the edge, carried numbers are the confidence itself.
+    start : float32
+        About the least carried number beyond the edge.
+    value : callable
+        From carried numbers to the confidence.
+    log : callable
+        From carried numbers beyond the edge to their log-odds; of neg_entropy, minus the logarithm of the entropy.
+    of_log : callable
+        From log-odds to carried numbers.
     """
 
     rounding: Function | None = None
@@ -133,38 +147,43 @@ class Scale:
 
     @property
     def saturates(self) -> bool:
-        """Whether float32 runs out of values, so that log-odds are needed."""
+        """Whether thresholds beyond the edge need log-odds, since float32 cannot express them as a confidence."""
         return bool(np.isfinite(self.edge))
 
     def shown(self, carried: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The confidence as it is printed and stored, any shape."""
+        """float32 confidences, as they are printed, of carried numbers of any shape."""
         if not (carried > self.edge).any():
             return carried
         return self.value(carried).astype(np.float32) + np.float32(0)  # never -0
 
     def threshold(self, carried: np.float32) -> tuple[float, float | None]:
-        """(confidence, log-odds) of a carried number; the log-odds are None where the confidence says it all."""
+        """(confidence, log-odds) of a carried number; the log-odds are None up to the edge."""
         value = np.atleast_1d(carried)
         log = None if value[0] <= self.edge else float(self.log(value)[0])
         return float(self.shown(value)[0]), log
 
     def between(self, lower: np.float32 | None, upper: np.float32) -> tuple[float, float | None]:
-        """The threshold that `upper` reaches and `lower` does not, of two carried numbers without another between them:
-        the float32 midpoint of both confidences if it lies strictly above the lower one, else the upper one; and,
-        where no float32 lies safely between them, the midpoint of their log-odds."""
+        """(confidence, log-odds or None) of a threshold that `upper` reaches and `lower` does not.
+
+        `lower` and `upper` are neighbours among carried numbers; lower is None if there is none. The confidence is the
+        float32 midpoint of both if that lies strictly above the lower one, else the upper one. Where no float32 lies
+        safely between them, the midpoint of their log-odds decides.
+        """
         low, high = (None if x is None else self.shown(np.atleast_1d(x))[0] for x in (lower, upper))
         assert high is not None
         if low is None:
             return float(high), None
         middle = np.float32((np.float64(low) + np.float64(high)) / 2)
-        told = float(middle if middle > low else high)
+        confidence = float(middle if middle > low else high)
         if upper <= self.edge or np.float64(high) - np.float64(low) >= STEPS:
-            return told, None
-        return told, float(self.log(np.array([lower, upper])).mean())
+            return confidence, None
+        return confidence, float(self.log(np.array([lower, upper])).mean())
 
     def carried(self, thresholds: ArrayLike, log_odds: Sequence[float | None] = ()) -> Carried:
-        """The least carried number that reaches each threshold: its log-odds where they are given, else its confidence
-        as float32. Infinite where nothing does."""
+        """float32 [n]: the least carried number that reaches each threshold; infinity if none does.
+
+        thresholds : confidences [n]; log_odds : for each the number that decides in its place, or None; may be empty.
+        """
         wanted = np.asarray(thresholds, np.float32)
         out = wanted.copy()
         beyond = wanted > self.edge
@@ -176,7 +195,10 @@ class Scale:
         return out
 
     def _least(self, wanted: Carried) -> Carried:
-        """By halving float32 numbers above the edge, whose bits have their order."""
+        """The least carried numbers above the edge whose confidence is at least `wanted`.
+
+        By bisection over float32 numbers: positive ones, read as integers, have the same order.
+        """
         low = np.full(wanted.shape, self.start.view(np.int32), np.int64)
         high = np.full(wanted.shape, np.float32(np.inf).view(np.int32), np.int64)
         while (high - low > 1).any():
@@ -186,12 +208,15 @@ class Scale:
         return high.astype(np.int32).view(np.float32)
 
     def lowest(self, ordered: Carried) -> Carried:
-        """Ascending numbers [n], each replaced by the least of those that rounding cannot tell from it or from each
-        other. Where so many lie so close that this would go on and on, values more than WIDEST roundings apart part."""
+        """Replace runs of numbers that rounding cannot tell apart by the least of each run.
+
+        ordered : [n] ascending. Neighbours closer than one rounding are in one run; a run longer than WIDEST roundings
+        is cut into runs of that length.
+        """
         if self.rounding is None or len(ordered) < 2:
             return ordered
         steps, upper = np.diff(ordered), ordered[1:]
-        most = np.abs(upper)  # of any rounding
+        most = np.abs(upper)  # upper bound on the rounding of each
         beyond = np.searchsorted(upper, self.edge, side="right")
         most[:beyond] += 1
         most[:beyond] *= 4e-6
@@ -228,4 +253,4 @@ ENTROPY = Scale(
     _entropy_rounding, np.float32(-LEAST_ENTROPY), np.float32(64), _entropy_shown, _entropy_log, _entropy_of
 )
 PLAIN = Scale(_plain_rounding)
-STORED = Scale()  # scores of the store: what they are, to the last bit
+STORED = Scale()  # scores of the store are exact

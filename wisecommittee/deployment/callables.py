@@ -18,8 +18,8 @@ Rows = NDArray[np.float32]  # [n, C]
 
 
 class Called(nn.Module):
-    """Something that is called with the rows as the caller of the committee gave them (a tensor, an array, a list, a
-    table) and answers with outputs float32 [n, C] on the CPU."""
+    """A function as a module: from the inputs as the caller of the committee gave them (a tensor, an array, a list, a
+    table) to outputs float32 [n, C] on the CPU."""
 
     def __init__(self, name: str, call: Any) -> None:
         super().__init__()
@@ -35,27 +35,26 @@ class Called(nn.Module):
         if isinstance(outputs, torch.Tensor):
             outputs = outputs.detach().float().cpu().numpy()
         try:
-            found = np.asarray(outputs, np.float32)
+            answer = np.asarray(outputs, np.float32)
         except (TypeError, ValueError) as error:
             shown = type(outputs).__name__
             raise ContentError(f"{self.name}: answered with a {shown}; expected numbers [n, classes]") from error
-        if found.ndim != 2 or len(found) != count(rows) or found.shape[1] < 2:
+        if answer.ndim != 2 or len(answer) != count(rows) or answer.shape[1] < 2:
             raise ContentError(
-                f"{self.name}: answered with shape {list(found.shape)} to {count(rows)} units; expected [units, "
+                f"{self.name}: answered with shape {list(answer.shape)} to {count(rows)} units; expected [units, "
                 f"classes], 2 classes or more"
             )
-        if not np.isfinite(found).all():
-            row, column = (int(places[0]) for places in np.nonzero(~np.isfinite(found)))
-            raise ContentError(f"{self.name}: {found[row, column]} in row {row}, class {column}; expected numbers")
-        return found
+        if not np.isfinite(answer).all():
+            row, column = (int(indices[0]) for indices in np.nonzero(~np.isfinite(answer)))
+            raise ContentError(f"{self.name}: {answer[row, column]} in row {row}, class {column}; expected numbers")
+        return answer
 
 
 def as_member(name: str, given: Any, kind: str) -> LoadedModel:
-    """A function, or an estimator with predict_proba or decision_function. kind : of the outputs the committee was
-    chosen on, 'logits' or 'probabilities'.
+    """A function, or an estimator with predict_proba or decision_function, as a member.
 
-    Where logits are wanted an estimator gives its decision function, else log probabilities, which lead to the same
-    decisions as any logits with that softmax.
+    kind : 'logits' or 'probabilities', the outputs that the committee was chosen on. For logits an estimator gives its
+    decision function, or else log probabilities: they lead to the same decisions as any logits with that softmax.
     """
     classes = getattr(given, "classes_", None)
     estimates = is_estimator(given)
@@ -85,12 +84,12 @@ def _of_estimator(name: str, estimator: Any, kind: str) -> Any:
 
 
 def _is_pairwise(estimator: Any) -> bool:
-    """Support vectors of pairs of classes: one column a pair, which is no column a class."""
+    """Whether the decision function has a column for every pair of classes instead of one for every class."""
     return getattr(estimator, "decision_function_shape", None) == "ovo" and len(estimator.classes_) > 2
 
 
 def _two_sided(scores: Any) -> Any:
-    """The one score of two classes, for the second, as a logit of each."""
+    """[n, 2] logits of a binary classifier, which gives one score [n], for the second class."""
     scores = np.asarray(scores, np.float32)
     return np.stack([-scores / 2, scores / 2], axis=1) if scores.ndim == 1 else scores
 
@@ -104,7 +103,7 @@ def count(rows: Any) -> int:
 
 
 def taken(rows: Any, chosen: NDArray[np.int64]) -> Any:
-    """Chosen rows of a sequence, an array, a sparse matrix or a table."""
+    """The rows at these positions of a sequence, an array, a sparse matrix or a table."""
     if hasattr(rows, "iloc"):
         return rows.iloc[chosen]
     return rows[chosen] if hasattr(rows, "shape") else [rows[row] for row in chosen]

@@ -29,9 +29,12 @@ VARIANT = re.compile(r"(?:@([0-9]+))?(?:\+([a-z]+))?")  # b3@240+flip: an input 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where a member comes from. expected : its weights as the committee, else the card, has them; None: any;
-    kind : of its outputs there; lender : spec of the model whose preprocessing serves it if it brings none;
-    named : which of module and lender only its card names."""
+    """Where a member is loaded from.
+
+    expected : hash of its weights in the committee, else on its card; None if any will do. kind : 'logits' or
+    'probabilities', as the committee was chosen on. lender : spec of the model whose preprocessing it uses if it has
+    none. named : {what: spec} of the module and the lender, as far as only its card names them.
+    """
 
     name: str
     module: Module
@@ -52,11 +55,26 @@ def load_members(
     trust: bool = False,
     force: bool = False,
 ) -> dict[str, LoadedModel]:
-    """Each model by its name in the store, at the input size and with the view that the name says.
+    """{name: model} for every name, at the input size and with the view that the name says.
 
-    modules : {name: spec or module}; for the others the store's cards say where they came from. preprocess : spec of
-    the model whose preprocessing serves those that bring none. recorded : {name: {"weights", ..}} that are expected,
-    before what their cards say. trust : run code that only a card names; force : take other weights too.
+    Parameters
+    ----------
+    names : names of models of the store
+    modules : {name: spec or module}, optional
+        The cards of the store say where the other models came from.
+    store : LogitStore, optional
+    preprocess : str, optional
+        Spec of the model whose preprocessing serves models that have none.
+    recorded : {name: {"weights", "kind"}}, optional
+        What is expected of members; it goes before their cards.
+    trust : bool
+        Run code that only a card names.
+    force : bool
+        Also with other weights than expected.
+
+    Raises
+    ------
+    TrustError, CommitteeError, UsageError, UnknownNameError
     """
     names, modules = list(names), dict(modules or {})
     if unknown := [name for name in modules if name not in names]:
@@ -83,12 +101,12 @@ def load_members(
 def programs(
     names: Iterable[str], modules: Mapping[str, Module] | None, store: LogitStore, preprocess: str | None = None
 ) -> dict[str, str]:
-    """{member: what of it runs as a program} of those that only cards name."""
+    """{member: description} of every program that loading these members would run and that only a card names."""
     return _programs([_source(name, (modules or {}).get(name), store, preprocess, {}) for name in names])
 
 
 def refuse(found: Mapping[str, str]) -> None:
-    """TrustError if there is code that nobody but a card has named. found : {who: what runs}."""
+    """TrustError if any program is found that only a card names. found : {member: description}."""
     if found:
         listed = "; ".join(f"{who}: {what}" for who, what in found.items())
         raise TrustError(
@@ -149,7 +167,7 @@ def _programs(sources: Sequence[_Source]) -> dict[str, str]:
 
 
 def _check_stored(source: _Source) -> None:
-    """Before anything of it runs: the bytes of its file are those of the expected weights."""
+    """Check the hash of the file of weights before anything in it runs."""
     if not isinstance(source.module, str) or source.expected is None or _is_random(source):
         return
     if (stored := stored_weights(source.module)) not in (None, source.expected):
@@ -169,7 +187,7 @@ def _is_random(source: _Source) -> bool:
 
 
 def _loaded(source: _Source, lender: LoadedModel | None) -> LoadedModel:
-    """Under its name, and at the size and with the view it says. A module is taken as it is."""
+    """The model of a source, under its name, at the size and with the view in that name; a module stays as it is."""
     name, module = source.name, source.module
     if not isinstance(module, str):
         return _lent(_wrapped(source), lender)

@@ -1,4 +1,4 @@
-"""Whether what runs is what was searched: outputs of stored units, computed again and compared with the store."""
+"""Is the deployed committee the one that was searched? Outputs of stored units, computed again and compared."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ from wisecommittee.store import LogitStore
 from wisecommittee.store.checks import PROBABILITY_TOLERANCE
 
 if TYPE_CHECKING:
-    from wisecommittee.deployment.deploy import Deployed
+    from wisecommittee.deployment.deployed import Deployed
 
 REPLAYED = 32  # units
-NEARLY = 2e-2  # by which rows of probabilities in bfloat16 may miss 1
-CLOSE = 1e-2  # of the largest output: float16 and other devices are nearer, other code and other classes are not
+NEARLY = 2e-2  # how far sums of probabilities in bfloat16 may be from 1
+CLOSE = 1e-2  # times the largest output: float16 and other devices differ less, other code and classes more
 
 
 def replay(run: Deployed, store: LogitStore, data: str | Data | None, *, trust: bool, units: int = REPLAYED) -> int:
-    """Compare units of val, or of the split a committee was chosen on; returns how many, 0 where that is not possible,
-    which is warned of."""
+    """Compare the members' outputs with the store, on units of the split the committee was chosen on, else of val.
+
+    Returns the number of units; 0, with a warning, if their data are not at hand.
+    """
     split = next((s for s in (run.committee.chosen_on, "val", *store.splits()) if s and _has(run, store, s)), None)
     try:
         if split is None:
@@ -69,7 +71,7 @@ def _has(run: Deployed, store: LogitStore, split: str) -> bool:
 
 
 def compare_outputs(run: Deployed, units: Units, unit_ids: Sequence[str], store: LogitStore, split: str) -> None:
-    """CommitteeError unless every member says of these units what it says in the store."""
+    """CommitteeError unless the outputs of every member for these units are those in the store, up to rounding."""
     index = store.unit_index(split)
     if strange := [unit for unit in unit_ids if unit not in index]:
         raise AbsentNameError(f"unit of {split}", strange[0], list(index)[:12])
@@ -79,14 +81,14 @@ def compare_outputs(run: Deployed, units: Units, unit_ids: Sequence[str], store:
     for name in run.committee.models:
         if name not in store.models(split):
             continue
-        run.compared.add(name)  # whether it gives logits is settled here
+        run.compared.add(name)  # the comparison settles whether it gives logits
         stored, ours = np.asarray(store.outputs(name, split)[rows], np.float32), run.outputs(name, units)
         if stored.shape != ours.shape:
             raise CommitteeError(
                 f"{name}: {ours.shape[1]} outputs, {split} has {stored.shape[1]} classes; name those with classes=.., "
                 f"or name the model that was extracted"
             )
-        if run.kind(name) == "logits":  # a constant of the row decides nothing
+        if run.kind(name) == "logits":  # a constant added to a row decides nothing
             stored, ours = _centred(stored), _centred(ours)
         allowed = CLOSE * (np.abs(stored) + max(1e-6, float(np.abs(stored[np.isfinite(stored)]).max(initial=0))))
         with np.errstate(invalid="ignore"):
@@ -103,7 +105,7 @@ def compare_outputs(run: Deployed, units: Units, unit_ids: Sequence[str], store:
 
 
 def _centred(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Less the mean of the finite ones of each row."""
+    """Each row [C] minus the mean of its finite entries."""
     finite = np.isfinite(logits)
     sums = np.where(finite, logits, 0).sum(axis=1, dtype=np.float64, keepdims=True)
     return (logits - sums / np.maximum(1, finite.sum(axis=1, keepdims=True))).astype(np.float32)
@@ -116,19 +118,19 @@ def look_like_probabilities(rows: NDArray[np.float32]) -> bool:
 
 
 def normalised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows [n, C] of probabilities; those that miss 1 by more than a store allows are brought to it."""
+    """Rows [n, C] of probabilities; rows whose sum misses 1 by more than a store allows are divided by it."""
     sums = rows.sum(axis=1, dtype=np.float64)
     missing = np.abs(sums - 1) > PROBABILITY_TOLERANCE
     return (rows / np.where(missing, sums, 1)[:, None]).astype(np.float32) if missing.any() else rows
 
 
 def data_spec(committee: Committee, store: LogitStore, split: str) -> str:
-    """What the members were extracted from."""
+    """Spec of the data that the members were extracted from."""
     return str(_card_with_data(committee, store, split).meta["data"])
 
 
 def stored_data(committee: Committee, store: LogitStore, split: str) -> Data:
-    """The units of a split, from what the members were extracted from."""
+    """The units of a split, opened from the data that the members were extracted from."""
     meta = _card_with_data(committee, store, split).meta
     limit = meta.get("limit")
     data = open_data(str(meta["data"]), split, limit=limit if type(limit) is int and limit > 0 else None)

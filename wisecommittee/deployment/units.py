@@ -1,4 +1,4 @@
-"""Units on their way through a committee: every member takes them in its own form."""
+"""Inputs of a committee, in the form that each of its members takes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ from wisecommittee.extraction.models.loaded import LoadedModel
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """
-    tensors : {key of a preprocessing: [n, ..]}, under None where every member takes the same; rows : as the caller
-    gave them, images (for preprocessing) or whatever functions among the members take.
+    """Inputs of n units.
+
+    Parameters
+    ----------
+    tensors : {key of a preprocessing: tensor [n, ..]}
+        Under None if every member takes the same tensor.
+    rows : sequence, array or table of n rows, optional
+        As the caller gave them: images for preprocessing, or what functions among the members take.
     """
 
     tensors: dict[str | None, torch.Tensor]
@@ -44,7 +49,7 @@ class Units:
         return cls({}, inputs)
 
     def of(self, model: LoadedModel) -> Any:
-        """What a model takes, [n, ..]."""
+        """[n, ..]: the inputs of this model, preprocessed on first use."""
         if isinstance(model.module, Called) and self.rows is not None:
             return self.rows
         key = model.preprocess_key

@@ -129,8 +129,8 @@ def _answer(study: Study, found: Choice) -> str:
         if e is not None:
             said.append(f"<p>{escape(_figures(e, study.quality))}</p>")
     rules = [
-        f"after {together(stage)}: answer if {threshold}, else go on"
-        for stage, threshold in zip(committee.stages, committee.told_thresholds(), strict=False)
+        f"after {together(stage)}: answer if {condition}, else go on"
+        for stage, condition in zip(committee.stages, committee.conditions(), strict=False)
     ]
     said += [f'<p class="note">{escape(rule)}</p>' for rule in rules]
     best, cheapest = found.best_single, found.cheapest_single
@@ -192,7 +192,7 @@ def _frontier(study: Study, found: Choice) -> str:
     singles = list(found.frontier.singles)
     texts: dict[int, str] = {}
     for e in (*committees, *singles, *test):
-        lines = [e.committee.label(), _figures(e, study.quality), ", ".join(e.committee.told_thresholds())]
+        lines = [e.committee.label(), _figures(e, study.quality), ", ".join(e.committee.conditions())]
         texts[id(e)] = "\n".join(filter(None, lines))
     drawn = chart(committees, singles, test, found.val, texts, study.quality, found.frontier.axis)
     all_of_it = counted(len(found.frontier), "committee")

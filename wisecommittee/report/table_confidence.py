@@ -38,7 +38,7 @@ def fill(study: Study) -> Table:
                 *named,
                 row.confidence,
                 *within.accuracy[row.confidence],
-                ", ".join(f"{t:.4g}" for t in row.evaluation.committee.thresholds),
+                ", ".join(f"{t:.4g}" for t in row.evaluation.committee.thresholds.values),
                 row.evaluation.quality,
                 *([row.test.quality if row.test else None] if tests else []),
                 row.evaluation.average_cost,

@@ -9,6 +9,7 @@ from glob import escape
 from typing import Any
 
 from wisecommittee.committees.cost import default_cost
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import AbsentNameError, InfeasibleError, StoppedError
 from wisecommittee.searches.doctor import REPORTING, copied
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
@@ -154,7 +155,7 @@ def _matched(frontier: Frontier, store: LogitStore, target: Target | None, threa
     if target is not None and target.kind == "match_ensemble":
         best = frontier.best()
         stage = texts(target.kind, target.value)
-        together = replace(best.committee, stages=(stage,), thresholds=(), log_odds=(), members={})
+        together = replace(best.committee, stages=(stage,), policy=Thresholds(), members={})
         return evaluate(together, store, best.split, threads=threads)
     return None
 

@@ -79,13 +79,26 @@ FIGURES: dict[str, Figure] = {  # by field of Cost
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a committee does on a split.
+    """The figures of a committee on a split.
 
-    quality : in [0, 1]; correct : sum of the task's statistic (segmentation: pixels that are right); n : units
-    costs : by name, the committee's own and every other cost that all its members' cards name
-    exit_ratios : share of units that exit at each stage
-    graded_interval : 95 % interval of a graded quality or of mIoU; None where units are right or wrong
-    measure : what quality is: accuracy (or mean grade), or mIoU
+    Parameters
+    ----------
+    committee : Committee
+    split : str
+    n : int
+        Units.
+    correct : float
+        Sum of the task's statistic: units that are right, of segmentation pixels that are right.
+    quality : float
+        In [0, 1].
+    costs : {name: Cost}
+        The committee's own cost and every other cost that all its members' cards name.
+    exit_ratios : tuple of float
+        Share of the units that exit at each stage.
+    graded_interval : (float, float) or None
+        95 % interval of a graded quality or of mIoU; None if units are right or wrong.
+    measure : str
+        What quality is: 'accuracy' (also of graded answers) or 'mIoU'.
     """
 
     committee: Committee

@@ -154,7 +154,7 @@ class Frontier:
         rows = []
         for kind, some in (("frontier", self.evaluations), ("single", self.singles)):
             for e in some:
-                low, high = e.interval
+                (low, high), committee = e.interval, e.committee.to_json()
                 rows.append(
                     {
                         "kind": kind,
@@ -173,11 +173,11 @@ class Frontier:
                             for name, cost in e.further.items()
                             for field, value in cost._asdict().items()
                         },
-                        "thresholds": list(e.committee.thresholds),
+                        "thresholds": committee["thresholds"],
                         "exit_ratios": list(e.exit_ratios),
                         "graded": e.graded_interval is not None,
                         "measure": e.measure,
-                        "json": json.dumps(e.committee.to_json()),
+                        "json": json.dumps(committee),
                     }
                 )
         return pd.DataFrame(rows)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel, cost_model
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import CommitteeError, UsageError
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.stages.pool import Pool
@@ -151,6 +151,11 @@ class LimitFigures:
 
     def _stages(self, committee: Committee, name: str, e: Evaluation) -> list[float]:
         """Cumulative cost of every stage, in its own unit; the same for all thresholds."""
+        if not committee.nested:
+            raise CommitteeError(
+                f"{committee.label()}: its policy {committee.policy.kind!r} skips stages, so the stage at which a unit "
+                f"exits does not say its cost; figures of limits need a cascade that runs its stages in order"
+            )
         key = (name, e.split, committee.stages)
         if key not in self._known:
             for model in committee.models:

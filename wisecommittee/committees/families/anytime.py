@@ -12,9 +12,9 @@ from wisecommittee.committees.families.groups import doublings, groups_of, stops
 
 
 def chains(cards: Cards, replicas: str = "canonical") -> list[Chain]:
-    """Every number of members with replicas 'all'."""
-    groups = groups_of(cards).values()
-    return [Chain.once(some, stops(len(some), "all") if replicas == "all" else doublings(len(some))) for some in groups]
+    """One stage of the first 1, 2, 4, .. members of a group; with replicas 'all' of any number of them."""
+    stop = (lambda size: stops(size, "all")) if replicas == "all" else doublings
+    return [Chain.once(members, stop(len(members))) for members in groups_of(cards).values()]
 
 
 def tiers(cards: Cards, replicas: str = "canonical") -> Tiers:
@@ -22,7 +22,7 @@ def tiers(cards: Cards, replicas: str = "canonical") -> Tiers:
 
 
 def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArray[np.int64]:
-    """int64 [combinations, 1]: a group's first members as one tier; there is nothing longer."""
+    """int64 [combinations, 1]: the first members of a group as one stage; none of any other size."""
     return walks(chains(cards, replicas), len(cards), size) if size == 1 else np.zeros((0, size), np.int64)
 
 

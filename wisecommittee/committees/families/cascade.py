@@ -15,14 +15,14 @@ from wisecommittee.committees.families.groups import groups_of, stops
 
 
 def chains(cards: Cards, replicas: str = "canonical") -> list[Chain]:
-    """What a cascade walks over. 'canonical': an architecture used r times stands for its first r replicas (8
-    architectures with 4 replicas give 8**4 sequences of 4); 'all': every model by itself.
+    """The chains of architectures and groups.
 
-    Members of a group join in order of position; after a stage 1, 2, 3, 4, 6, 8, 12, .. or all of them are in use, with
-    'all' any number.
+    replicas : 'canonical': an architecture used r times stands for its first r replicas (8 architectures with 4
+    replicas give 8**4 sequences of 4); 'all': every model is a chain of its own. Members of a group join in order of
+    position; after a stage 1, 2, 3, 4, 6, 8, 12, .. or all of them are in use, with 'all' any number.
     """
     groups = groups_of(cards).values()
-    return [Chain.leaping(some, stops(len(some), replicas)) for some in groups] + independent(cards, replicas)
+    return [Chain.leaping(members, stops(len(members), replicas)) for members in groups] + independent(cards, replicas)
 
 
 def independent(cards: Cards, replicas: str) -> list[Chain]:
@@ -31,7 +31,7 @@ def independent(cards: Cards, replicas: str) -> list[Chain]:
     for index, card in enumerate(cards):
         if card.group is None:
             copies.setdefault(card.architecture if replicas == "canonical" else card.model, []).append(index)
-    return [Chain.single_file(tuple(some)) for some in copies.values()]
+    return [Chain.single_file(tuple(models)) for models in copies.values()]
 
 
 def tiers(cards: Cards, replicas: str = "canonical") -> Tiers:

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """members : models in the order they join. moves : members in use (before, after) every stage that is allowed."""
+    """Models that join a committee in a fixed order.
+
+    members : models in that order; moves : (a, b) for every stage that may bring the members in use from a to b.
+    """
 
     members: tuple[int, ...]
     moves: tuple[tuple[int, int], ...]
@@ -27,21 +30,21 @@ class Chain:
 
     @classmethod
     def leaping(cls, members: tuple[int, ...], stops: Sequence[int]) -> Chain:
-        """From each number of members in `stops` (and none) to any larger one."""
+        """A stage leads from any number of members in `stops`, or from none, to any larger one in `stops`."""
         return cls(members, tuple((a, b) for a in (0, *stops) for b in stops if a < b))
 
     @classmethod
     def once(cls, members: tuple[int, ...], stops: Sequence[int]) -> Chain:
-        """A number of members in `stops`, all in one stage."""
+        """One stage adds a number of members in `stops`; no other stage follows."""
         return cls(members, tuple((0, b) for b in stops))
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What one stage can add. tiers : tuples of models, the first M the models themselves.
+    """What one stage can add.
 
-    chain, before, after : int64 [S] the chain a tier belongs to and its members in use before and after it; before is
-    -1 where no stage adds it.
+    tiers : tuples of models, first the M single models; chain : int64 [S] the chain of each tier; before, after : int64
+    [S] members of the chain in use before and after the stage; before is -1 for single models that no stage adds.
     """
 
     tiers: tuple[tuple[int, ...], ...]
@@ -51,7 +54,7 @@ class Steps:
 
 
 def steps(chains: Sequence[Chain], models: int) -> Steps:
-    """Every stage these chains of M models allow: single models first, then tiers in lexicographic order."""
+    """Every tier that a stage can add by these chains of M models: single models, then tiers in lexicographic order."""
     moves = {chain.members[a:b]: (c, a, b) for c, chain in enumerate(chains) for a, b in chain.moves}
     tiers = (*((m,) for m in range(models)), *sorted(tier for tier in moves if len(tier) > 1))
     table = np.array([moves.get(tier, (0, -1, -1)) for tier in tiers], dtype=np.int64).reshape(-1, 3)
@@ -61,11 +64,11 @@ def steps(chains: Sequence[Chain], models: int) -> Steps:
 def walks(chains: Sequence[Chain], models: int, size: int, *, ascending: bool = False) -> NDArray[np.int64]:
     """int64 [n, size]: all sequences of `size` stages, as indices into the tiers of `steps`, in lexicographic order.
 
-    ascending : only those with rising indices, one for each set (where chains join in ascending order).
+    ascending : only sequences of rising indices, one for each set of tiers.
     """
     every = steps(chains, models)
     sequences = np.zeros((1, 0), dtype=np.int64)
-    used = np.zeros((1, len(chains)), dtype=np.int16)  # members in use of each chain
+    used = np.zeros((1, len(chains)), dtype=np.int16)  # members of each chain that are in use
     for place in range(size):
         fits = used[:, every.chain] == every.before
         if ascending and place:

@@ -12,9 +12,9 @@ from wisecommittee.committees.families.groups import groups_of, stops
 
 
 def chains(cards: Cards, replicas: str = "canonical") -> list[Chain]:
-    """Those of a cascade, but a group takes part with its first 1, 2, 3, 4, 6, 8, .. members at once."""
+    """The chains of a cascade, but a group takes part with its first 1, 2, 3, 4, 6, 8, .. members at once."""
     groups = groups_of(cards).values()
-    return [Chain.once(some, stops(len(some), replicas)) for some in groups] + independent(cards, replicas)
+    return [Chain.once(members, stops(len(members), replicas)) for members in groups] + independent(cards, replicas)
 
 
 def tiers(cards: Cards, replicas: str = "canonical") -> Tiers:

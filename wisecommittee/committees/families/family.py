@@ -1,4 +1,4 @@
-"""What a family says about itself: who takes part, what a stage can add, and which sequences of stages exist."""
+"""A family: which models take part, what a stage can add, and which sequences of stages exist."""
 
 from __future__ import annotations
 
@@ -27,15 +27,25 @@ def one_by_one(cards: Cards, replicas: str) -> Tiers:
 class Family:
     """A family of committees over M models in canonical order.
 
-    thresholded : whether every stage but the last has a threshold
-    members : (cards, confidence) -> the cards that take part; an error where there are none
-    tiers : (cards, replicas) -> what a stage can add, tuples of model indices; the first M are the models themselves
-    combinations : (cards, size, replicas) -> int64 [n, size] sequences of indices into the tiers, in lexicographic
-    order; with every sequence its beginnings exist too. `sequences` adds the models that it leaves out.
-    chains : (cards, replicas) -> chains whose walks the combinations are, for a family too large to be listed before
-    it is known to be feasible; None where listing is a small matter
-    combine, confidence : defaults, None for those of the kind of outputs; stages : most of them by default, None for
-    all there are
+    Parameters
+    ----------
+    name : str
+    thresholded : bool
+        Whether every stage but the last has a threshold.
+    combinations : callable
+        (cards, size, replicas) -> int64 [n, size], sequences of indices into the tiers in lexicographic order. Every
+        beginning of a sequence is a sequence too. `sequences` adds single models that are missing.
+    tiers : callable
+        (cards, replicas) -> the groups of models that a stage can add, as tuples of model indices; the first M are the
+        M models.
+    members : callable
+        (cards, confidence) -> the cards that take part; AbsentError if there are none.
+    chains : callable or None
+        (cards, replicas) -> chains whose walks are the combinations, for families that may be too large to list.
+    combine, confidence : str or None
+        Defaults; None for those of the kind of outputs.
+    stages : int or None
+        Default of the most stages; None for no limit.
     """
 
     name: str
@@ -49,9 +59,9 @@ class Family:
     stages: int | None = 4
 
     def sequences(self, cards: Cards, size: int, replicas: str = "canonical") -> NDArray[np.int64]:
-        """int64 [n, size]: the combinations, and with one stage every model by itself, in lexicographic order.
+        """int64 [n, size]: the combinations, and of size 1 also every single model, in lexicographic order.
 
-        Canonical replicas and the order of a group are about members of a committee; a model alone needs none of them.
+        Canonical replicas and the order within a group restrict members of a committee, not single models.
         """
-        found = self.combinations(cards, size, replicas)
-        return found if size > 1 else np.union1d(found, np.arange(len(cards)))[:, None]
+        combinations = self.combinations(cards, size, replicas)
+        return combinations if size > 1 else np.union1d(combinations, np.arange(len(cards)))[:, None]

@@ -9,20 +9,20 @@ from wisecommittee.errors import AbsentError
 
 
 def groups_of(cards: Sequence[StoredCard]) -> dict[str, tuple[int, ...]]:
-    """Indices of the members of every group by position (then in the order of the cards, where it is not known)."""
-    found: dict[str, list[int]] = {}
+    """{group: indices of its members} in order of position; by replica where the position is unknown."""
+    groups: dict[str, list[int]] = {}
     for index, card in enumerate(cards):
         if card.group is not None:
-            found.setdefault(card.group, []).append(index)
-    return {name: tuple(sorted(some, key=lambda m: _place(cards[m]))) for name, some in found.items()}
+            groups.setdefault(card.group, []).append(index)
+    return {name: tuple(sorted(indices, key=lambda m: _position(cards[m]))) for name, indices in groups.items()}
 
 
-def _place(card: StoredCard) -> int:
+def _position(card: StoredCard) -> int:
     return card.key[1] if card.position is None else card.position
 
 
 def doublings(members: int) -> tuple[int, ...]:
-    """1, 2, 4, .. and all: what anytime inference reports."""
+    """1, 2, 4, .. and all members: the committees of anytime inference."""
     return tuple(sorted({*(2**b for b in range(members.bit_length())), members}))
 
 
@@ -36,22 +36,24 @@ def stops(members: int, replicas: str) -> tuple[int, ...]:
 
 
 def whole_groups(cards: Sequence[StoredCard], family: str, remedy: str) -> tuple[StoredCard, ...]:
-    """The cards that belong to groups; AbsentError where there are none, or where a group has a hole."""
-    found = groups_of(cards)
-    if not found:
+    """The cards that belong to groups; AbsentError if there are none, or if a group lacks a position."""
+    groups = groups_of(cards)
+    if not groups:
         raise AbsentError(
             f"family {family} needs the members of a jointly trained network (cards with a group and a position), and "
             f"none of the models chosen is one; {remedy}"
         )
-    for name, members in found.items():
-        places = [cards[m].position for m in members]
-        if None in places:
-            raise AbsentError(f"{cards[members[places.index(None)]].model}: of group {name!r} but without a position")
-        if twice := [m for m, place in zip(members, places, strict=True) if places.count(place) > 1]:
+    for name, members in groups.items():
+        positions = [cards[m].position for m in members]
+        if None in positions:
+            raise AbsentError(
+                f"{cards[members[positions.index(None)]].model}: of group {name!r} but without a position"
+            )
+        if twice := [m for m, position in zip(members, positions, strict=True) if positions.count(position) > 1]:
             named = " and ".join(cards[m].model for m in twice[:2])
             raise AbsentError(f"group {name!r}: {named} have the same position {cards[twice[0]].position}")
-        last = max(place for place in places if place is not None)
-        missing = sorted(set(range(last)) - set(places))
+        last = max(position for position in positions if position is not None)
+        missing = sorted(set(range(last)) - set(positions))
         if missing:
             raise AbsentError(
                 f"group {name!r}: nothing at position {', '.join(map(str, missing))} among these models, though up to "

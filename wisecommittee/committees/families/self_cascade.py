@@ -14,17 +14,17 @@ from wisecommittee.errors import AbsentError
 
 
 def checkpoints(cards: Cards) -> list[tuple[int, ...]]:
-    """Indices of the cards of every checkpoint that is there at two input sizes or more, by rising multiply-adds.
+    """Indices of the cards of every checkpoint with two input sizes or more, by rising multiply-adds.
 
     A checkpoint is known by the hash of its weights, else by the name that extraction gives: b3@240/1 is b3, replica 1.
     """
-    found: dict[object, list[int]] = {}
+    versions: dict[object, list[int]] = {}
     for index, card in enumerate(cards):
         if card.group is None:
             architecture, replica, _ = card.key
-            found.setdefault(card.weights or (architecture.partition("@")[0], replica), []).append(index)
-    ordered = [tuple(sorted(some, key=lambda m: _cost(cards[m]))) for some in found.values()]
-    return [some for some in ordered if len({cards[m].input_size or cards[m].key[0] for m in some}) > 1]
+            versions.setdefault(card.weights or (architecture.partition("@")[0], replica), []).append(index)
+    ordered = [tuple(sorted(indices, key=lambda m: _cost(cards[m]))) for indices in versions.values()]
+    return [models for models in ordered if len({cards[m].input_size or cards[m].key[0] for m in models}) > 1]
 
 
 def _cost(card: StoredCard) -> tuple[float, int, tuple[str, int, str]]:
@@ -33,12 +33,12 @@ def _cost(card: StoredCard) -> tuple[float, int, tuple[str, int, str]]:
 
 def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArray[np.int64]:
     """int64 [combinations, size]: rising sequences of input sizes of one checkpoint."""
-    rows = [row for some in checkpoints(cards) for row in itertools.combinations(some, size)]
+    rows = [row for models in checkpoints(cards) for row in itertools.combinations(models, size)]
     return np.array(sorted(rows), dtype=np.int64).reshape(-1, size)
 
 
 def members(cards: Cards, confidence: str | None) -> tuple[StoredCard, ...]:
-    taken = sorted(m for some in checkpoints(cards) for m in some)
+    taken = sorted(m for models in checkpoints(cards) for m in models)
     if not taken:
         raise AbsentError(
             "family self_cascade needs one checkpoint at two input sizes or more, and none of the models "

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.committees.policy import reaches
 from wisecommittee.searches.heuristic.batch import Stages, batches
 from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.heuristic.space import Extensions, Outcome, Scope
@@ -139,7 +140,7 @@ class Greedy:
             key = (-answered / paid if paid else float("-inf"), paid, sequence[-1])
             if best is None or key < best:
                 score = stages.tables.score[stages.row(sequence)]
-                leaves = state.waiting & (score >= np.float32(value))
+                leaves = state.waiting & reaches(score, value)
                 correct = state.correct + int(stages.correct(sequence)[leaves].sum(dtype=np.int64))
                 best = key
                 chosen = State(

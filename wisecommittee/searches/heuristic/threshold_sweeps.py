@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.committees.policy import reaches
 from wisecommittee.kernels.sweeps import beam
 from wisecommittee.searches.grid.sweep import Envelope
 from wisecommittee.searches.heuristic.batch import Stages
@@ -144,7 +145,7 @@ class JointSweep:
         for prefix, below, own, fee in zip(self.extensions.prefixes, state, right, fees, strict=False):
             cost += int(fee[waiting].sum())
             score = self.stages.tables.score[self.stages.row(prefix)]
-            leaves = waiting & (score >= np.float32(self.stages.value(prefix, below)))
+            leaves = waiting & reaches(score, self.stages.value(prefix, below))
             correct += int(own[leaves].sum())
             waiting &= ~leaves
         return np.flatnonzero(waiting), correct, cost

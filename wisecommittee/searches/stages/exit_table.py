@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
+from wisecommittee.committees.policy import Route
 from wisecommittee.errors import CommitteeError
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables, tables_for
@@ -18,25 +18,74 @@ from wisecommittee.searches.stages.stage_tables import StageTables, tables_for
 
 @dataclass(frozen=True, slots=True)
 class ExitTable:
-    """One committee of K stages over N units, ready to be evaluated.
+    """One committee over N units, ready to be evaluated: a row for each of its routes (committees/policy.py).
 
-    score : float32 [K, N] confidence after each stage; higher exits earlier; row K-1 is not compared
-    stats : int32 [K, N, S] the task's statistics of unit i if it exits at stage k
-    cost  : int64 [K] or [K, N] cumulative cost if it exits at stage k, in multiples of CostModel.unit
-    prediction : int64 [K, N] class, or text [K, N] for answers; None unless asked for
-    further : the other costs, each with its cumulative cost int64 [K]
+    Of a cascade that runs its stages in order, row k is what holds after stages 0..k, so R = K.
+
+    Parameters
+    ----------
+    score : float32 [R, N]
+        Confidence, higher exits earlier; rows of routes that end with the last stage are never compared.
+    stats : int32 [R, N, S]
+        Additive statistics of the prediction.
+    cost : int64 [R] or [R, N]
+        Integer cost of the stages of the route (times CostModel.unit).
+    routes : tuple of tuples of int
+        The stages that units in row r have run.
+    prediction : integer class or text [R, N]
+        None where only figures are asked for.
+    further : tuple of (CostModel, int64 [R])
+        Every other cost.
+    members : {model: integer class or text [N]}
+        Prediction of each member by itself, for policies that need it.
+    unit_ids : text [N]
+        For policies that need them.
     """
 
     score: NDArray[np.float32]
     stats: NDArray[np.int32]
     cost: NDArray[np.int64]
+    routes: tuple[Route, ...]
     prediction: NDArray[np.generic] | None = None
     further: tuple[tuple[CostModel, NDArray[np.int64]], ...] = ()
+    members: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    unit_ids: NDArray[np.generic] | None = None
+
+    @property
+    def units(self) -> int:
+        return self.score.shape[1]
 
 
-def assemble(tables: StageTables, stages: Sequence[Sequence[int]]) -> ExitTable:
-    """The exit table of a committee from stage tables that hold its prefixes. stages : the tiers of each stage."""
-    pool, combinations = tables.pool, running(stages)
+def exit_table(tables: StageTables, committee: Committee, *, score_last: bool = False) -> ExitTable:
+    """The exit table of a committee of pool models, from stage tables that hold all its prefixes (prefix_tables).
+
+    score_last : with the confidence after the last stage, which is never compared.
+    """
+    pool, needs = tables.pool, committee.policy.needs
+    table = assemble(tables, stage_indices(pool, committee), committee.routes, score_last=score_last)
+    if "members" in needs:
+        assert tables.prediction is not None, "the stage tables of this policy need predict=True"
+        nodes = {model: tables.node((pool.index(model),)) for model in committee.models}
+        table = replace(table, members={model: tables.prediction[node] for model, node in nodes.items()})
+    if "unit_ids" in needs:
+        table = replace(table, unit_ids=np.asarray(pool.store.unit_ids(pool.split)))
+    return table
+
+
+def assemble(
+    tables: StageTables,
+    stages: Sequence[Sequence[int]],
+    routes: Sequence[Route] | None = None,
+    *,
+    score_last: bool = False,
+) -> ExitTable:
+    """The exit table of these stages, each of one or several tiers, from stage tables that hold all its prefixes.
+
+    routes : by default the stages run in order.
+    """
+    pool = tables.pool
+    routes = tuple(tuple(range(k + 1)) for k in range(len(stages))) if routes is None else tuple(routes)
+    combinations = routed(stages, routes)
     nodes = tables.nodes(combinations)
     if pool.task.width > 1:
         newest = [pool.stored(pool.members(combination)[-1]) for combination in combinations]
@@ -44,38 +93,63 @@ def assemble(tables: StageTables, stages: Sequence[Sequence[int]]) -> ExitTable:
     else:
         stats = tables.correct.rows(nodes).astype(np.int32)[:, :, None]
     prediction = None if tables.prediction is None else tables.prediction[nodes]
-    further = tuple((charges, charges.stages(stages)) for charges in pool.further)
-    return ExitTable(scores(tables, combinations), stats, pool.cost.stages(stages), prediction, further)
+    further = tuple((charges, _route_costs(charges, stages, routes)) for charges in pool.further)
+    compared = [
+        combination if score_last or route[-1] < len(stages) - 1 else None
+        for route, combination in zip(routes, combinations, strict=True)
+    ]
+    score, cost = scores(tables, compared), _route_costs(pool.cost, stages, routes)
+    return ExitTable(score, stats, cost, routes, prediction, further)
 
 
-def scores(tables: StageTables, combinations: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-    """float32 [K, N] confidence after each stage; 0 after the last and after stages that are never compared."""
+def _route_costs(charges: CostModel, stages: Sequence[Sequence[int]], routes: Sequence[Route]) -> NDArray[np.int64]:
+    """int64 [R] or [R, N]: what the stages of each route cost together: the union of their blocks."""
+    if len(routes) == len(stages) and len(routes[-1]) == len(stages):
+        return charges.stages(stages)  # each route adds a stage to the one before
+    return np.stack([charges.stages([stages[k] for k in route])[-1] for route in routes])
+
+
+def scores(tables: StageTables, combinations: Sequence[Sequence[int] | None]) -> NDArray[np.float32]:
+    """float32 [n, N] confidences after these combinations of tiers; 0 for None and where none is ever compared."""
     score = np.zeros((len(combinations), tables.pool.units), np.float32)
-    for k, combination in enumerate(combinations[:-1]):
-        row = tables.row(combination)
+    for k, combination in enumerate(combinations):
+        row = -1 if combination is None else tables.row(combination)
         if row >= 0:  # the prefixes of an ensemble are never compared
             score[k] = tables.score[row]
     return score
 
 
-def running(stages: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """The combination of tiers that a unit has run after each stage."""
-    return [tuple(tier for stage in stages[: k + 1] for tier in stage) for k in range(len(stages))]
+def routed(stages: Sequence[Sequence[int]], routes: Sequence[Route]) -> list[tuple[int, ...]]:
+    """The tiers that have run after each route."""
+    return [tuple(step for k in route for step in stages[k]) for route in routes]
 
 
-def committee_tables(pool: Pool, committees: Sequence[Committee], *, predict: bool = False) -> list[ExitTable]:
-    """Exit tables of committees of models of the pool, in one pass over the stored outputs."""
-    tables = prefix_tables(pool, committees, predict=predict)
-    return [assemble(tables, stage_indices(pool, committee)) for committee in committees]
+def committee_tables(
+    pool: Pool, committees: Sequence[Committee], *, predict: bool = False, score_last: bool = False, threads: int = 1
+) -> list[ExitTable]:
+    """Exit tables of committees of pool members, straight from the stored outputs, in one pass over them."""
+    tables = prefix_tables(pool, committees, predict=predict, score_last=score_last, threads=threads)
+    return [exit_table(tables, committee, score_last=score_last) for committee in committees]
 
 
 def prefix_tables(
-    pool: Pool, committees: Sequence[Committee], *, predict: bool = False, threads: int = 1
+    pool: Pool, committees: Sequence[Committee], *, predict: bool = False, score_last: bool = False, threads: int = 1
 ) -> StageTables:
-    """Stage tables of every prefix of these committees."""
-    by_committee = [running(stage_indices(pool, committee)) for committee in committees]
-    combinations = itertools.chain.from_iterable(by_committee)
-    compared = itertools.chain.from_iterable(stages[:-1] for stages in by_committee)
+    """Stage tables of everything that units of these committees can have run, and of what their policies need.
+
+    predict : with predictions, which policies may need in any case; score_last : with confidences after the last stage.
+    """
+    combinations: list[tuple[int, ...]] = []
+    compared: list[tuple[int, ...]] = []
+    for committee in committees:
+        stages, needs = stage_indices(pool, committee), committee.policy.needs
+        predict = predict or bool(needs & {"prediction", "members"})
+        for route, combination in zip(committee.routes, routed(stages, committee.routes), strict=True):
+            combinations.append(combination)
+            if score_last or route[-1] < len(stages) - 1:
+                compared.append(combination)
+        if "members" in needs:
+            combinations += [(model,) for stage in stages for model in stage]
     return tables_for(pool, combinations, compared=compared, predict=predict, threads=threads)
 
 

@@ -1,0 +1,55 @@
+"""What a deployed committee decides on a batch of units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.errors import counted
+
+SHOWN = 3  # decisions that are printed
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Decisions:
+    """What a committee decides on n units.
+
+    Parameters
+    ----------
+    prediction : int64 [n]
+        Class.
+    stage : int64 [n]
+        Stage at which the unit exits, from 0.
+    confidence : float32 [n]
+        Of the members that have run.
+    probabilities : float32 [n, C]
+        Of the members that have run, together.
+    ran : bool [n, K]
+        Which stages have run.
+    classes : tuple of str or None
+        Names of the classes, where they are known.
+    """
+
+    prediction: NDArray[np.int64]
+    stage: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    ran: NDArray[np.bool_]
+    classes: tuple[str, ...] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The predicted classes by name, by number where they have none."""
+        return [str(c) if self.classes is None else self.classes[c] for c in self.prediction.tolist()]
+
+    def __len__(self) -> int:
+        return len(self.prediction)
+
+    def __repr__(self) -> str:
+        """The first SHOWN decisions, and how many there are."""
+        first = slice(0, SHOWN)
+        rows = zip(self.names[first], self.stage[first].tolist(), self.confidence[first].tolist(), strict=True)
+        shown = "; ".join(f"{name} at stage {stage}, confidence {sure:.4g}" for name, stage, sure in rows)
+        return f"<Decisions of {counted(len(self), 'unit')}: {shown}{'; ..' if len(self) > SHOWN else ''}>"

@@ -1,0 +1,258 @@
+"""A committee on real inputs: every stage runs on the units that have not exited (Wang et al. 2022, Algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wisecommittee.committees.calibration import as_logits
+from wisecommittee.committees.combine import combine_named, softmax
+from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.confidence import CONFIDENCES
+from wisecommittee.committees.policy import Route, State
+from wisecommittee.committees.walk import walk
+from wisecommittee.deployment.callables import Called, slices
+from wisecommittee.deployment.decisions import Decisions
+from wisecommittee.deployment.members import find_card
+from wisecommittee.deployment.outputs import Combination, MemberOutputs, Rows, class_names
+from wisecommittee.deployment.replay import compare_outputs, look_like_probabilities, normalised
+from wisecommittee.deployment.units import Units
+from wisecommittee.errors import CommitteeError, UsageError
+from wisecommittee.extraction.models.loaded import LoadedModel
+from wisecommittee.extraction.run.forward import Forward, pick_device
+from wisecommittee.store import LogitStore
+
+TELLING = 4  # rows of logits do not all look like probabilities by chance
+
+
+class Deployed:
+    """A committee with its modules on a device, until it is closed: `with deploy(committee) as run: run(images)`.
+
+    Members run whole: what they could share is computed by each.
+
+    Parameters
+    ----------
+    committee : Committee
+    models : {model: LoadedModel}
+        Every member.
+    device, precision : str
+        Of the forward passes.
+    batch_size : int
+        Units in a forward pass.
+    classes : sequence of str, optional
+        Names of the classes it decides between, where a model has more outputs.
+    store : LogitStore, optional
+        Its cards say what the members' outputs are.
+    softmax : bool
+        Put a softmax behind members that were chosen on probabilities and give logits.
+    force : bool
+        Run members whose outputs contradict the store.
+    """
+
+    def __init__(
+        self,
+        committee: Committee,
+        models: Mapping[str, LoadedModel],
+        *,
+        device: str = "auto",
+        precision: str = "float32",
+        batch_size: int = 256,
+        classes: Sequence[str] | None = None,
+        store: LogitStore | None = None,
+        softmax: bool = False,
+        force: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"batch size {batch_size}: expected at least 1")
+        if committee.confidence not in CONFIDENCES:
+            raise CommitteeError(
+                f"{committee.label()}: exits by {committee.confidence!r}, a score kept in the store, which its "
+                f"members' outputs do not contain; choose one with --confidence {', '.join(sorted(CONFIDENCES))}"
+            )
+        self.committee, self.batch_size, self.device = committee, batch_size, pick_device(device)
+        self.models = {name: models[name] for name in committee.models}
+        self._store, self._softmax, self._force = store, softmax, force
+        self.compared = set(committee.models) if force else set()  # members whose outputs are those of the store
+        cards = {name: None if store is None else find_card(store, name) for name in committee.models}
+        self._members = {
+            name: MemberOutputs.of(name, committee, model, classes, cards[name]) for name, model in self.models.items()
+        }
+        rule, confidence = combine_named(committee.combine), CONFIDENCES[committee.confidence]
+        self.combination = Combination(rule, confidence, self._members)
+        self.classes = tuple(classes) if classes is not None else class_names(cards.values(), self.models)
+        self._stack = ExitStack()
+        try:
+            self._forwards: dict[str, Forward | Called] = {
+                name: model.module
+                if isinstance(model.module, Called)
+                else self._stack.enter_context(Forward(model.module, name, self.device, precision=precision))
+                for name, model in self.models.items()
+            }
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Move the modules back to the CPU."""
+        self._stack.close()
+
+    def check(self, inputs: Any, unit_ids: Sequence[str], split: str = "val") -> None:
+        """CommitteeError unless every member's outputs for these units equal those in the store, up to rounding.
+
+        inputs : as for a call; unit_ids : [n] their ids in the split.
+        """
+        if self._store is None:
+            raise UsageError(f"{self.committee.label()}: nothing to compare with; deploy it with store=..")
+        units = Units.of_inputs(inputs, list(self.models.values()))
+        compare_outputs(self, units, list(unit_ids), self._store, split)
+
+    def __call__(
+        self, inputs: torch.Tensor | Units | Sequence[Any], unit_ids: Sequence[str] | None = None
+    ) -> Decisions:
+        """Run the committee stage by stage, each on all units that the policy sends there (committees/walk.py).
+
+        Parameters
+        ----------
+        inputs : [n, ..]
+            A tensor or array as every member takes it, or n images (PIL, or uint8 [H, W, 3]) for the members'
+            preprocessing; functions among the members get the inputs as they are.
+        unit_ids : text [n], optional
+            Only needed by policies that decide by them.
+
+        Returns
+        -------
+        Decisions
+        """
+        units = Units.of_inputs(inputs, list(self.models.values()))
+        n, k = len(units), len(self.committee.stages)
+        ids = self._unit_ids(unit_ids, n)
+        prediction, stage = np.empty(n, np.int64), np.empty(n, np.int64)
+        confidence, ran = np.empty(n, np.float32), np.zeros((n, k), np.bool_)
+        probabilities = np.empty((0, 0), np.float32)
+        for route, batch, exits in walk(self.committee, _Batch(self, np.arange(n), units, ids)):
+            at = batch.index[exits]
+            said = self.combination.probabilities({name: rows[exits] for name, rows in batch.rows.items()})
+            if not probabilities.size:
+                probabilities = np.empty((n, said.shape[1]), np.float32)
+            probabilities[at], prediction[at], confidence[at] = said, batch.prediction[exits], batch.scores[-1][exits]
+            stage[at], ran[at[:, None], list(route)] = route[-1], True
+        classes = self.classes if self.classes is not None and len(self.classes) == probabilities.shape[1] else None
+        return Decisions(
+            prediction, stage, self.combination.confidence.scale.shown(confidence), probabilities, ran, classes
+        )
+
+    def _unit_ids(self, unit_ids: Sequence[str] | None, units: int) -> NDArray[np.str_] | None:
+        if "unit_ids" not in self.committee.policy.needs:
+            return None
+        if unit_ids is None or len(unit_ids) != units:
+            count = "none" if unit_ids is None else f"{len(unit_ids):,}"
+            raise UsageError(
+                f"{self.committee.label()}: the policy {self.committee.policy.kind!r} decides by unit ids; "
+                f"{count} for {units:,} units, give one for each"
+            )
+        return np.array(unit_ids, np.str_)
+
+    def kind(self, name: str) -> str:
+        """'logits' or 'probabilities': what a member's outputs are."""
+        return self._members[name].kind
+
+    def outputs(self, name: str, units: Units) -> Rows:
+        """Outputs float32 [n, C] of a member, as the store would hold them."""
+        member, forward = self._members[name], self._forwards[name]
+        parts = [forward(part) for part in slices(units.of(self.models[name]), self.batch_size)]
+        outputs = self._as_chosen(name, parts[0] if len(parts) == 1 else np.concatenate(parts))
+        if member.columns is None:
+            return outputs
+        if member.columns.max() >= outputs.shape[1]:
+            raise CommitteeError(
+                f"{name}: {outputs.shape[1]} outputs; the committee uses number {member.columns.max()} of them"
+            )
+        return outputs[:, member.columns]
+
+    def _as_chosen(self, name: str, outputs: Rows) -> Rows:
+        """Outputs of the kind that the committee was chosen on; CommitteeError if they are of the other kind."""
+        if self._members[name].kind == "probabilities":
+            if look_like_probabilities(outputs):
+                return normalised(outputs)
+            if self._softmax:
+                return softmax(outputs)
+            if not self._force:
+                raise CommitteeError(
+                    f"{name}: the committee was chosen on its probabilities, and it gives logits here (rows that do "
+                    f"not sum to 1); end it with a softmax, or have one put behind it with --softmax (softmax=True)"
+                )
+        elif name not in self.compared and len(outputs) >= TELLING and look_like_probabilities(outputs):
+            raise CommitteeError(
+                f"{name}: the committee was chosen on its logits, and what it gives here are probabilities; leave out "
+                f"its softmax; if it had one when it was extracted, deploy it with the store, or with force"
+            )
+        return outputs
+
+    def summands(self, name: str, units: Units) -> Rows:
+        """float32 [n, C]: what a member adds to the sum that decides."""
+        member, outputs = self._members[name], self.outputs(name, units)
+        if member.calibration is not None:
+            outputs = member.calibration.rows(as_logits(outputs, member.kind))
+        return self.combination.rule.summand[member.rows_kind](outputs.astype(np.float32, copy=False))
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Units on their way through a deployed committee (committees/walk.py).
+
+    index : int64 [n] among all units; rows : {member: float32 [n, C] summands} of the members that have run, in the
+    order in which they ran; prediction : int32 [n] after the newest stage; scores : float32 [n] after each stage.
+    """
+
+    deployed: Deployed
+    index: NDArray[np.int64]
+    units: Units
+    unit_ids: NDArray[np.str_] | None
+    rows: dict[str, Rows] = field(default_factory=dict)
+    prediction: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    scores: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def run(self, route: Route) -> State:
+        committee, needs = self.deployed.committee, self.deployed.committee.policy.needs
+        if route:
+            self.rows |= {name: self.deployed.summands(name, self.units) for name in committee.stages[route[-1]]}
+            self.prediction, score = self.deployed.combination.judge(self.rows)
+            self.scores = [*self.scores, score]
+        return State(
+            route,
+            len(committee.stages),
+            np.array(self.scores, np.float32).reshape(len(route), len(self)),
+            CONFIDENCES[committee.confidence].scale,
+            self.prediction if "prediction" in needs else None,
+            {name: rows.argmax(axis=1) for name, rows in self.rows.items()} if "members" in needs else {},
+            self.unit_ids,
+        )
+
+    def only(self, rows: NDArray[np.int64]) -> _Batch:
+        return _Batch(
+            self.deployed,
+            self.index[rows],
+            self.units.only(rows),
+            None if self.unit_ids is None else self.unit_ids[rows],
+            {name: summands[rows] for name, summands in self.rows.items()},
+            self.prediction[rows] if self.scores else self.prediction,
+            [score[rows] for score in self.scores],
+        )

@@ -1,0 +1,86 @@
+"""The time that a deployed committee takes, in batches and one unit at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.deployment.comparison import Measured
+from wisecommittee.deployment.decisions import Decisions
+from wisecommittee.deployment.deployed import Deployed
+from wisecommittee.deployment.units import Units
+from wisecommittee.extraction.timing import Spread
+
+LEAST_PASSES, MOST_PASSES = 5, 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A deployed committee and the units that it is timed on."""
+
+    run: Deployed
+    units: Units
+    unit_ids: Sequence[str]
+
+    def decide(self) -> Decisions:
+        return self.run(self.units, self.unit_ids)
+
+    def only(self, row: int) -> Trial:
+        return Trial(self.run, self.units.only(np.array([row])), self.unit_ids[row : row + 1])
+
+    def elapsed(self) -> float:
+        """Milliseconds of a run; its decisions are on the CPU at the end, so the device is done."""
+        started = time.perf_counter()
+        self.decide()
+        return 1e3 * (time.perf_counter() - started)
+
+
+def measured(trial: Trial, labels: NDArray[np.int64], flops: Sequence[float] | None, seconds: float) -> Measured:
+    decisions = trial.decide()
+    ratios = np.bincount(decisions.stage, minlength=decisions.ran.shape[1]) / len(decisions)
+    batch = _spread(lambda: trial.elapsed() / len(decisions), seconds)
+    latency = _spread(OneByOne(trial, decisions), seconds)
+    return Measured(
+        trial.run.committee.label(),
+        float((decisions.prediction == labels).mean()),
+        None if flops is None else float(np.dot(decisions.ran.mean(axis=0), flops)),
+        latency,
+        batch,
+        tuple(ratios.tolist()),
+    )
+
+
+class OneByOne:
+    """Average latency: one unit of every route, each by itself, weighted by how many units take that route."""
+
+    def __init__(self, trial: Trial, decisions: Decisions) -> None:
+        self.trial, self.total, self.turn = trial, len(decisions), 0
+        routes, route = np.unique(decisions.ran, axis=0, return_inverse=True)
+        rng = np.random.default_rng(0)
+        self.groups = [rng.permutation(np.flatnonzero(route.ravel() == r)) for r in range(len(routes))]
+
+    def __call__(self) -> float:
+        average = 0.0
+        for rows in self.groups:
+            row = int(rows[self.turn % len(rows)])
+            average += len(rows) / self.total * self.trial.only(row).elapsed()
+        self.turn += 1
+        return average
+
+
+def _spread(measure: Callable[[], float], seconds: float) -> Spread:
+    """Median and quartiles of repeated measurements, after a warm-up of a fifth of the time."""
+    started = time.perf_counter()
+    measure()
+    while time.perf_counter() - started < seconds / 5:
+        measure()
+    taken: list[float] = []
+    started = time.perf_counter()
+    while len(taken) < LEAST_PASSES or (len(taken) < MOST_PASSES and time.perf_counter() - started < seconds):
+        taken.append(measure())
+    q1, median, q3 = np.quantile(taken, (0.25, 0.5, 0.75)).tolist()
+    return Spread(q1, median, q3, len(taken))

@@ -16,7 +16,10 @@ stages alone, which settles most members; `blocks` asks for all three.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from wisecommittee.kernels.jit import njit_exact, njit_inner, ones, trailing_zeros
 from wisecommittee.kernels.simd.arrays import empty, zeros
@@ -25,12 +28,23 @@ TILES = 25  # of the levels of each of the first two stages, at most
 BLOCKS = 16  # of the levels of the third: one vector of int32
 
 
+class Changes(NamedTuple):
+    """Units whose answer each of m last members changes, one member after the other.
+
+    units : int32 [n]; changes : int32 [n], correct with the last member minus correct without it; starts : int64 [m +
+    1], where the units of each member start
+    """
+
+    units: NDArray[np.int32]
+    changes: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+
 @njit_exact
 def changed_words(before, after):
     """Units whose answer changes between two prefixes, from bits of the units that are right.
 
-    before : uint64 [W]; after : uint64 [m, W]. Returns units int32 [n] and the changes int32 [n] of all m one after
-    the other, and where those of each start: int64 [m + 1].
+    before : uint64 [W]; after : uint64 [m, W]. Returns Changes.
     """
     starts = zeros(after.shape[0] + 1, np.int64)
     for m in range(after.shape[0]):
@@ -50,12 +64,12 @@ def changed_words(before, after):
                 changes[at] = np.int32(1) - np.int32(2) * np.int32((before[w] >> bit) & np.uint64(1))
                 at += 1
                 x &= x - np.uint64(1)
-    return units, changes, starts
+    return Changes(units, changes, starts)
 
 
 @njit_exact
 def changed_grades(before, after):
-    """The same from integer grades: before [N], after [m, N]."""
+    """The same from integer grades: before [N], after [m, N]. Returns Changes."""
     starts = zeros(after.shape[0] + 1, np.int64)
     for m in range(after.shape[0]):
         starts[m + 1] = starts[m] + (after[m] != before).sum()
@@ -68,32 +82,37 @@ def changed_grades(before, after):
                 units[at] = i
                 changes[at] = after[m, i] - before[i]
                 at += 1
-    return units, changes, starts
+    return Changes(units, changes, starts)
 
 
 @njit_exact
-def by_bin(units, changes, starts, stops, some, bins, levels):
-    """The lists units[starts[m] : stops[m]] and their changes of some members by bin, in the same places, and where
-    each bin starts: int64 [some, levels + 1]. Units whose bin is `levels` or more are left out."""
-    begins = zeros((some.size, levels + 1), np.int64)
+def by_bin(changed, stops, members, bins, levels):
+    """The changes of these members sorted by the bin of the unit: units, changes and the start of each bin, int64 [s,
+    levels + 1].
+
+    changed : Changes, of which those of member m count up to stops[m]; members : int64 [s]; bins : unsigned [N]. Units
+    whose bin is `levels` or more are left out.
+    """
+    units, changes, starts = changed
+    begins = zeros((members.size, levels + 1), np.int64)
     sorted_units = empty(units.size, np.int32)
     sorted_changes = empty(units.size, np.int32)
     fill = empty(levels, np.int64)
-    for s in range(some.size):
-        start, stop = starts[some[s]], stops[some[s]]
-        for place in range(start, stop):
-            if bins[units[place]] < levels:
-                begins[s, bins[units[place]] + 1] += 1
+    for s in range(members.size):
+        start, stop = starts[members[s]], stops[members[s]]
+        for n in range(start, stop):
+            if bins[units[n]] < levels:
+                begins[s, bins[units[n]] + 1] += 1
         begins[s, 0] = start
         for j in range(levels):
             fill[j] = begins[s, j]
             begins[s, j + 1] += begins[s, j]
-        for place in range(start, stop):
-            here = bins[units[place]]
-            if here < levels:
-                sorted_units[fill[here]] = units[place]
-                sorted_changes[fill[here]] = changes[place]
-                fill[here] += 1
+        for n in range(start, stop):
+            j = bins[units[n]]
+            if j < levels:
+                sorted_units[fill[j]] = units[n]
+                sorted_changes[fill[j]] = changes[n]
+                fill[j] += 1
     return sorted_units, sorted_changes, begins
 
 
@@ -110,22 +129,8 @@ def tile_maps(levels, most):
 
 
 @njit_inner
-def cumulate(cells, table):
-    """table = sums of cells over all rows and columns up to each; both [rows, columns]."""
-    rows, columns = cells.shape
-    for b in range(columns):
-        table[0, b] = cells[0, b]
-    for a in range(1, rows):
-        for b in range(columns):
-            table[a, b] = table[a - 1, b] + cells[a, b]
-    for a in range(rows):
-        for b in range(1, columns):
-            table[a, b] += table[a, b - 1]
-
-
-@njit_inner
 def cumulate_blocks(table):
-    """The same in three dimensions and in place: [U, V, BLOCKS]."""
+    """In place: table[u, v, w] = sum of table[: u + 1, : v + 1, : w + 1], of [U, V, BLOCKS]."""
     for u in range(table.shape[0]):
         for v in range(table.shape[1]):
             for w in range(1, BLOCKS):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cost import CostModel
-from wisecommittee.kernels.sweeps import grid
+from wisecommittee.kernels.envelope import UNREACHED
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.grid.sweep import GridSearch
 from wisecommittee.searches.stages.blocks import BLOCK_BYTES
@@ -28,21 +28,21 @@ def gap(sweep: GridSearch, found: NDArray[np.int64], unfinished: Sequence[tuple[
     only forbid committees, so the bound holds under them. None where it is not worked out: graded quality, costs that
     vary per unit, or too many combinations left.
     """
-    units = sweep.units
-    if not sweep.correct.bits or sweep.cost.per_unit is not None or len(unfinished) * units > MOST_WORK:
+    units, cost, lookup = sweep.units, sweep.axis.cost, sweep.lookup
+    if not lookup.correct.bits or cost.per_unit is not None or len(unfinished) * units > MOST_WORK:
         return None
     if not unfinished:
         return 0.0
-    least = np.full(units + 1, grid.UNREACHED, np.int64)
+    least = np.full(units + 1, UNREACHED, np.int64)
     for sequence in unfinished:
-        cumulative = sweep.cost.cumulative(np.array([sequence]))[0]
+        cumulative = cost.cumulative(np.array([sequence]))[0]
         waiting = np.ones(units, dtype=bool)
         total, reached = units * int(cumulative[0]), 0
-        for k, cost in enumerate(cumulative):
-            right = sweep.correct_of(sequence[: k + 1]).astype(bool)
+        for k, reached_cost in enumerate(cumulative):
+            right = lookup.correct_of(sequence[: k + 1]).astype(bool)
             more = int((right & waiting).sum())
             waiting &= ~right
-            extra = int(cost - cumulative[0])
+            extra = int(reached_cost - cumulative[0])
             steps = total + extra * np.arange(1, more + 1)
             np.minimum(least[reached + 1 : reached + more + 1], steps, out=least[reached + 1 : reached + more + 1])
             total, reached = total + extra * more, reached + more
@@ -51,7 +51,7 @@ def gap(sweep: GridSearch, found: NDArray[np.int64], unfinished: Sequence[tuple[
 
 def _largest(least: NDArray[np.int64], found: NDArray[np.int64]) -> int:
     """How many more correct `least` allows than `found` has at equal cost, at most; both int64 [N + 1] by correct."""
-    possible = np.flatnonzero(least < grid.UNREACHED)
+    possible = np.flatnonzero(least < UNREACHED)
     if not len(possible):
         return 0
     here = np.maximum(np.searchsorted(found, least[possible], side="right") - 1, 0)
@@ -72,15 +72,15 @@ def router_gap(pool: Pool, found: Sequence[Evaluation]) -> float | None:
     alone = pool.cost.worst(np.arange(len(pool.cards))[:, None])
     cheapest = int(alone.min())
     dear = np.sort(router_costs(pool, alone))
-    dear = dear[dear < grid.UNREACHED]
-    least = np.full(units + 1, grid.UNREACHED, np.int64)
+    dear = dear[dear < UNREACHED]
+    least = np.full(units + 1, UNREACHED, np.int64)
     least[: len(dear) + 1] = units * cheapest + np.r_[0, np.cumsum(dear - cheapest)]
     return _largest(least, reached_by(found, pool.cost, units)) / units
 
 
 def reached_by(found: Sequence[Evaluation], cost: CostModel, units: int) -> NDArray[np.int64]:
     """int64 [N + 1]: the least total cost of these with at least so many correct."""
-    have = np.full(units + 1, grid.UNREACHED, np.int64)
+    have = np.full(units + 1, UNREACHED, np.int64)
     for e in found:
         total = round(Fraction(e.average_cost) * units / cost.unit)
         np.minimum(have[: int(e.correct) + 1], total, out=have[: int(e.correct) + 1])
@@ -90,7 +90,7 @@ def reached_by(found: Sequence[Evaluation], cost: CostModel, units: int) -> NDAr
 def router_costs(pool: Pool, alone: NDArray[np.int64]) -> NDArray[np.int64]:
     """int64 [N]: what being right costs a unit at least; UNREACHED where no committee is. alone : int64 [M]."""
     order = np.argsort(alone, kind="stable")
-    prices = np.r_[alone[order], grid.UNREACHED]
+    prices = np.r_[alone[order], UNREACHED]
     if isinstance(pool.task, Answers):
         said = [pool.store.answers(pool.cards[m].model, pool.split) for m in order]
         return prices[_first(np.stack([pool.task.statistics(some, pool.labels) > 0 for some in said], axis=1))]

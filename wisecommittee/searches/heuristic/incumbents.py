@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.kernels.sweeps import grid
-from wisecommittee.searches.grid.sweep import Envelope, Point, copied, corners
+from wisecommittee.kernels import envelope as envelopes
+from wisecommittee.kernels.envelope import UNREACHED, Corners, Envelope, steps
+from wisecommittee.searches.grid.sweep import Point
 from wisecommittee.searches.heuristic.batch import Stages, batches
 from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.heuristic.space import Extensions, Outcome, Scope
@@ -54,7 +55,7 @@ class Incumbents:
         self.scope, pool = scope, scope.pool
         assert not isinstance(pool.task, Segmentation)
         self.best = int(pool.task.scale) * pool.units
-        self.cost = np.full(self.best + 1, grid.UNREACHED, np.int64)
+        self.cost = np.full(self.best + 1, UNREACHED, np.int64)
         self.holder = np.full(self.best + 1, -1, np.int64)  # index into found where the envelope steps
         self.found: list[Incumbent] = []
         self.visited: set[Walk] = set()
@@ -66,7 +67,7 @@ class Incumbents:
     @property
     def held(self) -> NDArray[np.int64]:
         """Indices into found of the points of the envelope, by rising cost."""
-        return self.holder[corners(self.cost)]
+        return self.holder[steps(self.cost)]
 
     def outcome(self) -> Outcome:
         points: list[Point] = [(self.found[i].sequence, self.found[i].values) for i in self.held]
@@ -116,25 +117,25 @@ class Incumbents:
         ranks = np.empty_like(order)
         ranks[order] = np.arange(len(order))
         holders = np.full(self.best + 1, -1, np.int64)
-        holders[corners(self.cost)] = ranks[: len(held)]
-        before: Envelope = (self.cost, holders, np.zeros(self.best + 1, np.int64))
-        whole = copied(before)
+        holders[steps(self.cost)] = ranks[: len(held)]
+        before = Envelope(self.cost, holders, np.zeros(self.best + 1, np.int64))
+        whole = before.copy()
 
-        def chunk(places: Sequence[int]) -> Envelope:
-            own = copied(before)
+        def chunk(places: Sequence[int]) -> Corners:
+            own = before.copy()
             for place in places:
                 if stoppable and self.scope.stop.is_set():
                     break
                 sweeps[place].count(ranks[len(held) :][starts[place] : starts[place + 1]], own)
-            return own
+            return own.corners()
 
         with Workers(self.scope.threads) as workers:
-            for own in workers.map(chunk, [range(i, len(sweeps), CHUNKS) for i in range(min(CHUNKS, len(sweeps)))]):
-                grid.merge(*whole, *own)
+            for corners in workers.map(chunk, [range(i, len(sweeps), CHUNKS) for i in range(min(CHUNKS, len(sweeps)))]):
+                envelopes.merge(whole, corners)
         self.cost, rank, level = whole
         self.holder = np.full(self.best + 1, -1, np.int64)
         known: dict[tuple[int, int], int] = {}
-        for a in corners(self.cost):
+        for a in steps(self.cost):
             entry = int(order[rank[a]])
             if entry < len(held):
                 self.holder[a] = held[entry]

@@ -1,13 +1,13 @@
 """Branch and bound over boxes of threshold levels of one cascade of up to four stages.
 
 A box holds the levels (j1, j2, j3) from its lowest corner to its highest. A unit continues at stage k iff its bin_k <=
-j_k, so in a box it continues for sure (bin at most the lowest level), never (bin above the highest), or it is open. Of
-a unit the first stage where it is open counts: until then its way is known, there it leaves at the lowest corner.
-A unit whose way is known up to where it leaves is settled, and no smaller box looks at it again.
+j_k, so in a box it continues for sure (bin at most the lowest level), never (bin above the highest), or it is open. A
+unit is counted at the first stage where it is open: which stages it runs before is known, and at the lowest corner it
+exits there. A unit whose exit is the same in the whole box is settled, and smaller boxes do not look at it again.
 
 Bound. Above the lowest corner, with `base` correct at cost `low`, the open units of stage k that continue are those up
-to level j_k. Each changes the number correct by at most what it can reach from there (change), and costs at least what
-it pays on the stages that it runs for sure (extra). With any price per unit of cost therefore, over the whole box,
+to level j_k. Each changes the number correct by at most the best it can reach from there (change), and costs at least
+the fees of the stages that it then runs for sure (extra). So for any price per unit of cost, over the whole box,
 
     WORTH * (correct - base) - price * (cost - low)  <=  the sum over stages k of the greatest prefix sum by level of
                                                          (WORTH * change - price * extra)  =: most

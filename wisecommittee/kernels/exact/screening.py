@@ -1,9 +1,10 @@
-"""Which boxes of thresholds of a group of cascades can reach the envelope at all, whatever real values they take.
+"""Which boxes of real thresholds of a group of cascades can reach the envelope at all.
 
 Three thresholded stages are shared by several last members (as in kernels/sweeps/grid.py). The units are cut into tiles
 by their confidence at each stage, tile 0 the least confident. A box (u, v, w) holds every threshold from the least
 confident unit of tile u on to just above the most confident: at stage 1 the units of tiles below u continue for sure,
-those of tiles above u never, those of tile u are open, and so on. A virtual stage has one tile that continues for sure.
+those of tiles above u never, those of tile u are open; likewise v at stage 2 and w at stage 3. A virtual stage has one
+tile, whose units continue for sure.
 
 Each unit is at most as right as the best stage among those where it can leave, so none of these cascades has more
 correct than

@@ -1,19 +1,19 @@
-"""Every threshold vector of a group of cascades, in exact integers, folded into one envelope.
+"""Every threshold vector of a group of cascades, in exact integers, offered to one envelope.
 
-A group is (s1, s2, s3 | m): three thresholded stages shared by several last members m. Shorter cascades pad with
-virtual stages at the front that everybody continues (one level, one bin, no cost). For levels (j1, j2, j3) a unit
-continues at stage k iff bin_k <= j_k, so the number correct is
+A group is (s1, s2, s3 | m): three thresholded stages shared by several last members m. Shorter cascades have virtual
+stages in front at which every unit continues (one level, one bin, no cost). For levels (j1, j2, j3) a unit continues at
+stage k iff bin_k <= j_k, so the number correct is
 
     base[j1, j2] + gain_m[j1, j2, j3],   gain_m = sum over units that continue at all three of (correct_4 - correct_3)
 
-where base counts the cascade that stops at stage 3. Of a stage before these three, the levels are taken one after the
-other, and each adds its units to the tables. kernels/sweeps/tiles.py then says for each last member which tiles of
-levels can reach the envelope, mostly none. For what is left, units enter as j1 grows, into histograms over (bin_2,
-level j3) whose rows are already cumulative in j3; adding rows over j2 gives a whole line of j3 in one pass.
+where base counts the cascade that stops at stage 3. A longer cascade has a stage 0 before the three, whose levels are
+taken one after the other; each level adds its units to the tables. kernels/sweeps/tiles.py then says for each last
+member which tiles of levels can reach the envelope, mostly none. For the tiles that are left, units enter as j1 grows,
+into histograms over (bin_2, level j3) whose rows are already cumulative in j3; adding rows over j2 gives a whole line
+of j3 in one pass.
 
-The envelope is env[a] = least total cost with at least a correct, with its witness (rank of the combination, level
-index). Cells are skipped only where the envelope already holds at least as many correct at strictly less cost, so the
-result does not depend on the order of groups. Naive twin: tests/support/naive.py `search`.
+Cells are skipped only where the envelope already holds at least as many correct at strictly less cost, so the result
+does not depend on the order of groups. Naive twin: tests/support/naive.py `search`.
 
 Limits beside the worst case are limits on the units that run each stage (searches/limits.py); those numbers rise with
 every level, so a sweep leaves a line, a slab or the group at the first violation.

@@ -1,8 +1,8 @@
 """Which threshold levels of a group of cascades can reach the envelope at all, tile by tile.
 
 Three thresholded stages are shared by several last members (see kernels/sweeps/grid.py). Their levels are cut into
-TILES x TILES x BLOCKS tiles. Cells of a tile continue at least the units of its lowest corner and at most those of its
-highest, so none has more correct than
+TILES x TILES x BLOCKS tiles. At every cell of a tile, the units that continue include those that continue at its lowest
+corner and are among those that continue at its highest corner, so no cell has more correct than
 
     top[u, v] + (units the last member gets right up to the highest corner) - (those it gets wrong up to the lowest)
 
@@ -10,8 +10,8 @@ where top is the most that the cascade which stops at the third stage has right 
 lowest corner. Where the envelope has that many correct at strictly less cost, nothing in the tile can enter it, ties
 included. Limits only forbid more.
 
-A member is looked at through the units whose answer it changes, a tenth of all or less. `reach` asks for the first two
-stages alone, which settles most members; `blocks` asks for all three.
+Of each last member only the units whose answer it changes are read, a tenth of all or fewer. `reach` tests tiles of the
+first two stages, which rules out most members; `blocks` tests tiles of all three.
 """
 
 from __future__ import annotations
@@ -118,8 +118,11 @@ def by_bin(changed, stops, members, bins, levels):
 
 @njit_exact
 def tile_maps(levels, most):
-    """How many tiles there are, at most so many, and of the units of each bin: the first tile whose highest corner
-    continues them (int64 [levels]) and the first whose lowest does (the number of tiles where none does)."""
+    """The levels of a stage cut into at most `most` tiles. Returns (tiles, high, low), int64 [levels] both.
+
+    high[b] : first tile in which a unit of bin b continues at some level
+    low[b] : first tile in which it continues at every level; `tiles` if there is none
+    """
     step = (levels + most - 1) // most
     high, low = empty(levels, np.int64), empty(levels, np.int64)
     for b in range(levels):
@@ -146,8 +149,8 @@ def cumulate_blocks(table):
 
 @njit_exact
 def corners(base, passed, paid, top, low):
-    """Of every tile of the first two stages the most correct of the cells that continue other units than the cells
-    before (top, -1 where there are none), and the least cost (low); int64 [U, V].
+    """top, low : int64 [U, V] out. top[u, v] = the most correct at any cell of the tile at which more units continue
+    than at the cell before, -1 if there is no such cell; low[u, v] = the least cost.
 
     base, passed, paid : [P1, P2] correct, units that run the third stage, and cost of the cascade that stops there
     """
@@ -171,7 +174,8 @@ def corners(base, passed, paid, top, low):
 
 @njit_exact
 def reach(top, gain, low, offset, env_cost):
-    """Whether any tile of the first two stages can reach the envelope; gain : [U, V] up to the highest corner."""
+    """Whether any tile of the first two stages can reach the envelope. gain : [U, V] units that the last member gets
+    right, up to the highest corner."""
     best = env_cost.size - 1
     for u in range(top.shape[0]):
         for v in range(top.shape[1]):
@@ -182,13 +186,14 @@ def reach(top, gain, low, offset, env_cost):
 
 @njit_exact
 def blocks(top, gain, loss, low, load, offset, fee, env_cost, masks):
-    """Which tiles can: masks uint16 [U, V] with a bit for each block of the third stage; returns whether any.
+    """Which tiles can reach the envelope: masks uint16 [U, V] out, a bit for each block of the third stage; returns
+    whether any bit is set.
 
-    gain : [U, V, BLOCKS] up to the highest corner; loss : the same up to the lowest; load : units up to the lowest,
-    each of which pays `fee` for the last member.
+    gain, loss : [U, V, BLOCKS] what the last member gains up to the highest corner, and loses up to the lowest
+    load : [U, V, BLOCKS] units up to the lowest corner, each of which pays `fee` for the last member
     """
     best = env_cost.size - 1
-    found = False
+    marked = False
     for u in range(top.shape[0]):
         for v in range(top.shape[1]):
             masks[u, v] = 0
@@ -200,5 +205,5 @@ def blocks(top, gain, loss, low, load, offset, fee, env_cost, masks):
                 correct = max(0, min(most + np.int64(gain[u, v, w]) - np.int64(loss[u, v, w]), best))
                 if env_cost[correct] >= lowest + fee * np.int64(load[u, v, w]):
                     masks[u, v] |= np.uint16(1) << np.uint16(w)
-            found = found or masks[u, v] != 0
-    return found
+            marked = marked or masks[u, v] != 0
+    return marked

@@ -1,10 +1,10 @@
-"""The exact mode: the optimum over all real thresholds, with the grid's envelope as a warm start. A threshold parts two
-confidences only if more than rounding does (committees/scale.py): what other programs would not follow is no optimum.
+"""The exact mode: the optimum over all real thresholds, with the grid's envelope as a warm start. No threshold lies
+between confidences that differ by rounding only (committees/scale.py): other programs would not reproduce it.
 
 Levels are the gain confidences of each stage (see kernels/exact/gain_levels.py), so a few hundred thresholds per stage
-stand for all N of them. Groups of cascades are screened tile by tile (kernels/exact/screening.py), which settles most
-of them; what is left is searched box by box (kernels/exact/branch_and_bound.py). Every cell that is not evaluated is
-bounded by the envelope, so what comes out is certified.
+stand for all N of them. Groups of cascades are screened tile by tile (kernels/exact/screening.py), which rules out most
+tiles; the others are searched box by box (kernels/exact/branch_and_bound.py). Every cell that is not evaluated is
+proved to be worse than the envelope, so the result is certified.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from wisecommittee.searches.workers.threads import Control, Mapper
 
 
 def require_provable(candidates: Sequence[Candidates], cost: CostModel, limits: Limits | None) -> None:
-    """Refuse what could not be proved, before anything is swept."""
+    """Refuse searches that cannot be proved, before the sweep starts."""
     longest = max(c.size for c in candidates)
     if longest > THRESHOLDED + 1:
         raise UsageError(f"--exact proves cascades of up to {THRESHOLDED + 1} members; lower --max-models {longest}")
@@ -92,7 +92,7 @@ class ExactSearch:
             np.zeros(len(last_fees), np.int64) if varying else last_fees[:, 0], envelope.cost, masks,
         )  # fmt: skip
         if matters.any():
-            # Units that go the same way lie side by side, so that the processor guesses it right.
+            # Units that take the same branches lie side by side, so that the processor predicts them.
             tile = tiles[0].astype(np.uint16) * np.uint16(screening.TILES) + tiles[1]
             scratch.order, _ = bucket(np.arange(sweep.units, dtype=np.int32), tile, screening.TILES**2)
         for m in np.flatnonzero(matters).tolist():

@@ -1,7 +1,8 @@
-"""Qualities that are no sum over units, such as mIoU: every vector of levels, and of them what nothing dominates.
+"""Qualities that are not a sum over units, such as mIoU: every vector of levels is counted, and those that no other
+dominates are kept.
 
-The same levels, ties and stages as the grid of exhaustive.py; totals of all statistics are exact integers. There is no
-exact mode: with mIoU a unit has no gain of its own, so the lemma of kernels/exact/gain_levels.py does not hold.
+Levels, ties and stages are those of the grid (sweep.py); totals of all statistics are exact integers. There is no exact
+mode: mIoU is not a sum of what single units gain, so the lemma of kernels/exact/gain_levels.py does not hold.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
 from wisecommittee.tasks import Segmentation
 
-SWEPT = 2  # thresholds with a table of all their levels; longer cascades loop over the levels of earlier ones
+SWEPT = 2  # last thresholds, all of whose levels stand in one table; longer cascades loop over the levels of the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Skyline:
 
     @classmethod
     def of(cls, parts: Sequence[Skyline]) -> Skyline:
-        """Less cost, then more quality, then lower rank, then lower level."""
+        """Of all committees in `parts` those that no other dominates; among equals the lowest rank, then level."""
         cost, quality, rank, level = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("cost", "quality", "rank", "level")
         )
@@ -55,12 +56,12 @@ EMPTY = Skyline(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.ze
 def chains(cards: Sequence[ModelCard], size: int) -> NDArray[np.int64]:
     """int64 [n, size]: sequences of entries in which each adds models to the one before, in lexicographic order.
 
-    Algorithm 1 of Wang et al. 2022: whoever has run takes part in every later answer.
+    Algorithm 1 of Wang et al. 2022: every model that has run takes part in all later answers.
     """
-    found: list[tuple[int, ...]] = [(m,) for m in range(len(cards))]
+    sequences: list[tuple[int, ...]] = [(m,) for m in range(len(cards))]
     for _ in range(size - 1):
-        found = [(*s, m) for s in found for m, card in enumerate(cards) if card.members > cards[s[-1]].members]
-    return np.array(found, np.int64).reshape(len(found), size)
+        sequences = [(*s, m) for s in sequences for m, card in enumerate(cards) if card.members > cards[s[-1]].members]
+    return np.array(sequences, np.int64).reshape(len(sequences), size)
 
 
 class SkylineSearch:

@@ -1,8 +1,8 @@
 """The grid: every combination, every vector of percentile thresholds, exact counts, one envelope.
 
 Semantics: levels are order statistics over all units, t_j = sorted[min(N-1, ceil(j N / (P-1)))] for j < P-1 and +inf; a
-unit continues at level j iff fewer than j+1 of the levels are <= its confidence. Ties are never split, nor confidences
-that only rounding parts (committees/scale.py)."""
+unit continues at level j iff at most j of the levels are <= its confidence. Units with equal confidences, or with
+confidences that differ by rounding only (committees/scale.py), are never split."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ SCRATCH_BYTES = 1 << 20  # histograms of one batch of last members, which fit th
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Cascades head + (last,), each once for every way in which its costs count (cost_axis.py).
+    """m cascades that share all stages but the last: head + (last,). A cascade occurs once for each price that the cost
+    axis gives it (cost_axis.py).
 
-    lasts, ranks, offsets : int64 [m]; bounds : of all stages
+    lasts, ranks, offsets : int64 [m] last stage, rank in the order of ties, price; bounds : of all stages
     fees, last_fees : int64 [K - 1, N] and [m, N], what each stage of the head and each last member adds to the cost of
     a unit; [K - 1, 1] and [m, 1] where that is the same for every unit
     """
@@ -56,7 +57,7 @@ class Group:
 
 
 class GridSearch:
-    """The sweep over all groups of all sizes; holds what the groups share, and pickles: it travels to workers."""
+    """The sweep over all groups of all sizes. It holds what the groups share; it is pickled for workers elsewhere."""
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class GridSearch:
         stages = self._stages(group)
         lasts = grid.Lasts(self.changes(group.head, group.lasts), group.last_fees, group.offsets, group.ranks)
         scratch = self._scratch(len(group.lasts), stages.levels[-2:], varying=group.last_fees.shape[1] > 1)
-        outer = len(stages.bins) - THRESHOLDED - 1  # stages whose levels are taken one after the other here
+        outer = len(stages.bins) - THRESHOLDED - 1  # stages whose levels this loop goes through
         for n, vector in enumerate(itertools.product(range(self.levels), repeat=outer)):
             if n and control.stopped():
                 return False

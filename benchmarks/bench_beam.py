@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from benchmarks.synthetic import Synthetic
-from wisecommittee.committees.cards import Contents, ModelCard
+from wisecommittee.committees.cards import Contents, StoredCard
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.search import search
@@ -41,7 +41,7 @@ class ManyModels(Synthetic):
             name = f"m{m:03d}/0"
             self._outputs[name] = logits.astype(np.float32)
             cost = int(1e8 * 30**size * rng.uniform(0.8, 1.25))
-            self._cards[name] = ModelCard(name, blocks={name: cost}, contents=Contents(units, classes, "float32", ""))
+            self._cards[name] = StoredCard(name, blocks={name: cost}, contents=Contents(units, classes, "float32", ""))
 
 
 def losses(reference: Iterable[Evaluation], found: Iterable[Evaluation]) -> np.ndarray:
@@ -57,7 +57,7 @@ def run(
     store = ManyModels(models, units, classes)
     cards = store.cards("val")
 
-    def timed(method: str, some: Sequence[ModelCard]) -> tuple[float, Frontier]:
+    def timed(method: str, some: Sequence[StoredCard]) -> tuple[float, Frontier]:
         names = [card.model for card in some]
         started = time.process_time()
         frontier = search(store, models=names, max_models=members, method=method, threads=2)  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ def _written(folder: Path, units: int, classes: int, dtype: str) -> Path:
     store = LogitStore(folder / "logits")
     for card in source.cards("val"):
         outputs = source.outputs(card.model, "val")
-        store.add(card.with_contents(None), "val", labels=source.labels("val"), outputs=outputs, dtype=dtype)
+        store.add(card.without_contents(), "val", labels=source.labels("val"), outputs=outputs, dtype=dtype)
     return folder / "logits"
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from wisecommittee.committees.cards import Contents, ModelCard
+from wisecommittee.committees.cards import Contents, StoredCard
 
 ARCHITECTURES, REPLICAS = 8, 4
 
@@ -23,7 +23,7 @@ class Synthetic:
         shared = rng.standard_normal((units, classes), dtype=np.float32)
         everyone = np.arange(units)
         self._outputs: dict[str, np.ndarray] = {}
-        self._cards: dict[str, ModelCard] = {}
+        self._cards: dict[str, StoredCard] = {}
         for a in range(ARCHITECTURES):
             for r in range(REPLICAS):
                 logits = rng.standard_normal((units, classes), dtype=np.float32)
@@ -33,7 +33,7 @@ class Synthetic:
                 name = f"a{a}/{r}"
                 self._outputs[name] = logits
                 contents = Contents(units, classes, "float32", "")
-                self._cards[name] = ModelCard(name, blocks={name: int(0.39e9 * 1.9**a)}, contents=contents)
+                self._cards[name] = StoredCard(name, blocks={name: int(0.39e9 * 1.9**a)}, contents=contents)
 
     @property
     def nbytes(self) -> int:
@@ -41,7 +41,7 @@ class Synthetic:
 
     def require_split(self, split: str) -> None: ...
 
-    def cards(self, split: str) -> tuple[ModelCard, ...]:
+    def cards(self, split: str) -> tuple[StoredCard, ...]:
         return tuple(sorted(self._cards.values(), key=lambda card: card.key))
 
     def labels(self, split: str) -> np.ndarray:

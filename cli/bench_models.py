@@ -91,7 +91,7 @@ def bench_models(
 
     common: dict[str, Any] = {"batch_size": batch_size, "device": device, "seconds": seconds, "split": split}
     if committee:
-        from wisecommittee.committees.cards import Committee
+        from wisecommittee.committees.committee import Committee
         from wisecommittee.deployment.measure import compare
 
         chosen, specs = Committee.load(committee), dict(map(_named_spec, models or []))
@@ -155,9 +155,9 @@ def show_timings(timings: Sequence[Timing], batch_size: int) -> None:
 
 def show_comparison(compared: Comparison) -> None:
     """Speed-ups are the committee's over the single model of their row."""
-    columns = [("model", "left"), ("accuracy %", "right"), ("MACs", "right"), ("speed-up", "right")]
-    columns += [("latency ms", "right"), ("quartiles", "right"), ("speed-up", "right")]
-    columns += [("units/s", "right"), ("quartiles", "right"), ("speed-up", "right"), ("realised %", "right")]
+    columns = [("model", "left"), ("accuracy %", "right"), ("MACs", "right"), ("speed-up in MACs", "right")]
+    columns += [("latency ms", "right"), ("quartiles", "right"), ("speed-up in latency", "right")]
+    columns += [("units/s", "right"), ("quartiles", "right"), ("speed-up in units/s", "right"), ("realised %", "right")]
 
     def row(one: Measured) -> list[str]:
         gain = None if one is compared.committee else compared.speedup(one)

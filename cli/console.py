@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -35,8 +35,16 @@ class Terminal(Console):
         super().print(*texts, **{**options, "markup": False, "emoji": False})
 
 
-out = Terminal(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-err = Terminal(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPED_WIDTH)
+def _width(stream: TextIO) -> int | None:
+    """COLUMNS where it is set; else None, that of the terminal, or one for files and pipes."""
+    named = os.environ.get("COLUMNS", "")
+    if named.isdecimal() and int(named):
+        return int(named)
+    return None if stream.isatty() else PIPED_WIDTH
+
+
+out = Terminal(highlight=False, width=_width(sys.stdout))
+err = Terminal(stderr=True, highlight=False, width=_width(sys.stderr))
 
 EXTRAS = {
     "torch": "torch",

@@ -1,32 +1,41 @@
 """The program: `wisecommittee`, or `python -m wisecommittee`."""
 
-import contextlib
+# Only what is there when Python starts: `_signal` is built in, `signal` would be found and read first.
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
 import sys
 
 INTERRUPTED = 130
 
 
-def _interrupted(number: int, frame: object) -> None:
+def _interrupted(*_: object) -> None:
     os.write(2, b"error: interrupted\n")
     os._exit(INTERRUPTED)
 
 
+# Whatever is imported from here on, Ctrl-C is no traceback of it. A handler that was there, or no hearing, is kept.
+OURS = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
+if OURS:
+    _signal.signal(_signal.SIGINT, _interrupted)
+
+
 def main() -> None:
-    """The command line. While it loads, half a second, Ctrl-C is no traceback of whatever was being imported."""
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if ours:
-        signal.signal(signal.SIGINT, _interrupted)
+    """The command line. From the begin of a command to its end Ctrl-C is a KeyboardInterrupt."""
+    import contextlib
+
     from wisecommittee.cli import main as command_line  # type: ignore[import-not-found]  # stands in cli/
 
-    if ours:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        command_line()
+        try:
+            if OURS:
+                _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+            command_line()
+        finally:
+            if OURS:
+                _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # all is said and done
+    except KeyboardInterrupt:
+        _interrupted()
     except SystemExit as ended:
-        if ours:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said and done
         if ended.code == INTERRUPTED:
             # Threads are not waited for; and where the interrupt was in `exec`, Python would end by a signal instead.
             with contextlib.suppress(OSError):

@@ -13,6 +13,8 @@ WiseCommitteeError            exit code 1: it could not be done
 ├── InfeasibleError           no committee meets the constraints
 │   └── StoppedError          exit code 130: none that was found before Ctrl-C does
 ├── CostError                 a cost is missing, not a number, not positive, or too large to count exactly
+├── CorruptImageError         bytes that are no image, or not a whole one, or one larger than Pillow's limit
+├── OutOfMemoryError          a device has no room for the weights of a model
 ├── DivergedError             a training's loss is no number any more
 ├── TrustError                code named by a file, not by the caller, would run
 └── MissingExtraError         an optional dependency is not installed
@@ -21,7 +23,43 @@ WiseCommitteeError            exit code 1: it could not be done
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+_flags = False  # whether messages name options as the command line does
+
+
+def option(name: str, value: object = None, *, placeholder: str = "") -> str:
+    """An option as the caller gives it: in Python `max_models=`, on the command line `--max-models`.
+
+    Parameters
+    ----------
+    name
+        The parameter's name in Python.
+    value
+        The value to show with it: `axis='p99'` or `--axis p99`; True is shown as `exact=True` or `--exact`.
+    placeholder
+        A word that stands for a value: `macs=N` or `--macs N`.
+    """
+    flag = "--" + name.replace("_", "-")
+    if value is None:
+        text = f"{flag} {placeholder}" if _flags else f"{name}={placeholder}"
+    elif value is True:
+        text = flag if _flags else f"{name}=True"
+    else:
+        text = f"{flag} {value}" if _flags else f"{name}={value!r}"
+    return text.rstrip()
+
+
+@contextmanager
+def options_as_flags() -> Iterator[None]:
+    """Within it messages name options as the command line does."""
+    global _flags
+    before, _flags = _flags, True
+    try:
+        yield
+    finally:
+        _flags = before
 
 
 class WiseCommitteeError(Exception):
@@ -100,6 +138,14 @@ class StoppedError(InfeasibleError):
 
 
 class CostError(WiseCommitteeError):
+    pass
+
+
+class CorruptImageError(WiseCommitteeError):
+    pass
+
+
+class OutOfMemoryError(WiseCommitteeError):
     pass
 
 

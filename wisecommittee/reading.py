@@ -19,6 +19,7 @@ from wisecommittee.errors import AbsentError, ContentError, WiseCommitteeError
 
 ANY_SIZE = 1 << 30  # bytes that a file may always unpack to, memory permitting
 MOST_UNPACKED = 250  # times its size, beyond ANY_SIZE; outputs of networks are compressed to half, masks to a hundredth
+FRONTIER = b"wisecommittee_frontier"  # the field of a Parquet file's metadata that makes it a frontier
 MAX_DEPTH = 24  # of lists and objects in each other
 MAX_DIGITS = 40  # of a whole number
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
@@ -63,6 +64,42 @@ def read_text(
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as damaged:
         raise error(f"{os.fspath(path)}: not UTF-8 ({damaged.reason} at byte {damaged.start:,})") from damaged
+
+
+_BEGINNINGS = {
+    b"\x93NUMPY": "a NumPy array; `wisecommittee import` takes it with --labels, --logits or --probabilities",
+    b"PK\x03\x04": "an archive; `wisecommittee import` takes arrays (.npz), `wisecommittee extract` weights (.pt)",
+    b"PAR1": "a Parquet table; `wisecommittee import` takes tables",
+}
+_FIELDS = {
+    "query": "the answer of `search --json`; `search --save FILE` writes its committee, which other commands take",
+    "stages": "a committee; `wisecommittee evaluate` takes it, `plot` and `tables` with --committee",
+    "contents": "the card of a model in a store; name the store's folder with --store",
+}
+_TAIL = 1 << 20  # bytes at the end of a Parquet file that are looked at for the name of what it is
+
+
+def recognised(path: str | os.PathLike[str]) -> str | None:
+    """What a file is that was given where another kind is expected, and which command takes it; None if unknown."""
+    with open_regular(path) as source:
+        beginning = source.read(_TAIL)
+        size = os.fstat(source.fileno()).st_size
+        source.seek(max(0, size - _TAIL))
+        end = source.read(_TAIL)
+    if beginning.startswith(b"PAR1") and FRONTIER in end:
+        return "a frontier; `wisecommittee report`, `plot` and `tables` take it with --frontier"
+    for start, says in _BEGINNINGS.items():
+        if beginning.startswith(start):
+            return says
+    if Path(path).suffix == ".csv":
+        return "a csv table; `wisecommittee import` takes it with --labels, --costs or --answers"
+    if beginning.lstrip().startswith(b"{") and size <= _TAIL:
+        try:
+            found = parse_json(beginning)
+        except ValueError:
+            return None
+        return next((says for field, says in _FIELDS.items() if field in found), None)
+    return None
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -8,10 +8,14 @@ import re
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from wisecommittee.cli import main
+
+import wisecommittee as wc
+from wisecommittee.store import LogitStore
 
 N, C = 200, 5
 
@@ -140,6 +144,11 @@ def test_what_is_matched_is_named_with_its_figures(run, store):
     right = float((mean.argmax(1) == labels).mean())
     expected = {"models": ["small", "mid"], "quality": right, "cost": 500, "flops": 500}
     assert matched["references"]["matched"] == expected
+    together = json.loads(run("search", "--store", store, "--match-ensemble", "small,mid", "--json")[1])
+    assert together["references"]["matched"] == expected
+    code, _, err = run("search", "--store", store, "--match-ensemble", "small")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "name all of them, as --match-ensemble A,B" in err
     assert (
         json.loads(run("search", "--store", store, "--target-flops", 600, "--json")[1])["references"]["matched"] is None
     )
@@ -238,7 +247,7 @@ def test_models_are_chosen_and_left_out(run, store):
     assert models("xxl")[0] == models("!xxl")[0] == models("small,xxl")[0] == 1
     assert "unknown model in val 'xxl'" in models("small,!xxl")[1]
     assert models("small,,mid")[0] == models("!")[0] == 2
-    assert models("small,!s*")[1].startswith("error: --models 'small,!s*' leaves none of the 3 models")
+    assert models("small,!s*")[1].startswith("error: 'small,!s*' leaves none of the 3 models")
 
 
 def test_output_is_the_same_for_any_threads(run, store, monkeypatch):
@@ -371,12 +380,13 @@ MISTAKES = [
     (("search", "--store", "S", "--target-flops", "1"), 1, "the cheapest is small at 100"),
     (("search", "--store", "S", "--target-flops", "-1"), 2, "finite number from 0"),
     (("search", "--store", "S", "--target-flops", "nan"), 2, "finite number from 0"),
-    (("search", "--store", "S", "--target-flops", "lots"), 2, "valid number"),
+    (("search", "--store", "S", "--target-flops", "lots"), 2, "Invalid value for '--target-flops'"),
     (("search", "--store", "S", "--target-accuracy", "94"), 2, "such as 0.94"),
     (("search", "--store", "S", "--target-accuracy", "1"), 1, "the best is"),
     (("search", "--store", "S", "--target-flops", "1e3", "--match", "large"), 2, "choose one target"),
     (("search", "--store", "S", "--match", "larg"), 1, "did you mean 'large'"),
-    (("search", "--store", "S", "--models", "x*"), 1, "unknown model"),
+    (("search", "--store", "S", "--models", "x*"), 1, "no model in val matches 'x*'; there are "),
+    (("calibrate", "--store", "S", "--model", "!zz*"), 1, "no model in val matches 'zz*'; there are "),
     (("search", "--store", "S", "--confidence", "maxprob"), 2, "did you mean 'max_prob'"),
     (("search", "--store", "S", "--combine", "average"), 2, "mean_logits"),
     (("search", "--store", "S", "--cost", "usd"), 1, "costs in this pool: flops, latency_ms"),
@@ -385,10 +395,14 @@ MISTAKES = [
     (("evaluate", "none.json", "--store", "S"), 1, "no such file"),
     (("plot", "frontiers", "--store", "S"), 2, "did you mean 'frontier'"),
     (("tables", "frontir", "--store", "S"), 2, "did you mean 'frontier'"),
-    (("tables", "replicas", "--store", "S"), 1, "need 3 of an architecture, this pool has 1 at most"),
+    (
+        ("tables", "replicas", "--store", "S"),
+        1,
+        "need 3 of an architecture, this pool has 1 at most; train more and name them ",
+    ),
     (("tables", "diversity", "--store", "S"), 1, "every architecture has one replica"),
     (("tables", "self-cascades", "--store", "S"), 1, "no checkpoint is in the store at two input sizes"),
-    (("tables", "scaled", "--store", "S"), 1, "no ladder of 3 architectures"),
+    (("tables", "scaled-cascades", "--store", "S"), 1, "no ladder of 3 architectures"),
     (("tables", "training", "--store", "S"), 1, "no training cost on the card of large"),
     (("tables", "throughput", "--store", "S"), 1, "bench-models MODEL --store"),
     (("tables", "match", "--store", "S", "--models", "small"), 1, "there is one model only"),
@@ -476,6 +490,8 @@ ABSENT = [
 
 @pytest.mark.parametrize(("arguments", "message"), ABSENT, ids=lambda value: str(value)[:60])
 def test_what_is_not_there_is_no_wrong_usage(run, store, monkeypatch, arguments, message):
+    if arguments[0] in ("bench-models", "extract", "train"):
+        pytest.importorskip("torch")
     monkeypatch.setenv("WISECOMMITTEE_STORE", str(store))
     (store.parent / "other.csv").write_text("model,flops\nhuger,1\n")
     (store.parent / "c.json").write_text('{"version": 1, "stages": [["small"], ["mid"]], "thresholds": [0.5]}')
@@ -645,3 +661,23 @@ def test_too_little_address_space_is_one_line(store, megabytes):
     )  # fmt: skip
     assert done.returncode == 1
     assert re.fullmatch(r"error: .*(address space|memory).*\n", done.stderr)
+
+
+def test_a_store_may_be_named_by_its_folder(store):
+    found = wc.search(store)
+    assert [e.figures() for e in found] == [e.figures() for e in wc.search(LogitStore(store))]
+    best = found.best().committee
+    assert wc.evaluate(best, Path(store)).quality == wc.evaluate(best, LogitStore(store)).quality
+    assert wc.evaluate_all([best], str(store), "val")[0].quality == found.best().quality
+    assert wc.Study(str(store)).frontier().best().committee == best
+
+
+def test_an_import_of_answers_prints_what_they_cost(run, tmp_path):
+    """No column of multiply-adds where nobody has any; of costs that differ between units the mean."""
+    (tmp_path / "answers.csv").write_text(
+        "unit_id,model,answer,confidence,usd,label\n1,a,x,.5,.001,x\n2,a,y,.6,.002,x\n1,b,x,.9,.01,x\n2,b,x,.8,.01,x\n"
+    )
+    _, said, _ = run("import", "--store", tmp_path / "answers", "--answers", tmp_path / "answers.csv")
+    assert "MACs" not in said
+    assert "mean usd" in said
+    assert re.search(r"a +added +2 +50.00 +0.0015 ", said)

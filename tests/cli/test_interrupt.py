@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from processes import ended
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.search import search
 from wisecommittee.searches.workers.threads import Interrupts, Workers, interruptible, interrupts
@@ -34,8 +35,8 @@ def stay():
         time.sleep(0.01)
 
 def stay_until(number):
-    from wisecommittee.searches.workers.threads import interrupts
-    while interrupts().number < number:
+    from wisecommittee.searches.workers import threads
+    while threads._active.number < number:  # in any thread
         time.sleep(0.01)
 """
 RUN = """
@@ -84,6 +85,10 @@ def interrupted(hook: str, *arguments: str, signals: int = 1) -> tuple[int, str,
 
 
 BEFORE = {
+    "when the program is found": """
+import wisecommittee.__main__
+here(); stay()
+""",
     "while the program loads": """
 import importlib.abc
 class Slow(importlib.abc.MetaPathFinder):
@@ -91,6 +96,10 @@ class Slow(importlib.abc.MetaPathFinder):
         if name == "typer":
             here(); stay()
 sys.meta_path.insert(0, Slow())
+""",
+    "before the command is read": """
+import wisecommittee.cli as module
+module.use_any_text = lambda: (here(), stay())
 """,
     "while the search loads": """
 import importlib.abc
@@ -111,10 +120,6 @@ Pool.summands = lambda *_: (here(), stay())
     "while stage tables are made": """
 import wisecommittee.searches.search as module
 module.stage_tables = lambda *_, **__: (here(), stay())
-""",
-    "while a thread waits for its kernel to be compiled": """
-from wisecommittee.searches.grid.sweep import GridSearch
-GridSearch.chunk = lambda *_: (here(), stay())
 """,
     "in a place that swallows exceptions": """
 import wisecommittee.searches.search as module
@@ -137,6 +142,67 @@ def test_where_nothing_is_found_one_line_says_so(where, store):
     assert len(err) == 1, err
     assert err[0].startswith("error: interrupted")
     assert set(os.listdir()) <= {"S", "cache"}
+
+
+ALONE = {
+    "while stage tables are made": """
+import wisecommittee.searches.stages.stage_tables as module
+walk = module.walk_blocks
+def slow(*arguments, **options):
+    module.walk_blocks = walk
+    here(); stay()
+module.walk_blocks = slow
+""",
+    "in a thread that makes a part of them": """
+import wisecommittee.searches.stages.blocks as module
+make = module._products
+def slow(*arguments):
+    module._products = make
+    walk = make(*arguments)
+    def held(*block):
+        here(); stay_until(1)
+        walk(*block)
+    return held
+module._products = slow
+""",
+    "while confidences are put into levels": """
+from wisecommittee.searches.grid.sweep import GridSearch
+bin_row = GridSearch._bin
+def slow(*arguments):
+    here(); stay_until(1)
+    return bin_row(*arguments)
+GridSearch._bin = slow
+""",
+}
+
+
+@pytest.mark.parametrize("options", [(), ("--exact",)], ids=["grid", "exact"])
+@pytest.mark.parametrize("where", ALONE)
+def test_before_the_first_cascade_the_single_models_are_the_answer(where, options, store):
+    code, out, err = interrupted(ALONE[where], "--frontier", "f.parquet", "--json", *options)
+    found = json.loads(out)
+    searched = found["searched"]
+    assert code == 0, err
+    assert (searched["complete"], searched["exact"], searched["stopped_by"]) == (False, False, "interrupt")
+    assert searched["combinations"] == 3
+    assert searched["threshold_vectors"] == 3
+    assert searched["unfinished_combinations"] == 12
+    kept = Frontier.load("f.parquet")
+    assert list(kept) == list(search(store, max_models=1))
+    assert [e["committee"]["stages"] for e in found["frontier"]] == [[list(e.committee.models)] for e in kept]
+    assert [line for line in err if line.startswith("stopping")] == [
+        "stopping: the best found so far follows; Ctrl-C again ends at once"
+    ]
+    assert any("this is the best found so far, with 12 combinations not finished" in line for line in err)
+
+
+def test_the_second_interrupt_ends_a_kernel_that_is_being_compiled(store):
+    hook = """
+from wisecommittee.searches.grid.sweep import GridSearch
+GridSearch.chunk = lambda *_: (here(), stay_until(1), here(), stay())
+"""
+    code, out, err = interrupted(hook, "--frontier", "f.parquet", "--json", signals=2)
+    assert (code, out, err[-1]) == (130, "", "error: interrupted")
 
 
 PAIRS = """
@@ -204,7 +270,7 @@ def slow(self, points):
 Reporter.report = slow
 """
 SAVING = """
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 save = Committee.save
 def slow(self, path):
     here(); stay_until(1)
@@ -229,6 +295,21 @@ def test_a_search_that_is_done_is_reported_whole(hook, store):
     assert Committee.load("c.json") == plain.committee
     assert "searched 15 combinations" in out
     assert plain.committee.label() in out
+    assert err == ([] if hook == SAVING else ["the search has ended: its answer follows; Ctrl-C again ends at once"])
+
+
+def test_an_interrupt_that_comes_too_late_to_stop_anything_is_said(store):
+    hook = """
+from wisecommittee.searches.grid.sweep import GridSearch
+points = GridSearch.points
+def slow(self):
+    here(); stay_until(1)
+    return points(self)
+GridSearch.points = slow
+"""
+    code, out, err = interrupted(hook, "--json")
+    assert (code, json.loads(out)["searched"]["complete"]) == (0, True), err
+    assert err[-1] == "the search was at its end: the answer is complete"
 
 
 def test_the_second_interrupt_ends_at_once(store):

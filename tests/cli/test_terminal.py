@@ -4,6 +4,8 @@ and the words are true."""
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -15,12 +17,13 @@ from wisecommittee.cli import console, main
 from wisecommittee.cli.layout import EDGES, lay_out
 from wisecommittee.cli.show import beside, show_table
 
-from wisecommittee import Committee, LogitStore, ModelCard, Study
+from wisecommittee import Committee, LogitStore, ModelCard
+from wisecommittee.analyses.study import study_of
 from wisecommittee.report import tables
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.search import search
 from wisecommittee.searches.units import evaluate_units
-from wisecommittee.store.imports.importing import import_answers
+from wisecommittee.store.imports.answers import import_answers
 from wisecommittee.store.imports.segmentation import import_images
 
 WIDTHS = (60, 80, 200)
@@ -65,7 +68,7 @@ def committee(store, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(store, committee):
-    return Study(store, max_models=2, levels=8, threads=1, committees=(Committee.load(committee),))
+    return study_of(store, max_models=2, levels=8, threads=1, committees=(Committee.load(committee),))
 
 
 @pytest.fixture
@@ -320,3 +323,14 @@ def test_rows_of_units_follow_thresholds_beyond_the_last_float32_below_1(tmp_pat
     assert committees
     for committee in committees[::5]:
         same_figures(evaluate_units(committee, store, "val"), evaluate(committee, store, "val"), "correct")
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"), [("80", 80), ("60", 60), ("", 160), ("0", 160), ("-5", 160), ("wide", 160)]
+)
+def test_columns_says_how_wide_a_pipe_is(store, columns, expected):
+    code = "from wisecommittee.cli.console import err, out; print(out.width, err.width)"
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "COLUMNS": columns}
+    )
+    assert told.stdout.split() == [str(expected)] * 2, told.stderr

@@ -17,9 +17,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import wisecommittee as wc
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment import measure
-from wisecommittee.deployment.deploy import Deployed
+from wisecommittee.deployment.deploy import Decisions, Deployed
 from wisecommittee.deployment.measure import Measured, Speedup, compare
 from wisecommittee.deployment.members import load_members
 from wisecommittee.deployment.units import Units
@@ -33,10 +33,11 @@ from wisecommittee.errors import (
     UsageError,
 )
 from wisecommittee.extraction.data.digits import digits
-from wisecommittee.extraction.data.spec import open_data, wrap_data
+from wisecommittee.extraction.data.spec import open_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel, wrap_module
 from wisecommittee.extraction.timing import Spread
 from wisecommittee.searches.calibration.fitting import calibrate
 from wisecommittee.searches.evaluate import exit_stages, members_pool
@@ -209,6 +210,19 @@ def test_ties_go_to_the_lowest_class_and_equal_confidence_exits():
     assert (said.stage.tolist(), said.prediction.tolist()) == ([0], [0])
 
 
+def test_decisions_print_the_first_and_their_number():
+    few = Decisions(np.array([1, 0]), np.array([0, 1]), np.float32([0.75, 0.5]), np.eye(2, dtype=np.float32))
+    assert repr(few) == "<Decisions of 2 units: 1 at stage 0, confidence 0.75; 0 at stage 1, confidence 0.5>"
+    named = replace(few, classes=("cat", "dog"))
+    assert repr(named).startswith("<Decisions of 2 units: dog at stage 0, confidence 0.75; cat at stage 1")
+    many = Decisions(
+        *(np.tile(column, 500) for column in (few.prediction, few.stage, few.confidence)), np.ones((1000, 2))
+    )
+    assert repr(many).startswith("<Decisions of 1,000 units: 1 at stage 0, ")
+    assert repr(many).endswith("; ..>")
+    assert len(repr(many)) < 200
+
+
 def test_modules_come_back_to_the_cpu_also_after_an_error():
     class Broken(Seen):
         def to(self, *args, **options):
@@ -348,7 +362,7 @@ def test_members_come_from_their_cards(nets, tmp_path):
 @pytest.mark.parametrize(
     ("modules", "error", "message"),
     [
-        ({}, UsageError, r"big: nothing says no model spec|big: nothing says"),
+        ({}, UsageError, r"big: there is no model spec that it could be loaded from; name one, big=SPEC"),
         ({"bigg": "deployed_nets:large"}, UnknownNameError, "unknown member 'bigg'; did you mean 'big'"),
         ({"big": "deployed_nets:larg"}, UnknownNameError, "did you mean 'large'"),
     ],
@@ -502,6 +516,10 @@ def test_the_command(nets, monkeypatch, capsys):
     assert code == 0
     assert "small/1 | big" in out
     assert "30 units of val; latency of batch size 1" in " ".join(out.split())
+    shown: list[str] = []
+    monkeypatch.setattr("wisecommittee.cli.bench_models.table", lambda _, columns, *__: shown.extend(dict(columns)))
+    command(monkeypatch, capsys, *quick)
+    assert {"speed-up in MACs", "speed-up in latency", "speed-up in units/s"} < set(shown)
 
 
 @pytest.mark.parametrize(

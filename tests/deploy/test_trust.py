@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 import wisecommittee as wc
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.measure import compare
 from wisecommittee.deployment.members import load_members
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, TrustError
@@ -228,7 +229,7 @@ def test_a_file_says_where_it_was_looked_for(folder):
 
 def test_a_card_says_nothing_that_could_be_loaded(folder):
     store = strangers(folder, "a notebook of mine")
-    with pytest.raises(wc.errors.UsageError, match=r"its card says no model spec .*\(a notebook of mine\)"):
+    with pytest.raises(wc.errors.UsageError, match=r"its card names no model spec .*\(a notebook of mine\)"):
         wc.deploy("committee.json", store=store)
 
 

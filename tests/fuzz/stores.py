@@ -100,7 +100,6 @@ def figures(store: LogitStore) -> dict[str, Any]:
         found[split] = {"labels": dict(zip(units, store.labels(split).tolist(), strict=True))}
         for card in store.cards(split):
             contents = card.contents
-            assert contents is not None
             columns = {f"score {name}": store.scores(card.model, split, name) for name in contents.scores}
             columns |= {f"cost {name}": store.unit_costs(card.model, split, name) for name in contents.unit_costs}
             if contents.classes is None:

@@ -9,14 +9,20 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from wisecommittee import reading
-from wisecommittee.committees.cards import Committee, ModelCard
-from wisecommittee.errors import AbsentError, CommitteeError, ContentError, StoreError
+from wisecommittee.committees.card_json import card_from_json
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
+from wisecommittee.errors import AbsentError, CommitteeError, ContentError, StoreError, WiseCommitteeError
+from wisecommittee.searches.choice import answer
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.store import LogitStore
 from wisecommittee.store.parquet.tables import read_parquet
 from wisecommittee.store.readers.arrays import Npz, load_npy
+from wisecommittee.store.readers.frames import read_table
 
 READERS = {
     "committee": (Committee.load, CommitteeError),
@@ -146,14 +152,16 @@ def test_a_committee_of_wrong_values_is_refused_in_a_short_line(tmp_path, change
         ({"position": -3}, "position -3"),
         ({"blocks": {"a": 10**400}}, "expected a finite number"),
         ({"meta": {"data": 7}}, "'meta.data' is 7"),
-        ({"kind": "statistics", "meta": {"members": [1]}}, "meta.members"),
-        ({"kind": "statistics", "meta": {"members": {"a": {"usd": "x"}}}}, "cost 'usd' of member 'a'"),
-        ({"kind": "statistics", "meta": {"members": {"a": {}}, "cell": 0}}, "meta.cell"),
+        ({"kind": "cell_counts", "meta": {"members": [1]}}, "meta.members"),
+        ({"kind": "cell_counts", "meta": {"members": {"a": {"usd": "x"}}}}, "cost 'usd' of member 'a'"),
+        ({"kind": "cell_counts", "meta": {"members": {"a": {}}, "cell": 0}}, "meta.cell"),
     ],
 )
 def test_a_card_of_wrong_values_is_refused(changed, message):
+    contents = {"rows": 1, "classes": 2, "dtype": "float32", "content": "0" * 64}
+    assert card_from_json({"version": 1, "model": "a", "contents": contents}).model == "a"
     with pytest.raises(StoreError, match=message):
-        ModelCard.from_json({"version": 1, "model": "a", **changed})
+        card_from_json({"version": 1, "model": "a", "contents": contents, **changed})
 
 
 def test_a_claim_is_compared_with_the_file_and_with_memory(monkeypatch):
@@ -199,3 +207,64 @@ def test_too_little_address_space_is_said_before_a_library_ends_the_process(modu
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "GB of address space, the limit leaves 0.1" in done.stdout
+
+
+# Files of one kind where another is expected
+
+
+@pytest.fixture
+def kinds(tmp_path, monkeypatch):
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    labels = np.arange(40) % 4
+    store = LogitStore(tmp_path / "S")
+    store.add(ModelCard("a", blocks={"a": 10}), "val", labels=labels, outputs=9 * np.eye(4, dtype=np.float32)[labels])
+    found = answer(store, target_accuracy=0.5)
+    np.save(tmp_path / "labels.npy", labels)
+    np.savez(tmp_path / "labels.npz", labels)
+    (tmp_path / "models.csv").write_text("model,flops\na,10\n")
+    (tmp_path / "answer.json").write_text(json.dumps(found.to_json()))
+    found.val.committee.save(tmp_path / "committee.json")
+    found.frontier.save(tmp_path / "frontier.parquet")
+    return tmp_path
+
+
+WHAT = {
+    "labels.npy": r"a NumPy array; `wisecommittee import` takes it with --labels",
+    "labels.npz": r"an archive; `wisecommittee import` takes arrays",
+    "models.csv": r"a csv table; `wisecommittee import` takes it with --labels, --costs",
+    "answer.json": r"the answer of `search --json`; `search --save FILE` writes its committee",
+    "S/val/model=a/card.json": r"the card of a model in a store; name the store's folder with --store",
+    "S/val/units.parquet": r"a Parquet table; `wisecommittee import` takes tables",
+    "committee.json": r"a committee; `wisecommittee evaluate` takes it",
+    "frontier.parquet": r"a frontier; `wisecommittee report`, `plot` and `tables` take it with --frontier",
+}
+
+
+@pytest.mark.parametrize("file", WHAT)
+def test_a_file_of_another_kind_is_named_with_the_command_that_takes_it(kinds, file):
+    expected = {
+        "committee.json": (Committee.load, "a committee, as `search --save` writes it"),
+        "frontier.parquet": (Frontier.load, "a frontier, as `search --frontier` writes it"),
+    }
+    for own, (load, wanted) in expected.items():
+        if own == file:
+            load(kinds / file)
+        else:
+            with pytest.raises(WiseCommitteeError, match=rf"{file}: {WHAT[file]}.*; expected {wanted}$"):
+                load(kinds / file)
+
+
+@pytest.mark.parametrize("file", ["committee.json", "frontier.parquet", "answer.json"])
+def test_what_is_no_table_is_named_where_one_is_expected(kinds, file):
+    with pytest.raises(WiseCommitteeError, match=rf"{file}: {WHAT[file]}.*; expected "):
+        read_table(kinds / file)
+
+
+def test_a_damaged_file_is_not_taken_for_another_kind(kinds):
+    whole = (kinds / "frontier.parquet").read_bytes()
+    (kinds / "frontier.parquet").write_bytes(whole[:-20])
+    with pytest.raises(StoreError, match="is not a frontier written by"):
+        Frontier.load(kinds / "frontier.parquet")
+    (kinds / "committee.json").write_text('{"version": 1, "stages": [["a"], ["b"]], "thresholds": []}')
+    with pytest.raises(CommitteeError, match="0 thresholds for 2 stages"):
+        Committee.load(kinds / "committee.json")

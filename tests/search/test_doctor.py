@@ -13,9 +13,11 @@ from wisecommittee.cli import application
 
 from wisecommittee import LogitStore, ModelCard
 from wisecommittee.errors import ContentError
-from wisecommittee.searches.choice import answer
+from wisecommittee.searches.choice import search_and_choose
 from wisecommittee.searches.doctor import examine, misread, shared_units
-from wisecommittee.store.imports.importing import import_outputs
+from wisecommittee.searches.query import Query
+from wisecommittee.searches.target import Target
+from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.store.imports.segmentation import import_images
 
 
@@ -192,12 +194,12 @@ def test_a_test_split_that_is_val_reports_nothing(store, ids, order):
     for model in "ab":
         outputs = store.outputs(model, "val")[rows]
         store.add(
-            store.card(model, "val").with_contents(None), "test", labels=labels[rows], outputs=outputs, unit_ids=names
+            store.card(model, "val").without_contents(), "test", labels=labels[rows], outputs=outputs, unit_ids=names
         )
     (text,) = told(store, "copy")
     assert "val and test hold the same units" in text
     with pytest.warns(UserWarning, match="no figures of test: val and test hold the same units"):
-        found = answer(store, target_flops=1500)
+        found = search_and_choose(store, Query(), Target("target_flops", 1500))
     assert found.test is None
     assert found.to_json()["test"] is None
     found.val.committee.save("c.json")
@@ -211,12 +213,12 @@ def test_units_of_val_in_test_are_counted(store):
     other = LogitStore("other")
     for model in "ab":
         outputs = np.r_[store.outputs(model, "val")[:25], other.outputs(model, "val")[25:]]
-        card = store.card(model, "val").with_contents(None)
+        card = store.card(model, "val").without_contents()
         store.add(card, "test", labels=np.r_[labels[:25], fresh[25:]], outputs=outputs)
     assert shared_units(store, "val", "test") == 0.05
     (text,) = told(store, "overlap")
     assert text.startswith("5.0 % of the units of test have the outputs of units of val")
-    assert answer(store, target_flops=1500).test is not None
+    assert search_and_choose(store, Query(), Target("target_flops", 1500)).test is not None
 
 
 @pytest.mark.parametrize("change", ["noise", "half precision", "one model only"])
@@ -284,7 +286,7 @@ def test_splits_of_other_names_may_share_units(store):
     for split in ("val", "test"):
         rows = slice(0, 50) if split == "val" else slice(50, 100)
         for model in "ab":
-            card = store.card(model, "all").with_contents(None)
+            card = store.card(model, "all").without_contents()
             ids = store.unit_ids("all")[rows]
             store.add(card, split, labels=labels[rows], outputs=store.outputs(model, "all")[rows], unit_ids=ids)
     assert examine(store) == ()
@@ -370,3 +372,84 @@ def test_other_classes_in_another_split_are_a_problem(store):
     fill(store, classes=5)
     with pytest.raises(ContentError, match="a in test: 7 classes, a in val has 5"):
         fill(store, split="test", classes=7)
+
+
+# Halves of the rows, confidences and costs of single units
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        (lambda z: np.r_[z[:200], z[:199:-1]], r"second half .* % if they stand in reverse; were the rows"),
+        (lambda z: np.r_[z[:200], np.roll(z[200:], 1, axis=0)], r"second half .* stand 1 row later than their labels"),
+        (lambda z: np.r_[np.roll(z[:200], -2, axis=0), z[200:]], r"first half .* stand 2 rows earlier than"),
+        (lambda z: np.r_[z[:200], default_rng(5).permutation(z[200:])], r"of the other; are the rows of one half"),
+    ],
+)
+def test_half_of_the_rows_in_another_order_is_told(order, said, store):
+    labels = fill(store)
+    _, logits = drawn(400, 5, 0)
+    store.add(ModelCard("odd", blocks={"odd": 10}), "val", labels=labels, outputs=order(logits))
+    (text,) = told(store, "rows")
+    assert text.startswith("odd in val: right in ")
+    assert re.search(said, text)
+
+
+def test_a_model_that_knows_half_of_the_classes_is_left_alone(store):
+    """In a split in the order of its classes: one half of the units is never right."""
+    labels = np.sort(drawn(400, 4, 0)[0])
+    logits = default_rng(1).normal(size=(400, 4))
+    logits[np.arange(400), labels] += 4.0 * (labels < 2)
+    store.add(ModelCard("half", blocks={"half": 1}), "val", labels=labels, outputs=logits.astype(np.float32))
+    assert told(store, "rows") == []
+
+
+def answered(store, model, sure, **costs):
+    units = len(sure)
+    words = [("cat", "dog", "ox")[k % 3] for k in range(units)]
+    store.add(
+        ModelCard(model, kind="answers"), "val", labels=words, answers=words, unit_ids=[str(k) for k in range(units)],
+        scores={"confidence": np.asarray(sure, np.float32)}, unit_costs=costs,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (
+            lambda c: [87.0, *c[1:]],
+            "m in val: 1 confidence from 87 to 87, and all 39 others from 0 to 1; percent among",
+        ),
+        (lambda c: [5.0, *c[1:20], 99.0, *c[21:]], "m in val: 2 confidences from 5 to 99"),
+        (lambda c: c, None),
+        (lambda c: 100 * c, None),
+        (lambda c: 3 * c, None),  # a score without bounds
+        (lambda c: np.log(c + 0.01), None),
+    ],
+)
+def test_percent_among_shares_is_told(edit, said, store):
+    answered(store, "m", edit(default_rng(0).uniform(0, 1, 40)), usd=np.full(40, 0.01))
+    texts = told(store, "confidences")
+    assert len(texts) == (said is not None)
+    assert said is None or texts[0].startswith(said)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_costs_of_units_in_two_units_are_told(mixed, store):
+    """Seconds of one model among milliseconds of others."""
+    rng = default_rng(0)
+    for model, times in (("small", 1), ("mid", 1.5), ("large", 2)):
+        spread = rng.uniform(0.5, 1.5, 40)
+        latency = 50 * times * spread / (1000 if mixed and model == "large" else 1)
+        answered(store, model, rng.uniform(0, 1, 40), usd=1e-4 * times * spread, latency=latency, tokens=40 * spread)
+    texts = told(store, "costs")
+    assert len(texts) == mixed
+    if mixed:
+        assert re.match(r"latency of (small|mid) is \d.* for a unit of val on average, of large 0\.1.* times", texts[0])
+
+
+def test_shares_of_a_sample_are_said_to_be(store, monkeypatch):
+    monkeypatch.setattr("wisecommittee.searches.doctor.SAMPLE_UNITS", 300)
+    fill(store, n=900, classes=12, edit=lambda z: z[:, ::-1])
+    (text,) = told(store, "labels")
+    assert text.endswith("(of 300 units at even distances among the 900)")

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,8 @@ from pyarrow import fs
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AlignmentError, BusyError, StoreError, UsageError
 from wisecommittee.store import LogitStore
+from wisecommittee.store.admission import Admission
+from wisecommittee.store.layout import turn_name
 from wisecommittee.store.parquet import parts
 from wisecommittee.store.storage import object_store
 
@@ -274,14 +277,14 @@ def test_who_was_taken_for_dead_writes_nothing(store, uri, monkeypatch):
     """A process that was stopped for long goes on in the middle of its turn."""
     other = LogitStore(uri)
     taken = []
-    real = LogitStore.check_siblings
+    real = Admission.check
 
-    def stopped(self, split, its_card):
-        if self is store and store.files.names("val").count(f".turn-{store.turn_name('a/0')}") and not taken:
+    def stopped(self, split, *arguments, **options):
+        if self is store.admission and store.files.names("val").count(f".turn-{turn_name('a/0')}") and not taken:
             taken.append(other.add(card("b"), "val", **GIVEN))
-        real(self, split, its_card)
+        real(self, split, *arguments, **options)
 
-    monkeypatch.setattr(LogitStore, "check_siblings", stopped)
+    monkeypatch.setattr(Admission, "check", stopped)
     monkeypatch.setattr(object_store, "TURN_BEAT", 3600.0)
     Clock(monkeypatch)
     with pytest.raises(BusyError, match="a/0 in val: another process took this one for dead and went on; run again"):
@@ -369,3 +372,72 @@ def test_what_is_waited_for_is_said_and_google_s_client_gives_up_in_time(monkeyp
     files = object_store.ObjectFiles("gs://bucket/a", "gs://bucket/a")
     with files._explained("val"):
         said.wait()
+
+
+class Silent:
+    """An object store that never answers; its calls hear no Ctrl-C, so none may be waited for in the main thread."""
+
+    def __init__(self) -> None:
+        self.asked, self.released = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def wait(*_: object, **__: object) -> None:
+            assert threading.current_thread() is not threading.main_thread()
+            self.asked.set()
+            self.released.wait()
+
+        return wait
+
+
+WAITING = {
+    "exists": lambda files: files.exists("a"),
+    "names": lambda files: files.names("a"),
+    "read": lambda files: files.read("a"),
+    "write": lambda files: files.write("a", b"1"),
+    "delete": lambda files: files.delete("a"),
+    "delete_folder": lambda files: files.delete_folder("a"),
+    "a turn": lambda files: files.turn("a", "b", "c").__enter__(),
+}
+
+
+@pytest.fixture
+def silent(monkeypatch) -> Iterator[Silent]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    found = Silent()
+    monkeypatch.setattr(object_store, "PARTING", 0.01)
+    monkeypatch.setattr(object_store, "HEEDED", 0.01)
+    yield found
+    found.released.set()
+    signal.signal(signal.SIGINT, before)
+
+
+def interrupt(silent: Silent) -> None:
+    """Ctrl-C as soon as the store is asked."""
+    main = threading.main_thread().ident
+    threading.Thread(
+        target=lambda: (silent.asked.wait(), signal.pthread_kill(main, signal.SIGINT)), daemon=True
+    ).start()
+
+
+@pytest.mark.parametrize("call", WAITING.values(), ids=WAITING)
+def test_what_waits_for_the_object_store_ends_at_ctrl_c(silent, call):
+    files = object_store.ObjectFiles("gs://bucket/a", "gs://bucket/a")
+    files.fs = silent
+    interrupt(silent)
+    with pytest.raises(KeyboardInterrupt):
+        call(files)
+    assert not silent.released.is_set()
+
+
+def test_connecting_ends_at_ctrl_c(silent, monkeypatch):
+    monkeypatch.setattr(object_store, "_with_patience", lambda uri: silent.connect())
+    interrupt(silent)
+    with pytest.raises(KeyboardInterrupt):
+        LogitStore("s3://bucket/a")
+
+
+def test_errors_of_the_object_store_come_through(silent):
+    files = object_store.ObjectFiles("gs://bucket/a", "gs://bucket/a")
+    files.fs = fs.LocalFileSystem()
+    with pytest.raises(FileNotFoundError):
+        files.read("nothing")

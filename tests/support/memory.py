@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from numba import config
 
-from wisecommittee.committees.cards import Contents, ModelCard
+from wisecommittee.committees.cards import Contents, StoredCard
 
 
 def cases(number: int) -> settings:
@@ -36,7 +36,7 @@ class MemoryStore:
     def models(self, split: str) -> tuple[str, ...]:
         return tuple(self._models)
 
-    def card(self, model: str, split: str) -> ModelCard:
+    def card(self, model: str, split: str) -> StoredCard:
         m = self._models[model]
         contents = Contents(
             rows=len(self._labels),
@@ -47,7 +47,7 @@ class MemoryStore:
             unit_costs=() if m.unit_costs is None else (self._cost,),
         )
         blocks = {} if m.unit_costs is not None else m.blocks
-        made = ModelCard(
+        made = StoredCard(
             m.name,
             m.architecture,
             m.replica,
@@ -61,7 +61,7 @@ class MemoryStore:
         )
         return replace(made, **self.fields.get(model, {}))
 
-    def cards(self, split: str) -> tuple[ModelCard, ...]:
+    def cards(self, split: str) -> tuple[StoredCard, ...]:
         return tuple(sorted((self.card(m, split) for m in self._models), key=lambda card: card.key))
 
     def labels(self, split: str) -> np.ndarray:

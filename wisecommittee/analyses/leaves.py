@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.families.groups import doublings, groups_of, whole_groups
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.evaluate import evaluate_all
@@ -52,7 +52,7 @@ def leaves(study: Study) -> Leaves:
     there = set(store.models(split))
     remedy = "train one with `wisecommittee train hne`"
     # Members that halt by scores of their own (IRENE) are no ensemble of their first few.
-    leaving = [c for c in study.cards() if c.kind == "logits" and not (c.contents and c.contents.scores)]
+    leaving = [c for c in study.cards() if c.kind == "logits" and not c.contents.scores]
     cards = whole_groups([card for card in leaving if card.model in there], "anytime", remedy)
     groups = []
     for name, places in groups_of(cards).items():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from glob import escape
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.searches.evaluation import Evaluation
 
@@ -64,9 +64,9 @@ def show(study: Study, chosen: Sequence[Evaluation]) -> list[Shown]:
 
 def singles_to_match(study: Study) -> list[Evaluation]:
     """One model of each architecture, its first replica, by cost (all models where the search takes any replica)."""
-    first: dict[str, ModelCard] = {}
+    first: dict[str, StoredCard] = {}
     for card in study.cards():
-        first.setdefault(card.model if study.replicas == "all" else card.architecture, card)
+        first.setdefault(card.model if study.query.replicas == "all" else card.architecture, card)
     names = {card.model for card in first.values()}
     return [e for e in study.frontier().singles if e.committee.models[0] in names]
 

@@ -10,11 +10,10 @@ from itertools import combinations, permutations
 import numpy as np
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.sequences import GivenSequences, cheapest
-from wisecommittee.searches.workers.threads import thread_count
 
 LEAST = 3
 
@@ -52,15 +51,16 @@ def replicas(study: Study) -> tuple[Replicas, ...]:
     The threshold of a cascade is the one of least average cost, over all real ones, at which it is as accurate as its
     two members together on the split that chooses.
     """
-    members: dict[str, list[ModelCard]] = {}
+    members: dict[str, list[StoredCard]] = {}
     for card in study.cards():
         members.setdefault(card.architecture, []).append(card)
     enough = {name: cards for name, cards in members.items() if len(cards) >= LEAST}
     if not enough:
-        most = max(map(len, members.values()))
+        name, most = max(((name, len(cards)) for name, cards in members.items()), key=lambda known: known[1])
+        numbered = ", ".join(f"{name}/{number}" for number in range(LEAST))
         raise AbsentError(
             f"the statistics over replicas need {LEAST} of an architecture, this pool has {most} at most; train more "
-            "and name them b5/0, b5/1, b5/2 (`wisecommittee train pool --replicas 8` does so for the digits pool)"
+            f"and name them {numbered} (`wisecommittee train pool --replicas 8` does so for the digits pool)"
         )
     pool = study.pool()
     out = []
@@ -69,13 +69,13 @@ def replicas(study: Study) -> tuple[Replicas, ...]:
     for done, indices in enumerate(groups):
         name = pool.cards[indices[0]].architecture
         ordered = list(permutations(indices, 2))
-        given = GivenSequences(pool, ordered, threads=thread_count(study.threads))
+        given = GivenSequences(pool, ordered, threads=study.threads)
         singles = [given.ensemble((m,)) for m in indices]
         together = {pair: given.ensemble(pair) for pair in combinations(sorted(indices), 2)}
         cascades = []
         for pair in ordered:
             ensemble = together[min(pair), max(pair)]
-            cascades.append(cheapest(given.frontier([pair], study.levels), ensemble.quality) or ensemble)
+            cascades.append(cheapest(given.frontier([pair], study.query.levels), ensemble.quality) or ensemble)
         chosen = [*singles, *together.values(), *cascades]
         for some in filter(None, (chosen, study.reported(chosen))):
             a, b = len(singles), len(singles) + len(together)

@@ -7,10 +7,9 @@ from itertools import combinations
 
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 from wisecommittee.searches.sequences import GivenSequences, cheapest
-from wisecommittee.searches.workers.threads import thread_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ def base_name(model: str) -> str:
     return before + after.lstrip("0123456789") if at else before
 
 
-def input_side(card: ModelCard) -> int | None:
+def input_side(card: StoredCard) -> int | None:
     """The input size in pixels: what stands after the @, else the last side on the card."""
     _, at, after = card.model.partition("@")
     digits = after[: len(after) - len(after.lstrip("0123456789"))]
@@ -46,9 +45,9 @@ def input_side(card: ModelCard) -> int | None:
     return card.input_size[-1] if card.input_size else None
 
 
-def checkpoints(cards: tuple[ModelCard, ...]) -> list[list[ModelCard]]:
+def checkpoints(cards: tuple[StoredCard, ...]) -> list[list[StoredCard]]:
     """The cards of each checkpoint (the same weights, or the same name before the @), by input size."""
-    found: dict[str, list[ModelCard]] = {}
+    found: dict[str, list[StoredCard]] = {}
     for card in cards:
         found.setdefault(card.weights or base_name(card.model), []).append(card)
     return [sorted(some, key=lambda card: (input_side(card) or 0, card.key)) for some in found.values()]
@@ -70,8 +69,10 @@ def self_cascades(study: Study) -> tuple[SelfCascade, ...]:
             "no checkpoint is in the store at two input sizes; extract one at several "
             "(`wisecommittee extract timm:efficientnet_b1 --sizes 240,300 ..`), or name imported models b1@240, b1@300"
         )
-    given = GivenSequences(pool, pairs, threads=thread_count(study.threads))
-    cascades = [e for pair in pairs for e in given.frontier([pair], study.levels) if e.committee.shape == "cascade"]
+    given = GivenSequences(pool, pairs, threads=study.threads)
+    cascades = [
+        e for pair in pairs for e in given.frontier([pair], study.query.levels) if e.committee.shape == "cascade"
+    ]
     least = {some[0].model for some in every}
     singles = [e for e in study.search(max_models=1).singles if e.committee.models[0] in least]
     matching = [cheapest(cascades, e.quality) for e in singles]

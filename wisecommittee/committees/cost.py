@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.errors import CostError
 
 INT64_SAFE = 2**62
@@ -180,7 +180,7 @@ def cost_names(cards: Sequence[ModelCard]) -> set[str]:
     known: set[str] = set()
     for card in cards:
         known |= set(card.costs) | ({"flops"} if card.blocks else set())
-        known |= set(card.contents.unit_costs) if card.contents else set()
+        known |= set(card.contents.unit_costs) if isinstance(card, StoredCard) else set()
     return known
 
 
@@ -190,10 +190,10 @@ def default_cost(cards: Sequence[ModelCard]) -> str:
     return known.pop() if len(known) == 1 else "flops"
 
 
-def common_costs(cards: Sequence[ModelCard]) -> tuple[str, ...]:
+def common_costs(cards: Sequence[StoredCard]) -> tuple[str, ...]:
     """Names of the costs that are on every card, the same for every unit."""
     named = [set(card.costs) | ({"flops"} if card.blocks else set()) for card in cards]
-    varying = {name for card in cards if card.contents is not None for name in card.contents.unit_costs}
+    varying = {name for card in cards for name in card.contents.unit_costs}
     return tuple(sorted(set.intersection(*named) - varying))
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from wisecommittee.committees.cards import ModelCard
 
+Card = TypeVar("Card", bound=ModelCard)  # a ModelCard or a StoredCard, and the same comes back
 SHOWN = 4  # names in one warning
 
 
@@ -91,7 +93,7 @@ def numbers_of(cards: Iterable[ModelCard]) -> dict[str, Numbers]:
     return found
 
 
-def resolve_replicas(cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
+def resolve_replicas(cards: Sequence[Card]) -> tuple[Card, ...]:
     """The cards of a whole pool, each with the architecture and the replica that it has among them."""
     numbers = numbers_of(cards)
     out = []
@@ -99,12 +101,10 @@ def resolve_replicas(cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
         place = card.key[:2]
         if card.placed_by_name and not numbers[card.key[0]].count:
             place = card.model, 0
-        out.append(card if place == (card.architecture, card.replica) else _placed(card, *place))
+        if place != (card.architecture, card.replica):
+            card = replace(card, architecture=place[0], replica=place[1])
+        out.append(card)
     return tuple(out)
-
-
-def _placed(card: ModelCard, architecture: str, replica: int) -> ModelCard:
-    return replace(card, architecture=architecture, replica=replica)
 
 
 def named_architectures(models: Sequence[str]) -> dict[str, str]:

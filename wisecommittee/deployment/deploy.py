@@ -14,26 +14,28 @@ import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Calibration, as_logits
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.combine import combine_named, softmax
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.deployment.callables import Called, slices
 from wisecommittee.deployment.members import Module, find_card, load_members
 from wisecommittee.deployment.replay import REPLAYED, compare_outputs, look_like_probabilities, normalised
 from wisecommittee.deployment.replay import replay as replay_units
 from wisecommittee.deployment.units import Units
-from wisecommittee.errors import CommitteeError, ContentError, UsageError
-from wisecommittee.extraction.data.spec import Data
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.errors import CommitteeError, ContentError, UsageError, counted
+from wisecommittee.extraction.data.data import Data
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.kernels.stages import direct
-from wisecommittee.store import LogitStore
+from wisecommittee.store import LogitStore, StoreLike, open_store
 
 Rows = NDArray[np.float32]  # [n, C]
+SHOWN = 3  # decisions that are printed
 TELLING = 4  # rows of logits do not all look like probabilities by chance
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Decisions:
     """prediction : int64 [n] class; stage : int64 [n] from 0, where the unit left; confidence : float32 [n] there;
     probabilities : float32 [n, C] of the members that had run; classes : their names, None where nobody knows them."""
@@ -51,6 +53,13 @@ class Decisions:
 
     def __len__(self) -> int:
         return len(self.prediction)
+
+    def __repr__(self) -> str:
+        """What the first units are, and how many there are."""
+        first = slice(0, SHOWN)
+        rows = zip(self.names[first], self.stage[first].tolist(), self.confidence[first].tolist(), strict=True)
+        told = "; ".join(f"{name} at stage {stage}, confidence {sure:.4g}" for name, stage, sure in rows)
+        return f"<Decisions of {counted(len(self), 'unit')}: {told}{'; ..' if len(self) > SHOWN else ''}>"
 
 
 class Deployed:
@@ -260,7 +269,7 @@ class _Member:
         committee: Committee,
         model: LoadedModel,
         classes: Sequence[str] | None,
-        card: ModelCard | None,
+        card: StoredCard | None,
     ) -> _Member:
         recorded = committee.members.get(name, {})
         kind = str(recorded.get("kind") or (card.kind if card is not None else "logits"))
@@ -286,7 +295,7 @@ class _Member:
         return "logits" if self.calibration is not None else self.kind
 
 
-def _columns(card: ModelCard | None, model: LoadedModel) -> NDArray[np.int64] | None:
+def _columns(card: StoredCard | None, model: LoadedModel) -> NDArray[np.int64] | None:
     """The outputs that were stored, as the card says, or by the names of its classes; None for all."""
     if card is None:
         return None
@@ -298,7 +307,7 @@ def _columns(card: ModelCard | None, model: LoadedModel) -> NDArray[np.int64] | 
     return None
 
 
-def _class_names(cards: Iterable[ModelCard | None], models: Mapping[str, LoadedModel]) -> tuple[str, ...] | None:
+def _class_names(cards: Iterable[StoredCard | None], models: Mapping[str, LoadedModel]) -> tuple[str, ...] | None:
     """Names of the classes, from the cards, else from estimators and factories that say theirs."""
     for card in cards:
         if card is not None and card.class_names:
@@ -311,7 +320,7 @@ def deploy(
     committee: Committee | str | os.PathLike[str],
     models: Mapping[str, Module] | None = None,
     *,
-    store: LogitStore | None = None,
+    store: StoreLike | None = None,
     data: str | Data | None = None,
     replay: int = REPLAYED,
     preprocess: str | None = None,
@@ -330,6 +339,7 @@ def deploy(
     """
     if replay < 0:
         raise UsageError(f"replay {replay}: expected a number of units, 0 for none")
+    store = None if store is None else open_store(store)
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
     loaded = load_members(
         chosen.models, models, store, preprocess=preprocess, recorded=chosen.members, trust=trust, force=force

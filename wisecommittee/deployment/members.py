@@ -15,11 +15,12 @@ from typing import Any
 
 from torch import nn
 
-from wisecommittee.committees.cards import ModelCard, split_model_name
+from wisecommittee.committees.cards import StoredCard, split_model_name
 from wisecommittee.deployment.callables import Called, as_member, is_estimator
 from wisecommittee.errors import CommitteeError, TrustError, UnknownNameError, UsageError
+from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import CLIPS
-from wisecommittee.extraction.models.spec import FILES, LoadedModel, load_model, program_in, stored_weights, wrap_module
+from wisecommittee.extraction.models.spec import FILES, load_model, program_in, stored_weights
 from wisecommittee.store import LogitStore
 
 Module = Any  # a spec, a torch module, a LoadedModel, a function or a scikit-learn estimator
@@ -34,7 +35,7 @@ class _Source:
 
     name: str
     module: Module
-    card: ModelCard | None
+    card: StoredCard | None
     expected: str | None
     kind: str
     lender: str | None
@@ -96,7 +97,7 @@ def refuse(found: Mapping[str, str]) -> None:
         )
 
 
-def find_card(store: LogitStore, name: str) -> ModelCard | None:
+def find_card(store: LogitStore, name: str) -> StoredCard | None:
     """The card of a model in whichever split has it."""
     return next((store.card(name, split) for split in store.splits() if name in store.models(split)), None)
 
@@ -121,12 +122,12 @@ def _source(
     return _Source(name, module, card, str(expected) if expected else None, kind, lender, named)
 
 
-def _origin(name: str, card: ModelCard | None) -> str:
+def _origin(name: str, card: StoredCard | None) -> str:
     origin = None if card is None else card.origin
     if origin and (":" in origin or Path(origin).suffix in FILES):
         return origin
     raise UsageError(
-        f"{name}: {'its card' if card else 'nothing'} says no model spec it could be loaded from"
+        f"{name}: {'its card names' if card else 'there is'} no model spec that it could be loaded from"
         f"{f' ({origin})' if origin else ''}; name one, {name}=SPEC, such as {name}=timm:resnet50@weights.pt"
     )
 

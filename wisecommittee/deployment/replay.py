@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import (
     AbsentError,
@@ -20,9 +21,10 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extraction.data.spec import Data, open_data, program_in_data
+from wisecommittee.extraction.data.data import Data
+from wisecommittee.extraction.data.spec import open_data, program_in_data
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.store import LogitStore
 from wisecommittee.store.checks import PROBABILITY_TOLERANCE
 
@@ -133,7 +135,7 @@ def stored_data(committee: Committee, store: LogitStore, split: str) -> Data:
     return data.only(store.unit_index(split))
 
 
-def _card_with_data(committee: Committee, store: LogitStore, split: str) -> ModelCard:
+def _card_with_data(committee: Committee, store: LogitStore, split: str) -> StoredCard:
     for name in committee.models:
         if name in store.models(split) and (card := store.card(name, split)).meta.get("data"):
             return card

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import CostError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.macs import count_macs, floating_dtype
-from wisecommittee.extraction.models.spec import LoadedModel, load_model
+from wisecommittee.extraction.models.spec import load_model
 from wisecommittee.extraction.run.forward import pick_device
 from wisecommittee.store import LogitStore
 
@@ -117,7 +118,7 @@ def bench_models(
     target = pick_device(device)
     if store is not None and split is not None:
         store.require_split(split)
-    plans: list[tuple[LoadedModel, tuple[int, ...], list[tuple[str, ModelCard]]]] = []
+    plans: list[tuple[LoadedModel, tuple[int, ...], list[tuple[str, StoredCard]]]] = []
     for i, model in enumerate(models):
         name = names[i] if names else None
         loaded = load_model(model, name, random_weights=random_weights) if isinstance(model, str) else model
@@ -220,7 +221,7 @@ def device_name(device: torch.device) -> str:
     return named or platform.processor() or platform.machine() or device.type
 
 
-def _cards(store: LogitStore, split: str | None, loaded: LoadedModel) -> list[tuple[str, ModelCard]]:
+def _cards(store: LogitStore, split: str | None, loaded: LoadedModel) -> list[tuple[str, StoredCard]]:
     """The model's cards by split; StoreError if there is none, or one of another model."""
     found = []
     for where in [split] if split else store.splits():
@@ -240,12 +241,12 @@ def _cards(store: LogitStore, split: str | None, loaded: LoadedModel) -> list[tu
     return found
 
 
-def _timed(card: ModelCard, timing: Timing) -> ModelCard:
+def _timed(card: StoredCard, timing: Timing) -> StoredCard:
     return replace(card, costs={**card.costs, **timing.costs()}, meta={**card.meta, "timing": timing.conditions()})
 
 
 def _shape(
-    loaded: LoadedModel, cards: Sequence[tuple[str, ModelCard]], given: tuple[int, ...] | None
+    loaded: LoadedModel, cards: Sequence[tuple[str, StoredCard]], given: tuple[int, ...] | None
 ) -> tuple[int, ...]:
     """One unit's shape: of the model, of its card, or as given. They must agree."""
     known = loaded.unit_shape

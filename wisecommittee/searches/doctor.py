@@ -1,6 +1,6 @@
 """What about a store is probably not as its owner thinks: each doubt with the likely cause and the remedy.
 
-What the gate of the store finds sound may still mean something else than it is taken for: labels that are numbered from
+What passes every check of the store may still mean something else than it is taken for: labels that are numbered from
 1, columns in the order of text, a test split that is a copy of val, costs in different units.
 """
 
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import StoreError, counted
 from wisecommittee.store import LogitStore
 from wisecommittee.store.imports.segmentation import images_of
@@ -30,12 +31,17 @@ MUCH_IGNORED = 0.05  # of pixels
 OFTEN = 0.1  # of the units
 SPREAD = 1e5  # largest over least cost in a pool
 SPREAD_OF_RATIO = 1e3  # the same of costs per parameter and per multiply-add
+SPREAD_OF_TIMES = 300.0  # of means over units, by themselves and per other cost; seconds and milliseconds are 1000
+SPREAD_OF_UNITS = 1e4  # the same of prices and counts
+TIME = re.compile("latency|second|time|_ms$|_s$", re.IGNORECASE)
 MACS_PER_PARAMETER = 1e6  # of a network on large images; more means that parameters are in thousands or millions
+PERCENT = 2.0  # confidences from here on are no shares
 COPY = 0.5  # of the units that can be told apart: from here a split is a copy of another
 LEAK = 0.005
 ALIKE = 0.9  # of the units of a split that others of it equal: from here outputs do not tell units apart
 MANY_COLUMNS = 64  # outputs of a row that are compared
 MOST_MODELS = 3  # that are compared
+SHIFTS = (1, -1, 2, -2, 3, -3)  # rows by which half of a file may be out of step
 FINE = 64  # steps of the usual distance from the first to the fifth class
 _SEED = 20231
 
@@ -44,8 +50,9 @@ _SEED = 20231
 class Doubt:
     """Something about a split that is probably not as it is taken for.
 
-    kind : labels, answers, ties, classes, models (of one content), copy (test is val), overlap (some of test is in val)
-    or costs. text : what was seen, what it probably comes from, and what to do about it.
+    kind : labels, answers, ties, classes, rows (out of order from the middle on), confidences, models (of one content),
+    copy (test is val), overlap (some of test is in val) or costs. text : what was seen, what it probably comes from,
+    and what to do about it.
     """
 
     kind: str
@@ -67,11 +74,11 @@ def examine(
     found: list[Doubt] = []
     everywhere = store.splits()
     for split in everywhere if splits is None else splits:
-        cards = [card for card in store.cards(split) if card.contents is not None]
+        cards = store.cards(split)
         looked = [card for card in cards if named is None or card.model in named]
         found += _of_outputs(store, split, looked)
         found += [Doubt("models", split, text) for text in _copies(split, cards, named)]
-        found += [Doubt("costs", split, text) for text in _costs(looked)]
+        found += [Doubt("costs", split, text) for text in [*_costs(looked), *_unit_costs(store, split, looked)]]
         chooses = CHOOSING if split == REPORTING else split
         # Other splits may well be of the same units: what val and test were divided from.
         if {chooses, REPORTING} <= set(everywhere) and (splits is not None or chooses == CHOOSING):
@@ -82,7 +89,7 @@ def examine(
 # Outputs and labels
 
 
-def _of_outputs(store: LogitStore, split: str, cards: Sequence[ModelCard]) -> list[Doubt]:
+def _of_outputs(store: LogitStore, split: str, cards: Sequence[StoredCard]) -> list[Doubt]:
     if not cards:
         return []
     labels = store.labels(split)
@@ -91,31 +98,39 @@ def _of_outputs(store: LogitStore, split: str, cards: Sequence[ModelCard]) -> li
     tied: list[tuple[str, float]] = []
     alone: dict[str, tuple[float, float, int]] = {}
     found: list[Doubt] = []
+    note = ""
     for card in cards:
-        assert card.contents is not None
         if card.kind == "answers":
+            found += [Doubt("confidences", split, text) for text in _mixed_confidences(store, split, card)]
             if not card.contents.graded:
                 found += [Doubt("answers", split, text) for text in _of_answers(store, split, card)]
-        elif card.kind == "statistics":
+        elif card.kind == "cell_counts":
             if (text := _unseen_classes(store, split, card)) is not None:
                 unseen.setdefault(text, []).append(card.model)
         else:
             rows = _sample(len(labels), (card.contents.classes or 1) * len(cards))
+            if len(rows) < len(labels):
+                note = f" (of {len(rows):,} units at even distances among the {len(labels):,})"
             values = np.asarray(store.outputs(card.model, split)[rows], np.float32)
             said = values.argmax(axis=1)
             ties = ((values == values[np.arange(len(rows)), said][:, None]).sum(axis=1) > 1).mean()
             if ties >= MANY_TIES and ties * len(rows) >= 3:
                 tied.append((card.model, float(ties)))
             alone[card.model] = _accuracy(said, labels[rows])
+            if _halves_differ(said, labels[rows]):
+                found += [Doubt("rows", split, text) for text in _out_of_step(store, split, card)]
             if (doubt := misread(said, labels[rows].astype(np.int64), values.shape[1])) is not None:
                 gain = "" if doubt.better is None else f" -> {100 * doubt.better:.1f}"
                 text = doubt.text if doubt.better is None else f"right more often if {doubt.text}"
                 wrong.setdefault(text, []).append(f"{card.model} ({100 * doubt.right:.1f}{gain} %)")
             elif (odd := _never_a_label(said, labels)) is not None:
                 wrong.setdefault(odd, []).append(card.model)
-    found += [Doubt("labels", split, text) for text in _at_chance(split, alone)]
+    found += [Doubt("labels", split, text + note) for text in _at_chance(split, alone)]
     for kind, texts in (("labels", wrong), ("classes", unseen)):
-        found += [Doubt(kind, split, f"{_some(names)} in {split}: {text}") for text, names in texts.items()]
+        found += [
+            Doubt(kind, split, f"{_some(names)} in {split}: {text}{note if kind == 'labels' else ''}")
+            for text, names in texts.items()
+        ]
     if tied:
         most = max(share for _, share in tied)
         found.append(
@@ -124,7 +139,7 @@ def _of_outputs(store: LogitStore, split: str, cards: Sequence[ModelCard]) -> li
                 split,
                 f"{_some([name for name, _ in tied])} in {split}: two classes share the top value in up to "
                 f"{100 * most:.1f} % of the units, and the lower class is taken; outputs were rounded (bfloat16, a "
-                f"large offset); export them as float32, with the largest logit of each row subtracted",
+                f"large offset); export them as float32, with the largest logit of each row subtracted{note}",
             )
         )
     return found
@@ -158,6 +173,53 @@ def _at_chance(split: str, alone: dict[str, tuple[float, float, int]]) -> list[s
         f"the rows in another order than their unit ids say? Import them with the ids they were made for, or leave the "
         f"model out"
     ]
+
+
+def _halves_differ(said: NDArray[np.int64], labels: NDArray[np.generic]) -> bool:
+    """Whether one half of the units is right as often as chance and the other much more often."""
+    if len(said) < 100:
+        return False
+    middle = len(said) // 2
+    halves = [_accuracy(said[part], labels[part]) for part in (slice(middle), slice(middle, None))]
+    (low, guessed, n), (high, other, _) = sorted(halves)
+    return high >= other + GAIN_ANY and low <= guessed + 3 * math.sqrt(guessed * (1 - guessed) / n)
+
+
+def _out_of_step(store: LogitStore, split: str, card: StoredCard) -> list[str]:
+    """Half of the rows against the labels of their neighbours, or against those of the half from its end."""
+    labels = store.labels(split)
+    outputs = store.outputs(card.model, split)
+    step = max(1, (8 << 20) // outputs.shape[1])
+    said = np.concatenate([outputs[a : a + step].argmax(axis=1) for a in range(0, len(outputs), step)])
+    middle = len(labels) // 2
+    halves = (slice(middle), slice(middle, None))
+    shares = [float((said[part] == labels[part]).mean()) for part in halves]
+    worse = int(np.argmin(shares))
+    mine, meant = said[halves[worse]], labels[halves[worse]]
+    orders = {"in reverse": mine[::-1]} | {
+        f"{counted(abs(by), 'row')} {'later' if by > 0 else 'earlier'} than their labels": np.roll(mine, -by)
+        for by in SHIFTS
+    }
+    fits = {text: float((order == meant).mean()) for text, order in orders.items()}
+    best = max(fits, key=fits.__getitem__)
+    where = ("first", "second")[worse]
+    cause = "are"
+    if fits[best] >= shares[worse] + GAIN_ANY:
+        cause = f"{100 * fits[best]:.1f} % if they stand {best}; were"
+    elif not _alike(labels[halves[0]], labels[halves[1]]):
+        return []  # such as classes that the model does not know, in a split in the order of its classes
+    return [
+        f"{card.model} in {split}: right in {100 * shares[worse]:.1f} % of the {where} half of the units, as often as "
+        f"chance, and in {100 * shares[1 - worse]:.1f} % of the other; {cause} the rows of one half in another order "
+        f"than their unit ids say? Write and import them again with the ids they were made for"
+    ]
+
+
+def _alike(first: NDArray[np.generic], second: NDArray[np.generic]) -> bool:
+    """Whether two halves have most of their classes in common."""
+    classes, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+    shares = [np.bincount(part, minlength=len(classes)) / len(part) for part in np.split(places, [len(first)])]
+    return float(np.minimum(*shares).sum()) >= COPY
 
 
 def _never_a_label(said: NDArray[np.int64], labels: NDArray[np.generic]) -> str | None:
@@ -304,7 +366,7 @@ def _below(share: float, chance: float, n: int) -> bool:
     return math.exp(-n * divergence) < UNLIKELY
 
 
-def _of_answers(store: LogitStore, split: str, card: ModelCard) -> list[str]:
+def _of_answers(store: LogitStore, split: str, card: StoredCard) -> list[str]:
     labels = store.labels(split).astype(np.str_).tolist()
     answers = store.answers(card.model, split).tolist()
     right = sum(a == b for a, b in zip(answers, labels, strict=True)) / len(labels)
@@ -324,7 +386,22 @@ def _of_answers(store: LogitStore, split: str, card: ModelCard) -> list[str]:
     return []
 
 
-def _unseen_classes(store: LogitStore, split: str, card: ModelCard) -> str | None:
+def _mixed_confidences(store: LogitStore, split: str, card: StoredCard) -> list[str]:
+    """A few numbers far above 1 where all others are shares."""
+    if "confidence" not in card.contents.scores:
+        return []
+    sure = store.scores(card.model, split, "confidence")
+    above = sure[sure > 1]
+    if not 0 < len(above) < len(sure) / 2 or sure.min() < 0 or above.min() < PERCENT:
+        return []
+    return [
+        f"{card.model} in {split}: {counted(len(above), 'confidence')} from {above.min():.6g} to {above.max():.6g}, "
+        f"and all {len(sure) - len(above):,} others from 0 to 1; percent among shares? Divide them by 100, or mend "
+        f"them, and import the answers with --replace"
+    ]
+
+
+def _unseen_classes(store: LogitStore, split: str, card: StoredCard) -> str | None:
     """Segmentation: classes without a labelled pixel where many pixels do not count."""
     if len(card.members) > 1 or "pixels" not in card.meta:
         return None
@@ -348,10 +425,9 @@ def _unseen_classes(store: LogitStore, split: str, card: ModelCard) -> str | Non
 # Copies
 
 
-def _copies(split: str, cards: Sequence[ModelCard], named: set[str] | None) -> list[str]:
+def _copies(split: str, cards: Sequence[StoredCard], named: set[str] | None) -> list[str]:
     same: dict[str, list[str]] = {}
     for card in cards:
-        assert card.contents is not None
         same.setdefault(card.contents.content, []).append(card.model)
     return [
         f"{_some(names)} in {split} hold the same outputs, value for value; is one file imported under two names? "
@@ -400,7 +476,7 @@ def shared_units(store: LogitStore, one: str, other: str) -> float | None:
     cards = [card for card in store.cards(one) if card.model in there and card.kind == there[card.model].kind]
     if any(_identity(card) == _identity(there[card.model]) for card in cards):
         return 1.0
-    cards = sorted(cards, key=lambda card: ((card.contents.classes or 0) if card.contents else 0, card.key))
+    cards = sorted(cards, key=lambda card: (card.contents.classes or 0, card.key))
     shares = []
     try:
         pairs = [_signatures(store, (one, other), card) for card in cards[:MOST_MODELS]]
@@ -413,8 +489,7 @@ def shared_units(store: LogitStore, one: str, other: str) -> float | None:
     return max(shares, default=None)
 
 
-def _identity(card: ModelCard) -> tuple[int, str]:
-    assert card.contents is not None
+def _identity(card: StoredCard) -> tuple[int, str]:
     return card.contents.rows, card.contents.content
 
 
@@ -430,7 +505,7 @@ def _excess(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> float | No
     return 0.0 if across < max(chance, LEAK) else (across - within) / (1 - within)
 
 
-def _signatures(store: LogitStore, splits: tuple[str, str], card: ModelCard) -> tuple[NDArray[np.uint64], ...]:
+def _signatures(store: LogitStore, splits: tuple[str, str], card: StoredCard) -> tuple[NDArray[np.uint64], ...]:
     """uint64 [N] for each of two splits: equal for units of which a model says the same."""
     if card.kind == "answers":
         words = [_of_texts(store.answers(card.model, split)) for split in splits]
@@ -438,7 +513,7 @@ def _signatures(store: LogitStore, splits: tuple[str, str], card: ModelCard) -> 
         columns = [np.column_stack(pair) for pair in zip(words, sure, strict=True)]
     else:
         outputs = [store.outputs(card.model, split) for split in splits]
-        if card.kind == "statistics":
+        if card.kind == "cell_counts":
             columns = [np.asarray(values, np.uint64) for values in outputs]
         else:
             tops = [_top(values, card.kind) for values in outputs]
@@ -470,7 +545,7 @@ def hash_text(text: str) -> int:
 # Costs
 
 
-def _costs(cards: Sequence[ModelCard]) -> list[str]:
+def _costs(cards: Sequence[StoredCard]) -> list[str]:
     """Units of costs that cannot be the same; of cards whose costs somebody wrote, not of counted multiply-adds."""
     written = [card for card in cards if card.origin is None or card.origin.startswith("imported")]
     found = []
@@ -513,6 +588,35 @@ def _costs(cards: Sequence[ModelCard]) -> list[str]:
                 )
                 break
     return found
+
+
+def _unit_costs(store: LogitStore, split: str, cards: Sequence[StoredCard]) -> list[str]:
+    """Costs of single units whose means differ between models by orders of magnitude, also against all others."""
+    columns: dict[str, dict[str, float]] = {}
+    for card in cards:
+        for name in card.contents.unit_costs:
+            if (mean := float(store.unit_costs(card.model, split, name).mean())) > 0:
+                columns.setdefault(name, {})[card.model] = mean
+    widest = sorted(columns, key=lambda name: -max(columns[name].values()) / min(columns[name].values()))
+    for name in widest:  # one is enough: what is mended is looked at again
+        column = columns[name]
+        ratios = {"": column} | {
+            f" per {per}": {model: value / other[model] for model, value in column.items() if model in other}
+            for per, other in columns.items()
+            if per != name
+        }
+        spread = {per: max(r.values()) / min(r.values()) for per, r in ratios.items() if len(r) > 1}
+        most = SPREAD if len(spread) < 2 else SPREAD_OF_TIMES if TIME.search(name) else SPREAD_OF_UNITS
+        if not spread or min(spread.values()) < most:
+            continue
+        per = max(spread, key=spread.__getitem__)
+        least, largest = min(ratios[per], key=ratios[per].__getitem__), max(ratios[per], key=ratios[per].__getitem__)
+        return [
+            f"{name} of {largest} is {column[largest]:,.6g} for a unit of {split} on average, of {least} "
+            f"{column[least]:,.6g}: {spread[per]:,.0f} times as much{per}; are they in the same unit (seconds or "
+            f"milliseconds, dollars or cents)? Mend the file and import it with --replace"
+        ]
+    return []
 
 
 def _some(names: Sequence[str]) -> str:

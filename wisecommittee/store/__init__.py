@@ -1,12 +1,13 @@
-"""Parquet files <-> aligned arrays. Everything that enters or leaves is checked at this gate, and nowhere else.
+"""Parquet files <-> aligned arrays. Rows are checked once on their way in (incoming.py), and when they are decoded.
 
-May be added: another way in (importing.py) or another file system (files.py); no analysis, no torch.
+May be added: a file format (readers/formats.py), another way in (imports/), a file system (storage/); no analysis, no
+torch.
 """
 
 from wisecommittee.reading import check_address_space
 
 check_address_space(130 << 20, "the libraries of the store")  # where it is not to be had, loading Arrow fails or aborts
 
-from wisecommittee.store.logit_store import LogitStore  # noqa: E402
+from wisecommittee.store.logit_store import LogitStore, StoreLike, open_store  # noqa: E402
 
-__all__ = ["LogitStore"]
+__all__ = ["LogitStore", "StoreLike", "open_store"]

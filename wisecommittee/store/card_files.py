@@ -10,7 +10,8 @@ import json
 import re
 from typing import Any
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.card_json import card_from_json
+from wisecommittee.committees.cards import OLD_KINDS, ModelCard, StoredCard
 from wisecommittee.errors import StoreError, WiseCommitteeError
 from wisecommittee.reading import parse_json
 from wisecommittee.store import checks
@@ -33,7 +34,7 @@ def encode_card(card: ModelCard) -> bytes:
     return text
 
 
-def decode_card(text: bytes, model: str, what: str) -> ModelCard:
+def decode_card(text: bytes, model: str, what: str) -> StoredCard:
     """The card of a committed model; StoreError says what is wrong with it."""
     remedy = f"extract or import {model} again with --replace"
     try:
@@ -42,12 +43,12 @@ def decode_card(text: bytes, model: str, what: str) -> ModelCard:
         raise StoreError(f"{what}: not JSON ({error}); {remedy}") from error
     try:
         given = data.pop(CHECKSUM, None) if isinstance(data, dict) else None
-        card = ModelCard.from_json(data)
+        card = card_from_json(data)
         _check_as_written(data, card)
         altered = given != _checksum(data)
     except (WiseCommitteeError, ArithmeticError, RecursionError, UnicodeEncodeError) as error:
         raise StoreError(f"{what}: {error}; {remedy}") from error
-    if card.model != model or card.contents is None:
+    if card.model != model:
         raise StoreError(f"{what}: the card of {card.model!r}, not of {model!r}; {remedy}")
     if given is None or card.contents.units is None:
         lacking = "checksum" if given is None else "hash of the units it was written for"
@@ -65,23 +66,24 @@ def _checksum(data: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _check_as_written(data: Any, card: ModelCard) -> None:
+def _check_as_written(data: Any, card: StoredCard) -> None:
     """A card has to be what its file says, without conversions, and its contents have to make sense."""
     written = card.to_json()
-    given = [(name, value, written.get(name)) for name, value in data.items() if name != "contents"]
     contents = card.contents
-    if contents is not None:
-        given += [(f"contents.{k}", v, written["contents"].get(k)) for k, v in data["contents"].items()]
-        sound = {
-            "dtype": contents.dtype in checks.DTYPES,
-            "classes": (contents.classes is None) == (card.kind == "answers") and (contents.classes or 2) >= 2,
-            "content": _is_sha256(contents.content),
-            "parts": len({part.file for part in contents.parts}) == len(contents.parts),
-            "rows": contents.rows == sum(part.rows for part in contents.parts) > 0,
-            "units": contents.units is None or _is_sha256(contents.units),  # a lack of it is named below
-        }
-        for name in (name for name, fine in sound.items() if not fine):
-            raise StoreError(f"contents.{name} is {str(written['contents'][name])[:100]}, which no store writes")
+    given = [(name, value, written.get(name)) for name, value in data.items() if name not in ("contents", "kind")]
+    if "kind" in data:
+        given.append(("kind", OLD_KINDS.get(data["kind"], data["kind"]), card.kind))
+    given += [(f"contents.{name}", value, written["contents"].get(name)) for name, value in data["contents"].items()]
+    sound = {
+        "dtype": contents.dtype in checks.DTYPES,
+        "classes": (contents.classes is None) == (card.kind == "answers") and (contents.classes or 2) >= 2,
+        "content": _is_sha256(contents.content),
+        "parts": len({part.file for part in contents.parts}) == len(contents.parts),
+        "rows": contents.rows == sum(part.rows for part in contents.parts) > 0,
+        "units": contents.units is None or _is_sha256(contents.units),  # a lack of it is named below
+    }
+    for name in (name for name, fine in sound.items() if not fine):
+        raise StoreError(f"contents.{name} is {str(written['contents'][name])[:100]}, which no store writes")
     for name, value, kept in given:
         if value != kept and not (value in (None, {}) and kept is None):
             raise StoreError(f"{name} is {str(value)[:100]}, which no store writes")

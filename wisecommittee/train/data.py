@@ -1,9 +1,9 @@
 """Training data specs -> splits to train on, to choose on and to report on. One entry of SOURCES per scheme.
 
-digits                scikit-learn's digits with pixel noise (extraction/data/digits.py): 597 to train, 600 val, 600
-test cifar10[:FOLDER]      CIFAR in an official folder: 45,000 to train, 5,000 of its training images as val, 10,000
-test cifar100[:FOLDER] imagefolder:FOLDER    FOLDER/train, FOLDER/val and, if there is one, FOLDER/test, each with a
-folder per class
+digits                scikit-learn's digits with noise (extraction/data/digits.py): 597 to train, 600 val, 600 test
+cifar10[:FOLDER]      CIFAR in an official folder: 45,000 to train, 5,000 of its training images as val, 10,000 test
+cifar100[:FOLDER]     the same of CIFAR-100
+imagefolder:FOLDER    FOLDER/train, FOLDER/val and, if there is one, FOLDER/test, each with a folder per class
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,11 +19,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError
+from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.data.digits import CLASSES, NOISE, SPLITS, digits
-from wisecommittee.extraction.data.spec import Data, wrap_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.train.cifar import read_cifar
+from wisecommittee.train.data_folder import open_folder
 from wisecommittee.train.loop import Batches, Minibatches
+from wisecommittee.train.parts import TrainingPart
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 # Means and standard deviations of the red, green and blue pixels of the training images, in [0, 1].
@@ -34,21 +36,6 @@ CIFAR_PIXELS = {
 }
 CIFAR_VAL = 5_000
 SEED = 2022  # of what belongs to the data: which images of CIFAR are val
-
-
-class Part(Protocol):
-    """One split of training data. labels : int64 [N], as trained on (some redrawn, where asked for)."""
-
-    @property
-    def labels(self) -> Tensor: ...
-
-    def batches(self, size: int, augment: bool) -> Batches: ...
-
-    def data(self, spec: str) -> Data: ...
-
-    def rows(self, rows: NDArray[np.int64]) -> Part: ...
-
-    def labelled(self, labels: Tensor) -> Part: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +78,11 @@ class TrainingData:
     classes: int
     shape: tuple[int, int, int]
     key: str
-    parts: Mapping[str, Part]
+    parts: Mapping[str, TrainingPart]
     preprocess: Preprocess | None = None
     variant: str = ""
 
-    def part(self, split: str) -> Part:
+    def part(self, split: str) -> TrainingPart:
         if split not in self.parts:
             raise UsageError(
                 f"data {self.spec!r} has no split {split!r}, only {', '.join(self.parts)}"
@@ -130,7 +117,7 @@ class Opened:
 
     classes: int
     shape: tuple[int, int, int]
-    parts: dict[str, Part]
+    parts: dict[str, TrainingPart]
     facts: str = ""
     preprocess: Preprocess | None = None
 
@@ -203,7 +190,7 @@ def _stratified(
 def _digits(rest: str, noise: float, workers: int) -> Opened:
     if rest:
         raise UsageError(f"training data 'digits:{rest}': all splits belong to it; write digits")
-    parts: dict[str, Part] = {}
+    parts: dict[str, TrainingPart] = {}
     for split in SPLITS:
         images, labels, ids = digits(split, noise=0.0 if split == "train" else noise)
         parts[split] = TensorPart(
@@ -263,8 +250,6 @@ def _normalised(images: Tensor, pixels: tuple[tuple[float, ...], tuple[float, ..
 
 
 def _image_folder(rest: str, noise: float, workers: int) -> Opened:
-    from wisecommittee.train.data_folder import open_folder
-
     if not rest:
         raise UsageError("training data 'imagefolder': name the folder, imagefolder:FOLDER")
     classes, parts, preprocess = open_folder(rest, workers)

@@ -19,24 +19,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wisecommittee.errors import AbsentError, UsageError
+from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.data.images import ImageFolder, ImageItems
 from wisecommittee.extraction.data.labels import split_settings
 from wisecommittee.extraction.data.loading import load
-from wisecommittee.extraction.data.spec import Data, wrap_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.train.loop import Batch, Batches
+from wisecommittee.train.parts import TrainingPart
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from wisecommittee.train.data import Part
 
 SIZE = 224
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
 
-def open_folder(text: str, workers: int) -> tuple[int, dict[str, Part], Preprocess]:
+def open_folder(text: str, workers: int) -> tuple[int, dict[str, TrainingPart], Preprocess]:
     """Number of classes, the splits that are there (train and val must be), and the preprocessing of evaluation."""
     path, settings = split_settings(text, ("size",), "imagefolder")
     if not settings.get("size", str(SIZE)).isdigit() or not 8 <= (size := int(settings.get("size", SIZE))) <= 4096:
@@ -52,7 +52,7 @@ def open_folder(text: str, workers: int) -> tuple[int, dict[str, Part], Preproce
     preprocess = Preprocess(
         f"imagefolder size {size}", (3, size, size), partial(_centre, size=size), partial(_whole, size=size)
     )
-    parts: dict[str, Part] = {
+    parts: dict[str, TrainingPart] = {
         "train": FolderPart(train, _all(train), torch.from_numpy(train.labels), preprocess, workers)
     }
     for split in ("val", "test"):

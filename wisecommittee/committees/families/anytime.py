@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.families.chains import Chain, steps, walks
 from wisecommittee.committees.families.family import Cards, Family, Tiers
 from wisecommittee.committees.families.groups import doublings, groups_of, stops, whole_groups
@@ -26,7 +26,7 @@ def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArra
     return walks(chains(cards, replicas), len(cards), size) if size == 1 else np.zeros((0, size), np.int64)
 
 
-def members(cards: Cards, confidence: str | None) -> tuple[ModelCard, ...]:
+def members(cards: Cards, confidence: str | None) -> tuple[StoredCard, ...]:
     return whole_groups(cards, "anytime", "train one with `wisecommittee train hne`")
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.families.chains import Chain
 
-Cards = Sequence[ModelCard]
+Cards = Sequence[StoredCard]
 Tiers = tuple[tuple[int, ...], ...]
 
 
-def everyone(cards: Cards, confidence: str | None) -> tuple[ModelCard, ...]:
+def everyone(cards: Cards, confidence: str | None) -> tuple[StoredCard, ...]:
     return tuple(cards)
 
 
@@ -42,7 +42,7 @@ class Family:
     thresholded: bool
     combinations: Callable[[Cards, int, str], NDArray[np.int64]]
     tiers: Callable[[Cards, str], Tiers] = one_by_one
-    members: Callable[[Cards, str | None], tuple[ModelCard, ...]] = everyone
+    members: Callable[[Cards, str | None], tuple[StoredCard, ...]] = everyone
     chains: Callable[[Cards, str], list[Chain]] | None = None
     combine: str | None = None
     confidence: str | None = None

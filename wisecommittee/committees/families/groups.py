@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 
 
-def groups_of(cards: Sequence[ModelCard]) -> dict[str, tuple[int, ...]]:
+def groups_of(cards: Sequence[StoredCard]) -> dict[str, tuple[int, ...]]:
     """Indices of the members of every group by position (then in the order of the cards, where it is not known)."""
     found: dict[str, list[int]] = {}
     for index, card in enumerate(cards):
@@ -17,7 +17,7 @@ def groups_of(cards: Sequence[ModelCard]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(sorted(some, key=lambda m: _place(cards[m]))) for name, some in found.items()}
 
 
-def _place(card: ModelCard) -> int:
+def _place(card: StoredCard) -> int:
     return card.key[1] if card.position is None else card.position
 
 
@@ -35,7 +35,7 @@ def stops(members: int, replicas: str) -> tuple[int, ...]:
     return tuple(sorted({*doublings(members), *between}))
 
 
-def whole_groups(cards: Sequence[ModelCard], family: str, remedy: str) -> tuple[ModelCard, ...]:
+def whole_groups(cards: Sequence[StoredCard], family: str, remedy: str) -> tuple[StoredCard, ...]:
     """The cards that belong to groups; AbsentError where there are none, or where a group has a hole."""
     found = groups_of(cards)
     if not found:

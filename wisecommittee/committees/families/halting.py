@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.families.family import Cards, Family
 from wisecommittee.committees.families.groups import groups_of, whole_groups
@@ -23,22 +23,22 @@ def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArra
     return np.array(sorted(first), dtype=np.int64).reshape(-1, size)
 
 
-def members(cards: Cards, confidence: str | None) -> tuple[ModelCard, ...]:
+def members(cards: Cards, confidence: str | None) -> tuple[StoredCard, ...]:
     """Those of the groups whose members all store the score (any group, if the confidence is a function of outputs)."""
     whole = whole_groups(cards, "halting", "train one with `wisecommittee train irene`")
     score = confidence or SCORE
     if score in CONFIDENCES:
         return whole
-    without: dict[str, list[ModelCard]] = {}
+    without: dict[str, list[StoredCard]] = {}
     for card in whole:
         without.setdefault(str(card.group), [])
-        if card.contents is None or score not in card.contents.scores:
+        if score not in card.contents.scores:
             without[str(card.group)].append(card)
     scored = tuple(card for card in whole if not without[str(card.group)])
     if scored:
         return scored
     lacking = [cards[0] for cards in without.values()]
-    stored = sorted({name for card in whole if card.contents for name in card.contents.scores})
+    stored = sorted({name for card in whole for name in card.contents.scores})
     raise AbsentError(
         f"family halting needs a score {score!r} stored with every member of a group; {lacking[0].model} has none"
         f"{f' (nor has any of {len(lacking)} groups)' if len(lacking) > 1 else ''}. Stored scores here: "

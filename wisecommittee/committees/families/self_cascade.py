@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.families.family import Cards, Family
 from wisecommittee.errors import AbsentError
 
@@ -27,7 +27,7 @@ def checkpoints(cards: Cards) -> list[tuple[int, ...]]:
     return [some for some in ordered if len({cards[m].input_size or cards[m].key[0] for m in some}) > 1]
 
 
-def _cost(card: ModelCard) -> tuple[float, int, tuple[str, int, str]]:
+def _cost(card: StoredCard) -> tuple[float, int, tuple[str, int, str]]:
     return sum(card.blocks.values()), math.prod(card.input_size or (0,)), card.key
 
 
@@ -37,7 +37,7 @@ def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArra
     return np.array(sorted(rows), dtype=np.int64).reshape(-1, size)
 
 
-def members(cards: Cards, confidence: str | None) -> tuple[ModelCard, ...]:
+def members(cards: Cards, confidence: str | None) -> tuple[StoredCard, ...]:
     taken = sorted(m for some in checkpoints(cards) for m in some)
     if not taken:
         raise AbsentError(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
-from wisecommittee.errors import AbsentError, ContentError, UsageError, WiseCommitteeError
+from wisecommittee.errors import AbsentError, ContentError, CorruptImageError, UsageError, WiseCommitteeError
 from wisecommittee.extraction.data.labels import numbered
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif")
@@ -38,10 +38,6 @@ class Corrupt:
 
     def __str__(self) -> str:
         return f"{self.unit_id!r} ({self.reason})"
-
-
-class CorruptImageError(Exception):
-    """Bytes that are no image, or not a whole one, or one larger than Pillow's limit."""
 
 
 def decode(data: bytes, *, upright: bool = False) -> Image.Image:

@@ -18,8 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AbsentError, ContentError, UnknownNameError, WiseCommitteeError, counted, first_line
-from wisecommittee.extraction.data.images import CorruptImageError, ImageItems, decode
+from wisecommittee.errors import (
+    AbsentError,
+    ContentError,
+    CorruptImageError,
+    UnknownNameError,
+    WiseCommitteeError,
+    counted,
+    first_line,
+)
+from wisecommittee.extraction.data.images import ImageItems, decode
 from wisecommittee.extraction.data.labels import numbered, renumbered
 from wisecommittee.reading import open_regular, parse_json
 from wisecommittee.store.parquet.tables import check_unpacked, open_parquet

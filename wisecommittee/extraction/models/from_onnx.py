@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 
 from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError, first_line
 from wisecommittee.extraction.models.from_torch_file import in_batches
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.models.weights import file_hash
 
 try:
@@ -93,9 +94,11 @@ def load(spec: str, path: str, name: str | None, random_weights: bool) -> Loaded
         raise UsageError(f"model {spec!r}: the file holds its weights; --random-weights does not apply to it")
     digest = file_hash(Path(path), spec)
     try:
-        graph = onnx.load(path, load_external_data=False).graph
+        model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's DecodeError has a private home
         raise ContentError(f"model {spec!r}: no ONNX file ({first_line(error)})") from error
+    weights = _with_external(digest, model, Path(path).parent, spec)  # before the runtime opens any file
+    graph = model.graph
     stored = {initializer.name for initializer in graph.initializer}
     inputs = [value for value in graph.input if value.name not in stored]
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in FLOATS:
@@ -123,7 +126,7 @@ def load(spec: str, path: str, name: str | None, random_weights: bool) -> Loaded
         base,
         module,
         spec,
-        _with_external(digest, graph, Path(path).parent, spec),
+        weights,
         input_size=size if fixed else None,
         resize=resize,
     )
@@ -137,17 +140,45 @@ def _output(graph: Any) -> str:
     raise UsageError(f"ONNX outputs {', '.join(names)}; expected one, or one called logits")
 
 
-def _with_external(digest: str, graph: Any, folder: Path, spec: str) -> str:
-    """The file's sha256, together with those of the files its weights lie in."""
+def _with_external(digest: str, model: Any, folder: Path, spec: str) -> str:
+    """The file's sha256, together with those of the files its weights lie in; all of them have to be in its folder."""
     files = sorted(
         {
             entry.value
-            for initializer in graph.initializer
-            if initializer.data_location == onnx.TensorProto.EXTERNAL
-            for entry in initializer.external_data
+            for tensor in _tensors(model)
+            if tensor.data_location == onnx.TensorProto.EXTERNAL
+            for entry in tensor.external_data
             if entry.key == "location"
         }
     )
     if not files:
         return digest
-    return hashlib.sha256(" ".join([digest, *(file_hash(folder / f, spec) for f in files)]).encode()).hexdigest()
+    hashes = [file_hash(_confined(folder, file, spec), spec) for file in files]
+    return hashlib.sha256(" ".join([digest, *hashes]).encode()).hexdigest()
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Every tensor of a model, also those of nodes, of graphs in nodes and of functions."""
+    waiting = [message]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, onnx.TensorProto):
+            yield one
+            continue
+        for field, value in one.ListFields():
+            if field.message_type is not None:
+                waiting += [value] if hasattr(value, "ListFields") else value
+
+
+def _confined(folder: Path, location: str, spec: str) -> Path:
+    """A file that a model names for its weights: below the folder of the model, and no link on the way."""
+    parts = location.replace("\\", "/").split("/")
+    steps = [folder.joinpath(*parts[: k + 1]) for k in range(len(parts))]
+    outside = Path(location).is_absolute() or ":" in parts[0] or ".." in parts or "\0" in location
+    if outside or any(step.is_symlink() for step in steps):
+        why = "leads out of" if outside else "is a link in"
+        raise ContentError(
+            f"model {spec!r}: its weights are said to be in {location!r}, which {why} its folder {str(folder)!r}; "
+            f"expected a file in that folder"
+        )
+    return steps[-1]

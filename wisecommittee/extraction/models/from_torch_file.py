@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from wisecommittee.errors import ContentError, UsageError, first_line
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.outputs import logits_of
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.models.weights import check_claims, file_hash, weights_only
 
 # Records of an archive that torch.export.load would unpickle or load as a library.
@@ -115,7 +115,7 @@ def _refuse_pickles(spec: str, path: str) -> None:
     """Asked of the reader that torch.export.load itself uses, so that both see the same records."""
     try:
         records = torch._C.PyTorchFileReader(path).get_all_records()
-    except RuntimeError as error:
+    except Exception as error:  # RuntimeError, or what becomes of names and versions that are no text
         raise ContentError(f"model {spec!r}: no torch.export archive ({first_line(error)})") from error
     for record in records:
         if any(mark in record for mark in PICKLED):

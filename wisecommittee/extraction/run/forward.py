@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError, first_line
+from wisecommittee.errors import ContentError, OutOfMemoryError, UsageError, WiseCommitteeError, first_line
 from wisecommittee.extraction.models.macs import floating_dtype
 from wisecommittee.extraction.models.outputs import logits_of
 
@@ -69,7 +69,7 @@ class Forward:
         except Exception as error:
             self.module.to("cpu")
             if is_out_of_memory(error):
-                raise OutOfMemory(f"{self.what}: {self.device} has no room for its weights") from error
+                raise OutOfMemoryError(f"{self.what}: {self.device} has no room for its weights") from error
             raise
         self._arrange(self.layout)
         return self
@@ -194,10 +194,6 @@ class Forward:
                 f"{self.what}: outputs of shape {list(outputs.shape)}; expected [units, classes], 2 classes or more"
             )
         return outputs.float().cpu()
-
-
-class OutOfMemory(WiseCommitteeError):
-    """The weights themselves do not fit; with fewer other models on the device they may."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

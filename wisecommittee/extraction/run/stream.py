@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
-from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import ContentError
-from wisecommittee.extraction.data.spec import Batch
-from wisecommittee.extraction.run.forward import Forward, OutOfMemory, is_out_of_memory
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.errors import ContentError, OutOfMemoryError
+from wisecommittee.extraction.data.batch import Batch
+from wisecommittee.extraction.run.forward import Forward, is_out_of_memory
 from wisecommittee.extraction.run.outbox import Outbox
 from wisecommittee.extraction.run.plan import ModelPlan, Run
 from wisecommittee.extraction.run.settings import Meter
@@ -37,30 +37,20 @@ class _Stream:
     done: int
 
 
-def run_pass(run: Run, plans: Sequence[ModelPlan], meter: Meter) -> tuple[dict[str, ModelCard], list[ModelPlan]]:
+def run_pass(run: Run, plans: Sequence[ModelPlan], meter: Meter) -> tuple[dict[str, StoredCard], list[ModelPlan]]:
     """Committed cards by model, and the models for which the device had no room beside the others."""
     with ExitStack() as stack:
         forwards: list[Forward] = []
         streams: list[_Stream] = []
-        problem: Exception | None = None
-        try:
+        with run.ranks.all_or_none():
             forwards = _load(run, plans, stack)
-        except Exception as error:
-            problem = error
-        run.ranks.agree(problem)
         fitting = min(run.ranks.gather(len(forwards)))
-        try:
+        with run.ranks.all_or_none():  # nobody commits before all have begun
             for plan, forward in zip(plans[:fitting], forwards, strict=False):
                 writer = stack.enter_context(_writer(run, plan))
                 streams.append(_Stream(plan, forward, writer, _shard(run).start + writer.rows_done))
-        except Exception as error:
-            problem = error
-        run.ranks.agree(problem)  # nobody commits before all have begun
-        try:
+        with run.ranks.all_or_none():
             _stream(run, streams, meter)
-        except Exception as error:
-            problem = error
-        run.ranks.agree(problem)
         cards = run.ranks.commit([stream.writer for stream in streams])
     for stream in streams:
         meter(stream.forward.what, stream.done - _shard(run).start, finished=True)
@@ -85,7 +75,7 @@ def _load(run: Run, plans: Sequence[ModelPlan], stack: ExitStack) -> list[Forwar
         forward = Forward(loaded.module, what, run.device, precision=run.settings.precision, layout=plan.layout)
         try:
             forwards.append(stack.enter_context(forward))
-        except OutOfMemory:
+        except OutOfMemoryError:  # with fewer other models on the device its weights may fit
             if not forwards:
                 raise
             break

@@ -25,7 +25,7 @@ from wisecommittee.committees.calibration import (
     method_named,
     unit_folds,
 )
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.confidence import LOG_FLOOR
 from wisecommittee.errors import ContentError, StoreError, UsageError, counted
 from wisecommittee.searches.calibration.reliability import reliability
@@ -143,8 +143,8 @@ def calibrate(
     return done
 
 
-def _with(card: ModelCard, calibration: Calibration | None) -> ModelCard:
-    if calibration is not None and card.contents is not None and card.contents.content != calibration.content:
+def _with(card: StoredCard, calibration: Calibration | None) -> StoredCard:
+    if calibration is not None and card.contents.content != calibration.content:
         raise StoreError(f"{card.model} was replaced while it was calibrated; its card stays as it is, run again")
     return card.with_calibration(calibration)
 
@@ -209,13 +209,12 @@ class _Source:
     """The units of one model: its rows in blocks, its labels, its folds."""
 
     def __init__(
-        self, store: LogitStore, split: str, card: ModelCard, threads: int, passed: Callable[[float], None]
+        self, store: LogitStore, split: str, card: StoredCard, threads: int, passed: Callable[[float], None]
     ) -> None:
         self.store, self.split, self.card, self.threads, self.passed = store, split, card, threads, passed
         self.labels = store.labels(split)
         self.answers = card.kind == "answers"
         if self.answers:
-            assert card.contents is not None
             if CONFIDENCE not in card.contents.scores:
                 raise ContentError(
                     f"{card.model}: its answers have no stored confidence to calibrate; import them with one"
@@ -273,7 +272,6 @@ def _fitted(source: _Source, method: str) -> Calibrated:
             f"the fit of a temperature it counts as {math.exp(ZERO):.1e}"
         )
         note = told if note is None else f"{note}; {told}"
-    assert source.card.contents is not None
     calibration = Calibration(method, parameters, source.split, source.card.contents.content, tuple(each))
     return Calibrated(
         source.card.model,
@@ -305,7 +303,7 @@ def _zeros(source: _Source) -> int:
 def _check(source: _Source, method: str) -> None:
     """What no calibration can be fitted to."""
     model = source.card.model
-    if source.card.kind == "statistics":
+    if source.card.kind == "cell_counts":
         raise UsageError(f"{model} has counts of pixels, which no calibration changes; calibrate the models behind it")
     if len(np.unique(source.labels)) < 2:
         raise ContentError(

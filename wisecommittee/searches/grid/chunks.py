@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.searches.grid.candidates import Candidates
-from wisecommittee.searches.workers.threads import Control, Mapper, interrupts
+from wisecommittee.searches.workers.threads import Control, Mapper
 
 Result = TypeVar("Result")
 
@@ -82,8 +82,6 @@ def run_chunks(
             if result is not None:
                 fold(result)
             unfinished += chunk.from_group(finished)
-        if c.size == 1:  # single models are always finished: from here on there is something to report
-            interrupts().keep(mapper.stop)
     return unfinished
 
 

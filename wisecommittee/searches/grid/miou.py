@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.kernels.sweeps import histogram
 from wisecommittee.searches.grid.candidates import Candidates
 from wisecommittee.searches.grid.chunks import Chunk, run_chunks, sweep_task
@@ -24,7 +24,6 @@ from wisecommittee.searches.limits import Limits
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
-from wisecommittee.tasks import Segmentation
 
 SWEPT = 2  # last thresholds, all of whose levels stand in one table; longer cascades loop over the levels of the others
 
@@ -53,7 +52,7 @@ class Skyline:
 EMPTY = Skyline(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def chains(cards: Sequence[ModelCard], size: int) -> NDArray[np.int64]:
+def chains(cards: Sequence[StoredCard], size: int) -> NDArray[np.int64]:
     """int64 [n, size]: sequences of entries in which each adds models to the one before, in lexicographic order.
 
     Algorithm 1 of Wang et al. 2022: every model that has run takes part in all later answers.
@@ -70,7 +69,6 @@ class SkylineSearch:
     def __init__(
         self, pool: Pool, tables: StageTables, candidates: list[Candidates], levels: int, limits: Limits | None
     ) -> None:
-        assert isinstance(pool.task, Segmentation)
         self.task, self.cost, self.units = pool.task, pool.cost, pool.units
         self.candidates, self.levels, self.limits = candidates, levels, limits
         self.statistics = [pool.store.outputs(card.model, pool.split) for card in pool.cards]
@@ -148,7 +146,7 @@ class SkylineSearch:
         self, sequence: tuple[int, ...], cells: NDArray[np.int64], ran: list[NDArray[np.int64]], rank: int, number: int
     ) -> Skyline:
         """The best of these cells; number : which levels the stages before have, counted through."""
-        quality = self.task.quality(cells[..., :-2]).reshape(-1)
+        quality = self.task.quality(cells[..., :-2], self.units).reshape(-1)
         cost = cells[..., -2].reshape(-1)
         level = number * len(cost) + np.arange(len(cost))
         kept = np.arange(len(cost)) if not self.limits else np.flatnonzero(self._allowed(sequence, ran).reshape(-1))

@@ -29,7 +29,6 @@ from wisecommittee.searches.stages.lookup import StageLookup
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
-from wisecommittee.tasks import Segmentation
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
 
@@ -70,13 +69,13 @@ class GridSearch:
         *,
         threads: int = 1,
     ) -> None:
-        assert not isinstance(pool.task, Segmentation)  # miou.py
+        assert pool.task.width == 1  # else miou.py
         self.candidates, self.limits, self.units = candidates, limits, pool.units
         self.axis = Axis.of(axis, pool.cost, pool.units, [c.sequences for c in candidates])
         self.lookup = StageLookup.of(pool, tables)
         self.scale = scale_of(pool.confidence)
         self.grid = GridLevels.of(tables.score, levels, self.scale, threads)
-        self.envelope = Envelope.empty(int(pool.task.scale) * self.units)
+        self.envelope = Envelope.empty(pool.task.scale * self.units)
 
     @property
     def levels(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Calibration, as_logits, unit_folds
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError, CommitteeError, StoreError
 from wisecommittee.store import LogitStore
 
@@ -38,7 +38,7 @@ class CalibratedRows:
         return self.calibration.rows(as_logits(self.outputs[units].astype(np.float32, copy=False), self.kind), folds)
 
 
-def outputs(store: LogitStore, split: str, card: ModelCard) -> NDArray[np.floating] | CalibratedRows:
+def outputs(store: LogitStore, split: str, card: StoredCard) -> NDArray[np.floating] | CalibratedRows:
     """Rows [N, C] of a model, float32 or float16, calibrated as its card says."""
     stored = store.outputs(card.model, split)
     if card.calibration is None:
@@ -46,7 +46,7 @@ def outputs(store: LogitStore, split: str, card: ModelCard) -> NDArray[np.floati
     return CalibratedRows(stored, card.kind, card.calibration, _folds(store, split, card))
 
 
-def scores(store: LogitStore, split: str, card: ModelCard, name: str) -> NDArray[np.float32]:
+def scores(store: LogitStore, split: str, card: StoredCard, name: str) -> NDArray[np.float32]:
     """A stored confidence [N] of a model, calibrated as its card says."""
     stored = store.scores(card.model, split, name)
     if card.calibration is None or card.kind != "answers":
@@ -54,15 +54,15 @@ def scores(store: LogitStore, split: str, card: ModelCard, name: str) -> NDArray
     return card.calibration.scores(stored, _folds(store, split, card)).astype(np.float32)
 
 
-def row_kind(card: ModelCard) -> str:
+def row_kind(card: StoredCard) -> str:
     """What the rows are: calibrated probabilities have become logits."""
     return "logits" if card.calibration is not None and card.kind == "probabilities" else card.kind
 
 
-def _folds(store: LogitStore, split: str, card: ModelCard) -> NDArray[np.int8] | None:
+def _folds(store: LogitStore, split: str, card: StoredCard) -> NDArray[np.int8] | None:
     """Folds of the units a calibration was fitted on; None on others."""
     calibration, contents = card.calibration, card.contents
-    if calibration is None or contents is None or calibration.content != contents.content or not calibration.folds:
+    if calibration is None or calibration.content != contents.content or not calibration.folds:
         return None
     return _folds_of(tuple(store.unit_ids(split)))
 
@@ -72,7 +72,7 @@ def _folds_of(unit_ids: tuple[str, ...]) -> NDArray[np.int8]:
     return unit_folds(unit_ids)
 
 
-def require_calibrated(cards: Sequence[ModelCard], split: str) -> None:
+def require_calibrated(cards: Sequence[StoredCard], split: str) -> None:
     """Raise unless every model has a calibration fitted on this split."""
     if missing := [card.model for card in cards if card.calibration is None]:
         some = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
@@ -82,14 +82,14 @@ def require_calibrated(cards: Sequence[ModelCard], split: str) -> None:
         )
 
 
-def recorded(card: ModelCard) -> dict[str, Any] | None:
+def recorded(card: StoredCard) -> dict[str, Any] | None:
     """What a committee records of a member's calibration: all it needs to run, not how val was cross-fitted."""
     return None if card.calibration is None else card.calibration.without_folds().to_json()
 
 
 def as_chosen(
-    card: ModelCard, member: Mapping[str, Any], store: LogitStore, split: str, *, force: bool = False
-) -> ModelCard:
+    card: StoredCard, member: Mapping[str, Any], store: LogitStore, split: str, *, force: bool = False
+) -> StoredCard:
     """The card with the calibration a committee records of this member, and no other.
 
     Refuses one that the store has exchanged since, unless force; on the outputs it was fitted on it is needed with its
@@ -101,9 +101,9 @@ def as_chosen(
         chosen = Calibration.from_json(member["calibration"])
     except StoreError as error:
         raise CommitteeError(f"{card.model}: {error}") from error
-    own = card.contents is not None and card.contents.content == chosen.content
+    own = card.contents.content == chosen.content
     there = card if own else store.read_card(chosen.split, card.model) if store.has_split(chosen.split) else None
-    now = there.calibration if there and there.contents and there.contents.content == chosen.content else None
+    now = there.calibration if there and there.contents.content == chosen.content else None
     if now is not None and now.digest == chosen.digest:
         return card.with_calibration(now)
     if not force and (now is not None or own):

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from wisecommittee.errors import AbsentError, AbsentNameError, UsageError
 
+SHOWN = 12  # names in an error
+
 
 def selected(names: Sequence[str], patterns: Sequence[str], where: str) -> set[str]:
     """Of these names those that some pattern matches, less those that a pattern with ! before it matches; of all of
@@ -25,7 +27,7 @@ def selected(names: Sequence[str], patterns: Sequence[str], where: str) -> set[s
     if all(without for without, _ in rules):
         included = set(names)
     if not included - excluded:
-        raise AbsentError(f"--models {','.join(patterns)!r} leaves none of the {len(names):,} models in {where}")
+        raise AbsentError(f"{','.join(patterns)!r} leaves none of the {len(names):,} models in {where}")
     return included - excluded
 
 
@@ -39,7 +41,10 @@ def _rules(names: Sequence[str], pattern: str, where: str) -> Iterator[tuple[boo
         for part in pattern.split(","):
             yield from _rules(names, part.strip(), where)
     elif not pattern.removeprefix("!"):
-        raise UsageError(f"--models {pattern!r}: expected a name or a glob on both sides of a comma and after !")
+        raise UsageError(f"models {pattern!r}: expected a name or a glob on both sides of a comma and after !")
+    elif set("*?[") & set(pattern):
+        some = ", ".join(sorted(names)[:SHOWN]) + (f", and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
+        raise AbsentError(f"no model in {where} matches {pattern.removeprefix('!')!r}; there are {some}")
     else:
         raise AbsentNameError(f"model in {where}", pattern.removeprefix("!"), names)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.combine import Combine, combine_named
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
@@ -18,11 +18,13 @@ from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.blocks import Summands
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.patterns import selected
-from wisecommittee.searches.stages.single_model import segmentation
+from wisecommittee.searches.stages.stored_model import StoredModel
 from wisecommittee.store import LogitStore
-from wisecommittee.tasks import Answers, Classification, Task
+from wisecommittee.tasks import Task, task_of
 
 Tiers = tuple[tuple[int, ...], ...]
+# Kinds of outputs that cannot be averaged over members, as messages call them.
+UNAVERAGED = {"answers": "answers", "cell_counts": "counts of pixels"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Pool:
 
     store: LogitStore
     split: str
-    cards: tuple[ModelCard, ...]
+    cards: tuple[StoredCard, ...]
     combine: Combine
     confidence: Confidence | str
     task: Task
@@ -66,8 +68,9 @@ class Pool:
         return self.confidence if isinstance(self.confidence, str) else self.confidence.name
 
     @property
-    def answers(self) -> bool:
-        return self.cards[0].kind == "answers"
+    def averaged(self) -> bool:
+        """Whether outputs are rows over classes, which members average, and not answers or counts."""
+        return self.cards[0].kind not in UNAVERAGED
 
     @property
     def sequenced(self) -> bool:
@@ -76,6 +79,9 @@ class Pool:
 
     def index(self, model: str) -> int:
         return next(i for i, card in enumerate(self.cards) if card.model == model)
+
+    def stored(self, member: int) -> StoredModel:
+        return StoredModel(self.store, self.split, self.cards[member])
 
     def outputs(self, member: int) -> NDArray[np.floating] | CalibratedRows:
         """Rows [N, C] of a member, of which slices can be read; their kind is kind(member)."""
@@ -99,7 +105,7 @@ def members_of(tiers: Tiers | None, sequence: Sequence[int]) -> tuple[int, ...]:
 
 def select_cards(
     store: LogitStore, split: str, models: Sequence[str] | None, *, with_calibration: bool = False
-) -> tuple[ModelCard, ...]:
+) -> tuple[StoredCard, ...]:
     """Cards of the models that the patterns mean (selection.py; all of them by default), in canonical order, each with
     the architecture and the replica that it has among all models of the split.
 
@@ -120,7 +126,7 @@ def select_cards(
 def open_pool(
     store: LogitStore,
     split: str,
-    cards: Sequence[ModelCard],
+    cards: Sequence[StoredCard],
     *,
     combine: str | None = None,
     confidence: str | None = None,
@@ -132,15 +138,14 @@ def open_pool(
     cards : with the calibrations to use.
     """
     kinds = {card.kind for card in cards}
-    settled = next((kind for kind in ("answers", "statistics") if kind in kinds), None)  # nothing left to average
+    settled = next((noun for kind, noun in UNAVERAGED.items() if kind in kinds), None)
     if settled and len(kinds) > 1:
         raise UsageError(
             f"{' and '.join(sorted(kinds))} cannot be combined in one committee; choose models with --models"
         )
     rule = combine_named(combine or ("last" if settled else "mean_logits"))
     if settled and not rule.ordered:
-        noun = {"answers": "answers", "statistics": "counts of pixels"}[settled]
-        raise UsageError(f"{noun} cannot be averaged by {rule.name}; they go with `last`: the newest member answers")
+        raise UsageError(f"{settled} cannot be averaged by {rule.name}; they go with `last`: the newest member answers")
     stored = _common_scores(cards)
     name = confidence or ("confidence" if settled else "max_prob")
     if settled and name in CONFIDENCES:
@@ -150,21 +155,14 @@ def open_pool(
     function = confidence_named(name, stored)
     units = len(store.labels(split))
     varying = {
-        card.model: store.unit_costs(card.model, split, cost)
-        for card in cards
-        if card.contents is not None and cost in card.contents.unit_costs
+        card.model: store.unit_costs(card.model, split, cost) for card in cards if cost in card.contents.unit_costs
     }
-    task: Task = Classification()
-    if settled == "statistics":
-        task = segmentation(cards[0])
-    elif settled:
-        graded = all(card.contents is not None and card.contents.graded for card in cards)
-        task = Answers.graded([store.quality(c.model, split) for c in cards]) if graded else Answers()
+    task = task_of([StoredModel(store, split, card) for card in cards])
     charges = cost_model(cards, cost, units, varying)
     further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
     return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split), further=further)
 
 
-def _common_scores(cards: Sequence[ModelCard]) -> tuple[str, ...]:
-    names = [set(card.contents.scores) if card.contents else set() for card in cards]
+def _common_scores(cards: Sequence[StoredCard]) -> tuple[str, ...]:
+    names = [set(card.contents.scores) for card in cards]
     return tuple(sorted(set.intersection(*names))) if names else ()

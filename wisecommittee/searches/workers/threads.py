@@ -135,20 +135,27 @@ class Interrupts:
     """What Ctrl-C does from the begin of a search to its answer: the first ends it where nothing is found yet, and else
     stops it, so that the best so far is the answer; the second ends it.
 
-    leave : ends it; by default a KeyboardInterrupt. stopping : called by the first Ctrl-C that stops something.
+    leave : ends it; by default a KeyboardInterrupt. stopping : called by a first Ctrl-C that an answer follows, with
+    whether the search had ended before.
     """
 
-    def __init__(self, leave: Callable[[], object] | None = None, stopping: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, leave: Callable[[], object] | None = None, stopping: Callable[[bool], object] | None = None
+    ) -> None:
         self._leave, self._stopping = leave or _interrupt, stopping
         self._stop: Callable[[], None] | None = None
-        self._held = self._due = False
-        self.number = 0
+        self._held = self._due = self._searched = False
+        self.number, self.early = 0, False  # early: the first came before all was searched
 
     def keep(self, stop: Callable[[], None]) -> None:
         """From now on there is something to report: the first Ctrl-C calls `stop`."""
-        if self.number:  # in a place that swallowed what `leave` raised
+        if self.number and self._stop is None:  # in a place that swallowed what `leave` raised
             self._leave()
         self._stop = stop
+
+    def searched(self) -> None:
+        """From now on there is nothing to stop: what is left to do is to report."""
+        self._searched = True
 
     @property
     def keeping(self) -> bool:
@@ -173,9 +180,10 @@ class Interrupts:
         elif self._stop is None or self.number > 1:
             self._leave()
         else:
-            self._stop()
+            self.early = not self._searched
             if self._stopping:
-                self._stopping()
+                self._stopping(self._searched)
+            self._stop()
 
 
 def _interrupt() -> None:
@@ -187,7 +195,7 @@ _active: Interrupts | None = None  # of the main thread, the only one that hears
 
 @contextmanager
 def interruptible(
-    leave: Callable[[], object] | None = None, stopping: Callable[[], object] | None = None
+    leave: Callable[[], object] | None = None, stopping: Callable[[bool], object] | None = None
 ) -> Iterator[Interrupts]:
     """Within it Ctrl-C does what `Interrupts` says; within another one it is that one.
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from pyarrow import fs
 
@@ -25,9 +26,12 @@ CLAIM = ".turn-"
 TURN_BEAT = 5.0  # seconds between two signs of life
 TURN_STALE = 60.0  # seconds of watching a claim without one
 TURN_WAIT = 600.0  # seconds until waiting ends in an error
-PATIENCE = 20  # seconds that Google's client tries again, of itself for 15 minutes; no call hears Ctrl-C meanwhile
+PATIENCE = 20  # seconds that Google's client tries again, of itself for 15 minutes
 SAID_AFTER = 5.0  # seconds of waiting
+PARTING = 1.0  # seconds for what is tidied up after Ctrl-C
+HEEDED = 0.2  # seconds after which a wait looks whether there was a Ctrl-C
 now, pause = time.monotonic, time.sleep
+_Result = TypeVar("_Result")
 
 
 def _with_patience(uri: str) -> str:
@@ -42,10 +46,45 @@ def _say_waiting(uri: str) -> None:
         warnings.warn(f"{uri}: waiting for the object store to answer", stacklevel=1)
 
 
+def _parting() -> float | None:
+    """How long the caller may wait: on its way out after Ctrl-C hardly, else as long as it takes."""
+    return PARTING if isinstance(sys.exc_info()[1], KeyboardInterrupt) else None
+
+
+def _heeding(call: Callable[[], _Result]) -> _Result:
+    """The result of a call that waits for the object store, which Ctrl-C would not end: it goes on in a thread that
+    nobody waits for."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()  # no other hears of Ctrl-C
+    results: list[_Result] = []
+    errors: list[BaseException] = []
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            ended.set()
+
+    until = None if (parting := _parting()) is None else now() + parting
+    threading.Thread(target=run, daemon=True).start()
+    # Not one long wait: a signal that comes just before a wait begins is heard when it ends.
+    while not ended.wait(HEEDED):
+        if until is not None and now() >= until:
+            raise KeyboardInterrupt
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
 class ObjectFiles(Files):
+    """Whatever waits for the object store goes through `_heeding`."""
+
     def __init__(self, uri: str, given: str) -> None:
         self.uri = uri
-        self.fs, path = fs.FileSystem.from_uri(_with_patience(given))
+        self.fs, path = _heeding(lambda: fs.FileSystem.from_uri(_with_patience(given)))
         self.root = path.rstrip("/")
         if not self.root:
             raise ValueError("no bucket is named")
@@ -67,7 +106,7 @@ class ObjectFiles(Files):
 
     def _info(self, path: str) -> fs.FileInfo:
         with self._explained(path):
-            return self.fs.get_file_info(self._full(path))
+            return _heeding(lambda: self.fs.get_file_info(self._full(path)))
 
     def _list(self, path: str, *, recursive: bool = False) -> list[fs.FileInfo]:
         with self._explained(path):
@@ -75,7 +114,7 @@ class ObjectFiles(Files):
             for _ in range(3):
                 # A folder that comes or goes while it is listed is reported as missing in spite of allow_not_found.
                 with contextlib.suppress(FileNotFoundError):
-                    return self.fs.get_file_info(selector)
+                    return _heeding(lambda: self.fs.get_file_info(selector))
             return []
 
     def exists(self, path: str = "") -> bool:
@@ -102,20 +141,28 @@ class ObjectFiles(Files):
         if info.type != fs.FileType.File:
             raise FileNotFoundError(self.place(path))
         self._check_size(path, info.size or 0, limit)
-        with self._explained(path), self.fs.open_input_file(self._full(path)) as source:
+        with self._explained(path):
+            return _heeding(lambda: self._get(path))
+
+    def _get(self, path: str) -> bytes:
+        with self.fs.open_input_file(self._full(path)) as source:
             return source.read()
 
     def write(self, path: str, data: bytes | memoryview) -> None:
-        with self._explained(path), self.fs.open_output_stream(self._full(path)) as sink:
+        with self._explained(path):
+            _heeding(lambda: self._put(path, data))
+
+    def _put(self, path: str, data: bytes | memoryview) -> None:
+        with self.fs.open_output_stream(self._full(path)) as sink:
             sink.write(data)
 
     def delete(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError), self._explained(path):
-            self.fs.delete_file(self._full(path))
+            _heeding(lambda: self.fs.delete_file(self._full(path)))
 
     def delete_folder(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError), self._explained(path):
-            self.fs.delete_dir(self._full(path))
+            _heeding(lambda: self.fs.delete_dir(self._full(path)))
 
     @contextlib.contextmanager
     def lock(self, path: str, what: str) -> Iterator[None]:
@@ -139,7 +186,7 @@ class ObjectFiles(Files):
                 yield lambda: self._keep(claim, what)
             finally:
                 ended.set()
-                beating.join()
+                beating.join(_parting())
         finally:
             self.delete(claim)
 

@@ -1,10 +1,10 @@
 """Stage tables: for every unit, every distinct prefix of members, its correctness and row statistics.
 
-Prefixes form a trie in depth-first order, so each is its parent's float32 sum plus one member. This is the direct walk
-over it, one unit at a time, for any statistics; products.py has a faster one for the statistic of max_prob.
+Prefixes form a trie in depth-first order, so the float32 sum of each is its parent's plus one member. This is the
+direct walk over it, one unit at a time, for any statistics; products.py has a faster walk for that of max_prob.
 
-What a walk writes for a prefix depends on its members' outputs alone, never on the rest of the trie, so the evaluator
-of one committee gets the bits the search saw. Naive twin: tests/support/naive.py.
+What a walk writes for a prefix depends on the outputs of its members alone, never on the rest of the trie, so that
+evaluating one committee gives the same bits as the search. Naive twin: tests/support/naive.py.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _first(row, value):
 
 @njit_sums
 def _exponentials(row, top, best, scale):
-    """sum exp((row - top) * scale) over the classes but `best`: beside its own 1 it would lose its last bits."""
+    """sum exp((row - top) * scale) over all classes but `best`, whose 1 would drown the last bits of the others."""
     total = ZERO
     for c in range(row.size):
         e = exp_nonpositive((row[c] - top) * scale)
@@ -110,8 +110,9 @@ def _exponentials(row, top, best, scale):
 
 @njit_inner
 def beyond(row, best, scale):
-    """Minus the logarithm of sum exp((row - row[best]) * scale) over the other classes, and the mean of the exponents,
-    where float32 cannot hold the sum; from the second largest value, so that neither underflows."""
+    """Minus the logarithm of S = sum exp((row - row[best]) * scale) over the classes but `best`, and the mean of these
+    exponents weighted by their terms, for an S too small for float32. Both are worked out from the second largest value
+    of the row, so that neither underflows."""
     top, second = np.float64(row[best]), larger(_top_of(row, 0, best), _top_of(row, best + 1, row.size))
     if second <= LOWEST:  # nothing else is possible
         return _MOST, -_MOST
@@ -128,7 +129,7 @@ def beyond(row, best, scale):
 
 @njit_inner
 def rest_of(row, best, scale):
-    """sum exp((row - row[best]) * scale) over the other classes; where that is below LEAST, its logarithm."""
+    """S = sum exp((row - row[best]) * scale) over the classes but `best`; log(S), which is negative, if S < LEAST."""
     total = _exponentials(row, row[best], best, scale)
     if total < LEAST:
         log, _ = beyond(row, best, scale)
@@ -147,7 +148,8 @@ def _spread(row, top, scale):
 
 @njit_inner
 def _spread_of(row, best, scale, rest):
-    """sum exp(z) * z of z = (row - row[best]) * scale; where `rest` is a logarithm, divided by what it is of."""
+    """sum exp(z) * z of z = (row - row[best]) * scale. rest : as `rest_of` returns it; where it is a logarithm, the sum
+    is divided by the sum of exp(z)."""
     if rest < ZERO:
         _, exponents = beyond(row, best, scale)
         return np.float32(exponents)

@@ -1,8 +1,8 @@
 """The walk over all prefixes for max_prob: predictions on the few classes that can win, softmax denominators as
-products of exponentials. The promise of equal bits is that of prefixes.py.
+products of exponentials. As in direct.py, the bits of a prefix depend on the outputs of its members alone.
 
-1. Predictions come from the candidates of candidates.py (median 1 to 3 classes), eight units with about as many of them
-   side by side. A unit with one has no choice.
+1. Predictions come from the candidate classes of candidates.py (median 1 to 3 classes), for eight units with about as
+   many candidates side by side. Every prefix answers a unit with one candidate alike.
 2. With E_i,k(c) = exp((l_i(c) - max l_i) / k), the sum over c of exp(mean of k members at c) is the sum of
    prod_i E_i,k(c) up to a factor, so a few rows of exponentials per model serve all prefixes of size k. The winner's
    term stays out of the sum, where its last bits would drown the others.
@@ -37,13 +37,13 @@ from wisecommittee.kernels.stages.candidates import Buffers, candidates
 from wisecommittee.kernels.stages.direct import LEAST, rest_of
 from wisecommittee.kernels.stages.rows import ZERO, add_to
 
-UNIT_LANES = 128  # classes up to which lanes are units; a row of more fills them by itself
-LINE = 64  # bytes of memory that come at once
-WIDTH = 64  # units whose answers are kept before they become bits, where they are walked one by one
+UNIT_LANES = 128  # classes up to which lanes are units; with more classes, the lanes share one unit
+LINE = 64  # bytes of a cache line
+WIDTH = 64  # units whose correctness is kept as bytes before it becomes bits, in `walk_classes`
 _NEVER = np.float32(-np.inf)
 _ONE, _SIXTH = np.float32(1.0), np.float32(1.0 / 6.0)
 _TINY = np.float32(1e-25)  # below, a product of exponentials has lost bits: go back to the sum
-_SURE = np.float32(0.968)  # probabilities whose complement is worth its own digits
+_SURE = np.float32(0.968)  # probabilities above it: 1 - p has too few digits, so the others are summed
 
 
 class Block(NamedTuple):
@@ -142,7 +142,8 @@ def _pick(buffers, models, length, begin, left, out, to, room, step):
 
 @njit_inner
 def _raise(powers, p, n, rows, size, x, top):
-    """One of `powers`: the first `size` entries of one or two rows of n. Two scales by one exponential, at a sixth."""
+    """Line p of ProductPlan.powers: the first `size` entries of one or two rows of n. Two scales share one exponential,
+    at a sixth."""
     out = np.uint64(powers[p, 2] * n)
     if powers[p, 1] == 1:
         other = out + np.uint64(n)
@@ -240,7 +241,8 @@ def _ask_for(x, offset, size, part, parts):
 
 @njit_inner
 def _rest_of_sum(x, classes, i, path, winner):
-    """The same from the sum itself, where members disagree too far for products. path : models, -1 after the last."""
+    """`rest` from the sum of the members' outputs, where they disagree too far for products. path : the models, -1
+    after the last."""
     total = zeros(classes, np.float32)
     size = 0
     while size < path.size and path[size] >= 0:
@@ -285,7 +287,7 @@ def _name(argmax, scored, names, out):
 
 @njit_inner
 def _pack(right, width, units, cells, start):
-    """What is 1 of right [nodes * width] as bits of cells from unit `start`, a multiple of eight, on."""
+    """right [nodes * width], of 0 and 1, becomes bits of `cells`, from unit `start` on, a multiple of eight."""
     whole = units // LANES
     for node in range(cells.shape[0]):
         for byte in range(whole):
@@ -311,7 +313,7 @@ def _shares(out, sums, apart):
 
 @njit_sums
 def _below(row, top):
-    """The sum of what is smaller than the largest value of a row."""
+    """The sum of the values below the largest, `top`."""
     total = ZERO
     for c in range(row.size):
         total += row[c] if row[c] < top else ZERO
@@ -344,7 +346,7 @@ def _others_of(x, first, classes, path, winner, largest, t, stride):
 
 @njit_inner
 def _complete(x, first, classes, paths, winners, largest, t, stride, statistic, i):
-    """statistic[1, row, i], what the largest probability statistic[0, row, i] leaves to the others, of every row."""
+    """For every row: statistic[1, row, i] = the sum of all probabilities but the largest, statistic[0, row, i]."""
     tops, draws, smaller = largest
     sure = False
     for row in range(statistic.shape[1]):

@@ -1,4 +1,4 @@
-"""Stored rows of outputs into float32 rows to add up, at the speed of memory."""
+"""Rows of stored outputs turned into float32 summands, at the speed of memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from wisecommittee.kernels.jit import bits_float, exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
 
 LOWEST = np.float32(-3.4028235e38)
-NOTHING = np.float32(-87.0)  # exponents from here on are those of nothing
+NOTHING = np.float32(-87.0)  # exponents at which exp counts as 0
 ZERO = np.float32(0.0)
 _REBASE = np.float32(2.0**112)  # between the exponents of half and single precision, subnormal numbers included
 
@@ -23,13 +23,14 @@ def widen(halves, out):
 
 @njit_sums
 def add_to(total, row):
+    """total += row."""
     for c in range(row.size):
         total[c] += row[c]
 
 
 @njit_sums
 def _exponentials(row, top, best, out):
-    """out = exp(row - top); returns their sum without that at `best`, beside whose 1 it would lose its last bits."""
+    """out = exp(row - top); returns the sum of all but out[best], which is 1 and would drown their last bits."""
     rest = ZERO
     for c in range(row.size):
         z = row[c] - top

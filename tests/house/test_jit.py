@@ -49,6 +49,10 @@ def test_a_change_of_one_source_recompiles_what_calls_it(tmp_path):
     doubled = "return builder.fmul(ir.Constant(ir.FloatType(), 2.0), builder.bitcast(arguments[0], ir.FloatType()))"
     source.write_text(text.replace(same, doubled))
     assert run() == ["2.0", "0"]
+    assert run() == ["2.0", "1"]
+    with (package / "kernels" / "simd" / "ir.py").open("a") as other:  # in another folder than the kernel
+        other.write("CHANGED = True\n")
+    assert run() == ["2.0", "0"]
 
 
 NOWHERE = """

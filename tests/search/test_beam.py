@@ -19,14 +19,15 @@ from test_search import product_scores
 
 from wisecommittee.committees.families import family_named
 from wisecommittee.errors import InfeasibleError, UsageError
-from wisecommittee.searches.grid.sweep import corners
+from wisecommittee.kernels.envelope import Envelope, steps
+from wisecommittee.kernels.sweeps.beam import Lead
 from wisecommittee.searches.heuristic import beam
 from wisecommittee.searches.heuristic.batch import Stages, level_places
 from wisecommittee.searches.heuristic.greedy import Greedy, greedy_points
 from wisecommittee.searches.heuristic.incumbents import Incumbents
 from wisecommittee.searches.heuristic.neighbours import Moves, moved
 from wisecommittee.searches.heuristic.space import Scope
-from wisecommittee.searches.heuristic.threshold_sweeps import Cells, JointSweep, Lead
+from wisecommittee.searches.heuristic.threshold_sweeps import Cells, JointSweep
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.exit_table import assemble
 from wisecommittee.searches.stages.pool import open_pool
@@ -255,7 +256,7 @@ def test_claimed_counts_are_the_evaluators(width):
     pool = open_all(MemoryStore(models, labels))
     incumbents = Incumbents(scope_of(pool, 6, threads=2))
     beam.fill(incumbents, level_places(pool.units, 8), width)
-    points, at = incumbents.outcome().points, corners(incumbents.cost)
+    points, at = incumbents.outcome().points, steps(incumbents.cost)
     assert counts(pool, models, labels, points) == list(zip(incumbents.cost[at].tolist(), at.tolist(), strict=True))
     assert max(len(sequence) for sequence, _ in points) > 4
 
@@ -432,11 +433,7 @@ def test_joint_sweep_equals_every_cell(size, varying):
     stages = Stages(pool, [head[:k] for k in range(1, size)], [(*head, m) for m in (2, 4)], 1)
     cells = Cells.of(head, 30, [level_places(30, 4)] * 3, used)
     assert len(cells.states) == (2 if size > 4 else 1)
-    envelope = (
-        np.full(31, np.iinfo(np.int64).max, np.int64),
-        np.full(31, -1, np.int64),
-        np.full(31, -1, np.int64),
-    )
+    envelope = Envelope.empty(30)
     ahead = np.full((2, 2), -99, np.int64)
     lead = Lead(np.zeros(4, np.int64), 0, np.array([0, 0, 1, 1]), ahead, ahead.copy())
     JointSweep(stages, scope_of(pool).extensions(head, [2, 4]), cells, lead).count(np.arange(2), envelope)
@@ -456,16 +453,16 @@ def test_joint_sweep_equals_every_cell(size, varying):
     for cost, correct in every:
         best[: correct + 1] = np.minimum(best[: correct + 1], cost)
     assert lead.ahead.max() == max(correct for _, correct in every)
-    at = corners(envelope[0])
-    decoded = [every[int(envelope[1][a]) * len(cells) + int(envelope[2][a])] for a in at]
-    assert decoded == list(zip(envelope[0][at].tolist(), at.tolist(), strict=True))
+    at = steps(envelope.cost)
+    decoded = [every[int(envelope.rank[a]) * len(cells) + int(envelope.level[a])] for a in at]
+    assert decoded == list(zip(envelope.cost[at].tolist(), at.tolist(), strict=True))
     # Cells where nobody reaches the last member are left to the shorter cascades.
     some = np.full(31, np.iinfo(np.int64).max, np.int64)
     for (cost, correct), result in zip(every, results, strict=True):
         if result.exits[-1]:
             some[: correct + 1] = np.minimum(some[: correct + 1], cost)
-    assert (envelope[0] <= some).all()
-    assert (envelope[0] >= best).all()
+    assert (envelope.cost <= some).all()
+    assert (envelope.cost >= best).all()
 
 
 def test_greedy_answers_as_many_as_the_target_allows():

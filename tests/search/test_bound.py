@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from memory import MemoryStore, cases, pools
 from test_search import random_pool
 
-from wisecommittee.kernels.sweeps.grid import UNREACHED
+from wisecommittee.kernels.envelope import UNREACHED
 from wisecommittee.searches.exact.gap import router_costs, router_gap
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool

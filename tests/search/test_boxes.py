@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from memory import cases
 from test_tiles import envelope_of
 
+from wisecommittee.kernels.bounds import Bounds
+from wisecommittee.kernels.envelope import Envelope, steps
 from wisecommittee.kernels.exact import branch_and_bound, screening
 from wisecommittee.kernels.exact.gain_levels import gain_levels, number_confidences
 from wisecommittee.kernels.sweeps import tiles
-from wisecommittee.searches.exact.profiles import Kinds
-from wisecommittee.searches.grid.sweep import corners
+from wisecommittee.searches.exact.profiles import UnitProfiles
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -60,13 +61,13 @@ class Cascade:
         fees = rng.integers(0, 9, (4, units if per_unit else 1))
         self.fees = np.broadcast_to(fees, (4, units)).astype(np.int64)
         self.offset, self.rank = int(rng.integers(0, 5)), int(rng.integers(0, 9))
-        self.caps, self.others = np.full(4, 2**60), np.zeros((0, 4), np.int64)
+        self.caps, self.charges = np.full(4, 2**60), np.zeros((0, 4), np.int64)
         self.ceilings = np.zeros(0, np.int64)
 
     def limit(self, seed):
         rng = np.random.default_rng(seed)
         self.caps[rng.integers(1, 4)] = rng.integers(1, self.units + 1)
-        self.others = rng.integers(0, 4, (1, 4))
+        self.charges = rng.integers(0, 4, (1, 4))
         self.ceilings = rng.integers(self.units, 5 * self.units, 1)
 
     def cells(self):
@@ -81,29 +82,31 @@ class Cascade:
                 correct += int(self.right[k][waiting & ~goes].sum())
                 waiting = goes
             kept = all(n <= cap for n, cap in zip(ran, self.caps.tolist(), strict=True))
-            kept &= all(int(row @ ran) <= top for row, top in zip(self.others, self.ceilings.tolist(), strict=True))
+            kept &= all(int(row @ ran) <= top for row, top in zip(self.charges, self.ceilings.tolist(), strict=True))
             if kept and ran[2]:
                 out.append((correct, cost, self.rank, level))
         return out
 
-    def kinds(self):
+    def profiles(self, stages=4):
         few = max(r.max() for r in self.right) <= 1 and not self.per_unit
-        kinds = Kinds.start(self.units, few=few)
-        for right, fee in zip(self.right, self.fees, strict=True):
-            kinds = kinds.then(right.astype(np.uint8) if few else right, int(fee[0]) if few else fee)
-        return kinds
+        profiles = UnitProfiles.start(self.units, few=few)
+        for right, fee in zip(self.right[:stages], self.fees, strict=stages == 4):
+            profiles = profiles.then(right.astype(np.uint8) if few else right, int(fee[0]) if few else fee)
+        return profiles
 
     def search(self, envelope):
-        kinds = self.kinds()
+        profiles = self.profiles()
         rows = 2 if self.units % 2 else 3  # little room: it grows
         units = np.zeros((rows * self.units, 4), np.int32)
-        units[: self.units] = np.stack([*self.bins, kinds.kind], axis=1)
-        shift = max(0, kinds.total(1, 4).bit_length() - branch_and_bound.COST_BITS)
-        most = max(self.levels)
+        units[: self.units] = np.stack([*self.bins, profiles.profile], axis=1)
+        shift = max(0, profiles.total_cost(1, 4).bit_length() - branch_and_bound.COST_BITS)
+        most, fees = max(self.levels), profiles.fees_from(1)
+        tile_of, every_tile = np.zeros((3, most), np.int64), np.ones((1, 1), np.uint16)
+        opened = branch_and_bound.Open(*np.zeros((2, 3, most), np.int64), np.zeros(3, np.int64))
         return branch_and_bound.search_boxes(
-            units, self.units, kinds.right.T.copy(), kinds.paid(1), shift, self.levels, np.zeros((3, most), np.int64),
-            np.ones((1, 1), np.uint16), kinds.total(0, 1) + self.offset, self.caps, self.others, self.ceilings,
-            self.rank, *np.zeros((2, 3, most), np.int64), *envelope,
+            units, self.units, branch_and_bound.Profiles(profiles.correct.T.copy(), fees, fees >> shift),
+            branch_and_bound.Levels(self.levels, tile_of, every_tile), shift, profiles.total_cost(0, 1) + self.offset,
+            Bounds(self.caps[None], self.charges[None], self.ceilings), self.rank, opened, envelope,
         )  # fmt: skip
 
 
@@ -123,18 +126,16 @@ def test_boxes_equal_every_cell(levels, options, seed):
     for start in ([], [cells[i] for i in some], cells):
         envelope = envelope_of(start, best)
         cascade.search(envelope)
-        assert envelope[0].tolist() == expected[0].tolist()
-        steps = corners(expected[0])
+        assert envelope.cost.tolist() == expected.cost.tolist()
+        at = steps(expected.cost)
         for found, wanted in zip(envelope, expected, strict=True):
-            assert found[steps].tolist() == wanted[steps].tolist()
+            assert found[at].tolist() == wanted[at].tolist()
 
 
 def test_an_envelope_out_of_reach_leaves_no_box():
     cascade = Cascade(0, (9, 8, 10))
     best = cascade.units
-    assert (
-        cascade.search([np.zeros(best + 1, np.int64), np.zeros(best + 1, np.int64), np.zeros(best + 1, np.int64)]) == 1
-    )
+    assert cascade.search(Envelope(*np.zeros((3, best + 1), np.int64))) == 1
 
 
 @cases(25)
@@ -149,10 +150,7 @@ def test_tiles_hold_every_threshold_that_can_enter(seed, virtual, per_unit):
     if virtual:
         for k in range(virtual):
             cascade.right[k] = np.zeros(units, np.int64)
-    few = not per_unit
-    kinds = Kinds.start(units, few=few)
-    for right, fee in zip(cascade.right[:3], cascade.fees, strict=False):
-        kinds = kinds.then(right.astype(np.uint8) if few else right, int(fee[0]) if few else fee)
+    profiles = cascade.profiles(3)
     tile_of = [np.sort(rng.integers(0, screening.TILES, p)) if p > 1 else np.zeros(1, np.int64) for p in count]
     tile = [t[o].astype(np.uint8) for t, o in zip(tile_of, order, strict=True)]
     lasts = rng.integers(0, 2, (members, units))
@@ -163,12 +161,12 @@ def test_tiles_hold_every_threshold_that_can_enter(seed, virtual, per_unit):
         cascade.right[3], cascade.fees = last, np.vstack([cascade.fees[:3], np.full(units, fee)])
         cells.append(cascade.cells())
     every = [cell for part in cells for cell in part]
-    good = envelope_of([every[i] for i in rng.permutation(len(every))[: len(every) // 2]], units)[0]
+    good = envelope_of([every[i] for i in rng.permutation(len(every))[: len(every) // 2]], units).cost
     masks = np.zeros((members, *(screening.TILES if k >= virtual else 1 for k in range(2))), np.uint16)
-    found = screening.screen(
-        *tile, int(virtual < 1), int(virtual < 2), kinds.kind, kinds.best(), kinds.paid(1), *changed,
-        kinds.total(0, 1), np.full(members, cascade.offset), fees * (not per_unit), good, masks,
-    )  # fmt: skip
+    real = (int(virtual < 1), int(virtual < 2))
+    screened = screening.Units(tuple(tile), real, profiles.profile, profiles.best(), profiles.fees_from(1))
+    rest = (changed, profiles.total_cost(0, 1), np.full(members, cascade.offset), fees * (not per_unit))
+    found = screening.screen(screened, *rest, good, masks)
     assert [bool(mask.any()) for mask in masks] == found.tolist()
     for mask, part in zip(masks, cells, strict=True):
         for correct, cost, _, level in part:
@@ -176,7 +174,4 @@ def test_tiles_hold_every_threshold_that_can_enter(seed, virtual, per_unit):
             if not mask[tile_of[0][j1], tile_of[1][j2]] >> (tile_of[2][j3] // 2) & 1:
                 assert good[correct] < cost
     masks[:] = 0
-    assert not screening.screen(
-        *tile, int(virtual < 1), int(virtual < 2), kinds.kind, kinds.best(), kinds.paid(1), *changed,
-        kinds.total(0, 1), np.full(members, cascade.offset), fees * (not per_unit), np.full_like(good, -1), masks,
-    ).any()  # fmt: skip
+    assert not screening.screen(screened, *rest, np.full_like(good, -1), masks).any()

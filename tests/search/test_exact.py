@@ -160,15 +160,15 @@ def every_threshold(proof):
         rows, offsets, variants = sweep.axis.variants(c.sequences)
         for row, offset, caps in zip(rows.tolist(), offsets.tolist(), variants, strict=True):
             sequence = tuple(c.sequences[row].tolist())
-            right = [sweep.correct_of(sequence[:k]).astype(np.int64) for k in range(1, len(sequence) + 1)]
-            fees = sweep.cost.marginal(sequence, n)
+            right = [sweep.lookup.correct_of(sequence[:k]).astype(np.int64) for k in range(1, len(sequence) + 1)]
+            fees = sweep.axis.cost.marginal(sequence, n)
             others = np.zeros((0, len(sequence)), np.int64)
             if sweep.limits:
                 caps = np.minimum(caps, sweep.limits.caps(c.sequences[[row]])[0])
                 others = sweep.limits.marginal(c.sequences[[row]])[0]
             # One axis per stage; a unit counts from its own confidence on (the last index: everybody leaves earlier).
-            orders = [np.unique(proof.confidences[sweep.score_row(sequence[:k])].order, return_inverse=True)[1]
-                      for k in range(1, len(sequence))]  # fmt: skip
+            orders = [np.unique(proof.stages[row].number, return_inverse=True)[1]
+                      for row in sweep.lookup.score_rows_of(sequence[:-1])]  # fmt: skip
             correct, cost = right[0].sum(), offset + fees[0].sum()
             kept, spent = n <= caps[0], [int(row[0]) * n for row in others]
             for k in range(1, len(sequence)):

@@ -19,7 +19,8 @@ from wisecommittee.committees.confidence import CONFIDENCES, scale_of
 from wisecommittee.committees.families import FAMILIES
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.kernels import jit
-from wisecommittee.kernels.sweeps.grid import UNREACHED, bin_units
+from wisecommittee.kernels.envelope import UNREACHED
+from wisecommittee.kernels.sweeps.bins import bin_units
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.exact.gap import gap
 from wisecommittee.searches.exact.proof import ExactSearch

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory import cases
 
+from wisecommittee.kernels.envelope import UNREACHED, Envelope, steps
 from wisecommittee.kernels.sweeps import grid, tiles
-from wisecommittee.searches.grid.sweep import corners
+from wisecommittee.searches.grid.bounds import unlimited
 from wisecommittee.searches.stages import prefixes
 
 seeds = st.integers(0, 2**32 - 1)
@@ -40,7 +41,7 @@ def test_changes_are_those_of_the_lines(seed, units):
     found = tiles.changed_grades(before, after)
     assert as_lists(*found) == lists(before, after)
     bins = rng.integers(0, 5, units).astype(np.uint8)
-    units_of, changes_of, begins = tiles.by_bin(*found, found[2][1:].copy(), np.array([2, 0]), bins, 4)
+    units_of, changes_of, begins = tiles.by_bin(found, found.starts[1:].copy(), np.array([2, 0]), bins, 4)
     for row, member in enumerate((2, 0)):
         for level, (a, b) in enumerate(itertools.pairwise(begins[row].tolist())):
             expected = {i: x for i, x in lists(before, after)[member].items() if bins[i] == level}
@@ -107,27 +108,25 @@ class Drawn:
         before = self.right[3].astype(np.int32)
         changed = tiles.changed_grades(before, self.last.astype(np.int32))
         outer = self.levels[0] > 1
-        varying = self.fees if self.per_unit else self.fees[:, :0]
+        columns = self.units if self.per_unit else 1
+        correct = tuple(r.astype(np.int32) for r in self.right)
+        stages = grid.Stages(tuple(self.bins), tuple(self.levels), correct, self.fees[1:, :columns].copy())
+        lasts = grid.Lasts(changed, self.last_fees[:, :columns].copy(), self.offsets, self.ranks)
+        settled = grid.Settled(int(self.right[0].sum()), int(self.fees[0].sum()) if outer else 0, 0)
         shape = self.levels[2:]
-        grid.sweep_group(
-            np.arange(self.units, dtype=np.int32), self.bins[0], tuple(self.bins[1:]), tuple(self.levels),
-            tuple(r.astype(np.int32) for r in self.right), *changed, self.fees[1:, 0].copy(), varying[1:].copy(),
-            self.last_fees[:, 0].copy(), (self.last_fees if self.per_unit else self.last_fees[:, :0]).copy(),
-            int(self.right[0].sum()), int(self.fees[0].sum()) if outer else 0, self.offsets, self.ranks, 0,
-            np.zeros((0, 4), np.int64), np.zeros((0, 0, 4), np.int64), np.zeros(0, np.int64), np.empty(shape, np.int32),
-            np.empty((batch, *shape), np.int32),
-            np.empty((batch, *shape) if self.per_unit else (0, 0, 0), np.int64), *envelope,
-        )  # fmt: skip
+        costs = np.empty((batch, *shape) if self.per_unit else (0, 0, 0), np.int64)
+        scratch = grid.Histograms(np.empty(shape, np.int32), np.empty((batch, *shape), np.int32), costs)
+        grid.sweep_group(stages, lasts, unlimited(), settled, scratch, envelope)
 
 
 def envelope_of(cells, best):
     """Least (cost, rank, level) with at least so many correct; rank and level are only meant where the cost steps."""
-    least = [(int(grid.UNREACHED), -1, -1)] * (best + 1)
+    least = [(int(UNREACHED), -1, -1)] * (best + 1)
     for correct, *rest in cells:
         least[correct] = min(least[correct], tuple(map(int, rest)))
     for a in range(best - 1, -1, -1):
         least[a] = min(least[a], least[a + 1])
-    return [np.array(column) for column in zip(*least, strict=True)]
+    return Envelope(*(np.array(column) for column in zip(*least, strict=True)))
 
 
 @pytest.mark.parametrize("levels", [(1, 1, 1, 60), (1, 1, 40, 30), (1, 30, 12, 40), (6, 7, 8, 9), (4, 1, 27, 17)])
@@ -143,10 +142,10 @@ def test_a_group_equals_every_cell(levels, options, seed):
     for start in ([], [cells[i] for i in some], cells):
         envelope = envelope_of(start, best)
         drawn.sweep(envelope)
-        assert envelope[0].tolist() == expected[0].tolist()
-        steps = corners(expected[0])
+        assert envelope.cost.tolist() == expected.cost.tolist()
+        at = steps(expected.cost)
         for found, wanted in zip(envelope, expected, strict=True):
-            assert found[steps].tolist() == wanted[steps].tolist()
+            assert found[at].tolist() == wanted[at].tolist()
 
 
 @cases(15)
@@ -155,7 +154,7 @@ def test_tiles_hold_every_cell_that_can_enter(seed, levels):
     """Cells outside the tiles are strictly worse than the envelope; against a good envelope most tiles are left out."""
     drawn = Drawn(seed, (1, *levels), members=1)
     cells = np.array(list(drawn.cells()))
-    good = envelope_of(cells[np.random.default_rng(seed).permutation(len(cells))[: len(cells) // 2]], drawn.units)[0]
+    good = envelope_of(cells[np.random.default_rng(seed).permutation(len(cells))[: len(cells) // 2]], drawn.units).cost
     masks = masks_of(drawn, good)
     for correct, cost, _, level in cells:
         j1, j2, j3 = np.unravel_index(level, levels)

@@ -130,21 +130,15 @@ class Combination:
         n, size, classes = summands.shape
         spaces = [self.rule.space[self.members[name].rows_kind] for name in names]
         wanted = self.confidence.needs(spaces[-1])
-        order = np.arange(size)
+        order, logit_space = np.arange(size), np.array([space == "logits" for space in spaces])
         prediction, gathered = np.empty((size, n), np.int32), np.empty((len(wanted), 1, n), np.float32)
         direct.walk(
             summands,
             np.full(n, -1),
-            order - 1,
-            order,
-            order + 1,
-            np.array([space == "logits" for space in spaces]),
-            np.where(order == size - 1, 0, -1),
+            direct.Trie(order - 1, order, order + 1, logit_space, np.where(order == size - 1, 0, -1)),
             sum(1 << i for i, name in enumerate(direct.STATISTICS) if name in wanted),
             np.empty((size + 1, classes), np.float32),
-            np.empty((size, n), np.uint8),
-            prediction,
-            gathered,
+            direct.Outputs(np.empty((size, n), np.uint8), prediction, gathered),
         )
         names = [name for name in direct.STATISTICS if name in wanted]
         statistics = {name: values[0] for name, values in zip(names, gathered, strict=True)}

@@ -4,7 +4,7 @@ Kernels are serial and release the GIL; callers run them in Python threads over 
 has a crash history (numba #4807, #8578, #10128). Floating-point flags are the fewest that let a loop vectorise:
 
 njit_exact  no reordering: integers, comparisons, and the polynomial of exp, whose error terms must stay where they are
-njit_inner  the same for functions that only other kernels call, as those of the next two are
+njit_inner  the same, for functions that only other kernels call; so are those of the next two
 njit_poly   products and sums may be contracted
 njit_sums   sums may be reassociated into lanes. Inputs are finite (checked at the gate), but sums of masked classes
 may overflow: nothing promises finite numbers, and that none is NaN, which max needs, only for classes that can win
@@ -29,14 +29,14 @@ from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
-# numba keeps compiled code for as long as the file of a function is the same; what it calls lies in others.
+# numba reuses compiled code as long as the file of the function is unchanged; but a kernel calls functions of others.
 _SOURCES = hashlib.sha256(
     b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.rglob("*.py")))
 ).hexdigest()
 
 
 class _Inner(CPUDispatcher):
-    """A function without a wrapper for Python, where a call would jump nowhere."""
+    """A kernel without a wrapper for Python: without this check, a call from Python would jump to no address."""
 
     def __call__(self, *arguments: Any) -> Any:
         raise TypeError(
@@ -45,7 +45,7 @@ class _Inner(CPUDispatcher):
 
 
 class _Cache(FunctionCache):
-    """Compiled code on disk, thrown away with any change of the kernels; what cannot be read there is compiled anew."""
+    """Compiled code on disk, thrown away when any kernel's source changes; a file that cannot be read is replaced."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
@@ -77,7 +77,7 @@ def _warn_uncached() -> None:
 
 
 def _kernel(inner: bool = True, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    # Wrappers for C, which nobody calls, would take a quarter of compiling; those for Python some more.
+    # Wrappers for C, which nothing calls, would take a quarter of compiling; those for Python a little more.
     options |= {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
 
     def compiled(function: Callable[..., Any]) -> Any:
@@ -150,7 +150,7 @@ else:
 
     @intrinsic
     def trailing_zeros(typing_context, value):
-        """The place of the lowest bit of a uint64 that is set; there must be one."""
+        """The number of the lowest bit that is set in a uint64 other than 0."""
 
         def codegen(context, builder, signature, arguments):
             return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
@@ -209,7 +209,8 @@ def load() -> None:
 
 
 class _Compiling(event.Listener):
-    """Hears of every function that numba compiles; one that calls others is under way until they are done."""
+    """Counts the functions that numba starts and ends compiling. A function is compiled only after all that it calls,
+    so those that call others stay under way."""
 
     def __init__(self, progress: Callable[[str, int, int], None]) -> None:
         self.progress, self.done, self.under_way = progress, 0, 0

@@ -73,14 +73,6 @@ class Limits:
             return np.zeros((len(sequences), 0, sequences.shape[1]), np.int64)
         return np.stack([np.diff(c.cumulative(sequences), axis=1, prepend=0) for c in self.others], axis=1)
 
-    def padded(self, sequences: NDArray[np.int64], stages: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """caps [m, stages] and marginal [m, Q, stages] of the last `stages` stages, padded in front where there are
-        fewer."""
-        missing = max(0, stages - sequences.shape[1])
-        caps = np.pad(self.caps(sequences), ((0, 0), (missing, 0)), constant_values=self.units)[:, -stages:]
-        marginal = np.pad(self.marginal(sequences), ((0, 0), (0, 0), (missing, 0)))[:, :, -stages:]
-        return np.ascontiguousarray(caps), np.ascontiguousarray(marginal)
-
 
 def make_limits(pool: Pool, query: Query) -> Limits:
     """The limits of a query in integers of the pool's costs."""

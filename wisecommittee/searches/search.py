@@ -196,7 +196,7 @@ def search(
     most = None
     if plan in ("beam", "greedy"):
         most = router_gap(pool, evaluations)
-    elif left and isinstance(sweep, GridSearch) and sweep.correct.bits and axis == "average":
+    elif left and isinstance(sweep, GridSearch) and sweep.lookup.correct.bits and axis == "average":
         most = gap(sweep, reached_by(evaluations, pool.cost, pool.units), left)
     searched |= {} if most is None else {"gap": most}
     sizes = range(1, min(max_models, len(cards)) + 1)

@@ -1,13 +1,13 @@
 """Branch and bound over boxes of threshold levels of one cascade of up to four stages.
 
 A box holds the levels (j1, j2, j3) from its lowest corner to its highest. A unit continues at stage k iff its bin_k <=
-j_k, so in a box it continues for sure (bin at most the lowest level), never (bin above the highest), or it is open. Of
-a unit the first stage where it is open counts: until then its way is known, there it leaves at the lowest corner.
-A unit whose way is known up to where it leaves is settled, and no smaller box looks at it again.
+j_k, so in a box it continues for sure (bin at most the lowest level), never (bin above the highest), or it is open. A
+unit is counted at the first stage where it is open: which stages it runs before is known, and at the lowest corner it
+exits there. A unit whose exit is the same in the whole box is settled, and smaller boxes do not look at it again.
 
 Bound. Above the lowest corner, with `base` correct at cost `low`, the open units of stage k that continue are those up
-to level j_k. Each changes the number correct by at most what it can reach from there (change), and costs at least what
-it pays on the stages that it runs for sure (extra). With any price per unit of cost therefore, over the whole box,
+to level j_k. Each changes the number correct by at most the best it can reach from there (change), and costs at least
+the fees of the stages that it then runs for sure (extra). So for any price per unit of cost, over the whole box,
 
     WORTH * (correct - base) - price * (cost - low)  <=  the sum over stages k of the greatest prefix sum by level of
                                                          (WORTH * change - price * extra)  =: most
@@ -23,30 +23,64 @@ Boxes that stay are halved where the bound is loosest; small ones are evaluated 
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.kernels.bounds import room
+from wisecommittee.kernels.envelope import offer
 from wisecommittee.kernels.jit import njit_exact, njit_inner
 from wisecommittee.kernels.simd.arrays import empty, zeros
-from wisecommittee.kernels.sweeps.grid import offer, room
 
 CELLS = 512  # of a box that is evaluated instead of halved
 COST_BITS = 32  # of all costs above the least, in units of 2^shift
 WORTH = np.int64(2**32)  # of one correct answer
 _DEAREST = np.int64(2**29)  # price, so that price times cost stays below 2^62
-STACK = 100  # boxes that wait: one for each time that three numbers below 2^32 are halved, and some
+STACK = 100  # boxes that wait: one for each time that three numbers below 2^32 are halved, and a few more
+
+
+class Profiles(NamedTuple):
+    """What units of a profile have and pay at the stages of one cascade.
+
+    correct : int64 [profiles, 4] quality after each stage; fees : int64 [profiles, 3] cost of stages 2, 3 and 4
+    coarse : int64 [profiles, 3], fees >> shift
+    """
+
+    correct: NDArray[np.int64]
+    fees: NDArray[np.int64]
+    coarse: NDArray[np.int64]
+
+
+class Levels(NamedTuple):
+    """sizes : (P1, P2, P3), levels of the three stages; tiles : int64 [3, >= levels], tile of each level
+    masks : uint16 [T, T], which tiles can enter the envelope, with a bit for each tile of the third stage
+    """
+
+    sizes: tuple[int, ...]
+    tiles: NDArray[np.int64]
+    masks: NDArray[np.uint16]
+
+
+class Open(NamedTuple):
+    """Scratch: what the open units of each stage change, by level above the lowest, int64 [3, >= levels] each, and how
+    many these units are, int64 [3]."""
+
+    change: NDArray[np.int64]
+    extra: NDArray[np.int64]
+    units: NDArray[np.int64]
 
 
 @njit_inner
-def _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change, extra, opened):
-    """Write the units of a list that are open in a box behind it.
+def _narrow(units, start, stop, box, profiles, totals, low, opened):
+    """Write the open units of the list units[start:stop] behind it.
 
-    units : int32 [., 4] bins at the three stages and kind; box : int64 [6] lowest and highest level of each
-    quality : int64 [kinds, 4]; fees, coarse : int64 [kinds, 3] cost of the stages after the first
-    totals : int64 [5] correct, cost, and units that run stages 2, 3 and 4, of settled units; those found are added
-    low : int64 [5] out, the same at the lowest corner, open units included
-    change, extra : int64 [3, levels] out, of the open units of each stage by level above the lowest
-    opened : int64 [3] out, how many these are
+    units : int32 [., 4] bins at the three stages and profile; box : int64 [6] lowest and highest level of each stage
+    totals : int64 [5] correct, cost, and units that run stages 2, 3 and 4, of settled units, in and out
+    low : int64 [5] out, the same at the lowest corner, open units included; opened : Open, out
     """
+    quality, fees, coarse = profiles
+    change, extra, units_of = opened
     a1, z1, a2, z2, a3, z3 = box[0], box[1], box[2], box[3], box[4], box[5]
     for k in range(3):
         for j in range(box[2 * k + 1] - box[2 * k]):
@@ -55,21 +89,21 @@ def _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change,
     correct, spent, ran2, ran3, ran4 = totals[0], totals[1], totals[2], totals[3], totals[4]
     low_correct, low_spent, low2, low3 = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     at, open2, open3 = stop, np.int64(0), np.int64(0)
-    for place in range(start, stop):
-        b1, b2, b3, kind = units[place, 0], units[place, 1], units[place, 2], units[place, 3]
+    for n in range(start, stop):
+        b1, b2, b3, profile = units[n, 0], units[n, 1], units[n, 2], units[n, 3]
         if b1 > z1:
-            correct += quality[kind, 0]
+            correct += quality[profile, 0]
             continue
         # What the third and fourth stage can bring, and cost for sure, once the unit runs the third.
-        last, more = quality[kind, 2], np.int64(0)
+        last, more = quality[profile, 2], np.int64(0)
         if b3 <= a3:
-            last, more = quality[kind, 3], coarse[kind, 2]
+            last, more = quality[profile, 3], coarse[profile, 2]
         elif b3 <= z3:
-            last = max(last, quality[kind, 3])
+            last = max(last, quality[profile, 3])
         if b1 <= a1:
             if b2 > z2:
-                correct += quality[kind, 1]
-                spent += fees[kind, 0]
+                correct += quality[profile, 1]
+                spent += fees[profile, 0]
                 ran2 += 1
                 continue
             if b2 <= a2:
@@ -77,43 +111,43 @@ def _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change,
                     ran2 += 1
                     ran3 += 1
                     correct += last
-                    spent += fees[kind, 0] + fees[kind, 1]
+                    spent += fees[profile, 0] + fees[profile, 1]
                     if b3 <= a3:
-                        spent += fees[kind, 2]
+                        spent += fees[profile, 2]
                         ran4 += 1
                     continue
-                low_correct += quality[kind, 2]
-                low_spent += fees[kind, 0] + fees[kind, 1]
+                low_correct += quality[profile, 2]
+                low_spent += fees[profile, 0] + fees[profile, 1]
                 low2 += 1
                 low3 += 1
                 open3 += 1
-                change[2, b3 - a3 - 1] += quality[kind, 3] - quality[kind, 2]
-                extra[2, b3 - a3 - 1] += coarse[kind, 2]
+                change[2, b3 - a3 - 1] += quality[profile, 3] - quality[profile, 2]
+                extra[2, b3 - a3 - 1] += coarse[profile, 2]
             else:
-                low_correct += quality[kind, 1]
-                low_spent += fees[kind, 0]
+                low_correct += quality[profile, 1]
+                low_spent += fees[profile, 0]
                 low2 += 1
                 open2 += 1
-                change[1, b2 - a2 - 1] += last - quality[kind, 1]
-                extra[1, b2 - a2 - 1] += coarse[kind, 1] + more
+                change[1, b2 - a2 - 1] += last - quality[profile, 1]
+                extra[1, b2 - a2 - 1] += coarse[profile, 1] + more
         else:
-            most, least = quality[kind, 1], coarse[kind, 0]
+            most, least = quality[profile, 1], coarse[profile, 0]
             if b2 <= a2:
                 most = last
-                least += coarse[kind, 1] + more
+                least += coarse[profile, 1] + more
             elif b2 <= z2:
                 most = max(most, last)
-            low_correct += quality[kind, 0]
-            change[0, b1 - a1 - 1] += most - quality[kind, 0]
+            low_correct += quality[profile, 0]
+            change[0, b1 - a1 - 1] += most - quality[profile, 0]
             extra[0, b1 - a1 - 1] += least
         units[at, 0] = b1
         units[at, 1] = b2
         units[at, 2] = b3
-        units[at, 3] = kind
+        units[at, 3] = profile
         at += 1
     totals[0], totals[1], totals[2], totals[3], totals[4] = correct, spent, ran2, ran3, ran4
     low[0], low[1], low[2], low[3], low[4] = correct + low_correct, spent + low_spent, ran2 + low2, ran3 + low3, ran4
-    opened[0], opened[1], opened[2] = at - stop - open2 - open3, open2, open3
+    units_of[0], units_of[1], units_of[2] = at - stop - open2 - open3, open2, open3
 
 
 @njit_inner
@@ -127,8 +161,9 @@ def _greatest(change, extra, size, price):
 
 
 @njit_inner
-def _bound(box, low, change, extra, shift, env_cost):
-    """Whether some cell of a box may enter the envelope; the rest as in `_narrow`."""
+def _bound(box, low, opened, shift, env_cost):
+    """Whether some cell of a box may enter the envelope. box, low, opened : as `_narrow` leaves them."""
+    change, extra = opened.change, opened.extra
     best = np.int64(env_cost.size - 1)
     top = low[0]
     for k in range(3):
@@ -157,40 +192,41 @@ def _bound(box, low, change, extra, shift, env_cost):
 
 
 @njit_inner
-def _cells(units, start, stop, box, quality, fees, totals, levels, rank, right, paid, env_cost, env_rank, env_level):
+def _cells(units, start, stop, box, profiles, totals, levels, rank, right, paid, envelope):
     """Offer every cell of a box. right, paid : int64 [3, >= CELLS] scratch, what units change at each stage."""
+    quality, fees = profiles.correct, profiles.fees
     d1, d2, d3 = box[1] - box[0] + 1, box[3] - box[2] + 1, box[5] - box[4] + 1
     for k in range(3):
         for cell in range(d1 * d2 * d3):
             right[k, cell] = 0
             paid[k, cell] = 0
     correct, spent = totals[0], totals[1]
-    for place in range(start, stop):
-        x1 = max(np.int64(units[place, 0]) - box[0], np.int64(0))
-        x2 = max(np.int64(units[place, 1]) - box[2], np.int64(0))
-        x3 = max(np.int64(units[place, 2]) - box[4], np.int64(0))
-        kind = units[place, 3]
-        correct += quality[kind, 0]
-        right[0, x1] += quality[kind, 1] - quality[kind, 0]
-        paid[0, x1] += fees[kind, 0]
+    for n in range(start, stop):
+        x1 = max(np.int64(units[n, 0]) - box[0], np.int64(0))
+        x2 = max(np.int64(units[n, 1]) - box[2], np.int64(0))
+        x3 = max(np.int64(units[n, 2]) - box[4], np.int64(0))
+        profile = units[n, 3]
+        correct += quality[profile, 0]
+        right[0, x1] += quality[profile, 1] - quality[profile, 0]
+        paid[0, x1] += fees[profile, 0]
         if x2 < d2:
             cell = x1 * d2 + x2
-            right[1, cell] += quality[kind, 2] - quality[kind, 1]
-            paid[1, cell] += fees[kind, 1]
+            right[1, cell] += quality[profile, 2] - quality[profile, 1]
+            paid[1, cell] += fees[profile, 1]
             if x3 < d3:
-                right[2, cell * d3 + x3] += quality[kind, 3] - quality[kind, 2]
-                paid[2, cell * d3 + x3] += fees[kind, 2]
+                right[2, cell * d3 + x3] += quality[profile, 3] - quality[profile, 2]
+                paid[2, cell * d3 + x3] += fees[profile, 2]
     _cumulate(right, d1, d2, d3)
     _cumulate(paid, d1, d2, d3)
     for j1 in range(d1):
         for j2 in range(d2):
             pair = j1 * d2 + j2
-            here, low = correct + right[0, j1] + right[1, pair], spent + paid[0, j1] + paid[1, pair]
+            exited, low = correct + right[0, j1] + right[1, pair], spent + paid[0, j1] + paid[1, pair]
             level = ((box[0] + j1) * levels[1] + box[2] + j2) * levels[2] + box[4]
             for j3 in range(d3):
-                total, cost = here + right[2, pair * d3 + j3], low + paid[2, pair * d3 + j3]
-                if cost <= env_cost[total]:
-                    offer(env_cost, env_rank, env_level, total, cost, rank, level + j3)
+                total, cost = exited + right[2, pair * d3 + j3], low + paid[2, pair * d3 + j3]
+                if cost <= envelope.cost[total]:
+                    offer(envelope, total, cost, rank, level + j3)
 
 
 @njit_inner
@@ -247,52 +283,40 @@ def _tighten(masks, tiles, box, ends):
 
 
 @njit_exact
-def search_boxes(
-    units, count, quality, fees, shift, levels, tiles, masks, spent, caps, others, ceilings, rank, change, extra,
-    env_cost, env_rank, env_level,
-):  # fmt: skip
+def search_boxes(units, count, profiles, levels, shift, spent, bounds, rank, scratch, envelope):
     """Offer all cells of one cascade that can enter the envelope; returns how many boxes were looked at.
 
-    units : int32 [>= 2 * count, 4] bins at the three stages, and kind, of all `count` units, and room for more
-    quality : int64 [kinds, 4]; fees : int64 [kinds, 3] what units of a kind pay to run stages 2, 3 and 4
-    shift : costs above the least, >> shift, stay below 2^COST_BITS; spent : cost of stage 1
-    levels : (P1, P2, P3); tiles : int64 [3, >= levels] tile of each; masks : uint16 [T, T] those that matter
-    caps [4], others [Q, 4], ceilings [Q] : int64 as in `grid.room`
-    change, extra : int64 [3, >= levels] scratch
+    units : int32 [>= 2 * count, 4] bins at the three stages, and profile, of all `count` units, and room for more
+    profiles : Profiles; levels : Levels; bounds : Bounds of this one cascade; spent : total cost of stage 1
+    shift : costs above the least, >> shift, stay below 2^COST_BITS; scratch : Open
     The level index is (j1 * P2 + j2) * P3 + j3.
     """
-    coarse = empty(fees.shape, np.int64)
-    for k in range(fees.shape[0]):
-        for stage in range(3):
-            coarse[k, stage] = fees[k, stage] >> shift
     right, paid = empty((3, CELLS), np.int64), empty((3, CELLS), np.int64)
-    opened, low, marked = empty(3, np.int64), empty(5, np.int64), empty(6, np.int64)
+    sizes, low, marked = levels.sizes, empty(5, np.int64), empty(6, np.int64)
     stack = zeros((STACK, 13), np.int64)
-    stack[0, 1], stack[0, 3], stack[0, 5] = levels[0] - 1, levels[1] - 1, levels[2] - 1
+    stack[0, 1], stack[0, 3], stack[0, 5] = sizes[0] - 1, sizes[1] - 1, sizes[2] - 1
     stack[0, 7], stack[0, 9] = count, spent
     waiting, looked = 1, 0
     while waiting > 0:
         waiting -= 1
         box, ends, totals = stack[waiting, 0:6], stack[waiting, 6:8], stack[waiting, 8:13]
         start, stop = ends[0], ends[1]
-        if not _tighten(masks, tiles, box, marked):
+        if not _tighten(levels.masks, levels.tiles, box, marked):
             continue
         looked += 1
         if units.shape[0] < 2 * stop - start:
             units = _grown(units, stop)
-        _narrow(units, start, stop, box, quality, fees, coarse, totals, low, change, extra, opened)
-        found = opened[0] + opened[1] + opened[2]
-        if low[3] + found == 0 or room(count, low[2], low[3], caps, others, ceilings) < low[4]:
+        _narrow(units, start, stop, box, profiles, totals, low, scratch)
+        opened = scratch.units
+        open_units = opened[0] + opened[1] + opened[2]
+        if low[3] + open_units == 0 or room(bounds, 0, count, low[2], low[3]) < low[4]:
             continue  # nobody runs the third stage: a shorter cascade; or a limit is broken everywhere
-        if not _bound(box, low, change, extra, shift, env_cost):
+        if not _bound(box, low, scratch, shift, envelope.cost):
             continue
         cells = (box[1] - box[0] + 1) * (box[3] - box[2] + 1) * (box[5] - box[4] + 1)
-        within = room(count, low[2] + found, low[3] + found, caps, others, ceilings) >= low[4] + found
+        within = room(bounds, 0, count, low[2] + open_units, low[3] + open_units) >= low[4] + open_units
         if cells == 1 or (cells <= CELLS and low[3] > 0 and within):
-            _cells(
-                units, stop, stop + found, box, quality, fees, totals, levels, rank, right, paid, env_cost, env_rank,
-                env_level,
-            )  # fmt: skip
+            _cells(units, stop, stop + open_units, box, profiles, totals, sizes, rank, right, paid, envelope)
             continue
         # Halve the stage where most units are open; the lower half comes first.
         widest = -1
@@ -300,7 +324,7 @@ def search_boxes(
             if box[2 * k + 1] > box[2 * k] and (widest < 0 or opened[k] > opened[widest]):
                 widest = k
         middle = (box[2 * widest] + box[2 * widest + 1]) // 2
-        ends[0], ends[1] = stop, stop + found
+        ends[0], ends[1] = stop, stop + open_units
         for j in range(13):
             stack[waiting + 1, j] = stack[waiting, j]
         stack[waiting, 2 * widest] = middle + 1
@@ -312,7 +336,7 @@ def search_boxes(
 @njit_inner
 def _grown(units, used):
     more = empty((2 * units.shape[0], 4), np.int32)
-    for place in range(used):
+    for n in range(used):
         for j in range(4):
-            more[place, j] = units[place, j]
+            more[n, j] = units[n, j]
     return more

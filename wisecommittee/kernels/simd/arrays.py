@@ -1,7 +1,7 @@
 """New arrays within kernels: empty, zeros (shape, dtype), as numpy's.
 
-numba compiles numpy's own once for each dtype and number of axes and each allocator below them, a tenth of what a first
-search compiles.
+For numpy's functions, numba compiles one more function for each dtype and number of axes, and the allocators below
+them: a tenth of what a first search compiles.
 """
 
 from __future__ import annotations

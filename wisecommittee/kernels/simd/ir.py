@@ -1,7 +1,7 @@
-"""Eight float32 lanes in LLVM's words, for the loops it does not find by itself.
+"""Instructions on vectors of eight float32 lanes, for loops that LLVM does not vectorise by itself.
 
-Offsets are not checked: their bounds hold by construction, and a run without JIT checks those of the same in Python.
-LLVM splits or joins the vectors as the machine's registers want.
+Offsets are not checked: their bounds hold by construction, and a run without JIT checks them in the Python twins. LLVM
+splits or joins the vectors to fit the registers of the machine.
 """
 
 from __future__ import annotations

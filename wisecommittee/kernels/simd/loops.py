@@ -1,15 +1,17 @@
-"""Loops over eight float32 lanes side by side. A lane is a unit of its own (a row holds class 0 of eight units, then
-class 1, ..) or every eighth class of one unit. Rows are pieces of one flat array, given by their offsets.
+"""Loops over eight float32 lanes side by side. Each lane is a unit (a row holds class 0 of eight units, then class 1,
+..), or the lanes share one unit (lane u has the classes u, u + 8, ..). Rows are pieces of one flat array, given by
+their offsets.
 
 rests (rows, common, lefts, rights, n, winners, sums, apart, targets)
-    Units side by side, sums over n entries: sums[t:t + 8] = those of each lane of rows[common..] * rows[left..] *
-    rows[right..], of each left with each right row in the order of the targets, but for the lanes' steps
-    winners[t:t + 8], which go to apart[t:t + 8].
-dots (rows, common, lefts, rights, n, spans, some, winners, sums, apart, targets)
-    One unit: sums[t] = the sum but for the one entry winners[t], which goes to apart[t]. n is a multiple of 16, and
-    spans[:some] are those below it, ascending, behind which winners may lie within 16 entries.
+    Eight units side by side. For each (left, right) pair, its target t and each lane u: sums[t + u] = sum over the
+    n / 8 classes i of common[i, u] * left[i, u] * right[i, u], skipping i = winners[t + u]; that one term is stored in
+    apart[t + u].
+dots (rows, common, lefts, rights, n, spans, filled, winners, sums, apart, targets)
+    One unit. For each (left, right) pair and its target t: sums[t] = sum over the n entries i of common[i] * left[i] *
+    right[i], skipping i = winners[t]; that one term is stored in apart[t]. n is a multiple of 16; spans[:filled] are
+    multiples of 16 below n, ascending, and every winner lies within 16 entries of one of them.
 
-Lefts, rights and targets are tuples. A sum has the same bits by itself and among others, which share loads.
+Lefts, rights and targets are tuples. Sums that are made together share loads; each has the same bits as by itself.
 """
 
 from __future__ import annotations
@@ -54,33 +56,33 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
     def rests(rows, common, lefts, rights, n, winners, sums, apart, targets):
         for (left, right), t in zip(itertools.product(lefts, rights), targets, strict=True):
             lines = np.prod([rows[a : a + n] for a in (common, left, right)], axis=0).reshape(-1, LANES)
-            here = np.arange(len(lines))[:, None] == winners[t : t + LANES]
-            assert (here.sum(axis=0) == 1).all()
-            sums[t : t + LANES] = np.where(here, np.float32(0), lines).sum(axis=0, dtype=np.float32)
-            apart[t : t + LANES] = np.where(here, lines, np.float32(0)).sum(axis=0, dtype=np.float32)
+            winner = np.arange(len(lines))[:, None] == winners[t : t + LANES]
+            assert (winner.sum(axis=0) == 1).all()
+            sums[t : t + LANES] = np.where(winner, np.float32(0), lines).sum(axis=0, dtype=np.float32)
+            apart[t : t + LANES] = np.where(winner, lines, np.float32(0)).sum(axis=0, dtype=np.float32)
 
-    def dots(rows, common, lefts, rights, n, spans, some, winners, sums, apart, targets):
+    def dots(rows, common, lefts, rights, n, spans, filled, winners, sums, apart, targets):
         assert n % PAIR == 0
         for (left, right), t in zip(itertools.product(lefts, rights), targets, strict=True):
             line = np.prod([rows[a : a + n] for a in (common, left, right)], axis=0)
-            assert winners[t] // PAIR * PAIR in spans[:some]
+            assert winners[t] // PAIR * PAIR in spans[:filled]
             apart[t] = line[winners[t]]
             sums[t] = line[: winners[t]].sum() + line[winners[t] + 1 :].sum()
 
-    def advance(sums, out, before, columns, own, n, truth, hits, places, tops, o):
-        sums[out : out + n] = sums[before : before + n] + columns[own : own + n]
+    def advance(sums, out, before, columns, column, n, truth, hits, argmax, tops, o):
+        sums[out : out + n] = sums[before : before + n] + columns[column : column + n]
         lines = sums[out : out + n].reshape(-1, LANES)
         best = lines.argmax(axis=0)
-        places[o : o + LANES] = best
+        argmax[o : o + LANES] = best
         hits[o : o + LANES] = best == truth
         tops[o : o + LANES] = lines.max(axis=0)
 
-    def advance_one(sums, out, before, columns, own, n, truth, hits, places, tops, o):
+    def advance_one(sums, out, before, columns, column, n, truth, hits, argmax, tops, o):
         assert n % LANES == 0
-        total = sums[before : before + n] + columns[own : own + n]
+        total = sums[before : before + n] + columns[column : column + n]
         sums[out : out + n] = total
-        places[o], tops[o] = total.argmax(), total.max()
-        hits[o] = places[o] == truth
+        argmax[o], tops[o] = total.argmax(), total.max()
+        hits[o] = argmax[o] == truth
 
     def row_at(address, offset, size):
         first = address + 4 * int(offset)
@@ -99,13 +101,13 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
 else:
 
     class _Products:
-        """Left rows, each times what is common to all, and right rows."""
+        """Products of a common row, each of the left rows and each of the right rows."""
 
         def __init__(self, context, builder, kinds, arguments):
             rows, common, *groups = arguments
             self.builder, self.common = builder, data_of(context, builder, kinds[0], rows, common)
             self.lefts, self.rights = (
-                [data_of(context, builder, kinds[0], rows, place) for place in unpacked(builder, kind, group)]
+                [data_of(context, builder, kinds[0], rows, offset) for offset in unpacked(builder, kind, group)]
                 for kind, group in zip(kinds[2:], groups, strict=True)
             )
 
@@ -113,22 +115,22 @@ else:
             return len(self.lefts) * len(self.rights)
 
         def factors(self, at):
-            """The values of left and right of each product, by left."""
+            """(common * left, right) at an entry, eight lanes each, of each product; left rows change slowest."""
             builder = self.builder
             common = load(builder, self.common, at)
             lefts = [builder.fmul(common, load(builder, row, at)) for row in self.lefts]
             rights = [load(builder, row, at) for row in self.rights]
             return [(left, right) for left in lefts for right in rights]
 
-        def alone(self, places):
-            """One entry of each product, by left."""
-            builder, out = self.builder, []
-            for place, (left, right) in zip(places, itertools.product(self.lefts, self.rights), strict=True):
-                value = builder.load(builder.gep(self.common, [place]))
+        def single(self, entries):
+            """The value of each product at one entry."""
+            builder, values = self.builder, []
+            for at, (left, right) in zip(entries, itertools.product(self.lefts, self.rights), strict=True):
+                value = builder.load(builder.gep(self.common, [at]))
                 for row in (left, right):
-                    value = builder.fmul(value, builder.load(builder.gep(row, [place])))
-                out.append(value)
-            return out
+                    value = builder.fmul(value, builder.load(builder.gep(row, [at])))
+                values.append(value)
+            return values
 
     def _multiply_add(builder, left, right, total):
         function = builder.module.declare_intrinsic("llvm.fmuladd.v8f32", (), ir.FunctionType(FLOATS, [FLOATS] * 3))
@@ -150,12 +152,12 @@ else:
             def body(at, states):
                 totals, step, new = states[:-1], states[-1], []
                 for j, (left, right) in enumerate(products.factors(at)):
-                    here = builder.icmp_signed("==", step, steps[j])
-                    new.append(builder.select(here, totals[j], _multiply_add(builder, left, right, totals[j])))
+                    is_winner = builder.icmp_signed("==", step, steps[j])
+                    new.append(builder.select(is_winner, totals[j], _multiply_add(builder, left, right, totals[j])))
                 return [*new, builder.add(step, ints(1))]
 
             def stretch(at, states):
-                """Some steps by themselves: long sums of float32 lose bits."""
+                """STRETCH steps summed by themselves: long sums of float32 lose bits."""
                 end = builder.add(at, INDEX(STRETCH * LANES))
                 end = builder.select(builder.icmp_signed("<", end, n), end, n)
                 inner = loop(builder, at, end, LANES, [floats(0)] * many + states[many:], body)
@@ -166,19 +168,19 @@ else:
                 store(builder, total, sums, target)
             for u in range(LANES):  # one by one: less than to keep them aside in the loop
                 lane = [builder.add(target, INDEX(u)) for target in targets]
-                places = [builder.sext(builder.load(builder.gep(winners, [t])), INDEX) for t in lane]
-                places = [builder.add(builder.mul(place, INDEX(LANES)), INDEX(u)) for place in places]
-                for t, product in zip(lane, products.alone(places), strict=True):
+                classes = [builder.sext(builder.load(builder.gep(winners, [t])), INDEX) for t in lane]
+                entries = [builder.add(builder.mul(c, INDEX(LANES)), INDEX(u)) for c in classes]
+                for t, product in zip(lane, products.single(entries), strict=True):
                     builder.store(product, builder.gep(apart, [t]))
             return context.get_dummy_value()
 
         return types.void(rows, common, lefts, rights, n, winners, sums, apart, targets), codegen
 
     @intrinsic
-    def dots(typing_context, rows, common, lefts, rights, n, spans, some, winners, sums, apart, targets):
+    def dots(typing_context, rows, common, lefts, rights, n, spans, filled, winners, sums, apart, targets):
         def codegen(context, builder, signature, arguments):
             kinds = signature.args
-            n, spans, some, winners, sums, apart, targets = arguments[4:]
+            n, spans, filled, winners, sums, apart, targets = arguments[4:]
             products = _Products(context, builder, kinds[:4], arguments[:4])
             many, targets = len(products), unpacked(builder, kinds[10], targets)
             winners, sums, apart = (
@@ -186,7 +188,7 @@ else:
                 for i, array in enumerate((winners, sums, apart))
             )
             spans = data_of(context, builder, kinds[5], spans, INDEX(0))
-            own = [builder.load(builder.gep(winners, [target])) for target in targets]
+            left_out = [builder.load(builder.gep(winners, [target])) for target in targets]
 
             def plain(at, totals):
                 new = []
@@ -196,22 +198,22 @@ else:
                 return new
 
             def span(i, states):
-                """What lies before a span with winners, and the span."""
+                """The entries up to a span with winners, and those of the span."""
                 start, totals, out = states[0], states[1 : 1 + 2 * many], states[1 + 2 * many :]
-                here = builder.load(builder.gep(spans, [i]))
-                totals = loop(builder, start, here, PAIR, totals, plain)
-                entry = builder.trunc(here, INT)
-                steps = [spread(builder, builder.sub(winner, entry)) for winner in own]
+                first = builder.load(builder.gep(spans, [i]))
+                totals = loop(builder, start, first, PAIR, totals, plain)
+                entry = builder.trunc(first, INT)
+                steps = [spread(builder, builder.sub(winner, entry)) for winner in left_out]
                 for half in range(2):
                     number = ints([half * LANES + u for u in range(LANES)])
-                    for j, (left, right) in enumerate(products.factors(builder.add(here, INDEX(half * LANES)))):
-                        place, inside = half * many + j, builder.icmp_signed("==", number, steps[j])
-                        added = _multiply_add(builder, left, right, totals[place])
-                        totals[place] = builder.select(inside, totals[place], added)
+                    for j, (left, right) in enumerate(products.factors(builder.add(first, INDEX(half * LANES)))):
+                        total, inside = half * many + j, builder.icmp_signed("==", number, steps[j])
+                        added = _multiply_add(builder, left, right, totals[total])
+                        totals[total] = builder.select(inside, totals[total], added)
                         out[j] = builder.select(inside, builder.fmul(left, right), out[j])
-                return [builder.add(here, INDEX(PAIR)), *totals, *out]
+                return [builder.add(first, INDEX(PAIR)), *totals, *out]
 
-            last, *states = loop(builder, INDEX(0), some, 1, [INDEX(0)] + [floats(0)] * (3 * many), span)
+            last, *states = loop(builder, INDEX(0), filled, 1, [INDEX(0)] + [floats(0)] * (3 * many), span)
             totals, out = loop(builder, last, n, PAIR, states[: 2 * many], plain), states[2 * many :]
             for j, target in enumerate(targets):
                 for array, value in ((sums, builder.fadd(totals[j], totals[many + j])), (apart, out[j])):
@@ -219,15 +221,15 @@ else:
                     builder.store(first_lane(builder, total), builder.gep(array, [target]))
             return context.get_dummy_value()
 
-        return types.void(rows, common, lefts, rights, n, spans, some, winners, sums, apart, targets), codegen
+        return types.void(rows, common, lefts, rights, n, spans, filled, winners, sums, apart, targets), codegen
 
     def _advance(context, builder, kinds, arguments, first, by):
-        """sums[out:out + n] = sums[before:before + n] + columns[own:own + n]; each lane's largest value and the number
-        of the entry where it first stands, numbers starting with `first` and growing by `by`."""
-        sums, out, before, columns, own, n = arguments
+        """sums[out:out + n] = sums[before:before + n] + columns[column:column + n]; each lane's largest value and the
+        number of the entry where it first stands, numbers starting with `first` and growing by `by`."""
+        sums, out, before, columns, column, n = arguments
         target = data_of(context, builder, kinds[0], sums, out)
         source = data_of(context, builder, kinds[0], sums, before)
-        added = data_of(context, builder, kinds[3], columns, own)
+        added = data_of(context, builder, kinds[3], columns, column)
 
         def body(at, states):
             top, best, number = states
@@ -244,29 +246,29 @@ else:
         return top, best
 
     @intrinsic
-    def advance(typing_context, sums, out, before, columns, own, n, truth, hits, places, tops, o):
-        """Units side by side: sums[out:out + n] = sums[before:before + n] + columns[own:own + n]; to o.. go each
+    def advance(typing_context, sums, out, before, columns, column, n, truth, hits, argmax, tops, o):
+        """Units side by side: sums[out:out + n] = sums[before:before + n] + columns[column:column + n]; to o.. go each
         lane's largest value, its first step and whether that is the lane's truth."""
 
         def codegen(context, builder, signature, arguments):
-            *summed, truth, hits, places, tops, o = arguments
+            *summed, truth, hits, argmax, tops, o = arguments
             kinds = signature.args
             top, best = _advance(context, builder, kinds, summed, [0] * LANES, 1)
             right = load(builder, data_of(context, builder, kinds[6], truth, INDEX(0)), INDEX(0), INTS)
             hit = builder.zext(builder.icmp_signed("==", best, right), BYTES)
             store(builder, hit, data_of(context, builder, kinds[7], hits, o), INDEX(0))
-            store(builder, best, data_of(context, builder, kinds[8], places, o), INDEX(0))
+            store(builder, best, data_of(context, builder, kinds[8], argmax, o), INDEX(0))
             store(builder, top, data_of(context, builder, kinds[9], tops, o), INDEX(0))
             return context.get_dummy_value()
 
-        return types.void(sums, out, before, columns, own, n, truth, hits, places, tops, o), codegen
+        return types.void(sums, out, before, columns, column, n, truth, hits, argmax, tops, o), codegen
 
     @intrinsic
-    def advance_one(typing_context, sums, out, before, columns, own, n, truth, hits, places, tops, o):
+    def advance_one(typing_context, sums, out, before, columns, column, n, truth, hits, argmax, tops, o):
         """One unit: the same over all lanes together."""
 
         def codegen(context, builder, signature, arguments):
-            *summed, truth, hits, places, tops, o = arguments
+            *summed, truth, hits, argmax, tops, o = arguments
             kinds = signature.args
             top, best = _advance(context, builder, kinds, summed, list(range(LANES)), LANES)
 
@@ -278,11 +280,11 @@ else:
             one = first_lane(builder, fold(builder, builder.select(at_top, best, ints(2**31 - 1)), smaller))
             hit = builder.zext(builder.icmp_signed("==", one, builder.trunc(truth, INT)), BYTE)
             builder.store(hit, data_of(context, builder, kinds[7], hits, o))
-            builder.store(one, data_of(context, builder, kinds[8], places, o))
+            builder.store(one, data_of(context, builder, kinds[8], argmax, o))
             builder.store(first_lane(builder, largest), data_of(context, builder, kinds[9], tops, o))
             return context.get_dummy_value()
 
-        return types.void(sums, out, before, columns, own, n, truth, hits, places, tops, o), codegen
+        return types.void(sums, out, before, columns, column, n, truth, hits, argmax, tops, o), codegen
 
     @intrinsic
     def _pointer(typing_context, address):
@@ -319,7 +321,7 @@ else:
 
     @njit_inner
     def row_at(address, offset, size):
-        """float32 [size] view, without a copy, of what lies so many elements behind an address."""
+        """float32 [size] view, without a copy, of what lies `offset` elements behind an address."""
         return carray(_pointer(address + 4 * offset), (size,))
 
     @intrinsic
@@ -336,7 +338,7 @@ else:
             target = data_of(context, builder, kinds[5], z, INDEX(0))
 
             def mixed(values, distance, one, other):
-                """Each value and that so far behind it, by two shuffles."""
+                """Each value and the one `distance` behind it, by two shuffles."""
                 out = list(values)
                 for i in range(LANES):
                     if not i & distance:
@@ -350,14 +352,14 @@ else:
                 values = mixed(values, 1, [0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15])
                 values = mixed(values, 2, [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15])
                 values = mixed(values, 4, [0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
-                here = builder.mul(at, INDEX(LANES))
+                target_of_at = builder.mul(at, INDEX(LANES))
                 for c, value in zip((0, 2, 1, 3, 4, 6, 5, 7), values, strict=True):
-                    store(builder, builder.fsub(value, below), target, builder.add(here, INDEX(c * LANES)))
+                    store(builder, builder.fsub(value, below), target, builder.add(target_of_at, INDEX(c * LANES)))
                 return []
 
             whole = floor_to(builder, classes, LANES)
             loop(builder, INDEX(0), whole, LANES, [], body)
-            # The last eight, some of them once more.
+            # The last eight entries, some of which have been written already.
             rest = builder.icmp_signed("<", whole, classes)
             again = builder.select(rest, builder.sub(classes, INDEX(LANES)), classes)
             loop(builder, again, classes, LANES, [], body)

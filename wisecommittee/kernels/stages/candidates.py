@@ -1,17 +1,21 @@
-"""Which classes can win a prefix at all: all but a few lie below a pivot whatever is summed.
+"""Which classes can win a prefix at all: all but a few lie below a pivot class in every sum.
 
 1. `_near`: a class that lies below the pivot in every model does so in every sum.
 2. `_reaching`, where some models only ever run right after another, as replicas do: a prefix is then made of runs, each
    from a run's first model on, and a class is out if every such partial run lies below the pivot's.
 
-Both leave room for what float32 sums round away, draws included. Any superset of the winners gives the same tables.
+Both keep classes within a slack of the pivot that covers the rounding of float32 sums, so that classes which draw level
+stay in. Any superset of the winners gives the same tables.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import config, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from wisecommittee.kernels.jit import larger, njit_inner, njit_sums, trailing_zeros
 from wisecommittee.kernels.simd.ir import (
@@ -31,17 +35,33 @@ from wisecommittee.kernels.simd.ir import (
     store,
 )
 from wisecommittee.kernels.simd.loops import row_at
-from wisecommittee.kernels.stages.rows import add_to, place_of_largest
+from wisecommittee.kernels.stages.rows import LOWEST, ZERO, add_to, first_largest
 
 AT_ONCE = 4  # rows
 SAMPLED = 4  # models whose sum chooses the pivot
 LARGEST = np.float32(1e37)  # beyond (classes masked by the least float), runs overflow: nothing is left out
-_LOWEST = np.float32(-3.4028235e38)
 _ULP = np.float32(2.0**-22)  # four rounding errors of 1
-_ZERO = np.float32(0.0)
+
+
+class Buffers(NamedTuple):
+    """Of one unit, or of several, each of which has its part from `begin` on.
+
+    gap : float32 [>= C, a multiple of 8] scratch; at : float32 [M] the pivot's outputs
+    tops : float32 [M * units] each model's largest value, at t, t + stride, ..
+    chosen, which : int32, from `begin` on: the classes that can win, ascending, and their places in the columns
+    columns : float32, from M * begin on: the outputs of every class that `_near` leaves, model by model
+    """
+
+    gap: NDArray[np.float32]
+    at: NDArray[np.float32]
+    tops: NDArray[np.float32]
+    chosen: NDArray[np.int32]
+    which: NDArray[np.int32]
+    columns: NDArray[np.float32]
+
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
-    # The same in plain Python, for a run that checks bounds and coverage.
+    # The same in plain Python, for runs that check bounds and coverage.
     def raise_gaps(x, m, first, pivot, classes, gap, at, tops, t, stride):
         assert classes >= LANES
         for j in range(m, min(m + AT_ONCE, len(x))):
@@ -54,10 +74,10 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
         assert c + LANES <= len(row)
         return np.uint64(sum(1 << u for u in range(LANES) if row[c + u] >= value))
 
-    def runs_that_reach(columns, place, length, at, follows, largest, slack):
+    def runs_that_reach(columns, start, length, at, follows, largest, slack):
         run, best, size = np.zeros(LANES, np.float32), np.full(LANES, -np.inf, np.float32), np.full(LANES, largest)
         for m in range(len(at)):
-            values = columns[place + m * length : place + m * length + LANES]
+            values = columns[start + m * length : start + m * length + LANES]
             with np.errstate(over="ignore", invalid="ignore"):
                 run = (values - at[m]) + run * follows[m]
             best, size = np.fmax(best, run), np.maximum(size, abs(values))
@@ -79,37 +99,37 @@ else:
             gap, at, tops = (
                 data_of(context, builder, kinds[5 + i], array, INDEX(0)) for i, array in enumerate((gap, at, tops))
             )
-            rows, pivots, places = [], [], []
+            rows, pivots, numbers = [], [], []
             for j in range(AT_ONCE):  # the last model once more where there are fewer
-                place = builder.add(m, INDEX(j))
+                number = builder.add(m, INDEX(j))
                 last = builder.sub(models, INDEX(1))
-                place = builder.select(builder.icmp_signed("<", place, last), place, last)
-                address = builder.load(builder.gep(addresses, [place]))
+                number = builder.select(builder.icmp_signed("<", number, last), number, last)
+                address = builder.load(builder.gep(addresses, [number]))
                 row = builder.gep(builder.inttoptr(address, FLOAT.as_pointer()), [first])
-                own = builder.load(builder.gep(row, [pivot]))
-                builder.store(own, builder.gep(at, [place]))
+                at_pivot = builder.load(builder.gep(row, [pivot]))
+                builder.store(at_pivot, builder.gep(at, [number]))
                 rows.append(row)
-                pivots.append(spread(builder, own))
-                places.append(place)
+                pivots.append(spread(builder, at_pivot))
+                numbers.append(number)
 
             def body(c, states):
                 most, new = load(builder, gap, c), []
-                for row, own, top in zip(rows, pivots, states, strict=True):
+                for row, at_pivot, top in zip(rows, pivots, states, strict=True):
                     value = load(builder, row, c)
-                    most = larger_of(builder, builder.fsub(value, own), most)
+                    most = larger_of(builder, builder.fsub(value, at_pivot), most)
                     new.append(larger_of(builder, value, top))
                 store(builder, most, gap, c)
                 return new
 
             whole = floor_to(builder, classes, LANES)
-            found = loop(builder, INDEX(0), whole, LANES, [floats(_LOWEST)] * AT_ONCE, body)
-            # The last eight, some of them once more.
+            largest_of = loop(builder, INDEX(0), whole, LANES, [floats(LOWEST)] * AT_ONCE, body)
+            # The last eight entries, some of which have been seen already.
             rest = builder.icmp_signed("<", whole, classes)
             start = builder.select(rest, builder.sub(classes, INDEX(LANES)), classes)
-            for place, top in zip(places, loop(builder, start, classes, LANES, found, body), strict=True):
+            for number, top in zip(numbers, loop(builder, start, classes, LANES, largest_of, body), strict=True):
                 largest = fold(builder, top, lambda a, b: larger_of(builder, a, b))
                 builder.store(
-                    first_lane(builder, largest), builder.gep(tops, [builder.add(t, builder.mul(place, stride))])
+                    first_lane(builder, largest), builder.gep(tops, [builder.add(t, builder.mul(number, stride))])
                 )
             return context.get_dummy_value()
 
@@ -129,15 +149,15 @@ else:
         return types.uint64(row, types.int64, types.float32), codegen
 
     @intrinsic
-    def runs_that_reach(typing_context, columns, place, length, at, follows, largest, slack):
-        """Bit u of the result: whether some run of entry u, of eight from columns[place] on with the models `length`
-        apart, comes within slack times the largest number of the same run of `at`."""
+    def runs_that_reach(typing_context, columns, start, length, at, follows, largest, slack):
+        """Bit u of the result: whether entry u, of eight from columns[start] on with the models `length` apart, reaches
+        the pivot `at` in some run of models: its sum lies at most slack times the largest number below the pivot's."""
 
         def codegen(context, builder, signature, arguments):
-            columns, place, length, at, follows, largest, slack = arguments
+            columns, start, length, at, follows, largest, slack = arguments
             kinds = signature.args
             models = context.make_array(kinds[3])(context, builder, at).nitems
-            columns = data_of(context, builder, kinds[0], columns, place)
+            columns = data_of(context, builder, kinds[0], columns, start)
             at = data_of(context, builder, kinds[3], at, INDEX(0))
             follows = data_of(context, builder, kinds[4], follows, INDEX(0))
 
@@ -150,8 +170,8 @@ else:
                 size = larger_of(builder, larger_of(builder, values, builder.fneg(values)), size)
                 return [run, larger_of(builder, run, best), size]
 
-            start = [floats(0), floats(-np.inf), spread(builder, largest)]
-            _, best, size = loop(builder, INDEX(0), models, 1, start, body)
+            initial = [floats(0), floats(-np.inf), spread(builder, largest)]
+            _, best, size = loop(builder, INDEX(0), models, 1, initial, body)
             far = builder.fcmp_ordered("<", best, builder.fmul(size, spread(builder, builder.fneg(slack))))
             out = builder.and_(far, builder.fcmp_ordered("<=", size, floats(LARGEST)))
             return builder.zext(builder.bitcast(builder.not_(out), BYTE), INDEX)
@@ -163,7 +183,7 @@ else:
 @njit_sums
 def _gap_and_top(gap, row, at):
     """gap = max(gap, row - at); returns the largest value of the row."""
-    top = _LOWEST
+    top = LOWEST
     for c in range(row.size):
         gap[c] = larger(gap[c], row[c] - at)
         top = larger(top, row[c])
@@ -172,30 +192,30 @@ def _gap_and_top(gap, row, at):
 
 @njit_sums
 def _size(at):
-    largest = _ZERO
+    largest = ZERO
     for m in range(at.size):
         largest = larger(largest, abs(at[m]))
     return largest
 
 
 @njit_inner
-def _near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin):
-    """Number of classes that some model puts at or above the pivot: ascending in chosen from `begin` on.
+def _near(x, first, classes, deepest, buffers, t, stride, begin):
+    """Number of classes that some model puts at or above the pivot; these go to buffers.chosen.
 
     x : int64 [M] addresses of the models' rows, which start `first` elements behind; deepest : members of the longest
-    prefix; gap : float32 [>= C, a multiple of 8] scratch; at : float32 [M] out, the pivot's outputs
-    tops : each model's largest value goes to t, t + stride, ..
+    prefix
 
     Rounded sums keep the order of their parts, so a class below the pivot in every model never passes it; that it does
     not draw level either is what the slack is for.
     """
+    gap, at, tops, chosen = buffers.gap, buffers.at, buffers.tops, buffers.chosen
     models = x.size
-    gap[:] = _ZERO
-    some = min(SAMPLED, models)
-    for s in range(some):
-        add_to(gap, row_at(x[s * models // some], first, classes))
-    pivot = place_of_largest(gap[:classes])
-    gap[:] = _LOWEST
+    gap[:] = ZERO
+    sampled = min(SAMPLED, models)
+    for s in range(sampled):
+        add_to(gap, row_at(x[s * models // sampled], first, classes))
+    pivot = first_largest(gap[:classes])
+    gap[:] = LOWEST
     if classes >= LANES:
         for m in range(0, models, AT_ONCE):
             raise_gaps(x, m, first, pivot, classes, gap, at, tops, t, stride)
@@ -205,45 +225,48 @@ def _near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin):
             at[m] = row[pivot]
             tops[t + m * stride] = _gap_and_top(gap, row, row[pivot])
     slack = -(_ULP * np.float32(deepest) * _size(at) + np.float32(1e-30))
-    found = 0
+    near = 0
     for c in range(0, gap.size, LANES):
         passes = at_least(gap, c, slack)
         if c + LANES > classes:
             passes &= np.uint64((1 << (classes - c)) - 1)
         while passes != 0:
-            chosen[begin + found] = c + np.int64(trailing_zeros(passes))
-            found += 1
+            chosen[begin + near] = c + np.int64(trailing_zeros(passes))
+            near += 1
             passes &= passes - np.uint64(1)
-    if found == 0:  # sums overflow, and nothing compares
+    if near == 0:  # sums overflow, and nothing compares
         chosen[begin] = pivot
-        found = 1
-    return found
+        near = 1
+    return near
 
 
 @njit_inner
-def _gather(x, first, classes, chosen, begin, found, columns, place, length):
-    """columns[place + m * length + d] = model m's output of the d-th chosen class, zeros from `found` to `length`."""
+def _gather(x, first, classes, buffers, begin, near, length):
+    """The models' outputs of the `near` chosen classes to buffers.columns, `length` apart, with zeros behind."""
+    chosen, columns = buffers.chosen, buffers.columns
     for m in range(x.size):
-        row, to = row_at(x[m], first, classes), np.uint64(place + m * length)
-        for d in range(np.uint64(found)):
+        row, to = row_at(x[m], first, classes), np.uint64(x.size * begin + m * length)
+        for d in range(np.uint64(near)):
             columns[to + d] = row[np.uint64(chosen[np.uint64(begin) + d])]
-        for d in range(np.uint64(found), np.uint64(length)):
-            columns[to + d] = _ZERO
+        for d in range(np.uint64(near), np.uint64(length)):
+            columns[to + d] = ZERO
 
 
 @njit_inner
-def _reaching(columns, place, length, at, follows, deepest, chosen, begin, found, which):
-    """Number of the chosen classes left, which stay in chosen; which[begin..] are their places in the columns.
+def _reaching(buffers, follows, deepest, begin, near, length):
+    """Number of the chosen classes that some run of models brings to the pivot; these stay in buffers.chosen, their
+    places in the columns go to buffers.which.
 
     follows : float32 [M], 1 where a model only ever runs right after the one before it, else 0
 
     Sums of k numbers up to L are off by k^2 2^-24 L at most, and there are four: of either class and of their runs.
     """
+    at, chosen, which, columns = buffers.at, buffers.chosen, buffers.which, buffers.columns
     slack, largest = _ULP * np.float32(deepest * deepest), _size(at)
     left = 0
-    for first in range(0, found, LANES):
-        passes = runs_that_reach(columns, place + first, length, at, follows, largest, slack)
-        passes &= np.uint64((1 << min(LANES, found - first)) - 1)
+    for first in range(0, near, LANES):
+        passes = runs_that_reach(columns, at.size * begin + first, length, at, follows, largest, slack)
+        passes &= np.uint64((1 << min(LANES, near - first)) - 1)
         while passes != 0:
             d = first + np.int64(trailing_zeros(passes))
             chosen[begin + left] = chosen[begin + d]
@@ -254,23 +277,20 @@ def _reaching(columns, place, length, at, follows, deepest, chosen, begin, found
 
 
 @njit_inner
-def candidates(
-    x, first, classes, deepest, follows, alone, gap, at, tops, t, stride, chosen, begin, which, columns, place
-):  # fmt: skip
+def candidates(x, first, classes, deepest, follows, alone, buffers, t, stride, begin):
     """Number of candidates of a unit, and how far apart the models' columns are, a multiple of eight.
 
-    chosen[begin..], which[begin..] : int32 out, the classes, ascending, and their places in the columns
-    columns[place..] : float32 out, the outputs of every class that `_near` leaves, model by model; of an only one where
-    `alone`
+    buffers : Buffers, which take the candidates; the columns of an only one are written where `alone`
     follows : float32 [M] as in `_reaching`, or [0] where no model follows another; the rest as in `_near`
     """
-    found = _near(x, first, classes, deepest, gap, at, tops, t, stride, chosen, begin)
-    length = (found + LANES - 1) // LANES * LANES
-    if found == 1 and not alone:
-        return found, length
-    _gather(x, first, classes, chosen, begin, found, columns, place, length)
-    if follows.size > 0 and found > 1:
-        return _reaching(columns, place, length, at, follows, deepest, chosen, begin, found, which), length
-    for d in range(found):
+    near = _near(x, first, classes, deepest, buffers, t, stride, begin)
+    length = (near + LANES - 1) // LANES * LANES
+    if near == 1 and not alone:
+        return near, length
+    _gather(x, first, classes, buffers, begin, near, length)
+    if follows.size > 0 and near > 1:
+        return _reaching(buffers, follows, deepest, begin, near, length), length
+    which = buffers.which
+    for d in range(near):
         which[begin + d] = d
-    return found, length
+    return near, length

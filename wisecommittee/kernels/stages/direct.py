@@ -1,35 +1,63 @@
 """Stage tables: for every unit, every distinct prefix of members, its correctness and row statistics.
 
-Prefixes form a trie in depth-first order, so each is its parent's float32 sum plus one member. This is the direct walk
-over it, one unit at a time, for any statistics; products.py has a faster one for the statistic of max_prob.
+Prefixes form a trie in depth-first order, so the float32 sum of each is its parent's plus one member. This is the
+direct walk over it, one unit at a time, for any statistics; products.py has a faster walk for that of max_prob.
 
-What a walk writes for a prefix depends on its members' outputs alone, never on the rest of the trie, so the evaluator
-of one committee gets the bits the search saw. Naive twin: tests/support/naive.py.
+What a walk writes for a prefix depends on the outputs of its members alone, never on the rest of the trie, so that
+evaluating one committee gives the same bits as the search. Naive twin: tests/support/naive.py.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wisecommittee.kernels.jit import exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
 from wisecommittee.kernels.simd.arrays import zeros
+from wisecommittee.kernels.stages.rows import LOWEST, NOTHING, ZERO
 
 # Bits of `needs`, in the order of the statistics' axis.
 TOP, SECOND, REST, SPREAD, PLOGP = 1, 2, 4, 8, 16
 STATISTICS = ("top", "second", "rest", "spread", "plogp")
 LEAST = np.float32(1e-30)  # of a sum of exponentials; below, its logarithm
 _LOG_LEAST = -math.log(1e-30)
-_LOWEST, _MOST = np.float32(-3.4028235e38), 3e38
-_NOTHING = np.float32(-87.0)  # exponents from here on count as those of nothing
-_ZERO = np.float32(0.0)
+_MOST = 3e38
+
+
+class Trie(NamedTuple):
+    """Prefixes in depth-first order, int64 [nodes] each.
+
+    parents : node without the newest member, -1 at the root; members : the newest member; sizes : members of the prefix
+    logit_space : bool [nodes] whether the mean of its members is one of logits, else of probabilities
+    score_rows : row in the statistics, -1 where no confidence is wanted
+    """
+
+    parents: NDArray[np.int64]
+    members: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    logit_space: NDArray[np.bool_]
+    score_rows: NDArray[np.int64]
+
+
+class Outputs(NamedTuple):
+    """What the walk writes for a block of units.
+
+    correct : uint8 [nodes, B]; predicted : int32 [nodes, B], or [0, 0] if not wanted
+    statistics : float32 [needed, score rows, B], in the order of STATISTICS
+    """
+
+    correct: NDArray[np.uint8]
+    predicted: NDArray[np.int32]
+    statistics: NDArray[np.float32]
 
 
 @njit_sums
 def _add_and_top(total, before, x):
     """total = before + x; returns its largest value."""
-    top = _LOWEST
+    top = LOWEST
     for c in range(total.size):
         value = before[c] + x[c]
         total[c] = value
@@ -39,7 +67,7 @@ def _add_and_top(total, before, x):
 
 @njit_sums
 def _copy_and_top(total, x):
-    top = _LOWEST
+    top = LOWEST
     for c in range(total.size):
         total[c] = x[c]
         top = larger(top, x[c])
@@ -48,7 +76,7 @@ def _copy_and_top(total, x):
 
 @njit_sums
 def _top_of(row, start, stop):
-    top = _LOWEST
+    top = LOWEST
     for c in range(start, stop):
         top = larger(top, row[c])
     return top
@@ -72,20 +100,21 @@ def _first(row, value):
 
 @njit_sums
 def _exponentials(row, top, best, scale):
-    """sum exp((row - top) * scale) over the classes but `best`: beside its own 1 it would lose its last bits."""
-    total = _ZERO
+    """sum exp((row - top) * scale) over all classes but `best`, whose 1 would drown the last bits of the others."""
+    total = ZERO
     for c in range(row.size):
         e = exp_nonpositive((row[c] - top) * scale)
-        total += e if c != best else _ZERO
+        total += e if c != best else ZERO
     return total
 
 
 @njit_inner
 def beyond(row, best, scale):
-    """Minus the logarithm of sum exp((row - row[best]) * scale) over the other classes, and the mean of the exponents,
-    where float32 cannot hold the sum; from the second largest value, so that neither underflows."""
+    """Minus the logarithm of S = sum exp((row - row[best]) * scale) over the classes but `best`, and the mean of these
+    exponents weighted by their terms, for an S too small for float32. Both are worked out from the second largest value
+    of the row, so that neither underflows."""
     top, second = np.float64(row[best]), larger(_top_of(row, 0, best), _top_of(row, best + 1, row.size))
-    if second <= _LOWEST:  # nothing else is possible
+    if second <= LOWEST:  # nothing else is possible
         return _MOST, -_MOST
     total, exponents = 0.0, 0.0
     for c in range(row.size):
@@ -100,7 +129,7 @@ def beyond(row, best, scale):
 
 @njit_inner
 def rest_of(row, best, scale):
-    """sum exp((row - row[best]) * scale) over the other classes; where that is below LEAST, its logarithm."""
+    """S = sum exp((row - row[best]) * scale) over the classes but `best`; log(S), which is negative, if S < LEAST."""
     total = _exponentials(row, row[best], best, scale)
     if total < LEAST:
         log, _ = beyond(row, best, scale)
@@ -110,17 +139,18 @@ def rest_of(row, best, scale):
 
 @njit_sums
 def _spread(row, top, scale):
-    total = _ZERO
+    total = ZERO
     for c in range(row.size):
         z = (row[c] - top) * scale
-        total += exp_nonpositive(z) * z if z > _NOTHING else _ZERO
+        total += exp_nonpositive(z) * z if z > NOTHING else ZERO
     return total
 
 
 @njit_inner
 def _spread_of(row, best, scale, rest):
-    """sum exp(z) * z of z = (row - row[best]) * scale; where `rest` is a logarithm, divided by what it is of."""
-    if rest < _ZERO:
+    """sum exp(z) * z of z = (row - row[best]) * scale. rest : as `rest_of` returns it; where it is a logarithm, the sum
+    is divided by the sum of exp(z)."""
+    if rest < ZERO:
         _, exponents = beyond(row, best, scale)
         return np.float32(exponents)
     return _spread(row, row[best], scale)
@@ -128,9 +158,9 @@ def _spread_of(row, best, scale, rest):
 
 @njit_sums
 def _others(row, best):
-    total = _ZERO
+    total = ZERO
     for c in range(row.size):
-        total += row[c] if c != best else _ZERO
+        total += row[c] if c != best else ZERO
     return total
 
 
@@ -145,19 +175,17 @@ def _plogp(row, scale):
 
 
 @njit_exact
-def walk(x, labels, parents, members, sizes, logit_space, score_rows, needs, sums, correct, predicted, statistics):
+def walk(x, labels, trie, needs, sums, outputs):
     """Visit every prefix of a block of units.
 
     x : float32 [B, M, C] summands, finite; labels : int64 [B]; where one is below 0, nothing is right
-    parents, members, sizes : int64 [nodes] trie in depth-first order; sizes = members of the prefix = its depth, from 1
-    logit_space : bool [nodes]; score_rows : int64 [nodes] row in `statistics`, -1 where no confidence is wanted
-    needs : bits of STATISTICS; sums : float32 [deepest + 1, C] scratch
-    correct : uint8 [nodes, B] out; predicted : int32 [nodes, B] out, or [0, 0] if not wanted
-    statistics : float32 [needed, score rows, B] out, in the order of STATISTICS
+    trie : Trie; needs : bits of STATISTICS; sums : float32 [deepest + 1, C] scratch; outputs : Outputs
     """
-    place = zeros(5, np.int64)
+    parents, members, sizes, logit_space, score_rows = trie
+    correct, predicted, statistics = outputs
+    row_of = zeros(5, np.int64)  # of each statistic, among those that are needed
     for k in range(1, 5):
-        place[k] = place[k - 1] + ((needs >> (k - 1)) & 1)
+        row_of[k] = row_of[k - 1] + ((needs >> (k - 1)) & 1)
     nodes = parents.size
     want_prediction = predicted.size > 0
     for i in range(x.shape[0]):
@@ -179,20 +207,20 @@ def walk(x, labels, parents, members, sizes, logit_space, score_rows, needs, sum
             if row >= 0:
                 scale = np.float32(1.0) / np.float32(size)
                 if needs & TOP:
-                    statistics[place[0], row, i] = top / np.float32(size)
+                    statistics[row_of[0], row, i] = top / np.float32(size)
                 best = _first(total, top)
                 if needs & SECOND:
                     second = larger(_top_of(total, 0, best), _top_of(total, best + 1, total.size))
-                    statistics[place[1], row, i] = second / np.float32(size)
+                    statistics[row_of[1], row, i] = second / np.float32(size)
                 if logit_space[node]:
                     if needs & (REST | SPREAD):
                         rest = rest_of(total, best, scale)
                         if needs & REST:
-                            statistics[place[2], row, i] = rest
+                            statistics[row_of[2], row, i] = rest
                         if needs & SPREAD:
-                            statistics[place[3], row, i] = _spread_of(total, best, scale, rest)
+                            statistics[row_of[3], row, i] = _spread_of(total, best, scale, rest)
                 else:
                     if needs & REST:
-                        statistics[place[2], row, i] = _others(total, best) * scale
+                        statistics[row_of[2], row, i] = _others(total, best) * scale
                     if needs & PLOGP:
-                        statistics[place[4], row, i] = _plogp(total, scale)
+                        statistics[row_of[4], row, i] = _plogp(total, scale)

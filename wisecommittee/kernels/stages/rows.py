@@ -1,4 +1,4 @@
-"""Stored rows of outputs into float32 rows to add up, at the speed of memory."""
+"""Rows of stored outputs turned into float32 summands, at the speed of memory."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from wisecommittee.kernels.jit import bits_float, exp_nonpositive, larger, njit_exact, njit_inner, njit_sums
 
-_LOWEST = np.float32(-3.4028235e38)
-_NOTHING = np.float32(-87.0)  # exponents from here on are those of nothing
-_ZERO = np.float32(0.0)
+LOWEST = np.float32(-3.4028235e38)
+NOTHING = np.float32(-87.0)  # exponents at which exp counts as 0
+ZERO = np.float32(0.0)
 _REBASE = np.float32(2.0**112)  # between the exponents of half and single precision, subnormal numbers included
 
 
@@ -23,25 +23,26 @@ def widen(halves, out):
 
 @njit_sums
 def add_to(total, row):
+    """total += row."""
     for c in range(row.size):
         total[c] += row[c]
 
 
 @njit_sums
 def _exponentials(row, top, best, out):
-    """out = exp(row - top); returns their sum without that at `best`, beside whose 1 it would lose its last bits."""
-    rest = _ZERO
+    """out = exp(row - top); returns the sum of all but out[best], which is 1 and would drown their last bits."""
+    rest = ZERO
     for c in range(row.size):
         z = row[c] - top
-        e = exp_nonpositive(z) if z > _NOTHING else _ZERO
+        e = exp_nonpositive(z) if z > NOTHING else ZERO
         out[c] = e
-        rest += e if c != best else _ZERO
+        rest += e if c != best else ZERO
     return rest
 
 
 @njit_inner
-def place_of_largest(row):
-    top = _LOWEST
+def first_largest(row):
+    top = LOWEST
     for c in range(row.size):
         top = larger(top, row[c])
     for c in range(row.size):
@@ -60,6 +61,6 @@ def _scale(row, factor):
 def softmax(rows, out):
     """`committees.combine.softmax` of rows [n, C], finite float32."""
     for i in range(rows.shape[0]):
-        best = place_of_largest(rows[i])
+        best = first_largest(rows[i])
         rest = _exponentials(rows[i], rows[i, best], best, out[i])
         _scale(out[i], 1.0 / (1.0 + np.float64(rest)))

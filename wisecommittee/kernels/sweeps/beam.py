@@ -3,19 +3,81 @@
 grow        the last three thresholds of head + (last,) on a coarse grid, jointly, for each of many last members
 sweep_line  one threshold of one cascade over every value it can take, the others fixed
 
-Both offer what they find to the envelope of kernels/sweeps/grid.py. Naive twin: tests/support/naive.py `evaluate` at
-every cell.
+Both offer what they count to an envelope. Naive twin: tests/support/naive.py `evaluate` at every cell.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.kernels.envelope import offer
 from wisecommittee.kernels.jit import float_bits, njit_exact, njit_inner
 from wisecommittee.kernels.simd.arrays import zeros
-from wisecommittee.kernels.sweeps.grid import offer
+from wisecommittee.kernels.sums import cumulate, raise_from
 
 BUCKET_BITS = 14  # of a float32's mantissa dropped: 512 buckets of cost per octave
+
+
+class Waiting(NamedTuple):
+    """The n units that are not settled before the three swept stages.
+
+    cells : int32 [n] (bin_1 * P2 + bin_2) * P3 + bin_3; correct : int32 [n] quality with the head
+    extended : integer [m, n] quality with each last member; fees : int64 [m, n] cost of each last member, or [m, 1]
+    where it is the same for every unit
+    """
+
+    cells: NDArray[np.int32]
+    correct: NDArray[np.int32]
+    extended: NDArray[np.integer]
+    fees: NDArray[np.int64]
+
+
+class Totals(NamedTuple):
+    """int64 [P1, P2] total correct and total cost of the cascade that stops at the head."""
+
+    correct: NDArray[np.int64]
+    cost: NDArray[np.int64]
+
+
+class Sums(NamedTuple):
+    """Scratch by cell: units, gains int32 [P1 * P2 * P3]; costs int64 [P1 * P2 * P3], or [0] if no cost varies."""
+
+    units: NDArray[np.int32]
+    gains: NDArray[np.int32]
+    costs: NDArray[np.int64]
+
+
+class Lead(NamedTuple):
+    """How far extensions get beyond what shorter committees reach at the same cost, in each of B bands of cost.
+
+    expected : int64 [buckets] correct that shorter committees reach; first : number of the first bucket
+    bands : int64 [buckets] band of each bucket
+    ahead : int64 [m, B] largest advance in units of quality, in and out; level : int64 [m, B] level index where it is
+    reached, -1 where the extension stays behind
+    """
+
+    expected: NDArray[np.int64]
+    first: int
+    bands: NDArray[np.int64]
+    ahead: NDArray[np.int64]
+    level: NDArray[np.int64]
+
+
+class Cascade(NamedTuple):
+    """One cascade of K stages.
+
+    numbers : integer [K - 1, N] number of each unit's confidence among the distinct ones of its stage
+    correct : integer [K, N]; cumulative : int64 [K, N] cost of a unit that exits at each stage, or [K, 1]
+    thresholds : int64 [K - 1]; a unit continues iff its number is less
+    """
+
+    numbers: NDArray[np.integer]
+    correct: NDArray[np.integer]
+    cumulative: NDArray[np.int64]
+    thresholds: NDArray[np.int64]
 
 
 @njit_exact
@@ -25,43 +87,33 @@ def pair_table(bins1, bins2, weights1, weights2, start, table):
     bins1, bins2 : integer [n]; weights1, weights2 : int64 [n]; table : int64 [P1, P2] out.
     """
     levels1, levels2 = table.shape
-    first = zeros(levels1, np.int64)
-    table[:] = 0
+    first, cells = zeros(levels1, np.int64), zeros((levels1, levels2), np.int64)
     for i in range(bins1.size):
         first[bins1[i]] += weights1[i]
-        table[bins1[i], bins2[i]] += weights2[i]
+        cells[bins1[i], bins2[i]] += weights2[i]
+    cumulate(cells, table)
+    total = np.int64(start)
     for j1 in range(levels1):
-        for j2 in range(1, levels2):
-            table[j1, j2] += table[j1, j2 - 1]
-    for j1 in range(1, levels1):
-        first[j1] += first[j1 - 1]
+        total += first[j1]
         for j2 in range(levels2):
-            table[j1, j2] += table[j1 - 1, j2]
-    for j1 in range(levels1):
-        for j2 in range(levels2):
-            table[j1, j2] += start + first[j1]
+            table[j1, j2] += total
 
 
 @njit_exact
 def cost_bucket(cost, first, buckets):
     """Index of a cost on a logarithmic scale, clipped to [0, buckets); first : bucket number of index 0."""
-    place = (np.int64(float_bits(np.float32(cost))) >> BUCKET_BITS) - first
-    return min(max(place, np.int64(0)), buckets - 1)
+    bucket = (np.int64(float_bits(np.float32(cost))) >> BUCKET_BITS) - first
+    return min(max(bucket, np.int64(0)), buckets - 1)
 
 
 @njit_inner
-def _raise(line, start, stop, amount):
-    for j in range(np.uint64(start), np.uint64(stop)):
-        line[j] += amount
-
-
-@njit_inner
-def _accumulate(table, here, left, above, corner, width):
-    """Row `here` of a table, flat, becomes its sum over all rows to the left and above; returns its largest entry.
+def _accumulate(table, start, left, above, corner, width):
+    """The row of a flat table that begins at `start` becomes its sum over all rows to the left and above; returns its
+    largest entry.
 
     left, above, corner : starts of the finished neighbours, -1 where there is none.
     """
-    h, w = np.uint64(here), np.uint64(width)
+    h, w = np.uint64(start), np.uint64(width)
     if left >= 0:
         o = np.uint64(left)
         for j in range(w):
@@ -81,103 +133,95 @@ def _accumulate(table, here, left, above, corner, width):
 
 
 @njit_exact
-def grow(
-    cells, correct, extended, base, spent, last_cost, unit_cost, ranks, first_level, radix, shape, counts, gains, costs,
-    expected, first_bucket, bands, lead, lead_level, env_cost, env_rank, env_level,
-):  # fmt: skip
+def grow(waiting, totals, ranks, first_level, shape, scratch, lead, envelope):
     """Every cell of the last three thresholds of head + (last,), for each last member.
 
-    cells : int32 [n] (bin_1 * P2 + bin_2) * P3 + bin_3 of the units that are not settled before these three stages
-    correct : int32 [n] quality of the head; extended : integer [m, n] quality with each last member
-    base, spent : int64 [P1, P2] total correct and total cost of the cascade that stops at the head
-    last_cost : int64 [m] cost of each last member, or unit_cost : int64 [m, n] where it varies per unit
-    ranks : int64 [m]; shape = (P1, P2, P3); radix : int64 [2] steps of j1 and j2 in the level index
-    counts, gains : int32 [P1 * P2 * P3], costs : int64 [P1 * P2 * P3] or [0] scratch
-    expected : int64 [buckets] correct that shorter committees reach at a cost; bands : int64 [buckets] band of it
-    lead : int64 [m, bands] largest advance over `expected` in each band, in and out; lead_level : its level index
+    waiting : Waiting; totals : Totals; ranks : int64 [m]; shape = (P1, P2, P3); scratch : Sums; lead : Lead
+    first_level : level index of the first cell; the last stage counts fastest
     """
+    cells, correct, extended, fees = waiting
+    base, spent = totals
+    counts, gains, costs = scratch
+    expected, first_bucket, bands, ahead_by, ahead_at = lead
     p1, p2, p3 = shape
     counts[:] = 0
     for i in range(cells.size):
         row = cells[i] // p3 * p3
-        _raise(counts, cells[i], row + p3, np.int32(1))
+        raise_from(counts, cells[i], row + p3, np.int32(1))
     for j1 in range(p1):
         for j2 in range(p2):
-            here = (j1 * p2 + j2) * p3
-            left = here - p3 if j2 > 0 else -1
-            above = here - p2 * p3 if j1 > 0 else -1
-            corner = here - p2 * p3 - p3 if j1 > 0 and j2 > 0 else -1
-            _accumulate(counts, here, left, above, corner, p3)
+            start = (j1 * p2 + j2) * p3
+            left = start - p3 if j2 > 0 else -1
+            above = start - p2 * p3 if j1 > 0 else -1
+            corner = start - p2 * p3 - p3 if j1 > 0 and j2 > 0 else -1
+            _accumulate(counts, start, left, above, corner, p3)
     buckets = np.int64(expected.size)
-    varies = unit_cost.size > 0
+    varies = fees.shape[1] != 1
     for m in range(ranks.size):
         gains[:] = 0
         costs[:] = 0
         for i in range(cells.size):
             gain = np.int32(extended[m, i]) - correct[i]
             if gain != 0:
-                _raise(gains, cells[i], cells[i] // p3 * p3 + p3, gain)
+                raise_from(gains, cells[i], cells[i] // p3 * p3 + p3, gain)
             if varies:
-                _raise(costs, cells[i], cells[i] // p3 * p3 + p3, unit_cost[m, i])
-        fee = last_cost[m]
-        least = lead[m].min()
+                raise_from(costs, cells[i], cells[i] // p3 * p3 + p3, fees[m, i])
+        fee = fees[m, 0]
+        least = ahead_by[m].min()
         for j1 in range(p1):
             for j2 in range(p2):
-                here = (j1 * p2 + j2) * p3
-                left = here - p3 if j2 > 0 else -1
-                above = here - p2 * p3 if j1 > 0 else -1
-                corner = here - p2 * p3 - p3 if j1 > 0 and j2 > 0 else -1
-                most = base[j1, j2] + _accumulate(gains, here, left, above, corner, p3)
+                start = (j1 * p2 + j2) * p3
+                left = start - p3 if j2 > 0 else -1
+                above = start - p2 * p3 if j1 > 0 else -1
+                corner = start - p2 * p3 - p3 if j1 > 0 and j2 > 0 else -1
+                most = base[j1, j2] + _accumulate(gains, start, left, above, corner, p3)
                 if varies:
-                    _accumulate(costs, here, left, above, corner, p3)
-                reach = counts[here + p3 - 1]
+                    _accumulate(costs, start, left, above, corner, p3)
+                reach = counts[start + p3 - 1]
                 if reach == 0 or (left >= 0 and counts[left + p3 - 1] == reach):
                     continue  # nobody new: the cells at the left hold the same
                 low = spent[j1, j2]
-                if env_cost[most] < low and most - expected[cost_bucket(low, first_bucket, buckets)] <= least:
+                if envelope.cost[most] < low and most - expected[cost_bucket(low, first_bucket, buckets)] <= least:
                     continue
-                level = first_level + j1 * radix[0] + j2 * radix[1]
+                level = first_level + start
                 before = np.int32(0)
                 for j3 in range(p3):
-                    reach = counts[here + j3]
+                    reach = counts[start + j3]
                     if reach == before:
                         continue
                     before = reach
-                    cost = low + (costs[here + j3] if varies else fee * np.int64(reach))
-                    total = base[j1, j2] + np.int64(gains[here + j3])
-                    if cost <= env_cost[total]:
-                        offer(env_cost, env_rank, env_level, total, cost, ranks[m], level + j3)
+                    cost = low + (costs[start + j3] if varies else fee * np.int64(reach))
+                    total = base[j1, j2] + np.int64(gains[start + j3])
+                    if cost <= envelope.cost[total]:
+                        offer(envelope, total, cost, ranks[m], level + j3)
                     bucket = cost_bucket(cost, first_bucket, buckets)
                     ahead = total - expected[bucket]
                     band = bands[bucket]
-                    if ahead > lead[m, band]:
-                        lead[m, band] = ahead
-                        lead_level[m, band] = level + j3
-                        least = lead[m].min()
+                    if ahead > ahead_by[m, band]:
+                        ahead_by[m, band] = ahead
+                        ahead_at[m, band] = level + j3
+                        least = ahead_by[m].min()
 
 
 @njit_exact
-def sweep_line(
-    order, numbers, correct, cumulative, thresholds, free, rank, first_level, gain, extra, env_cost, env_rank, env_level
-):  # fmt: skip
+def sweep_line(order, cascade, free, rank, first_level, scratch, envelope):
     """Every value of one threshold: the units that reach it, by rising confidence, continue one tie after the other.
 
-    order : integer [N] units by rising numbers[free]; numbers : integer [K - 1, N] number of each unit's confidence
-    among the distinct ones of its stage; correct : integer [K, N]; cumulative : int64 [K, N], or [K, 1] if it is the
-    same for every unit
-    thresholds : int64 [K - 1] a unit continues iff its number is less; free : the stage whose threshold moves
-    gain, extra : int64 [N] scratch. Level index: first_level + the threshold.
+    order : integer [N] units by rising numbers[free]; cascade : Cascade; free : the stage whose threshold moves
+    scratch : int64 [2, N]. Level index: first_level + the threshold.
     """
+    numbers, correct, cumulative, thresholds = cascade
+    gain, extra = scratch[0], scratch[1]
     last = correct.shape[0] - 1
     varies = cumulative.shape[1] > 1
     total, spent = np.int64(0), np.int64(0)
-    for place in range(order.size):
-        i = order[place]
+    for n in range(order.size):
+        i = order[n]
         stage = 0
         while stage < free and numbers[stage, i] < thresholds[stage]:
             stage += 1
-        gain[place] = 0
-        extra[place] = 0
+        gain[n] = 0
+        extra[n] = 0
         total += np.int64(correct[stage, i])
         column = i if varies else 0
         spent += cumulative[stage, column]
@@ -186,19 +230,19 @@ def sweep_line(
         stage += 1
         while stage < last and numbers[stage, i] < thresholds[stage]:
             stage += 1
-        gain[place] = np.int64(correct[stage, i]) - np.int64(correct[free, i])
-        extra[place] = cumulative[stage, column] - cumulative[free, column]
-    if spent <= env_cost[total]:
-        offer(env_cost, env_rank, env_level, total, spent, rank, first_level)
+        gain[n] = np.int64(correct[stage, i]) - np.int64(correct[free, i])
+        extra[n] = cumulative[stage, column] - cumulative[free, column]
+    if spent <= envelope.cost[total]:
+        offer(envelope, total, spent, rank, first_level)
     gained = False
-    for place in range(order.size):
-        total += gain[place]
-        spent += extra[place]
-        gained = gained or gain[place] > 0
-        number = numbers[free, order[place]]
-        if place + 1 < order.size and numbers[free, order[place + 1]] == number:
+    for n in range(order.size):
+        total += gain[n]
+        spent += extra[n]
+        gained = gained or gain[n] > 0
+        number = numbers[free, order[n]]
+        if n + 1 < order.size and numbers[free, order[n + 1]] == number:
             continue
         if gained:
-            if spent <= env_cost[total]:
-                offer(env_cost, env_rank, env_level, total, spent, rank, first_level + number + 1)
+            if spent <= envelope.cost[total]:
+                offer(envelope, total, spent, rank, first_level + number + 1)
             gained = False

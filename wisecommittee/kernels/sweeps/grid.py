@@ -1,19 +1,19 @@
-"""Every threshold vector of a group of cascades, in exact integers, folded into one envelope.
+"""Every threshold vector of a group of cascades, in exact integers, offered to one envelope.
 
-A group is (s1, s2, s3 | m): three thresholded stages shared by several last members m. Shorter cascades pad with
-virtual stages at the front that everybody continues (one level, one bin, no cost). For levels (j1, j2, j3) a unit
-continues at stage k iff bin_k <= j_k, so the number correct is
+A group is (s1, s2, s3 | m): three thresholded stages shared by several last members m. Shorter cascades have virtual
+stages in front at which every unit continues (one level, one bin, no cost). For levels (j1, j2, j3) a unit continues at
+stage k iff bin_k <= j_k, so the number correct is
 
     base[j1, j2] + gain_m[j1, j2, j3],   gain_m = sum over units that continue at all three of (correct_4 - correct_3)
 
-where base counts the cascade that stops at stage 3. Of a stage before these three, the levels are taken one after the
-other, and each adds its units to the tables. kernels/sweeps/tiles.py then says for each last member which tiles of
-levels can reach the envelope, mostly none. For what is left, units enter as j1 grows, into histograms over (bin_2,
-level j3) whose rows are already cumulative in j3; adding rows over j2 gives a whole line of j3 in one pass.
+where base counts the cascade that stops at stage 3. A longer cascade has a stage 0 before the three, whose levels are
+taken one after the other; each level adds its units to the tables. kernels/sweeps/tiles.py then says for each last
+member which tiles of levels can reach the envelope, mostly none. For the tiles that are left, units enter as j1 grows,
+into histograms over (bin_2, level j3) whose rows are already cumulative in j3; adding rows over j2 gives a whole line
+of j3 in one pass.
 
-The envelope is env[a] = least total cost with at least a correct, with its witness (rank of the combination, level
-index). Cells are skipped only where the envelope already holds at least as many correct at strictly less cost, so the
-result does not depend on the order of groups. Naive twin: tests/support/naive.py `search`.
+Cells are skipped only where the envelope already holds at least as many correct at strictly less cost, so the result
+does not depend on the order of groups. Naive twin: tests/support/naive.py `search`.
 
 Limits beside the worst case are limits on the units that run each stage (searches/limits.py); those numbers rise with
 every level, so a sweep leaves a line, a slab or the group at the first violation.
@@ -21,109 +21,78 @@ every level, so a sweep leaves a line, a slab or the group at the first violatio
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.kernels.bounds import most_room, room
+from wisecommittee.kernels.envelope import offer
 from wisecommittee.kernels.jit import njit_exact, njit_inner
 from wisecommittee.kernels.simd.arrays import empty, zeros
+from wisecommittee.kernels.sums import add_line, cumulate, raise_from
 from wisecommittee.kernels.sweeps import tiles
-
-UNREACHED = np.int64(2**63 - 1)
-
-
-@njit_exact
-def bucket(units, bins, levels):
-    """Counting sort: these units (int32 [n]) ordered by their bin in bins [N], and the start of each bin (int64 [levels
-    + 1]). Units whose bin is `levels` or more are left out."""
-    starts = zeros(levels + 1, np.int64)
-    for i in units:
-        if bins[i] < levels:
-            starts[bins[i] + 1] += 1
-    for j in range(levels):
-        starts[j + 1] += starts[j]
-    order = empty(starts[levels], np.int32)
-    fill = zeros(levels, np.int64)
-    for i in units:
-        j = bins[i]
-        if j < levels:
-            order[starts[j] + fill[j]] = i
-            fill[j] += 1
-    return order, starts
+from wisecommittee.kernels.sweeps.bins import bucket
 
 
-@njit_exact
-def bin_units(score, levels, bins):
-    """bins[i] = how many of the levels are at or below score[i].
+class Stages(NamedTuple):
+    """The last four stages before the last members of a group: stage 0, whose levels are taken one after the other, and
+    stages 1 to 3.
 
-    score : float32 [N]; levels : float32 [2^b - 1] ascending, NaN behind the last; bins : unsigned [N] out. Each step
-    of the binary search is done for all units, which vectorises: a tenth of the time of numpy's searchsorted.
+    bins : four times unsigned [N]; at stage 0 equal to its number of levels if the unit has exited before it
+    levels : four times the number of levels; 1 at stage 0 where every unit goes on from there
+    correct : four times int32 [N], quality of the prediction after each stage; 0 at virtual stages
+    fees : int64 [3, N], what stages 1 to 3 add to the cost of a unit; [3, 1] where that is the same for every unit
     """
-    below = zeros(score.size, np.uint32)
-    step = np.uint32((levels.size + 1) // 2)
-    while step > 0:
-        for i in range(score.size):
-            reached = below[i] + step
-            below[i] = reached if levels[reached - np.uint32(1)] <= score[i] else below[i]
-        step >>= np.uint32(1)
-    for i in range(score.size):
-        bins[i] = below[i]
+
+    bins: tuple[NDArray[np.unsignedinteger], ...]
+    levels: tuple[int, ...]
+    correct: tuple[NDArray[np.int32], ...]
+    fees: NDArray[np.int64]
 
 
-@njit_inner
-def _add_line(line, row):
-    for j in range(line.size):
-        line[j] += row[j]
+class Lasts(NamedTuple):
+    """The m last members of a group.
 
-
-@njit_inner
-def _raise_from(row, start, amount):
-    for j in range(np.uint64(start), np.uint64(row.size)):  # unsigned: no test for negative indices
-        row[j] += amount
-
-
-@njit_inner
-def offer(env_cost, env_rank, env_level, correct, cost, rank, level):
-    """Put one committee into the envelope: less cost first, then lower rank, then lower level index."""
-    if cost < env_cost[correct]:
-        a = correct
-        while a >= 0 and env_cost[a] > cost:
-            env_cost[a] = cost
-            env_rank[a] = rank
-            env_level[a] = level
-            a -= 1
-        return
-    if cost > env_cost[correct] or (correct < env_cost.size - 1 and env_cost[correct + 1] <= cost):
-        return
-    # The holder has exactly as many correct at the same cost: a tie, which the lower (rank, level) wins.
-    if rank < env_rank[correct] or (rank == env_rank[correct] and level < env_level[correct]):
-        a = correct
-        while a >= 0 and env_cost[a] == cost:
-            env_rank[a] = rank
-            env_level[a] = level
-            a -= 1
-
-
-@njit_inner
-def room(entered, passed1, passed2, caps, others, ceilings):
-    """Most units that may run the last of four stages, -1 if these numbers break a limit by themselves.
-
-    entered, passed1, passed2 : units that run stages 1, 2 and 3; caps : int64 [4] most units that may run each stage
-    others : int64 [Q, 4] what each stage adds to Q further costs; ceilings : int64 [Q] the most each may total
+    changes : the units whose answer each of them changes after stage 3, and how
+    fees : int64 [m, N] or [m, 1], what each adds to the cost of a unit that runs it
+    offsets : int64 [m], added to the total cost; ranks : int64 [m], of the combinations
     """
-    if entered > caps[0] or passed1 > caps[1] or passed2 > caps[2]:
-        return np.int64(-1)
-    most = caps[3]
-    for q in range(ceilings.size):
-        left = ceilings[q] - others[q, 0] * entered - others[q, 1] * passed1 - others[q, 2] * passed2
-        if left < 0:
-            return np.int64(-1)
-        if others[q, 3] > 0:
-            most = min(most, left // others[q, 3])
-    return most
+
+    changes: tiles.Changes
+    fees: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    ranks: NDArray[np.int64]
+
+
+class Settled(NamedTuple):
+    """What is known before stage 1: total correct and total cost if every unit exits at stage 0, and the level index of
+    the stages before."""
+
+    correct: int
+    cost: int
+    level: int
+
+
+class Histograms(NamedTuple):
+    """Scratch for n last members at a time: units int32 [P2, P3]; gains int32 [n, P2, P3]; costs int64 [n, P2, P3], or
+    [0, 0, 0] where costs do not vary per unit."""
+
+    units: NDArray[np.int32]
+    gains: NDArray[np.int32]
+    costs: NDArray[np.int64]
+
+
+class Totals(NamedTuple):
+    """Total correct and total cost of the cascade that stops at stage 3, by the levels of stages 1 and 2: [P1, P2]."""
+
+    correct: NDArray[np.int32]
+    cost: NDArray[np.int64]
 
 
 @njit_inner
 def fitting(line, most):
-    """How many entries of an ascending line do not exceed most."""
+    """How many entries of an ascending line do not exceed `most`."""
     low, high = 0, line.size
     while low < high:
         middle = (low + high) // 2
@@ -135,51 +104,39 @@ def fitting(line, most):
 
 
 @njit_exact
-def sweep_group(
-    everyone, bins0, bins, levels, right, units, changes, starts, stage_cost, stage_costs, last_cost, last_costs,
-    correct, spent, offsets, ranks, outer_level, caps, others, ceilings, counts, gains, costs, env_cost, env_rank,
-    env_level,
-):  # fmt: skip
-    """All levels of one group, offered to the envelope.
+def sweep_group(stages, lasts, bounds, settled, scratch, envelope):
+    """Offer every vector of levels of one group to the envelope.
 
-    everyone : int32 [N] all units; bins0 : unsigned [N] bins of the stage before the three, its number of levels where
-    a unit never gets there
-    bins : three times unsigned [N]; levels : (P0, P1, P2, P3), P0 = 1 where there is no stage before
-    and everybody gets there
-    right : four times int32 [N] quality at these stages, 0 at virtual ones
-    units, changes, starts : what each last member changes after the third stage (tiles.changed_words)
-    stage_cost : int64 [3] marginal costs of the three stages, or stage_costs : int64 [3, N] where they vary per unit
-    last_cost : int64 [m] marginal cost of the last member, or last_costs : int64 [m, N]
-    correct, spent : totals if everybody exits at the stage before
-    offsets : int64 [m] what is added to the cost of each last member's cascades
-    ranks : int64 [m]; outer_level : level index of the stages before these four
-    caps : int64 [m, 4], others : int64 [m, Q, 4], ceilings : int64 [Q] as in `room`; caps [0, 4] where nothing is
-    limited
-    counts : int32 [P2, P3], gains : int32 [members at a time, P2, P3], costs : int64 of the same shape or [0, 0, 0]
-    scratch
+    stages : Stages; lasts : Lasts; bounds : Bounds of the last four stages; settled : Settled; scratch : Histograms
     """
-    levels0, levels1, levels2, levels3 = levels
-    bins1, bins2, bins3 = bins
-    right0, right1, right2, right3 = right
-    members, per_unit = ranks.size, stage_costs.size > 0
+    bins0, bins1, bins2, bins3 = stages.bins
+    levels0, levels1, levels2, levels3 = stages.levels
+    correct0, correct1, correct2, correct3 = stages.correct
+    stage_fees, last_fees = stages.fees, lasts.fees
+    units, changes, starts = lasts.changes
+    members, per_unit = lasts.ranks.size, stage_fees.shape[1] > 1
     us, high1, low1 = tiles.tile_maps(levels1, tiles.TILES)
     vs, high2, low2 = tiles.tile_maps(levels2, tiles.TILES)
     ws, high3, low3 = tiles.tile_maps(levels3, tiles.BLOCKS)
-    some = empty(members, np.int64)
+    kept = empty(members, np.int64)
+    everyone = empty(bins0.size, np.int32)
     for m in range(members):
-        some[m] = m
+        kept[m] = m
+    for i in range(bins0.size):
+        everyone[i] = i
     stops = starts[1:].copy()
     order0, starts0, begins = everyone, zeros(2, np.int64), zeros((members, 2), np.int64)
     if levels0 > 1:
         order0, starts0 = bucket(everyone, bins0, levels0)
-        units, changes, begins = tiles.by_bin(units, changes, starts, stops, some, bins0, levels0)
+        units, changes, begins = tiles.by_bin(lasts.changes, stops, kept, bins0, levels0)
     else:
         starts0[1] = everyone.size
         for m in range(members):
             begins[m, 0], begins[m, 1] = starts[m], stops[m]
-    # Sums over the units that have come in, of each level of the first stage and of each pair of levels.
-    first_right = zeros(levels1, np.int32)
-    pair_right, pair_units = zeros((levels1, levels2), np.int32), zeros((levels1, levels2), np.int32)
+    # Sums over the units that have come in, of each level of stage 1 and of each pair of levels of stages 1 and 2.
+    correct, spent = np.int64(settled.correct), np.int64(settled.cost)
+    first_correct = zeros(levels1, np.int32)
+    pair_correct, pair_units = zeros((levels1, levels2), np.int32), zeros((levels1, levels2), np.int32)
     shape = (levels1, levels2) if per_unit else (0, 0)
     first_spent, pair_spent = zeros(levels1, np.int64), zeros(shape, np.int64)
     base, passed = empty((levels1, levels2), np.int32), empty((levels1, levels2), np.int32)
@@ -193,64 +150,64 @@ def sweep_group(
         if starts0[j0] == starts0[j0 + 1]:
             continue  # the same units continue as at the level before: nothing new
         entered = starts0[j0 + 1]
-        for place in range(starts0[j0], entered):
-            i = order0[place]
-            a, b, here = bins1[i], bins2[i], right2[i]
-            correct += np.int64(right1[i]) - np.int64(right0[i])
-            first_right[a] += here - right1[i]
-            pair_right[a, b] += right3[i] - here
+        for n in range(starts0[j0], entered):
+            i = order0[n]
+            a, b, second = bins1[i], bins2[i], correct2[i]
+            correct += np.int64(correct1[i]) - np.int64(correct0[i])
+            first_correct[a] += second - correct1[i]
+            pair_correct[a, b] += correct3[i] - second
             pair_units[a, b] += 1
             if per_unit:
-                spent += stage_costs[0, i]
-                first_spent[a] += stage_costs[1, i]
-                pair_spent[a, b] += stage_costs[2, i]
+                spent += stage_fees[0, i]
+                first_spent[a] += stage_fees[1, i]
+                pair_spent[a, b] += stage_fees[2, i]
             else:
-                spent += stage_cost[0]
+                spent += stage_fees[0, 0]
         for m in range(members):
-            for place in range(begins[m, j0], begins[m, j0 + 1]):
-                i = units[place]
-                gained[m, high1[bins1[i]], high2[bins2[i]]] += max(changes[place], 0)
-        if caps.shape[0] > 0 and _most_room(entered, np.int64(0), np.int64(0), caps, others, ceilings) < 0:
+            for n in range(begins[m, j0], begins[m, j0 + 1]):
+                i = units[n]
+                gained[m, high1[bins1[i]], high2[bins2[i]]] += max(changes[n], 0)
+        if bounds.caps.shape[0] > 0 and most_room(bounds, entered, np.int64(0), np.int64(0)) < 0:
             break  # and more units at every later level
-        tiles.cumulate(pair_right, base)
-        tiles.cumulate(pair_units, passed)
+        cumulate(pair_correct, base)
+        cumulate(pair_units, passed)
         if per_unit:
-            tiles.cumulate(pair_spent, paid)
+            cumulate(pair_spent, paid)
         total, fees = np.int32(correct), np.int64(spent)
         for a in range(levels1):
-            total += first_right[a]
+            total += first_correct[a]
             if per_unit:
                 fees += first_spent[a]
                 for b in range(levels2):
                     paid[a, b] += fees
             else:
-                fee = fees + stage_cost[1] * np.int64(passed[a, levels2 - 1])
+                fee = fees + stage_fees[1, 0] * np.int64(passed[a, levels2 - 1])
                 for b in range(levels2):
-                    paid[a, b] = fee + stage_cost[2] * np.int64(passed[a, b])
+                    paid[a, b] = fee + stage_fees[2, 0] * np.int64(passed[a, b])
             for b in range(levels2):
                 base[a, b] += total
         tiles.corners(base, passed, paid, top, low)
-        found = 0
+        reaching = 0
         for m in range(members):
-            tiles.cumulate(gained[m], reached)
-            if tiles.reach(top, reached, low, offsets[m], env_cost):
-                some[found] = m
-                found += 1
-        if found == 0:
+            cumulate(gained[m], reached)
+            if tiles.reach(top, reached, low, lasts.offsets[m], envelope.cost):
+                kept[reaching] = m
+                reaching += 1
+        if reaching == 0:
             continue
         load[:] = 0
-        for place in range(entered):
-            i = order0[place]
+        for n in range(entered):
+            i = order0[n]
             u, v, w = low1[bins1[i]], low2[bins2[i]], low3[bins3[i]]
             if u < us and v < vs and w < ws:
                 load[u, v, w] += 1
         tiles.cumulate_blocks(load)
-        kept = 0
-        for m in some[:found]:
+        left = 0
+        for m in kept[:reaching]:
             gain[:] = 0
             loss[:] = 0
-            for place in range(starts[m], begins[m, j0 + 1]):
-                i, change = units[place], changes[place]
+            for n in range(starts[m], begins[m, j0 + 1]):
+                i, change = units[n], changes[n]
                 if change > 0:
                     gain[high1[bins1[i]], high2[bins2[i]], high3[bins3[i]]] += change
                 else:
@@ -259,130 +216,108 @@ def sweep_group(
                         loss[u, v, w] -= change
             tiles.cumulate_blocks(gain)
             tiles.cumulate_blocks(loss)
-            fee = np.int64(0) if per_unit else last_cost[m]
-            if tiles.blocks(top, gain, loss, low, load, offsets[m], fee, env_cost, masks[kept]):
-                some[kept] = m
-                kept += 1
+            fee = np.int64(0) if per_unit else last_fees[m, 0]
+            if tiles.blocks(top, gain, loss, low, load, lasts.offsets[m], fee, envelope.cost, masks[left]):
+                kept[left] = m
+                left += 1
         for m in range(members):
             stops[m] = begins[m, j0 + 1]
-        level = outer_level + np.int64(j0) * levels1 * levels2 * levels3
-        for first in range(0, kept, gains.shape[0]):
-            last = min(first + gains.shape[0], kept)
+        level = settled.level + np.int64(j0) * levels1 * levels2 * levels3
+        within = Lasts(tiles.Changes(units, changes, starts), last_fees, lasts.offsets, lasts.ranks)
+        batch = scratch.gains.shape[0]
+        for first in range(0, left, batch):
+            last = min(first + batch, left)
             _sweep(
-                order0[:entered], bins1, bins2, bins3, units, changes, starts, stops, some[first:last],
-                masks[first:last], high1, high2, base, paid, last_cost, last_costs, offsets, ranks, level, caps, others,
-                ceilings, counts, gains, costs, env_cost, env_rank, env_level,
+                order0[:entered], (bins1, bins2, bins3), within, stops, kept[first:last], masks[first:last],
+                (high1, high2), Totals(base, paid), level, bounds, scratch, envelope,
             )  # fmt: skip
 
 
 @njit_inner
-def _most_room(entered, passed1, passed2, caps, others, ceilings):
-    most = np.int64(-1)
-    for m in range(caps.shape[0]):
-        most = max(most, room(entered, passed1, passed2, caps[m], others[m], ceilings))
-    return most
+def _sweep(entered, bins, lasts, stops, members, masks, tile_of, totals, first_level, bounds, scratch, envelope):
+    """Every cell in the tiles of some of the last members.
 
-
-@njit_inner
-def _sweep(
-    entered, bins1, bins2, bins3, units, changes, starts, stops, some, masks, high1, high2, base, paid, last_cost,
-    last_costs, offsets, ranks, outer_level, caps, others, ceilings, counts, gains, costs, env_cost, env_rank,
-    env_level,
-):  # fmt: skip
-    """Every cell in the tiles of some members.
-
-    entered : int32 [n] units; units[starts[m] : stops[m]], changes : what member m changes of them
-    some : int64 [s] members; masks : uint16 [s, U, V] their tiles; base, paid : int64 [P1, P2] total correct and cost
-    of the cascade that stops at the third stage. The rest as in `sweep_group`.
+    entered : int32 [n] units that get to stage 1; bins : three times unsigned [N]
+    stops : int64 [m], where the changes of each last member end for the units that get to stage 1
+    members : int64 [s], which last members; masks : uint16 [s, U, V], the tiles of each; tile_of : the tile of each
+    level of stages 1 and 2; totals : Totals; first_level : level index of the first cell
     """
+    bins1, bins2, bins3 = bins
+    tile1, tile2 = tile_of
+    base, paid = totals
+    counts, gains, costs = scratch
+    last_fees = lasts.fees
     (levels1, levels2), levels3 = base.shape, counts.shape[1]
-    per_unit, limited = last_costs.size > 0, caps.shape[0] > 0
-    rooms = empty(some.size, np.int64)
+    per_unit, limited = last_fees.shape[1] > 1, bounds.caps.shape[0] > 0
+    rooms = empty(members.size, np.int64)
     step3 = (levels3 + tiles.BLOCKS - 1) // tiles.BLOCKS
-    order, places = bucket(entered, bins1, levels1)
-    units, changes, begins = tiles.by_bin(units, changes, starts, stops, some, bins1, levels1)
+    order, begins1 = bucket(entered, bins1, levels1)
+    units, changes, begins = tiles.by_bin(lasts.changes, stops, members, bins1, levels1)
     counts[:] = 0
-    gains[: some.size] = 0
-    costs[: some.size] = 0
+    gains[: members.size] = 0
+    costs[: members.size] = 0
     line_count = empty(levels3, np.int32)
-    line_gain = empty((some.size, levels3), np.int32)
-    line_cost = empty((some.size, levels3), np.int64)
-    ends = zeros(masks.shape[1], np.int64)  # of the tiles of any of them
-    for s in range(some.size):
+    line_gain = empty((members.size, levels3), np.int32)
+    line_cost = empty((members.size, levels3), np.int64)
+    ends = zeros(masks.shape[1], np.int64)  # behind the last tile of any of the members
+    for s in range(members.size):
         for u in range(masks.shape[1]):
             for v in range(masks.shape[2]):
                 if masks[s, u, v] != 0:
                     ends[u] = max(ends[u], v + 1)
     for j1 in range(levels1):
-        if places[j1] == places[j1 + 1]:
+        if begins1[j1] == begins1[j1 + 1]:
             continue
-        for place in range(places[j1], places[j1 + 1]):
-            i = order[place]
-            _raise_from(counts[bins2[i]], bins3[i], np.int32(1))
+        for n in range(begins1[j1], begins1[j1 + 1]):
+            i = order[n]
+            raise_from(counts[bins2[i]], bins3[i], levels3, np.int32(1))
             if per_unit:
-                for s in range(some.size):
-                    _raise_from(costs[s, bins2[i]], bins3[i], last_costs[some[s], i])
-        for s in range(some.size):
-            for place in range(begins[s, j1], begins[s, j1 + 1]):
-                i = units[place]
-                _raise_from(gains[s, bins2[i]], bins3[i], changes[place])
-        u = high1[j1]
+                for s in range(members.size):
+                    raise_from(costs[s, bins2[i]], bins3[i], levels3, last_fees[members[s], i])
+        for s in range(members.size):
+            for n in range(begins[s, j1], begins[s, j1 + 1]):
+                i = units[n]
+                raise_from(gains[s, bins2[i]], bins3[i], levels3, changes[n])
+        u = tile1[j1]
         if ends[u] == 0:
             continue
         line_count[:] = 0
         line_gain[:] = 0
         line_cost[:] = 0
-        passed1, passed2 = places[j1 + 1], np.int64(0)
-        if limited and _most_room(np.int64(entered.size), passed1, passed2, caps, others, ceilings) < 0:
+        passed1, passed2 = begins1[j1 + 1], np.int64(0)
+        if limited and most_room(bounds, np.int64(entered.size), passed1, passed2) < 0:
             break
         for j2 in range(levels2):
-            v = high2[j2]
+            v = tile2[j2]
             if v == ends[u]:
                 break
             if counts[j2, levels3 - 1] == 0:
                 continue
             passed2 += counts[j2, levels3 - 1]
             if limited:
-                most_room = np.int64(-1)
-                for s in range(some.size):
-                    m = some[s]
-                    rooms[s] = room(np.int64(entered.size), passed1, passed2, caps[m], others[m], ceilings)
-                    most_room = max(most_room, rooms[s])
-                if most_room < 0:
+                largest = np.int64(-1)
+                for s in range(members.size):
+                    rooms[s] = room(bounds, members[s], np.int64(entered.size), passed1, passed2)
+                    largest = max(largest, rooms[s])
+                if largest < 0:
                     break
-            _add_line(line_count, counts[j2])
-            level12 = outer_level + (np.int64(j1) * levels2 + j2) * levels3
-            for s in range(some.size):
-                m = some[s]
-                _add_line(line_gain[s], gains[s, j2])
+            add_line(line_count, counts[j2])
+            level12 = first_level + (np.int64(j1) * levels2 + j2) * levels3
+            for s in range(members.size):
+                m = members[s]
+                add_line(line_gain[s], gains[s, j2])
                 if per_unit:
-                    _add_line(line_cost[s], costs[s, j2])
+                    add_line(line_cost[s], costs[s, j2])
                 mask = masks[s, u, v]
                 if mask == 0:
                     continue
-                low, right = offsets[m] + paid[j1, j2], np.int64(base[j1, j2])
+                low, correct = lasts.offsets[m] + paid[j1, j2], np.int64(base[j1, j2])
                 stop = fitting(line_count, rooms[s]) if limited else levels3
                 for w in range(tiles.BLOCKS):
                     if not (mask >> np.uint16(w)) & np.uint16(1):
                         continue
                     for j3 in range(w * step3, min((w + 1) * step3, stop)):
-                        extra = line_cost[s, j3] if per_unit else last_cost[m] * np.int64(line_count[j3])
-                        total = right + np.int64(line_gain[s, j3])
-                        if low + extra <= env_cost[total]:
-                            offer(env_cost, env_rank, env_level, total, low + extra, ranks[m], level12 + j3)
-
-
-@njit_exact
-def merge(env_cost, env_rank, env_level, other_cost, other_rank, other_level):
-    """Fold another envelope of the same size into the first."""
-    for correct in range(other_cost.size - 1, -1, -1):
-        cost = other_cost[correct]
-        if cost != UNREACHED and (correct == other_cost.size - 1 or other_cost[correct + 1] > cost):
-            offer(env_cost, env_rank, env_level, correct, cost, other_rank[correct], other_level[correct])
-
-
-@njit_exact
-def merge_corners(env_cost, env_rank, env_level, correct, cost, rank, level):
-    """Fold the corners of another envelope, int64 [n] each by rising correct, into this one."""
-    for place in range(correct.size - 1, -1, -1):
-        offer(env_cost, env_rank, env_level, correct[place], cost[place], rank[place], level[place])
+                        extra = line_cost[s, j3] if per_unit else last_fees[m, 0] * np.int64(line_count[j3])
+                        total = correct + np.int64(line_gain[s, j3])
+                        if low + extra <= envelope.cost[total]:
+                            offer(envelope, total, low + extra, lasts.ranks[m], level12 + j3)

@@ -3,27 +3,48 @@ searches/grid/shared_threshold.py)."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.kernels.envelope import offer
 from wisecommittee.kernels.jit import njit_exact
 from wisecommittee.kernels.simd.arrays import zeros
-from wisecommittee.kernels.sweeps.grid import offer
+
+
+class Events(NamedTuple):
+    """What happens as the threshold rises, in order: as it passes the highest confidence that a unit has had at the
+    first k + 1 stages, the unit continues after stage k.
+
+    stages, units : int64 [E] k and the unit of each event; ends : int64 [G] where events of equal confidence end
+    """
+
+    stages: NDArray[np.int64]
+    units: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+class Changes(NamedTuple):
+    """What a unit adds to the totals when it runs a further stage: int64 [K - 2, N] for the stages of the head behind
+    the first, int64 [N, m] for each of the last members."""
+
+    correct: NDArray[np.int64]
+    cost: NDArray[np.int64]
+    last_correct: NDArray[np.int64]
+    last_cost: NDArray[np.int64]
 
 
 @njit_exact
-def sweep_shared(
-    stages, units, ends, gains, costs, last_gains, last_costs, correct, cost, ranks, caps, others, ceilings, env_cost,
-    env_rank, env_level,
-):  # fmt: skip
-    """Offer every threshold of the cascades (head, m) to the envelope, from the lowest at which anybody continues.
+def sweep_shared(events, changes, correct, cost, ranks, bounds, envelope):
+    """Offer every threshold of the cascades (head, m) to the envelope, from the lowest at which any unit continues.
 
-    stages, units : int [E] events in order: as the threshold passes the highest confidence that a unit has had at the
-    first k + 1 stages, it continues after stage k; ends : int64 [G] where events of equal confidence end
-    gains, costs : int64 [K - 2, N] what running a further stage of the head changes; last_gains, last_costs : int64 [N,
-    m] the same for the last stages; correct, cost : totals if everybody exits at the first stage; ranks : int64 [m]
-    caps : int64 [m, K], others : int64 [m, Q, K], ceilings : int64 [Q] as in `grid.room`; caps [0, K] where nothing is
-    limited. The level index is the number of the events' confidence among the distinct ones.
+    events : Events; changes : Changes; correct, cost : totals if every unit exits at the first stage
+    ranks : int64 [m]; bounds : Bounds. The level index is the number of the events' confidence among the distinct ones.
     """
+    stages, units, ends = events
+    gains, costs, last_gains, last_costs = changes
+    caps, charges, ceilings = bounds
     last = gains.shape[0]
     limited = caps.shape[0] > 0
     for m in range(ranks.size):
@@ -49,9 +70,9 @@ def sweep_shared(
                 for q in range(ceilings.size):
                     total = np.int64(0)
                     for k in range(last + 2):
-                        total += others[m, q, k] * ran[k]
+                        total += charges[m, q, k] * ran[k]
                     fits = fits and total <= ceilings[q]
                 if not fits:
                     break  # a higher threshold runs no stage for fewer units
-            if spent <= env_cost[right]:
-                offer(env_cost, env_rank, env_level, right, spent, ranks[m], np.int64(level))
+            if spent <= envelope.cost[right]:
+                offer(envelope, right, spent, ranks[m], np.int64(level))

@@ -1,8 +1,8 @@
 """Which threshold levels of a group of cascades can reach the envelope at all, tile by tile.
 
 Three thresholded stages are shared by several last members (see kernels/sweeps/grid.py). Their levels are cut into
-TILES x TILES x BLOCKS tiles. Cells of a tile continue at least the units of its lowest corner and at most those of its
-highest, so none has more correct than
+TILES x TILES x BLOCKS tiles. At every cell of a tile, the units that continue include those that continue at its lowest
+corner and are among those that continue at its highest corner, so no cell has more correct than
 
     top[u, v] + (units the last member gets right up to the highest corner) - (those it gets wrong up to the lowest)
 
@@ -10,13 +10,16 @@ where top is the most that the cascade which stops at the third stage has right 
 lowest corner. Where the envelope has that many correct at strictly less cost, nothing in the tile can enter it, ties
 included. Limits only forbid more.
 
-A member is looked at through the units whose answer it changes, a tenth of all or less. `reach` asks for the first two
-stages alone, which settles most members; `blocks` asks for all three.
+Of each last member only the units whose answer it changes are read, a tenth of all or fewer. `reach` tests tiles of the
+first two stages, which rules out most members; `blocks` tests tiles of all three.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from wisecommittee.kernels.jit import njit_exact, njit_inner, ones, trailing_zeros
 from wisecommittee.kernels.simd.arrays import empty, zeros
@@ -25,12 +28,23 @@ TILES = 25  # of the levels of each of the first two stages, at most
 BLOCKS = 16  # of the levels of the third: one vector of int32
 
 
+class Changes(NamedTuple):
+    """Units whose answer each of m last members changes, one member after the other.
+
+    units : int32 [n]; changes : int32 [n], correct with the last member minus correct without it; starts : int64 [m +
+    1], where the units of each member start
+    """
+
+    units: NDArray[np.int32]
+    changes: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+
 @njit_exact
 def changed_words(before, after):
     """Units whose answer changes between two prefixes, from bits of the units that are right.
 
-    before : uint64 [W]; after : uint64 [m, W]. Returns units int32 [n] and the changes int32 [n] of all m one after
-    the other, and where those of each start: int64 [m + 1].
+    before : uint64 [W]; after : uint64 [m, W]. Returns Changes.
     """
     starts = zeros(after.shape[0] + 1, np.int64)
     for m in range(after.shape[0]):
@@ -50,12 +64,12 @@ def changed_words(before, after):
                 changes[at] = np.int32(1) - np.int32(2) * np.int32((before[w] >> bit) & np.uint64(1))
                 at += 1
                 x &= x - np.uint64(1)
-    return units, changes, starts
+    return Changes(units, changes, starts)
 
 
 @njit_exact
 def changed_grades(before, after):
-    """The same from integer grades: before [N], after [m, N]."""
+    """The same from integer grades: before [N], after [m, N]. Returns Changes."""
     starts = zeros(after.shape[0] + 1, np.int64)
     for m in range(after.shape[0]):
         starts[m + 1] = starts[m] + (after[m] != before).sum()
@@ -68,39 +82,47 @@ def changed_grades(before, after):
                 units[at] = i
                 changes[at] = after[m, i] - before[i]
                 at += 1
-    return units, changes, starts
+    return Changes(units, changes, starts)
 
 
 @njit_exact
-def by_bin(units, changes, starts, stops, some, bins, levels):
-    """The lists units[starts[m] : stops[m]] and their changes of some members by bin, in the same places, and where
-    each bin starts: int64 [some, levels + 1]. Units whose bin is `levels` or more are left out."""
-    begins = zeros((some.size, levels + 1), np.int64)
+def by_bin(changed, stops, members, bins, levels):
+    """The changes of these members sorted by the bin of the unit: units, changes and the start of each bin, int64 [s,
+    levels + 1].
+
+    changed : Changes, of which those of member m count up to stops[m]; members : int64 [s]; bins : unsigned [N]. Units
+    whose bin is `levels` or more are left out.
+    """
+    units, changes, starts = changed
+    begins = zeros((members.size, levels + 1), np.int64)
     sorted_units = empty(units.size, np.int32)
     sorted_changes = empty(units.size, np.int32)
     fill = empty(levels, np.int64)
-    for s in range(some.size):
-        start, stop = starts[some[s]], stops[some[s]]
-        for place in range(start, stop):
-            if bins[units[place]] < levels:
-                begins[s, bins[units[place]] + 1] += 1
+    for s in range(members.size):
+        start, stop = starts[members[s]], stops[members[s]]
+        for n in range(start, stop):
+            if bins[units[n]] < levels:
+                begins[s, bins[units[n]] + 1] += 1
         begins[s, 0] = start
         for j in range(levels):
             fill[j] = begins[s, j]
             begins[s, j + 1] += begins[s, j]
-        for place in range(start, stop):
-            here = bins[units[place]]
-            if here < levels:
-                sorted_units[fill[here]] = units[place]
-                sorted_changes[fill[here]] = changes[place]
-                fill[here] += 1
+        for n in range(start, stop):
+            j = bins[units[n]]
+            if j < levels:
+                sorted_units[fill[j]] = units[n]
+                sorted_changes[fill[j]] = changes[n]
+                fill[j] += 1
     return sorted_units, sorted_changes, begins
 
 
 @njit_exact
 def tile_maps(levels, most):
-    """How many tiles there are, at most so many, and of the units of each bin: the first tile whose highest corner
-    continues them (int64 [levels]) and the first whose lowest does (the number of tiles where none does)."""
+    """The levels of a stage cut into at most `most` tiles. Returns (tiles, high, low), int64 [levels] both.
+
+    high[b] : first tile in which a unit of bin b continues at some level
+    low[b] : first tile in which it continues at every level; `tiles` if there is none
+    """
     step = (levels + most - 1) // most
     high, low = empty(levels, np.int64), empty(levels, np.int64)
     for b in range(levels):
@@ -110,22 +132,8 @@ def tile_maps(levels, most):
 
 
 @njit_inner
-def cumulate(cells, table):
-    """table = sums of cells over all rows and columns up to each; both [rows, columns]."""
-    rows, columns = cells.shape
-    for b in range(columns):
-        table[0, b] = cells[0, b]
-    for a in range(1, rows):
-        for b in range(columns):
-            table[a, b] = table[a - 1, b] + cells[a, b]
-    for a in range(rows):
-        for b in range(1, columns):
-            table[a, b] += table[a, b - 1]
-
-
-@njit_inner
 def cumulate_blocks(table):
-    """The same in three dimensions and in place: [U, V, BLOCKS]."""
+    """In place: table[u, v, w] = sum of table[: u + 1, : v + 1, : w + 1], of [U, V, BLOCKS]."""
     for u in range(table.shape[0]):
         for v in range(table.shape[1]):
             for w in range(1, BLOCKS):
@@ -141,8 +149,8 @@ def cumulate_blocks(table):
 
 @njit_exact
 def corners(base, passed, paid, top, low):
-    """Of every tile of the first two stages the most correct of the cells that continue other units than the cells
-    before (top, -1 where there are none), and the least cost (low); int64 [U, V].
+    """top, low : int64 [U, V] out. top[u, v] = the most correct at any cell of the tile at which more units continue
+    than at the cell before, -1 if there is no such cell; low[u, v] = the least cost.
 
     base, passed, paid : [P1, P2] correct, units that run the third stage, and cost of the cascade that stops there
     """
@@ -166,7 +174,8 @@ def corners(base, passed, paid, top, low):
 
 @njit_exact
 def reach(top, gain, low, offset, env_cost):
-    """Whether any tile of the first two stages can reach the envelope; gain : [U, V] up to the highest corner."""
+    """Whether any tile of the first two stages can reach the envelope. gain : [U, V] units that the last member gets
+    right, up to the highest corner."""
     best = env_cost.size - 1
     for u in range(top.shape[0]):
         for v in range(top.shape[1]):
@@ -177,13 +186,14 @@ def reach(top, gain, low, offset, env_cost):
 
 @njit_exact
 def blocks(top, gain, loss, low, load, offset, fee, env_cost, masks):
-    """Which tiles can: masks uint16 [U, V] with a bit for each block of the third stage; returns whether any.
+    """Which tiles can reach the envelope: masks uint16 [U, V] out, a bit for each block of the third stage; returns
+    whether any bit is set.
 
-    gain : [U, V, BLOCKS] up to the highest corner; loss : the same up to the lowest; load : units up to the lowest,
-    each of which pays `fee` for the last member.
+    gain, loss : [U, V, BLOCKS] what the last member gains up to the highest corner, and loses up to the lowest
+    load : [U, V, BLOCKS] units up to the lowest corner, each of which pays `fee` for the last member
     """
     best = env_cost.size - 1
-    found = False
+    marked = False
     for u in range(top.shape[0]):
         for v in range(top.shape[1]):
             masks[u, v] = 0
@@ -195,5 +205,5 @@ def blocks(top, gain, loss, low, load, offset, fee, env_cost, masks):
                 correct = max(0, min(most + np.int64(gain[u, v, w]) - np.int64(loss[u, v, w]), best))
                 if env_cost[correct] >= lowest + fee * np.int64(load[u, v, w]):
                     masks[u, v] |= np.uint16(1) << np.uint16(w)
-            found = found or masks[u, v] != 0
-    return found
+            marked = marked or masks[u, v] != 0
+    return marked

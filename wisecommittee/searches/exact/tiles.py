@@ -1,4 +1,4 @@
-"""The distinct confidences of a prefix, and the tiles that the exact mode cuts its units into."""
+"""The distinct confidences of a stage, and the tiles that the exact mode cuts its units into."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from wisecommittee.searches.stages.stage_tables import StageTables
 
 
 @dataclass(frozen=True, slots=True)
-class Confidences:
-    """distinct : float32 [D] ascending; order : int32 [N] the number of each unit's; tile_of : uint8 [D] their tiles,
-    by rising confidence; tiles : uint8 [N] those of the units."""
+class TiledStage:
+    """distinct : float32 [D] distinct confidences, ascending; number : int32 [N] which of them each unit has
+    tile_of : uint8 [D] the tile of each distinct confidence; tiles : uint8 [N] the tile of each unit
+    """
 
     distinct: NDArray[np.float32]
-    order: NDArray[np.int32]
+    number: NDArray[np.int32]
     tile_of: NDArray[np.uint8]
     tiles: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, score: NDArray[np.float32], wrong: NDArray[np.bool_] | None, scale: Scale = STORED) -> Confidences:
-        """wrong : units that the prefix gets wrong. Tiles hold about as many of them each: they are what higher
-        thresholds can gain, and what makes bounds loose."""
+    def of(cls, score: NDArray[np.float32], wrong: NDArray[np.bool_] | None, scale: Scale = STORED) -> TiledStage:
+        """score : float32 [N]; wrong : bool [N], units that the stage gets wrong, of which each tile holds about as
+        many: they are what higher thresholds can gain, and what makes bounds loose. None: tiles of as many units."""
         weights = np.ones(len(score), np.int64) if wrong is None else wrong * np.int64(64) + 1
         by_score = np.argsort(score)
         return cls(*number_confidences(scale.lowest(score[by_score]), by_score, weights, TILES))
 
 
-def confidences(tables: StageTables, scale: Scale) -> list[Confidences]:
-    """Of every scored prefix, or of every member where scores are stored."""
+def tiled_stages(tables: StageTables, scale: Scale) -> list[TiledStage]:
+    """The stage of every row of confidences: scored prefixes, or members where scores are stored."""
     nodes = np.full(len(tables.score), -1)
     scored = np.flatnonzero(tables.score_row >= 0)
     nodes[tables.score_row[scored]] = scored
-    out = []
+    stages = []
     for score, node in zip(tables.score, nodes.tolist(), strict=True):
-        right = None if node < 0 else tables.correct.row(node)
-        out.append(Confidences.of(score, None if right is None else right < right.max(), scale))
-    return out
+        correct = None if node < 0 else tables.correct.row(node)
+        stages.append(TiledStage.of(score, None if correct is None else correct < correct.max(), scale))
+    return stages

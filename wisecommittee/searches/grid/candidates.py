@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import InfeasibleError
-from wisecommittee.searches.stages.pool import Pool, Tiers
+from wisecommittee.searches.stages.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,14 @@ class Candidates:
     ranks: NDArray[np.int64]
 
 
-def within_worst_case(pool: Pool, found: dict[int, NDArray[np.int64]], limit: float | None) -> list[Candidates]:
-    """Drop what costs too much in the worst case, and rank the rest: fewer members, fewer stages, less worst case,
-    names stage by stage."""
+def within_worst_case(pool: Pool, by_size: dict[int, NDArray[np.int64]], limit: float | None) -> list[Candidates]:
+    """The sequences that cost at most `limit` in the worst case, ranked in the order of ties over all sizes.
+
+    by_size : sequences int64 [n, size] of tiers, by size
+    """
     kept: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     least = None
-    for sequences in found.values():
+    for sequences in by_size.values():
         worst = pool.cost.worst(sequences)
         least = int(worst.min()) if least is None else min(least, int(worst.min()))
         if limit is not None:
@@ -41,27 +44,45 @@ def within_worst_case(pool: Pool, found: dict[int, NDArray[np.int64]], limit: fl
             f"no committee costs at most {limit:.6g} {pool.cost.name} in the worst case; the cheapest model costs "
             f"{pool.cost.true(least):.6g}"
         )
-    return _ranked(kept, pool.tiers)
+    longest = max(s.shape[1] for s, _ in kept)
+    every = [np.pad(s, ((0, 0), (0, longest - s.shape[1])), constant_values=-1) for s, _ in kept]
+    order = TieOrder.of(pool).argsort(np.concatenate(every), np.concatenate([worst for _, worst in kept]))
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(order))
+    stops = np.cumsum([len(s) for s, _ in kept])
+    return [
+        Candidates(s.shape[1], s, part) for (s, _), part in zip(kept, np.split(ranks, stops[:-1]), strict=True)
+    ]  # fmt: skip
 
 
-def _ranked(kept: list[tuple[NDArray[np.int64], NDArray[np.int64]]], tiers: Tiers | None) -> list[Candidates]:
-    """Candidates of these (sequences, worst cases), one pair for each number of stages, ascending."""
-    if tiers is None:
-        names = members = None
-    else:
+@dataclass(frozen=True, slots=True)
+class TieOrder:
+    """Which of two committees with equal cost and quality is reported: the one with fewer members, fewer stages, less
+    worst case, the first by names stage by stage.
+
+    sizes : int64 [tiers + 1] members of each tier; names : int64 [tiers + 1] number of each tier in the order of names.
+    The last entries, 0 and -1, are of -1, which fills up shorter sequences.
+    """
+
+    sizes: NDArray[np.int64]
+    names: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pool: Pool) -> TieOrder:
+        tiers = pool.tiers or tuple((m,) for m in range(len(pool.cards)))
         names = np.argsort(sorted(range(len(tiers)), key=lambda step: tiers[step]))
-        members = np.array([len(tier) for tier in tiers])
-    out, counts = [], []
-    for sequences, _ in kept:
-        n, size = sequences.shape
-        out.append(Candidates(size, sequences, np.empty(n, np.int64)))
-        counts.append(np.full(n, size) if members is None else members[sequences].sum(axis=1))
-    first = 0
-    for count in sorted({int(c) for some in counts for c in np.unique(some)}):
-        for (sequences, worst), some, candidates in zip(kept, counts, out, strict=True):
-            at = np.flatnonzero(some == count)
-            here = sequences[at] if names is None else names[sequences[at]]
-            order = np.lexsort((*here.T[::-1], worst[at]))
-            candidates.ranks[at[order]] = first + np.arange(len(at))
-            first += len(at)
-    return out
+        return cls(np.array([*map(len, tiers), 0]), np.append(names, -1))
+
+    def argsort(self, sequences: NDArray[np.int64], worst: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64 [n]: indices of the sequences in the order of ties.
+
+        sequences : int64 [n, longest] of tiers, filled up with -1; worst : int64 [n] worst-case cost of each
+        """
+        members, stages = self.sizes[sequences].sum(axis=1), (sequences >= 0).sum(axis=1)
+        return np.lexsort((*self.names[sequences].T[::-1], worst, stages, members))
+
+
+def filled_up(sequences: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """int64 [n, longest]: sequences of any lengths, with -1 behind the shorter ones."""
+    longest = max(map(len, sequences))
+    return np.array([[*sequence, *[-1] * (longest - len(sequence))] for sequence in sequences], np.int64)

@@ -1,10 +1,10 @@
 """What a frontier counts as the cost of a committee: the average over units, the worst case, or the 99th percentile.
 
-The sweeps minimise the total over units plus a price of the combination. On the average there is none. On the worst
-case the price is what all members cost. The 99th percentile is the cumulative cost of some stage, namely of the first
-after which at most 1 % of the units go on; so a combination is swept once for each stage, at that stage's price, with
-that limit on the units that run the next. Prices are numbered and spread wider than any total, which therefore only
-breaks ties: of committees as good at the same price the cheapest on average is found."""
+The sweeps minimise the total cost over the units plus a price of the combination. For the average the price is 0. For
+the worst case it is the cost of all members together. The 99th percentile is the cumulative cost of the first stage
+after which at most 1 % of the units go on; so a combination is swept once for each stage, at that stage's cost as its
+price and with that limit on the units that run the next stage. Prices are numbered and put further apart than any
+total, so that totals only break ties: of committees as good at the same price, the cheapest on average is reported."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ Variants = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """cost : of the sweeps, coarser where totals would not fit beside the prices. prices : int64, distinct, ascending;
-    span : how far apart they are put; empty on the average."""
+    """cost : the cost model of the sweeps, coarser than `full` where totals would not fit beside the prices
+    prices : int64 [n] distinct, ascending, empty for the average; span : distance between the numbers of two prices
+    """
 
     name: str
     units: int
@@ -38,15 +39,15 @@ class Axis:
 
     @classmethod
     def of(cls, name: str, cost: CostModel, units: int, sequences: Iterable[NDArray[np.int64]]) -> Axis:
-        """sequences : int64 [n, size] all that will be swept."""
+        """sequences : all that will be swept, int64 [n, size] by size."""
         if name not in AXES:
             raise UnknownNameError("axis", name, AXES)
         if name == "average":
             return cls(name, units, cost, cost, np.zeros(0, np.int64))
         if name == "p99" and cost.per_unit is not None:
             raise UsageError(f"--axis p99 needs a cost that is the same for every unit; {cost.name} varies")
-        some = [cost.worst(s) if name == "worst" else cost.cumulative(s).reshape(-1) for s in sequences]
-        prices = np.unique(np.concatenate(some))
+        by_size = [cost.worst(s) if name == "worst" else cost.cumulative(s).reshape(-1) for s in sequences]
+        prices = np.unique(np.concatenate(by_size))
         most = int(max(cost.worst(s).max() for s in sequences)) * units + 1
         shift = max(0, (len(prices) * most).bit_length() - INT64_SAFE.bit_length() + 1)
         coarse = replace(

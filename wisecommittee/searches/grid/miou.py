@@ -1,7 +1,8 @@
-"""Qualities that are no sum over units, such as mIoU: every vector of levels, and of them what nothing dominates.
+"""Qualities that are not a sum over units, such as mIoU: every vector of levels is counted, and those that no other
+dominates are kept.
 
-The same levels, ties and stages as the grid of exhaustive.py; totals of all statistics are exact integers. There is no
-exact mode: with mIoU a unit has no gain of its own, so the lemma of kernels/exact/gain_levels.py does not hold.
+Levels, ties and stages are those of the grid (sweep.py); totals of all statistics are exact integers. There is no exact
+mode: mIoU is not a sum of what single units gain, so the lemma of kernels/exact/gain_levels.py does not hold.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.kernels.sweeps import histogram
 from wisecommittee.searches.grid.candidates import Candidates
-from wisecommittee.searches.grid.levels import level_values
-from wisecommittee.searches.grid.sweep import Point, Ranked
+from wisecommittee.searches.grid.chunks import Chunk, run_chunks, sweep_task
+from wisecommittee.searches.grid.levels import level_values, level_vector
+from wisecommittee.searches.grid.sweep import Point
 from wisecommittee.searches.limits import Limits
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
 
-SWEPT = 2  # thresholds with a table of all their levels; longer cascades loop over the levels of earlier ones
+SWEPT = 2  # last thresholds, all of whose levels stand in one table; longer cascades loop over the levels of the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Skyline:
 
     @classmethod
     def of(cls, parts: Sequence[Skyline]) -> Skyline:
-        """Less cost, then more quality, then lower rank, then lower level."""
+        """Of all committees in `parts` those that no other dominates; among equals the lowest rank, then level."""
         cost, quality, rank, level = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("cost", "quality", "rank", "level")
         )
@@ -47,18 +49,18 @@ class Skyline:
         return cls(cost[order], quality[order], rank[order], level[order])
 
 
-NOTHING = Skyline(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
+EMPTY = Skyline(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 def chains(cards: Sequence[StoredCard], size: int) -> NDArray[np.int64]:
     """int64 [n, size]: sequences of entries in which each adds models to the one before, in lexicographic order.
 
-    Algorithm 1 of Wang et al. 2022: whoever has run takes part in every later answer.
+    Algorithm 1 of Wang et al. 2022: every model that has run takes part in all later answers.
     """
-    found: list[tuple[int, ...]] = [(m,) for m in range(len(cards))]
+    sequences: list[tuple[int, ...]] = [(m,) for m in range(len(cards))]
     for _ in range(size - 1):
-        found = [(*s, m) for s in found for m, card in enumerate(cards) if card.members > cards[s[-1]].members]
-    return np.array(found, np.int64).reshape(len(found), size)
+        sequences = [(*s, m) for s in sequences for m, card in enumerate(cards) if card.members > cards[s[-1]].members]
+    return np.array(sequences, np.int64).reshape(len(sequences), size)
 
 
 class SkylineSearch:
@@ -73,94 +75,92 @@ class SkylineSearch:
         self.values = [level_values(np.sort(score), levels) for score in tables.score]
         pairs = zip(self.values, tables.score, strict=True)
         self.bins = [np.searchsorted(values, score, side="right") for values, score in pairs]
-        self.found = NOTHING
+        self.skyline = EMPTY
 
     def run(self, mapper: Mapper) -> list[tuple[int, ...]]:
         """Every threshold vector of every combination; returns the combinations that a stop has left unfinished."""
-        unfinished: list[tuple[int, ...]] = []
-        for c in self.candidates:
-            tasks = list(zip(map(tuple, c.sequences.tolist()), c.ranks.tolist(), strict=True))
-            parts = [tasks[i :: mapper.parts] for i in range(min(mapper.parts, len(tasks)))]
-            name = f"thresholds, {c.size} stage{'s' if c.size > 1 else ''}"
-            done = mapper.map(self.chunk, None, parts, name, len(tasks))
-            for part, (found, finished) in zip(parts, done, strict=True):
-                if found is not None:
-                    self.found = Skyline.of([self.found, found])
-                unfinished += [sequence for sequence, _ in part[finished:]]
-        return unfinished
+        return run_chunks(
+            mapper, self.candidates, self.chunk, before=lambda: None, fold=self.fold, task=sweep_task, grouped=False
+        )  # fmt: skip
 
-    def chunk(self, common: None, tasks: list[Ranked], control: Control) -> tuple[Skyline, int]:
+    def fold(self, skyline: Skyline) -> None:
+        self.skyline = Skyline.of([self.skyline, skyline])
+
+    def chunk(self, before: None, chunk: Chunk, control: Control) -> tuple[Skyline, int]:
         """The skyline of these combinations, and how many of them are finished. Single models always are."""
-        found = NOTHING
-        for finished, (sequence, rank) in enumerate(tasks):
+        skyline = EMPTY
+        for n, (sequence, rank) in enumerate(zip(chunk.sequences.tolist(), chunk.ranks.tolist(), strict=True)):
             if len(sequence) > 1 and control.stopped():
-                return found, finished
-            found = Skyline.of([found, self._sequence(sequence, rank)])
+                return skyline, n
+            skyline = Skyline.of([skyline, self._sequence(tuple(sequence), rank)])
             control.tick(1)
-        return found, len(tasks)
+        return skyline, len(chunk)
 
     def _sequence(self, sequence: tuple[int, ...], rank: int) -> Skyline:
         """Every vector of levels of one combination."""
         stages = [self.statistics[m].astype(np.int64) for m in sequence]
         fees = self.cost.marginal(sequence, self.units)
-        everybody = np.ones(self.units, np.int64)
+        everyone = np.ones(self.units, np.int64)
         # What a unit adds when it goes on to the next stage: statistics, cost, one unit that runs it.
         steps = [
-            np.column_stack([after - before, fee, everybody])
+            np.column_stack([after - before, fee, everyone])
             for before, after, fee in zip(stages, stages[1:], fees[1:], strict=False)
         ]
         bins = [self.bins[m] for m in sequence[:-1]]
         start = np.r_[stages[0].sum(axis=0), fees[0].sum(), self.units]
         outer = max(0, len(steps) - SWEPT)
-        found = [NOTHING]
-        for place, vector in enumerate(itertools.product(range(self.levels), repeat=outer)):
+        skylines = [EMPTY]
+        for n, vector in enumerate(itertools.product(range(self.levels), repeat=outer)):
             totals, ran = start, [np.int64(self.units)]
             waiting = np.ones(self.units, dtype=bool)
-            for level, some, step in zip(vector, bins, steps, strict=False):
-                waiting &= some <= level
+            for level, stage_bins, step in zip(vector, bins, steps, strict=False):
+                waiting &= stage_bins <= level
                 added = step[waiting].sum(axis=0)
                 totals = totals + added
                 ran.append(added[-1])
             if outer and not waiting.any():
                 continue
-            some_units = np.flatnonzero(waiting) if outer else slice(None)
-            inner = [(b[some_units], s[some_units]) for b, s in zip(bins[outer:], steps[outer:], strict=True)]
-            found.append(self._cells(sequence, totals, ran, inner, rank, place))
-        return Skyline.of(found)
+            units = np.flatnonzero(waiting) if outer else slice(None)
+            inner = [(b[units], s[units]) for b, s in zip(bins[outer:], steps[outer:], strict=True)]
+            totals_by_level, ran_by_level = self._cells(totals, ran, inner)
+            skylines.append(self._skyline(sequence, totals_by_level, ran_by_level, rank, n))
+        return Skyline.of(skylines)
 
     def _cells(
-        self,
-        sequence: tuple[int, ...],
-        totals: NDArray[np.int64],
-        ran: list[np.int64],
-        inner: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
-        rank: int,
-        place: int,
-    ) -> Skyline:
-        """Every level of the last thresholds, after stages that are settled."""
+        self, totals: NDArray[np.int64], ran: list[np.int64], inner: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+    ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+        """Totals int64 [P, P, S + 2] at every level of the last thresholds, and the units that run each stage, after
+        stages that are settled. inner : of each of the last stages the bins and what its units add"""
         shape = tuple(self.levels for _ in inner) + (1,) * (SWEPT - len(inner))
         cells = np.broadcast_to(totals, (*shape, len(totals))).copy()
         counts = [np.broadcast_to(n, shape) for n in ran]
         first = inner[0][0] if inner else None
         for depth, (bins, step) in enumerate(inner):
             table = np.empty((shape[0], shape[1] if depth else 1, len(totals)), np.int64)
-            histogram.cumulate(first, bins if depth else np.zeros_like(bins), step, table)
+            histogram.sum_by_levels(first, bins if depth else np.zeros_like(bins), step, table)
             cells += table
             counts.append(np.broadcast_to(table[..., -1], shape))
+        return cells, counts
+
+    def _skyline(
+        self, sequence: tuple[int, ...], cells: NDArray[np.int64], ran: list[NDArray[np.int64]], rank: int, number: int
+    ) -> Skyline:
+        """The best of these cells; number : which levels the stages before have, counted through."""
         quality = self.task.quality(cells[..., :-2], self.units).reshape(-1)
         cost = cells[..., -2].reshape(-1)
-        level = place * len(cost) + np.arange(len(cost))
-        kept = np.arange(len(cost)) if not self.limits else np.flatnonzero(self._allowed(sequence, counts).reshape(-1))
+        level = number * len(cost) + np.arange(len(cost))
+        kept = np.arange(len(cost)) if not self.limits else np.flatnonzero(self._allowed(sequence, ran).reshape(-1))
         return Skyline.of([Skyline(cost[kept], quality[kept], np.full(len(kept), rank), level[kept])])
 
     def _allowed(self, sequence: tuple[int, ...], ran: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
         """Whether the numbers of units that run each stage keep the limits."""
         assert self.limits is not None
-        (caps,), (others,) = self.limits.padded(np.array([sequence]), len(sequence))
+        stages = np.array([sequence])
+        (caps,), (charges,) = self.limits.caps(stages), self.limits.marginal(stages)
         allowed = np.ones(ran[0].shape, dtype=bool)
         for cap, units in zip(caps, ran, strict=True):
             allowed &= units <= cap
-        for fees, ceiling in zip(others, self.limits.ceilings, strict=True):
+        for fees, ceiling in zip(charges, self.limits.ceilings, strict=True):
             allowed &= sum(fee * units for fee, units in zip(fees, ran, strict=True)) <= ceiling
         return allowed
 
@@ -169,16 +169,12 @@ class SkylineSearch:
         sequences = {
             int(r): tuple(s) for c in self.candidates for r, s in zip(c.ranks, c.sequences.tolist(), strict=True)
         }
-        out = []
-        for rank, level in zip(self.found.rank.tolist(), self.found.level.tolist(), strict=True):
+        points: list[Point] = []
+        for rank, index in zip(self.skyline.rank.tolist(), self.skyline.level.tolist(), strict=True):
             sequence = sequences[rank]
-            places: list[int] = []
-            for _ in range(len(sequence) - 1):
-                level, place = divmod(level, self.levels)
-                places.insert(0, place)
-            pairs = zip(sequence, places, strict=False)
-            out.append((sequence, tuple(self._value(m, place) for m, place in pairs)))
-        return out
+            vector = level_vector(index, self.levels, len(sequence) - 1)
+            points.append((sequence, tuple(self._value(m, level) for m, level in zip(sequence, vector, strict=False))))
+        return points
 
-    def _value(self, member: int, place: int) -> float:
-        return float("inf") if place == self.levels - 1 else float(self.values[member][place])
+    def _value(self, member: int, level: int) -> float:
+        return float("inf") if level == self.levels - 1 else float(self.values[member][level])

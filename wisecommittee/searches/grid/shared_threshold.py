@@ -12,9 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.kernels.sweeps.shared_threshold import sweep_shared
+from wisecommittee.kernels.envelope import Envelope
+from wisecommittee.kernels.sweeps.shared_threshold import Changes, Events, sweep_shared
+from wisecommittee.searches.grid.bounds import make_bounds
 from wisecommittee.searches.grid.candidates import Candidates
-from wisecommittee.searches.grid.sweep import Envelope, GridSearch, Group
+from wisecommittee.searches.grid.sweep import GridSearch, Group
 from wisecommittee.searches.limits import Limits
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
@@ -34,10 +36,7 @@ class SharedSearch(GridSearch):
 
         def of(sequences: NDArray[np.int64]) -> int:
             heads, times = np.unique(sequences[:, :-1], axis=0, return_counts=True)
-            tried = [
-                sum(distinct[self.score_row(head[:k])] for k in range(1, len(head) + 1))
-                for head in map(tuple, heads.tolist())
-            ]
+            tried = [sum(distinct[row] for row in self.lookup.score_rows_of(head)) for head in heads.tolist()]
             return len(sequences) + int(np.dot(times, tried))
 
         sizes = {len(sequence) for sequence in unfinished}
@@ -45,38 +44,34 @@ class SharedSearch(GridSearch):
         return sum(of(c.sequences) for c in self.candidates) - sum(map(of, left))
 
     def group(self, group: Group, envelope: Envelope, control: Control) -> bool:
-        head, lasts, ranks = group.head, group.lasts, group.ranks
+        head, lasts = group.head, group.lasts
         if not head:
             return super().group(group, envelope, control)
-        correct = [self.correct_of(head[:k]).astype(np.int64) for k in range(1, len(head) + 1)]
-        last_correct = np.stack([self.correct_of((*head, int(m))) for m in lasts], axis=1)
-        if group.fees is None:
-            assert self.cost.per_unit is not None
-            stage_cost = self.cost.per_unit[list(head)]
-            unit_cost = self.cost.per_unit[lasts].T
-        else:
-            stage_cost = np.repeat(group.fees[0, :-1, None], self.units, axis=1)
-            unit_cost = np.broadcast_to(group.fees[:, -1], last_correct.shape)
+        correct = [self.lookup.correct_of(head[:k]).astype(np.int64) for k in range(1, len(head) + 1)]
+        last_correct = np.stack([self.lookup.correct_of((*head, m)) for m in lasts.tolist()], axis=1)
+        fees = np.broadcast_to(group.fees, (len(head), self.units))
+        last_fees = np.broadcast_to(group.last_fees.T, last_correct.shape)
+        changes = Changes(
+            np.diff(correct, axis=0), np.ascontiguousarray(fees[1:]),
+            last_correct - correct[-1][:, None], np.ascontiguousarray(last_fees),
+        )  # fmt: skip
+        sequences = np.array([[*head, m] for m in lasts.tolist()], np.int64)
+        bounds = make_bounds(self.limits, sequences, np.full(sequences.shape, self.units), self.units, len(head) + 1)
+        totals = int(correct[0].sum()), int(fees[0].sum())
+        sweep_shared(self._events(head), changes, *totals, group.ranks, bounds, envelope)
+        return True
+
+    def _events(self, head: tuple[int, ...]) -> Events:
         highest = np.maximum.accumulate(self._scores(head), axis=0).ravel()
         order = np.argsort(highest, kind="stable")
         ordered = highest[order]
         stages, units = np.divmod(order, self.units)
-        sequences = np.array([[*head, m] for m in lasts], np.int64)
-        limits = self.limits
-        sweep_shared(
-            stages, units, np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True]) + 1, np.diff(correct, axis=0),
-            stage_cost[1:], last_correct - correct[-1][:, None],
-            np.ascontiguousarray(unit_cost), int(correct[0].sum()), int(stage_cost[0].sum()), ranks,
-            limits.caps(sequences) if limits else np.zeros((0, len(head) + 1), np.int64),
-            limits.marginal(sequences) if limits else np.zeros((0, 0, len(head) + 1), np.int64),
-            np.array(limits.ceilings if limits else (), np.int64), *envelope,
-        )  # fmt: skip
-        return True
+        return Events(stages, units, np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True]) + 1)
 
     def _scores(self, head: tuple[int, ...]) -> NDArray[np.float32]:
         """float32 [K - 1, N]: confidences after each stage. One threshold lies among all of them, so they are told
         apart together."""
-        scores = self.score[[self.score_row(head[:k]) for k in range(1, len(head) + 1)]]
+        scores = self.score[self.lookup.score_rows_of(head)]
         ordered = np.sort(scores, axis=None)
         lowest = self.scale.lowest(ordered)
         return scores if lowest is ordered else lowest[np.searchsorted(ordered, scores)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.kernels.sweeps import grid
+from wisecommittee.kernels.sweeps.bins import bin_units
 from wisecommittee.searches.grid.levels import padded_levels
 from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.stages.pool import Pool
@@ -64,7 +64,7 @@ class Stages:
         key = (row, id(levels))
         if key not in self._bins:
             bins = np.empty(self.pool.units, np.int32)
-            grid.bin_units(self.tables.score[row], padded_levels(self._ordered[row][levels]), bins)
+            bin_units(self.tables.score[row], padded_levels(self._ordered[row][levels]), bins)
             self._bins[key] = levels, bins
         return self._bins[key][1]
 

@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import UsageError
-from wisecommittee.kernels.sweeps.beam import BUCKET_BITS
-from wisecommittee.searches.grid.sweep import corners
+from wisecommittee.kernels.envelope import steps
+from wisecommittee.kernels.sweeps.beam import BUCKET_BITS, Lead
 from wisecommittee.searches.heuristic.batch import LEVELS, level_places
 from wisecommittee.searches.heuristic.incumbents import Incumbents
 from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.heuristic.refine import Below, Refinement, sweep_lines
 from wisecommittee.searches.heuristic.space import Outcome, Scope
-from wisecommittee.searches.heuristic.threshold_sweeps import SWEPT, Cells, JointSweep, Lead
+from wisecommittee.searches.heuristic.threshold_sweeps import SWEPT, Cells, JointSweep
 from wisecommittee.searches.workers.threads import interrupts
 
 WIDTH = 512  # heads kept at each size
@@ -142,7 +142,7 @@ def _grow(incumbents: Incumbents, beam: Beam, places: NDArray[np.int64], size: i
 
 def _scale(cost: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
     """What an envelope reaches at each bucket of cost, the number of the first bucket, the band of each."""
-    at = cost[corners(cost)]
+    at = cost[steps(cost)]
     bits = np.array([max(1, at[0]), max(1, at[-1])], np.float32).view(np.int32) >> BUCKET_BITS
     first, buckets = int(bits[0]), int(bits[1] - bits[0]) + 1
     edges = ((np.arange(buckets, dtype=np.int32) + np.int32(first)) << BUCKET_BITS).view(np.float32)

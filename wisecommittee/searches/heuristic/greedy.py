@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.policy import reaches
+from wisecommittee.searches.grid.candidates import TieOrder, filled_up
 from wisecommittee.searches.heuristic.batch import Stages, batches
 from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.heuristic.space import Extensions, Outcome, Scope
@@ -45,14 +46,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A finished cascade with its exact counts; the fields in the order of ties."""
+    """A finished cascade with its exact counts."""
 
     cost: int
     less_correct: int  # minus the number correct
-    members: int
-    stages: int
-    worst: int
-    names: tuple[Walk, ...]
     values: tuple[float, ...]
     sequence: Walk
 
@@ -76,7 +73,7 @@ class Greedy:
     def __init__(self, scope: Scope) -> None:
         self.scope, self.pool = scope, scope.pool
         self.counted: list[Counted] = []
-        self.sequences: set[Walk] = set()
+        self.worst: dict[Walk, int] = {}  # worst-case cost of every sequence that was counted
         self.reference: NDArray[np.int64] = np.zeros(scope.pool.units, np.int64)
 
     def start(self) -> list[State]:
@@ -116,11 +113,8 @@ class Greedy:
         for sequence, worst in zip(every.sequences, every.worst.tolist(), strict=True):
             correct = state.correct + int(stages.correct(sequence)[state.waiting].sum(dtype=np.int64))
             cost = state.cost + self._marginal(sequence, state.waiting)
-            members, names = len(self.pool.members(sequence)), tuple(self.pool.members((tier,)) for tier in sequence)
-            self.counted.append(
-                Counted(cost, -correct, members, len(sequence), worst, names, state.values, sequence)
-            )  # fmt: skip
-            self.sequences.add(sequence)
+            self.counted.append(Counted(cost, -correct, state.values, sequence))
+            self.worst[sequence] = worst
 
     def _marginal(self, sequence: Walk, waiting: NDArray[np.bool_]) -> int:
         """What the last stage costs on the units that wait for it."""
@@ -167,11 +161,11 @@ class Greedy:
         return int(places[-1]) + 1, stages.distinct(sequence, int(number[places[-1]]))
 
     def outcome(self) -> Outcome:
+        sequences = list(self.worst)
+        order = TieOrder.of(self.pool).argsort(filled_up(sequences), np.array(list(self.worst.values()), np.int64))
+        rank = {sequences[i]: n for n, i in enumerate(order.tolist())}
         kept: list[Counted] = []
-        order = sorted(
-            self.counted, key=lambda c: (c.cost, c.less_correct, c.members, c.stages, c.worst, c.names, c.values)
-        )
-        for one in order:
-            if not kept or one.less_correct < kept[-1].less_correct:
-                kept.append(one)
-        return Outcome([(c.sequence, c.values) for c in kept], len(self.sequences), len(self.counted))
+        for c in sorted(self.counted, key=lambda c: (c.cost, c.less_correct, rank[c.sequence], c.values)):
+            if not kept or c.less_correct < kept[-1].less_correct:
+                kept.append(c)
+        return Outcome([(c.sequence, c.values) for c in kept], len(sequences), len(self.counted))

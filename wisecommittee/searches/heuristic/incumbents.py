@@ -9,8 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.kernels.sweeps import grid
-from wisecommittee.searches.grid.sweep import Envelope, Point, copied, corners
+from wisecommittee.kernels import envelope as envelopes
+from wisecommittee.kernels.envelope import UNREACHED, Corners, Envelope, steps
+from wisecommittee.searches.grid.candidates import TieOrder, filled_up
+from wisecommittee.searches.grid.sweep import Point
 from wisecommittee.searches.heuristic.batch import Stages, batches
 from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.heuristic.space import Extensions, Outcome, Scope
@@ -53,19 +55,17 @@ class Incumbents:
         self.scope, pool = scope, scope.pool
         assert pool.task.width == 1
         self.best = pool.task.scale * pool.units
-        self.cost = np.full(self.best + 1, grid.UNREACHED, np.int64)
+        self.cost = np.full(self.best + 1, UNREACHED, np.int64)
         self.holder = np.full(self.best + 1, -1, np.int64)  # index into found where the envelope steps
         self.found: list[Incumbent] = []
         self.visited: set[Walk] = set()
         self.vectors = 0
-        tiers = pool.tiers or tuple((m,) for m in range(len(pool.cards)))
-        self._sizes = np.array([*map(len, tiers), 0])
-        self._names = np.append(np.argsort(sorted(range(len(tiers)), key=lambda t: tiers[t])), -1)
+        self.ties = TieOrder.of(pool)
 
     @property
     def held(self) -> NDArray[np.int64]:
         """Indices into found of the points of the envelope, by rising cost."""
-        return self.holder[corners(self.cost)]
+        return self.holder[steps(self.cost)]
 
     def outcome(self) -> Outcome:
         points: list[Point] = [(self.found[i].sequence, self.found[i].values) for i in self.held]
@@ -111,29 +111,31 @@ class Incumbents:
         held = self.held
         worst = np.concatenate([sweep.extensions.worst for sweep in sweeps])
         starts = np.cumsum([0, *(len(sweep.extensions.lasts) for sweep in sweeps)])
-        order = self._order([self.found[i] for i in held], sequences, worst)
+        every = [self.found[i].sequence for i in held] + list(sequences)
+        costs = np.r_[np.array([self.found[i].worst for i in held], np.int64), worst]
+        order = self.ties.argsort(filled_up(every), costs)
         ranks = np.empty_like(order)
         ranks[order] = np.arange(len(order))
         holders = np.full(self.best + 1, -1, np.int64)
-        holders[corners(self.cost)] = ranks[: len(held)]
-        before: Envelope = (self.cost, holders, np.zeros(self.best + 1, np.int64))
-        whole = copied(before)
+        holders[steps(self.cost)] = ranks[: len(held)]
+        before = Envelope(self.cost, holders, np.zeros(self.best + 1, np.int64))
+        whole = before.copy()
 
-        def chunk(places: Sequence[int]) -> Envelope:
-            own = copied(before)
+        def chunk(places: Sequence[int]) -> Corners:
+            own = before.copy()
             for place in places:
                 if stoppable and self.scope.stop.is_set():
                     break
                 sweeps[place].count(ranks[len(held) :][starts[place] : starts[place + 1]], own)
-            return own
+            return own.corners()
 
         with Workers(self.scope.threads) as workers:
-            for own in workers.map(chunk, [range(i, len(sweeps), CHUNKS) for i in range(min(CHUNKS, len(sweeps)))]):
-                grid.merge(*whole, *own)
+            for corners in workers.map(chunk, [range(i, len(sweeps), CHUNKS) for i in range(min(CHUNKS, len(sweeps)))]):
+                envelopes.merge(whole, corners)
         self.cost, rank, level = whole
         self.holder = np.full(self.best + 1, -1, np.int64)
         known: dict[tuple[int, int], int] = {}
-        for a in corners(self.cost):
+        for a in steps(self.cost):
             entry = int(order[rank[a]])
             if entry < len(held):
                 self.holder[a] = held[entry]
@@ -147,17 +149,3 @@ class Incumbents:
                 known[witness] = len(self.found)
                 self.found.append(Incumbent(sequence, values, below, int(worst[entry])))
             self.holder[a] = known[witness]
-
-    def _order(
-        self, held: Sequence[Incumbent], sequences: Sequence[Walk], worst: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Indices of what is held and then of these sequences in the order of ties: fewer members, fewer stages, less
-        worst case, names stage by stage."""
-        every = [one.sequence for one in held] + list(sequences)
-        tiers = np.full((len(every), max(map(len, every))), -1, np.int64)
-        for size in {len(s) for s in every}:
-            rows = [i for i, s in enumerate(every) if len(s) == size]
-            tiers[rows, :size] = [every[i] for i in rows]
-        costs = np.r_[np.array([one.worst for one in held], np.int64), worst]
-        members, stages = self._sizes[tiers].sum(axis=1), (tiers >= 0).sum(axis=1)
-        return np.lexsort((*self._names[tiers].T[::-1], costs, stages, members))

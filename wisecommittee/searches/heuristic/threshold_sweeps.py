@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.policy import reaches
+from wisecommittee.kernels.envelope import Envelope
 from wisecommittee.kernels.sweeps import beam
-from wisecommittee.searches.grid.sweep import Envelope
+from wisecommittee.searches.grid.virtual_stages import padded
 from wisecommittee.searches.heuristic.batch import Stages
 from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.heuristic.space import Extensions
@@ -45,8 +46,7 @@ class Cells:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Levels of each swept stage, padded in front with stages that everybody continues."""
-        sizes = [len(some) + 1 for some in self.levels]
-        first, second, third = [1] * (SWEPT - len(sizes)) + sizes
+        first, second, third = padded([len(levels) + 1 for levels in self.levels], SWEPT, 1)
         return first, second, third
 
     def __len__(self) -> int:
@@ -61,27 +61,11 @@ class Cells:
         return (*self.states[level], *swept)
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """How far extensions get beyond what shorter committees reach at the same cost, in each band of cost.
-
-    expected : int64 [buckets] correct they reach; first : number of the first bucket; bands : int64 [buckets] band of
-    each. ahead : int64 [m, B] in units of quality, in and out; level : int64 [m, B] level index of that cell, -1 where
-    it stays behind.
-    """
-
-    expected: NDArray[np.int64]
-    first: int
-    bands: NDArray[np.int64]
-    ahead: NDArray[np.int64]
-    level: NDArray[np.int64]
-
-    @classmethod
-    def ignored(cls, extensions: int) -> Lead:
-        """Nothing is ahead of this."""
-        none = np.zeros(1, np.int64)
-        never = np.full((extensions, 1), np.iinfo(np.int64).max)
-        return cls(none, 0, none, never, never)
+def no_lead(extensions: int) -> beam.Lead:
+    """Nothing is ahead of this."""
+    none = np.zeros(1, np.int64)
+    never = np.full((extensions, 1), np.iinfo(np.int64).max)
+    return beam.Lead(none, 0, none, never, never)
 
 
 class JointSweep:
@@ -90,9 +74,9 @@ class JointSweep:
     The thresholds before them are fixed, one state after the other.
     """
 
-    def __init__(self, stages: Stages, extensions: Extensions, cells: Cells, lead: Lead | None = None) -> None:
+    def __init__(self, stages: Stages, extensions: Extensions, cells: Cells, lead: beam.Lead | None = None) -> None:
         self.stages, self.extensions, self.cells = stages, extensions, cells
-        self.lead = lead or Lead.ignored(len(extensions.lasts))
+        self.lead = lead or no_lead(len(extensions.lasts))
         self.swept = extensions.prefixes[len(extensions.head) - len(cells.levels) :]
         for prefix, levels in zip(self.swept, cells.levels, strict=True):
             stages.bins(prefix, levels)
@@ -108,32 +92,28 @@ class JointSweep:
     def count(self, ranks: NDArray[np.int64], envelope: Envelope) -> None:
         stages, shape, lead, units = self.stages, self.cells.shape, self.lead, self.cells.units
         head, prefixes, lasts = self.extensions.head, self.extensions.prefixes, self.extensions.lasts
-        outer, padding = len(head) - len(self.swept), SWEPT - len(self.swept)
+        outer, size = len(head) - len(self.swept), int(np.prod(shape))
         right = [stages.correct(prefix).astype(np.int64) for prefix in prefixes]
         fees = stages.pool.cost.marginal(head, units)
-        extended, last_cost, unit_cost = stages.extended(head, lasts), *self._last_costs()
-        size = int(np.prod(shape))
-        radix = np.array([shape[1] * shape[2], shape[2]], np.int64)
-        counts, gains = np.empty(size, np.int32), np.empty(size, np.int32)
-        costs = np.empty(size if unit_cost.size else 0, np.int64)
-        base, spent = np.empty(shape[:2], np.int64), np.empty(shape[:2], np.int64)
+        extended, last_fees = stages.extended(head, lasts), self._last_fees()
+        varying = stages.pool.cost.per_unit is not None
+        counts, gains = np.empty((2, size), np.int32)
+        scratch = beam.Sums(counts, gains, np.empty(size if varying else 0, np.int64))
+        totals = beam.Totals(*np.empty((2, *shape[:2]), np.int64))
         for number, state in enumerate(self.cells.states):
             waiting, settled_correct, settled_cost = self._settled(state, right, fees)
             # Lines of those who wait: what `take` makes is contiguous, and nothing is copied where all do.
             of = partial(np.take, indices=waiting, axis=-1) if outer else np.asarray
             nobody, nothing = np.zeros(len(waiting), np.int32), np.zeros(len(waiting), np.int64)
             swept = zip(self.swept, self.cells.levels, strict=True)
-            b1, b2, b3 = [nobody] * padding + [of(stages.bins(prefix, levels)) for prefix, levels in swept]
-            c1, c2, c3 = [nothing] * padding + [of(c) for c in right[outer:]]
-            w1, w2, w3 = [nothing] * padding + [of(w) for w in fees[outer:]]
-            beam.pair_table(b1, b2, c2 - c1, c3 - c2, settled_correct + int(c1.sum()), base)
-            beam.pair_table(b1, b2, w2, w3, settled_cost + int(w1.sum()), spent)
+            b1, b2, b3 = padded([of(stages.bins(prefix, levels)) for prefix, levels in swept], SWEPT, nobody)
+            c1, c2, c3 = padded([of(c) for c in right[outer:]], SWEPT, nothing)
+            w1, w2, w3 = padded([of(w) for w in fees[outer:]], SWEPT, nothing)
+            beam.pair_table(b1, b2, c2 - c1, c3 - c2, settled_correct + int(c1.sum()), totals.correct)
+            beam.pair_table(b1, b2, w2, w3, settled_cost + int(w1.sum()), totals.cost)
             cells = ((b1 * shape[1] + b2) * shape[2] + b3).astype(np.int32)
-            beam.grow(
-                cells, c3.astype(np.int32), of(extended), base, spent, last_cost,
-                of(unit_cost) if unit_cost.size else unit_cost, ranks, number * size, radix, shape, counts, gains,
-                costs, lead.expected, lead.first, lead.bands, lead.ahead, lead.level, *envelope,
-            )  # fmt: skip
+            left = beam.Waiting(cells, c3.astype(np.int32), of(extended), of(last_fees) if varying else last_fees)
+            beam.grow(left, totals, ranks, number * size, shape, scratch, lead, envelope)
 
     def _settled(
         self, state: tuple[int, ...], right: Sequence[NDArray[np.int64]], fees: Sequence[NDArray[np.int64]]
@@ -150,12 +130,12 @@ class JointSweep:
             waiting &= ~leaves
         return np.flatnonzero(waiting), correct, cost
 
-    def _last_costs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What each last tier adds to the cost: int64 [m], and [m, N] where it varies per unit, else [0, 0]."""
+    def _last_fees(self) -> NDArray[np.int64]:
+        """What each last tier adds to the cost: int64 [m, N], or [m, 1] where it is the same for every unit."""
         cost, sequences = self.stages.pool.cost, np.array(self.extensions.sequences, np.int64)
         if cost.per_unit is not None:
-            return np.zeros(len(sequences), np.int64), cost.per_unit[self.extensions.lasts]
-        return np.diff(cost.cumulative(sequences), axis=1, prepend=0)[:, -1], np.zeros((0, 0), np.int64)
+            return cost.per_unit[self.extensions.lasts]
+        return np.diff(cost.cumulative(sequences), axis=1, prepend=0)[:, -1:].copy()
 
 
 class LineSweep:
@@ -190,14 +170,13 @@ class LineSweep:
         correct = np.empty((len(prefixes) + 1, units), np.int32)
         for k, prefix in enumerate(prefixes):
             correct[k] = stages.correct(prefix)
-        gain, extra = np.empty(units, np.int64), np.empty(units, np.int64)
+        scratch = np.empty((2, units), np.int64)
         for sequence, rank, vectors in zip(self.extensions.sequences, ranks, self.given, strict=True):
             correct[-1] = stages.correct(sequence)
             cumulative = stages.pool.cost.stages([(tier,) for tier in sequence]).reshape(len(sequence), -1)
             for v, values in enumerate(vectors):
                 fixed = np.array([stages.number(p, x) for p, x in zip(prefixes, values, strict=True)], np.int64)
+                cascade = beam.Cascade(numbers, correct, cumulative, fixed)
                 for free in range(len(prefixes)):
                     first = (v * len(prefixes) + free) * self._values_each
-                    beam.sweep_line(
-                        orders[free], numbers, correct, cumulative, fixed, free, rank, first, gain, extra, *envelope
-                    )  # fmt: skip
+                    beam.sweep_line(orders[free], cascade, free, rank, first, scratch, envelope)

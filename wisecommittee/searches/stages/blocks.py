@@ -15,7 +15,7 @@ from wisecommittee.kernels.stages import rows as conversions
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.correctness import BITS, Correctness
 from wisecommittee.searches.stages.prefixes import Prefixes
-from wisecommittee.searches.stages.product_plan import paths_of, powers_of
+from wisecommittee.searches.stages.product_plan import paths_of, product_plan
 from wisecommittee.searches.workers.threads import Progress, Workers
 
 BLOCK_BYTES = 4 << 20  # converted summands of one block of units: small enough to stay in the cache
@@ -153,6 +153,7 @@ def _every(
     needs = sum(1 << i for i, name in enumerate(direct.STATISTICS) if name in wanted)
     logit_space = np.array([summands[m].space == "logits" for m in members])
     score_rows = np.where(scored, np.cumsum(scored) - 1, -1)
+    walked = direct.Trie(trie.parents, members, trie.sizes, logit_space, score_rows)
     nodes, deepest, classes = len(trie), int(trie.sizes.max()), summands[0].classes
 
     def walk(
@@ -167,8 +168,8 @@ def _every(
         hit = np.empty((nodes, stop - start), np.uint8)
         said = np.empty((nodes, stop - start) if len(predicted) else (0, 0), np.int32)
         direct.walk(
-            np.stack([source.block(start, stop) for source in summands], axis=1), labels, trie.parents, members,
-            trie.sizes, logit_space, score_rows, needs, sums, hit, said, statistics,
+            np.stack([source.block(start, stop) for source in summands], axis=1), labels, walked, needs, sums,
+            direct.Outputs(hit, said, statistics),
         )  # fmt: skip
         correct.put_block(start, hit)
         if len(predicted):
@@ -186,22 +187,14 @@ def _products(
 ) -> BlockWalk:
     """The walk for the row statistics of max_prob."""
     logits = all(source.space == "logits" for source in summands)
-    powers = powers_of(trie.parents, members, trie.sizes, scored & logits)
+    plan = product_plan(trie.parents, members, trie.sizes, scored & logits)
     classes = summands[0].classes
     most = min(CLOSE_BYTES // (4 * len(summands) * classes), 2 * CLOSE_BYTES // (5 * len(trie)), 256)
     close = max(LANES, most // LANES * LANES)
-    tree = (
-        members,
-        trie.sizes,
-        int(trie.sizes.max()),
-        _followers(trie, members),
-        np.flatnonzero(scored),
-        logits,
-        powers.powers,
-        powers.steps,
-        powers.targets,
-        paths_of(trie.parents, members, trie.sizes, scored),
-    )
+    paths = paths_of(trie.parents, members, trie.sizes, scored)
+    order = products.WalkOrder(
+        members, trie.sizes, int(trie.sizes.max()), _followers(trie, members), np.flatnonzero(scored), paths
+    )  # fmt: skip
     rows = [source.in_place for source in summands]
     firsts = np.array([0 if own is None else own.ctypes.data for own in rows])
 
@@ -219,11 +212,12 @@ def _products(
             if own is None:
                 addresses[m] = made[m].ctypes.data
         statistics = statistics if len(statistics) else np.empty((1, 0, stop - start), np.float32)
-        out = (powers.rows, correct.cells, predicted, statistics)
+        block = products.Block(addresses, labels, start, classes)
+        results = products.Results(correct.cells, predicted, statistics)
         if classes > products.UNIT_LANES:
-            products.walk_classes(addresses, labels, start, classes, *tree, *out)
+            products.walk_classes(block, order, plan, logits, results)
         else:
-            products.walk_units(addresses, labels, start, close, classes, *tree, *out)
+            products.walk_units(block, close, order, plan, logits, results)
 
     return walk
 

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+
+from wisecommittee.kernels.stages.products import ProductPlan
 
 ONES = 0  # row that is no factor
 LEFTS, RIGHTS = 2, 4  # factors of the sums of products that are made together
 
 
-@dataclass(frozen=True, slots=True)
-class Powers:
-    """A programme for kernels/stages/products.py over rows of one table.
-
-    powers : int64 [p, 3] model, k and row of E_model,k, by model; for k = 1, rows of E_2 = E_6 ** 3 and of
-    E_3 = E_6 ** 2, the next; sums over E_1 are made of E_2 ** 2
-    steps : int64 [t, 8] 0, left, right: a product row to form; or n, a common factor, one or two left rows (or -1), up
-    to four right rows (padded): the n sums of products of each left with each right row
-    targets : int64 [t, 8] the row to form, or the score row of each sum, by left (padded)
-    rows : of the table; the first is of ones
-    """
-
-    powers: NDArray[np.int64]
-    steps: NDArray[np.int64]
-    targets: NDArray[np.int64]
-    rows: int
-
-
-def powers_of(
+def product_plan(
     parents: NDArray[np.int64], members: NDArray[np.int64], sizes: NDArray[np.int64], scored: NDArray[np.bool_]
-) -> Powers:
+) -> ProductPlan:
     """parents, members, sizes : int64 [nodes] trie in depth-first order; scored : bool [nodes]."""
     above, member, size = parents.tolist(), members.tolist(), sizes.tolist()
     asked = np.flatnonzero(scored).tolist()
@@ -89,7 +71,7 @@ def powers_of(
                     places = [sums[left][m] for m in some]
                     programme.sum(common.get((node, k), ONES), [own], [row[m, k] for m in some], places)
         stack += reversed(children.get(node, ()))
-    return Powers(
+    return ProductPlan(
         np.array(powers, np.int64).reshape(-1, 3),
         np.array(programme.steps, np.int64).reshape(-1, 2 + LEFTS + RIGHTS),
         np.array(programme.targets, np.int64).reshape(-1, LEFTS * RIGHTS),

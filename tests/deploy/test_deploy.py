@@ -33,10 +33,11 @@ from wisecommittee.errors import (
     UsageError,
 )
 from wisecommittee.extraction.data.digits import digits
-from wisecommittee.extraction.data.spec import open_data, wrap_data
+from wisecommittee.extraction.data.spec import open_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel, wrap_module
 from wisecommittee.extraction.timing import Spread
 from wisecommittee.searches.calibration.fitting import calibrate
 from wisecommittee.searches.evaluate import exit_stages, members_pool

@@ -24,8 +24,8 @@ from wisecommittee.deployment.replay import REPLAYED, compare_outputs, look_like
 from wisecommittee.deployment.replay import replay as replay_units
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import CommitteeError, ContentError, UsageError, counted
-from wisecommittee.extraction.data.spec import Data
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.data.data import Data
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.kernels.stages import direct
 from wisecommittee.store import LogitStore, StoreLike, open_store

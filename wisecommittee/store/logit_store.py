@@ -20,7 +20,7 @@ from wisecommittee.store.incoming import CheckedModel, checked
 from wisecommittee.store.layout import DEFAULT_STORE, lock_name, model_folder
 from wisecommittee.store.parquet import parts
 from wisecommittee.store.rows import ModelRows, content_hash, content_sum, make_rows
-from wisecommittee.store.storage.files import open_files
+from wisecommittee.store.storage.opening import open_files
 from wisecommittee.store.writer import WriteJob, Writer
 
 IMPORT_GROUPS_PER_PART = 4

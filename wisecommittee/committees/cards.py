@@ -14,7 +14,8 @@ from wisecommittee.text import HIDDEN
 
 CARD_VERSION = 1
 MAX_COUNT = 1 << 53  # of replicas, parameters and positions: what a JSON number holds exactly
-KINDS = ("logits", "probabilities", "answers", "statistics")
+KINDS = ("logits", "probabilities", "answers", "cell_counts")
+OLD_KINDS = {"statistics": "cell_counts"}  # earlier spellings, as cards and committees may have them
 _REPLICA_NAME = re.compile(r"(?P<architecture>.+)/(?P<replica>[0-9]+)")
 
 
@@ -151,8 +152,8 @@ class ModelCard:
 
     @property
     def members(self) -> frozenset[str]:
-        """The models behind an entry of statistics (store/imports/segmentation.py); any other model is by itself."""
-        together = self.meta.get("members") if self.kind == "statistics" else None
+        """The models behind an entry of cell counts (store/imports/segmentation.py); any other model is by itself."""
+        together = self.meta.get("members") if self.kind == "cell_counts" else None
         return frozenset(together or (self.model,))
 
     def with_contents(self, contents: Contents) -> StoredCard:

@@ -66,7 +66,7 @@ class StoredModel:
             if filled[places].any() or len(np.unique(places)) != len(places):
                 raise AlignmentError(f"{self.what}: a unit id stands more than once; extract or import it again")
             filled[places] = True
-            if self.card.kind == "statistics" and rows.outputs is not None:
+            if self.card.kind == "cell_counts" and rows.outputs is not None:
                 checks.check_pixels(rows.outputs, units.labels[places], self.what)
             if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
                 yield slice(int(places[0]), int(places[0]) + len(places)), pick(rows)

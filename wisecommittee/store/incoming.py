@@ -95,7 +95,7 @@ def _check_rows(
     known = checks.check_labels(labels, checks.labelled_classes(kind, classes), what, graded=rows.quality is not None)
     if len(known) != len(rows):
         raise AlignmentError(f"{what}: {len(rows):,} rows with {len(known):,} labels; expected one for each")
-    if kind == "statistics" and rows.outputs is not None:
+    if kind == "cell_counts" and rows.outputs is not None:
         checks.check_pixels(rows.outputs, known, what)
     return known
 

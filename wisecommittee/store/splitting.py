@@ -58,7 +58,7 @@ class Division:
             groups = groups_of(store, self.source, self.by)
             many = counted(int(groups.max()) + 1, "group")
             return assign_groups(store.labels(self.source), groups, self.into, self.seed), many
-        if not any(card.kind == "statistics" for card in store.cards(self.source)):
+        if not any(card.kind == "cell_counts" for card in store.cards(self.source)):
             labels = store.labels(self.source)
             return assign(labels, self.into, self.seed), counted(len(labels), "unit")
         images = images_of(store.unit_ids(self.source))

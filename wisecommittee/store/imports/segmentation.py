@@ -197,14 +197,14 @@ def joint_card(cards: Sequence[ModelCard], cell: int, pixels: Sequence[int] = ()
     if len(cards) == 1:
         card = cards[0]
         return ModelCard(
-            card.model, card.architecture, card.replica, "statistics", card.blocks, card.costs, card.params,
+            card.model, card.architecture, card.replica, "cell_counts", card.blocks, card.costs, card.params,
             training_cost=card.training_cost, group=card.group, meta=meta, replica_given=card.replica_given,
         )  # fmt: skip
     name = "+".join(card.model for card in cards)
     blocks = {block: value for card in cards for block, value in card.blocks.items()}
     shared = set.intersection(*(set(card.costs) for card in cards))
     costs = {name: sum(card.costs[name] for card in cards) for name in sorted(shared)}
-    return ModelCard(name, name, 0, "statistics", blocks, costs, meta=meta, replica_given=True)
+    return ModelCard(name, name, 0, "cell_counts", blocks, costs, meta=meta, replica_given=True)
 
 
 def _labelled(statistics: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ One test for each heading with code; `example` runs the code below a heading and
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -24,10 +25,13 @@ from wisecommittee import Committee, LogitStore, ModelCard, Thresholds, tasks
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence
 from wisecommittee.committees.families import FAMILIES
 from wisecommittee.committees.policy import POLICIES
+from wisecommittee.errors import StoreError
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.units import evaluate_units
+from wisecommittee.store.imports.outputs import import_outputs
+from wisecommittee.store.readers.formats import READERS
 
 TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
 N, CLASSES = 90, 3
@@ -187,3 +191,29 @@ def test_models_whose_cards_say_nothing_keep_their_task(weighted):
     assert open_pool(store, "val", store.cards("val")).task == weighted((1, 2, 3))
     store.fields.pop("b")
     assert open_pool(store, "val", store.cards("val")).task == tasks.Classification()
+
+
+def test_the_example_of_a_file_format_reads_outputs_and_labels(tmp_path, monkeypatch):
+    names: dict = {}
+    exec(block("A file format"), names)
+    monkeypatch.setitem(READERS, ".jsonl", names["read_json_lines"])
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    outputs, labels = rng.normal(size=(7, 3)).astype(np.float32), rng.integers(0, 3, 7)
+    ids = [f"{i:03d}" for i in range(7)]
+    rows = [
+        {"unit_id": unit} | {str(k): float(v) for k, v in enumerate(row)}
+        for unit, row in zip(ids, outputs, strict=True)
+    ]
+    known = [{"unit_id": unit, "label": int(label)} for unit, label in zip(ids, labels, strict=True)][::-1]
+    for name, lines in (("x", rows), ("y", known)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "models.csv").write_text("model,flops\na,10\n")
+    store, given = LogitStore(tmp_path / "store"), {"labels": tmp_path / "y.jsonl", "costs": tmp_path / "models.csv"}
+    import_outputs(store, "val", [("logits", "a", tmp_path / "x.jsonl")], **given)
+    assert store.unit_ids("val") == ids
+    assert np.array_equal(store.outputs("a", "val"), outputs)
+    assert np.array_equal(store.labels("val"), labels)
+    (tmp_path / "x.jsonl").write_text("{")
+    with pytest.raises(StoreError, match=r"x\.jsonl: not a readable table"):
+        import_outputs(store, "val", [("logits", "b", tmp_path / "x.jsonl")], **given)

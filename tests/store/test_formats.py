@@ -1,10 +1,8 @@
-"""Every format of READERS gives the same store, and so does one that is added as CONTRIBUTING.md says."""
+"""Every format of READERS gives the same store."""
 
 from __future__ import annotations
 
 import itertools
-import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +11,10 @@ import pytest
 from stored import IDS, C, X, Y
 
 from wisecommittee import LogitStore
-from wisecommittee.errors import StoreError, UsageError
+from wisecommittee.errors import UsageError
 from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.store.imports.segmentation import import_images
-from wisecommittee.store.readers.formats import READERS, read_array, read_file
+from wisecommittee.store.readers.formats import READERS, read_array
 from wisecommittee.store.readers.frames import read_table
 
 
@@ -30,9 +28,6 @@ def write(path: Path, values: np.ndarray, name: str, ids: list[str]) -> Path:
         np.savez(path, **{name: values}, unit_id=np.array(ids))
     elif path.suffix == ".csv":
         frame.to_csv(path, index=False)
-    elif path.suffix == ".jsonl":
-        rows = (dict(zip(frame, row, strict=True)) for row in frame.astype(object).values.tolist())
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     else:
         frame.to_parquet(path)
     return path
@@ -47,33 +42,12 @@ def imported(folder: Path, outputs: str, labels: str) -> LogitStore:
     return store
 
 
-def assert_holds_x(store: LogitStore) -> None:
-    ids = store.unit_ids("val")
-    assert ids in (IDS, [str(i) for i in range(len(IDS))])  # arrays alone have no ids
-    assert np.array_equal(store.outputs("a/0", "val"), X)
-    assert np.array_equal(store.labels("val"), Y)
-
-
 @pytest.mark.parametrize(("outputs", "labels"), list(itertools.product(READERS, READERS)))
 def test_outputs_and_labels_of_every_format_give_the_same_store(tmp_path, small_groups, outputs, labels):
-    assert_holds_x(imported(tmp_path, outputs, labels))
-
-
-def test_the_example_of_a_file_format_works(tmp_path, small_groups, monkeypatch):
-    section = (
-        (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text().split("\n### A file format\n")[1].split("\n### ")[0]
-    )
-    names: dict = {}
-    exec(re.search(r"```python\n(.*?)```", section, re.DOTALL)[1], names)
-    path = write(tmp_path / "x.jsonl", X, "outputs", IDS)
-    with pytest.raises(UsageError, match=r"x\.jsonl: .*; expected \.npy, \.npz, \.csv or \.parquet"):
-        read_file(path)
-    (line,) = re.findall(r"`\"(\.\w+)\": (\w+)`", section)
-    monkeypatch.setitem(READERS, line[0], names[line[1]])
-    assert_holds_x(imported(tmp_path, ".jsonl", ".jsonl"))
-    path.write_text('{"unit_id": "a"')
-    with pytest.raises(StoreError, match=r"x\.jsonl: not a readable table"):
-        read_file(path)
+    store = imported(tmp_path, outputs, labels)
+    assert store.unit_ids("val") in (IDS, [str(i) for i in range(len(IDS))])  # arrays alone have no ids
+    assert np.array_equal(store.outputs("a/0", "val"), X)
+    assert np.array_equal(store.labels("val"), Y)
 
 
 @pytest.mark.parametrize("ending", [".npy", ".npz"])

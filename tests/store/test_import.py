@@ -100,7 +100,7 @@ BAD_ARRAYS = {
     "another length": (lambda a: a[:-1], "one label for each row"),
     "nan": (lambda a: np.where(np.arange(a.size).reshape(a.shape) == 7, np.nan, a), "NaN or infinity"),
     "inf": (lambda a: np.where(np.arange(a.size).reshape(a.shape) == 7, np.inf, a), "NaN or infinity"),
-    "classes": (lambda a: np.c_[a, a], "numbers of classes"),
+    "classes": (lambda a: np.c_[a, a], "8 classes, a in val has 4; the models of a split answer the same question"),
     "one value": (lambda a: a[:, 0].sum(keepdims=True).reshape(()), "a single value"),
     "three dimensions": (lambda a: a[:, :, None], r"\[units, classes\]"),
     "text": (lambda a: a.astype(str), "expected numbers"),

@@ -56,9 +56,19 @@ class LogitStore(Catalog):
     # Reading
 
     def outputs(self, model: str, split: str) -> NDArray[np.floating]:
-        """Logits or probabilities, [N, C] in unit order, memory-mapped from the decoded cache; read-only.
+        """Logits or probabilities of a model.
 
-        float32, or float16 if they are stored so: half the memory; compute with float32 blocks of them.
+        Returns
+        -------
+        Array [N, C] in unit order, memory-mapped from the decoded cache and read-only. float32, or float16 if it is
+        stored so: half the memory; compute with float32 blocks of it.
+
+        Raises
+        ------
+        AbsentNameError
+            The split has no such model.
+        StoreError
+            It holds answers, or its files are not what its card says.
         """
         stored = self._stored(model, split)
         contents = stored.card.contents
@@ -67,28 +77,76 @@ class LogitStore(Catalog):
         return stored.column("outputs", np.dtype(contents.dtype), lambda rows: rows.outputs, contents.classes)
 
     def scores(self, model: str, split: str, name: str) -> NDArray[np.float32]:
-        """A stored confidence, float32 [N]."""
+        """A stored confidence of a model, by name.
+
+        Returns
+        -------
+        float32 [N] in unit order, memory-mapped and read-only.
+
+        Raises
+        ------
+        AbsentNameError
+            The split has no such model, or the model no such score.
+        StoreError
+            The units of the split changed, or its files are not what its card says.
+        """
         stored = self._stored(model, split)
         if name not in stored.card.contents.scores:
             raise AbsentNameError(f"stored score of {model} in {split}", name, stored.card.contents.scores)
         return stored.column(f"score_{name}", np.float32, lambda rows: rows.scores[name])
 
     def unit_costs(self, model: str, split: str, name: str) -> NDArray[np.float64]:
-        """A cost that varies per unit, float64 [N], in the unit of that cost."""
+        """A cost of a model that varies per unit, by name.
+
+        Returns
+        -------
+        float64 [N] in unit order and in the unit of that cost, memory-mapped and read-only.
+
+        Raises
+        ------
+        AbsentNameError
+            The split has no such model, or the model no such cost.
+        StoreError
+            The units of the split changed, or its files are not what its card says.
+        """
         stored = self._stored(model, split)
         if name not in stored.card.contents.unit_costs:
             raise AbsentNameError(f"per-unit cost of {model} in {split}", name, stored.card.contents.unit_costs)
         return stored.column(f"cost_{name}", np.float64, lambda rows: rows.unit_costs[name])
 
     def quality(self, model: str, split: str) -> NDArray[np.float32]:
-        """Graded quality of a model's answers, float32 [N] in [0, 1]."""
+        """Graded quality of a model's answers.
+
+        Returns
+        -------
+        float32 [N] in [0, 1], in unit order, memory-mapped and read-only.
+
+        Raises
+        ------
+        AbsentNameError
+            The split has no such model.
+        StoreError
+            Its answers are not graded, or its files are not what its card says.
+        """
         stored = self._stored(model, split)
         if not stored.card.contents.graded:
             raise StoreError(f"{model} in {split} has no graded score; import its answers with a score column")
         return stored.column("quality", np.float32, lambda rows: rows.quality)
 
     def answers(self, model: str, split: str) -> NDArray[np.str_]:
-        """Answers as text [N] in unit order."""
+        """Answers of a model.
+
+        Returns
+        -------
+        Text [N] in unit order.
+
+        Raises
+        ------
+        AbsentNameError
+            The split has no such model.
+        StoreError
+            It holds outputs, or its files are not what its card says.
+        """
         stored = self._stored(model, split)
         if stored.card.contents.classes is not None:
             raise StoreError(f"{model} in {split} holds {stored.card.kind}, not answers; read them with outputs()")
@@ -236,14 +294,21 @@ class LogitStore(Catalog):
         return "card updated"
 
     def remove(self, model: str, split: str | None = None) -> tuple[str, ...]:
-        """Remove a model from one split or from all; returns the splits it was in, none where that is done already.
+        """Remove a model from one split or from all. The units of a split go with its last model.
 
-        The units of a split go with its last model.
+        Returns
+        -------
+        The splits it was in; none where it is removed already.
         """
         return removing.remove(self.admission, model, split)
 
     def verify(self) -> list[str]:
-        """Every check of the store over all splits; one line per problem, none if all is sound. Changes nothing."""
+        """Every check of the store over all splits; changes nothing.
+
+        Returns
+        -------
+        One line per problem, none if all is sound.
+        """
         return verifying.verify(self.admission)
 
 

@@ -102,19 +102,20 @@ def import_images(
     dense = [Dense(model, kind, read_array(file)) for kind, model, file in files]
     dense.sort(key=lambda d: cards[d.model].key)
     unit_ids, entries = cells_of(dense, truth, cell=cell, ignored=ignored, together=together, progress=progress)
-    return {
-        card.model: store.add(
-            card,
-            split,
-            labels=_labelled(entry.statistics),
-            unit_ids=unit_ids,
-            outputs=entry.statistics.astype(np.float32),
-            scores={"confidence": entry.confidence},
-            replace=replace,
-        )
-        for entry in entries
-        for card in [joint_card([cards[m] for m in entry.members], cell, truth.shape[1:])]
-    }
+    done = {}
+    with store.adding_many(split):
+        for entry in entries:
+            card = joint_card([cards[m] for m in entry.members], cell, truth.shape[1:])
+            done[card.model] = store.add(
+                card,
+                split,
+                labels=_labelled(entry.statistics),
+                unit_ids=unit_ids,
+                outputs=entry.statistics.astype(np.float32),
+                scores={"confidence": entry.confidence},
+                replace=replace,
+            )
+    return done
 
 
 def cells_of(

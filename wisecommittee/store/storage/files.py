@@ -1,4 +1,4 @@
-"""The few file operations a store needs: on local disks (local_files.py) and on object stores (object_files.py).
+"""The few file operations a store needs: on local disks (local.py) and on object stores (object_store.py).
 
 Writes are whole or absent. What the system refuses (no permission, a full disk, a file where a folder should be)
 becomes one StoreError with the remedy."""

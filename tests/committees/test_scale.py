@@ -14,7 +14,8 @@ from memory import MemoryStore
 from scipy.special import logsumexp
 from scipy.special import softmax as reference_softmax
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.scale import ODDS
 from wisecommittee.deployment.deploy import deploy

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import wisecommittee as wc
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment import measure
 from wisecommittee.deployment.deploy import Decisions, Deployed
 from wisecommittee.deployment.measure import Measured, Speedup, compare

@@ -15,7 +15,8 @@ from sklearn.svm import SVC, LinearSVC
 from torch import nn
 
 import wisecommittee as wc
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.measure import compare
 from wisecommittee.errors import (
     AbsentNameError,

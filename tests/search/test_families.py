@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from memory import MemoryStore, cases, pools
 from test_search import product_scores
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.families import FAMILIES, family_named
 from wisecommittee.committees.families.groups import stops
@@ -276,7 +277,7 @@ def test_anytime_costs_the_union_of_blocks():
         "h/0..3",
         "h/0..7",
     ]  # of eight leaves alone h/1 is best
-    assert found.query["family"] == "anytime"
+    assert found.query.family == "anytime"
     assert found.searched["combinations"] == 8 + 3
     every = search(MemoryStore(models, labels.tolist()), family="anytime", replicas="all")
     assert every.searched["combinations"] == 8 + 7
@@ -318,7 +319,7 @@ def check_shared(models, labels, stages, combine, confidence, threads=1):
         for correct, cost, stages, thresholds in expected
     ]
     assert evaluate_in(pool, [e.committee for e in found]) == list(found)
-    assert found.searched["exact"] is found.query["shared_threshold"] is True
+    assert found.searched["exact"] is found.query.shared_threshold is True
     names = [tuple(m.name for stage in s[:k] for m in stage) for s in sequences for k in range(1, len(s))]
     assert found.searched["threshold_vectors"] == len(sequences) + sum(len(set(scores(name))) for name in names)
 

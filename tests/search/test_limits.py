@@ -18,8 +18,9 @@ from test_cli import run, store  # noqa: F401
 from test_search import product_scores, random_pool
 
 from wisecommittee.errors import CostError, InfeasibleError, UsageError
-from wisecommittee.searches.choice import answer
+from wisecommittee.searches.choice import search_and_choose
 from wisecommittee.searches.limits import LimitFigures, percentile_cost
+from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
 
@@ -256,7 +257,7 @@ def test_filtering_afterwards_would_lose_committees(exact):
 def test_figures_of_limits_are_in_the_answer():
     store = realistic(300)
     store.has_split = lambda split: False
-    found = answer(store, levels=10, max_percentile_cost=(95.0, 200.0), max_average={"latency_ms": 4})
+    found = search_and_choose(store, Query(levels=10, max_percentile_cost=(95.0, 200.0), max_average={"latency_ms": 4}))
     out = found.to_json()
     assert out["query"]["max_percentile_cost"] == [95.0, 200.0]
     assert out["query"]["max_average"] == {"latency_ms": 4}
@@ -265,7 +266,7 @@ def test_figures_of_limits_are_in_the_answer():
     assert figures["percentile_cost"]["cost"] <= 200
     assert figures["averages"]["latency_ms"] <= 4
     assert out["frontier"][-1]["val"] == figures
-    plain = answer(store, levels=10).to_json()
+    plain = search_and_choose(store, Query(levels=10)).to_json()
     assert "percentile_cost" not in plain["val"]
     assert "averages" not in plain["val"]
 
@@ -350,7 +351,7 @@ def test_a_stopped_search_says_so_on_the_command_line(run, store):
         (("--max-average", "latency_ms"), "NAME=NUMBER"),
         (("--max-average", "watts=3"), "no cost 'watts'"),
         (("--max-percentile-cost", 5, "--percentile", 0), "percentile"),
-        (("--method", "genetic"), "expected auto"),
+        (("--method", "genetic"), "unknown method 'genetic'"),
         (("--max-percentile-cost", 5), "raise one of them"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 import torch
 from wisecommittee.cli import main
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.naming import METHODS, Origin
 from wisecommittee.errors import StoreError, UnknownNameError, UsageError
 from wisecommittee.extraction.models.macs import count_macs

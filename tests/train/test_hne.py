@@ -11,7 +11,7 @@ import torch
 from test_cli import run  # noqa: F401
 from test_training_data import small_cifar
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import ContentError, CostError, StoreError, UnknownNameError, UsageError
 from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.macs import count_macs

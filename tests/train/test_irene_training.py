@@ -12,7 +12,7 @@ import torch
 from test_cli import run  # noqa: F401
 from torch.nn import functional
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.naming import Origin
 from wisecommittee.errors import ContentError, StoreError, UnknownNameError, UsageError
 from wisecommittee.extraction.models.macs import count_macs

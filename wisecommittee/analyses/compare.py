@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.analyses.study import Study, study_of
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.naming import METHODS, Origin
 from wisecommittee.committees.utility import utility
 from wisecommittee.errors import StoreError
@@ -169,7 +169,7 @@ class Judge:
         return cls(reference, study.split)
 
     def __call__(self, store: LogitStore, models: Sequence[str]) -> tuple[float, float, float]:
-        study = Study(store, self.split)
+        study = study_of(store, split=self.split)
         found = _best(study, _halting(study, models), self.reference)
         value, _ = self.reference.utility(found.quality, found.average_cost)
         return value, found.quality, found.average_cost / self.reference.single.cost

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Calibration, as_logits
-from wisecommittee.committees.cards import Committee, StoredCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.combine import combine_named, softmax
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.deployment.callables import Called, slices
 from wisecommittee.deployment.members import Module, find_card, load_members

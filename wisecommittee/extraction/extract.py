@@ -25,7 +25,7 @@ from wisecommittee.extraction.run.ranks import together
 from wisecommittee.extraction.run.settings import Meter, Progress, Settings
 from wisecommittee.extraction.run.stream import passes, run_pass
 from wisecommittee.store import LogitStore
-from wisecommittee.store.writer import clear_leftovers
+from wisecommittee.store.leftovers import clear_leftovers
 
 
 @dataclass(frozen=True, slots=True)

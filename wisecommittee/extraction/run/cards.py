@@ -17,6 +17,7 @@ from wisecommittee.extraction.data.labels import numbers_in_doubt
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.extraction.run.plan import Run
+from wisecommittee.store.columns import StoredModel
 
 SHOWN_CORRUPT = 100
 
@@ -115,7 +116,7 @@ def compare(run: Run, committed: StoredCard, card: ModelCard, probe: Batch, logi
     for noun, old, new in facts:
         if old != new:
             raise StoreError(f"{what} with other {noun} ({str(old)[:40]}, now {str(new)[:40]}); {remedy}")
-    rows = next(iter(run.store.read_parts(committed, run.split)))
+    rows = next(StoredModel(run.store, committed, run.split).row_groups())
     place = {unit: row for row, unit in enumerate(rows.unit_ids)}
     if set(probe.unit_ids) <= set(place):
         stored = np.asarray(rows.outputs, np.float32)[[place[unit] for unit in probe.unit_ids]]

@@ -9,7 +9,6 @@ from dataclasses import replace as with_fields
 
 import numpy as np
 
-from wisecommittee.committees.cards import Contents
 from wisecommittee.committees.replicas import same_replica
 from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError
 from wisecommittee.extraction.data.data import Data
@@ -26,7 +25,7 @@ from wisecommittee.extraction.run.ranks import Ranks, own_device
 from wisecommittee.extraction.run.settings import Settings
 from wisecommittee.extraction.run.split_checks import check_split
 from wisecommittee.store import LogitStore, checks
-from wisecommittee.store.logit_store import check_split_name
+from wisecommittee.store.layout import check_split_name
 
 
 def make_plan(
@@ -131,8 +130,7 @@ def _plan_model(run: Run, load: Callable[[], LoadedModel], probes: Probes, decla
     checks.check_labels(probe.labels if known is None else known[1], logits.shape[1], what)
     macs = declared_macs if declared_macs is not None else count_macs(loaded.module, probe.inputs, loaded.name)
     card = describe(run, loaded, preprocess, probe.inputs.shape, macs, outputs, columns)
-    placeholder = Contents(data.units or 0, logits.shape[1], settings.dtype, "")
-    run.store.check_siblings(run.split, card.with_contents(placeholder))
+    run.store.check_siblings(run.split, card, logits.shape[1])
     committed = run.store.committed(run.split, card.model, replace=settings.replace)
     status = "added" if committed is None else "replaced"
     if committed is not None and not settings.replace:

@@ -93,7 +93,7 @@ class Ranks:
             except WiseCommitteeError as error:
                 problem = error
         self.agree(problem)
-        return [writer.store.card(writer.card.model, writer.split) for writer in writers]
+        return [writer.committed() for writer in writers]
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.run.plan import Run
 from wisecommittee.extraction.run.probes import PROBE_UNITS, Probes
 from wisecommittee.store import checks
-from wisecommittee.store.writer import check_against_units, missing_units
+from wisecommittee.store.units import check_against_units, missing_units
 
 
 def check_split(run: Run, probes: Probes) -> None:

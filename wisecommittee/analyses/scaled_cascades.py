@@ -14,14 +14,13 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 from wisecommittee.searches.sequences import GivenSequences, best_within
-from wisecommittee.searches.workers.threads import thread_count
 
 MEMBERS = 3  # of a base cascade that is searched for, as in the paper
 RUNGS = 3  # a ladder that is worth climbing
 
 
 @dataclass(frozen=True, slots=True)
-class Scaled:
+class ScaledCascade:
     """members : as they run; single : the ladder's model whose cost is the limit; cascade : the best thresholds within
     it on the split that chooses, None if the first member alone costs more."""
 
@@ -40,7 +39,7 @@ def ladder_name(architecture: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "", architecture)
 
 
-def scaled(study: Study) -> tuple[Scaled, ...]:
+def scaled_cascades(study: Study) -> tuple[ScaledCascade, ...]:
     """C0, C1, .. as far as every member can climb. The base cascade is the one the user names, or the best of up to 3
     members from the lower half of the longest ladder that costs no more than its second model."""
     singles = {e.committee.models[0]: e for e in study.search(max_models=1).singles}
@@ -52,15 +51,16 @@ def scaled(study: Study) -> tuple[Scaled, ...]:
         climbs.append((members, ladder[first + len(climbs)][0].model))
     pool = study.pool()
     sequences = [tuple(pool.index(m) for m in members) for members, _ in climbs]
-    given = GivenSequences(pool, sequences, threads=thread_count(study.threads), progress=study.progress)
+    given = GivenSequences(pool, sequences, threads=study.threads, progress=study.progress)
     limits = [singles[model] for _, model in climbs]
     best = [
-        best_within(given.frontier([s], study.levels), e.average_cost) for s, e in zip(sequences, limits, strict=True)
+        best_within(given.frontier([s], study.query.levels), e.average_cost)
+        for s, e in zip(sequences, limits, strict=True)
     ]
     shown = iter(show(study, [e for e in best if e is not None]))
     rows = zip(climbs, show(study, limits), best, strict=True)
     return tuple(
-        Scaled(f"C{k}", members, single, None if e is None else next(shown))
+        ScaledCascade(f"C{k}", members, single, None if e is None else next(shown))
         for k, ((members, _), single, e) in enumerate(rows)
     )
 

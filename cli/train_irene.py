@@ -68,8 +68,8 @@ def irene(
 
     `wisecommittee search --family halting --models 'irene-*'`
     """
-    from wisecommittee.train.irene import make_irene, variants
     from wisecommittee.train.irene_members import train_irene
+    from wisecommittee.train.irene_presets import make_irene, variants
 
     given: dict[str, Any] = {"w1": w1, "w3": w3, "diversity": diversity, "hidden": hidden, "threshold": threshold}
     given |= {"features": tuple(features) if features else None, "selector_lr": selector_lr}

@@ -50,7 +50,7 @@ def tune(
     """
     from wisecommittee.analyses.compare import Judge
     from wisecommittee.analyses.study import Study
-    from wisecommittee.train.irene import make_irene
+    from wisecommittee.train.irene_presets import make_irene
     from wisecommittee.train.tune import pool_of, put_best, read_range, usual_ranges
     from wisecommittee.train.tune import tune as search
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
+import types
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Annotated
 
 import naive
 import pytest
@@ -17,14 +22,19 @@ from wisecommittee import tasks
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
+from wisecommittee.store import LogitStore
 
 TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
 
 
-def block(heading: str) -> str:
-    """The first block of Python under a heading."""
+def blocks(heading: str) -> list[str]:
+    """The blocks of Python under a heading."""
     section = TEXT.split(f"\n### {heading}\n")[1].split("\n### ")[0]
-    return re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+
+
+def block(heading: str) -> str:
+    return blocks(heading)[0]
 
 
 def weighted_store(models, labels, weights):
@@ -81,3 +91,73 @@ def test_models_whose_cards_say_nothing_keep_their_task(weighted):
     assert open_pool(store, "val", store.cards("val")).task == weighted((1, 2, 3))
     store.fields.pop("b")
     assert open_pool(store, "val", store.cards("val")).task == tasks.Classification()
+
+
+def test_the_example_of_a_model_source_loads_a_checkpoint(tmp_path, monkeypatch):
+    import torch
+
+    from wisecommittee.extraction.extract import extract
+    from wisecommittee.extraction.models import spec
+    from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
+    from wisecommittee.extraction.models.weights import load_weights
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    names = {"Path": Path, "LoadedModel": LoadedModel, "json": json, "load_weights": load_weights}
+    names |= {"wrap_module": wrap_module, "build": lambda config: torch.nn.Linear(config["inputs"], 3)}
+    exec(block("A model source"), names)
+    monkeypatch.setitem(spec.SOURCES, "run", names["_from_runs"])
+    module = torch.nn.Linear(5, 3)
+    (tmp_path / "runs" / "b3").mkdir(parents=True)
+    (tmp_path / "runs" / "b3" / "config.json").write_text('{"inputs": 5}')
+    torch.save(module.state_dict(), tmp_path / "runs" / "b3" / "best.pt")
+    x = naive.np.random.default_rng(0).normal(size=(9, 5)).astype("float32")
+    naive.np.savez(tmp_path / "data.npz", x=x, y=naive.np.arange(9) % 3)
+    store = LogitStore(tmp_path / "logits")
+    extract(["run:b3"], "npz:data.npz", "val", store, device="cpu")
+    expected = module(torch.from_numpy(x)).detach().numpy()
+    naive.np.testing.assert_allclose(store.outputs("b3", "val"), expected, atol=1e-6)
+
+
+def test_the_example_of_a_training_method_trains_as_without_it_where_nothing_is_smoothed(tmp_path, monkeypatch):
+    """Through its command, which has the options of all that train."""
+    import typer
+    from torch.nn import functional
+    from typer.testing import CliRunner
+    from wisecommittee.cli.training import Training, with_training
+
+    from wisecommittee.train.data import open_training_data
+    from wisecommittee.train.independent import Independent
+    from wisecommittee.train.supervised import Setup, accuracy, make_setup, train_baseline
+
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    method, command = blocks("A training method")
+    module = types.ModuleType("wisecommittee.train.smoothed")
+    vars(module).update(dataclass=dataclass, replace=replace, functional=functional, accuracy=accuracy, Setup=Setup)
+    exec(method, vars(module))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    names = {"Annotated": Annotated, "typer": typer, "Training": Training, "with_training": with_training}
+    exec(command, names)
+    app = typer.Typer()
+    app.command()(names["smoothed"])
+    store, plain = LogitStore(tmp_path / "logits"), LogitStore(tmp_path / "plain")
+    for smoothing, seed in ((0.0, 0), (0.2, 1)):
+        options = [
+            "--smoothing",
+            smoothing,
+            "--seed",
+            seed,
+            "--epochs",
+            2,
+            "--device",
+            "cpu",
+            "--store",
+            store.files.uri,
+        ]
+        done = CliRunner().invoke(app, list(map(str, options)), catch_exceptions=False)
+        assert done.exit_code == 0
+        setup = make_setup(open_training_data("digits", seed=seed), seed=seed, epochs=2)
+        train_baseline(Independent(setup, 1), plain)
+    pairs = [(f"{name}-digits-digits-cnn{seed}/0" for name in ("smoothed", "pool")) for seed in ("", "-s1")]
+    equal = [store.card(ours, "val").weights == plain.card(theirs, "val").weights for ours, theirs in pairs]
+    assert equal == [True, False]

@@ -21,8 +21,8 @@ from wisecommittee.store import LogitStore
 from wisecommittee.train import data
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.hne import PHASE, PRESETS, USUAL_PRESETS, make_hierarchy, train_hne
+from wisecommittee.train.hne_designs import DESIGNS
 from wisecommittee.train.hne_losses import LeafLoss
-from wisecommittee.train.hne_nets import DESIGNS
 from wisecommittee.train.loop import train
 from wisecommittee.train.run import fit
 

@@ -9,7 +9,9 @@ from torch import nn
 
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.train.hne_nets import DESIGNS, SCHEDULES, LeafNet, Tree, group_schedule
+from wisecommittee.train.hne_designs import DESIGNS
+from wisecommittee.train.hne_nets import LeafNet
+from wisecommittee.train.hne_tree import SCHEDULES, Tree, group_schedule
 
 torch.set_num_threads(1)
 

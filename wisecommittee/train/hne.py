@@ -22,8 +22,10 @@ from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import TrainingData
+from wisecommittee.train.hne_designs import DESIGNS
 from wisecommittee.train.hne_losses import LeafLoss, sizes
-from wisecommittee.train.hne_nets import DESIGNS, LeafNet, Tree, group_schedule
+from wisecommittee.train.hne_nets import LeafNet
+from wisecommittee.train.hne_tree import Tree, group_schedule
 from wisecommittee.train.loop import Batch, Phase, Step
 from wisecommittee.train.run import TrainOptions, check_free, fit, into_store
 from wisecommittee.train.supervised import PASSES, Recipe, RecipeChanges, accuracy
@@ -52,7 +54,7 @@ USUAL_PRESETS = {"digits": "digits", "cifar10": "hne", "cifar100": "hne", "image
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """A Method of one phase. groups : nodes of each block, see hne_nets; name : of the architecture in the store."""
+    """A Method of one phase. groups : nodes of each block, see hne_tree; name : of the architecture in the store."""
 
     data: TrainingData
     preset: str

@@ -12,7 +12,7 @@ from wisecommittee.train.data import TrainingData
 from wisecommittee.train.irene import Irene
 from wisecommittee.train.supervised import RecipeChanges, make_setup
 
-# Fields of Irene that differ from its defaults. CIFAR: the learning rate of the selector and the weights, which the paper
+# Fields of Irene that differ from its defaults. CIFAR: the selector's learning rate and the weights, which the paper
 # does not print, are the (geometric) middle of the ranges it searched (Table 3).
 SELECTORS: dict[str, dict[str, Any]] = {
     "digits": {},

@@ -33,7 +33,7 @@ def test_the_command(nets, store, monkeypatch, capsys):
 @pytest.mark.parametrize("sizes", [["--sizes", "8,10"], ["--sizes", "8", "--sizes", "10"]])
 @pytest.mark.parametrize("views", [["--views", "center, flip"], ["--views", "center", "--views", "flip"]])
 def test_several_values_are_repeated_or_take_commas(sizes, views, monkeypatch):
-    from wisecommittee.extraction import extract, timing
+    from wisecommittee.extraction import bench, extract
 
     seen = {}
 
@@ -45,7 +45,7 @@ def test_several_values_are_repeated_or_take_commas(sizes, views, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(extract, "extract", stop)
-    monkeypatch.setattr(timing, "bench_models", stop)
+    monkeypatch.setattr(bench, "bench_models", stop)
     for name, more in (("extract", ["--data", "digits"]), ("bench-models", [])):
         seen.clear()
         assert command(monkeypatch, "a:b", *more, *sizes, *views, "--name", "b/0", name=name) == 130

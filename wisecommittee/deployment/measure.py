@@ -26,7 +26,7 @@ from wisecommittee.errors import AbsentNameError, AlignmentError, UsageError
 from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.data.spec import open_data, program_in_data
 from wisecommittee.extraction.models.loaded import LoadedModel
-from wisecommittee.extraction.timing import Spread, device_name, rounded
+from wisecommittee.extraction.timing import Quartiles, device_name, rounded
 from wisecommittee.store import LogitStore
 
 LEAST_PASSES, MOST_PASSES = 5, 1000
@@ -44,8 +44,8 @@ class Measured:
     model: str
     accuracy: float
     flops: float | None
-    latency: Spread
-    batch: Spread
+    latency: Quartiles
+    batch: Quartiles
     exit_ratios: tuple[float, ...]
 
     @property
@@ -304,7 +304,7 @@ def _elapsed(run: Deployed, units: Units) -> float:
     return 1e3 * (time.perf_counter() - started)
 
 
-def _spread(measure: Callable[[], float], seconds: float) -> Spread:
+def _spread(measure: Callable[[], float], seconds: float) -> Quartiles:
     """Median and quartiles of repeated measurements, after a warm-up of a fifth of the time."""
     started = time.perf_counter()
     measure()
@@ -315,4 +315,4 @@ def _spread(measure: Callable[[], float], seconds: float) -> Spread:
     while len(taken) < LEAST_PASSES or (len(taken) < MOST_PASSES and time.perf_counter() - started < seconds):
         taken.append(measure())
     q1, median, q3 = np.quantile(taken, (0.25, 0.5, 0.75)).tolist()
-    return Spread(q1, median, q3, len(taken))
+    return Quartiles(q1, median, q3, len(taken))

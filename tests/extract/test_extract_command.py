@@ -58,6 +58,7 @@ def test_several_values_are_repeated_or_take_commas(sizes, views, monkeypatch):
         (["user_nets:small", "--data", "user_nets:data", "--sizes", "8,x"], 2, "--sizes 'x': expected whole numbers"),
         (["user_nets:small", "--data", "user_nets:data", "--sizes", "8,"], 2, "--sizes '8,': a value is missing"),
         (["user_nets:small", "--data", "user_nets:data", "--macs", "1.5"], 2, "--macs '1.5': expected whole numbers"),
+        (["user_nets:small", "--data", "user_nets:data", "--name", "a,b"], 2, "2 values of --name for 1 models"),
         (["user_nets:small"], 2, "expected also --data SPEC"),
         (["--data", "user_nets:data"], 2, "expected also MODEL.."),
         (["tim:x", "--data", "user_nets:data"], 2, "unknown model source 'tim'"),

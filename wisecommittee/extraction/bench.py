@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import StoreError, UsageError
+from wisecommittee.errors import StoreError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.spec import load_model
 from wisecommittee.extraction.run.forward import pick_device
@@ -90,7 +90,8 @@ def bench_models(
         raise UsageError("no model to measure; name at least one")
     if settings.names and len(settings.names) != len(models):
         raise UsageError(
-            f"{len(settings.names)} values of --name for {len(models)} models; give one for each model, in order"
+            f"{len(settings.names)} values of "
+            f"{option('names', flag='--name')} for {len(models)} models; give one for each model, in order"
         )
     device = pick_device(settings.device)
     if store is not None and settings.split is not None:
@@ -134,12 +135,13 @@ def _cards(store: LogitStore, split: str | None, loaded: LoadedModel) -> list[tu
             if card.params is not None and card.params != loaded.params:
                 raise StoreError(
                     f"{loaded.name} in {where} has {card.params:,} parameters, {loaded.origin} has {loaded.params:,}; "
-                    f"name the model that was extracted, or its name in the store with --name"
+                    f"name the model that was extracted, or its name in the store with {option('names', flag='--name')}"
                 )
     if not found:
         there = split or ", ".join(store.splits()) or "an empty store"
         raise StoreError(
-            f"{loaded.name}: not in {there} of {store.files.uri}; extract it first, or give its name there with --name"
+            f"{loaded.name}: not in {there} of {store.files.uri}; extract it first, or give its name there with "
+            f"{option('names', flag='--name')}"
         )
     return found
 
@@ -159,10 +161,11 @@ def _shape(
         elif card.input_size not in (None, known, loaded.input_size):  # a card may leave out the number of views
             raise StoreError(
                 f"{loaded.name} in {where} ran on inputs of shape {list(card.input_size or ())}, "
-                f"{loaded.origin} takes {list(known or ())}; choose with --sizes what was extracted"
+                f"{loaded.origin} takes {list(known or ())}; choose with {option('sizes')} what was extracted"
             )
     if known is None and given is None:
         raise UsageError(
-            f"{loaded.name}: {loaded.origin} does not say its input size; give one with --input-size 3,224,224"
+            f"{loaded.name}: {loaded.origin} does not say its input size; give one with "
+            f"{option('input_size', placeholder='3,224,224')}"
         )
     return known or given or ()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from wisecommittee.errors import CostError, WiseCommitteeError
+from wisecommittee.errors import CostError, WiseCommitteeError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.macs import count_macs, floating_dtype
 
@@ -91,14 +91,14 @@ def measure(
         batch = _quartiles(module, (batch_size, *shape), device, seconds)
     except torch.OutOfMemoryError as error:
         raise WiseCommitteeError(
-            f"{loaded.name}: {device} ran out of memory at {batch_size} units; use a smaller --batch-size"
+            f"{loaded.name}: {device} ran out of memory at {batch_size} units; use a smaller batch size"
         ) from error
     except WiseCommitteeError:
         raise
     except Exception as error:
         raise WiseCommitteeError(
             f"{loaded.name}: its forward pass raised {type(error).__name__} on inputs of shape "
-            f"{[batch_size, *shape]}: {error}; name the shape of one unit with --input-size"
+            f"{[batch_size, *shape]}: {error}; name the shape of one unit with {option('input_size')}"
         ) from error
     finally:
         module.to("cpu")

@@ -72,7 +72,7 @@ def _find(name: str, folder: Path) -> tuple[Path, Layout]:
     ways = " or ".join(f"{layout.folder}/ (from {layout.archive})" for layout in LAYOUTS[name])
     raise AbsentError(
         f"{name}: no data in {str(folder)!r}; unpack {ways} there, as its authors publish it, or name the folder with "
-        f"--data {name}:FOLDER"
+        f"{name}:FOLDER"
     )
 
 

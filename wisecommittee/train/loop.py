@@ -260,7 +260,7 @@ def load_checkpoint(data: bytes, name: str, key: str, device: torch.device | str
     except Exception as error:
         raise ContentError(f"{name!r} is no checkpoint of this version; remove it to train again") from error
     if found != key:
-        raise ContentError(f"{name!r} belongs to other settings; name another --checkpoints folder, or remove it")
+        raise ContentError(f"{name!r} belongs to other settings; name another folder of checkpoints, or remove it")
     return state
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard, StoredCard
-from wisecommittee.errors import ContentError, CostError, StoreError
+from wisecommittee.errors import ContentError, CostError, StoreError, option
 from wisecommittee.extraction.data.batch import Batch
 from wisecommittee.extraction.data.labels import numbers_in_doubt
 from wisecommittee.extraction.models.loaded import LoadedModel
@@ -78,7 +78,7 @@ def columns_of_classes(run: Run, loaded: LoadedModel, outputs: int, what: str) -
     if not fitting and outputs != len(names):
         raise ContentError(
             f"{what}: {outputs} outputs for {len(names)} classes of the data; "
-            f"say which output is which with --classes FILE"
+            f"say which output is which with {option('classes', placeholder='FILE')}"
         )
     if not fitting and (doubt := numbers_in_doubt(names)):
         warnings.warn(f"{run.data.what}: {doubt}", stacklevel=5)
@@ -105,7 +105,7 @@ def _meta(run: Run, preprocess: Preprocess | None, outputs: int, columns: NDArra
 def compare(run: Run, committed: StoredCard, card: ModelCard, probe: Batch, logits: NDArray[np.float32]) -> str:
     """'unchanged' or 'card updated' if the split holds this very extraction; else an error."""
     what = f"{card.model} is in {run.split} already"
-    remedy = "use --replace to exchange it, or --name for another name"
+    remedy = f"use {option('replace', True)} to exchange it, or {option('names', flag='--name')} for another name"
     facts = [
         ("weights", committed.weights, card.weights),
         ("data", committed.meta.get("data"), card.meta["data"]),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import UsageError, option
 from wisecommittee.extraction.run.forward import LAYOUTS, PRECISIONS
 from wisecommittee.option_checks import flag, one_of, text, whole
 from wisecommittee.options import check_fields, described
@@ -65,17 +65,22 @@ class Settings:
         """One name and one number of multiply-adds for each model, or none."""
         if not count:
             raise UsageError("no model to extract; name at least one")
-        for noun, values in (
-            ("--name", self.names),
-            ("--macs", self.macs),
-            ("--training-cost", self.training_costs),
+        for name, command, values in (
+            ("names", "--name", self.names),
+            ("macs", "--macs", self.macs),
+            ("training_costs", "--training-cost", self.training_costs),
         ):
             if values and len(values) != count:
                 raise UsageError(
-                    f"{len(values)} values of {noun} for {count} models; give one for each model, in order"
+                    f"{len(values)} values of "
+                    f"{option(name, flag=command)} for {count} models; give one for each model, "
+                    f"in order"
                 )
         if self.macs and (self.sizes or self.views):
-            raise UsageError("--macs declares one number per model; with --sizes or --views they have to be counted")
+            raise UsageError(
+                f"{option('macs')} declares one number per model; with {option('sizes')} or "
+                f"{option('views')} they have to be counted"
+            )
 
 
 class Meter:

@@ -43,10 +43,10 @@ from wisecommittee.searches.calibration.fitting import calibrate
 from wisecommittee.searches.evaluate import exit_stages, members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.store import LogitStore
-from wisecommittee.train.pool import Pool, trained
+from wisecommittee.train.pool import DigitsPool, trained
 
 torch.set_num_threads(1)
-POOL = Pool(architectures=("linear", "conv4", "conv8"), replicas=2, epochs=2)
+POOL = DigitsPool(architectures=("linear", "conv4", "conv8"), replicas=2, epochs=2)
 
 
 @pytest.fixture(autouse=True)

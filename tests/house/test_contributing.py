@@ -124,7 +124,7 @@ def test_the_example_of_a_training_method_trains_as_without_it_where_nothing_is_
     import typer
     from torch.nn import functional
     from typer.testing import CliRunner
-    from wisecommittee.cli.training import Training, with_training
+    from wisecommittee.cli.training import TrainCommand, with_training
 
     from wisecommittee.train.data import open_training_data
     from wisecommittee.train.independent import Independent
@@ -136,7 +136,7 @@ def test_the_example_of_a_training_method_trains_as_without_it_where_nothing_is_
     vars(module).update(dataclass=dataclass, replace=replace, functional=functional, accuracy=accuracy, Setup=Setup)
     exec(method, vars(module))
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    names = {"Annotated": Annotated, "typer": typer, "Training": Training, "with_training": with_training}
+    names = {"Annotated": Annotated, "typer": typer, "TrainCommand": TrainCommand, "with_training": with_training}
     exec(command, names)
     app = typer.Typer()
     app.command()(names["smoothed"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,12 +12,11 @@ from wisecommittee.errors import StoreError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.spec import load_model
 from wisecommittee.extraction.run.forward import pick_device
+from wisecommittee.extraction.run.settings import Progress
 from wisecommittee.extraction.timing import Timing, measure
 from wisecommittee.option_checks import flag, text, whole
 from wisecommittee.options import check_fields, described, from_options, takes_options
 from wisecommittee.store import LogitStore
-
-Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.committees.replicas import numbering_notes
 from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.models.loaded import LoadedModel
-from wisecommittee.extraction.run.estimate import Estimate, measure
+from wisecommittee.extraction.run.estimate import ExtractionEstimate, measure
 from wisecommittee.extraction.run.plan import ModelPlan, Run
 from wisecommittee.extraction.run.planning import make_plan
 from wisecommittee.extraction.run.ranks import together
@@ -99,7 +99,7 @@ def estimate(
     store: LogitStore,
     settings: Settings | None = None,
     **options: Any,
-) -> Estimate:
+) -> ExtractionEstimate:
     """What `extract` with the same arguments would do, cost and take, from two batches; writes nothing."""
     with together() as ranks:
         return measure(*make_plan(models, data, split, store, ranks, _settings(settings, options)))

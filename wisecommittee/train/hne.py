@@ -26,7 +26,7 @@ from wisecommittee.train.hne_designs import DESIGNS
 from wisecommittee.train.hne_losses import LeafLoss, sizes
 from wisecommittee.train.hne_nets import LeafNet
 from wisecommittee.train.hne_tree import Tree, group_schedule
-from wisecommittee.train.loop import Batch, Phase, Step
+from wisecommittee.train.loop import Minibatch, Phase, Step
 from wisecommittee.train.run import TrainOptions, check_free, fit, into_store
 from wisecommittee.train.supervised import PASSES, Recipe, RecipeChanges, accuracy
 
@@ -106,7 +106,7 @@ class Hierarchy:
     def phases(self) -> Iterator[Phase]:
         net = self.start()
 
-        def loss(batch: Batch, step: Step) -> dict[str, Tensor]:
+        def loss(batch: Minibatch, step: Step) -> dict[str, Tensor]:
             images, labels = batch[:2]
             logits = net(images)
             return {"loss": self.loss(logits, labels), "accuracy": accuracy(logits.mean(dim=1), labels)}

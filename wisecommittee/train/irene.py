@@ -23,8 +23,8 @@ from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.train.data import TrainingData
 from wisecommittee.train.irene_losses import base_loss, cost_loss, ensemble_loss, rank_loss, sampled_halts
-from wisecommittee.train.irene_selector import Outcome, Selector, TwoHeads
-from wisecommittee.train.loop import Batch, Batches, Phase, Schedule, Step
+from wisecommittee.train.irene_selector import MemberOutcome, Selector, TwoHeads
+from wisecommittee.train.loop import Batches, Minibatch, Phase, Schedule, Step
 from wisecommittee.train.supervised import Recipe, Setup, accuracy
 
 # Fig. 5. The last one: neither L_ens nor L_cost nor L_rank reaches the selector, which stays as it was drawn.
@@ -177,7 +177,7 @@ class Stage:
         for model in self.before:
             model.eval()
 
-    def loss(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+    def loss(self, batch: Minibatch, step: Step) -> dict[str, Tensor]:
         """L_total of Eq. 13; the first model has L_base only."""
         method, (images, labels, _, *held_out) = self.method, batch
         outcome = self.model(images)
@@ -193,7 +193,7 @@ class Stage:
         total = figures["base"] + w1 * figures["ens"] + w2 * figures["cost"] + w3 * figures["rank"]
         return {"loss": total, **figures}
 
-    def _joint(self, outcomes: Sequence[Outcome], labels: Tensor) -> dict[str, Tensor]:
+    def _joint(self, outcomes: Sequence[MemberOutcome], labels: Tensor) -> dict[str, Tensor]:
         """Both learn from the same units."""
         halts = self._halts(outcomes)
         if self.method.ablation == "rank-not-to-models":
@@ -201,7 +201,7 @@ class Stage:
         return self._of_selector(halts, outcomes, labels)
 
     def _from_held_out(
-        self, outcomes: Sequence[Outcome], labels: Tensor, images: Tensor, held_out: Tensor
+        self, outcomes: Sequence[MemberOutcome], labels: Tensor, images: Tensor, held_out: Tensor
     ) -> dict[str, Tensor]:
         """The model learns from the training units (outcomes, labels), the selector from the held-out ones."""
         self.selector.eval()
@@ -216,7 +216,7 @@ class Stage:
             figures["rank"] = figures["rank"] + to_model
         return figures
 
-    def _of_selector(self, halts: Tensor, outcomes: Sequence[Outcome], labels: Tensor) -> dict[str, Tensor]:
+    def _of_selector(self, halts: Tensor, outcomes: Sequence[MemberOutcome], labels: Tensor) -> dict[str, Tensor]:
         if self.method.ablation == "selector-untrained":
             halts = halts.detach()
         return {
@@ -225,11 +225,11 @@ class Stage:
             "rank": rank_loss(halts, outcomes, labels),
         }
 
-    def _before(self, images: Tensor) -> list[Outcome]:
+    def _before(self, images: Tensor) -> list[MemberOutcome]:
         with torch.no_grad():
             return [model(images) for model in self.before]
 
-    def _halts(self, outcomes: Sequence[Outcome]) -> Tensor:
+    def _halts(self, outcomes: Sequence[MemberOutcome]) -> Tensor:
         return sampled_halts(self.selector(outcomes), self.method.temperature, self.method.threshold)
 
 
@@ -243,11 +243,11 @@ class WithHeldOut:
     def __len__(self) -> int:
         return len(self.train)
 
-    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Batch]:
+    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Minibatch]:
         others = self._endless(generator, rank, count)
         for batch in self.train.epoch(generator, rank, count):
             yield (*batch, *next(others))
 
-    def _endless(self, generator: torch.Generator, rank: int, count: int) -> Iterator[Batch]:
+    def _endless(self, generator: torch.Generator, rank: int, count: int) -> Iterator[Minibatch]:
         while True:
             yield from self.held_out.epoch(generator, rank, count)

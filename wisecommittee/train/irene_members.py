@@ -21,13 +21,14 @@ from wisecommittee.extraction.extract import Extracted
 from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.extraction.run.forward import pick_device
 from wisecommittee.extraction.run.ranks import find_ranks, own_device
+from wisecommittee.extraction.run.settings import Progress
 from wisecommittee.store import LogitStore
 from wisecommittee.train.backbones import short_name
 from wisecommittee.train.curves import save_curves
 from wisecommittee.train.data import TrainingData
 from wisecommittee.train.irene import FIRST, FirstModel, Irene
 from wisecommittee.train.irene_selector import HaltingCommittee
-from wisecommittee.train.loop import Progress, Row, Trained
+from wisecommittee.train.loop import CurveRow, Trained
 from wisecommittee.train.run import TrainOptions, check_free, fit
 from wisecommittee.train.supervised import PASSES
 
@@ -46,7 +47,7 @@ def train_irene(store: LogitStore, methods: Mapping[str, Irene], **options: Unpa
         check_free(store, {f"{architecture}/{step}": method.key for step in steps}, **options)
     done: list[Extracted] = []
     first: Mapping[str, Tensor] | None = None
-    rows_of_first: list[Row] = []
+    rows_of_first: list[CurveRow] = []
     for variant, method in methods.items():
         own = options.copy()
         curves = own.pop("curves", None)

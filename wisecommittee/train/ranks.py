@@ -19,7 +19,7 @@ from wisecommittee.extraction.run.ranks import connected, find_ranks
 
 
 @dataclass(frozen=True, slots=True)
-class Replicas:
+class TrainingRanks:
     """Who we are among how many that train the same model."""
 
     rank: int = 0
@@ -71,13 +71,13 @@ class Replicas:
 
 
 @contextlib.contextmanager
-def replicas(device: torch.device) -> Iterator[Replicas]:
+def replicas(device: torch.device) -> Iterator[TrainingRanks]:
     """The ranks for the length of a training; connects them where nobody has yet."""
     ranks = find_ranks()
     if ranks.count == 1:
-        yield Replicas()
+        yield TrainingRanks()
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with connected(ranks, "nccl" if device.type == "cuda" else "gloo"):
-        yield Replicas(ranks.rank, ranks.count)
+        yield TrainingRanks(ranks.rank, ranks.count)

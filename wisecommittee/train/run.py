@@ -13,11 +13,12 @@ from wisecommittee.extraction.extract import Extracted, extract
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import PRECISIONS, pick_device
 from wisecommittee.extraction.run.ranks import find_ranks, own_device
+from wisecommittee.extraction.run.settings import Progress
 from wisecommittee.store import LogitStore
 from wisecommittee.store.cache import cache_folder
 from wisecommittee.train.curves import save_curves
 from wisecommittee.train.data import TrainingData
-from wisecommittee.train.loop import Method, Progress, Row, Trained, train
+from wisecommittee.train.loop import CurveRow, Method, Trained, train
 
 
 class TrainOptions(TypedDict, total=False):
@@ -34,7 +35,7 @@ class TrainOptions(TypedDict, total=False):
     curves: Path | None
     replace: bool
     progress: Progress | None
-    log: Callable[[Row], None] | None
+    log: Callable[[CurveRow], None] | None
 
 
 def fit(method: Method, data: TrainingData, *, seed: int = 0, **options: Unpack[TrainOptions]) -> Trained:

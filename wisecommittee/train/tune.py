@@ -78,12 +78,12 @@ class Trial:
 
 
 # (store, members in order) -> worth, quality and cost on val
-Judge = Callable[[LogitStore, Sequence[str]], tuple[float, float, float]]
+Judgement = Callable[[LogitStore, Sequence[str]], tuple[float, float, float]]
 
 
 def tune(
     method: Irene,
-    judge: Judge,
+    judge: Judgement,
     *,
     folder: Path | None = None,
     trials: int = TRIALS,

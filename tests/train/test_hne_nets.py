@@ -198,7 +198,7 @@ def test_any_leaves_and_parts_of_parts():
         part = net.part(leaves)
         close(part(images), expected[:, leaves])
         close(part.part(leaves[-1:])(images), expected[:, leaves[-1:]])
-    with pytest.raises(UsageError, match=r"leaves \[1\]: expected some of \[0, 7\]"):
+    with pytest.raises(UsageError, match=r"leaves \[1\]: expected leaves of \[0, 7\]"):
         net.part([0, 7]).part([1])
 
 

@@ -204,7 +204,7 @@ def make_hierarchy(
 
 
 def train_hne(hierarchy: Hierarchy, store: LogitStore, **options: Unpack[TrainOptions]) -> list[Extracted]:
-    """Train, or load what is trained already, and put every leaf's logits for val and test into the store."""
+    """Train, or load the checkpoints, and put every leaf's logits for val and test into the store."""
     leaves = range(hierarchy.groups[-1])
     check_free(store, {f"{hierarchy.name}/{leaf}": hierarchy.key for leaf in leaves}, **options)
     run = fit(hierarchy, hierarchy.data, seed=hierarchy.seed, **options)

@@ -44,7 +44,7 @@ class LeafNet(nn.Module):
         return x
 
     def part(self, leaves: Iterable[int]) -> LeafNet:
-        """The network of some leaves, on a copy of their weights; the first k leaves share them."""
+        """The network of these leaves. The first k leaves share the weights of this network, other leaves copy them."""
         tree = self.tree.part(leaves)
         with torch.device("meta"):
             net = LeafNet(self.design, tree, self.classes)

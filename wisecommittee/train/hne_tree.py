@@ -30,7 +30,7 @@ def group_schedule(name: str, leaves: int, blocks: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Some leaves of a schedule and the nodes they pass through.
+    """A subset of the leaves of a schedule and the nodes they pass through.
 
     groups : nodes of each block in the whole; leaves : ascending, of 0..N-1.
     """
@@ -49,7 +49,7 @@ class Tree:
         """The sub-tree of these leaves."""
         chosen = tuple(sorted(set(leaves)))
         if not chosen or not set(chosen) <= set(self.leaves):
-            raise UsageError(f"leaves {list(chosen)}: expected some of {list(self.leaves)}")
+            raise UsageError(f"leaves {list(chosen)}: expected leaves of {list(self.leaves)}")
         return Tree(self.groups, chosen)
 
     def nodes(self, block: int) -> tuple[int, ...]:
@@ -58,7 +58,7 @@ class Tree:
         return tuple(sorted({leaf // per_node for leaf in self.leaves}))
 
     def parents(self, block: int) -> tuple[int, ...]:
-        """For each of `nodes(block)` the place of the node it follows among those of the block before."""
+        """For each of `nodes(block)`, the index of its parent in `nodes(block - 1)`."""
         if block == 0:
             return (0,) * len(self.nodes(0))
         place = {node: i for i, node in enumerate(self.nodes(block - 1))}

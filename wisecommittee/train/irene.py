@@ -83,7 +83,7 @@ class Irene:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All but data, seed and what is trained, as JSON has it."""
+        """The hyper-parameters as JSON: all fields but data, seed and the trained first model."""
         left_out = ("data", "seed", "first", "recipe")
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out} | asdict(self.recipe)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}

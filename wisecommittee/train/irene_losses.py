@@ -52,7 +52,7 @@ def ensemble_loss(halts: Tensor, outcomes: Sequence[MemberOutcome], labels: Tens
 
 
 def cost_loss(halts: Tensor, costs: Tensor) -> Tensor:
-    """Eq. 11, what is spent per unit. costs : [T] of every model, 1 on average.
+    """Eq. 11, the cost per unit. costs : [T] of every model, 1 on average.
 
     Departs: as printed, units that never stop cost nothing. They are charged all models, those to come included.
     """

@@ -39,8 +39,8 @@ UNITS = 256  # at once
 def train_irene(store: LogitStore, methods: Mapping[str, Irene], **options: Unpack[TrainOptions]) -> list[Extracted]:
     """Train, and put the members with their halting scores into the store, val and test.
 
-    methods : by variant, see `variants`. None of what is varied reaches the first model, which is trained once. The
-    frontier over all of them, and over m, is one search of the family `halting`.
+    methods : by variant, see `variants`. The settings that vary do not reach the first model, which is trained once.
+    The frontier over all variants, and over m, is one search of the family `halting`.
     """
     for variant, method in methods.items():
         architecture, steps = _architecture(method, variant), range(len(method.backbones))

@@ -32,7 +32,7 @@ Schedule = Callable[[float], float]  # epochs elapsed, fractional -> factor on t
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where the run is. time : epochs elapsed, fractional; schedules see it before, hooks after the step."""
+    """A step of a phase. time : epochs elapsed, fractional; schedules see it before the step, hooks after it."""
 
     epoch: int
     index: int
@@ -132,8 +132,8 @@ def train(
     """Run every phase of a method, in order.
 
     checkpoints : folder with one file per phase, written every `checkpoint_every` epochs and at the end of a phase;
-    what is there is not trained again. mixed_precision : torch.bfloat16 or torch.float16. Under torchrun every rank
-    calls this with the same arguments.
+    a phase with a checkpoint is not trained again. mixed_precision : torch.bfloat16 or torch.float16. Under torchrun
+    every rank calls this with the same arguments.
     """
     device = torch.device(device)
     done = Trained([], {})
@@ -166,7 +166,7 @@ def train(
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What is the same for all phases of a training. key : of the method."""
+    """The parts of a training that all its phases share. key : of the method."""
 
     key: str
     device: torch.device

@@ -13,7 +13,7 @@ from wisecommittee.train.loop import Batches
 
 
 class TrainingPart(Protocol):
-    """One split of training data. labels : int64 [N], as trained on (some redrawn, where asked for)."""
+    """One split of training data. labels : int64 [N], as trained on: with label noise a share of them is redrawn."""
 
     @property
     def labels(self) -> Tensor: ...

@@ -39,7 +39,7 @@ class TrainOptions(TypedDict, total=False):
 
 
 def fit(method: Method, data: TrainingData, *, seed: int = 0, **options: Unpack[TrainOptions]) -> Trained:
-    """Train a method, or load what is trained already; its modules come back on the CPU in eval mode."""
+    """Train a method, or load its checkpoints; its modules come back on the CPU in eval mode."""
     precision = options.get("mixed_precision") or "float32"
     if precision not in PRECISIONS:
         raise UsageError(f"mixed precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
@@ -70,7 +70,7 @@ def fit(method: Method, data: TrainingData, *, seed: int = 0, **options: Unpack[
 
 
 def check_free(store: LogitStore, trainings: Mapping[str, str], **options: Unpack[TrainOptions]) -> None:
-    """Refuse before the training what the store would refuse after it. trainings : {model: key of its training}."""
+    """StoreError before a training whose models the store would refuse after it. trainings : {model: its key}."""
     if options.get("replace"):
         return
     for split in ("val", "test"):

@@ -181,7 +181,7 @@ class Baseline(Method, Protocol):
 
 
 def train_baseline(method: Baseline, store: LogitStore, **options: Unpack[TrainOptions]) -> list[Extracted]:
-    """Train, or load what is trained already, and put the outputs for val and test into the store."""
+    """Train, or load the checkpoints, and put the outputs for val and test into the store."""
     data = method.setup.data
     architecture = method.setup.origin(method.name).architecture
     check_free(store, {f"{architecture}/{number}": method.key for number in range(method.count)}, **options)

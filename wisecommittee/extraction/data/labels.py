@@ -58,7 +58,7 @@ def _sorted(names: set[str], what: str) -> tuple[str, ...]:
 
 
 def numbers_in_doubt(classes: Sequence[str]) -> str | None:
-    """What is to be said where the outputs of a model without class names are taken to be these classes in order, and
+    """A warning where the outputs of a model without class names are taken to be these classes in order, although
     their names are numbers that may mean another order; None if there is no doubt."""
     numbers = [int(name) for name in classes if _NUMBER.fullmatch(name)]
     remedy = f"if the outputs of a model are in another order, name them with {option('classes', placeholder='FILE')}"

@@ -109,7 +109,7 @@ class _Rows(Dataset[Any]):
 
 
 class _Probed(Dataset[Any]):
-    """Only what is corrupt among chosen rows."""
+    """The images among chosen rows that cannot be decoded."""
 
     def __init__(self, items: ImageItems, rows: NDArray[np.int64]) -> None:
         self.items, self.rows = items, rows

@@ -43,7 +43,7 @@ class OnnxModule(nn.Module):
         self.input, self.output = graph.input[0].name, _output(graph)
         stored = {initializer.name: initializer for initializer in graph.initializer}
         self.params = sum(int(np.prod(i.dims)) for i in stored.values() if i.dims and i.data_type in FLOATS)
-        # No number of its own: it carries the device and the type.
+        # Empty: it only tells the module's device and dtype.
         self.place = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
         self._sessions: dict[str, Any] = {}
 

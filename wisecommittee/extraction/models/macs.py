@@ -123,7 +123,7 @@ def quiet() -> Iterator[None]:
 
 
 class _Operators(TorchDispatchMode):
-    """Collects what is left after decomposition and is not cheap."""
+    """Collects the operators that remain after decomposition and that are not cheap."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -44,7 +44,7 @@ def loaders(models: Sequence[str | LoadedModel], run: Run) -> Iterator[tuple[Cal
 
 
 def _load_lender(spec: str) -> LoadedModel:
-    """The model of --preprocess; only what it does to an image is wanted, so its weights stay random."""
+    """The model of --preprocess; its weights stay random, since only its preprocessing is used."""
     if Path(spec).suffix in FILES:
         raise UsageError(
             f"{option('preprocess', spec)}: such a file holds no preprocessing; name the model it was "

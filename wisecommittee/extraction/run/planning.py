@@ -93,7 +93,7 @@ def _as_rank_0(run: Run, plans: list[ModelPlan]) -> list[ModelPlan]:
 
 
 def _without_corrupt(run: Run) -> Data:
-    """Which units are left out is settled here for all models, passes and ranks."""
+    """The data without the images that cannot be decoded: decided once, for all models, passes and ranks."""
     data, ranks = run.data, run.ranks
     with ranks.all_or_none():
         share = data.find_corrupt(ranks.rank, ranks.count)

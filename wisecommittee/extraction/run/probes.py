@@ -51,7 +51,9 @@ def check_steady(forward: Forward, probe: Batch, logits: NDArray[np.float32], wh
                 f"{largest:.3g}); dropout or noise is on; turn it off in eval mode, as functional.dropout does with "
                 f"training=self.training"
             )
-    twice = probe.inputs[:1].expand(len(probe), *probe.inputs.shape[1:])  # the first unit in other company, its own
+    twice = probe.inputs[:1].expand(
+        len(probe), *probe.inputs.shape[1:]
+    )  # the first unit beside itself instead of the second
     apart = float(np.abs(forward(twice.contiguous())[:1] - logits[:1]).max())
     if apart > STEADY_REDUCED * largest:
         raise ContentError(

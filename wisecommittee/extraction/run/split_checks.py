@@ -11,7 +11,7 @@ from wisecommittee.store.units import check_against_units, missing_units
 
 
 def check_split(run: Run, probes: Probes) -> None:
-    """The units, as far as they are known before they are read, are those of the split if it is there."""
+    """AlignmentError if the split exists and has other units, as far as they are known before they are read."""
     data, split = run.data, run.split
     known = data.known()
     if known is None and not data.images:

@@ -18,7 +18,7 @@ from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore
-from wisecommittee.train import data
+from wisecommittee.train import data_cifar
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.hne import PHASE, PRESETS, USUAL_PRESETS, make_hierarchy, train_hne
 from wisecommittee.train.hne_designs import DESIGNS
@@ -171,7 +171,7 @@ def test_presets():
 
 def test_cifar(tmp_path, monkeypatch):
     """The preset of the paper's ablations on an official folder, only with fewer images and leaves."""
-    monkeypatch.setattr(data, "CIFAR_VAL", 50)
+    monkeypatch.setattr(data_cifar, "CIFAR_VAL", 50)
     folder, _ = small_cifar(tmp_path, n=20)
     images = open_training_data(f"cifar10:{folder}")
     assert make_hierarchy(images).preset == "hne"

@@ -19,7 +19,7 @@ from wisecommittee.extraction.models.spec import load_model
 from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train import pool as pool_module
-from wisecommittee.train.data import shifted
+from wisecommittee.train.data_digits import shifted
 from wisecommittee.train.loop import Minibatches, Phase, cosine, train
 from wisecommittee.train.nets import NETS, build
 from wisecommittee.train.pool import DigitsPool, train_pool, trained

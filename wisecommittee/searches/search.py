@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from wisecommittee.committees.cost import default_cost
-from wisecommittee.committees.families import Family, family_named
+from wisecommittee.committees.families import family_named
+from wisecommittee.committees.families.family import Family
 from wisecommittee.errors import InfeasibleError, StoppedError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.options import from_options, takes_options

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.committees.families import Family
+from wisecommittee.committees.families.family import Family
 from wisecommittee.committees.families.chains import Chain
 
 MOST_SECONDS = 3600.0  # of all threads together; beyond, auto takes the beam

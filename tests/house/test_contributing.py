@@ -134,8 +134,8 @@ def test_the_example_of_a_training_method_trains_as_without_it_where_nothing_is_
     method, command = blocks("A training method")
     module = types.ModuleType("wisecommittee.train.smoothed")
     vars(module).update(dataclass=dataclass, replace=replace, functional=functional, accuracy=accuracy, Setup=Setup)
-    exec(method, vars(module))
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(method, vars(module))
     names = {"Annotated": Annotated, "typer": typer, "TrainCommand": TrainCommand, "with_training": with_training}
     exec(command, names)
     app = typer.Typer()

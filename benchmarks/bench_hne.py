@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wisecommittee.train.hne_designs import DESIGNS
 from wisecommittee.train.hne_losses import LeafLoss
-from wisecommittee.train.hne_nets import DESIGNS, LeafNet, Tree, group_schedule
+from wisecommittee.train.hne_nets import LeafNet
+from wisecommittee.train.hne_tree import Tree, group_schedule
 
 DESIGN, LEAVES, CLASSES = "hne-small", 16, 10
 CUDA = torch.cuda.is_available()

@@ -105,17 +105,17 @@ def bench_models(
         else:
             show_comparison(compared)
         return
-    from wisecommittee.extraction import timing
+    from wisecommittee.extraction import bench
 
     with progress(quiet=as_json) as update:
-        timings = timing.bench_models(
+        timings = bench.bench_models(
             models or [],
+            LogitStore(store) if store else None,
             names=several("--name", name),
             sizes=whole_numbers("--sizes", sizes),
             views=several("--views", views),
             input_size=tuple(whole_numbers("--input-size", [input_size])) if input_size else None,
             random_weights=random_weights,
-            store=LogitStore(store) if store else None,
             progress=update,
             **common,
         )

@@ -16,7 +16,7 @@ from .console import err, human, print_json, progress, table
 
 if TYPE_CHECKING:
     from wisecommittee.extraction.extract import Extracted
-    from wisecommittee.extraction.run.estimate import Estimate
+    from wisecommittee.extraction.run.estimate import ExtractionEstimate
     from wisecommittee.store import LogitStore
 
 MODEL_SPEC = (
@@ -185,7 +185,7 @@ def show(extracted: list[Extracted], store: str, as_json: bool) -> None:
     table(store, columns, rows)
 
 
-def show_estimate(found: Estimate, store: str, as_json: bool) -> None:
+def show_estimate(found: ExtractionEstimate, store: str, as_json: bool) -> None:
     """What a run would do: a table, or {"store", "units", "passes", "bytes", "seconds", "models": [..]}."""
     if as_json:
         print_json({"store": store, **asdict(found)})

@@ -36,7 +36,7 @@ def parameters(kind: type[Any], names: Collection[str] | None = None, *, unset: 
         shown = each.metadata["shown"] or (str(each.default) if unset and not isinstance(each.default, bool) else True)
         option = typer.Option("--" + each.name.replace("_", "-"), help=each.metadata["text"], show_default=shown)
         default = None if unset and not isinstance(each.default, bool) else each.default
-        annotation = Annotated[type_ if default is not None else Union[type_, None], option]  # noqa: UP007
+        annotation = Annotated[type_ if default is not None else Union[type_, None], option]  # type: ignore[valid-type]  # noqa: UP007
         out[each.name] = _keyword(each.name, default, annotation)
     return out
 

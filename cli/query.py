@@ -12,7 +12,7 @@ from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.workers.execution import Execution
 
-from .fields import parameters, with_parameters
+from .fields import Parameters, parameters, with_parameters
 
 PERCENTILE = 99.0  # of the cost per unit, where a limit on it names none
 
@@ -53,7 +53,7 @@ def _query(**given: Any) -> Query:
 
 def with_query(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the options of a search, which reach it as `query` and `execution`."""
-    makers = {
+    makers: dict[str, tuple[Callable[..., Any], Parameters]] = {
         "query": (_query, parameters(Query) | LIMITS),
         "execution": (Execution, parameters(Execution)),
     }

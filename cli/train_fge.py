@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from .training import Training, with_training
+from .training import TrainCommand, with_training
 
 
 @with_training()
 def fge(
     count: Annotated[int, typer.Option("--count", help="Members, from 2.")] = 3,
     *,
-    training: Training,
+    training: TrainCommand,
 ) -> None:
     """Fast geometric ensembling (Garipov et al. 2018): 4 more epochs for each member after the training of one. Average
     their logits.

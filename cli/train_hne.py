@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .training import Training, with_training
+from .training import TrainCommand, with_training
 
 
 @with_training("backbone")
@@ -50,7 +50,7 @@ def hne(
         ),
     ] = None,
     *,
-    training: Training,
+    training: TrainCommand,
 ) -> None:
     """A hierarchical neural ensemble (Ruiz and Verbeek 2021): networks that share their early blocks, as a tree.
 

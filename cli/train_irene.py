@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .training import Training, with_training
+from .training import TrainCommand, with_training
 
 
 @with_training("backbone")
@@ -51,7 +51,7 @@ def irene(
         float | None, typer.Option(help="Drop of the selector's learning rate at milestones, which cifar has.")
     ] = None,
     *,
-    training: Training,
+    training: TrainCommand,
 ) -> None:
     """IRENE: T models trained one after another, with a selector that decides after each whether a unit is done.
 
@@ -68,8 +68,8 @@ def irene(
 
     `wisecommittee search --family halting --models 'irene-*'`
     """
-    from wisecommittee.train.irene import make_irene, variants
     from wisecommittee.train.irene_members import train_irene
+    from wisecommittee.train.irene_presets import make_irene, variants
 
     given: dict[str, Any] = {"w1": w1, "w3": w3, "diversity": diversity, "hidden": hidden, "threshold": threshold}
     given |= {"features": tuple(features) if features else None, "selector_lr": selector_lr}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .training import Training, with_training
+from .training import TrainCommand, with_training
 
 Experts = Annotated[int, typer.Option("--experts", help="Networks behind the gate, from 2.")]
 
@@ -15,7 +15,7 @@ Experts = Annotated[int, typer.Option("--experts", help="Networks behind the gat
 def moe(
     experts: Experts = 3,
     *,
-    training: Training,
+    training: TrainCommand,
 ) -> None:
     """A mixture of experts: a softmax gate on the features of a network trained first weights all of them.
 
@@ -33,7 +33,7 @@ def sparse_moe(
     experts: Experts = 3,
     active: Annotated[int, typer.Option("--active", help="Experts that run on an image; fewer than all.")] = 2,
     *,
-    training: Training,
+    training: TrainCommand,
 ) -> None:
     """A sparse mixture of experts (Shazeer et al. 2017): only the experts with the largest gate entries run.
 

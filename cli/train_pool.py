@@ -9,7 +9,7 @@ import typer
 
 from wisecommittee.errors import UsageError
 
-from .training import Training, with_training
+from .training import TrainCommand, with_training
 
 
 @with_training()
@@ -30,7 +30,7 @@ def pool(
         str | None, typer.Option(help="auto, cuda, cuda:1, mps or cpu; default: auto, for the five networks cpu.")
     ] = None,
     *,
-    training: Training,
+    training: TrainCommand,
 ) -> None:
     """Independent replicas: of five networks on noisy 8 x 8 digits, from 640 to 398,208 multiply-adds, or of one
     backbone on any data. Their val and test logits.
@@ -51,14 +51,14 @@ def pool(
     replace(training, device=device or "auto").run_baseline(lambda setup: Independent(setup, replicas or 3))
 
 
-def _train_digits(training: Training, replicas: int) -> None:
+def _train_digits(training: TrainCommand, replicas: int) -> None:
     """The five networks of the embedded pool."""
-    from wisecommittee.train.pool import Pool, train_pool
+    from wisecommittee.train.pool import DigitsPool, train_pool
 
     if training.label_noise or training.pixel_noise is not None or training.preset:
         raise UsageError("label noise, pixel noise and presets are for replicas of one network; name a --backbone")
     store = training.open_store()
     changes = {name: value for name, value in training.changes.items() if value is not None}
     with training.reporting() as how:
-        done = train_pool(store, pool=Pool(replicas=replicas, seed=training.seed, **changes), **how)  # type: ignore[arg-type]
+        done = train_pool(store, pool=DigitsPool(replicas=replicas, seed=training.seed, **changes), **how)  # type: ignore[arg-type]
     training.show(done, store)

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from .training import Training, with_training
+from .training import TrainCommand, with_training
 
 
 @with_training()
 def snapshot(
     count: Annotated[int, typer.Option("--count", help="Snapshots, from 2.")] = 3,
     *,
-    training: Training,
+    training: TrainCommand,
 ) -> None:
     """A snapshot ensemble (Huang et al. 2017): several members for the training of one. Average their probabilities
     (`--combine mean_probs`).

@@ -11,7 +11,7 @@ import typer
 from wisecommittee.errors import counted
 
 from .console import print_json, table
-from .training import Training, with_training
+from .training import TrainCommand, with_training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def tune(
         float, typer.Option(help="Share of the training images that only the selector is fitted on.", min=0, max=1)
     ] = 0.0,
     *,
-    training: Training,
+    training: TrainCommand,
 ) -> None:
     """Search IRENE's weights w1, w2, w3 and its selector's learning rate, and decay where the preset has milestones
     (Table 3), with Optuna, for the greatest utility on val. The best goes into the store, as a variant called tuned.
@@ -50,7 +50,7 @@ def tune(
     """
     from wisecommittee.analyses.compare import PoolJudge
     from wisecommittee.analyses.study import Study
-    from wisecommittee.train.irene import make_irene
+    from wisecommittee.train.irene_presets import make_irene
     from wisecommittee.train.tune import pool_of, put_best, read_range, usual_ranges
     from wisecommittee.train.tune import tune as search
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
+class TrainCommand:
     """The options of every command that trains, as given. An option that they all get is a field here."""
 
     store: options.Store = None
@@ -101,19 +101,19 @@ class Training:
 
 
 def with_training(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorate a command: it gets the options of `Training`, which reach it as the one argument `training`.
+    """Decorate a command: it gets the options of `TrainCommand`, which reach it as the one argument `training`.
 
     without : fields that are no option of this command. An option that the command declares itself, with another help
     or default, takes the place of the shared one; its value reaches both the command and `training`.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        hints = get_type_hints(Training, include_extras=True)
+        hints = get_type_hints(TrainCommand, include_extras=True)
         shared = {
             f.name: inspect.Parameter(
                 f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
             )
-            for f in fields(Training)
+            for f in fields(TrainCommand)
             if f.name not in without
         }
         declared = {
@@ -124,7 +124,7 @@ def with_training(*without: str) -> Callable[[Callable[..., None]], Callable[...
 
         @wraps(command)
         def run(**given: Any) -> None:
-            training = Training(**{name: given[name] for name in shared})
+            training = TrainCommand(**{name: given[name] for name in shared})
             command(**{name: given[name] for name in declared}, training=training)
 
         every = shared | declared

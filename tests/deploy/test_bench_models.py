@@ -16,8 +16,9 @@ from torch import nn  # noqa: E402
 from wisecommittee.committees.cards import ModelCard  # noqa: E402
 from wisecommittee.errors import StoreError, UnknownNameError, UsageError, WiseCommitteeError  # noqa: E402
 from wisecommittee.extraction import timing as timing_module  # noqa: E402
+from wisecommittee.extraction.bench import bench_models  # noqa: E402
 from wisecommittee.extraction.models.loaded import wrap_module  # noqa: E402
-from wisecommittee.extraction.timing import Spread, bench_models, device_name  # noqa: E402
+from wisecommittee.extraction.timing import Quartiles, device_name  # noqa: E402
 from wisecommittee.store import LogitStore  # noqa: E402
 
 torch.set_num_threads(1)
@@ -143,11 +144,11 @@ def test_what_does_not_fit_the_store_is_refused_before_measuring(store):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch size 0"),
+        ({"batch_size": 0}, "batch_size=0; expected a whole number from 1"),
         ({"seconds": 0}, "0 seconds"),
-        ({"names": ["a", "b"]}, "2 values of --name for 1 models"),
+        ({"names": ["a", "b"]}, "2 values of names= for 1 models"),
         ({"device": "abacus"}, "try auto or cpu"),
-        ({"input_size": None}, "net/0: Linear does not say its input size; give one with --input-size"),
+        ({"input_size": None}, "net/0: Linear does not say its input size; give one with input_size="),
         ({"sizes": [32]}, r"net/0: inputs of shape \[1, 6\] have no size to change"),
     ],
 )
@@ -157,7 +158,7 @@ def test_options_that_are_refused(options, message):
 
 
 def test_wrong_shapes_are_named():
-    with pytest.raises(WiseCommitteeError, match=r"net/0: its forward pass raised RuntimeError .*--input-size"):
+    with pytest.raises(WiseCommitteeError, match=r"net/0: its forward pass raised RuntimeError .*input_size="):
         bench_models([net()], input_size=(5,), **QUICK)
 
 
@@ -194,7 +195,7 @@ def test_json_has_no_more_digits_than_a_clock():
     assert json.loads(json.dumps(made)) == made
     for name in ("latency_ms", "batch_ms", "throughput"):
         assert float(f"{made[name]:.6g}") == made[name]
-    assert Spread(1.0, 2.0, 3.0, 5).median == 2.0
+    assert Quartiles(1.0, 2.0, 3.0, 5).median == 2.0
 
 
 # The command

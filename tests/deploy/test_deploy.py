@@ -41,16 +41,16 @@ from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.timing import Spread
+from wisecommittee.extraction.timing import Quartiles
 from wisecommittee.searches.calibration.fitting import calibrate
 from wisecommittee.searches.exits import exit_rows
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.store import LogitStore
-from wisecommittee.train.pool import Pool, trained
+from wisecommittee.train.pool import DigitsPool, trained
 
 torch.set_num_threads(1)
-POOL = Pool(architectures=("linear", "conv4", "conv8"), replicas=2, epochs=2)
+POOL = DigitsPool(architectures=("linear", "conv4", "conv8"), replicas=2, epochs=2)
 
 
 @pytest.fixture(autouse=True)
@@ -559,6 +559,6 @@ def test_the_command_fails_in_one_line(arguments, code, message, nets, monkeypat
 
 
 def test_spreads_are_what_a_card_would_say():
-    one = Measured("a", 0.5, 10.0, Spread(1, 2, 3, 9), Spread(0.1, 0.25, 0.3, 8), (1.0,))
+    one = Measured("a", 0.5, 10.0, Quartiles(1, 2, 3, 9), Quartiles(0.1, 0.25, 0.3, 8), (1.0,))
     assert one.throughput == 4000
     assert one.to_json()["batch_ms_quartiles"] == [0.1, 0.3]

@@ -9,12 +9,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from extractions import (
-    command,
-)
+from extractions import command, net, rows
 
+import wisecommittee
+from wisecommittee.errors import UsageError
 from wisecommittee.extraction.data.digits import SPLITS, digits
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.models.loaded import wrap_module
+from wisecommittee.extraction.run.settings import Settings
 
 
 def test_the_command(nets, store, monkeypatch, capsys):
@@ -30,16 +33,19 @@ def test_the_command(nets, store, monkeypatch, capsys):
 @pytest.mark.parametrize("sizes", [["--sizes", "8,10"], ["--sizes", "8", "--sizes", "10"]])
 @pytest.mark.parametrize("views", [["--views", "center, flip"], ["--views", "center", "--views", "flip"]])
 def test_several_values_are_repeated_or_take_commas(sizes, views, monkeypatch):
-    from wisecommittee.extraction import extract, timing
+    from wisecommittee.extraction import bench, extract
 
     seen = {}
 
-    def stop(*_arguments, **given):
+    def stop(*arguments, **given):
         seen.update(given)
+        for settings in arguments:
+            if isinstance(settings, Settings):
+                seen.update({field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(extract, "extract", stop)
-    monkeypatch.setattr(timing, "bench_models", stop)
+    monkeypatch.setattr(bench, "bench_models", stop)
     for name, more in (("extract", ["--data", "digits"]), ("bench-models", [])):
         seen.clear()
         assert command(monkeypatch, "a:b", *more, *sizes, *views, "--name", "b/0", name=name) == 130
@@ -52,6 +58,7 @@ def test_several_values_are_repeated_or_take_commas(sizes, views, monkeypatch):
         (["user_nets:small", "--data", "user_nets:data", "--sizes", "8,x"], 2, "--sizes 'x': expected whole numbers"),
         (["user_nets:small", "--data", "user_nets:data", "--sizes", "8,"], 2, "--sizes '8,': a value is missing"),
         (["user_nets:small", "--data", "user_nets:data", "--macs", "1.5"], 2, "--macs '1.5': expected whole numbers"),
+        (["user_nets:small", "--data", "user_nets:data", "--name", "a,b"], 2, "2 values of --name for 1 models"),
         (["user_nets:small"], 2, "expected also --data SPEC"),
         (["--data", "user_nets:data"], 2, "expected also MODEL.."),
         (["tim:x", "--data", "user_nets:data"], 2, "unknown model source 'tim'"),
@@ -142,3 +149,22 @@ def test_every_option_of_an_extraction_is_one_of_the_command():
     plural = {"name": "names", "training_cost": "training_costs"}
     options = {plural.get(name, name): p.default for name, p in asked.items() if name not in of_the_command}
     assert options == {f.name: f.default for f in dataclasses.fields(Settings)}
+
+
+def test_help_shows_every_option_of_an_extraction():
+    parameters = inspect.signature(wisecommittee.extract).parameters
+    assert list(parameters)[:6] == ["models", "data", "split", "store", "settings", "progress"]
+    assert {name: p.default for name, p in list(parameters.items())[6:]} == {
+        f.name: f.default for f in dataclasses.fields(Settings)
+    }
+    for field in dataclasses.fields(Settings):
+        assert f"\n{field.name}\n" in wisecommittee.extract.__doc__
+
+
+def test_options_named_by_themselves_go_before_those_of_settings(store):
+    module, (x, y) = net(), rows()
+    data, settings = wrap_data(lambda: (x, y), "test"), Settings(limit=20, names=["a/0"])
+    (item,) = wisecommittee.extract([wrap_module(module, "net/0")], data, "val", store, settings, limit=10)
+    assert (item.card.model, item.card.contents.rows) == ("a/0", 10)
+    with pytest.raises(UsageError, match=r"unknown option 'limits'; did you mean 'limit'\?"):
+        wisecommittee.extract([wrap_module(module, "net/0")], data, "val", store, limits=10)

@@ -20,6 +20,8 @@ FLOORS = {
     "errors": 0,
     "version": 0,
     "text": 0,
+    "options": 0.5,
+    "option_checks": 0.6,
     "reading": 0.5,
     "writing": 0.5,
     "committees": 1,
@@ -35,7 +37,7 @@ FLOORS = {
     "cli": 6,
 }
 TORCH_WING = {
-    "extraction": {"errors", "text", "reading", "writing", "committees", "tasks", "kernels", "store"},
+    "extraction": {name for name, floor in FLOORS.items() if floor < FLOORS["searches"]},
 }
 TORCH_WING["deployment"] = TORCH_WING["train"] = TORCH_WING["extraction"] | {"extraction"}
 ROOMS = {

@@ -8,9 +8,12 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import sys
+import types
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import naive
 import numpy as np
@@ -30,6 +33,7 @@ from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.units import evaluate_units
+from wisecommittee.store import LogitStore
 from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.store.readers.formats import READERS
 
@@ -38,14 +42,19 @@ N, CLASSES = 90, 3
 COSTS = {"a": 2, "b": 5, "c": 9, "d": 20}
 
 
-def example(heading: str, **names: Any) -> dict[str, Any]:
-    """What the Python blocks below a heading define, run in a module of their own; names : what they find there."""
+def blocks(heading: str) -> list[str]:
+    """The Python blocks below a heading."""
     sections = re.split(r"^#+ (.+)$", TEXT, flags=re.MULTILINE)
     body = dict(zip(sections[1::2], sections[2::2], strict=True))[heading]
-    blocks = re.findall(r"^```python\n(.*?)^```$", body, re.MULTILINE | re.DOTALL)
-    assert blocks, f"no Python below {heading!r}"
+    found = re.findall(r"^```python\n(.*?)^```$", body, re.MULTILINE | re.DOTALL)
+    assert found, f"no Python below {heading!r}"
+    return found
+
+
+def example(heading: str, **names: Any) -> dict[str, Any]:
+    """What the Python blocks below a heading define, run in a module of their own; names : what they find there."""
     space = {"__name__": "example", **names}
-    for block in blocks:
+    for block in blocks(heading):
         exec(compile(block, f"CONTRIBUTING.md, {heading}", "exec"), space)
     return space
 
@@ -194,9 +203,8 @@ def test_models_whose_cards_say_nothing_keep_their_task(weighted):
 
 
 def test_the_example_of_a_file_format_reads_outputs_and_labels(tmp_path, monkeypatch):
-    names: dict = {}
-    exec(block("A file format"), names)
-    monkeypatch.setitem(READERS, ".jsonl", names["read_json_lines"])
+    read = example("A file format")["read_json_lines"]
+    monkeypatch.setitem(READERS, ".jsonl", read)
     monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     outputs, labels = rng.normal(size=(7, 3)).astype(np.float32), rng.integers(0, 3, 7)
@@ -217,3 +225,72 @@ def test_the_example_of_a_file_format_reads_outputs_and_labels(tmp_path, monkeyp
     (tmp_path / "x.jsonl").write_text("{")
     with pytest.raises(StoreError, match=r"x\.jsonl: not a readable table"):
         import_outputs(store, "val", [("logits", "b", tmp_path / "x.jsonl")], **given)
+
+
+def test_the_example_of_a_model_source_loads_a_checkpoint(tmp_path, monkeypatch):
+    import torch
+
+    from wisecommittee.extraction.extract import extract
+    from wisecommittee.extraction.models import spec
+    from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
+    from wisecommittee.extraction.models.weights import load_weights
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    names = {"Path": Path, "LoadedModel": LoadedModel, "json": json, "load_weights": load_weights}
+    names |= {"wrap_module": wrap_module, "build": lambda config: torch.nn.Linear(config["inputs"], 3)}
+    monkeypatch.setitem(spec.SOURCES, "run", example("A model source", **names)["_from_runs"])
+    module = torch.nn.Linear(5, 3)
+    (tmp_path / "runs" / "b3").mkdir(parents=True)
+    (tmp_path / "runs" / "b3" / "config.json").write_text('{"inputs": 5}')
+    torch.save(module.state_dict(), tmp_path / "runs" / "b3" / "best.pt")
+    x = naive.np.random.default_rng(0).normal(size=(9, 5)).astype("float32")
+    naive.np.savez(tmp_path / "data.npz", x=x, y=naive.np.arange(9) % 3)
+    store = LogitStore(tmp_path / "logits")
+    extract(["run:b3"], "npz:data.npz", "val", store, device="cpu")
+    expected = module(torch.from_numpy(x)).detach().numpy()
+    naive.np.testing.assert_allclose(store.outputs("b3", "val"), expected, atol=1e-6)
+
+
+def test_the_example_of_a_training_method_trains_as_without_it_where_nothing_is_smoothed(tmp_path, monkeypatch):
+    """Through its command, which has the options of all that train."""
+    import typer
+    from torch.nn import functional
+    from typer.testing import CliRunner
+    from wisecommittee.cli.training import TrainCommand, with_training
+
+    from wisecommittee.train.data import open_training_data
+    from wisecommittee.train.independent import Independent
+    from wisecommittee.train.supervised import Setup, accuracy, make_setup, train_baseline
+
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    method, command = blocks("A training method")
+    module = types.ModuleType("wisecommittee.train.smoothed")
+    vars(module).update(dataclass=dataclass, replace=replace, functional=functional, accuracy=accuracy, Setup=Setup)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(method, vars(module))
+    names = {"Annotated": Annotated, "typer": typer, "TrainCommand": TrainCommand, "with_training": with_training}
+    exec(command, names)
+    app = typer.Typer()
+    app.command()(names["smoothed"])
+    store, plain = LogitStore(tmp_path / "logits"), LogitStore(tmp_path / "plain")
+    for smoothing, seed in ((0.0, 0), (0.2, 1)):
+        options = [
+            "--smoothing",
+            smoothing,
+            "--seed",
+            seed,
+            "--epochs",
+            2,
+            "--device",
+            "cpu",
+            "--store",
+            store.files.uri,
+        ]
+        done = CliRunner().invoke(app, list(map(str, options)), catch_exceptions=False)
+        assert done.exit_code == 0
+        setup = make_setup(open_training_data("digits", seed=seed), seed=seed, epochs=2)
+        train_baseline(Independent(setup, 1), plain)
+    pairs = [(f"{name}-digits-digits-cnn{seed}/0" for name in ("smoothed", "pool")) for seed in ("", "-s1")]
+    equal = [store.card(ours, "val").weights == plain.card(theirs, "val").weights for ours, theirs in pairs]
+    assert equal == [True, False]

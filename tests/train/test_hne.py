@@ -19,11 +19,11 @@ from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore
-from wisecommittee.train import data
+from wisecommittee.train import data_cifar
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.hne import PHASE, PRESETS, USUAL_PRESETS, make_hierarchy, train_hne
+from wisecommittee.train.hne_designs import DESIGNS
 from wisecommittee.train.hne_losses import LeafLoss
-from wisecommittee.train.hne_nets import DESIGNS
 from wisecommittee.train.loop import train
 from wisecommittee.train.run import fit
 
@@ -122,7 +122,7 @@ def test_another_training_of_the_same_name_is_refused_before_it_begins(tmp_path)
     for other in ({"loss": LeafLoss("lhd", alpha=0.9)}, {"lr": 0.05}, {"epochs": 2}):
         changed = make_hierarchy(DATA, **{"epochs": 1, **other})
         assert changed.name == hierarchy.name
-        with pytest.raises(StoreError, match=r"/0 is in val already, trained with other settings; use --replace"):
+        with pytest.raises(StoreError, match=r"/0 is in val already, trained with other settings; use replace=True"):
             train_hne(changed, store, log=never)
     done = train_hne(make_hierarchy(DATA, epochs=1, lr=0.05), store, replace=True)
     assert {item.status for item in done} == {"replaced"}
@@ -131,7 +131,7 @@ def test_another_training_of_the_same_name_is_refused_before_it_begins(tmp_path)
 def test_a_checkpoint_of_another_schedule_is_refused(tmp_path):
     fit(make_hierarchy(DATA, epochs=1), DATA, checkpoints=tmp_path)
     for other in ({"schedule": "independent"}, {"leaves": 2}, {"loss": LeafLoss("li")}, {"seed": 1}):
-        with pytest.raises(ContentError, match=r"leaves\.pt.*belongs to other settings.*--checkpoints"):
+        with pytest.raises(ContentError, match=r"leaves\.pt.*belongs to other settings.*folder of checkpoints"):
             fit(make_hierarchy(DATA, epochs=1, **other), DATA, checkpoints=tmp_path)
 
 
@@ -172,7 +172,7 @@ def test_presets():
 
 def test_cifar(tmp_path, monkeypatch):
     """The preset of the paper's ablations on an official folder, only with fewer images and leaves."""
-    monkeypatch.setattr(data, "CIFAR_VAL", 50)
+    monkeypatch.setattr(data_cifar, "CIFAR_VAL", 50)
     folder, _ = small_cifar(tmp_path, n=20)
     images = open_training_data(f"cifar10:{folder}")
     assert make_hierarchy(images).preset == "hne"

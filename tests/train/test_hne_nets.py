@@ -9,7 +9,9 @@ from torch import nn
 
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.train.hne_nets import DESIGNS, SCHEDULES, LeafNet, Tree, group_schedule
+from wisecommittee.train.hne_designs import DESIGNS
+from wisecommittee.train.hne_nets import LeafNet
+from wisecommittee.train.hne_tree import SCHEDULES, Tree, group_schedule
 
 torch.set_num_threads(1)
 
@@ -196,7 +198,7 @@ def test_any_leaves_and_parts_of_parts():
         part = net.part(leaves)
         close(part(images), expected[:, leaves])
         close(part.part(leaves[-1:])(images), expected[:, leaves[-1:]])
-    with pytest.raises(UsageError, match=r"leaves \[1\]: expected some of \[0, 7\]"):
+    with pytest.raises(UsageError, match=r"leaves \[1\]: expected leaves of \[0, 7\]"):
         net.part([0, 7]).part([1])
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.train import irene_losses as losses
 from wisecommittee.train.backbones import build
-from wisecommittee.train.irene_selector import FEATURES, HaltingCommittee, Outcome, Selector, TwoHeads
+from wisecommittee.train.irene_selector import FEATURES, HaltingCommittee, MemberOutcome, Selector, TwoHeads
 
 torch.set_num_threads(1)
 
@@ -23,7 +23,7 @@ T, N, L = 4, 64, 5
 def outcomes(models=T, seed=0):
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(models, 2, N, L, generator=generator) * 2
-    return [Outcome(*functional.log_softmax(pair, dim=2)) for pair in logits]
+    return [MemberOutcome(*functional.log_softmax(pair, dim=2)) for pair in logits]
 
 
 def hard_halts(models=T, seed=0):
@@ -181,7 +181,7 @@ def test_features_follow_their_definitions():
 
 def test_features_of_certain_predictions_are_finite():
     sure = functional.log_softmax(torch.tensor([[200.0, 0.0, 0.0], [0.0, 200.0, 0.0]]), dim=1)
-    for outcome in (Outcome(sure, sure), Outcome(sure, sure.flip(0))):
+    for outcome in (MemberOutcome(sure, sure), MemberOutcome(sure, sure.flip(0))):
         for feature in FEATURES.values():
             assert torch.isfinite(feature(outcome)).all()
         assert torch.isfinite(outcome.log_y).all()
@@ -202,7 +202,7 @@ def test_the_selector_is_a_recurrence_from_zero():
         state = cell((seen - shift) / (scale + 1e-5).sqrt(), state)
         torch.testing.assert_close(found[:, t], selector.decide(state[0]))
         torch.testing.assert_close(selector(some[: t + 1]), found[:, : t + 1])
-    part = [Outcome(outcome.log_a[3:5], outcome.log_b[3:5]) for outcome in some]
+    part = [MemberOutcome(outcome.log_a[3:5], outcome.log_b[3:5]) for outcome in some]
     torch.testing.assert_close(selector(part), found[3:5])
 
 

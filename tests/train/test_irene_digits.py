@@ -14,8 +14,8 @@ from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.independent import Independent
-from wisecommittee.train.irene import make_irene, variants
 from wisecommittee.train.irene_members import train_irene
+from wisecommittee.train.irene_presets import make_irene, variants
 from wisecommittee.train.supervised import make_setup, train_baseline
 
 pytestmark = pytest.mark.slow

@@ -21,8 +21,9 @@ from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import TrainingData, open_training_data
-from wisecommittee.train.irene import ABLATIONS, Irene, Stage, WithHeldOut, make_irene, variants
+from wisecommittee.train.irene import ABLATIONS, Irene, Stage, WithHeldOut
 from wisecommittee.train.irene_members import assembled, train_irene
+from wisecommittee.train.irene_presets import make_irene, variants
 from wisecommittee.train.irene_selector import Selector
 from wisecommittee.train.loop import Minibatches, Step, train
 from wisecommittee.train.nets import conv

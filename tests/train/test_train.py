@@ -19,10 +19,10 @@ from wisecommittee.extraction.models.spec import load_model
 from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train import pool as pool_module
-from wisecommittee.train.data import shifted
+from wisecommittee.train.data_digits import shifted
 from wisecommittee.train.loop import Minibatches, Phase, cosine, train
 from wisecommittee.train.nets import NETS, build
-from wisecommittee.train.pool import Pool, train_pool, trained
+from wisecommittee.train.pool import DigitsPool, train_pool, trained
 
 torch.set_num_threads(1)
 
@@ -325,7 +325,7 @@ def test_phases_one_after_another_fit_the_loop(tmp_path):
 
 # The pool
 
-SMALL = Pool(architectures=("linear", "conv4"), replicas=2, epochs=2)
+SMALL = DigitsPool(architectures=("linear", "conv4"), replicas=2, epochs=2)
 MACS = {
     "linear": 64 * 10,
     "mlp": 64 * 32 + 32 * 10,
@@ -345,9 +345,11 @@ def test_the_ladder_of_costs():
 
 
 def test_replicas_start_from_weights_of_their_own():
-    hashes = [state_hash(pool.build(name)) for pool in (Pool(), Pool(seed=1)) for name in ("mlp/0", "mlp/1")]
+    hashes = [
+        state_hash(pool.build(name)) for pool in (DigitsPool(), DigitsPool(seed=1)) for name in ("mlp/0", "mlp/1")
+    ]
     assert len(set(hashes)) == 4
-    assert state_hash(Pool().build("mlp/0")) == hashes[0]
+    assert state_hash(DigitsPool().build("mlp/0")) == hashes[0]
 
 
 def test_train_pool_writes_what_the_networks_say(tmp_path):
@@ -380,7 +382,7 @@ def test_train_pool_writes_what_the_networks_say(tmp_path):
     never = lambda row: pytest.fail("trained again")  # noqa: E731
     again = train_pool(store, pool=SMALL, checkpoints=tmp_path / "kept", log=never)
     assert {item.status for item in again} == {"unchanged"}
-    with pytest.raises(StoreError, match="linear/0 is in val already, trained with other settings; use --replace"):
+    with pytest.raises(StoreError, match="linear/0 is in val already, trained with other settings; use replace=True"):
         train_pool(store, pool=replace(SMALL, lr=0.06), log=never)
 
 
@@ -389,7 +391,15 @@ def test_the_cache_is_keyed_by_the_settings(tmp_path):
     assert (tmp_path / "cache" / "trained" / SMALL.key / "03-conv4_1.pt").exists()
     never = lambda row: pytest.fail("trained again")  # noqa: E731
     assert [m.weights for m in trained(SMALL, log=never)] == [m.weights for m in first]
-    others = [Pool(), Pool(epochs=41), Pool(lr=0.06), Pool(seed=1), Pool(noise=0.1), Pool(replicas=3), SMALL]
+    others = [
+        DigitsPool(),
+        DigitsPool(epochs=41),
+        DigitsPool(lr=0.06),
+        DigitsPool(seed=1),
+        DigitsPool(noise=0.1),
+        DigitsPool(replicas=3),
+        SMALL,
+    ]
     assert len({pool.key for pool in others}) == len(others)
 
 
@@ -404,7 +414,7 @@ def test_the_weights_do_not_depend_on_the_number_of_threads(tmp_path):
 
 
 def test_digits_as_a_model_source(monkeypatch):
-    monkeypatch.setattr(pool_module, "Pool", partial(Pool, architectures=("linear",), replicas=2, epochs=2))
+    monkeypatch.setattr(pool_module, "DigitsPool", partial(DigitsPool, architectures=("linear",), replicas=2, epochs=2))
     loaded = load_model("digits:linear/1")
     assert (loaded.name, loaded.architecture, loaded.replica, loaded.origin) == (
         "linear/1",
@@ -412,7 +422,7 @@ def test_digits_as_a_model_source(monkeypatch):
         1,
         "digits:linear/1",
     )
-    assert loaded.weights == trained(pool_module.Pool())[1].weights
+    assert loaded.weights == trained(pool_module.DigitsPool())[1].weights
     random = load_model("digits:linear/1", random_weights=True)
     assert random.weights != loaded.weights
     assert random.meta["random_weights"] is True
@@ -436,7 +446,7 @@ def test_accuracy_rises_with_cost():
     """The default settings, smallest and largest architecture: far apart on val (measured: 83 % and 97 %)."""
     images, labels, _ = digits("val")
     accuracy = {}
-    for model in trained(Pool(architectures=("linear", "conv16"), replicas=1)):
+    for model in trained(DigitsPool(architectures=("linear", "conv16"), replicas=1)):
         with torch.no_grad():
             predicted = model.module(torch.from_numpy(images)).argmax(dim=1).numpy()
         accuracy[model.architecture] = (predicted == labels).mean()

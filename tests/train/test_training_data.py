@@ -12,9 +12,10 @@ import torch
 
 from wisecommittee.errors import AbsentError, ContentError, UnknownNameError, UsageError
 from wisecommittee.extraction.data.digits import digits
-from wisecommittee.train import cifar, data
+from wisecommittee.train import cifar, data_cifar
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.data_folder import crop_box
+from wisecommittee.train.parts import shifted_crops
 
 N = 60  # images in a batch of the small CIFAR
 
@@ -114,7 +115,7 @@ def test_damaged_batches_are_named(damage, tmp_path):
 
 def test_cifar_splits_are_disjoint_stratified_and_normalised(tmp_path, monkeypatch):
     place, written = small_cifar(tmp_path)
-    monkeypatch.setattr(data, "CIFAR_VAL", 50)
+    monkeypatch.setattr(data_cifar, "CIFAR_VAL", 50)
     opened = open_training_data(f"cifar10:{place}")
     pixels = np.concatenate([pixels for pixels, _ in written[:-1]])
     ids = {split: opened.parts[split].unit_ids for split in opened.parts}
@@ -123,7 +124,7 @@ def test_cifar_splits_are_disjoint_stratified_and_normalised(tmp_path, monkeypat
     assert Counter(opened.labels("val").tolist()) == dict.fromkeys(range(10), 5)
     images, _ = opened.tensors("val")
     row = int(ids["val"][7].removeprefix("train-"))
-    for c, (mean, deviation) in enumerate(zip(*data.CIFAR_PIXELS["cifar10"], strict=True)):
+    for c, (mean, deviation) in enumerate(zip(*data_cifar.CIFAR_PIXELS["cifar10"], strict=True)):
         np.testing.assert_allclose(images[7, c], (pixels[row, c] / 255 - mean) / deviation, rtol=1e-4, atol=1e-5)
     assert opened.shape == (3, 32, 32)
     assert opened.tensors("test")[1].tolist() == written[-1][1].tolist()
@@ -133,7 +134,7 @@ def test_crops_are_cut_from_the_image_with_a_border():
     """Every augmented image is one of the 81 cuts of its padded original, mirrored or not; all kinds occur."""
     generator = torch.Generator().manual_seed(3)
     images = torch.randn(1500, 3, 6, 6, generator=generator)
-    moved = data._moved(images, 4, generator)
+    moved = shifted_crops(images, 4, generator)
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (4, 4), (4, 4)))
     places = set()
     for unit in range(len(images)):

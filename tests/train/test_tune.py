@@ -21,7 +21,7 @@ from wisecommittee.errors import ContentError, DivergedError, StoreError, Unknow
 from wisecommittee.store import LogitStore
 from wisecommittee.train import tune as module
 from wisecommittee.train.data import open_training_data
-from wisecommittee.train.irene import make_irene
+from wisecommittee.train.irene_presets import make_irene
 from wisecommittee.train.tune import RANGES, Between, pool_of, read_range, tune, usual_ranges
 
 METHOD = make_irene(open_training_data("digits"), seed=1)

@@ -12,11 +12,11 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError, option
+from wisecommittee.options import from_options
 from wisecommittee.searches.choice import REPORTING, reported
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.options import from_options
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards

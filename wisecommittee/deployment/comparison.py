@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from wisecommittee.extraction.timing import Spread, rounded
+from wisecommittee.extraction.timing import Quartiles, rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class Measured:
     accuracy : float
     flops : float or None
         Average multiply-adds per unit; None if those of a member are unknown.
-    latency : Spread
+    latency : Quartiles
         Milliseconds of a unit that runs by itself, on average over units.
-    batch : Spread
+    batch : Quartiles
         Milliseconds per unit in offline batches.
     exit_ratios : tuple of float
         Share of the units that exit at each stage.
@@ -30,8 +30,8 @@ class Measured:
     model: str
     accuracy: float
     flops: float | None
-    latency: Spread
-    batch: Spread
+    latency: Quartiles
+    batch: Quartiles
     exit_ratios: tuple[float, ...]
 
     @property

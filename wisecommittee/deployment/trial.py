@@ -13,7 +13,7 @@ from wisecommittee.deployment.comparison import Measured
 from wisecommittee.deployment.decisions import Decisions
 from wisecommittee.deployment.deployed import Deployed
 from wisecommittee.deployment.units import Units
-from wisecommittee.extraction.timing import Spread
+from wisecommittee.extraction.timing import Quartiles
 
 LEAST_PASSES, MOST_PASSES = 5, 1000
 
@@ -72,7 +72,7 @@ class OneByOne:
         return average
 
 
-def _spread(measure: Callable[[], float], seconds: float) -> Spread:
+def _spread(measure: Callable[[], float], seconds: float) -> Quartiles:
     """Median and quartiles of repeated measurements, after a warm-up of a fifth of the time."""
     started = time.perf_counter()
     measure()
@@ -83,4 +83,4 @@ def _spread(measure: Callable[[], float], seconds: float) -> Spread:
     while len(taken) < LEAST_PASSES or (len(taken) < MOST_PASSES and time.perf_counter() - started < seconds):
         taken.append(measure())
     q1, median, q3 = np.quantile(taken, (0.25, 0.5, 0.75)).tolist()
-    return Spread(q1, median, q3, len(taken))
+    return Quartiles(q1, median, q3, len(taken))

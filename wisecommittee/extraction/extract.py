@@ -18,12 +18,13 @@ from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.committees.replicas import numbering_notes
 from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.models.loaded import LoadedModel
-from wisecommittee.extraction.run.estimate import Estimate, measure
+from wisecommittee.extraction.run.estimate import ExtractionEstimate, measure
 from wisecommittee.extraction.run.plan import ModelPlan, Run
 from wisecommittee.extraction.run.planning import make_plan
 from wisecommittee.extraction.run.ranks import together
 from wisecommittee.extraction.run.settings import Meter, Progress, Settings
 from wisecommittee.extraction.run.stream import passes, run_pass
+from wisecommittee.options import from_options, takes_options
 from wisecommittee.store import LogitStore
 from wisecommittee.store.leftovers import clear_leftovers
 
@@ -37,6 +38,7 @@ class Extracted:
     status: str
 
 
+@takes_options(Settings)
 def extract(
     models: Iterable[str | LoadedModel],
     data: str | Data,
@@ -65,8 +67,7 @@ def extract(
         Every option of the extraction; by default the defaults of `Settings`.
     progress
         Called with (task, units done, units in total or None), for each model and for all of them.
-    **options
-        Fields of `Settings`, in place of those of `settings`.
+    {options}
 
     Returns
     -------
@@ -82,7 +83,7 @@ def extract(
         Models, data and store do not fit together: other units, other classes, another model of the same name.
     """
     with together() as ranks:
-        run, plans = make_plan(models, data, split, store, ranks, with_fields(settings or Settings(), **options))
+        run, plans = make_plan(models, data, split, store, ranks, _settings(settings, options))
         cards = _settled(run, plans) | _streamed(run, plans, progress)
         if ranks.rank == 0:
             for note in numbering_notes(store.cards(split), cards):
@@ -90,6 +91,7 @@ def extract(
     return [Extracted(cards[plan.card.model], split, plan.status) for plan in plans]
 
 
+@takes_options(Settings)
 def estimate(
     models: Iterable[str | LoadedModel],
     data: str | Data,
@@ -97,10 +99,15 @@ def estimate(
     store: LogitStore,
     settings: Settings | None = None,
     **options: Any,
-) -> Estimate:
+) -> ExtractionEstimate:
     """What `extract` with the same arguments would do, cost and take, from two batches; writes nothing."""
     with together() as ranks:
-        return measure(*make_plan(models, data, split, store, ranks, with_fields(settings or Settings(), **options)))
+        return measure(*make_plan(models, data, split, store, ranks, _settings(settings, options)))
+
+
+def _settings(given: Settings | None, options: dict[str, Any]) -> Settings:
+    """The options of a call: those named by themselves go before those of `settings`."""
+    return with_fields(given or Settings(), **from_options({"settings": Settings}, options)["settings"])
 
 
 def _streamed(run: Run, plans: Sequence[ModelPlan], progress: Progress | None) -> dict[str, StoredCard]:

@@ -11,12 +11,12 @@ from typing import Any
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import AbsentNameError, InfeasibleError, StoppedError
+from wisecommittee.option_checks import amount, texts
 from wisecommittee.searches.doctor import REPORTING, copied
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import COSTS, Frontier
 from wisecommittee.searches.limits import LimitFigures
-from wisecommittee.searches.option_checks import amount, texts
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import select_cards

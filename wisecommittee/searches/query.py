@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from wisecommittee.errors import UsageError, option
-from wisecommittee.searches.option_checks import amount, amounts, flag, one_of, percentile, text, texts, whole
-from wisecommittee.searches.options import check_fields, described
+from wisecommittee.option_checks import amount, amounts, flag, one_of, percentile, text, texts, whole
+from wisecommittee.options import check_fields, described
 
 AXES = ("average", "worst", "p99")
 METHODS = ("auto", "exhaustive", "exact", "beam", "greedy")

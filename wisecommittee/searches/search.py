@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from wisecommittee.committees.cost import default_cost
-from wisecommittee.committees.families import Family, family_named
+from wisecommittee.committees.families import family_named
+from wisecommittee.committees.families.family import Family
 from wisecommittee.errors import InfeasibleError, StoppedError, UsageError
 from wisecommittee.kernels import jit
+from wisecommittee.options import from_options, takes_options
 from wisecommittee.searches.exact.gap import gap, reached_by, router_gap
 from wisecommittee.searches.exact.proof import ExactSearch, require_provable
 from wisecommittee.searches.frontier import COSTS, Frontier, skyline
@@ -24,7 +26,6 @@ from wisecommittee.searches.grid.sweep import GridSearch, Point
 from wisecommittee.searches.heuristic.neighbours import Moves
 from wisecommittee.searches.heuristic.space import Scope
 from wisecommittee.searches.limits import Limits, make_limits
-from wisecommittee.searches.options import from_options, takes_options
 from wisecommittee.searches.query import Query, flops_limit_error
 from wisecommittee.searches.reporter import Reporter
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from wisecommittee.errors import UnknownNameError, UsageError, option
-from wisecommittee.searches.option_checks import amount, text, texts
-from wisecommittee.searches.options import Check
+from wisecommittee.option_checks import amount, text, texts
+from wisecommittee.options import Check
 
 Value = float | str | tuple[str, ...]
 

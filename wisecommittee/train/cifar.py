@@ -23,7 +23,7 @@ MOST_BYTES = 1 << 28  # of one file; the largest official one has 155 MB
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class CifarLayout:
     """Files of one data set in one version. labels : the key of the labels, or the number of label bytes before each
     image, of which the last counts."""
 
@@ -38,15 +38,15 @@ class Layout:
 BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 LAYOUTS = {
     "cifar10": (
-        Layout(10, "cifar-10-batches-py", "cifar-10-python.tar.gz", BATCHES, ("test_batch",), "labels"),
-        Layout(
+        CifarLayout(10, "cifar-10-batches-py", "cifar-10-python.tar.gz", BATCHES, ("test_batch",), "labels"),
+        CifarLayout(
             10, "cifar-10-batches-bin", "cifar-10-binary.tar.gz", tuple(f"{b}.bin" for b in BATCHES),
             ("test_batch.bin",), 1,
         ),
     ),
     "cifar100": (
-        Layout(100, "cifar-100-python", "cifar-100-python.tar.gz", ("train",), ("test",), "fine_labels"),
-        Layout(100, "cifar-100-binary", "cifar-100-binary.tar.gz", ("train.bin",), ("test.bin",), 2),
+        CifarLayout(100, "cifar-100-python", "cifar-100-python.tar.gz", ("train",), ("test",), "fine_labels"),
+        CifarLayout(100, "cifar-100-binary", "cifar-100-binary.tar.gz", ("train.bin",), ("test.bin",), 2),
     ),
 }  # fmt: skip
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -64,7 +64,7 @@ def read_cifar(name: str, folder: str) -> dict[str, Arrays]:
     }
 
 
-def _find(name: str, folder: Path) -> tuple[Path, Layout]:
+def _find(name: str, folder: Path) -> tuple[Path, CifarLayout]:
     for layout in LAYOUTS[name]:
         for path in (folder, folder / layout.folder):
             if all((path / file).is_file() for file in layout.train + layout.test):
@@ -72,7 +72,7 @@ def _find(name: str, folder: Path) -> tuple[Path, Layout]:
     ways = " or ".join(f"{layout.folder}/ (from {layout.archive})" for layout in LAYOUTS[name])
     raise AbsentError(
         f"{name}: no data in {str(folder)!r}; unpack {ways} there, as its authors publish it, or name the folder with "
-        f"--data {name}:FOLDER"
+        f"{name}:FOLDER"
     )
 
 
@@ -80,7 +80,7 @@ def _joined(parts: list[Arrays]) -> Arrays:
     return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
 
 
-def _read(file: Path, layout: Layout) -> Arrays:
+def _read(file: Path, layout: CifarLayout) -> Arrays:
     if file.stat().st_size > MOST_BYTES:
         raise ContentError(f"{str(file)!r} has {file.stat().st_size:,} bytes; no official file is that large")
     images, labels = _binary(file, layout.labels) if isinstance(layout.labels, int) else _pickled(file, layout.labels)

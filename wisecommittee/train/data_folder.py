@@ -25,7 +25,7 @@ from wisecommittee.extraction.data.labels import split_settings
 from wisecommittee.extraction.data.loading import load
 from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.train.loop import Batch, Batches
+from wisecommittee.train.loop import Batches, Minibatch
 from wisecommittee.train.parts import TrainingPart
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class FolderBatches:
     def __len__(self) -> int:
         return math.ceil(len(self.part.labels) / self.size)
 
-    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Batch]:
+    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Minibatch]:
         if self.size % count:
             raise UsageError(
                 f"batch size {self.size} does not divide among {count} ranks; choose a multiple of {count}"

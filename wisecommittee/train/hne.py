@@ -22,9 +22,11 @@ from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import TrainingData
+from wisecommittee.train.hne_designs import DESIGNS
 from wisecommittee.train.hne_losses import LeafLoss, sizes
-from wisecommittee.train.hne_nets import DESIGNS, LeafNet, Tree, group_schedule
-from wisecommittee.train.loop import Batch, Phase, Step
+from wisecommittee.train.hne_nets import LeafNet
+from wisecommittee.train.hne_tree import Tree, group_schedule
+from wisecommittee.train.loop import Minibatch, Phase, Step
 from wisecommittee.train.run import TrainOptions, check_free, fit, into_store
 from wisecommittee.train.supervised import PASSES, Recipe, RecipeChanges, accuracy
 
@@ -52,7 +54,7 @@ USUAL_PRESETS = {"digits": "digits", "cifar10": "hne", "cifar100": "hne", "image
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """A Method of one phase. groups : nodes of each block, see hne_nets; name : of the architecture in the store."""
+    """A Method of one phase. groups : nodes of each block, see hne_tree; name : of the architecture in the store."""
 
     data: TrainingData
     preset: str
@@ -104,7 +106,7 @@ class Hierarchy:
     def phases(self) -> Iterator[Phase]:
         net = self.start()
 
-        def loss(batch: Batch, step: Step) -> dict[str, Tensor]:
+        def loss(batch: Minibatch, step: Step) -> dict[str, Tensor]:
             images, labels = batch[:2]
             logits = net(images)
             return {"loss": self.loss(logits, labels), "accuracy": accuracy(logits.mean(dim=1), labels)}
@@ -202,7 +204,7 @@ def make_hierarchy(
 
 
 def train_hne(hierarchy: Hierarchy, store: LogitStore, **options: Unpack[TrainOptions]) -> list[Extracted]:
-    """Train, or load what is trained already, and put every leaf's logits for val and test into the store."""
+    """Train, or load the checkpoints, and put every leaf's logits for val and test into the store."""
     leaves = range(hierarchy.groups[-1])
     check_free(store, {f"{hierarchy.name}/{leaf}": hierarchy.key for leaf in leaves}, **options)
     run = fit(hierarchy, hierarchy.data, seed=hierarchy.seed, **options)

@@ -14,7 +14,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from dataclasses import replace as with_fields
-from itertools import product
 from typing import Any
 
 import torch
@@ -24,9 +23,9 @@ from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.train.data import TrainingData
 from wisecommittee.train.irene_losses import base_loss, cost_loss, ensemble_loss, rank_loss, sampled_halts
-from wisecommittee.train.irene_selector import Outcome, Selector, TwoHeads
-from wisecommittee.train.loop import Batch, Batches, Phase, Schedule, Step
-from wisecommittee.train.supervised import Recipe, RecipeChanges, Setup, accuracy, make_setup
+from wisecommittee.train.irene_selector import MemberOutcome, Selector, TwoHeads
+from wisecommittee.train.loop import Batches, Minibatch, Phase, Schedule, Step
+from wisecommittee.train.supervised import Recipe, Setup, accuracy
 
 # Fig. 5. The last one: neither L_ens nor L_cost nor L_rank reaches the selector, which stays as it was drawn.
 ABLATIONS = ("no-cost", "no-ens", "no-rank", "rank-not-to-models", "selector-untrained")
@@ -84,7 +83,7 @@ class Irene:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All but data, seed and what is trained, as JSON has it."""
+        """The hyper-parameters as JSON: all fields but data, seed and the trained first model."""
         left_out = ("data", "seed", "first", "recipe")
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out} | asdict(self.recipe)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
@@ -178,7 +177,7 @@ class Stage:
         for model in self.before:
             model.eval()
 
-    def loss(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+    def loss(self, batch: Minibatch, step: Step) -> dict[str, Tensor]:
         """L_total of Eq. 13; the first model has L_base only."""
         method, (images, labels, _, *held_out) = self.method, batch
         outcome = self.model(images)
@@ -194,7 +193,7 @@ class Stage:
         total = figures["base"] + w1 * figures["ens"] + w2 * figures["cost"] + w3 * figures["rank"]
         return {"loss": total, **figures}
 
-    def _joint(self, outcomes: Sequence[Outcome], labels: Tensor) -> dict[str, Tensor]:
+    def _joint(self, outcomes: Sequence[MemberOutcome], labels: Tensor) -> dict[str, Tensor]:
         """Both learn from the same units."""
         halts = self._halts(outcomes)
         if self.method.ablation == "rank-not-to-models":
@@ -202,7 +201,7 @@ class Stage:
         return self._of_selector(halts, outcomes, labels)
 
     def _from_held_out(
-        self, outcomes: Sequence[Outcome], labels: Tensor, images: Tensor, held_out: Tensor
+        self, outcomes: Sequence[MemberOutcome], labels: Tensor, images: Tensor, held_out: Tensor
     ) -> dict[str, Tensor]:
         """The model learns from the training units (outcomes, labels), the selector from the held-out ones."""
         self.selector.eval()
@@ -217,7 +216,7 @@ class Stage:
             figures["rank"] = figures["rank"] + to_model
         return figures
 
-    def _of_selector(self, halts: Tensor, outcomes: Sequence[Outcome], labels: Tensor) -> dict[str, Tensor]:
+    def _of_selector(self, halts: Tensor, outcomes: Sequence[MemberOutcome], labels: Tensor) -> dict[str, Tensor]:
         if self.method.ablation == "selector-untrained":
             halts = halts.detach()
         return {
@@ -226,11 +225,11 @@ class Stage:
             "rank": rank_loss(halts, outcomes, labels),
         }
 
-    def _before(self, images: Tensor) -> list[Outcome]:
+    def _before(self, images: Tensor) -> list[MemberOutcome]:
         with torch.no_grad():
             return [model(images) for model in self.before]
 
-    def _halts(self, outcomes: Sequence[Outcome]) -> Tensor:
+    def _halts(self, outcomes: Sequence[MemberOutcome]) -> Tensor:
         return sampled_halts(self.selector(outcomes), self.method.temperature, self.method.threshold)
 
 
@@ -244,69 +243,11 @@ class WithHeldOut:
     def __len__(self) -> int:
         return len(self.train)
 
-    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Batch]:
+    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Minibatch]:
         others = self._endless(generator, rank, count)
         for batch in self.train.epoch(generator, rank, count):
             yield (*batch, *next(others))
 
-    def _endless(self, generator: torch.Generator, rank: int, count: int) -> Iterator[Batch]:
+    def _endless(self, generator: torch.Generator, rank: int, count: int) -> Iterator[Minibatch]:
         while True:
             yield from self.held_out.epoch(generator, rank, count)
-
-
-# What differs from the defaults above. CIFAR: the selector's learning rate and the weights, which the paper does not
-# print, are the (geometric) middle of the ranges it searched (Table 3).
-SELECTORS: dict[str, dict[str, Any]] = {
-    "digits": {},
-    "cifar": {"selector_lr": 1e-3, "w1": 3e-3, "w2": 1e-3, "w3": 3e-3},
-}
-
-
-def make_irene(
-    data: TrainingData,
-    backbones: Sequence[str] = (),
-    models: int | None = None,
-    *,
-    seed: int = 0,
-    preset: str | None = None,
-    **changes: Any,
-) -> Irene:
-    """A method with the settings of a preset (of SELECTORS, by default the one for the data), changed where named.
-
-    backbones : none (the usual one), one, which every step takes, or one per step; models : T, by default 3; changes :
-    RecipeChanges, and fields of Irene.
-    """
-    first = backbones[0] if backbones else None
-    recipe: Any = {name: value for name, value in changes.items() if name in RecipeChanges.__annotations__}
-    settings = {name: value for name, value in changes.items() if name not in recipe}
-    setup = make_setup(data, first, seed=seed, preset=preset, **recipe)
-    if len(backbones) > 1 and models not in (None, len(backbones)):
-        raise UsageError(f"{len(backbones)} backbones for {models} models; name one for all, or one for each")
-    names = tuple(backbones) if len(backbones) > 1 else (setup.backbone,) * (3 if models is None else max(0, models))
-    usual = SELECTORS[preset or ("digits" if data.name == "digits" else "cifar")]
-    made = Irene(data, names, setup.recipe, seed, **usual | settings)
-    if "selector_factor" in settings and not setup.recipe.milestones:
-        raise UsageError(
-            "selector factor: the learning rates of these data fall by a cosine, without milestones to drop at; leave "
-            "it out, or choose a preset with milestones (cifar)"
-        )
-    return made
-
-
-def variants(
-    method: Irene, *, w2: Sequence[float] = (), models: Sequence[int] = (), ablations: Sequence[str | None] = ()
-) -> dict[str, Irene]:
-    """{variant: method} for all combinations of what is varied. What does not vary has no name, except for an ablation
-    and for a selector fitted on held-out units."""
-    w2, models, ablations = w2 or [method.w2], models or [len(method.backbones)], ablations or [method.ablation]
-    made: dict[str, Irene] = {}
-    for weight, count, ablation in product(w2, models, ablations):
-        if count != len(method.backbones) and len(set(method.backbones)) > 1:
-            raise UsageError(f"{count} models: backbones of several kinds make {len(method.backbones)}")
-        parts = [f"w2={weight:g}"] if len(set(w2)) > 1 else []
-        parts += [f"T={count}"] if len(set(models)) > 1 else []
-        parts += [ablation] if ablation else []
-        parts += ["held-out"] if method.fits_held_out else []
-        backbones = (*method.backbones, *[method.backbones[0]] * count)[:count]
-        made[",".join(parts)] = with_fields(method, w2=weight, backbones=backbones, ablation=ablation)
-    return made

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wisecommittee.train.irene_selector import Outcome
+from wisecommittee.train.irene_selector import MemberOutcome
 
 
 def sampled_halts(logits: Tensor, temperature: float, threshold: float) -> Tensor:
@@ -36,7 +36,7 @@ def running_prediction(running: Tensor, predictions: Tensor) -> Tensor:
     return (running[:, :, None] * predictions).sum(dim=1) / running.sum(dim=1, keepdim=True)
 
 
-def base_loss(outcome: Outcome, labels: Tensor, diversity: float) -> Tensor:
+def base_loss(outcome: MemberOutcome, labels: Tensor, diversity: float) -> Tensor:
     """Eq. 8: the cross-entropy of both heads, less the L1 distance of what they predict (Appendix A.1.2).
 
     Departs: the paper trains "the task loss" and gives no weight of the distance; here both heads learn.
@@ -46,13 +46,13 @@ def base_loss(outcome: Outcome, labels: Tensor, diversity: float) -> Tensor:
     return learned - diversity * apart
 
 
-def ensemble_loss(halts: Tensor, outcomes: Sequence[Outcome], labels: Tensor) -> Tensor:
+def ensemble_loss(halts: Tensor, outcomes: Sequence[MemberOutcome], labels: Tensor) -> Tensor:
     """Eq. 10: of the running prediction after model t; reaches the selector alone."""
     return _running_losses(survival(halts)[:, :-1], outcomes, labels).mean()
 
 
 def cost_loss(halts: Tensor, costs: Tensor) -> Tensor:
-    """Eq. 11, what is spent per unit. costs : [T] of every model, 1 on average.
+    """Eq. 11, the cost per unit. costs : [T] of every model, 1 on average.
 
     Departs: as printed, units that never stop cost nothing. They are charged all models, those to come included.
     """
@@ -60,7 +60,7 @@ def cost_loss(halts: Tensor, costs: Tensor) -> Tensor:
     return ((alive[:, :-1] * costs[:now]).sum(dim=1) + alive[:, -1] * costs[now:].sum()).mean()
 
 
-def rank_loss(halts: Tensor, outcomes: Sequence[Outcome], labels: Tensor) -> Tensor:
+def rank_loss(halts: Tensor, outcomes: Sequence[MemberOutcome], labels: Tensor) -> Tensor:
     """Eq. 12: model t has to be better than the ensemble before it on the units that reach it. Reaches the model,
     weighted by S(t), and the selector, which it can only move to stop earlier."""
     running = survival(halts)[:, :-1]
@@ -72,6 +72,6 @@ def _losses(log_y: Tensor, labels: Tensor) -> Tensor:
     return functional.nll_loss(log_y, labels, reduction="none")
 
 
-def _running_losses(running: Tensor, outcomes: Sequence[Outcome], labels: Tensor) -> Tensor:
+def _running_losses(running: Tensor, outcomes: Sequence[MemberOutcome], labels: Tensor) -> Tensor:
     predictions = torch.stack([outcome.log_y.detach().exp() for outcome in outcomes], dim=1)
     return _losses(running_prediction(running, predictions).clamp_min(1e-38).log(), labels)

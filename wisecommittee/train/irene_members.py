@@ -21,13 +21,14 @@ from wisecommittee.extraction.extract import Extracted
 from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.extraction.run.forward import pick_device
 from wisecommittee.extraction.run.ranks import find_ranks, own_device
+from wisecommittee.extraction.run.settings import Progress
 from wisecommittee.store import LogitStore
 from wisecommittee.train.backbones import short_name
 from wisecommittee.train.curves import save_curves
 from wisecommittee.train.data import TrainingData
 from wisecommittee.train.irene import FIRST, FirstModel, Irene
 from wisecommittee.train.irene_selector import HaltingCommittee
-from wisecommittee.train.loop import Progress, Row, Trained
+from wisecommittee.train.loop import CurveRow, Trained
 from wisecommittee.train.run import TrainOptions, check_free, fit
 from wisecommittee.train.supervised import PASSES
 
@@ -38,15 +39,15 @@ UNITS = 256  # at once
 def train_irene(store: LogitStore, methods: Mapping[str, Irene], **options: Unpack[TrainOptions]) -> list[Extracted]:
     """Train, and put the members with their halting scores into the store, val and test.
 
-    methods : by variant, see `variants`. None of what is varied reaches the first model, which is trained once. The
-    frontier over all of them, and over m, is one search of the family `halting`.
+    methods : by variant, see `variants`. The settings that vary do not reach the first model, which is trained once.
+    The frontier over all variants, and over m, is one search of the family `halting`.
     """
     for variant, method in methods.items():
         architecture, steps = _architecture(method, variant), range(len(method.backbones))
         check_free(store, {f"{architecture}/{step}": method.key for step in steps}, **options)
     done: list[Extracted] = []
     first: Mapping[str, Tensor] | None = None
-    rows_of_first: list[Row] = []
+    rows_of_first: list[CurveRow] = []
     for variant, method in methods.items():
         own = options.copy()
         curves = own.pop("curves", None)

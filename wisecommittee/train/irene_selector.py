@@ -1,6 +1,6 @@
 """IRENE's networks: a backbone with two heads, and the selector that decides whether to stop (Li et al. 2023).
 
-What a model says, its Outcome, is all the selector ever sees of it, and only without its gradient: else the loss on
+The selector sees a model's MemberOutcome only, and only without its gradient: else the loss on
 cost would reach the backbones.
 """
 
@@ -20,7 +20,7 @@ from wisecommittee.train.backbones import Backbone
 FLOOR = 1e-6  # of what is about to be logged: a share of 0 is -6
 
 
-class Outcome(NamedTuple):
+class MemberOutcome(NamedTuple):
     """log softmax of both heads, float32 [n, L] each."""
 
     log_a: Tensor
@@ -31,8 +31,8 @@ class Outcome(NamedTuple):
         """log of the prediction y = (softmax a + softmax b) / 2."""
         return torch.logaddexp(self.log_a, self.log_b) - math.log(2)
 
-    def detach(self) -> Outcome:
-        return Outcome(self.log_a.detach(), self.log_b.detach())
+    def detach(self) -> MemberOutcome:
+        return MemberOutcome(self.log_a.detach(), self.log_b.detach())
 
 
 class TwoHeads(nn.Module):
@@ -43,32 +43,32 @@ class TwoHeads(nn.Module):
         self.backbone = backbone
         self.second = nn.Linear(backbone.width, backbone.classes)
 
-    def forward(self, images: Tensor) -> Outcome:
+    def forward(self, images: Tensor) -> MemberOutcome:
         features = self.backbone.features(images)
         heads = (self.backbone.head(features), self.second(features))
-        return Outcome(*(functional.log_softmax(logits.float(), dim=1) for logits in heads))
+        return MemberOutcome(*(functional.log_softmax(logits.float(), dim=1) for logits in heads))
 
 
-def divergence(outcome: Outcome) -> Tensor:
+def divergence(outcome: MemberOutcome) -> Tensor:
     """KL(softmax a || softmax b), [n]. Raw values of 1e-3 made the selector say the same to everything: hence logs."""
     return (outcome.log_a.exp() * (outcome.log_a - outcome.log_b)).sum(dim=1).clamp_min(0)
 
 
-def confidence(outcome: Outcome) -> Tensor:
+def confidence(outcome: MemberOutcome) -> Tensor:
     return outcome.log_y.exp().amax(dim=1)
 
 
-def margin(outcome: Outcome) -> Tensor:
+def margin(outcome: MemberOutcome) -> Tensor:
     first, second = outcome.log_y.exp().topk(2, dim=1).values.unbind(dim=1)
     return first - second
 
 
-def entropy(outcome: Outcome) -> Tensor:
+def entropy(outcome: MemberOutcome) -> Tensor:
     return -(outcome.log_y.exp() * outcome.log_y).sum(dim=1).clamp_max(0)
 
 
 # What the selector may see of a model, per unit, [n], on a logarithmic scale.
-FEATURES: dict[str, Callable[[Outcome], Tensor]] = {
+FEATURES: dict[str, Callable[[MemberOutcome], Tensor]] = {
     "kl": lambda outcome: (divergence(outcome) + FLOOR).log10(),
     "confidence": lambda outcome: (1 - confidence(outcome) + FLOOR).log10(),
     "margin": lambda outcome: (1 - margin(outcome) + FLOOR).log10(),
@@ -103,7 +103,7 @@ class Selector(nn.Module):
         hidden = self.lstm.hidden_size
         return 4 * hidden * (len(self.features) + hidden) + 2 * hidden
 
-    def forward(self, outcomes: Sequence[Outcome]) -> Tensor:
+    def forward(self, outcomes: Sequence[MemberOutcome]) -> Tensor:
         """Logits [n, t, 2] of (stop, go on) after each of the first t models, from their outcomes without gradient."""
         with torch.no_grad():
             seen = [torch.stack([FEATURES[name](outcome) for name in self.features], dim=1) for outcome in outcomes]

@@ -21,18 +21,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from wisecommittee.errors import ContentError, DivergedError
-from wisecommittee.train.ranks import Replicas, replicas
+from wisecommittee.extraction.run.settings import Progress
+from wisecommittee.train.ranks import TrainingRanks, replicas
 from wisecommittee.writing import written_whole
 
-Batch = tuple[Tensor, ...]
-Row = dict[str, Any]  # of the learning curve: phase, epoch, loss, accuracy, .., lr, seconds
+Minibatch = tuple[Tensor, ...]
+CurveRow = dict[str, Any]  # of the learning curve: phase, epoch, loss, accuracy, .., lr, seconds
 Schedule = Callable[[float], float]  # epochs elapsed, fractional -> factor on the initial lr
-Progress = Callable[[str, int, int | None], None]  # (task, epochs done, epochs in total)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where the run is. time : epochs elapsed, fractional; schedules see it before, hooks after the step."""
+    """A step of a phase. time : epochs elapsed, fractional; schedules see it before the step, hooks after it."""
 
     epoch: int
     index: int
@@ -61,7 +61,7 @@ class Phase:
     name: str
     modules: Mapping[str, nn.Module]
     batches: Batches
-    loss: Callable[[Batch, Step], Mapping[str, Tensor]]
+    loss: Callable[[Minibatch, Step], Mapping[str, Tensor]]
     optimizers: Sequence[tuple[Optimizer, Schedule]]
     epochs: int
     on_epoch: Callable[[int], None] | None = None
@@ -73,7 +73,7 @@ class Phase:
 class Trained:
     """curve : one row per phase and epoch; modules : {phase name: its modules}."""
 
-    curve: list[Row]
+    curve: list[CurveRow]
     modules: dict[str, Mapping[str, nn.Module]]
 
 
@@ -91,7 +91,7 @@ class Batches(Protocol):
 
     def __len__(self) -> int: ...
 
-    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Batch]:
+    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Minibatch]:
         """Every `count`-th unit of each minibatch, from number `rank` on; the shares of all ranks make it up."""
         ...
 
@@ -100,14 +100,14 @@ class Batches(Protocol):
 class Minibatches:
     """Of aligned tensors [N, ..] in memory. augment : (x [n, ..], generator) -> x, on the first tensor."""
 
-    tensors: Batch
+    tensors: Minibatch
     size: int
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
     def __len__(self) -> int:
         return math.ceil(len(self.tensors[0]) / self.size)
 
-    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Batch]:
+    def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Minibatch]:
         for rows in torch.randperm(len(self.tensors[0]), generator=generator).split(self.size):
             first, *others = (tensor[rows[rank::count]] for tensor in self.tensors)
             yield (self.augment(first, generator) if self.augment else first, *others)
@@ -127,13 +127,13 @@ def train(
     checkpoints: Path | None = None,
     checkpoint_every: int = 10,
     progress: Progress | None = None,
-    log: Callable[[Row], None] | None = None,
+    log: Callable[[CurveRow], None] | None = None,
 ) -> Trained:
     """Run every phase of a method, in order.
 
     checkpoints : folder with one file per phase, written every `checkpoint_every` epochs and at the end of a phase;
-    what is there is not trained again. mixed_precision : torch.bfloat16 or torch.float16. Under torchrun every rank
-    calls this with the same arguments.
+    a phase with a checkpoint is not trained again. mixed_precision : torch.bfloat16 or torch.float16. Under torchrun
+    every rank calls this with the same arguments.
     """
     device = torch.device(device)
     done = Trained([], {})
@@ -166,17 +166,17 @@ def train(
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What is the same for all phases of a training. key : of the method."""
+    """The parts of a training that all its phases share. key : of the method."""
 
     key: str
     device: torch.device
     mixed_precision: torch.dtype | None
-    ranks: Replicas
+    ranks: TrainingRanks
 
 
 def _epoch(
     run: _Run, phase: Phase, epoch: int, draw: int, rates: list[list[float]], scaler: torch.amp.GradScaler
-) -> Row:
+) -> CurveRow:
     """The row of one epoch. draw : seed of its order, augmentation and dropout; rates : initial lr of every group of
     parameters of every optimizer."""
     started, device, ranks = time.perf_counter(), run.device, run.ranks
@@ -212,7 +212,7 @@ def _epoch(
             phase.on_step(Step(epoch, index + 1, steps))
     ranks.equalise(phase.modules.values())  # statistics of batch normalisation
     totals, units = ranks.total(sums, units, device)
-    row: Row = {"phase": phase.name, "epoch": epoch + 1}
+    row: CurveRow = {"phase": phase.name, "epoch": epoch + 1}
     row |= {name: total / units for name, total in totals.items()}
     if not math.isfinite(row["loss"]):
         raise DivergedError(
@@ -233,7 +233,7 @@ def _seed(*numbers: int) -> int:
 # Checkpoints: state dicts and numbers only, so that they load without running code
 
 
-def _restore(run: _Run, phase: Phase, scaler: torch.amp.GradScaler, file: Path | None) -> list[Row]:
+def _restore(run: _Run, phase: Phase, scaler: torch.amp.GradScaler, file: Path | None) -> list[CurveRow]:
     """Set the phase to its checkpoint if there is one; returns the rows of its learning curve so far."""
     for optimizer, _ in phase.optimizers:
         for group in optimizer.param_groups:
@@ -260,11 +260,11 @@ def load_checkpoint(data: bytes, name: str, key: str, device: torch.device | str
     except Exception as error:
         raise ContentError(f"{name!r} is no checkpoint of this version; remove it to train again") from error
     if found != key:
-        raise ContentError(f"{name!r} belongs to other settings; name another --checkpoints folder, or remove it")
+        raise ContentError(f"{name!r} belongs to other settings; name another folder of checkpoints, or remove it")
     return state
 
 
-def _save(phase: Phase, scaler: torch.amp.GradScaler, file: Path, key: str, curve: list[Row]) -> None:
+def _save(phase: Phase, scaler: torch.amp.GradScaler, file: Path, key: str, curve: list[CurveRow]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     state = {
         "key": key,

@@ -15,7 +15,7 @@ from wisecommittee.errors import UsageError
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.train.backbones import Backbone
-from wisecommittee.train.loop import Batch, Phase, Step, Trained
+from wisecommittee.train.loop import Minibatch, Phase, Step, Trained
 from wisecommittee.train.supervised import PASSES, Setup, accuracy, check_count
 
 PHASE = "experts"
@@ -109,7 +109,7 @@ class MixtureOfExperts:
             torch.manual_seed(self.setup.seed)
             mixture = Mixture(extractor, experts, self.active or self.experts)
 
-        def loss(batch: Batch, step: Step) -> dict[str, Tensor]:
+        def loss(batch: Minibatch, step: Step) -> dict[str, Tensor]:
             images, labels = batch[:2]
             log_weights = mixture.log_weights(images)
             logs = mixture.mix(images, log_weights)

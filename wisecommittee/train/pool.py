@@ -28,7 +28,7 @@ from wisecommittee.train.supervised import PASSES, Recipe, supervised
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class DigitsPool:
     """A Method: one phase per model. Fresh pixel noise and shifts of up to one pixel at every epoch; SGD, cosine lr."""
 
     architectures: tuple[str, ...] = tuple(NETS)
@@ -69,16 +69,16 @@ class Pool:
 
 
 def train_pool(
-    store: LogitStore, *, pool: Pool | None = None, dtype: str = "float32", **options: Unpack[TrainOptions]
+    store: LogitStore, *, pool: DigitsPool | None = None, dtype: str = "float32", **options: Unpack[TrainOptions]
 ) -> list[Extracted]:
     """Train the pool where it is not trained yet, and put its logits for val and test into the store."""
-    pool = pool or Pool()
+    pool = pool or DigitsPool()
     check_free(store, dict.fromkeys(pool.members, pool.key), **options)
     models = trained(pool, **options)
     return into_store(models, open_training_data("digits"), store, dtype=dtype, **options)
 
 
-def trained(pool: Pool, **options: Unpack[TrainOptions]) -> list[LoadedModel]:
+def trained(pool: DigitsPool, **options: Unpack[TrainOptions]) -> list[LoadedModel]:
     """The pool's trained networks, in eval mode on the CPU."""
     run = fit(pool, open_training_data("digits"), seed=pool.seed, **options)
     return [_loaded(pool, model, modules["net"]) for model, modules in run.modules.items()]
@@ -86,14 +86,14 @@ def trained(pool: Pool, **options: Unpack[TrainOptions]) -> list[LoadedModel]:
 
 def load_member(spec: str, model: str, name: str | None = None, random_weights: bool = False) -> LoadedModel:
     """The model source `digits:NAME`: a member of the default pool, trained first if it has to be."""
-    pool = Pool()
+    pool = DigitsPool()
     untrained = _loaded(pool, model, pool.build(model))
     if random_weights:
         return with_fields(untrained, meta={"random_weights": True})
     return next(loaded for loaded in trained(pool) if loaded.name == model)
 
 
-def _loaded(pool: Pool, model: str, net: nn.Module) -> LoadedModel:
+def _loaded(pool: DigitsPool, model: str, net: nn.Module) -> LoadedModel:
     architecture, replica = pool.members[model]
     net.eval()
     images = pool.epochs * SPLIT_UNITS["train"]

@@ -19,14 +19,14 @@ from wisecommittee.extraction.run.ranks import connected, find_ranks
 
 
 @dataclass(frozen=True, slots=True)
-class Replicas:
-    """Who we are among how many that train the same model."""
+class TrainingRanks:
+    """This process's rank and the number of ranks that train the same model."""
 
     rank: int = 0
     count: int = 1
 
     def read(self, file: Path) -> bytes | None:
-        """What rank 0 finds in a file; the others need not see its disk."""
+        """The bytes that rank 0 reads from a file, None where there is none; other ranks need not see its disk."""
         found = [file.read_bytes() if self.rank == 0 and file.exists() else None]
         if self.count > 1:
             distributed.broadcast_object_list(found, src=0)
@@ -42,7 +42,7 @@ class Replicas:
                     distributed.broadcast(tensor, src=0)
 
     def average_gradients(self, optimizers: Iterable[Optimizer], units: int) -> None:
-        """Gradients of the mean loss over the units of all ranks, from those over the `units` of each."""
+        """Turn gradients of the mean loss over this rank's `units` into those of the mean over all ranks' units."""
         if self.count == 1:
             return
         parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
@@ -51,8 +51,8 @@ class Replicas:
         counts = torch.cat([torch.tensor([units], device=device), used]).float()
         distributed.all_reduce(counts)
         share = units / counts[0]
-        for parameter, some in zip(parameters, counts[1:].tolist(), strict=True):
-            if not some:
+        for parameter, ranks_with_gradient in zip(parameters, counts[1:].tolist(), strict=True):
+            if not ranks_with_gradient:
                 continue  # no loss reaches it: without a gradient it does not decay either
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad * share
             distributed.all_reduce(gradient)
@@ -71,13 +71,13 @@ class Replicas:
 
 
 @contextlib.contextmanager
-def replicas(device: torch.device) -> Iterator[Replicas]:
+def replicas(device: torch.device) -> Iterator[TrainingRanks]:
     """The ranks for the length of a training; connects them where nobody has yet."""
     ranks = find_ranks()
     if ranks.count == 1:
-        yield Replicas()
+        yield TrainingRanks()
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with connected(ranks, "nccl" if device.type == "cuda" else "gloo"):
-        yield Replicas(ranks.rank, ranks.count)
+        yield TrainingRanks(ranks.rank, ranks.count)

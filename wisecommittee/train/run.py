@@ -8,16 +8,17 @@ from typing import TypedDict, Unpack
 
 import torch
 
-from wisecommittee.errors import StoreError, UsageError
+from wisecommittee.errors import StoreError, UsageError, option
 from wisecommittee.extraction.extract import Extracted, extract
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import PRECISIONS, pick_device
 from wisecommittee.extraction.run.ranks import find_ranks, own_device
+from wisecommittee.extraction.run.settings import Progress
 from wisecommittee.store import LogitStore
 from wisecommittee.store.cache import cache_folder
 from wisecommittee.train.curves import save_curves
 from wisecommittee.train.data import TrainingData
-from wisecommittee.train.loop import Method, Progress, Row, Trained, train
+from wisecommittee.train.loop import CurveRow, Method, Trained, train
 
 
 class TrainOptions(TypedDict, total=False):
@@ -34,11 +35,11 @@ class TrainOptions(TypedDict, total=False):
     curves: Path | None
     replace: bool
     progress: Progress | None
-    log: Callable[[Row], None] | None
+    log: Callable[[CurveRow], None] | None
 
 
 def fit(method: Method, data: TrainingData, *, seed: int = 0, **options: Unpack[TrainOptions]) -> Trained:
-    """Train a method, or load what is trained already; its modules come back on the CPU in eval mode."""
+    """Train a method, or load its checkpoints; its modules come back on the CPU in eval mode."""
     precision = options.get("mixed_precision") or "float32"
     if precision not in PRECISIONS:
         raise UsageError(f"mixed precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
@@ -69,7 +70,7 @@ def fit(method: Method, data: TrainingData, *, seed: int = 0, **options: Unpack[
 
 
 def check_free(store: LogitStore, trainings: Mapping[str, str], **options: Unpack[TrainOptions]) -> None:
-    """Refuse before the training what the store would refuse after it. trainings : {model: key of its training}."""
+    """StoreError before a training whose models the store would refuse after it. trainings : {model: its key}."""
     if options.get("replace"):
         return
     for split in ("val", "test"):
@@ -77,7 +78,8 @@ def check_free(store: LogitStore, trainings: Mapping[str, str], **options: Unpac
             card = store.committed(split, model)
             if card is not None and key not in (card.meta.get("training"), card.meta.get("pool")):
                 raise StoreError(
-                    f"{model} is in {split} already, trained with other settings; use --replace, or another --store"
+                    f"{model} is in {split} already, trained with other settings; use "
+                    f"{option('replace', True)}, or another store"
                 )
 
 

@@ -23,7 +23,7 @@ from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train.backbones import Backbone, build, check_backbone, short_name
 from wisecommittee.train.data import TrainingData
-from wisecommittee.train.loop import Batch, Batches, Method, Phase, Schedule, Step, Trained, cosine
+from wisecommittee.train.loop import Batches, Method, Minibatch, Phase, Schedule, Step, Trained, cosine
 from wisecommittee.train.run import TrainOptions, check_free, fit, into_store
 
 PASSES = 3.0  # a training step counts as three forward passes: forward, gradient of inputs, gradient of weights
@@ -181,7 +181,7 @@ class Baseline(Method, Protocol):
 
 
 def train_baseline(method: Baseline, store: LogitStore, **options: Unpack[TrainOptions]) -> list[Extracted]:
-    """Train, or load what is trained already, and put the outputs for val and test into the store."""
+    """Train, or load the checkpoints, and put the outputs for val and test into the store."""
     data = method.setup.data
     architecture = method.setup.origin(method.name).architecture
     check_free(store, {f"{architecture}/{number}": method.key for number in range(method.count)}, **options)
@@ -201,7 +201,7 @@ class CrossEntropy:
 
     net: nn.Module
 
-    def __call__(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+    def __call__(self, batch: Minibatch, step: Step) -> dict[str, Tensor]:
         images, labels = batch[:2]
         logits = self.net(images)
         return {"loss": functional.cross_entropy(logits, labels), "accuracy": accuracy(logits, labels)}

@@ -61,7 +61,7 @@ def usual_ranges(method: Irene) -> dict[str, Range]:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """worth : larger is better, from 0; quality, cost : what it was made of, on val; None where training diverged."""
+    """worth : larger is better, from 0; quality, cost : on val, of which worth is computed; None where it diverged."""
 
     number: int
     settings: dict[str, float]
@@ -78,12 +78,12 @@ class Trial:
 
 
 # (store, members in order) -> worth, quality and cost on val
-Judge = Callable[[LogitStore, Sequence[str]], tuple[float, float, float]]
+Judgement = Callable[[LogitStore, Sequence[str]], tuple[float, float, float]]
 
 
 def tune(
     method: Irene,
-    judge: Judge,
+    judge: Judgement,
     *,
     folder: Path | None = None,
     trials: int = TRIALS,
@@ -134,7 +134,7 @@ def _trial(number: int, trial: FrozenTrial) -> Trial:
 
 
 def pool_of(method: Irene) -> Origin:
-    """The independent replicas that a committee of one backbone is measured by."""
+    """The independent replicas whose single model and ensemble define the utility of a committee."""
     return Origin("pool", method.data.name, short_name(method.backbones[0]), method.seed)
 
 

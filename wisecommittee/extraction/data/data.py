@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
-from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError
+from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError, option
 from wisecommittee.extraction.data.batch import Batch, array_batches, as_batch, is_arrays, is_map_style
 from wisecommittee.extraction.data.images import Corrupt, ImageItems
 from wisecommittee.extraction.data.labels import drawn
@@ -83,7 +83,9 @@ class Data:
         items = self.make()
         if not isinstance(items, ImageItems):
             raise UsageError(
-                f"{self.what}: --skip-corrupt is for imagefolder: and parquet:, where this package decodes the images; "
+                f"{self.what}: "
+                f"{option('skip_corrupt', True)} is for imagefolder: and parquet:, where this package decodes "
+                f"the images; "
                 f"leave broken units out in its own code"
             )
         return find_corrupt(items, self._rows(len(items))[rank::ranks], self.workers)

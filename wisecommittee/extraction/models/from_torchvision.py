@@ -123,7 +123,7 @@ def _on_meta(model: str) -> nn.Module:
 
 
 def _outputs(blank: nn.Module, state: Any) -> int:
-    """Classes of a state dict: rows of the layer that has 1000 in torchvision's own model and comes last."""
+    """Number of classes of a state dict: rows of the last layer that has 1000 in torchvision's model."""
     last = [key for key, value in blank.state_dict().items() if value.ndim and value.shape[0] == 1000]
     for key in reversed(last):
         if isinstance(state, Mapping) and isinstance(weight := state.get(key), Tensor):

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from wisecommittee.committees.cards import split_model_name
-from wisecommittee.errors import ContentError, UsageError
+from wisecommittee.errors import ContentError, UsageError, option
 from wisecommittee.extraction.models.classes import select_classes
 from wisecommittee.extraction.models.macs import run_on_meta
 from wisecommittee.extraction.models.preprocess import CLIPS, COUNTS, Preprocess, ViewMean
@@ -29,14 +29,34 @@ Resize = Callable[[int], tuple[nn.Module, Preprocess | None]]
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A module in eval mode with its identity.
+    """A module in eval mode with everything that is known of it.
 
-    origin : the spec it came from; weights : sha256 of the weights file, or of the state dict where there is none;
-    training_cost : multiply-adds spent on training, where known; meta : free-form facts for the card;
-    input_size : (C, H, W) of one view; preprocess : image -> tensor; classes : {vocabulary: a name per output column};
-    resize : gives the model at another input size. These four are None or empty where the source does not know.
-    blocks : multiply-adds of its parts by id, for models that share some (None: one part, its own); group, position :
-    the jointly trained network it belongs to, and its place there.
+    Attributes
+    ----------
+    module
+        Takes inputs [n, ..] and gives logits [n, C].
+    name, architecture, replica
+        Its name in the store; replicas of one architecture differ in their training only.
+    origin
+        The spec it came from.
+    weights
+        sha256 of the weights file, or of the state dict where there is none.
+    training_cost
+        Multiply-adds spent on training, None if unknown.
+    meta
+        Free-form facts for the card.
+    input_size
+        (C, H, W) of one view of a unit, None if unknown.
+    preprocess
+        Image -> tensor, None if unknown.
+    classes
+        {vocabulary: a name for each output column}, empty if unknown.
+    resize
+        Gives the module and its preprocessing at another input size, None where the model cannot be resized.
+    blocks
+        Multiply-adds of its parts by id, for models that share parts; None: one part.
+    group, position
+        The jointly trained network it belongs to, and its place in it.
     """
 
     module: nn.Module
@@ -73,7 +93,7 @@ class LoadedModel:
 
     @property
     def params(self) -> int:
-        """Trainable numbers; modules that are not made of torch parameters say theirs in `params`."""
+        """Number of trainable parameters; a module without torch parameters declares it as `params`."""
         declared = getattr(_inner(self.module), "params", None)
         return declared if isinstance(declared, int) else sum(p.numel() for p in self.module.parameters())
 
@@ -183,7 +203,7 @@ class Resized(nn.Module):
         if images.ndim != 4:
             raise UsageError(
                 f"{self.what}: inputs of shape {list(images.shape)} have no size to change; expected images "
-                f"[n, C, H, W]; leave --sizes out"
+                f"[n, C, H, W]; leave {option('sizes')} out"
             )
         if images.shape[2:] != (self.size, self.size):
             images = functional.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)

@@ -40,7 +40,7 @@ FILES: dict[str, ModelSource | str] = {
     ".onnx": "wisecommittee.extraction.models.from_onnx:load",
 }
 
-# Whose loaders run what is in the file.
+# Their loaders run the program in the file.
 PROGRAMS = (FILES[".pt2"], FILES[".ts"])
 
 

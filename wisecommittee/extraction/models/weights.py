@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from wisecommittee.errors import AbsentError, ContentError, MissingExtraError, UsageError, first_line
+from wisecommittee.errors import AbsentError, ContentError, MissingExtraError, UsageError, first_line, option
 from wisecommittee.extraction.models.state_dicts import equal, fitting, mappings, nearest
 from wisecommittee.reading import check_memory, open_regular
 
@@ -113,7 +113,7 @@ def read_weights(file: str | Path, spec: str) -> Checkpoint:
 
 
 def weights_hash(file: str | Path, spec: str) -> str:
-    """What the weights in FILE or FILE?state=PLACE are known by; nothing of the file is interpreted."""
+    """The hash that identifies the weights in FILE or FILE?state=PLACE; the file is not interpreted."""
     path, place = _chosen(file)
     digest = file_hash(path, spec)
     return hashlib.sha256(f"{digest} {place}".encode()).hexdigest() if place else digest
@@ -125,7 +125,7 @@ def _chosen(file: str | Path) -> tuple[Path, str]:
 
 
 def _reason(error: Exception) -> str:
-    """torch's own text advises to unpickle the file; what it is that would be unpickled says more."""
+    """Which global would be unpickled; torch's text advises to unpickle it."""
     named = re.search(r"GLOBAL ([\w.]+)", str(error))
     return f"it has Python objects, {named[1]}" if named else first_line(error)
 
@@ -149,7 +149,7 @@ def check_claims(path: Path, what: str) -> None:
 
 
 def _check_tensors(content: Any) -> None:
-    """A tensor may not be larger than what is stored of it: one number can be spread over any shape."""
+    """A tensor may not be larger than its storage: one number can be spread over any shape."""
     for _, mapping in mappings(content):
         for name, value in mapping.items():
             if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
@@ -213,7 +213,11 @@ def missing_weights(
         if scheme == "hf"
         else f"name a local file as {scheme}:{rest.partition('@')[0]}@FILE, "
     )
-    last = "" if file.endswith("config.json") else ", or use --random-weights for timing and multiply-adds"
+    last = (
+        ""
+        if file.endswith("config.json")
+        else f", or use {option('random_weights', True)} for timing and multiply-adds"
+    )
     return UsageError(
         f"model {spec!r}: its file {file} is not in the cache {folder} (moved with {variable}) "
         f"and could not be downloaded{why}; {give}put it into that cache{last}"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard, StoredCard
-from wisecommittee.errors import ContentError, CostError, StoreError
+from wisecommittee.errors import ContentError, CostError, StoreError, option
 from wisecommittee.extraction.data.batch import Batch
 from wisecommittee.extraction.data.labels import numbers_in_doubt
 from wisecommittee.extraction.models.loaded import LoadedModel
@@ -50,14 +50,14 @@ def describe(
 
 
 def _input_size(loaded: LoadedModel, preprocess: Preprocess | None, shape: Sequence[int]) -> tuple[int, ...] | None:
-    """What the card says of the inputs; shape : of a batch."""
+    """The shape of one unit for the card. shape : of a batch."""
     if loaded.resized_to is not None:
         return (*(shape[1:2] if preprocess is None else (loaded.input_size or (3,))[:1]), *loaded.resized_to)
     return loaded.input_size if preprocess is not None else tuple(shape[1:])
 
 
 def _blocks(loaded: LoadedModel, macs: int, what: str) -> dict[str, int]:
-    """Multiply-adds by block; those a model declares have to add up to what it runs."""
+    """Multiply-adds by block; the blocks that a model declares have to add up to its forward pass."""
     if loaded.blocks is None:
         return {loaded.name: macs}
     if (declared := sum(loaded.blocks.values())) != macs:
@@ -74,11 +74,13 @@ def columns_of_classes(run: Run, loaded: LoadedModel, outputs: int, what: str) -
     if given is not None and len(given) != outputs:
         raise ContentError(f"{what}: names of {len(given)} classes for {outputs} outputs; give one for each output")
     fitting = {vocabulary: known for vocabulary, known in loaded.classes.items() if len(known) == outputs}
-    columns = with_fields(loaded, classes=fitting).columns(names)  # a lender's names may be of other outputs
+    columns = with_fields(loaded, classes=fitting).columns(
+        names
+    )  # the names that came with another model's preprocessing may be of other outputs
     if not fitting and outputs != len(names):
         raise ContentError(
             f"{what}: {outputs} outputs for {len(names)} classes of the data; "
-            f"say which output is which with --classes FILE"
+            f"say which output is which with {option('classes', placeholder='FILE')}"
         )
     if not fitting and (doubt := numbers_in_doubt(names)):
         warnings.warn(f"{run.data.what}: {doubt}", stacklevel=5)
@@ -86,7 +88,7 @@ def columns_of_classes(run: Run, loaded: LoadedModel, outputs: int, what: str) -
 
 
 def _meta(run: Run, preprocess: Preprocess | None, outputs: int, columns: NDArray[np.int64] | None) -> dict[str, Any]:
-    """What it takes to do the same again."""
+    """The facts that repeat this extraction: data, limit, precision, preprocessing, columns, units left out."""
     meta: dict[str, Any] = {"data": run.data.spec}
     if run.data.limit is not None:
         meta["limit"] = run.data.limit
@@ -105,7 +107,7 @@ def _meta(run: Run, preprocess: Preprocess | None, outputs: int, columns: NDArra
 def compare(run: Run, committed: StoredCard, card: ModelCard, probe: Batch, logits: NDArray[np.float32]) -> str:
     """'unchanged' or 'card updated' if the split holds this very extraction; else an error."""
     what = f"{card.model} is in {run.split} already"
-    remedy = "use --replace to exchange it, or --name for another name"
+    remedy = f"use {option('replace', True)} to exchange it, or {option('names', flag='--name')} for another name"
     facts = [
         ("weights", committed.weights, card.weights),
         ("data", committed.meta.get("data"), card.meta["data"]),

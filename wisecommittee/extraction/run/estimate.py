@@ -31,7 +31,7 @@ class ModelEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class ExtractionEstimate:
     """The whole call. passes : over the data; seconds : reading and forward passes, on all ranks together."""
 
     units: int | None
@@ -41,7 +41,7 @@ class Estimate:
     models: tuple[ModelEstimate, ...]
 
 
-def measure(run: Run, plans: Sequence[ModelPlan]) -> Estimate:
+def measure(run: Run, plans: Sequence[ModelPlan]) -> ExtractionEstimate:
     """Reads and runs the first batches of every pass."""
     units, ranks = run.data.units, run.ranks.count
     forward_seconds: dict[str, float] = {}  # per unit
@@ -71,8 +71,8 @@ def measure(run: Run, plans: Sequence[ModelPlan]) -> Estimate:
 
     models = tuple(described(plan) for plan in plans)
     if units is None:
-        return Estimate(None, len(groups), None, None, models)
-    return Estimate(units, len(groups), sum(m.bytes or 0 for m in models), units * total / ranks, models)
+        return ExtractionEstimate(None, len(groups), None, None, models)
+    return ExtractionEstimate(units, len(groups), sum(m.bytes or 0 for m in models), units * total / ranks, models)
 
 
 def _read(run: Run, plan: ModelPlan) -> tuple[list[Batch], float]:

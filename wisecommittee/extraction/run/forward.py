@@ -139,13 +139,13 @@ class Forward:
             torch.cuda.empty_cache()
         if units == 1:
             raise WiseCommitteeError(
-                f"{self.what}: {self.device} ran out of memory at a single unit ({reason}); use another --device, "
+                f"{self.what}: {self.device} ran out of memory at a single unit ({reason}); use another device, "
                 f"or fewer models at a time"
             )
         if self.at_once is None:
             warnings.warn(
                 f"{self.what}: {self.device} ran out of memory at {units} units; going on with halves of a batch "
-                f"(a smaller --batch-size avoids the attempt)",
+                f"(a smaller batch size avoids the attempt)",
                 stacklevel=3,
             )
         self.at_once = units // 2

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.spec import FILES, load_model
 from wisecommittee.extraction.run.plan import Run
@@ -44,15 +44,18 @@ def loaders(models: Sequence[str | LoadedModel], run: Run) -> Iterator[tuple[Cal
 
 
 def _load_lender(spec: str) -> LoadedModel:
-    """The model of --preprocess; only what it does to an image is wanted, so its weights stay random."""
+    """The model of --preprocess; its weights stay random, since only its preprocessing is used."""
     if Path(spec).suffix in FILES:
         raise UsageError(
-            f"--preprocess {spec}: such a file holds no preprocessing; name the model it was exported from, as in "
-            f"--preprocess timm:resnet50"
+            f"{option('preprocess', spec)}: such a file holds no preprocessing; name the model it was "
+            f"exported from, as in "
+            f"{option('preprocess', 'timm:resnet50')}"
         )
     lender = load_model(spec, random_weights=True)
     if lender.preprocess is None:
-        raise UsageError(f"--preprocess {spec}: defines no preprocessing; name a model that does, as timm:resnet50")
+        raise UsageError(
+            f"{option('preprocess', spec)}: defines no preprocessing; name a model that does, as timm:resnet50"
+        )
     return lender
 
 
@@ -60,6 +63,6 @@ def _no_preprocessing(run: Run, loaded: LoadedModel) -> UsageError:
     code = Path(loaded.origin).suffix not in FILES
     return UsageError(
         f"{loaded.name} in {run.split}: {run.data.what} gives images, and {loaded.origin!r} does not say how to make "
-        f"tensors of them; name a model with the same preprocessing, --preprocess timm:resnet50"
+        f"tensors of them; name a model with the same preprocessing, {option('preprocess', 'timm:resnet50')}"
         + (", or give its factory an attribute `preprocess`" if code else "")
     )

@@ -20,7 +20,7 @@ from wisecommittee.store import LogitStore
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is the same for all models of a call."""
+    """The parts of a call that all its models share."""
 
     data: Data
     split: str

@@ -10,7 +10,7 @@ from dataclasses import replace as with_fields
 import numpy as np
 
 from wisecommittee.committees.replicas import same_replica
-from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError
+from wisecommittee.errors import ContentError, UsageError, WiseCommitteeError, option
 from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.data.spec import open_data
 from wisecommittee.extraction.models.loaded import LoadedModel
@@ -66,11 +66,15 @@ def _open(data: str | Data, split: str, ranks: Ranks, settings: Settings) -> Dat
     if ranks.count > 1 and (data.units is None or not data.random_access):
         raise UsageError(f"{data.what}: several ranks need a Dataset with a length, or arrays; run a single one")
     if settings.classes is not None and data.classes is None:
-        raise UsageError(f"{data.what}: its classes have no names to match with those of --classes; leave it out")
+        raise UsageError(
+            f"{data.what}: its classes have no names to match with those of {option('classes')}; leave it out"
+        )
     if CLIPS in (settings.views or ()) and data.images:
-        raise UsageError(f"{data.what}: --views clips is for tensors [n, views, ..], and this gives images")
+        raise UsageError(
+            f"{data.what}: {option('views', placeholder='clips')} is for tensors [n, views, ..], and this gives images"
+        )
     if settings.preprocess is not None and not data.images:
-        raise UsageError(f"{data.what}: its items are tensors, not images; leave --preprocess out")
+        raise UsageError(f"{data.what}: its items are tensors, not images; leave {option('preprocess')} out")
     return data
 
 
@@ -89,7 +93,7 @@ def _as_rank_0(run: Run, plans: list[ModelPlan]) -> list[ModelPlan]:
 
 
 def _without_corrupt(run: Run) -> Data:
-    """Which units are left out is settled here for all models, passes and ranks."""
+    """The data without the images that cannot be decoded: decided once, for all models, passes and ranks."""
     data, ranks = run.data, run.ranks
     with ranks.all_or_none():
         share = data.find_corrupt(ranks.rank, ranks.count)
@@ -145,13 +149,14 @@ def _check_distinct(plans: Sequence[ModelPlan]) -> None:
     for other in plans[:-1]:
         if other.card.model == new.card.model:
             raise UsageError(
-                f"two models are called {new.card.model!r}; tell them apart with --name, one for each model"
+                f"two models are called {new.card.model!r}; tell them apart with "
+                f"{option('names', flag='--name')}, one for each model"
             )
     if found := same_replica([plan.card for plan in plans]):
         first, second, architecture, replica = found
         raise UsageError(
             f"{first} and {second} are both replica {replica} of {architecture!r}; give each a replica number with "
-            f"--name, such as {architecture}/1"
+            f"{option('names', flag='--name')}, such as {architecture}/1"
         )
     for other in plans[:-1]:
         if other.classes != new.classes:

@@ -8,7 +8,7 @@ from dataclasses import replace as with_fields
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError, UsageError
+from wisecommittee.errors import ContentError, UsageError, option
 from wisecommittee.extraction.data.batch import Batch
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.preprocess import Preprocess
@@ -51,7 +51,9 @@ def check_steady(forward: Forward, probe: Batch, logits: NDArray[np.float32], wh
                 f"{largest:.3g}); dropout or noise is on; turn it off in eval mode, as functional.dropout does with "
                 f"training=self.training"
             )
-    twice = probe.inputs[:1].expand(len(probe), *probe.inputs.shape[1:])  # the first unit in other company, its own
+    twice = probe.inputs[:1].expand(
+        len(probe), *probe.inputs.shape[1:]
+    )  # the first unit beside itself instead of the second
     apart = float(np.abs(forward(twice.contiguous())[:1] - logits[:1]).max())
     if apart > STEADY_REDUCED * largest:
         raise ContentError(
@@ -66,5 +68,5 @@ def check_size(run: Run, loaded: LoadedModel, shape: Sequence[int], what: str) -
     if sizes and size and not run.data.images and not loaded.resized_to and tuple(shape[-2:]) != size[-2:]:
         raise UsageError(
             f"{what}: its input size is {' x '.join(map(str, size))}, the items of {run.data.what} are tensors of "
-            f"{' x '.join(map(str, shape[1:]))}; give images, or leave --sizes out"
+            f"{' x '.join(map(str, shape[1:]))}; give images, or leave {option('sizes')} out"
         )

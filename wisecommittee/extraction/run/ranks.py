@@ -1,4 +1,4 @@
-"""Several processes on one split, on GPUs or machines of their own: who does what, and when all have done it.
+"""Several processes on one split, each on its GPU or machine: which units each extracts, and when all are done.
 
 Started by torchrun, every rank runs the same call on its own consecutive batches and writes its own parts; rank 0
 commits once all have finished. They talk through torch.distributed, connected here where nobody has yet. A rank that
@@ -28,7 +28,7 @@ _meetings = itertools.count()  # connections of this process; all ranks count al
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Who we are among how many. group : how the ranks talk; None for a single one."""
+    """This process's rank and the number of ranks. group : the process group they talk through, None for one rank."""
 
     rank: int = 0
     count: int = 1
@@ -39,9 +39,9 @@ class Ranks:
         return {"rank": self.rank, "ranks": self.count} if self.count > 1 else {}
 
     def shard(self, units: int | None, batch_size: int) -> range:
-        """Our units: whole batches of consecutive ones, so order and bits are those of a single process.
+        """The units of this rank: whole batches of consecutive units, so that order and bits are as in one process.
 
-        A single process takes them all, known or not.
+        A single process takes all units, even where their number is not known.
         """
         if self.count == 1:
             return range(units if units is not None else 1 << 62)
@@ -65,7 +65,7 @@ class Ranks:
         return found
 
     def agree(self, problem: Exception | None) -> None:
-        """Raise our problem, or say that another rank had one."""
+        """Raise this rank's problem, or an error that names the problem of another rank."""
         problems = self.gather(None if problem is None else str(problem))
         if problem is not None:
             raise problem
@@ -75,7 +75,7 @@ class Ranks:
 
     @contextlib.contextmanager
     def all_or_none(self) -> Iterator[None]:
-        """What is done within succeeds on every rank, or raises on every rank."""
+        """A block that succeeds on every rank, or raises on every rank."""
         problem: Exception | None = None
         try:
             yield
@@ -98,13 +98,13 @@ class Ranks:
 
 @contextlib.contextmanager
 def together() -> Iterator[Ranks]:
-    """The ranks for the length of a call; every one of them has to come here."""
+    """The ranks, connected for the length of a call; every rank has to enter."""
     ranks = find_ranks()
     if ranks.count == 1:
         yield ranks
         return
     with connected(ranks):
-        # A group of its own on the CPU: the default one may be nccl, or in the middle of something.
+        # A separate group on the CPU: the default group may be nccl, or busy.
         group = distributed.new_group(backend="gloo", timeout=PATIENCE)
         try:
             yield replace(ranks, group=group)
@@ -125,7 +125,7 @@ def connected(ranks: Ranks, backend: str = "gloo") -> Iterator[None]:
         )
     try:
         meeting, rank, count = next(distributed.rendezvous("env://"))
-        # Keys of an earlier connection in the same place must not be taken for ours.
+        # Keys that an earlier connection left at this address must not be read by this one.
         own = distributed.PrefixStore(f"wisecommittee {next(_meetings)}", meeting)
         distributed.init_process_group(backend, store=own, rank=rank, world_size=count, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -143,7 +143,7 @@ def _is_connected() -> bool:
 
 
 def find_ranks() -> Ranks:
-    """Who we are, by torch.distributed or else by the environment."""
+    """This process's rank and the number of ranks, by torch.distributed or else by the environment."""
     if _is_connected():
         return Ranks(distributed.get_rank(), distributed.get_world_size())
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wisecommittee.errors import AlignmentError
+from wisecommittee.errors import AlignmentError, option
 from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.run.plan import Run
 from wisecommittee.extraction.run.probes import PROBE_UNITS, Probes
@@ -11,7 +11,7 @@ from wisecommittee.store.units import check_against_units, missing_units
 
 
 def check_split(run: Run, probes: Probes) -> None:
-    """The units, as far as they are known before they are read, are those of the split if it is there."""
+    """AlignmentError if the split exists and has other units, as far as they are known before they are read."""
     data, split = run.data, run.split
     known = data.known()
     if known is None and not data.images:
@@ -26,14 +26,14 @@ def check_split(run: Run, probes: Probes) -> None:
     if left_out is not None:
         raise AlignmentError(
             f"{data.what}: {left_out} cannot be decoded, but the models of {split} have seen it; mend it, or write to "
-            f"another --split: the models of a split see the same units"
+            f"another split: the models of a split see the same units"
         )
     if data.units not in (None, len(index)):
         if (shorter := _left_out(run, data, len(index))) is not None:
             raise shorter
         raise AlignmentError(
             f"{data.what}: {data.units:,} units, {split} has {len(index):,}; "
-            f"the models of a split see the same units, write to another --split"
+            f"the models of a split see the same units, write to another split"
         )
     if known is None:
         return
@@ -44,7 +44,7 @@ def check_split(run: Run, probes: Probes) -> None:
         if found != f"label {label}":
             raise AlignmentError(
                 f"{data.what}: unit {unit!r} has label {label}, {split} has {found}; "
-                f"the models of a split see the same units, write to another --split"
+                f"the models of a split see the same units, write to another split"
             )
     check_against_units(data.what, known[0], labels, index, there)
     if data.units is not None and len(known[0]) == data.units != len(index):
@@ -58,7 +58,11 @@ def _left_out(run: Run, data: Data, there: int) -> AlignmentError | None:
         missing, names = (corrupt.get("units"), corrupt.get("first")) if isinstance(corrupt, dict) else (None, None)
         if type(missing) is int and not data.corrupt and data.units == there + missing:
             shown = names[0] if isinstance(names, list) and names else "?"
-            remedy = "they can now; write to another --split" if run.settings.skip_corrupt else "use --skip-corrupt too"
+            remedy = (
+                "they can now; write to another split"
+                if run.settings.skip_corrupt
+                else f"use {option('skip_corrupt', True)} too"
+            )
             return AlignmentError(
                 f"{data.what}: {run.split} left out {missing:,} of its images that could not be decoded, as "
                 f"{shown!r}; {remedy}: the models of a split see the same units"

@@ -19,7 +19,7 @@ from wisecommittee.store.writer import Writer
 
 
 def passes(plans: Sequence[ModelPlan]) -> list[list[ModelPlan]]:
-    """The models that have to run, those of a group together, groups in the order of their first model."""
+    """The models that have to run, by group: models that see the same tensors share a pass over the data."""
     groups: dict[str | None, list[ModelPlan]] = {}
     for plan in plans:
         if plan.is_due:
@@ -29,7 +29,7 @@ def passes(plans: Sequence[ModelPlan]) -> list[list[ModelPlan]]:
 
 @dataclass(slots=True)
 class _Stream:
-    """One model on its way. done : the unit of the split after the last one that is with its writer."""
+    """A model in this pass. done : number of the first unit of the split that its writer does not have yet."""
 
     plan: ModelPlan
     forward: Forward
@@ -38,7 +38,7 @@ class _Stream:
 
 
 def run_pass(run: Run, plans: Sequence[ModelPlan], meter: Meter) -> tuple[dict[str, StoredCard], list[ModelPlan]]:
-    """Committed cards by model, and the models for which the device had no room beside the others."""
+    """The committed cards by model, and the models that did not fit on the device beside the others."""
     with ExitStack() as stack:
         forwards: list[Forward] = []
         streams: list[_Stream] = []
@@ -95,7 +95,7 @@ def _writer(run: Run, plan: ModelPlan) -> Writer:
 
 
 def _stream(run: Run, streams: Sequence[_Stream], meter: Meter) -> None:
-    """Every unit of ours through every model that does not have it yet."""
+    """Run every unit of this rank through every model that does not have its outputs yet."""
     shard = _shard(run)
     for stream in streams:
         meter(stream.forward.what, stream.done - shard.start)
@@ -131,7 +131,7 @@ def _stream(run: Run, streams: Sequence[_Stream], meter: Meter) -> None:
 
 
 def _moved(inputs: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """On the device once for all models; left where they are if there is no room for the whole batch."""
+    """The inputs on the device, once for all models; unmoved if the device has no room for the whole batch."""
     try:
         return inputs.to(device, non_blocking=True)
     except Exception as error:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.committees.families import Family
 from wisecommittee.committees.families.chains import Chain
+from wisecommittee.committees.families.family import Family
 
 MOST_SECONDS = 3600.0  # of all threads together; beyond, auto takes the beam
 MOST_COMBINATIONS = 20_000_000  # listed in memory

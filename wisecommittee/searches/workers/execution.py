@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from wisecommittee.searches.option_checks import amount, text, whole
-from wisecommittee.searches.options import check_fields, described
+from wisecommittee.option_checks import amount, text, whole
+from wisecommittee.options import check_fields, described
 from wisecommittee.searches.workers.threads import Mapper, Progress, Threads, thread_count
 
 Notify = Callable[[str], None]

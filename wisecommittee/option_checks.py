@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from wisecommittee.errors import UnknownNameError, UsageError, option
-from wisecommittee.searches.options import Check
+from wisecommittee.options import Check
 
 
 def text(name: str, value: Any) -> str:

@@ -58,7 +58,7 @@ TEXTS = {
     "a member without end": PAIR[:-1],
     "one brace more": PAIR + "}",
     "another field behind": PAIR[:-1] + ', "members_of": 3}',
-    "confidence behind": PAIR[:-1] + ', "confidence": "prob_gap"}',
+    "confidence behind": PAIR.replace('"confidence": "max_prob", ', "")[:-1] + ', "confidence": "prob_gap"}',
     "a threshold of text": PAIR.replace("[0.5]", '["0.5"]'),
     "an infinite threshold": PAIR.replace("[0.5]", "[1e999]"),
     "two thresholds": PAIR.replace("[0.5]", "[0.5, 0.5]"),

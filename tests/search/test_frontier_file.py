@@ -9,7 +9,7 @@ from memory import MemoryStore
 from test_search import random_pool
 
 from wisecommittee import Frontier
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import WiseCommitteeError
 from wisecommittee.reading import parse_json
 from wisecommittee.searches.frontier_file import _Committees

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import UnknownNameError
 from wisecommittee.searches.grid.cost_axis import share_above

@@ -32,7 +32,7 @@ def check(models, labels, axis, percent, *, max_models, levels, exact):
     expected = naive.axis_search(
         models, labels, max_models, every, "mean_logits", "max_prob", axis, percent, scores=scores
     )
-    with mock.patch("wisecommittee.searches.grid.cost_axis.PERCENT", percent):
+    with mock.patch("wisecommittee.searches.percentile.PERCENT", percent):
         asked = {"max_models": max_models, "levels": levels, "exact": exact, "axis": axis, **options}
         found = search(store, threads=1, **asked)
         assert [(found.x(e), e.correct) for e in found] == [(x, right) for x, right, _ in expected]

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import UnknownNameError
-from wisecommittee.searches.grid.cost_axis import share_above
-from wisecommittee.searches.intervals import wilson_interval
+from wisecommittee.searches.percentile import share_above
+from wisecommittee.tasks.intervals import wilson_interval
 
 
 class Cost(NamedTuple):

@@ -28,13 +28,12 @@ from wisecommittee.searches.options import from_options, takes_options
 from wisecommittee.searches.query import Query, flops_limit_error
 from wisecommittee.searches.reporter import Reporter
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
-from wisecommittee.searches.stages.prefixes import build_prefixes, distinct
-from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
+from wisecommittee.searches.stages.prefixes import distinct
+from wisecommittee.searches.stages.stage_tables import StageTables, prefixes_for, stage_tables
 from wisecommittee.searches.workers.estimate import chosen, estimate, left_out, machine_memory, table_memory
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import Mapper, Progress, Threads, interruptible, interrupts
 from wisecommittee.store import StoreLike, open_store
-from wisecommittee.tasks import Segmentation
 
 NOTICEABLE = 5.0  # CPU seconds of work that is announced
 
@@ -132,7 +131,7 @@ def search(
     plan = chosen(method, exact, guess, threads)
     if shared_threshold:
         _check_shared(plan, kind, pool, axis)
-    if isinstance(pool.task, Segmentation):
+    if pool.task.width > 1:
         plan = _check_segmentation(plan, method, exact, axis)
     if plan in ("beam", "greedy"):
         _check_heuristic(plan, method, family, limits, scheduler, axis)
@@ -156,7 +155,7 @@ def search(
             searched, points, tables = _heuristic(plan, scope, levels, deadline)
         else:
             sizes = range(1, min(max_models, len(cards)) + 1)
-            joined = isinstance(pool.task, Segmentation) and any(len(card.members) > 1 for card in cards)
+            joined = any(len(card.members) > 1 for card in cards)
             found = {n: chains(cards, n) if joined else kind.sequences(cards, n, replicas) for n in sizes}
             candidates = within_worst_case(pool, {n: s for n, s in found.items() if len(s)}, worst_limit)
             proved = plan == "exact" and kind.thresholded and not shared_threshold
@@ -169,7 +168,7 @@ def search(
                 )
                 untried = wanted - sum(len(c.sequences) for c in candidates)
                 sweep: GridSearch | SkylineSearch
-                if isinstance(pool.task, Segmentation):
+                if pool.task.width > 1:
                     sweep = SkylineSearch(pool, tables, candidates, levels, limits)
                 elif shared_threshold:
                     sweep = SharedSearch(pool, tables, candidates, limits)
@@ -201,7 +200,7 @@ def search(
         most = gap(sweep, reached_by(evaluations, pool.cost, pool.units), left)
     searched |= {} if most is None else {"gap": most}
     sizes = range(1, min(max_models, len(cards)) + 1)
-    searched["left_out"] = 0 if isinstance(pool.task, Segmentation) else left_out(cards, sizes, kind, replicas)
+    searched["left_out"] = 0 if pool.task.width > 1 else left_out(cards, sizes, kind, replicas)
     searched["seconds"] = round(time.perf_counter() - started, 4)
     return Frontier(skyline(evaluations, COSTS[axis]), tuple(alone), query, searched, store.files.uri, pool.task.name)
 
@@ -242,7 +241,7 @@ def _check_shared(plan: str, family: Family, pool: Pool, axis: str) -> None:
         raise UsageError(f"--shared-threshold is searched over average cost; leave --axis {axis} out")
     if not family.thresholded:
         raise UsageError(f"--shared-threshold with --family {family.name}, which has no thresholds; leave it out")
-    if isinstance(pool.task, Segmentation):
+    if pool.task.width > 1:
         raise UsageError(
             "--shared-threshold is for answers that are right or wrong or graded, not for mIoU; leave it out"
         )
@@ -355,21 +354,20 @@ def _tables(
     exact: bool = False,
     opened: Callable[[], object] | None = None,
 ) -> StageTables:
-    keys: set[tuple[int, ...]] = {(m,) for m in range(len(pool.cards))}
-    needed: set[tuple[int, ...]] = set()
+    """Tables of all models alone and of all prefixes of the candidates; thresholded : whether those are compared."""
+    combinations: set[tuple[int, ...]] = {(m,) for m in range(len(pool.cards))}
+    compared: set[tuple[int, ...]] = set()
     for c in candidates:
         prefixes = c.sequences
         for k in range(c.size, 0, -1):
             prefixes = distinct(prefixes[:, :k])
+            # One combination for every set of tiers, or for every last one, stands for all that predict alike.
             columns = prefixes[:, -1:] if pool.combine.ordered else np.sort(prefixes, axis=1)
-            some = {correct_key(pool, row) for row in distinct(columns).tolist()}
-            keys |= some
+            alike = set(map(tuple, distinct(columns).tolist()))
+            combinations |= alike
             if k < c.size and thresholded:
-                needed |= some
-    trie = build_prefixes(keys)
-    scored = np.zeros(len(trie), dtype=bool)
-    if not isinstance(pool.confidence, str):
-        scored[[trie.find[key] for key in needed]] = True
+                compared |= alike
+    trie, scored = prefixes_for(pool, combinations, compared)
     _check_memory(len(trie), int(scored.sum()), pool.units, exact=exact)
     return stage_tables(pool, trie, scored, threads=threads, progress=progress, opened=opened)
 

@@ -107,14 +107,20 @@ def evaluate_table(
             units,
             own.correct,
             own.quality,
-            {charges.name: own.cost}
-            | {c.name: Cost.of(c, costs, own.exits, int(costs[-1])) for c, costs in table.further},
+            {charges.name: own.cost, **others},
             tuple(e / units for e in own.exits),
             own.interval,
             task.measure,
         )
-        for committee, own in zip(committees, sums, strict=True)
+        for committee, own, others in zip(committees, sums, _further(table, sums), strict=True)
     ]
+
+
+def _further(table: ExitTable, sums: Sequence[_Sums]) -> list[dict[str, Cost]]:
+    """The costs of each committee besides its own, by name."""
+    exits = np.array([own.exits for own in sums])
+    costs = {charges.name: Cost.of(charges, costs, exits, int(costs[-1])) for charges, costs in table.further}
+    return [{name: column[i] for name, column in costs.items()} for i in range(len(sums))]
 
 
 def carried_thresholds(committees: Sequence[Committee]) -> NDArray[np.float32]:
@@ -136,10 +142,8 @@ def _counted(table: ExitTable, vectors: NDArray[np.float32], task: Task, charges
         correct += _count(leaving & _bits(table.stats[k, :, 0] != 0))
         before = after
     quality = task.quality(correct[:, None], units).tolist()
-    worst, found = int(table.cost[-1]), []
-    for counts, right, share in zip(exits.T.tolist(), correct.tolist(), quality, strict=True):
-        found.append(_Sums(counts, right, share, None, Cost.of(charges, table.cost, counts, worst)))
-    return found
+    costs = Cost.of(charges, table.cost, exits.T, int(table.cost[-1]))
+    return [_Sums(*sums) for sums in zip(exits.T.tolist(), correct.tolist(), quality, itertools.repeat(None), costs)]
 
 
 def _summed(table: ExitTable, vectors: NDArray[np.float32], task: Task, charges: CostModel) -> list[_Sums]:
@@ -154,9 +158,9 @@ def _summed(table: ExitTable, vectors: NDArray[np.float32], task: Task, charges:
         np.take(table.stats.reshape(stages * units, -1), stage * units + everyone, axis=0, out=line)
         exits.append(np.bincount(stage, minlength=stages).tolist())
         if table.cost.ndim == 1:
-            costs.append(Cost.of(charges, table.cost, exits[-1], worst))
+            costs += Cost.of(charges, table.cost, np.array(exits[-1:]), worst)
         else:
-            costs.append(Cost.of(charges, table.cost[stage, everyone], np.ones(units, np.int64), worst))
+            costs += Cost.of(charges, table.cost[stage, everyone], np.ones((1, units), np.int64), worst)
     totals = statistics.sum(axis=1, dtype=np.int64)
     correct, quality = [task.correct(total) for total in totals], task.quality(totals, units).tolist()
     return list(map(_Sums, exits, correct, quality, task.intervals(statistics), costs))

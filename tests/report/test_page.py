@@ -17,7 +17,7 @@ from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentNameError, InfeasibleError, StoreError, WiseCommitteeError
 from wisecommittee.report.page import _much, page, write_page
-from wisecommittee.report.page_chart import Axis, plain
+from wisecommittee.report.page_chart import PixelScale, plain
 from wisecommittee.report.table import Column, Table
 from wisecommittee.searches.choice import choose
 from wisecommittee.searches.frontier import Frontier
@@ -206,7 +206,7 @@ def test_tables_keep_their_cells():
 
 @pytest.mark.parametrize(("low", "high", "logarithmic"), [(0.3, 0.9, False), (1e6, 3e9, True), (5.0, 5.0, False)])
 def test_axes_map_their_ends_and_have_ticks_inside(low, high, logarithmic):
-    axis = Axis.over([low, high], 100, 500, logarithmic)
+    axis = PixelScale.over([low, high], 100, 500, logarithmic)
     assert 100 <= axis(low) <= axis(high) <= 500
     assert len(axis.ticks()) >= 2
     assert all(100 <= axis(t) <= 500 for t in axis.ticks())

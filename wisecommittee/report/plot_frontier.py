@@ -82,8 +82,8 @@ def frontier(
     if others:
         x, y = zip(*others.values(), strict=True)
         ax.plot(x, y, "*", color=PUBLISHED, markersize=9, markeredgewidth=0, zorder=4, label="published")
-    everybody = coordinates([*singles, *reported, *thin], axis)[0]
-    name_axes(ax, frontier.cost, [*costs, *everybody, *(c for c, _ in others.values())], axis)
+    evaluations_drawn = coordinates([*singles, *reported, *thin], axis)[0]
+    name_axes(ax, frontier.cost, [*costs, *evaluations_drawn, *(c for c, _ in others.values())], axis)
     ax.set_ylabel(f"{quality} (%)")
     name_points(ax, singles if label_points else [], others, axis)
     return legend(ax, {f"the same on {sample(reported)}": _hollow_marks(reported)} if reported else {})
@@ -138,9 +138,9 @@ def frontiers(
             zorder=2.5 + z / 100,
             label=entry(name),
         )
-    everybody = [*pool.values(), *(e for f in frontiers.values() for e in f)]
-    name_axes(ax, costs[0], coordinates(everybody, axis)[0], axis)
-    ax.set_ylabel(f"{quality} (%) on {sample(everybody)}")
+    evaluations_drawn = [*pool.values(), *(e for f in frontiers.values() for e in f)]
+    name_axes(ax, costs[0], coordinates(evaluations_drawn, axis)[0], axis)
+    ax.set_ylabel(f"{quality} (%) on {sample(evaluations_drawn)}")
     name_points(ax, list(pool.values()) if label_points else [], {}, axis)
     return legend(ax)
 

@@ -92,3 +92,8 @@ def every_cascade(case, sequence):
     N = len(case.labels["val"])
     for vector in itertools.product(*([*sorted(set(s)), np.float32(np.inf)] for s in scores)):
         yield naive.tally(naive.exit_stages(scores, vector, N), correct, [[c] * N for c in cost])
+
+
+def study_of_case(case, **changes):
+    """The study of a case with other options."""
+    return study_of(case.store, max_models=case.max_models, levels=LEVELS, threads=1, **changes)

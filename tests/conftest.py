@@ -1,10 +1,13 @@
-"""What several test modules share: no test reaches for the network, and torchvision beside a CPU build of torch."""
+"""What several test modules share: the command line as a function, a store imported from files, a cache of one's own,
+and torchvision beside a CPU build of torch. No test reaches for the network."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read by huggingface_hub when it is imported
@@ -49,3 +52,45 @@ def timm(torchvision):
 def transformers(torchvision):
     """transformers; with torchvision, since its image processors have gone over to it."""
     return pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """run('search', '--json') -> (exit code, stdout, stderr without progress)."""
+    from wisecommittee.cli import main
+
+    monkeypatch.setattr("warnings.showwarning", lambda *a, **k: None)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["wisecommittee", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        # Where kernels are still to be compiled, searches take long enough to tell how far they are.
+        progress = re.compile(r"compiling, once|[^:]+: [\d,]+ of [\d,]+")
+        lines = [line for line in captured.err.splitlines(keepends=True) if not progress.match(line)]
+        return ended.value.code, captured.out, "".join(lines)
+
+    return call
+
+
+@pytest.fixture
+def imported_store(tmp_path, monkeypatch, run):
+    """A store of 5 classes with 200 units in val and in test, imported from files of the working folder."""
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    units, classes, rng = 200, 5, np.random.default_rng(0)
+    (tmp_path / "models.csv").write_text("model,flops,latency_ms\nsmall,100,1.5\nmid,400,2.5\nlarge,1600,7\n")
+    for split in ("val", "test"):
+        labels = rng.integers(0, classes, units)
+        np.save(f"{split}_labels.npy", labels)
+        arrays = []
+        for k, name in enumerate(("small", "mid", "large")):
+            logits = rng.normal(size=(units, classes)) + (1.2 + 0.7 * k) * np.eye(classes)[labels]
+            np.save(f"{split}_{name}.npy", logits.astype(np.float32))
+            arrays += ["--logits", f"{name}={split}_{name}.npy"]
+        common = ("--store", "S", "--split", split, "--labels", f"{split}_labels.npy", "--costs", "models.csv")
+        code, _, err = run("import", *common, *arrays)
+        assert code == 0, err
+    return tmp_path / "S"

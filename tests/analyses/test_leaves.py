@@ -6,10 +6,9 @@ import statistics
 
 import numpy as np
 import pytest
+from hne_printed import PRINTED
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from test_cli import run  # noqa: F401
-from test_hne_nets import PRINTED
 
 from wisecommittee.analyses import leaves as module
 from wisecommittee.analyses.leaves import leaves

@@ -5,6 +5,7 @@ from __future__ import annotations
 import naive
 import numpy as np
 import pytest
+from axes import axes, drawn, legend, line_named, named, points
 from test_calibration import (
     SHARP,
     C,
@@ -16,8 +17,6 @@ from test_calibration import (
     naive_pool,
     store,  # noqa: F401
 )
-from test_cli import run  # noqa: F401
-from test_plot import axes, drawn, legend, line_named, named, points
 from test_search import product_scores
 
 from wisecommittee.analyses import calibration, cascades, confidence, thresholds

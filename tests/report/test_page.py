@@ -17,7 +17,7 @@ from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentNameError, InfeasibleError, StoreError, WiseCommitteeError
 from wisecommittee.report.page import _much, page, write_page
-from wisecommittee.report.page_chart import Axis, plain
+from wisecommittee.report.page_chart import PixelScale, plain
 from wisecommittee.report.table import Column, Table
 from wisecommittee.searches.choice import choose
 from wisecommittee.searches.frontier import Frontier
@@ -97,7 +97,7 @@ def test_the_page_is_whole_and_needs_no_network(text):
 
 def test_the_answer_is_that_of_the_search(study, text):
     frontier = study.frontier()
-    found = choose(frontier, study.store, {"match": frontier.best_single().committee.models[0]})
+    found = choose(frontier, study.store, Target("match", frontier.best_single().committee.models[0]))
     plain_text = unescape(re.sub(r"<[^>]+>", "", text))
     assert found.val.committee.label() in plain_text
     for e in (found.val, found.test):
@@ -165,7 +165,7 @@ def test_the_page_says_how_its_search_was_asked(study):
 
 def test_a_target_chooses_another_committee(study):
     cheap = page(study, Target("target_flops", 2e6))
-    found = choose(study.frontier(), study.store, {"target_flops": 2e6})
+    found = choose(study.frontier(), study.store, Target("target_flops", 2e6))
     assert f"<b>{found.val.committee.label()}</b>" in unescape(cheap)
     with pytest.raises(InfeasibleError):
         page(study, Target("target_flops", 10.0))
@@ -206,7 +206,7 @@ def test_tables_keep_their_cells():
 
 @pytest.mark.parametrize(("low", "high", "logarithmic"), [(0.3, 0.9, False), (1e6, 3e9, True), (5.0, 5.0, False)])
 def test_axes_map_their_ends_and_have_ticks_inside(low, high, logarithmic):
-    axis = Axis.over([low, high], 100, 500, logarithmic)
+    axis = PixelScale.over([low, high], 100, 500, logarithmic)
     assert 100 <= axis(low) <= axis(high) <= 500
     assert len(axis.ticks()) >= 2
     assert all(100 <= axis(t) <= 500 for t in axis.ticks())

@@ -11,89 +11,19 @@ import matplotlib
 import naive
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from axes import axes, drawn, figures, legend, line_named, named, points, shown
+from frontiers import FRONTIER, evaluation, frontier_in
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from memory import MemoryStore
 
 from wisecommittee.analyses.match import Match, Shown
-from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
-from wisecommittee.report import labels, plot, plot_frontier, style
-from wisecommittee.searches.evaluation import Cost, Evaluation
+from wisecommittee.report import plot, plot_frontier, style
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
-
-N = 1000
-
-
-def evaluation(stages, cost, correct, exits=(1.0,), *, unit="flops", split="val"):
-    tiers = tuple(tuple(tier.split("+")) for tier in stages.split("|"))
-    committee = Committee(tiers, Thresholds((0.5,) * (len(tiers) - 1)), cost=unit)
-    return Evaluation(committee, split, N, correct, correct / N, {unit: Cost(cost, 1.5 * cost, 2 * cost)}, tuple(exits))
-
-
-def frontier_in(unit="flops", scale=1.0):
-    a, b, c = (evaluation(m, scale * x, y, unit=unit) for m, x, y in (("a", 10, 700), ("b", 30, 690), ("c", 90, 800)))
-    return Frontier(
-        (
-            a,
-            evaluation("a|b", scale * 14, 760, (0.8, 0.2), unit=unit),
-            evaluation("a+b", scale * 40, 780, unit=unit),
-            evaluation("a|b|c", scale * 60, 850, (0.5, 0.3, 0.2), unit=unit),
-        ),
-        (a, b, c),
-    )
-
-
-FRONTIER = frontier_in()
-
-
-def axes(width=6.0, height=4.0):
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure.add_subplot()
-
-
-def drawn(ax):
-    ax.figure.canvas.draw()
-    return ax
-
-
-def points(line):
-    return list(zip(line.get_xdata(), line.get_ydata(), strict=True))
-
-
-def figures(evaluations):
-    return [(e.average_cost, e.quality) for e in evaluations]
-
-
-def line_named(ax, start):
-    return next(line for line in ax.lines if line.get_label().startswith(start))
-
-
-def named(ax):
-    return {t.get_text(): t for t in ax.texts if isinstance(t, labels.Name) and t.placed}
-
-
-def legend(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
-
-
-def shown(ax):
-    """Texts that reach the canvas, recorded from what the renderer is asked to draw."""
-    renderer = ax.figure.canvas.get_renderer()
-    seen = []
-    original = renderer.draw_text
-    renderer.draw_text = lambda gc, x, y, text, *rest, **more: (
-        seen.append((text, rest[0].get_size_in_points())) or original(gc, x, y, text, *rest, **more)
-    )
-    drawn(ax)
-    return dict(seen)
-
 
 # frontier
 
@@ -121,7 +51,7 @@ def test_the_cost_that_was_searched_is_drawn(axis, figure, name):
 
     given = [with_p99(e, 1.7) for e in FRONTIER]
     singles = tuple(with_p99(e, 1.1) for e in FRONTIER.singles)
-    found = Frontier(tuple(given), singles, {"axis": axis})
+    found = Frontier(tuple(given), singles, Query(axis=axis))
     test = [with_p99(e, 3, split="test") for e in given]
     ax = drawn(plot.frontier(axes(), found, test=test, ensembles=replace(found, evaluations=(given[2],))))
     expected = [(figure(e), e.quality) for e in given]

@@ -10,7 +10,6 @@ import naive
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
-from test_cli import run  # noqa: F401
 from test_search import product_scores
 
 from wisecommittee.committees.calibration import FOLDS, Calibration, calibrated_rows, calibrated_scores, unit_folds

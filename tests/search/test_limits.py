@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory import MemoryStore, pools
-from test_cli import run, store  # noqa: F401
 from test_search import product_scores, random_pool
 
 from wisecommittee.errors import CostError, InfeasibleError, UsageError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import naive
 import numpy as np
 from memory import MemoryStore, TwoSplits
@@ -67,3 +69,31 @@ def most_accurate(points, cost):
 def figures(evaluation):
     e = evaluation
     return e.quality, e.average_cost, e.worst_case_cost, e.exit_ratios
+
+
+def rows(made):
+    """The rows of a table as dicts, by the names of its columns."""
+    names = [c.name for c in made.columns]
+    return [dict(zip(names, row, strict=True)) for row in made.rows]
+
+
+def ordered(case, split, sequence):
+    """correct [K][N], confidence [K - 1][N] and cumulative cost [K] of a sequence of members on a split."""
+    models = [case.named(split, m) for m in sequence]
+    prefixes = [models[: k + 1] for k in range(len(models))]
+    correct = [naive.prefix_correct(p, case.labels[split], COMBINE) for p in prefixes]
+    scores = [naive.confidence(p, COMBINE, CONFIDENCE) for p in prefixes[:-1]]
+    return correct, scores, [naive.set_cost(p, 0) for p in prefixes]
+
+
+def every_cascade(case, sequence):
+    """(correct, total cost) of a sequence for every vector of real thresholds that differs on val."""
+    correct, scores, cost = ordered(case, "val", sequence)
+    N = len(case.labels["val"])
+    for vector in itertools.product(*([*sorted(set(s)), np.float32(np.inf)] for s in scores)):
+        yield naive.tally(naive.exit_stages(scores, vector, N), correct, [[c] * N for c in cost])
+
+
+def study_of_case(case, **changes):
+    """The study of a case with other options."""
+    return study_of(case.store, max_models=case.max_models, levels=LEVELS, threads=1, **changes)

@@ -8,7 +8,6 @@ from dataclasses import replace as with_fields
 import numpy as np
 import pytest
 import torch
-from test_cli import run  # noqa: F401
 from test_training_data import small_cifar
 
 from wisecommittee.committees.committee import Committee

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_cli import run  # noqa: F401
 from torch.nn import functional
 
 from wisecommittee.committees.committee import Committee

@@ -67,8 +67,8 @@ def in_markdown(text: str) -> str:
     return re.sub(r"&(?=#?\w+;)(?!lt;)", "&amp;", marked)
 
 
-def _begun(found: re.Match[str]) -> str:
-    return f"{found[1]}\\{found[2]}"
+def _begun(start: re.Match[str]) -> str:
+    return f"{start[1]}\\{start[2]}"
 
 
 def as_latex(table: Table) -> str:

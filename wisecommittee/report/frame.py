@@ -16,13 +16,14 @@ ENDINGS = (".csv", ".parquet")
 
 
 def check_rows(path: Path) -> None:
-    """What is wrong with the name of the file is said before the work."""
+    """UsageError if the ending of the file names no known format, before anything is computed."""
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(f"{str(path)!r} ends in none of {', '.join(ENDINGS)}")
 
 
 def write_rows(rows: pd.DataFrame, path: Path) -> Path:
-    """Parquet keeps texts as they are; in csv what a spreadsheet would compute begins with an apostrophe."""
+    """Write a frame. Parquet keeps texts as they are; csv puts an apostrophe before texts that a spreadsheet would
+    compute."""
     with written_whole(path) as file:
         if path.suffix.lower() == ".parquet":
             rows.to_parquet(file, index=False)

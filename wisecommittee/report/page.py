@@ -36,7 +36,7 @@ from wisecommittee.writing import written_whole
 
 POINTS = 250  # committees drawn at most
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
-# What is on the page, in order: (kind, heading) of tables and of plots; what a study lacks is said instead.
+# The chapters in order: (heading, kinds of tables, kinds of plots).
 CHAPTERS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Beside every single model", ("match", "worst-case"), ()),
     ("Where units exit", ("exits",), ("exits",)),
@@ -63,11 +63,11 @@ def write_page(
 def page(study: Study, target: Target | None = None, command: str | None = None) -> str:
     """The page as HTML."""
     frontier = study.frontier()
-    found = choose(frontier, study.store, target or _default_target(frontier))
-    study = study if study.committees else replace(study, committees=(found.val.committee,))
-    sections = [_head(study, found), _doctor(study), _answer(study, found), _frontier(study, found)]
+    choice = choose(frontier, study.store, target or _default_target(frontier))
+    study = study if study.committees else replace(study, committees=(choice.val.committee,))
+    sections = [_head(study, choice), _doctor(study), _answer(study, choice), _frontier(study, choice)]
     sections += [_chapter(study, *chapter) for chapter in CHAPTERS]
-    sections.append(_commands(study, found, command))
+    sections.append(_commands(study, choice, command))
     style, script = _file("page.css"), _file("page.js")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -85,7 +85,7 @@ def _default_target(frontier: Frontier) -> Target | None:
     best = frontier.best_single()
     if frontier.best().quality < best.quality:
         return None
-    alone = best.committee.shape == "single"  # what Python puts among the single models need not be one
+    alone = best.committee.shape == "single"  # a Frontier made in Python may list committees as `singles`
     return Target("match", best.committee.models[0]) if alone else Target("target_accuracy", best.quality)
 
 
@@ -97,10 +97,10 @@ def _name(study: Study) -> str:
     return study.store.files.uri.rstrip("/").rsplit("/", 1)[-1]
 
 
-def _head(study: Study, found: Choice) -> str:
-    pool = [counted(len(found.frontier.singles), "model")]
-    pool += [f"{e.split}: {counted(e.n, 'unit')}" for e in (found.val, found.test) if e]
-    searched = found.frontier.searched
+def _head(study: Study, choice: Choice) -> str:
+    pool = [counted(len(choice.frontier.singles), "model")]
+    pool += [f"{e.split}: {counted(e.n, 'unit')}" for e in (choice.val, choice.test) if e]
+    searched = choice.frontier.searched
     proved = ", proved over all real thresholds" if searched.get("exact") else ""
     if not searched.get("complete", True):
         proved = "; the search was stopped before its end, and this is the best found so far"
@@ -113,33 +113,33 @@ def _head(study: Study, found: Choice) -> str:
 
 
 def _doctor(study: Study) -> str:
-    """What is probably not as it is taken for comes before every figure that it would make wrong."""
+    """Doubts about the data stand before every figure that they would make wrong."""
     splits = [split for split in dict.fromkeys((study.split, study.reports)) if study.store.has_split(split)]
     doubts = examine(study.store, splits)
     if not doubts:
         return f'<p class="soft">Doctor: nothing about {escape(" and ".join(splits))} looks implausible.</p>'
-    told = "".join(f"<li>{escape(doubt.text)}</li>" for doubt in doubts)
-    return f"<h2>Doctor</h2><p>Look at this first; the figures below take it as it is.</p><ul>{told}</ul>"
+    items = "".join(f"<li>{escape(doubt.text)}</li>" for doubt in doubts)
+    return f"<h2>Doctor</h2><p>Look at this first; the figures below take it as it is.</p><ul>{items}</ul>"
 
 
-def _answer(study: Study, found: Choice) -> str:
-    val, committee = found.val, found.val.committee
-    said = [f"<p><b>{escape(committee.label())}</b></p>"]
-    for e in (val, found.test):
+def _answer(study: Study, choice: Choice) -> str:
+    val, committee = choice.val, choice.val.committee
+    paragraphs = [f"<p><b>{escape(committee.label())}</b></p>"]
+    for e in (val, choice.test):
         if e is not None:
-            said.append(f"<p>{escape(_figures(e, study.quality))}</p>")
+            paragraphs.append(f"<p>{escape(_figures(e, study.quality))}</p>")
     rules = [
         f"after {together(stage)}: answer if {condition}, else go on"
         for stage, condition in zip(committee.stages, committee.conditions(), strict=False)
     ]
-    said += [f'<p class="note">{escape(rule)}</p>' for rule in rules]
-    best, cheapest = found.best_single, found.cheapest_single
-    saving = _saving(val, best, cheapest, found.frontier)
-    said.append(f"<p>The best single model is {escape(_short(best, study.quality))}. {saving}</p>")
+    paragraphs += [f'<p class="note">{escape(rule)}</p>' for rule in rules]
+    best, cheapest = choice.best_single, choice.cheapest_single
+    saving = _saving(val, best, cheapest, choice.frontier)
+    paragraphs.append(f"<p>The best single model is {escape(_short(best, study.quality))}. {saving}</p>")
     note = f"{val.split} chose this committee, so its figures there are optimistic"
-    lacks = f"The test split lacks {', '.join(found.lacking)}" if found.lacking else "The store has no test split"
-    note += "; those on test are not." if found.test else f". {lacks} to report on."
-    return f'<div class="answer">{"".join(said)}<p class="note">{escape(note)}</p></div>'
+    lacks = f"The test split lacks {', '.join(choice.lacking)}" if choice.lacking else "The store has no test split"
+    note += "; those on test are not." if choice.test else f". {lacks} to report on."
+    return f'<div class="answer">{"".join(paragraphs)}<p class="note">{escape(note)}</p></div>'
 
 
 def _saving(val: Evaluation, best: Evaluation, cheapest: Evaluation | None, frontier: Frontier) -> str:
@@ -186,17 +186,17 @@ def _amount(value: float, cost: str) -> str:
     return plain(value, cost) + (" FLOPs" if cost == "flops" else f" {cost}")
 
 
-def _frontier(study: Study, found: Choice) -> str:
-    committees = spread(list(found.frontier), POINTS)
+def _frontier(study: Study, choice: Choice) -> str:
+    committees = spread(list(choice.frontier), POINTS)
     test = [e for e in study.reported_where_possible(committees) if e is not None]
-    singles = list(found.frontier.singles)
+    singles = list(choice.frontier.singles)
     texts: dict[int, str] = {}
     for e in (*committees, *singles, *test):
         lines = [e.committee.label(), _figures(e, study.quality), ", ".join(e.committee.conditions())]
         texts[id(e)] = "\n".join(filter(None, lines))
-    drawn = chart(committees, singles, test, found.val, texts, study.quality, found.frontier.axis)
-    all_of_it = counted(len(found.frontier), "committee")
-    note = f"{len(committees):,} of the {all_of_it} of the frontier on {found.val.split}."
+    drawn = chart(committees, singles, test, choice.val, texts, study.quality, choice.frontier.axis)
+    all_of_it = counted(len(choice.frontier), "committee")
+    note = f"{len(committees):,} of the {all_of_it} of the frontier on {choice.val.split}."
     return f'<h2>Accuracy and cost</h2>{drawn}<p class="note">{note}</p>'
 
 
@@ -210,7 +210,7 @@ def _chapter(study: Study, heading: str, tables: Sequence[str], plots: Sequence[
 
 
 def _or_reason(make: Any) -> str:
-    """What a pool lacks for a table or a plot is said in its place."""
+    """A table or a plot as HTML, or in its place why the pool has none."""
     try:
         return str(make())
     except WiseCommitteeError as error:
@@ -218,18 +218,18 @@ def _or_reason(make: Any) -> str:
 
 
 def _picture(kind: str, study: Study) -> str:
-    known = plot.plot_named(kind)
-    assert known.gather is not None
-    what = known.gather(study)
+    drawn_kind = plot.plot_named(kind)
+    assert drawn_kind.gather is not None
+    arguments = drawn_kind.gather(study)
     with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": kind}), plot.missing_signs():
         out = io.StringIO()
-        plot.figure(kind, **what).savefig(out, format="svg", metadata={"Date": None})
+        plot.figure(kind, **arguments).savefig(out, format="svg", metadata={"Date": None})
     drawing = out.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     # Ids are made unique, since several drawings share the page.
     drawing = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{kind}-", drawing)
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
-    return f"<figure>{drawing}<figcaption>{escape(known.says)}</figcaption></figure>"
+    return f"<figure>{drawing}<figcaption>{escape(drawn_kind.says)}</figcaption></figure>"
 
 
 USUAL = Query(max_models=4, combine="mean_logits", confidence="max_prob", cost="flops")
@@ -266,18 +266,18 @@ def _search_options(study: Study, frontier: Frontier) -> list[str]:
     return [part for name, text in texts for part in (f"--{name.replace('_', '-')}", text) if part]
 
 
-def _commands(study: Study, found: Choice, command: str | None) -> str:
+def _commands(study: Study, choice: Choice, command: str | None) -> str:
     store = ["--store", study.store.files.uri]
-    targets = {} if found.target is None else found.target.to_json()
+    targets = {} if choice.target is None else choice.target.to_json()
     target = [part for name, value in targets.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    asked, saved = _search_options(study, found.frontier), ["--frontier", "frontier.parquet"]
+    asked, saved = _search_options(study, choice.frontier), ["--frontier", "frontier.parquet"]
     saving = ["--save", "committee.json"] if target else []
     lines = [
         ["wisecommittee", "search", *store, *asked, *target, *saving, *saved],
         *([["wisecommittee", "evaluate", "committee.json", *store, "--split", study.reports]] if target else []),
         ["wisecommittee", "plot", "frontier", *store, *saved, "--out", "frontier.pdf"],
     ]
-    if found.frontier.axis == "average":
+    if choice.frontier.axis == "average":
         lines += [["wisecommittee", "tables", "match", *store, *saved, "--format", "latex"]]
     text = "\n".join(([command] if command else []) + [shlex.join(line) for line in lines])
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.ticker as ticks
@@ -20,8 +20,11 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 20, 14, 52
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
-    """Values -> pixels. lowest, highest : of the data; first, last : pixels of the ends; logarithmic : base 10."""
+class PixelScale:
+    """Values -> pixels.
+
+    lowest, highest : its ends in values; first, last : the same ends in pixels; logarithmic : to base 10.
+    """
 
     lowest: float
     highest: float
@@ -30,28 +33,28 @@ class Axis:
     logarithmic: bool = False
 
     @classmethod
-    def over(cls, values: Sequence[float], first: float, last: float, logarithmic: bool = False) -> Axis:
-        """With some room at both ends."""
+    def over(cls, values: Sequence[float], first: float, last: float, logarithmic: bool = False) -> PixelScale:
+        """A scale of these values with a margin at both ends."""
         low, high = min(values), max(values)
         if logarithmic:
-            room = min((high / low) ** 0.04, 10.0)
-            return cls(low / room, high * room, first, last, True)
-        room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-        return cls(low - room, high + room, first, last)
+            margin = min((high / low) ** 0.04, 10.0)
+            return cls(low / margin, high * margin, first, last, True)
+        margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+        return cls(low - margin, high + margin, first, last)
 
     def __call__(self, value: float) -> float:
-        low, high, at = self.lowest, self.highest, value
+        low, high = self.lowest, self.highest
         if self.logarithmic:
-            low, high, at = math.log10(low), math.log10(high), math.log10(value)
-        return self.first + (self.last - self.first) * (at - low) / (high - low)
+            low, high, value = math.log10(low), math.log10(high), math.log10(value)
+        return self.first + (self.last - self.first) * (value - low) / (high - low)
 
     def ticks(self) -> list[float]:
         if not self.logarithmic:
-            found = ticks.MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]).tick_values(self.lowest, self.highest)
+            values = ticks.MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]).tick_values(self.lowest, self.highest)
         else:
             few = self.highest < 300 * self.lowest
-            found = ticks.LogLocator(subs=(1, 2, 5) if few else (1, 3)).tick_values(self.lowest, self.highest)
-        return [float(value) for value in found if self.lowest <= value <= self.highest]
+            values = ticks.LogLocator(subs=(1, 2, 5) if few else (1, 3)).tick_values(self.lowest, self.highest)
+        return [float(value) for value in values if self.lowest <= value <= self.highest]
 
 
 def chart(
@@ -63,49 +66,34 @@ def chart(
     quality: str,
     axis: str = "average",
 ) -> str:
-    """SVG and the texts of its points. texts : id(evaluation) -> what is said of it; axis : which figure of the cost,
-    as in `search`."""
+    """The chart as SVG, with a legend and the texts that page.js shows of its points.
+
+    texts : {id(evaluation): the lines shown of it}; axis : the figure of the cost on the x axis, as in `search`.
+    """
     every = [*committees, *singles, *test]
     costs, qualities = coordinates(every, axis)
     logarithmic = min(costs) > 0 and max(costs) > LOG_FROM * min(costs)
-    x = Axis.over(costs, LEFT, WIDTH - RIGHT, logarithmic)
-    y = Axis.over(qualities, HEIGHT - BOTTOM, TOP)
-    cost = chosen.committee.cost
+    x = PixelScale.over(costs, LEFT, WIDTH - RIGHT, logarithmic)
+    y = PixelScale.over(qualities, HEIGHT - BOTTOM, TOP)
 
-    def place(e: Evaluation) -> tuple[float, float]:
+    def position(e: Evaluation) -> tuple[float, float]:
         return x(getattr(e.cost, axis)), y(e.quality)
 
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(quality)} by {escape(axis)} cost of '
-        f'committees and single models">'
+        f'committees and single models">',
+        *_axes(x, y, chosen.committee.cost, axis, quality),
     ]
-    for value in x.ticks():
-        at = x(value)
-        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{plain(value, cost)}</text>')
-    levels = y.ticks()
-    decimals = max((len(f"{100 * v:.6g}".partition(".")[2]) for v in levels), default=0)
-    for value in levels:
-        at = y(value)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{100 * value:.{decimals}f}</text>')
-    parts += [
-        f'<path class="axis" fill="none" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>',
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">'
-        f"{escape(cost_axis(cost, axis))}</text>",
-        f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">'
-        f"{escape(quality)} (%)</text>",
-    ]
-    line = "L".join("{:.1f} {:.1f}".format(*place(e)) for e in committees)
+    line = "L".join("{:.1f} {:.1f}".format(*position(e)) for e in committees)
     parts.append(f'<path class="line" d="M{line}"/>')
-    said: list[str] = []
+    shown: list[str] = []
 
     def mark(e: Evaluation, kind: str, shape: str) -> None:
         text = shown_lines(texts[id(e)])
-        moved = 'transform="translate({:.1f} {:.1f})"'.format(*place(e))
+        moved = 'transform="translate({:.1f} {:.1f})"'.format(*position(e))
         title = f"<title>{escape(text)}</title>"
-        parts.append(f'<g class="mark {kind}" data-i="{len(said)}" tabindex="0" {moved}>{title}{shape}</g>')
-        said.append(text)
+        parts.append(f'<g class="mark {kind}" data-i="{len(shown)}" tabindex="0" {moved}>{title}{shape}</g>')
+        shown.append(text)
 
     radius = 4.2 if len(committees) <= 80 else 2.8
     for e in test:
@@ -117,9 +105,32 @@ def chart(
             mark(e, "committee", f'<circle r="{radius}"/>')
     for e in singles:
         mark(e, "single", '<path d="M0 -5L5 0L0 5L-5 0Z"/>')
-    parts.append('<circle class="chosen" r="9" cx="{:.1f}" cy="{:.1f}"/>'.format(*place(chosen)))
+    parts.append('<circle class="chosen" r="9" cx="{:.1f}" cy="{:.1f}"/>'.format(*position(chosen)))
     parts.append("</svg>")
-    return f'<div id="chart">{"".join(parts)}<div id="tip" role="status"></div></div>{LEGEND}{_data(said)}'
+    return f'<div id="chart">{"".join(parts)}<div id="tip" role="status"></div></div>{LEGEND}{_data(shown)}'
+
+
+def _axes(x: PixelScale, y: PixelScale, cost: str, axis: str, quality: str) -> Iterator[str]:
+    """Grid lines, tick labels and the names of both axes as SVG elements."""
+    for value in x.ticks():
+        at = x(value)
+        yield f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+        yield f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{plain(value, cost)}</text>'
+    levels = y.ticks()
+    decimals = max((len(f"{100 * v:.6g}".partition(".")[2]) for v in levels), default=0)
+    for value in levels:
+        at = y(value)
+        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
+        yield f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{100 * value:.{decimals}f}</text>'
+    yield f'<path class="axis" fill="none" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>'
+    yield (
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">'
+        f"{escape(cost_axis(cost, axis))}</text>"
+    )
+    yield (
+        f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">'
+        f"{escape(quality)} (%)</text>"
+    )
 
 
 def plain(value: float, cost: str) -> str:

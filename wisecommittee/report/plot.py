@@ -47,9 +47,9 @@ SIZE = (7.2, 4.6)  # inches
 class Plot:
     """One kind of plot.
 
-    draw : takes an Axes and what is drawn on it, and returns the Axes; says : one line for --help; gather : the
-    arguments of draw from a study (None: drawn by name only, from Python); size : (width, height) in inches from those
-    arguments; uses : what of a study it looks at.
+    draw : takes an Axes and the values to draw, and returns the Axes; says : one line for --help; gather : the
+    arguments of draw from a study (None: only Python can draw it); size : (width, height) in inches from those
+    arguments; uses : the options of a study that it can show.
     """
 
     draw: Callable[..., Axes]
@@ -138,7 +138,7 @@ PLOTS: dict[str, Plot] = {
 
 
 def __getattr__(name: str) -> Callable[..., Axes]:
-    """plot.frontier, plot.match, ..: what draws the kind of that name."""
+    """plot.frontier, plot.match, ..: the drawing function of a kind."""
     if name in PLOTS:
         return PLOTS[name].draw
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -156,7 +156,7 @@ def kinds() -> dict[str, str]:
 
 
 def picture(kind: str, study: Study, path: str | os.PathLike[str]) -> Path:
-    """Gather what a plot draws from a study, and write it to a file."""
+    """Draw a plot of a study and write it to a file."""
     check(kind, Path(path))
     gather = PLOTS[kind].gather
     assert gather is not None
@@ -164,7 +164,7 @@ def picture(kind: str, study: Study, path: str | os.PathLike[str]) -> Path:
 
 
 def check(kind: str, path: Path, study: Study | None = None) -> None:
-    """What is wrong, or would be left out of what was asked, is said before the search."""
+    """Raise, before a search, if the kind or the ending is unknown or the plot would ignore an option of the study."""
     if kind not in kinds():
         raise UnknownNameError("plot", kind, kinds())
     _check_ending(path)
@@ -173,7 +173,7 @@ def check(kind: str, path: Path, study: Study | None = None) -> None:
 
 
 def of_study(ax: Axes, kind: str, study: Study) -> Axes:
-    """Gather what a plot draws from a study, and draw it on an Axes."""
+    """Draw a plot of a study on an Axes."""
     known = plot_named(kind)
     if known.gather is None:
         raise UnknownNameError("plot of a study", kind, kinds())

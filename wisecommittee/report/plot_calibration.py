@@ -55,11 +55,11 @@ def size(effect: Effect) -> tuple[float, float]:
     return 5.6, 5.2
 
 
-def _curve(ax: Axes, found: Reliability, style: tuple[str, str, str], name: str) -> None:
+def _curve(ax: Axes, reliability: Reliability, style: tuple[str, str, str], name: str) -> None:
     color, marker, dashes = style
-    filled = found.count > 0
-    low, high = found.intervals()[filled].T
-    ax.vlines(found.confidence[filled], low, high, color=color, linewidth=0.8, alpha=0.55, zorder=2.5)
-    label = f"{name}: ECE {100 * found.ece:.2f} %"
-    ax.plot(found.confidence[filled], found.accuracy[filled], color=color, linestyle=dashes, linewidth=1.3,
+    filled = reliability.count > 0
+    low, high = reliability.intervals()[filled].T
+    ax.vlines(reliability.confidence[filled], low, high, color=color, linewidth=0.8, alpha=0.55, zorder=2.5)
+    label = f"{name}: ECE {100 * reliability.ece:.2f} %"
+    ax.plot(reliability.confidence[filled], reliability.accuracy[filled], color=color, linestyle=dashes, linewidth=1.3,
             marker=marker, markersize=4.5, markeredgewidth=0, clip_on=False, zorder=3, label=label)  # fmt: skip

@@ -61,10 +61,10 @@ def exits(ax: Axes, evaluations: Evaluation | Iterable[Evaluation]) -> Axes:
 
 def _lines(label: str) -> list[str]:
     """Of a long label two, parted between members as near to its middle as may be."""
-    signs = [found.end() for found in re.finditer(r" [|+] ", label)]
+    signs = [sign.end() for sign in re.finditer(r" [|+] ", label)]
     if len(label) <= LONG or not signs:
         return [label]
-    cut = min(signs, key=lambda place: abs(place - len(label) / 2))
+    cut = min(signs, key=lambda cut_at: abs(cut_at - len(label) / 2))
     return [label[:cut].rstrip(), label[cut:]]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -78,21 +78,25 @@ def frontier(
         scatter(ax, [e for e in evaluations if e.committee.shape == shape], shape, size, NOUNS[shape], axis=axis)
     for shape in SHAPES:
         scatter(ax, [e for e in reported if e.committee.shape == shape], shape, size, None, hollow=True, axis=axis)
-    there = {e.committee.shape for e in reported}
-    hollow = tuple(
-        Line2D([], [], linestyle="none", marker=marker, color=color, fillstyle="none", markersize=5)
-        for shape, (color, marker, _) in SHAPES.items()
-        if shape in there
-    )
     others = dict(published or {})
     if others:
         x, y = zip(*others.values(), strict=True)
         ax.plot(x, y, "*", color=PUBLISHED, markersize=9, markeredgewidth=0, zorder=4, label="published")
-    everybody = coordinates([*singles, *reported, *thin], axis)[0]
-    name_axes(ax, frontier.cost, [*costs, *everybody, *(c for c, _ in others.values())], axis)
+    evaluations_drawn = coordinates([*singles, *reported, *thin], axis)[0]
+    name_axes(ax, frontier.cost, [*costs, *evaluations_drawn, *(c for c, _ in others.values())], axis)
     ax.set_ylabel(f"{quality} (%)")
     name_points(ax, singles if label_points else [], others, axis)
-    return legend(ax, {f"the same on {sample(reported)}": hollow} if hollow else {})
+    return legend(ax, {f"the same on {sample(reported)}": _hollow_marks(reported)} if reported else {})
+
+
+def _hollow_marks(reported: Sequence[Evaluation]) -> tuple[Line2D, ...]:
+    """One hollow mark for each shape of committee among them, for the legend."""
+    shapes = {e.committee.shape for e in reported}
+    return tuple(
+        Line2D([], [], linestyle="none", marker=marker, color=color, fillstyle="none", markersize=5)
+        for shape, (color, marker, _) in SHAPES.items()
+        if shape in shapes
+    )
 
 
 def frontiers(
@@ -103,7 +107,7 @@ def frontiers(
     label_points: bool = False,
     quality: str = "top-1 accuracy",
 ) -> Axes:
-    """Several frontiers over one cost side by side, by name, each with its own colour, dashes and (some) markers.
+    """Several frontiers over one cost side by side, by name, each with its own colour, dashes and markers.
 
     singles : also draw the single models of their pools. label_points, quality : as in `frontier`.
     """
@@ -134,9 +138,9 @@ def frontiers(
             zorder=2.5 + z / 100,
             label=entry(name),
         )
-    everybody = [*pool.values(), *(e for f in frontiers.values() for e in f)]
-    name_axes(ax, costs[0], coordinates(everybody, axis)[0], axis)
-    ax.set_ylabel(f"{quality} (%) on {sample(everybody)}")
+    evaluations_drawn = [*pool.values(), *(e for f in frontiers.values() for e in f)]
+    name_axes(ax, costs[0], coordinates(evaluations_drawn, axis)[0], axis)
+    ax.set_ylabel(f"{quality} (%) on {sample(evaluations_drawn)}")
     name_points(ax, list(pool.values()) if label_points else [], {}, axis)
     return legend(ax)
 

@@ -128,8 +128,8 @@ def gather_anytime(study: Study) -> dict[str, Any]:
     found = analysis.leaves(study)
     if not study.published or study.cost != "flops":
         return {"leaves": found}
-    told = {DATA.get(group.name.split("-")[1]) for group in found.groups if group.name.count("-") > 1} - {None}
-    return {"leaves": found, "published": table_1(told or set(DATA.values()))}
+    trained_on = {DATA.get(group.name.split("-")[1]) for group in found.groups if group.name.count("-") > 1} - {None}
+    return {"leaves": found, "published": table_1(trained_on or set(DATA.values()))}
 
 
 def table_1(datasets: set[Any]) -> dict[str, Points]:

@@ -25,11 +25,11 @@ def draw(ax: Axes, matches: Sequence[Match], *, quality: str = "top-1 accuracy")
             ax.plot(*coordinates([single, e]), color="0.75", linewidth=0.8, zorder=1)
     black, diamond, _ = SHAPES["single"]
     ax.plot(*coordinates(singles), color=black, marker=diamond, markersize=4, linestyle="none", label="single model")
-    for (color, marker, _), some, size, label in (
+    for (color, marker, _), committees, size, label in (
         (SERIES[0], costly, 8, "committee of similar cost"),
         (SERIES[2], good, 11, "committee of similar accuracy"),
     ):
-        ax.plot(*coordinates(some), color=color, marker=marker, markersize=size, linestyle="none", label=label,
+        ax.plot(*coordinates(committees), color=color, marker=marker, markersize=size, linestyle="none", label=label,
                 markerfacecolor="none", markeredgewidth=1.4, zorder=3)  # fmt: skip
     name_axes(ax, singles[0].committee.cost, coordinates([*singles, *costly, *good])[0])
     ax.set_ylabel(f"{quality} (%) on {sample(singles)}")

@@ -32,8 +32,8 @@ def draw(ax: Axes, ensembles: ReplicaEnsembles, *, parallel: bool = False, quali
         ax.fill_between(x, [p.low for p in curve], [p.high for p in curve], color=color, alpha=0.15, linewidth=0)
         ax.plot(x, y, color=color, marker=marker, linestyle=dashes, markersize=5, linewidth=1.2, markeredgewidth=0,
                 label=entry(curve[0].architecture))  # fmt: skip
-        told = [(str(p.members), (a, b)) for p, a, b in zip(curve, x, y, strict=True)]
-        numbers += [told[0], *told[1:][-1:]] if parallel else told  # in parallel all stand above one another
+        labels = [(str(p.members), (a, b)) for p, a, b in zip(curve, x, y, strict=True)]
+        numbers += [labels[0], *labels[1:][-1:]] if parallel else labels  # in parallel all stand above one another
         costs += x
     name_axes(ax, ensembles.cost, costs)
     what = "FLOPs (multiply-adds)" if ensembles.cost == "flops" else ensembles.cost

@@ -20,8 +20,8 @@ def draw(ax: Axes, replicas: Sequence[ArchitectureReplicas], *, quality: str = "
     scatter(ax, cascades, "cascade", 4.0, "ordered pair as a cascade")
     scatter(ax, ensembles, "ensemble", 4.0, "pair as an ensemble")
     scatter(ax, singles, "single", 4.5, "single model")
-    everybody = [*singles, *ensembles, *cascades]
-    name_axes(ax, singles[0].committee.cost, coordinates(everybody)[0])
+    evaluations = [*singles, *ensembles, *cascades]
+    name_axes(ax, singles[0].committee.cost, coordinates(evaluations)[0])
     ax.set_ylabel(f"{quality} (%) on {sample(singles)}")
     name_points(ax, singles, {})
     return legend(ax)
@@ -29,6 +29,6 @@ def draw(ax: Axes, replicas: Sequence[ArchitectureReplicas], *, quality: str = "
 
 def gather(study: Study) -> dict[str, Any]:
     """On the split that reports, where there is one."""
-    found = replicas(study)
-    split = found[-1].split
-    return {"replicas": [r for r in found if r.split == split], "quality": study.quality}
+    every_split = replicas(study)
+    split = every_split[-1].split
+    return {"replicas": [r for r in every_split if r.split == split], "quality": study.quality}

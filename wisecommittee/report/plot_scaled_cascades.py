@@ -34,12 +34,12 @@ def draw(
     if others:
         x, y = zip(*others.values(), strict=True)
         ax.plot(x, y, "*", color=PUBLISHED, markersize=9, markeredgewidth=0, label="published")
-    everybody = [*singles, *cascades.values()]
-    name_axes(ax, singles[0].committee.cost, [*coordinates(everybody)[0], *(cost for cost, _ in others.values())])
-    ax.set_ylabel(f"{quality} (%) on {sample(everybody)}")
+    evaluations = [*singles, *cascades.values()]
+    name_axes(ax, singles[0].committee.cost, [*coordinates(evaluations)[0], *(cost for cost, _ in others.values())])
+    ax.set_ylabel(f"{quality} (%) on {sample(evaluations)}")
     names = {e.committee.label(): e for e in singles} | cascades
-    places = [(e.average_cost, e.quality) for e in names.values()]
-    Names(ax, [*names, *others], [*places, *others.values()], fontsize="small", color="0.25")
+    points = [(e.average_cost, e.quality) for e in names.values()]
+    Names(ax, [*names, *others], [*points, *others.values()], fontsize="small", color="0.25")
     return legend(ax)
 
 

@@ -53,8 +53,8 @@ def thresholds(ax: Axes, sweeps: Sequence[ThresholdSweep], *, quality: str = "ac
             label = f"the same on {sample(sweep.test)}" if sweep is sweeps[0] else None
             ax.plot(*coordinates(sweep.test), color=color, linewidth=0.7, alpha=0.6, label=label)
     ax.plot([], [], "*", color="0.35", markersize=10, markeredgewidth=0, label=PLATEAU)
-    everybody = [e for sweep in sweeps for e in (*sweep.evaluations, *sweep.test)]
-    name_axes(ax, everybody[0].committee.cost, coordinates(everybody)[0])
+    evaluations = [e for sweep in sweeps for e in (*sweep.evaluations, *sweep.test)]
+    name_axes(ax, evaluations[0].committee.cost, coordinates(evaluations)[0])
     ax.set_ylabel(f"{quality} (%) on {sample(sweeps[0].evaluations[-1:])}")
     Names(ax, [n for n, _ in named], [(e.average_cost, e.quality) for _, e in named], fontsize="small", color="0.25")
     return legend(ax)

@@ -26,8 +26,8 @@ def source(name: str, sample: str = "ImageNet") -> str:
 
 def points() -> dict[str, tuple[float, float]]:
     """{name: (average multiply-adds, top-1)} of the scaled cascades C0 to C7 on ImageNet (Table 15)."""
-    found = (r for r in rows("wisdom_table15") if r["model"] == r["compared_with"])
-    return {f"{r['model']} (paper)": (r["flops"], r["top1"]) for r in found}
+    singles = (r for r in rows("wisdom_table15") if r["model"] == r["compared_with"])
+    return {f"{r['model']} (paper)": (r["flops"], r["top1"]) for r in singles}
 
 
 def _short(name: str) -> str:

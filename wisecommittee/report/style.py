@@ -49,7 +49,7 @@ def coordinates(evaluations: Sequence[Evaluation], axis: str = "average") -> tup
 
 
 def cost_axis(cost: str, axis: str = "average") -> str:
-    """What an axis of costs is called."""
+    """Label of an axis of costs."""
     noun = "FLOPs (multiply-adds)" if cost == "flops" else cost
     figure = {"average": f"average {noun}", "worst": f"worst-case {noun}", "p99": f"99th percentile of {noun}"}
     return f"{figure[axis]} per unit"
@@ -79,7 +79,7 @@ def scatter(
 
 
 def marker_size(points: int) -> float:
-    """Smaller where there are many, so that neighbours stay apart."""
+    """Size of a mark in points: smaller for more points, so that neighbours stay apart."""
     return 6.0 if points <= 30 else 4.5 if points <= 80 else 3.2
 
 
@@ -100,7 +100,7 @@ def name_axes(ax: Axes, cost: str, costs: Sequence[float], axis: str = "average"
 
 
 def width_in_points(ax: Axes) -> float:
-    """Of an Axes, in points, before any layout."""
+    """Width of an Axes in points, before any layout."""
     return float(ax.bbox.width / ax.figure.dpi * 72)
 
 
@@ -129,13 +129,13 @@ def name_points(
 
 
 def entry(name: str) -> str:
-    """A name as the label of a line; matplotlib leaves out of its legends what begins with an underscore."""
+    """A name as the label of a line. The space keeps names that begin with an underscore in the legend."""
     return f" {name}" if name.startswith("_") else name
 
 
 def folded(text: str, most: int) -> str:
-    """A text in lines of at most so many characters, about three; what is longer loses its middle, not its end, where
-    names differ."""
+    """A text in about three lines of at most `most` characters. A longer text loses its middle: names differ at their
+    ends."""
     most = max(most, 8)
     if len(text) > 3 * most:
         text = f"{text[: 3 * most // 2]}…{text[-(3 * most // 2 - 1) :]}"
@@ -148,7 +148,7 @@ def literal(text: str) -> str:
 
 
 def _as_text(drawn: Text, points: float) -> None:
-    """No mathematics and nothing hidden in a text of a figure, and lines that fit into a room of so many points."""
+    """Show a text of a figure as it is, no mathematics, nothing hidden, in lines of at most `points` points."""
     drawn.set_parse_math(False)
     drawn.set_text(folded(shown(drawn.get_text()), int(points / (0.55 * float(drawn.get_fontsize())))))
 
@@ -166,7 +166,7 @@ def legend(ax: Axes, further: Mapping[str, tuple[Artist, ...]] | None = None, *,
     handles: list[Any] = [*drawn, *(further or {}).values()]
     labels = [shown(name.removeprefix(" ")) for name in (*names, *(further or {}))]
     fitting = (n for n in range(len(labels), 1, -1) if _row_width(labels, n) < 1.12 * width_in_points(ax))
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.2}
+    position: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.2}
     style: dict[str, Any] = {
         "frameon": False,
         "fontsize": "small",
@@ -175,14 +175,14 @@ def legend(ax: Axes, further: Mapping[str, tuple[Artist, ...]] | None = None, *,
         "handlelength": 1.6,
     }
     together = {tuple: HandlerTuple(ndivide=None, pad=0.3)}
-    made = ax.legend(handles, labels, ncols=next(fitting, 1), handler_map=together, **place, **style)
-    for text in made.get_texts():
+    box = ax.legend(handles, labels, ncols=next(fitting, 1), handler_map=together, **position, **style)
+    for text in box.get_texts():
         _as_text(text, 1.05 * width)
     return ax
 
 
 def _row_width(labels: Sequence[str], columns: int) -> float:
-    """Of a legend, in points, roughly; it fills its columns from top to bottom."""
+    """Rough width in points of a legend with so many columns, filled from top to bottom."""
     size = FontProperties(size="small").get_size_in_points()
     return sum(size * (3.6 + 0.58 * max(map(len, column))) for column in np.array_split(np.array(labels), columns))
 
@@ -199,7 +199,7 @@ class Percent(Formatter):
 
 
 class Number(Formatter):
-    """Ticks in plain digits, or all of them as powers of ten where some would be long."""
+    """Ticks in plain digits, or all as powers of ten if one of them would be long."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         return number(x)

@@ -22,7 +22,7 @@ OURS = "this store"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """name : for programs (csv, JSON), where values keep their precision, [0, 1] and the cost's own unit.
+    """name : for programs (csv, JSON), which get values at full precision: shares in [0, 1], costs in their own unit.
 
     heading : for people; the unit is added in brackets. kind : 'cost' or a name in KINDS. over : heading above several
     columns.
@@ -36,7 +36,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """cost : the name of the cost its 'cost' columns are in. grouped : rows with one first value belong together."""
+    """cost : name of the cost of its 'cost' columns. grouped : neighbours with an equal first value are one group."""
 
     title: str
     columns: tuple[Column, ...]
@@ -97,7 +97,7 @@ class Table:
         return [(over, len(list(columns))) for over, columns in itertools.groupby(c.over for c in self.columns)]
 
     def cells(self) -> list[list[str]]:
-        """The printed rows; in a grouped table the text that begins a row like the one above is left out."""
+        """The rows as printed; a grouped table leaves out the leading texts that repeat those of the row above."""
         scale = self._scale()
         out = [[_printed(v, c.kind, scale) for v, c in zip(row, self.columns, strict=True)] for row in self.rows]
         for place in range(len(out) - 1, 0, -1) if self.grouped else ():
@@ -108,11 +108,12 @@ class Table:
         return out
 
     def right(self) -> list[bool]:
-        """Which columns are numbers."""
+        """Whether each column holds numbers, which are aligned to the right."""
         return [column.kind not in ("text", "source") for column in self.columns]
 
     def breaks(self) -> set[int]:
-        """Rows before which a group of several rows begins or ends, or those of a paper begin."""
+        """Indices of the rows after a gap: where a group of several rows begins or ends, and where the rows of a paper
+        begin."""
         if not self.grouped:
             return set()
         keys = [(row[0], row[-1] if self.columns[-1].kind == "source" else None) for row in self.rows]
@@ -133,8 +134,8 @@ class Table:
         }
 
     def _scale(self) -> tuple[float, str] | None:
-        """One unit for all costs of the table: the largest that leaves the least at 0.1 or more. None where they span
-        so much that each cell names its own."""
+        """(size, letter) of one unit for all costs: the largest in which the least cost is 0.1 or more. None if costs
+        span more than SPAN: each cell then names its unit."""
         if self.cost != "flops":
             return 1.0, ""
         places = [i for i, column in enumerate(self.columns) if column.kind == "cost"]
@@ -152,7 +153,7 @@ class Table:
 
 
 def extended(table: Table, rows: Sequence[tuple[Value, ...]], source: str) -> Table:
-    """With the rows of a paper below, and a last column that says which rows are whose."""
+    """The table with the rows of a paper below its own and a last column that names the source of each row."""
     if table.columns[-1].kind != "source":
         columns = (*table.columns, Column("source", "source", "source"))
         table = replace(table, columns=columns, rows=tuple((*row, OURS) for row in table.rows))

@@ -34,7 +34,7 @@ from wisecommittee.report.uses import MANY, NOTHING, Uses
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """fill : makes the table from a study; says : one line for --help; uses : what of a study it looks at."""
+    """fill : the table of a study; says : one line for --help; uses : the options of a study that it can show."""
 
     fill: Callable[[Study], Table]
     says: str
@@ -85,7 +85,7 @@ def table_named(kind: str) -> Kind:
 
 
 def check(kind: str, study: Study) -> None:
-    """What a table would leave out of what was asked is refused before the search."""
+    """Raise before the search if the table would ignore an option of the study."""
     table_named(kind).uses.check(f"table {kind}", study)
 
 

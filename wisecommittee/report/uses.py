@@ -1,5 +1,4 @@
-"""Which options of a study a table or a plot looks at. Others are refused, so that nothing asked for is silently left
-out."""
+"""Which options of a study a table or a plot can show. It refuses all others instead of ignoring them."""
 
 from __future__ import annotations
 
@@ -13,8 +12,9 @@ MANY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """committees : how many given ones at most; mixed : of different costs too; published : where it has rows or points
-    of the papers, in FLOPs ('flops') or in a cost of its own ('own'); curves : learning curves."""
+    """committees : most committees that may be given with --committee; mixed : whether their costs may differ;
+    published : the unit of the papers' rows or points: 'flops', 'own' (a cost of the papers), '' (there are none);
+    curves : whether it draws learning curves."""
 
     committees: int = 0
     published: str = ""
@@ -22,7 +22,7 @@ class Uses:
     mixed: bool = False
 
     def check(self, what: str, study: Study) -> None:
-        """what : 'table match', 'plot sweep'."""
+        """Raise UsageError for an option that it cannot show. what : its name, such as 'table match'."""
         given = len(study.committees)
         if given and not self.committees:
             raise UsageError(f"{what} is not about given committees; leave --committee out")

@@ -111,13 +111,20 @@ def evaluate_table(
             units,
             s.correct,
             s.quality,
-            {charges.name: s.cost} | {c.name: Cost.of(c, cost, s.exits, int(cost.max())) for c, cost in table.further},
+            {charges.name: s.cost, **others},
             _exit_ratios(s.exits, last, len(committee.stages)),
             s.interval,
             task.measure,
         )
-        for committee, s in zip(committees, sums, strict=True)
+        for committee, s, others in zip(committees, sums, _further(table, sums), strict=True)
     ]
+
+
+def _further(table: ExitTable, sums: Sequence[_Sums]) -> list[dict[str, Cost]]:
+    """The costs of each committee besides its own, by name."""
+    exits = np.array([s.exits for s in sums])
+    costs = {charges.name: Cost.of(charges, cost, exits, int(cost.max())) for charges, cost in table.further}
+    return [{name: column[i] for name, column in costs.items()} for i in range(len(sums))]
 
 
 def _exit_ratios(exits: Sequence[int], last: Sequence[int], stages: int) -> tuple[float, ...]:
@@ -156,8 +163,9 @@ def _counted(table: ExitTable, committees: Sequence[Committee], task: Task, char
             correct += count_bits(leaving & right_at[k])
             before = after
         quality = task.quality(correct[:, None], units).tolist()
-        for counts, right, share in zip(exits.T.tolist(), correct.tolist(), quality, strict=True):
-            out.append(_Sums(counts, right, share, None, Cost.of(charges, table.cost, counts, worst)))
+        costs = Cost.of(charges, table.cost, exits.T, worst)
+        figures = zip(exits.T.tolist(), correct.tolist(), quality, itertools.repeat(None), costs)
+        out += [_Sums(*each) for each in figures]
     return out
 
 
@@ -172,9 +180,9 @@ def _summed(table: ExitTable, committees: Sequence[Committee], task: Task, charg
         np.take(flat, row * units + everyone, axis=0, out=line)  # one flat index is twice as fast as two
         exits.append(np.bincount(row, minlength=rows).tolist())
         if table.cost.ndim == 1:
-            costs.append(Cost.of(charges, table.cost, exits[-1], worst))
+            costs += Cost.of(charges, table.cost, np.array(exits[-1:]), worst)
         else:
-            costs.append(Cost.of(charges, table.cost[row, everyone], np.ones(units, np.int64), worst))
+            costs += Cost.of(charges, table.cost[row, everyone], np.ones((1, units), np.int64), worst)
     totals = statistics.sum(axis=1, dtype=np.int64)
     correct, quality = [task.correct(total) for total in totals], task.quality(totals, units).tolist()
     return list(map(_Sums, exits, correct, quality, task.intervals(statistics), costs))

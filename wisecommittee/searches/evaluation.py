@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
@@ -32,29 +32,28 @@ class Cost(NamedTuple):
     worst: float
 
     @classmethod
-    def of(cls, charges: CostModel, costs: ArrayLike, units: ArrayLike, worst: int) -> Cost:
-        """The cost of a committee from what its units cost.
+    def of(cls, charges: CostModel, costs: NDArray[np.int64], units: NDArray[np.int64], worst: int) -> list[Cost]:
+        """The cost of each of n committees from what their units cost.
 
         Parameters
         ----------
         charges : CostModel
             Its unit turns integer costs into true ones.
         costs : int64 [m]
-            Integer costs, in any order.
-        units : int64 [m]
-            Number of units with each of these costs.
+            Integer costs of a unit, in any order.
+        units : int64 [n, m]
+            How many units of each committee cost so much.
         worst : int
             Integer cost of a unit that runs every member.
         """
-        costs, units = np.asarray(costs), np.asarray(units)
-        n = int(units.sum())
+        split = int(units[0].sum())
         order = np.argsort(costs, kind="stable")
-        first = np.searchsorted(np.cumsum(units[order]), n - share_above(n))
-        return cls(
-            average=charges.true(int(costs @ units), n),
-            p99=charges.true(int(costs[order[first]])),
-            worst=charges.true(worst),
-        )
+        beyond = np.cumsum(units[:, order], axis=1) < split - share_above(split)
+        p99 = costs[order][beyond.sum(axis=1)]
+        return [
+            cls(average=charges.true(total, split), p99=charges.true(least), worst=charges.true(worst))
+            for total, least in zip((units @ costs).tolist(), p99.tolist(), strict=True)
+        ]
 
 
 class Figure(NamedTuple):

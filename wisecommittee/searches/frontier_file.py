@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wisecommittee.committees.committee import Committee
@@ -40,8 +40,9 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
         query = Query.from_json(asked)
         further = _sound(about.get("further", []), "further", _is_texts)
         rows: dict[str, list[Evaluation]] = {"frontier": [], "single": []}
+        committees = _Committees()
         for row in table.to_pylist():
-            rows[row["kind"]].append(_evaluation(row, further))
+            rows[row["kind"]].append(_evaluation(row, committees.parse(row["json"]), further))
     except AbsentError:
         raise AbsentError(f"{place}: no such file; write one with `wisecommittee search --frontier {place}`") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, WiseCommitteeError) as error:
@@ -60,8 +61,42 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
     return FrontierFile(evaluations, singles, query, searched, asked.get("store", ""), asked.get("quality", ""))
 
 
-def _evaluation(row: Mapping[str, Any], further: list[str]) -> Evaluation:
-    committee = Committee.from_json(parse_json(row["json"]))
+class _Committees:
+    """Reads the committees of a frontier; the members that many of them share are parsed and checked once.
+
+    The JSON of a committee ends in its members and their fingerprint, and this tail is the same text for all committees
+    of the same members. Whatever is not of this form is parsed whole.
+    """
+
+    MEMBERS = '"members": {'
+
+    def __init__(self) -> None:
+        self._checked: dict[tuple[str, frozenset[str]], Mapping[str, Mapping[str, Any]]] = {}
+
+    def parse(self, text: str) -> Committee:
+        """As `Committee.from_json(parse_json(text))`, with the same errors."""
+        head, mark, tail = text.partition(f", {self.MEMBERS}")
+        bare = self._bare(head) if mark else None
+        if bare is None:
+            return Committee.from_json(parse_json(text))
+        key = tail, frozenset(bare.models)
+        if key not in self._checked:
+            committee = Committee.from_json(parse_json(text))
+            if parse_json("{" + self.MEMBERS + tail).keys() <= {"members", "fingerprint"}:
+                self._checked[key] = committee.members
+            return committee
+        return replace(bare, members=self._checked[key])
+
+    def _bare(self, head: str) -> Committee | None:
+        """The committee without its members; None unless `head` ends between two fields of its JSON."""
+        try:
+            data = parse_json(head + "}")
+            return None if data.keys() & {"members", "fingerprint"} else Committee.from_json(data)
+        except (ValueError, WiseCommitteeError):
+            return None
+
+
+def _evaluation(row: Mapping[str, Any], committee: Committee, further: list[str]) -> Evaluation:
     ratios = tuple(_share(r, "an exit ratio") for r in row["exit_ratios"])
     if len(ratios) != len(committee.stages):
         raise ValueError(f"{len(ratios)} exit ratios of {len(committee.stages)} stages")

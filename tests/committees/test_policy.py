@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,7 +14,7 @@ import torch
 
 import wisecommittee as wc
 from wisecommittee import Committee, LogitStore, ModelCard, Thresholds
-from wisecommittee.committees import policy as policies
+from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.families import family_named
 from wisecommittee.committees.policy import EXIT, POLICIES, Policy
 from wisecommittee.committees.threshold_vectors import carried_vectors, exit_counts, exit_stages
@@ -23,7 +24,9 @@ from wisecommittee.searches.exits import exit_rows
 from wisecommittee.searches.heuristic.greedy import Greedy
 from wisecommittee.searches.heuristic.neighbours import Moves
 from wisecommittee.searches.heuristic.space import Scope
+from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.members import members_pool
+from wisecommittee.searches.query import Query
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.units import evaluate_units
 
@@ -47,6 +50,8 @@ def rows():
         logits = rng.integers(-3, 4, (N, CLASSES)) / 2
         logits[np.arange(N), labels] += sharpness / 2
         logits[::5] *= 12
+        if name == "b":
+            logits[1::5] *= 12
         outputs[name] = logits.astype(np.float32)
     return outputs, labels
 
@@ -68,30 +73,40 @@ def deployed(committee, outputs, unit_ids=None):
         return run(torch.arange(N, dtype=torch.float32)[:, None], unit_ids)
 
 
-def carried(scale, pair):
-    return scale.carried([pair[0]], [pair[1]])[0]
+def on_ties(score, scale):
+    """Thresholds that several units meet exactly; (thresholds with log-odds, the least scores that reach them)."""
+    first = most_frequent(score[0])
+    second = most_frequent(score[1][score[0] < first])
+    return [(float(first), None), (float(second), None)], [first, second]
 
 
-def test_everything_that_decides_has_one_exit_rule(store, rows):
-    """Exits of a committee with one threshold that units meet exactly, and one that only log-odds express."""
-    start = Committee(STAGES, Thresholds((0.5, 0.5)))
-    pool = members_pool([start], store, "val")
-    (table,) = committee_tables(pool, [start])
-    scale = policies.scale_of("max_prob")
-    values, counts = np.unique(table.score[0][table.score[0] < scale.edge], return_counts=True)
-    plain = values[counts > 1][-1]
-    exact = [x for x in table.score[1] if x > scale.edge and carried(scale, scale.threshold(x)) == x]
-    sure = np.sort(exact)[len(exact) // 3]
-    committee = Committee(STAGES, Thresholds.of([scale.threshold(plain), scale.threshold(sure)]))
-    assert committee.thresholds.log_odds == (None, pytest.approx(scale.threshold(sure)[1]))
-    expected = naive.exit_stages(table.score.tolist(), [float(plain), float(sure)], N)
-    waiting = np.array(expected) > 0
-    assert (table.score[0] == plain).sum() > 1  # units that meet it exactly
-    assert (table.score[1][waiting] == sure).any()
+def most_frequent(values):
+    distinct, counts = np.unique(values, return_counts=True)
+    assert counts.max() > 1
+    return distinct[counts.argmax()]
+
+
+def on_log_odds(score, scale):
+    """A threshold in the middle of all, and one between two sure units that float32 confidences cannot tell apart."""
+    middle = np.sort(score[0])[N // 2]
+    sure = np.unique(score[1][(score[0] < middle) & (score[1] > scale.edge)])
+    between = [(scale.between(lower, upper), upper) for lower, upper in itertools.pairwise(sure)]
+    pair, upper = next((pair, upper) for pair, upper in between if pair[1] is not None)
+    return [scale.threshold(middle), pair], [middle, upper]
+
+
+@pytest.mark.parametrize(("confidence", "choose"), [("logit_gap", on_ties), ("max_prob", on_log_odds)])
+def test_everything_that_decides_has_one_exit_rule(store, rows, confidence, choose):
+    """Evaluation, units, counts of many vectors and deployment exit where a loop over the scores does."""
+    start = Committee(STAGES, Thresholds((0.5, 0.5)), confidence)
+    (table,) = committee_tables(members_pool([start], store, "val"), [start])
+    pairs, reached = choose(table.score, scale_of(confidence))
+    committee = Committee(STAGES, Thresholds.of(pairs), confidence)
+    expected = naive.exit_stages(table.score.tolist(), [float(value) for value in reached], N)
     assert set(expected) == {0, 1, 2}
 
     assert exit_rows(table, committee).tolist() == expected
-    vectors = carried_vectors([committee.policy], "max_prob")
+    vectors = carried_vectors([committee.policy], confidence)
     assert next(exit_stages(table.score, vectors)).tolist() == expected
     counts = np.bincount(expected, minlength=3)
     assert exit_counts(table.score, vectors)[0].tolist() == counts.tolist()
@@ -278,6 +293,13 @@ class Wrong(Policy):
 def test_policies_that_decide_wrongly_are_named(store, policy, message):
     with pytest.raises(CommitteeError, match=message):
         evaluate(Committee(STAGES, policy), store, "val")
+
+
+def test_figures_of_limits_are_refused_where_the_stage_of_the_exit_does_not_say_the_cost(store):
+    figures = LimitFigures(store, Query(max_average={"flops": 30.0}))
+    with pytest.raises(CommitteeError, match="'halves' skips stages"):
+        figures(evaluate(Committee(STAGES, Halves()), store, "val"))
+    assert figures(evaluate(Committee(STAGES, Thresholds((0.5, 0.5))), store, "val"))["averages"]
 
 
 def test_what_no_state_holds_cannot_be_needed(store):

@@ -8,7 +8,15 @@ from dataclasses import fields
 from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
-from wisecommittee.committees.cards import CARD_VERSION, MAX_COUNT, OLD_KINDS, Contents, Part, StoredCard, check_cost
+from wisecommittee.committees.cards import (
+    CARD_VERSION,
+    MAX_COUNT,
+    OLD_KINDS,
+    Contents,
+    PartFile,
+    StoredCard,
+    check_cost,
+)
 from wisecommittee.committees.fields import checked_object, listed, shown, typed
 from wisecommittee.errors import CostError, StoreError
 
@@ -60,7 +68,7 @@ def _contents_from_json(data: Any) -> Contents:
     unknown = sorted(set(data) - {f.name for f in fields(Contents)})
     if unknown:
         raise StoreError(f"card.json: unknown field {listed(unknown)} in contents")
-    parts = tuple(Part(str(p["file"]), int(p["rows"]), str(p["sha256"])) for p in data.get("parts", []))
+    parts = tuple(PartFile(str(p["file"]), int(p["rows"]), str(p["sha256"])) for p in data.get("parts", []))
     for part in parts:
         if not re.fullmatch(r"part-\d+-\d+\.parquet", part.file) or part.rows < 0:
             raise StoreError(f"card.json: part {part.file!r} with {part.rows} rows is not a part of a store")

@@ -26,7 +26,7 @@ def split_model_name(model: str) -> tuple[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartFile:
     """One immutable Parquet file of a model: its name, its rows and the sha256 of its bytes."""
 
     file: str
@@ -64,7 +64,7 @@ class Contents:
     classes: int | None
     dtype: str
     content: str
-    parts: tuple[Part, ...] = ()
+    parts: tuple[PartFile, ...] = ()
     scores: tuple[str, ...] = ()
     unit_costs: tuple[str, ...] = ()
     graded: bool = False
@@ -223,7 +223,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Calibration):
         return value.to_json()
-    if isinstance(value, (Part, Contents)):
+    if isinstance(value, (PartFile, Contents)):
         values = {f.name: plain(getattr(value, f.name)) for f in fields(value)}
         return {name: v for name, v in values.items() if name not in ("calibration", "units") or v is not None}
     if isinstance(value, Mapping):

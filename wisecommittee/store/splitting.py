@@ -16,7 +16,7 @@ from wisecommittee.store.groups import assign_groups, groups_of, read_groups, wr
 from wisecommittee.store.imports.segmentation import images_of
 from wisecommittee.store.layout import DIVIDING, HELD, check_split_name
 from wisecommittee.store.logit_store import LogitStore
-from wisecommittee.store.rows import Rows
+from wisecommittee.store.rows import ModelRows
 from wisecommittee.store.storage.local import LocalFiles
 
 STAGING = ".staging"  # new splits while they are written
@@ -251,10 +251,10 @@ def _copy(store: LogitStore, target: LogitStore, division: Division, name: str, 
         write_groups(target, name, unit_ids, columns)
 
 
-def _rows(store: LogitStore, card: StoredCard, split: str, chosen: NDArray[np.int64], unit_ids: list[str]) -> Rows:
+def _rows(store: LogitStore, card: StoredCard, split: str, chosen: NDArray[np.int64], unit_ids: list[str]) -> ModelRows:
     """The chosen rows of a model, which are the units of these ids."""
     model, contents = card.model, card.contents
-    return Rows(
+    return ModelRows(
         unit_ids,
         None if contents.classes is None else store.outputs(model, split)[chosen],
         store.answers(model, split)[chosen].tolist() if contents.classes is None else None,

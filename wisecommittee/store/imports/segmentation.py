@@ -48,7 +48,7 @@ class Dense:
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
+class CellCounts:
     """What a set of models says of every cell: statistics int32 [N, 3C], confidence float32 [N]."""
 
     members: tuple[str, ...]
@@ -125,7 +125,7 @@ def cells_of(
     ignored: int = 255,
     together: int = TOGETHER,
     progress: Callable[[str, int, int], None] | None = None,
-) -> tuple[list[str], list[Cells]]:
+) -> tuple[list[str], list[CellCounts]]:
     """Unit ids [N] and the cells of every set of up to `together` of these models, in canonical order.
 
     labels : integer [images, H, W]. The float32 sum over members is divided once; ties go to the lowest class.
@@ -153,7 +153,7 @@ def cells_of(
         if progress:
             progress("images", image + 1, images)
     unit_ids = [cell_name(image, n // across, n % across) for image in range(images) for n in range(count)]
-    return unit_ids, [Cells(tuple(dense[i].model for i in s), statistics[s], confidence[s]) for s in sets]
+    return unit_ids, [CellCounts(tuple(dense[i].model for i in s), statistics[s], confidence[s]) for s in sets]
 
 
 def cell_name(image: int, row: int, column: int) -> str:

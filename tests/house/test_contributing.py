@@ -65,7 +65,7 @@ def test_the_example_of_a_task_agrees_with_the_oracle(pool, levels, combine, wei
         assert opened.task == names["Weighted"](tuple(weights))
         expected = naive.search(models, labels, 3, levels, combine, scores=product_scores(opened))
         frontier = search(store, max_models=3, levels=levels, combine=combine, threads=1)
-        assert frontier.query["quality"] == "weighted accuracy"
+        assert frontier.quality == "weighted accuracy"
         assert [e.correct for e in frontier] == [p.correct / scale for p in expected]
         assert [e.quality for e in frontier] == [float(Fraction(p.correct, scale * len(labels))) for p in expected]
         assert [e.average_cost for e in frontier] == [float(Fraction(p.total_cost, len(labels))) for p in expected]

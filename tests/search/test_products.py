@@ -11,8 +11,9 @@ import pytest
 from scipy.special import softmax as reference_softmax
 
 from wisecommittee.committees.combine import softmax, unchanged
-from wisecommittee.searches.stages.blocks import Summands, TableRequest, walk_blocks
+from wisecommittee.searches.stages.blocks import TableRequest, walk_blocks
 from wisecommittee.searches.stages.prefixes import build_prefixes
+from wisecommittee.searches.stages.summands import Summands
 
 CLASSES = (1, 2, 7, 8, 9, 20, 127, 128, 129, 144, 300)
 

@@ -128,6 +128,7 @@ def search(
         replicas=replicas,
         ordered=pool.combine.ordered,
         shared=shared_threshold,
+        graded=not pool.task.exact_match,
     )
     plan = chosen(method, exact, guess, threads)
     if shared_threshold:
@@ -369,14 +370,15 @@ def _tables(
             if k < c.size and thresholded:
                 compared |= alike
     trie, scored = prefixes_for(pool, combinations, compared)
-    _check_memory(len(trie), int(scored.sum()), pool.units, exact=exact)
+    _check_memory(pool, len(trie), int(scored.sum()), exact=exact)
     return stage_tables(pool, trie, scored, threads=threads, progress=progress, opened=opened)
 
 
-def _check_memory(nodes: int, scored: int, units: int, *, exact: bool) -> None:
-    needed, have = table_memory(nodes, scored, units, exact=exact), machine_memory()
+def _check_memory(pool: Pool, nodes: int, scored: int, *, exact: bool) -> None:
+    needed = table_memory(nodes, scored, pool.units, exact=exact, graded=not pool.task.exact_match)
+    have = machine_memory()
     if needed > 0.7 * have:
         raise UsageError(
-            f"{nodes:,} distinct prefixes over {units:,} units need {needed / 1e9:.1f} GB, this machine has "
+            f"{nodes:,} distinct prefixes over {pool.units:,} units need {needed / 1e9:.1f} GB, this machine has "
             f"{have / 1e9:.1f}; lower --max-models, choose models with --models, or take --method beam"
         )

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.combine import softmax, unchanged
 from wisecommittee.kernels.simd.ir import LANES
 from wisecommittee.kernels.stages import direct, products
-from wisecommittee.kernels.stages import rows as conversions
-from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.correctness import BITS, Correctness
 from wisecommittee.searches.stages.prefixes import Prefixes
 from wisecommittee.searches.stages.product_plan import paths_of, product_plan
+from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.searches.workers.threads import Progress, Workers
 
 BLOCK_BYTES = 4 << 20  # converted summands of one block of units: small enough to stay in the cache
@@ -24,46 +22,6 @@ DIRECT_BYTES = (
 )  # summands of a block that are stored outputs: large enough to make the work around the kernel small
 RESULT_BYTES = 16 << 20  # what the kernel writes for a block, before it goes to the tables
 CLOSE_BYTES = 512 << 10  # summands of units that are sorted by difficulty together
-
-
-@dataclass(frozen=True, slots=True)
-class Summands:
-    """What one model adds to a prefix: rows [N, C] of its outputs, turned into float32 summands.
-
-    space : where the mean of the summands lives, 'logits' or 'probabilities'
-    """
-
-    outputs: NDArray[np.floating] | CalibratedRows
-    turn: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    space: str
-
-    @property
-    def classes(self) -> int:
-        return self.outputs.shape[1]
-
-    @property
-    def in_place(self) -> NDArray[np.float32] | None:
-        """The stored outputs where they are the summands, as a kernel can read them; else None."""
-        rows = self.outputs
-        fits = self.turn is unchanged and isinstance(rows, np.ndarray) and rows.dtype == np.float32
-        return rows if fits and rows.flags.c_contiguous and rows.flags.aligned else None  # type: ignore[union-attr,return-value]
-
-    def block(self, start: int, stop: int) -> NDArray[np.float32]:
-        """float32 [stop - start, C], contiguous."""
-        wide = _wide(np.ascontiguousarray(self.outputs[start:stop]))
-        if self.turn is softmax:
-            out = np.empty_like(wide)
-            conversions.softmax(wide, out)
-            return out
-        return np.require(self.turn(wide), requirements=["C", "A"])
-
-
-def _wide(stored: NDArray[np.floating]) -> NDArray[np.float32]:
-    if stored.dtype != np.float16:
-        return stored.astype(np.float32, copy=False)
-    out = np.empty(stored.shape, np.float32)
-    conversions.widen(stored.view(np.uint16).reshape(-1), out.reshape(-1))
-    return out
 
 
 RowStatistics = dict[str, NDArray[np.float32]]  # float32 [rows, n] of each name in kernels/stages/direct.STATISTICS

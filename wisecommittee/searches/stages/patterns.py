@@ -14,8 +14,8 @@ SHOWN = 12  # names in an error
 
 
 def selected(names: Sequence[str], patterns: Sequence[str], where: str) -> set[str]:
-    """Of these names those that some pattern matches, less those that a pattern with ! before it matches; of all of
-    them where every pattern begins so. A pattern that matches nothing is an error, and so is nothing left.
+    """The names that a pattern matches, less those that a pattern after ! matches; where all patterns begin with !, all
+    names less those. A pattern that matches nothing is an error, and so is an empty result.
 
     where : the place of the names, as errors call it.
     """

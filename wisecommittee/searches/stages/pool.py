@@ -15,10 +15,10 @@ from wisecommittee.committees.cost import CostModel, common_costs, cost_model
 from wisecommittee.committees.replicas import resolve_replicas
 from wisecommittee.errors import StoreError, UsageError
 from wisecommittee.searches.stages import calibrated
-from wisecommittee.searches.stages.blocks import Summands
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.patterns import selected
 from wisecommittee.searches.stages.split_model import SplitModel
+from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import Task, task_of
 

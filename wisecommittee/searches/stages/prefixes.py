@@ -1,4 +1,4 @@
-"""The distinct prefixes of a set of sequences."""
+"""The distinct prefixes of a set of combinations, as a trie."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Prefixes:
-    """A trie in depth-first order.
+    """A trie of sets of models in depth-first order: each node is its parent and one model more.
 
-    parents, members, sizes : int64 [nodes]; parents -1 at the top. find maps the identity of a prefix to its node: the
-    ascending member indices where only their set matters, the newest member alone where it answers alone.
+    parents, members, sizes : int64 [nodes], of each node its parent (-1 at the top), the model it adds, and its number
+    of models
+    find : {models: node}; the models ascending where a prefix averages them, only the newest where it answers alone
     """
 
     parents: NDArray[np.int64]
@@ -27,7 +28,7 @@ class Prefixes:
 
 
 def distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Different rows [n, k] of small numbers, in lexicographic order."""
+    """The distinct rows of an array [n, k] of small numbers, in lexicographic order."""
     short = rows.astype(np.int16) if rows.max(initial=0) <= np.iinfo(np.int16).max else rows  # sorted by radix
     order = np.lexsort(short.T[::-1])
     ordered = rows[order]
@@ -35,7 +36,7 @@ def distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def build_prefixes(wanted: Iterable[tuple[int, ...]]) -> Prefixes:
-    """Trie of these prefixes (each in ascending order) and of everything on the way to them."""
+    """The trie of these prefixes, each in ascending order, and of their own prefixes."""
     every = {prefix[:size] for prefix in wanted for size in range(1, len(prefix) + 1)}
     order = sorted(every)  # lexicographic = depth first, a parent before its children
     find = {prefix: node for node, prefix in enumerate(order)}

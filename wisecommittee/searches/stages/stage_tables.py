@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from wisecommittee.committees.confidence import Confidence
 from wisecommittee.kernels import jit
 from wisecommittee.searches.stages import calibrated
-from wisecommittee.searches.stages.blocks import RowStatistics, Summands, TableRequest, walk_blocks
+from wisecommittee.searches.stages.blocks import RowStatistics, TableRequest, walk_blocks
 from wisecommittee.searches.stages.correctness import Correctness
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.prefixes import Prefixes, build_prefixes
+from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.searches.workers.threads import Progress, Workers
 
 READERS = 4  # models that are opened at a time: each that is decoded takes some row groups of memory

@@ -54,10 +54,11 @@ def machine_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def table_memory(prefixes: int, scored: int, units: int, *, exact: bool = False) -> int:
-    """Bytes of the stage tables and of what is made from them: bits of who is right; a float32 and a bin for each
-    confidence, and if exact its distinct values, their numbers and tiles."""
-    return units * prefixes // 8 + units * (16 if exact else 6) * scored
+def table_memory(prefixes: int, scored: int, units: int, *, exact: bool = False, graded: bool = False) -> int:
+    """Bytes of the stage tables and of what is made from them: a bit for each prefix and unit, or if graded a
+    prediction and a statistic; a float32 and a bin for each confidence, and if exact its distinct values, their numbers
+    and tiles."""
+    return units * prefixes * (64 if graded else 1) // 8 + units * (16 if exact else 6) * scored
 
 
 def estimate(
@@ -70,9 +71,10 @@ def estimate(
     replicas: str,
     ordered: bool,
     shared: bool = False,
+    graded: bool = False,
 ) -> Estimate:
     """ordered : only the newest member answers, so there is one prefix per model. shared : one threshold for all
-    stages, tried at every confidence of every compared stage at most."""
+    stages, tried at every confidence of every compared stage at most. graded : units are not just right or wrong."""
     sizes = range(1, min(max_models, len(cards)) + 1)
     combinations = count_combinations(cards, sizes, family, replicas)
     if family.chains is None:  # no two sequences share more than their beginnings
@@ -99,7 +101,7 @@ def estimate(
         + prefixes * units * (PER_UNIT_AND_PREFIX + classes * PER_UNIT_PREFIX_AND_CLASS)
     )
     listed = 32 * sum(n * number for n, number in combinations.items())
-    memory = table_memory(prefixes, min(scored, prefixes), units) + listed
+    memory = table_memory(prefixes, min(scored, prefixes), units, graded=graded) + listed
     return Estimate(total, vectors, prefixes, memory, seconds)
 
 

@@ -18,7 +18,7 @@ from wisecommittee import Frontier
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.searches.evaluate import evaluate_in
-from wisecommittee.searches.grid.cost_axis import Axis
+from wisecommittee.searches.grid.cost_axis import CostAxis
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
 
@@ -70,7 +70,7 @@ def test_prices_too_large_for_ties_keep_their_order():
     blocks = np.array([2**53 + 1, 2**53 + 2, 2**50], np.int64)
     cost = CostModel("usd", Fraction(1), blocks, np.eye(3, dtype=bool))
     sequences = [np.array([[0], [1], [2]]), np.array([[0, 1], [1, 2]])]
-    axis = Axis.of("worst", cost, 200, sequences)
+    axis = CostAxis.of("worst", cost, 200, sequences)
     _, offsets, _ = axis.variants(np.array([[0], [1]]))
     worst = 200 * int(axis.cost.worst(sequences[1]).max())
     assert offsets[1] - offsets[0] > worst > 0

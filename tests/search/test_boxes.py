@@ -164,7 +164,7 @@ def test_tiles_hold_every_threshold_that_can_enter(seed, virtual, per_unit):
     good = envelope_of([every[i] for i in rng.permutation(len(every))[: len(every) // 2]], units).cost
     masks = np.zeros((members, *(screening.TILES if k >= virtual else 1 for k in range(2))), np.uint16)
     real = (int(virtual < 1), int(virtual < 2))
-    screened = screening.Units(tuple(tile), real, profiles.profile, profiles.best(), profiles.fees_from(1))
+    screened = screening.ScreenedUnits(tuple(tile), real, profiles.profile, profiles.best(), profiles.fees_from(1))
     rest = (changed, profiles.total_cost(0, 1), np.full(members, cascade.offset), fees * (not per_unit))
     found = screening.screen(screened, *rest, good, masks)
     assert [bool(mask.any()) for mask in masks] == found.tolist()

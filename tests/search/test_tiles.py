@@ -110,7 +110,7 @@ class Drawn:
         outer = self.levels[0] > 1
         columns = self.units if self.per_unit else 1
         correct = tuple(r.astype(np.int32) for r in self.right)
-        stages = grid.Stages(tuple(self.bins), tuple(self.levels), correct, self.fees[1:, :columns].copy())
+        stages = grid.GridStages(tuple(self.bins), tuple(self.levels), correct, self.fees[1:, :columns].copy())
         lasts = grid.Lasts(changed, self.last_fees[:, :columns].copy(), self.offsets, self.ranks)
         settled = grid.Settled(int(self.right[0].sum()), int(self.fees[0].sum()) if outer else 0, 0)
         shape = self.levels[2:]

@@ -33,7 +33,7 @@ TILES = 32  # of each of the first two stages; tiles.BLOCKS of the third, each o
 WAYS = 7  # in which a unit can leave within the first three stages
 
 
-class Units(NamedTuple):
+class ScreenedUnits(NamedTuple):
     """The units at the three stages that the cascades of a group share.
 
     tiles : three times uint8 [N]; real : for stages 1 and 2, 1, or 0 if the stage is virtual
@@ -50,7 +50,7 @@ class Units(NamedTuple):
 
 @njit_inner
 def _pairs(units, spent, top, low):
-    """top and low of every pair of tiles, int64 [U, V] out. units : Units; spent : total cost of stage 1"""
+    """top and low of every pair of tiles, int64 [U, V] out. units : ScreenedUnits; spent : total cost of stage 1"""
     tiles1, tiles2, _ = units.tiles
     real1, real2 = units.real
     profile, best, fees = units.profile, units.best, units.fees
@@ -95,7 +95,7 @@ def screen(units, changes, spent, offsets, last_fees, env_cost, masks):
     """Which boxes matter to each of m last members: masks uint16 [m, U, V] out, a bit for each tile of the third stage;
     returns bool [m] whether any does.
 
-    units : Units; changes : tiles.Changes of the last members; spent : total cost of stage 1
+    units : ScreenedUnits; changes : tiles.Changes of the last members; spent : total cost of stage 1
     offsets, last_fees : int64 [m], added to the total cost, and cost for each unit (0 where it varies per unit)
     """
     tiles1, tiles2, tiles3 = units.tiles

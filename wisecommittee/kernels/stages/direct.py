@@ -42,7 +42,7 @@ class Trie(NamedTuple):
     score_rows: NDArray[np.int64]
 
 
-class Outputs(NamedTuple):
+class WalkOutputs(NamedTuple):
     """What the walk writes for a block of units.
 
     correct : uint8 [nodes, B]; predicted : int32 [nodes, B], or [0, 0] if not wanted
@@ -179,7 +179,7 @@ def walk(x, labels, trie, needs, sums, outputs):
     """Visit every prefix of a block of units.
 
     x : float32 [B, M, C] summands, finite; labels : int64 [B]; where one is below 0, nothing is right
-    trie : Trie; needs : bits of STATISTICS; sums : float32 [deepest + 1, C] scratch; outputs : Outputs
+    trie : Trie; needs : bits of STATISTICS; sums : float32 [deepest + 1, C] scratch; outputs : WalkOutputs
     """
     parents, members, sizes, logit_space, score_rows = trie
     correct, predicted, statistics = outputs

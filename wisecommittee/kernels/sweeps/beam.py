@@ -35,7 +35,7 @@ class Waiting(NamedTuple):
     fees: NDArray[np.int64]
 
 
-class Totals(NamedTuple):
+class HeadTotals(NamedTuple):
     """int64 [P1, P2] total correct and total cost of the cascade that stops at the head."""
 
     correct: NDArray[np.int64]
@@ -136,7 +136,7 @@ def _accumulate(table, start, left, above, corner, width):
 def grow(waiting, totals, ranks, first_level, shape, scratch, lead, envelope):
     """Every cell of the last three thresholds of head + (last,), for each last member.
 
-    waiting : Waiting; totals : Totals; ranks : int64 [m]; shape = (P1, P2, P3); scratch : Sums; lead : Lead
+    waiting : Waiting; totals : HeadTotals; ranks : int64 [m]; shape = (P1, P2, P3); scratch : Sums; lead : Lead
     first_level : level index of the first cell; the last stage counts fastest
     """
     cells, correct, extended, fees = waiting

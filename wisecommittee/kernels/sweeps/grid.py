@@ -35,7 +35,7 @@ from wisecommittee.kernels.sweeps import tiles
 from wisecommittee.kernels.sweeps.bins import bucket
 
 
-class Stages(NamedTuple):
+class GridStages(NamedTuple):
     """The last four stages before the last members of a group: stage 0, whose levels are taken one after the other, and
     stages 1 to 3.
 
@@ -83,7 +83,7 @@ class Histograms(NamedTuple):
     costs: NDArray[np.int64]
 
 
-class Totals(NamedTuple):
+class PairTotals(NamedTuple):
     """Total correct and total cost of the cascade that stops at stage 3, by the levels of stages 1 and 2: [P1, P2]."""
 
     correct: NDArray[np.int32]
@@ -107,7 +107,7 @@ def fitting(line, most):
 def sweep_group(stages, lasts, bounds, settled, scratch, envelope):
     """Offer every vector of levels of one group to the envelope.
 
-    stages : Stages; lasts : Lasts; bounds : Bounds of the last four stages; settled : Settled; scratch : Histograms
+    stages : GridStages; lasts : Lasts; bounds : Bounds of the last four stages; settled : Settled; scratch : Histograms
     """
     bins0, bins1, bins2, bins3 = stages.bins
     levels0, levels1, levels2, levels3 = stages.levels
@@ -229,7 +229,7 @@ def sweep_group(stages, lasts, bounds, settled, scratch, envelope):
             last = min(first + batch, left)
             _sweep(
                 order0[:entered], (bins1, bins2, bins3), within, stops, kept[first:last], masks[first:last],
-                (high1, high2), Totals(base, paid), level, bounds, scratch, envelope,
+                (high1, high2), PairTotals(base, paid), level, bounds, scratch, envelope,
             )  # fmt: skip
 
 
@@ -240,7 +240,7 @@ def _sweep(entered, bins, lasts, stops, members, masks, tile_of, totals, first_l
     entered : int32 [n] units that get to stage 1; bins : three times unsigned [N]
     stops : int64 [m], where the changes of each last member end for the units that get to stage 1
     members : int64 [s], which last members; masks : uint16 [s, U, V], the tiles of each; tile_of : the tile of each
-    level of stages 1 and 2; totals : Totals; first_level : level index of the first cell
+    level of stages 1 and 2; totals : PairTotals; first_level : level index of the first cell
     """
     bins1, bins2, bins3 = bins
     tile1, tile2 = tile_of

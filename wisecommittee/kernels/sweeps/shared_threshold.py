@@ -25,7 +25,7 @@ class Events(NamedTuple):
     ends: NDArray[np.int64]
 
 
-class Changes(NamedTuple):
+class StepChanges(NamedTuple):
     """What a unit adds to the totals when it runs a further stage: int64 [K - 2, N] for the stages of the head behind
     the first, int64 [N, m] for each of the last members."""
 
@@ -39,7 +39,7 @@ class Changes(NamedTuple):
 def sweep_shared(events, changes, correct, cost, ranks, bounds, envelope):
     """Offer every threshold of the cascades (head, m) to the envelope, from the lowest at which any unit continues.
 
-    events : Events; changes : Changes; correct, cost : totals if every unit exits at the first stage
+    events : Events; changes : StepChanges; correct, cost : totals if every unit exits at the first stage
     ranks : int64 [m]; bounds : Bounds. The level index is the number of the events' confidence among the distinct ones.
     """
     stages, units, ends = events

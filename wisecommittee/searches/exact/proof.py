@@ -26,7 +26,7 @@ from wisecommittee.searches.exact.tiles import tiled_stages
 from wisecommittee.searches.grid.bounds import of_cascade
 from wisecommittee.searches.grid.candidates import Candidates
 from wisecommittee.searches.grid.chunks import Chunk, run_chunks
-from wisecommittee.searches.grid.sweep import THRESHOLDED, GridSearch, Group, Point
+from wisecommittee.searches.grid.sweep import THRESHOLDED, GridSearch, HeadGroup, Point
 from wisecommittee.searches.grid.virtual_stages import padded
 from wisecommittee.searches.limits import Limits
 from wisecommittee.searches.stages.stage_tables import StageTables
@@ -74,7 +74,7 @@ class ExactSearch:
             control.tick(chunk.size(n))
         return envelope.corners(), len(chunk)
 
-    def _group(self, group: Group, envelope: Envelope, scratch: _Scratch, control: Control) -> bool:
+    def _group(self, group: HeadGroup, envelope: Envelope, scratch: _Scratch, control: Control) -> bool:
         """Every real threshold of the cascades of a group; False if stopped on the way."""
         sweep, head = self.sweep, group.head
         fees, last_fees = group.fees, group.last_fees
@@ -87,7 +87,7 @@ class ExactSearch:
         masks = np.zeros((len(group.lasts), *(screening.TILES if k else 1 for k in real)), np.uint16)
         varying = last_fees.shape[1] > 1
         matters = screening.screen(
-            screening.Units(tiles, real, profiles.profile, profiles.best(), profiles.fees_from(1)),
+            screening.ScreenedUnits(tiles, real, profiles.profile, profiles.best(), profiles.fees_from(1)),
             sweep.changes(head, group.lasts), profiles.total_cost(0, 1), group.offsets,
             np.zeros(len(last_fees), np.int64) if varying else last_fees[:, 0], envelope.cost, masks,
         )  # fmt: skip
@@ -114,7 +114,7 @@ class ExactSearch:
 
     def _cascade(
         self,
-        group: Group,
+        group: HeadGroup,
         m: int,
         profiles: UnitProfiles,
         masks: NDArray[np.uint16],

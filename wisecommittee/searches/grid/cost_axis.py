@@ -25,7 +25,7 @@ Variants = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class CostAxis:
     """cost : the cost model of the sweeps, coarser than `full` where totals would not fit beside the prices
     prices : int64 [n] distinct, ascending, empty for the average; span : distance between the numbers of two prices
     """
@@ -38,7 +38,7 @@ class Axis:
     span: int = 0
 
     @classmethod
-    def of(cls, name: str, cost: CostModel, units: int, sequences: Iterable[NDArray[np.int64]]) -> Axis:
+    def of(cls, name: str, cost: CostModel, units: int, sequences: Iterable[NDArray[np.int64]]) -> CostAxis:
         """sequences : all that will be swept, int64 [n, size] by size."""
         if name not in AXES:
             raise UnknownNameError("axis", name, AXES)

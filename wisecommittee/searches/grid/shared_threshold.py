@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.kernels.envelope import Envelope
-from wisecommittee.kernels.sweeps.shared_threshold import Changes, Events, sweep_shared
+from wisecommittee.kernels.sweeps.shared_threshold import Events, StepChanges, sweep_shared
 from wisecommittee.searches.grid.bounds import make_bounds
 from wisecommittee.searches.grid.candidates import Candidates
-from wisecommittee.searches.grid.sweep import GridSearch, Group
+from wisecommittee.searches.grid.sweep import GridSearch, HeadGroup
 from wisecommittee.searches.limits import Limits
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
@@ -43,7 +43,7 @@ class SharedSearch(GridSearch):
         left = [np.array([s for s in unfinished if len(s) == size], np.int64) for size in sizes]
         return sum(of(c.sequences) for c in self.candidates) - sum(map(of, left))
 
-    def group(self, group: Group, envelope: Envelope, control: Control) -> bool:
+    def group(self, group: HeadGroup, envelope: Envelope, control: Control) -> bool:
         head, lasts = group.head, group.lasts
         if not head:
             return super().group(group, envelope, control)
@@ -51,7 +51,7 @@ class SharedSearch(GridSearch):
         last_correct = np.stack([self.lookup.correct_of((*head, m)) for m in lasts.tolist()], axis=1)
         fees = np.broadcast_to(group.fees, (len(head), self.units))
         last_fees = np.broadcast_to(group.last_fees.T, last_correct.shape)
-        changes = Changes(
+        changes = StepChanges(
             np.diff(correct, axis=0), np.ascontiguousarray(fees[1:]),
             last_correct - correct[-1][:, None], np.ascontiguousarray(last_fees),
         )  # fmt: skip

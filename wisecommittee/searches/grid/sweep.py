@@ -21,7 +21,7 @@ from wisecommittee.kernels.sweeps import grid, tiles
 from wisecommittee.searches.grid.bounds import after_stage, can_be_met, make_bounds
 from wisecommittee.searches.grid.candidates import Candidates
 from wisecommittee.searches.grid.chunks import Chunk, run_chunks, sweep_task
-from wisecommittee.searches.grid.cost_axis import Axis
+from wisecommittee.searches.grid.cost_axis import CostAxis
 from wisecommittee.searches.grid.levels import GridLevels
 from wisecommittee.searches.grid.virtual_stages import padded
 from wisecommittee.searches.limits import Limits
@@ -37,7 +37,7 @@ SCRATCH_BYTES = 1 << 20  # histograms of one batch of last members, which fit th
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class HeadGroup:
     """m cascades that share all stages but the last: head + (last,). A cascade occurs once for each price that the cost
     axis gives it (cost_axis.py).
 
@@ -71,7 +71,7 @@ class GridSearch:
     ) -> None:
         assert pool.task.width == 1  # else miou.py
         self.candidates, self.limits, self.units = candidates, limits, pool.units
-        self.axis = Axis.of(axis, pool.cost, pool.units, [c.sequences for c in candidates])
+        self.axis = CostAxis.of(axis, pool.cost, pool.units, [c.sequences for c in candidates])
         self.lookup = StageLookup.of(pool, tables)
         self.scale = scale_of(pool.confidence)
         self.grid = GridLevels.of(tables.score, levels, self.scale, threads)
@@ -101,7 +101,7 @@ class GridSearch:
             control.tick(chunk.size(n))
         return envelope.corners(), len(chunk)
 
-    def groups(self, chunk: Chunk) -> Iterator[Group]:
+    def groups(self, chunk: Chunk) -> Iterator[HeadGroup]:
         """The groups of a chunk, in order."""
         rows, offsets, caps = self.axis.variants(chunk.sequences)
         starts = np.searchsorted(rows, chunk.starts)
@@ -115,11 +115,11 @@ class GridSearch:
             else:
                 head_fees, last_fees = fees[a, :-1, None], fees[a:b, -1:].copy()
             group_bounds = Bounds(bounds.caps[a:b], bounds.charges[a:b], bounds.ceilings)
-            yield Group(
+            yield HeadGroup(
                 tuple(head.tolist()), lasts, ranks[a:b], offsets[a:b], head_fees, last_fees, group_bounds
             )  # fmt: skip
 
-    def group(self, group: Group, envelope: Envelope, control: Control) -> bool:
+    def group(self, group: HeadGroup, envelope: Envelope, control: Control) -> bool:
         """Offer every threshold vector of a group to the envelope; False if stopped on the way."""
         stages = self._stages(group)
         lasts = grid.Lasts(self.changes(group.head, group.lasts), group.last_fees, group.offsets, group.ranks)
@@ -132,7 +132,7 @@ class GridSearch:
             if not can_be_met(bounds):
                 continue
             bins0, levels0 = stages.bins[outer], stages.levels[outer]
-            last_four = grid.Stages(
+            last_four = grid.GridStages(
                 (np.where(waiting, bins0, bins0.dtype.type(levels0)), *stages.bins[outer + 1 :]),
                 stages.levels[outer:], stages.correct[outer:], stages.fees[outer + 1 :],
             )  # fmt: skip
@@ -140,7 +140,7 @@ class GridSearch:
             grid.sweep_group(last_four, lasts, bounds, settled, scratch, envelope)
         return True
 
-    def _stages(self, group: Group) -> grid.Stages:
+    def _stages(self, group: HeadGroup) -> grid.GridStages:
         """All stages of the head, with virtual ones in front up to those a kernel takes."""
         prefixes = [group.head[:k] for k in range(1, len(group.head) + 1)]
         fewest = THRESHOLDED + 1
@@ -148,7 +148,7 @@ class GridSearch:
         bins = [everybody if self.levels == 1 else self.grid.bins[self.lookup.score_row(p)] for p in prefixes]
         correct = [self.lookup.correct_of(p).astype(np.int32) for p in prefixes]
         free = np.zeros((1, group.last_fees.shape[1]), np.int64)
-        return grid.Stages(
+        return grid.GridStages(
             tuple(padded(bins, fewest, everybody)),
             tuple(padded([self.levels] * len(prefixes), fewest, 1)),
             tuple(padded(correct, fewest, nothing)),
@@ -192,7 +192,9 @@ class GridSearch:
         return self.grid.thresholds(self.lookup.score_rows_of(sequence[:-1]), level)
 
 
-def _settle(stages: grid.Stages, vector: tuple[int, ...], group: Group) -> tuple[NDArray[np.bool_], int, int, Bounds]:
+def _settle(
+    stages: grid.GridStages, vector: tuple[int, ...], group: HeadGroup
+) -> tuple[NDArray[np.bool_], int, int, Bounds]:
     """The stages before the last four at these levels: which units run the first of the four (bool [N]), what is
     correct and spent if they exit there, and the bounds that are left."""
     outer, bounds = len(vector), group.bounds

@@ -99,7 +99,7 @@ class JointSweep:
         varying = stages.pool.cost.per_unit is not None
         counts, gains = np.empty((2, size), np.int32)
         scratch = beam.Sums(counts, gains, np.empty(size if varying else 0, np.int64))
-        totals = beam.Totals(*np.empty((2, *shape[:2]), np.int64))
+        totals = beam.HeadTotals(*np.empty((2, *shape[:2]), np.int64))
         for number, state in enumerate(self.cells.states):
             waiting, settled_correct, settled_cost = self._settled(state, right, fees)
             # Lines of those who wait: what `take` makes is contiguous, and nothing is copied where all do.

@@ -127,7 +127,7 @@ def _every(
         said = np.empty((nodes, stop - start) if len(predicted) else (0, 0), np.int32)
         direct.walk(
             np.stack([source.block(start, stop) for source in summands], axis=1), labels, walked, needs, sums,
-            direct.Outputs(hit, said, statistics),
+            direct.WalkOutputs(hit, said, statistics),
         )  # fmt: skip
         correct.put_block(start, hit)
         if len(predicted):

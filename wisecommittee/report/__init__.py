@@ -1,5 +1,5 @@
-"""What people look at: plots that take an Axes and return it, and tables as values. No figure is computed here, only
-shown; what is shown is computed in analyses/.
+"""Plots that take an Axes and return it, tables as values, and the page. Their figures are computed in analyses/ and
+searches/; these modules only show them.
 
 May be added: a plot (plot_<kind>.py and its line in plot.PLOTS), a table (table_<kind>.py and its line in
 tables.TABLES); what they need is loaded when they are first used.

@@ -1,4 +1,4 @@
-"""Text that finds its place when the figure is drawn, so that it fits at any size, resolution and limits."""
+"""Texts that are positioned when the figure is drawn, so that they fit at any size, resolution and limits."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ RADII = (6.0, 12.0, 20.0, 30.0, 42.0)  # points from a mark to its name, nearest
 LEADER_FROM = 15.0  # from this distance on a thin line leads to the mark
 DIRECTIONS = ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # preferred first
 CLEAR = 3.0  # points that stay free around marks
-CROSSED = 1.5  # what one sampled point of a line under a name costs, in points of distance
-CROWDED = 8.0  # what another mark beside a name costs, in points of distance: the name might be taken for its
+CROSSED = 1.5  # penalty for each sampled point of a line under a name, in points of distance
+CROWDED = 8.0  # penalty for another mark beside a name, in points of distance: a reader might take it for its name
 RAISED = -0.04  # of its height: text beside a mark is centred on its small letters
 
 
 class Name(Annotation):
-    """The name of a mark; drawn where Names found a place for it."""
+    """The name of a mark, drawn if Names has found free space for it."""
 
     placed = True
 
@@ -36,16 +36,17 @@ class Name(Annotation):
 
 
 class Names(Artist):
-    """Arranges the names of marks on an Axes without overlaps; a name that finds no place is left out.
+    """Arranges the names of marks on an Axes without overlaps; a name without free space near its mark is left out.
 
-    Greedy and deterministic: names in the given order, the nearest free place in a fixed order of directions. Other
-    names, marks and the border are never touched; a line is crossed only where going round it would lead far away.
+    Greedy and deterministic: names in the given order, each at the nearest free position in a fixed order of
+    directions. Names never touch other names, marks or the border, and cover a line only where the next free position
+    is far away.
     """
 
     def __init__(self, ax: Axes, names: Sequence[str], points: Sequence[tuple[float, float]], **style: Any) -> None:
         super().__init__()
         self.set_in_layout(False)
-        self.set_zorder(-1)  # drawn first, so that the names are in place when their turn comes
+        self.set_zorder(-1)  # drawn first, so that every name has its position when it is drawn
         leader = {"arrowstyle": "-", "linewidth": 0.5, "color": "0.6", "shrinkA": 0, "shrinkB": 2}
         fixed: dict[str, Any] = {"va": "bottom", "in_layout": False, "parse_math": False, "zorder": 5}
         self.names = [
@@ -69,11 +70,11 @@ class Names(Artist):
             name.update_positions(renderer)
             extent = Text.get_window_extent(name, renderer)
             size = (round(extent.width, 2), round(extent.height, 2))  # free of where it stands now
-            place = _place(mark, size, inside, taken, marks, lines, unit)
-            name.placed = place is not None
-            if place is None:
+            position = _free_position(mark, size, inside, taken, marks, lines, unit)
+            name.placed = position is not None
+            if position is None:
                 continue
-            box, leader = place
+            box, leader = position
             taken.append(box)
             lines = np.concatenate([lines, leader])
             offset = (round(float(box.x0 - mark[0]) / unit, 2), round(float(box.y0 - mark[1]) / unit, 2))
@@ -83,7 +84,7 @@ class Names(Artist):
             name.arrow_patch.set_visible(len(leader) > 0)
 
 
-def _place(
+def _free_position(
     mark: NDArray[np.float64],
     size: tuple[float, float],
     inside: Bbox,
@@ -123,7 +124,7 @@ def _overlap(a: Bbox, b: Bbox, gap: float) -> bool:
 
 
 def _within(box: Bbox, points: NDArray[np.float64], clear: float) -> int:
-    """How many of the points [n, 2] lie in a box, in pixels, or nearer than `clear`."""
+    """How many of the points [n, 2] lie in a box or within `clear` of it, in pixels."""
     x, y = points.T
     inside = (x > box.x0 - clear) & (x < box.x1 + clear) & (y > box.y0 - clear) & (y < box.y1 + clear)
     return int(inside.sum())
@@ -149,7 +150,7 @@ def _drawn(ax: Axes, step: float) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 class Fitted(Text):
-    """Text in a room of a given width (in data units): it shrinks to fit, and below `least` points it is left out."""
+    """Text that shrinks to fit a width `room` in data units; left out below `least` points."""
 
     def __init__(self, x: float, y: float, text: str, *, room: float, least: float, size: float, **style: Any) -> None:
         super().__init__(x, y, shown(text), fontsize=size, in_layout=False, parse_math=False, **style)

@@ -19,8 +19,8 @@ from wisecommittee.committees.cards import OLD_KINDS, check_cost, plain, split_m
 from wisecommittee.committees.confidence import scale_of, threshold_above
 from wisecommittee.committees.fields import checked_object, listed, shown, typed
 from wisecommittee.committees.scale import Carried
-from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted
-from wisecommittee.reading import parse_json, read_text
+from wisecommittee.errors import AbsentError, CommitteeError, WiseCommitteeError, counted
+from wisecommittee.reading import parse_json, read_text, recognised
 from wisecommittee.writing import written_whole
 
 COMMITTEE_VERSION = 1
@@ -161,13 +161,18 @@ class Committee:
         """Read a committee.json; CommitteeError names what is wrong with it."""
         file = Path(path)
         remedy = f"write one with `wisecommittee search --target-accuracy 0.9 --save {shlex.quote(str(file))}`"
-        text = read_text(file, limit=MAX_COMMITTEE, error=CommitteeError, remedy=remedy)
         try:
-            return cls.from_json(parse_json(text))
-        except CommitteeError as error:
-            raise CommitteeError(f"{file}: {error}") from error
-        except ValueError as error:
-            raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
+            return cls.from_json(parse_json(read_text(file, limit=MAX_COMMITTEE, error=CommitteeError, remedy=remedy)))
+        except AbsentError:
+            raise
+        except (CommitteeError, ValueError) as error:
+            what = recognised(file) if file.is_file() else None
+            if what is not None and not what.startswith("a committee"):
+                raise CommitteeError(f"{file}: {what}; expected a committee, as `search --save` writes it") from error
+            if not isinstance(error, CommitteeError):
+                raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
+            place = f"{file}: "
+            raise CommitteeError(f"{place}{str(error).removeprefix(place)}") from error
 
     @classmethod
     def from_json(cls, data: Any) -> Committee:

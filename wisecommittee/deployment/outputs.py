@@ -138,7 +138,7 @@ class Combination:
             direct.Trie(order - 1, order, order + 1, logit_space, np.where(order == size - 1, 0, -1)),
             sum(1 << i for i, name in enumerate(direct.STATISTICS) if name in wanted),
             np.empty((size + 1, classes), np.float32),
-            direct.Outputs(np.empty((size, n), np.uint8), prediction, gathered),
+            direct.WalkOutputs(np.empty((size, n), np.uint8), prediction, gathered),
         )
         names = [name for name in direct.STATISTICS if name in wanted]
         statistics = {name: values[0] for name, values in zip(names, gathered, strict=True)}

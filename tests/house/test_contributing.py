@@ -224,7 +224,7 @@ def test_the_example_of_a_file_format_reads_outputs_and_labels(tmp_path, monkeyp
     assert np.array_equal(store.labels("val"), labels)
     (tmp_path / "x.jsonl").write_text("{")
     with pytest.raises(StoreError, match=r"x\.jsonl: not a readable table"):
-        import_outputs(store, "val", [("logits", "b", tmp_path / "x.jsonl")], **given)
+        import_outputs(store, "val", [("logits", "a", tmp_path / "x.jsonl")], **given)
 
 
 def test_the_example_of_a_model_source_loads_a_checkpoint(tmp_path, monkeypatch):

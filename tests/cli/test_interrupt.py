@@ -117,11 +117,11 @@ from wisecommittee.searches.stages.pool import Pool
 Pool.summands = lambda *_: (here(), stay())
 """,
     "while stage tables are made": """
-import wisecommittee.searches.search as module
+import wisecommittee.searches.strategies.prepare as module
 module.stage_tables = lambda *_, **__: (here(), stay())
 """,
     "in a place that swallows exceptions": """
-import wisecommittee.searches.search as module
+import wisecommittee.searches.strategies.prepare as module
 make = module.stage_tables
 def swallows(*arguments, **options):
     try:
@@ -352,7 +352,7 @@ def test_a_part_of_a_frontier_is_not_drawn(store):
 def test_a_python_program_gets_a_keyboard_interrupt(store, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(
-        "wisecommittee.searches.search.stage_tables", lambda *_, **__: signal.raise_signal(signal.SIGINT)
+        "wisecommittee.searches.strategies.prepare.stage_tables", lambda *_, **__: signal.raise_signal(signal.SIGINT)
     )
     with pytest.raises(KeyboardInterrupt):
         search(store)

@@ -29,7 +29,7 @@ from contextlib import contextmanager
 _flags = False  # whether messages name options as the command line does
 
 
-def option(name: str, value: object = None, *, placeholder: str = "") -> str:
+def option(name: str, value: object = None, *, placeholder: str = "", flag: str = "") -> str:
     """An option as the caller gives it: in Python `max_models=`, on the command line `--max-models`.
 
     Parameters
@@ -40,8 +40,10 @@ def option(name: str, value: object = None, *, placeholder: str = "") -> str:
         The value to show with it: `axis='p99'` or `--axis p99`; True is shown as `exact=True` or `--exact`.
     placeholder
         A word that stands for a value: `macs=N` or `--macs N`.
+    flag
+        Its name on the command line, if another one: `names=` is `--name`, of "name".
     """
-    flag = "--" + name.replace("_", "-")
+    flag = "--" + (flag or name).replace("_", "-")
     if value is None:
         text = f"{flag} {placeholder}" if _flags else f"{name}={placeholder}"
     elif value is True:

@@ -278,11 +278,11 @@ Committee.save = slow
 """
 PRINTING = """
 import wisecommittee.cli.search as module
-show = module.show_answer
+show = module.show_choice
 def slow(*arguments):
     here(); stay_until(1)
     show(*arguments)
-module.show_answer = slow
+module.show_choice = slow
 """
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Committee
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.errors import InfeasibleError, UsageError
+from wisecommittee.errors import InfeasibleError, UsageError, option
 from wisecommittee.searches.evaluate import evaluate_in, identity, members_pool
 from wisecommittee.searches.reporter import reported_threshold
 from wisecommittee.searches.stages.exit_table import running, score_row
@@ -38,7 +38,8 @@ def _found_cascade(study: Study) -> Committee:
     cascades = [e for e in study.given or study.search(max_models=2) if e.committee.shape == "cascade"]
     if not cascades:
         raise InfeasibleError(
-            "the frontier holds no cascade; name two models, the cheaper first (--models a --models b), or a committee"
+            f"the frontier holds no cascade; name two models, the cheaper first ({option('models')} a "
+            f"{option('models')} b), or a committee"
         )
     return max(cascades, key=lambda e: e.quality).committee
 

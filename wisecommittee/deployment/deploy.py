@@ -22,7 +22,7 @@ from wisecommittee.deployment.members import Module, find_card, load_members
 from wisecommittee.deployment.replay import REPLAYED, compare_outputs, look_like_probabilities, normalised
 from wisecommittee.deployment.replay import replay as replay_units
 from wisecommittee.deployment.units import Units
-from wisecommittee.errors import CommitteeError, ContentError, UsageError, counted
+from wisecommittee.errors import CommitteeError, ContentError, UsageError, counted, option
 from wisecommittee.extraction.data.spec import Data
 from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
@@ -88,7 +88,7 @@ class Deployed:
         if committee.confidence not in CONFIDENCES:
             raise CommitteeError(
                 f"{committee.label()}: exits by {committee.confidence!r}, a score kept in the store, which its "
-                f"members' outputs do not contain; choose one with --confidence {', '.join(sorted(CONFIDENCES))}"
+                f"members' outputs do not contain; choose {option('confidence')} {', '.join(sorted(CONFIDENCES))}"
             )
         self.committee, self.batch_size, self.device = committee, batch_size, pick_device(device)
         self.models = {name: models[name] for name in committee.models}
@@ -194,7 +194,7 @@ class Deployed:
             if not self._force:
                 raise CommitteeError(
                     f"{name}: the committee was chosen on its probabilities, and it gives logits here (rows that do "
-                    f"not sum to 1); end it with a softmax, or have one put behind it with --softmax (softmax=True)"
+                    f"not sum to 1); end it with a softmax, or have one put behind it with {option('softmax', True)}"
                 )
         elif name not in self.compared and len(outputs) >= TELLING and look_like_probabilities(outputs):
             raise CommitteeError(

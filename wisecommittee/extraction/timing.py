@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import CostError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.errors import CostError, StoreError, UsageError, WiseCommitteeError, option
 from wisecommittee.extraction.models.macs import count_macs, floating_dtype
 from wisecommittee.extraction.models.spec import LoadedModel, load_model
 from wisecommittee.extraction.run.forward import pick_device
@@ -109,7 +109,10 @@ def bench_models(
     if not models:
         raise UsageError("no model to measure; name at least one")
     if names and len(names) != len(models):
-        raise UsageError(f"{len(names)} values of --name for {len(models)} models; give one for each model, in order")
+        raise UsageError(
+            f"{len(names)} values of {option('names', flag='name')} for {len(models)} models; give one for each model, "
+            "in order"
+        )
     if batch_size < 1:
         raise UsageError(f"batch size {batch_size}: expected at least 1")
     if not 0 < seconds <= 3600:
@@ -154,14 +157,14 @@ def measure(
         batch = _spread(module, (batch_size, *shape), device, seconds)
     except torch.OutOfMemoryError as error:
         raise WiseCommitteeError(
-            f"{loaded.name}: {device} ran out of memory at {batch_size} units; use a smaller --batch-size"
+            f"{loaded.name}: {device} ran out of memory at {batch_size} units; use a smaller {option('batch_size')}"
         ) from error
     except WiseCommitteeError:
         raise
     except Exception as error:
         raise WiseCommitteeError(
             f"{loaded.name}: its forward pass raised {type(error).__name__} on inputs of shape "
-            f"{[batch_size, *shape]}: {error}; name the shape of one unit with --input-size"
+            f"{[batch_size, *shape]}: {error}; name the shape of one unit with {option('input_size')}"
         ) from error
     finally:
         module.to("cpu")
@@ -230,12 +233,13 @@ def _cards(store: LogitStore, split: str | None, loaded: LoadedModel) -> list[tu
             if card.params is not None and card.params != loaded.params:
                 raise StoreError(
                     f"{loaded.name} in {where} has {card.params:,} parameters, {loaded.origin} has {loaded.params:,}; "
-                    f"name the model that was extracted, or its name in the store with --name"
+                    f"name the model that was extracted, or its name in the store with {option('names', flag='name')}"
                 )
     if not found:
         there = split or ", ".join(store.splits()) or "an empty store"
         raise StoreError(
-            f"{loaded.name}: not in {there} of {store.files.uri}; extract it first, or give its name there with --name"
+            f"{loaded.name}: not in {there} of {store.files.uri}; extract it first, or give its name there with "
+            f"{option('names', flag='name')}"
         )
     return found
 
@@ -255,11 +259,12 @@ def _shape(
         elif card.input_size not in (None, known, loaded.input_size):  # a card may leave out the number of views
             raise StoreError(
                 f"{loaded.name} in {where} ran on inputs of shape {list(card.input_size or ())}, "
-                f"{loaded.origin} takes {list(known or ())}; choose with --sizes what was extracted"
+                f"{loaded.origin} takes {list(known or ())}; choose with {option('sizes')} what was extracted"
             )
     if known is None and given is None:
         raise UsageError(
-            f"{loaded.name}: {loaded.origin} does not say its input size; give one with --input-size 3,224,224"
+            f"{loaded.name}: {loaded.origin} does not say its input size; give one with "
+            f"{option('input_size', placeholder='3,224,224')}"
         )
     return known or given or ()
 

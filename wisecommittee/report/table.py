@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wisecommittee.errors import UnknownNameError, UsageError
+from wisecommittee.errors import UnknownNameError, UsageError, option
 from wisecommittee.report.markup import as_html
 from wisecommittee.text import shown
 from wisecommittee.writing import written_whole
@@ -316,12 +316,14 @@ def form_of(asked: str | None, file: Path | None) -> str:
         if asked not in (*FORMATS, "rich"):
             raise UnknownNameError("format", asked, (*FORMATS, "rich"))
         if asked == "rich" and file is not None:
-            raise UsageError("--format rich is for the terminal; choose csv, markdown, latex or html for a file")
+            raise UsageError(
+                f"{option('format')} rich is for the terminal; choose csv, markdown, latex or html for a file"
+            )
         return asked
     if file is None:
         return "rich"
     if file.suffix.lower() not in ENDINGS:
-        raise UsageError(f"{str(file)!r} ends in none of {', '.join(ENDINGS)}; name the format with --format")
+        raise UsageError(f"{str(file)!r} ends in none of {', '.join(ENDINGS)}; name the format with {option('format')}")
     return ENDINGS[file.suffix.lower()]
 
 

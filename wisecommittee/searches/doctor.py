@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import StoreError, counted
+from wisecommittee.errors import StoreError, counted, option
 from wisecommittee.store import LogitStore
 from wisecommittee.store.imports.segmentation import images_of
 
@@ -375,7 +375,7 @@ def _of_answers(store: LogitStore, split: str, card: StoredCard) -> list[str]:
     if folded >= right + GAIN:
         return [
             f"{what}: accuracy {100 * right:.1f} %, but {100 * folded:.1f} % if case does not count; import the "
-            f"answers with --ignore-case if it does not"
+            f"answers with {option('ignore_case', True)} if it does not"
         ]
     if right == 0 and len(labels) >= 10:
         place = next((i for i, answer in enumerate(answers) if answer), 0)
@@ -397,7 +397,7 @@ def _mixed_confidences(store: LogitStore, split: str, card: StoredCard) -> list[
     return [
         f"{card.model} in {split}: {counted(len(above), 'confidence')} from {above.min():.6g} to {above.max():.6g}, "
         f"and all {len(sure) - len(above):,} others from 0 to 1; percent among shares? Divide them by 100, or mend "
-        f"them, and import the answers with --replace"
+        f"them, and import the answers with {option('replace', True)}"
     ]
 
 
@@ -418,7 +418,7 @@ def _unseen_classes(store: LogitStore, split: str, card: StoredCard) -> str | No
     return (
         f"class {shown} never occurs in the labels while {100 * ignored:.0f} % of the pixels do not count; is the "
         f"ignored label that class? mIoU cannot exceed {100 * most:.0f} %; number the classes from 0, or name the "
-        f"label of pixels that do not count with --ignore-label"
+        f"label of pixels that do not count with {option('ignored', flag='ignore-label')}"
     )
 
 
@@ -614,7 +614,7 @@ def _unit_costs(store: LogitStore, split: str, cards: Sequence[StoredCard]) -> l
         return [
             f"{name} of {largest} is {column[largest]:,.6g} for a unit of {split} on average, of {least} "
             f"{column[least]:,.6g}: {spread[per]:,.0f} times as much{per}; are they in the same unit (seconds or "
-            f"milliseconds, dollars or cents)? Mend the file and import it with --replace"
+            f"milliseconds, dollars or cents)? Mend the file and import it with {option('replace', True)}"
         ]
     return []
 

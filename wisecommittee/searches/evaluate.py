@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from wisecommittee.committees.cards import Committee, StoredCard
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.cost import CostModel
-from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted
+from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted, option
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.grid.cost_axis import share_above
 from wisecommittee.searches.intervals import bootstrap_intervals, normal_interval
@@ -309,8 +309,8 @@ def check_identity(card: StoredCard, recorded: Mapping[str, Any]) -> None:
         before = recorded.get(name)
         if before and now[name] and before != now[name]:
             raise CommitteeError(
-                f"{card.model}: its {noun} differ from those the committee was chosen with "
-                f"({_short(before)}, now {_short(now[name])}); search again, or evaluate anyway with --force"
+                f"{card.model}: its {noun} differ from those the committee was chosen with ({_short(before)}, now "
+                f"{_short(now[name])}); search again, or evaluate anyway with {option('force', True)}"
             )
 
 

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from wisecommittee.committees.cards import ModelCard, StoredCard
-from wisecommittee.errors import StoreError, WiseCommitteeError
+from wisecommittee.errors import StoreError, WiseCommitteeError, option
 from wisecommittee.reading import parse_json
 from wisecommittee.store import checks
 from wisecommittee.store.storage.files import MAX_JSON
@@ -35,7 +35,7 @@ def encode_card(card: ModelCard) -> bytes:
 
 def decode_card(text: bytes, model: str, what: str) -> StoredCard:
     """The card of a committed model; StoreError says what is wrong with it."""
-    remedy = f"extract or import {model} again with --replace"
+    remedy = f"extract or import {model} again with {option('replace', True)}"
     try:
         data = parse_json(text)
     except ValueError as error:

@@ -26,6 +26,7 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
     counted,
+    option,
 )
 from wisecommittee.store import checks
 from wisecommittee.store.cache import Places, cached
@@ -129,7 +130,7 @@ class LogitStore:
         if not self.files.exists():
             raise StoreError(
                 f"there is no store at {self.files.uri!r}; make one with `wisecommittee extract`, `import` or `demo`, "
-                f"or name another with --store"
+                f"or name another with {option('store')}"
             )
 
     def require_split(self, split: str) -> None:
@@ -138,7 +139,7 @@ class LogitStore:
         self.require()
         if not self.has_split(split):
             known = ", ".join(self.splits())
-            told = f"{known}; name one with --split, or" if known else "none, the store is empty;"
+            told = f"{known}; name one with {option('split')}, or" if known else "none, the store is empty;"
             raise StoreError(
                 f"store {self.files.uri!r} has no split {split!r}; splits: {told} extract or import into it"
             )
@@ -349,7 +350,7 @@ class LogitStore:
         for part in contents.parts:
             path = f"{self.model_folder(split, card.model)}/{part.file}"
             place = self.files.place(path)
-            remedy = f"extract or import {card.model} again with --replace"
+            remedy = f"extract or import {card.model} again with {option('replace', True)}"
             try:
                 data = self.files.read(path)
             except FileNotFoundError:
@@ -552,7 +553,9 @@ class LogitStore:
             content += parts.content_sum(rows.slice(start, start + parts.ROW_GROUP).stored(np.dtype(dtype)))
         same = (committed.contents.content, committed.kind) == (parts.content_hash(content), card.kind)
         if not same or committed.contents.dtype != dtype:
-            raise StoreError(f"{card.model} is in {split} already with other content; use --replace to exchange it")
+            raise StoreError(
+                f"{card.model} is in {split} already with other content; use {option('replace', True)} to exchange it"
+            )
         if card.with_contents(committed.contents).to_json() == committed.to_json():
             return "unchanged"
         return self.update_card(split, committed, lambda found: card.with_contents(found.contents))
@@ -684,7 +687,7 @@ class LogitStore:
         if parts.content_hash(content) != contents.content:
             raise StoreError(
                 f"{card.model} in {split}: its values are not those its card was written for; "
-                f"extract or import {card.model} again with --replace"
+                f"extract or import {card.model} again with {option('replace', True)}"
             )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import Contents, ModelCard, Part, StoredCard
-from wisecommittee.errors import AlignmentError, BusyError, ContentError, StoreError, counted
+from wisecommittee.errors import AlignmentError, BusyError, ContentError, StoreError, counted, option
 from wisecommittee.store import checks
 from wisecommittee.store.card_files import encode_card
 from wisecommittee.store.parquet import parts
@@ -115,7 +115,7 @@ class Writer:
         try:
             committed = self.store.committed(self.split, self.card.model, replace=self._replace)
             if committed is not None and not self._replace:
-                raise StoreError(f"{self.what}: already in the store; use --replace to exchange it")
+                raise StoreError(f"{self.what}: already in the store; use {option('replace', True)} to exchange it")
             if self.store.has_split(self.split):
                 self._units, self._labels = self.store.unit_index(self.split), self.store.labels(self.split)
             self._continue_or_clear(committed)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AbsentError, ContentError, counted
+from wisecommittee.errors import AbsentError, ContentError, counted, option
 from wisecommittee.reading import open_regular
 
 PIXELS = 3 * 32 * 32
@@ -72,7 +72,7 @@ def _find(name: str, folder: Path) -> tuple[Path, Layout]:
     ways = " or ".join(f"{layout.folder}/ (from {layout.archive})" for layout in LAYOUTS[name])
     raise AbsentError(
         f"{name}: no data in {str(folder)!r}; unpack {ways} there, as its authors publish it, or name the folder with "
-        f"--data {name}:FOLDER"
+        f"{option('data', placeholder=f'{name}:FOLDER')}"
     )
 
 

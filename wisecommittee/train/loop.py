@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from wisecommittee.errors import ContentError, DivergedError
+from wisecommittee.errors import ContentError, DivergedError, option
 from wisecommittee.train.ranks import Replicas, replicas
 from wisecommittee.writing import written_whole
 
@@ -277,7 +277,9 @@ def load_checkpoint(data: bytes, name: str, key: str, device: torch.device | str
     except Exception as error:
         raise ContentError(f"{name!r} is no checkpoint of this version; remove it to train again") from error
     if found != key:
-        raise ContentError(f"{name!r} belongs to other settings; name another --checkpoints folder, or remove it")
+        raise ContentError(
+            f"{name!r} belongs to other settings; name another {option('checkpoints')} folder, or remove it"
+        )
     return state
 
 

@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 
 import torch
 
-from wisecommittee.errors import StoreError, UsageError
+from wisecommittee.errors import StoreError, UsageError, option
 from wisecommittee.extraction.extract import Extracted, extract
 from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.run.forward import PRECISIONS, pick_device
@@ -77,7 +77,8 @@ def check_free(store: LogitStore, trainings: Mapping[str, str], **options: Unpac
             card = store.committed(split, model)
             if card is not None and key not in (card.meta.get("training"), card.meta.get("pool")):
                 raise StoreError(
-                    f"{model} is in {split} already, trained with other settings; use --replace, or another --store"
+                    f"{model} is in {split} already, trained with other settings; use {option('replace', True)}, or "
+                    f"another {option('store')}"
                 )
 
 

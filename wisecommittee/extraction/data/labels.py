@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError, UnknownNameError
+from wisecommittee.errors import ContentError, UnknownNameError, option
 from wisecommittee.store.readers.classes import read_classes
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -61,7 +61,7 @@ def numbers_in_doubt(classes: Sequence[str]) -> str | None:
     """What is to be said where the outputs of a model without class names are taken to be these classes in order, and
     their names are numbers that may mean another order; None if there is no doubt."""
     numbers = [int(name) for name in classes if _NUMBER.fullmatch(name)]
-    remedy = "if the outputs of a model are in another order, name them with --classes FILE"
+    remedy = f"if the outputs of a model are in another order, name them with {option('classes', placeholder='FILE')}"
     shown = ", ".join(classes[:3]) + (", .." if len(classes) > 3 else "")
     if len(numbers) < len(classes):
         return None if numbers == sorted(numbers) else f"classes {shown} are in the order of text; {remedy}"

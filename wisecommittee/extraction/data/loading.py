@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from wisecommittee.errors import ContentError, WiseCommitteeError
+from wisecommittee.errors import ContentError, WiseCommitteeError, option
 from wisecommittee.extraction.data.images import Corrupt, ImageItems
 
 Preprocessing = Callable[[Any], Any]  # image -> tensor
@@ -128,7 +128,7 @@ def _refusal(corrupt: Sequence[Corrupt], rows: Sequence[int]) -> _Failed:
     return _Failed(
         f"{len(corrupt)} of the images in rows {rows[0]:,} to {rows[-1]:,} cannot be decoded: "
         f"{', '.join(map(str, corrupt[:5]))}{', ..' if len(corrupt) > 5 else ''}; "
-        f"mend or remove them, or leave such units out for every model with --skip-corrupt",
+        f"mend or remove them, or leave such units out for every model with {option('skip_corrupt', True)}",
         wrong_content=True,
     )
 

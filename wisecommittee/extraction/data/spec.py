@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
-from wisecommittee.errors import AlignmentError, ContentError, UsageError, WiseCommitteeError
+from wisecommittee.errors import AlignmentError, ContentError, UsageError, WiseCommitteeError, option
 from wisecommittee.extraction.data.arrays import open_npz
 from wisecommittee.extraction.data.digits import digits
 from wisecommittee.extraction.data.images import Corrupt, ImageFolder, ImageItems
@@ -115,8 +115,8 @@ class Data:
         items = self.make()
         if not isinstance(items, ImageItems):
             raise UsageError(
-                f"{self.what}: --skip-corrupt is for imagefolder: and parquet:, where this package decodes the images; "
-                f"leave broken units out in its own code"
+                f"{self.what}: {option('skip_corrupt', True)} is for imagefolder: and parquet:, where this package "
+                "decodes the images; leave broken units out in its own code"
             )
         return find_corrupt(items, self._rows(len(items))[rank::ranks], self.workers)
 

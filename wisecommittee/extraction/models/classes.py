@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError
+from wisecommittee.errors import ContentError, option
 
 
 def select_classes(model_classes: Sequence[str] | None, data_classes: Sequence[str]) -> NDArray[np.int64]:
@@ -30,7 +30,8 @@ def select_classes(model_classes: Sequence[str] | None, data_classes: Sequence[s
         if len(found) > 1:
             places = " and ".join(map(str, found[:3]))
             raise ContentError(
-                f"class {name!r} is the name of the model's outputs {places}; tell them apart with --classes FILE"
+                f"class {name!r} is the name of the model's outputs {places}; tell them apart with "
+                f"{option('classes', placeholder='FILE')}"
             )
         if found:
             columns.append(found[0])
@@ -40,7 +41,7 @@ def select_classes(model_classes: Sequence[str] | None, data_classes: Sequence[s
         raise ContentError(
             f"{len(missing)} of {len(data_classes)} classes of the data are not among the model's "
             f"{len(model_classes)}: {_shown(missing)} (it has {_shown(list(model_classes), 3)}); "
-            f"give the names of its outputs with --classes FILE"
+            f"give the names of its outputs with {option('classes', placeholder='FILE')}"
         )
     return np.array(columns, dtype=np.int64)
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wisecommittee.errors import AbsentError, ContentError, MissingExtraError, WiseCommitteeError, first_line
+from wisecommittee.errors import AbsentError, ContentError, MissingExtraError, WiseCommitteeError, first_line, option
 from wisecommittee.extraction.models.classes import imagenet_vocabularies
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.extraction.models.spec import LoadedModel, seeded
@@ -159,7 +159,11 @@ def _read(spec: str, rest: str, read: Any, file: str) -> Any:
     except (OSError, ValueError) as error:
         reason = first_line(error)
         if os.path.isdir(rest):
-            hint = ", or use --random-weights for timing and multiply-adds" if file != "config.json" else ""
+            hint = (
+                f", or use {option('random_weights', True)} for timing and multiply-adds"
+                if file != "config.json"
+                else ""
+            )
             raise AbsentError(
                 f"model {spec!r}: the folder {rest!r} holds no {file} that transformers can use ({reason}); "
                 f"save the model there with save_pretrained{hint}"

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError, first_line
+from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError, first_line, option
 from wisecommittee.extraction.models.from_torch_file import in_batches
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.extraction.models.spec import LoadedModel
@@ -76,7 +76,7 @@ class OnnxModule(nn.Module):
             provider = PROVIDERS.get(device.type)
             if provider not in onnxruntime.get_available_providers():
                 raise UsageError(
-                    f"onnxruntime has no provider for {device.type} here; use --device cpu, or its GPU build"
+                    f"onnxruntime has no provider for {device.type} here; use {option('device')} cpu, or its GPU build"
                 )
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = torch.get_num_threads()
@@ -91,7 +91,9 @@ class OnnxModule(nn.Module):
 
 def load(spec: str, path: str, name: str | None, random_weights: bool) -> LoadedModel:
     if random_weights:
-        raise UsageError(f"model {spec!r}: the file holds its weights; --random-weights does not apply to it")
+        raise UsageError(
+            f"model {spec!r}: the file holds its weights; {option('random_weights', True)} does not apply to it"
+        )
     digest = file_hash(Path(path), spec)
     try:
         model = onnx.load(path, load_external_data=False)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import wisecommittee.extraction.models.from_torchvision  # noqa: F401  (timm needs torchvision, and this says so better)
-from wisecommittee.errors import MissingExtraError, UnknownNameError, UsageError, first_line
+from wisecommittee.errors import MissingExtraError, UnknownNameError, UsageError, first_line, option
 from wisecommittee.extraction.models.classes import imagenet_vocabularies
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.extraction.models.spec import LoadedModel, seeded
@@ -100,7 +100,8 @@ def _pretrained(model: str, config: Any, spec: str) -> nn.Module:
     """The model with timm's weights, from the cache of the hub or the network."""
     if not config.has_weights:
         raise UsageError(
-            f"model {spec!r}: timm has no weights for it; name a file, timm:{model}@FILE, or use --random-weights"
+            f"model {spec!r}: timm has no weights for it; name a file, timm:{model}@FILE, or use "
+            f"{option('random_weights', True)}"
         )
     try:
         with weights_only():

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wisecommittee.errors import ContentError, UsageError, first_line
+from wisecommittee.errors import ContentError, UsageError, first_line, option
 from wisecommittee.extraction.models.outputs import logits_of
 from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.models.weights import check_claims, file_hash, weights_only
@@ -105,7 +105,9 @@ def load_torchscript(spec: str, path: str, name: str | None, random_weights: boo
 
 def _checked(spec: str, path: str, random_weights: bool) -> str:
     if random_weights:
-        raise UsageError(f"model {spec!r}: the file holds its weights; --random-weights does not apply to it")
+        raise UsageError(
+            f"model {spec!r}: the file holds its weights; {option('random_weights', True)} does not apply to it"
+        )
     digest = file_hash(Path(path), spec)
     check_claims(Path(path), f"model {spec!r}")
     return digest

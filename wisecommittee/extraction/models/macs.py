@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from wisecommittee.errors import CostError, first_line
+from wisecommittee.errors import CostError, first_line, option
 from wisecommittee.extraction.models.preprocess import ViewMean
 
 # Not counted, by the convention of this field: linear in their input and without a matrix product. Elementwise
@@ -66,7 +66,7 @@ def count_macs(module: nn.Module, example: torch.Tensor, what: str = "the model"
 
     Raises CostError, with the remedy of declaring the number, where the pass cannot be traced or counts too little.
     """
-    remedy = "declare its multiply-adds per unit with --macs N"
+    remedy = f"declare its multiply-adds per unit with {option('macs', placeholder='N')}"
     if isinstance(module, ViewMean):  # [n, V, C, H, W]
         return example.shape[1] * count_macs(module.module, example[:, 0], what)
     if callable(own := getattr(module, "count_macs", None)):
@@ -95,7 +95,10 @@ def count_macs(module: nn.Module, example: torch.Tensor, what: str = "the model"
 
 def _positive(macs: int, what: str) -> int:
     if macs <= 0:
-        raise CostError(f"{what}: 0 multiply-adds counted; declare its multiply-adds per unit with --macs N")
+        raise CostError(
+            f"{what}: 0 multiply-adds counted; declare its multiply-adds per unit with "
+            f"{option('macs', placeholder='N')}"
+        )
     return macs
 
 

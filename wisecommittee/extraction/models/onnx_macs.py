@@ -10,7 +10,7 @@ import onnx
 import onnx.inliner
 import onnx.shape_inference
 
-from wisecommittee.errors import CostError, first_line
+from wisecommittee.errors import CostError, first_line, option
 
 Shape = tuple[int, ...]
 
@@ -57,7 +57,7 @@ CHEAP = frozenset(_CHEAP_NAMES.split())
 
 def count_graph(model: onnx.ModelProto, input_size: Shape, batch: int, what: str) -> int:
     """Multiply-adds per unit of a graph for inputs [batch, *input_size]; CostError names what cannot be counted."""
-    remedy = "declare its multiply-adds per unit with --macs N"
+    remedy = f"declare its multiply-adds per unit with {option('macs', placeholder='N')}"
     model = onnx.inliner.inline_local_functions(model)
     fed = {initializer.name for initializer in model.graph.initializer}
     value = next(value for value in model.graph.input if value.name not in fed)

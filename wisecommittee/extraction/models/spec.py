@@ -28,7 +28,7 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 
 from wisecommittee.committees.cards import split_model_name
-from wisecommittee.errors import ContentError, UsageError
+from wisecommittee.errors import ContentError, UsageError, option
 from wisecommittee.extraction.models.classes import select_classes
 from wisecommittee.extraction.models.macs import run_on_meta
 from wisecommittee.extraction.models.preprocess import CLIPS, COUNTS, Preprocess, ViewMean
@@ -197,7 +197,7 @@ class Resized(nn.Module):
         if images.ndim != 4:
             raise UsageError(
                 f"{self.what}: inputs of shape {list(images.shape)} have no size to change; expected images "
-                f"[n, C, H, W]; leave --sizes out"
+                f"[n, C, H, W]; leave {option('sizes')} out"
             )
         if images.shape[2:] != (self.size, self.size):
             images = functional.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from wisecommittee.errors import AbsentError, ContentError, MissingExtraError, UsageError, first_line
+from wisecommittee.errors import AbsentError, ContentError, MissingExtraError, UsageError, first_line, option
 from wisecommittee.extraction.models.state_dicts import equal, fitting, mappings, nearest
 from wisecommittee.reading import check_memory, open_regular
 
@@ -213,7 +213,11 @@ def missing_weights(
         if scheme == "hf"
         else f"name a local file as {scheme}:{rest.partition('@')[0]}@FILE, "
     )
-    last = "" if file.endswith("config.json") else ", or use --random-weights for timing and multiply-adds"
+    last = (
+        ""
+        if file.endswith("config.json")
+        else f", or use {option('random_weights', True)} for timing and multiply-adds"
+    )
     return UsageError(
         f"model {spec!r}: its file {file} is not in the cache {folder} (moved with {variable}) "
         f"and could not be downloaded{why}; {give}put it into that cache{last}"

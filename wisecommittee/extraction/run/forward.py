@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from wisecommittee.errors import ContentError, OutOfMemoryError, UsageError, WiseCommitteeError, first_line
+from wisecommittee.errors import ContentError, OutOfMemoryError, UsageError, WiseCommitteeError, first_line, option
 from wisecommittee.extraction.models.macs import floating_dtype
 from wisecommittee.extraction.models.outputs import logits_of
 
@@ -139,13 +139,13 @@ class Forward:
             torch.cuda.empty_cache()
         if units == 1:
             raise WiseCommitteeError(
-                f"{self.what}: {self.device} ran out of memory at a single unit ({reason}); use another --device, "
-                f"or fewer models at a time"
+                f"{self.what}: {self.device} ran out of memory at a single unit ({reason}); use another "
+                f"{option('device')}, or fewer models at a time"
             )
         if self.at_once is None:
             warnings.warn(
                 f"{self.what}: {self.device} ran out of memory at {units} units; going on with halves of a batch "
-                f"(a smaller --batch-size avoids the attempt)",
+                f"(a smaller {option('batch_size')} avoids the attempt)",
                 stacklevel=3,
             )
         self.at_once = units // 2

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import Contents, ModelCard, StoredCard
 from wisecommittee.committees.replicas import same_replica
-from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.errors import (
+    AlignmentError,
+    ContentError,
+    CostError,
+    StoreError,
+    UsageError,
+    WiseCommitteeError,
+    option,
+)
 from wisecommittee.extraction.data.labels import numbers_in_doubt
 from wisecommittee.extraction.data.spec import Batch, Data, open_data
 from wisecommittee.extraction.models.macs import count_macs
@@ -109,11 +117,15 @@ def make_plan(
         if ranks.count > 1 and (data.units is None or not data.random_access):
             raise UsageError(f"{data.what}: several ranks need a Dataset with a length, or arrays; run a single one")
         if settings.classes is not None and data.classes is None:
-            raise UsageError(f"{data.what}: its classes have no names to match with those of --classes; leave it out")
+            raise UsageError(
+                f"{data.what}: its classes have no names to match with those of {option('classes')}; leave it out"
+            )
         if CLIPS in (settings.views or ()) and data.images:
-            raise UsageError(f"{data.what}: --views clips is for tensors [n, views, ..], and this gives images")
+            raise UsageError(
+                f"{data.what}: {option('views')} clips is for tensors [n, views, ..], and this gives images"
+            )
         if settings.preprocess is not None and not data.images:
-            raise UsageError(f"{data.what}: its items are tensors, not images; leave --preprocess out")
+            raise UsageError(f"{data.what}: its items are tensors, not images; leave {option('preprocess')} out")
     except Exception as error:
         problem = error
     ranks.agree(problem)
@@ -202,12 +214,14 @@ def _load_lender(spec: str) -> LoadedModel:
     """The model of --preprocess; only what it does to an image is wanted, so its weights stay random."""
     if Path(spec).suffix in FILES:
         raise UsageError(
-            f"--preprocess {spec}: such a file holds no preprocessing; name the model it was exported from, as in "
-            f"--preprocess timm:resnet50"
+            f"{option('preprocess', spec)}: such a file holds no preprocessing; name the model it was exported from, "
+            f"as in {option('preprocess', placeholder='timm:resnet50')}"
         )
     lender = load_model(spec, random_weights=True)
     if lender.preprocess is None:
-        raise UsageError(f"--preprocess {spec}: defines no preprocessing; name a model that does, as timm:resnet50")
+        raise UsageError(
+            f"{option('preprocess', spec)}: defines no preprocessing; name a model that does, as timm:resnet50"
+        )
     return lender
 
 
@@ -215,7 +229,8 @@ def _no_preprocessing(run: Run, loaded: LoadedModel) -> UsageError:
     code = Path(loaded.origin).suffix not in FILES
     return UsageError(
         f"{loaded.name} in {run.split}: {run.data.what} gives images, and {loaded.origin!r} does not say how to make "
-        f"tensors of them; name a model with the same preprocessing, --preprocess timm:resnet50"
+        "tensors of them; name a model with the same preprocessing, "
+        f"{option('preprocess', placeholder='timm:resnet50')}"
         + (", or give its factory an attribute `preprocess`" if code else "")
     )
 
@@ -254,14 +269,14 @@ def _check_split(run: Run, probes: _Probes) -> None:
     if left_out is not None:
         raise AlignmentError(
             f"{data.what}: {left_out} cannot be decoded, but the models of {split} have seen it; mend it, or write to "
-            f"another --split: the models of a split see the same units"
+            f"another {option('split')}: the models of a split see the same units"
         )
     if data.units not in (None, len(index)):
         if (shorter := _left_out(run, data, len(index))) is not None:
             raise shorter
         raise AlignmentError(
             f"{data.what}: {data.units:,} units, {split} has {len(index):,}; "
-            f"the models of a split see the same units, write to another --split"
+            f"the models of a split see the same units, write to another {option('split')}"
         )
     if known is None:
         return
@@ -272,7 +287,7 @@ def _check_split(run: Run, probes: _Probes) -> None:
         if found != f"label {label}":
             raise AlignmentError(
                 f"{data.what}: unit {unit!r} has label {label}, {split} has {found}; "
-                f"the models of a split see the same units, write to another --split"
+                f"the models of a split see the same units, write to another {option('split')}"
             )
     check_against_units(data.what, known[0], labels, index, there)
     if data.units is not None and len(known[0]) == data.units != len(index):
@@ -286,7 +301,11 @@ def _left_out(run: Run, data: Data, there: int) -> AlignmentError | None:
         missing, names = (corrupt.get("units"), corrupt.get("first")) if isinstance(corrupt, dict) else (None, None)
         if type(missing) is int and not data.corrupt and data.units == there + missing:
             shown = names[0] if isinstance(names, list) and names else "?"
-            remedy = "they can now; write to another --split" if run.settings.skip_corrupt else "use --skip-corrupt too"
+            remedy = (
+                f"they can now; write to another {option('split')}"
+                if run.settings.skip_corrupt
+                else f"use {option('skip_corrupt', True)} too"
+            )
             return AlignmentError(
                 f"{data.what}: {run.split} left out {missing:,} of its images that could not be decoded, as "
                 f"{shown!r}; {remedy}: the models of a split see the same units"
@@ -370,7 +389,7 @@ def _check_size(run: Run, loaded: LoadedModel, shape: Sequence[int], what: str) 
     if sizes and size and not run.data.images and not loaded.resized_to and tuple(shape[-2:]) != size[-2:]:
         raise UsageError(
             f"{what}: its input size is {' x '.join(map(str, size))}, the items of {run.data.what} are tensors of "
-            f"{' x '.join(map(str, shape[1:]))}; give images, or leave --sizes out"
+            f"{' x '.join(map(str, shape[1:]))}; give images, or leave {option('sizes')} out"
         )
 
 
@@ -403,7 +422,7 @@ def _columns(run: Run, loaded: LoadedModel, outputs: int, what: str) -> NDArray[
     if not fitting and outputs != len(names):
         raise ContentError(
             f"{what}: {outputs} outputs for {len(names)} classes of the data; "
-            f"say which output is which with --classes FILE"
+            f"say which output is which with {option('classes', placeholder='FILE')}"
         )
     if not fitting and (doubt := numbers_in_doubt(names)):
         warnings.warn(f"{run.data.what}: {doubt}", stacklevel=5)
@@ -430,7 +449,7 @@ def _meta(run: Run, preprocess: Preprocess | None, outputs: int, columns: NDArra
 def _compare(run: Run, committed: StoredCard, card: ModelCard, probe: Batch, logits: NDArray[np.float32]) -> str:
     """'unchanged' or 'card updated' if the split holds this very extraction; else an error."""
     what = f"{card.model} is in {run.split} already"
-    remedy = "use --replace to exchange it, or --name for another name"
+    remedy = f"use {option('replace', True)} to exchange it, or {option('names', flag='name')} for another name"
     facts = [
         ("weights", committed.weights, card.weights),
         ("data", committed.meta.get("data"), card.meta["data"]),
@@ -457,13 +476,14 @@ def _check_distinct(plans: Sequence[ModelPlan]) -> None:
     for other in plans[:-1]:
         if other.card.model == new.card.model:
             raise UsageError(
-                f"two models are called {new.card.model!r}; tell them apart with --name, one for each model"
+                f"two models are called {new.card.model!r}; tell them apart with {option('names', flag='name')}, one "
+                "for each model"
             )
     if found := same_replica([plan.card for plan in plans]):
         first, second, architecture, replica = found
         raise UsageError(
             f"{first} and {second} are both replica {replica} of {architecture!r}; give each a replica number with "
-            f"--name, such as {architecture}/1"
+            f"{option('names', flag='name')}, such as {architecture}/1"
         )
     for other in plans[:-1]:
         if other.classes != new.classes:

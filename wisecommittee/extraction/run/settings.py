@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from wisecommittee.errors import UnknownNameError, UsageError
+from wisecommittee.errors import UnknownNameError, UsageError, option
 from wisecommittee.extraction.run.forward import LAYOUTS, PRECISIONS
 
 Progress = Callable[[str, int, int | None], None]  # (task, units done, units in total or None)
@@ -88,16 +88,19 @@ class Settings:
         if not count:
             raise UsageError("no model to extract; name at least one")
         for noun, values in (
-            ("--name", self.names),
-            ("--macs", self.macs),
-            ("--training-cost", self.training_costs),
+            (f"{option('names', flag='name')}", self.names),
+            (f"{option('macs')}", self.macs),
+            (f"{option('training_costs', flag='training-cost')}", self.training_costs),
         ):
             if values and len(values) != count:
                 raise UsageError(
                     f"{len(values)} values of {noun} for {count} models; give one for each model, in order"
                 )
         if self.macs and (self.sizes or self.views):
-            raise UsageError("--macs declares one number per model; with --sizes or --views they have to be counted")
+            raise UsageError(
+                f"{option('macs')} declares one number per model; with {option('sizes')} or {option('views')} they "
+                "have to be counted"
+            )
 
 
 class Meter:

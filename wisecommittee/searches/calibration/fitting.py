@@ -27,7 +27,7 @@ from wisecommittee.committees.calibration import (
 )
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.confidence import LOG_FLOOR
-from wisecommittee.errors import ContentError, StoreError, UsageError, counted
+from wisecommittee.errors import ContentError, StoreError, UsageError, counted, option
 from wisecommittee.searches.calibration.reliability import reliability
 from wisecommittee.searches.stages.pool import select_cards
 from wisecommittee.searches.workers.threads import Progress, Workers, thread_count
@@ -136,7 +136,8 @@ def calibrate(
         else:
             warnings.warn(
                 f"{one.model}: its {method} calibration makes it worse, each unit by a fit without its fold "
-                f"({one.worse}), and was not stored; use another --method, or store it with --force",
+                f"({one.worse}), and was not stored; use another {option('method')}, or store it with "
+                f"{option('force', True)}",
                 stacklevel=2,
             )
         done.append(replace(one, stored=stored))
@@ -311,11 +312,13 @@ def _check(source: _Source, method: str) -> None:
             f"least two classes"
         )
     if source.answers and method == "temperature":
-        raise UsageError(f"{model} has answers with a confidence and no logits; use --method platt or isotonic")
+        raise UsageError(
+            f"{model} has answers with a confidence and no logits; use {option('method', 'platt')} or isotonic"
+        )
     if method == "isotonic" and source.n < LEAST_ISOTONIC:
         raise ContentError(
             f"{model}: {counted(source.n, 'unit')} in {source.split}, too few for isotonic regression (at least "
-            f"{LEAST_ISOTONIC}); use --method temperature or platt, or add units"
+            f"{LEAST_ISOTONIC}); use {option('method', 'temperature')} or platt, or add units"
         )
 
 
@@ -481,12 +484,12 @@ def fit_platt(s: NDArray[np.float64], right: NDArray[np.float64], what: str) -> 
     if right.min() == right.max():
         raise ContentError(
             f"{what}: its units are all {'right' if right[0] else 'wrong'}, in a fold at least; Platt scaling needs "
-            f"both; use --method temperature, or add units"
+            f"both; use {option('method', 'temperature')}, or add units"
         )
     if not s[right < 1].max() > s[right > 0].min():
         raise ContentError(
             f"{what}: a confidence of {s[right > 0].min():.4g} divides the right units from the wrong ones, so that no "
-            f"finite Platt scaling is best; use --method temperature or isotonic, or add units"
+            f"finite Platt scaling is best; use {option('method', 'temperature')} or isotonic, or add units"
         )
     center, width = float(s.mean()), float(s.std())
     if width == 0:
@@ -522,7 +525,7 @@ def fit_isotonic(s: NDArray[np.float64], right: NDArray[np.float64], what: str) 
         why = "its units are all right" if y[0] == 1 else "its confidence does not rise with accuracy"
         raise ContentError(
             f"{what}: {why}, in a fold at least, so that the best monotone fit is the same for every unit; there is "
-            f"nothing to calibrate; add units, or use --method temperature"
+            f"nothing to calibrate; add units, or use {option('method', 'temperature')}"
         )
     knot = np.ones(len(y), dtype=bool)
     knot[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])  # ends of its steps

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
-from wisecommittee.errors import WiseCommitteeError
+from wisecommittee.errors import WiseCommitteeError, option
 from wisecommittee.searches.workers.threads import POLL, Control, Progress
 
 TRIES = 5  # of a chunk beyond those that the scheduler makes by itself when workers die
@@ -51,7 +51,7 @@ class Cluster:
             self.close()
             raise WiseCommitteeError(
                 f"no workers behind {address!r} ({type(error).__name__}: {error}); start `dask scheduler` and "
-                f"`dask worker {address}`, or try --scheduler local"
+                f"`dask worker {address}`, or try {option('scheduler')} local"
             ) from error
         threads = sum(worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1)["workers"].values())
         self.parts = max(16, PARTS_PER_THREAD * threads)

@@ -27,6 +27,7 @@ from wisecommittee.errors import (
     StoreError,
     UsageError,
     counted,
+    option,
 )
 from wisecommittee.reading import parse_json
 from wisecommittee.store.groups import write_groups
@@ -120,8 +121,8 @@ def class_order(
     if given is not None:
         if earlier is not None and earlier != given.names:
             raise ContentError(
-                f"the classes of this store are {_shown(earlier)} in this order, --classes says {_shown(given.names)}; "
-                f"expected the same for every model and split"
+                f"the classes of this store are {_shown(earlier)} in this order, {option('classes')} says "
+                f"{_shown(given.names)}; expected the same for every model and split"
             )
         return given
     tables = {model: outputs.columns for model, outputs in found.items() if outputs.columns is not None}
@@ -135,7 +136,8 @@ def class_order(
         if unnamed := [model for model in found if model not in tables]:
             raise ContentError(
                 f"{labels.file}: labels are names, such as {labels.texts[0]!r}, and the outputs of {unnamed[0]} have "
-                f"no headings; say which class is which column with --classes FILE, or number the labels from 0"
+                f"no headings; say which class is which column with {option('classes', placeholder='FILE')}, or number "
+                "the labels from 0"
             )
         first = next(iter(tables.values()))
         numbers_are_names = all(columns.order is not None for columns in tables.values())
@@ -149,7 +151,7 @@ def class_order(
             raise ContentError(
                 f"{one} and {other} have the same classes in different orders ({_shown(named[one].names)}; "
                 f"{_shown(named[other].names)}), and the labels are numbers; say which class is which number with "
-                f"--classes FILE, or give labels by name"
+                f"{option('classes', placeholder='FILE')}, or give labels by name"
             )
     return in_order(next(iter(named.values())).names)
 
@@ -221,7 +223,9 @@ def import_answers(
         raise ContentError(f"{answers}: model is empty in row {table['model'].tolist().index('')}; expected a name")
     cards = read_cards(costs, models) if costs else {m: ModelCard(m) for m in models}
     if not cost_columns and not costs:
-        raise CostError(f"{answers}: no cost column, and no --costs; committees cannot be compared without a cost")
+        raise CostError(
+            f"{answers}: no cost column, and no {option('costs')}; committees cannot be compared without a cost"
+        )
     with store.adding_many(split):
         ready = []
         places = table.groupby("model", sort=False).indices
@@ -291,7 +295,7 @@ def _labels_of_answers(
     if "label" not in table.columns:
         if "score" in table.columns:
             return dict.fromkeys(units, ""), {}
-        raise UsageError(f"{answers}: no label column; give the true answers with --labels")
+        raise UsageError(f"{answers}: no label column; give the true answers with {option('labels')}")
     truth = {}
     for unit, label in zip(table["unit_id"], map(comparable, table["label"]), strict=True):
         if truth.setdefault(unit, label) != label:

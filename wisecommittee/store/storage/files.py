@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from wisecommittee.errors import StoreError, UsageError
+from wisecommittee.errors import StoreError, UsageError, option
 from wisecommittee.writing import REMEDIES
 
 MAX_JSON = 16 << 20
@@ -26,16 +26,16 @@ MAX_FILE = 4 << 30
 
 Stamp = tuple[int, int, int]  # time of the last change, bytes, number: changes when a file does
 
-_PERMISSION = "no permission; change its owner or mode, or name another place with --store"
+_PERMISSION = "no permission; change its owner or mode, or choose another place for the store"
 _REFUSALS = {
     errno.ENOSPC: "the disk is full; free some space and run again, whole parts are kept",
     errno.EDQUOT: "the disk quota is used up; free some space and run again, whole parts are kept",
     errno.EFBIG: "larger than a file may be here; raise the limit or use another place, then run again",
     errno.EACCES: _PERMISSION,
     errno.EPERM: _PERMISSION,
-    errno.EROFS: "a read-only file system; name another place with --store",
-    errno.ENOTDIR: "a file stands where the store needs a folder; move it, or name another place with --store",
-    errno.EEXIST: "a file stands where the store needs a folder; move it, or name another place with --store",
+    errno.EROFS: "a read-only file system; choose another place for the store",
+    errno.ENOTDIR: "a file stands where the store needs a folder; move it, or choose another place for the store",
+    errno.EEXIST: "a file stands where the store needs a folder; move it, or choose another place for the store",
     errno.EISDIR: "a folder stands where the store needs a file; move it, then run again",
     errno.ENAMETOOLONG: "longer than a file name may be; choose a shorter name",
     errno.EMFILE: f"too many open files; {REMEDIES[errno.EMFILE]}",
@@ -134,7 +134,7 @@ def open_files(root: str | os.PathLike[str]) -> Files:
 
     given = os.fspath(root)
     if not given or "\0" in given:
-        raise UsageError(f"store {given!r}: expected a folder or a URI; name one with --store")
+        raise UsageError(f"store {given!r}: expected a folder or a URI; name one with {option('store')}")
     uri = _without_credentials(given)
     try:
         if "://" in given and not given.startswith("file://"):

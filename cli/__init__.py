@@ -15,8 +15,8 @@ from typing import Annotated
 
 import typer
 
-from wisecommittee import __version__
 from wisecommittee.errors import options_as_flags
+from wisecommittee.version import __version__
 
 from .console import fail, say, use_any_text
 

@@ -43,7 +43,7 @@ def compare(
     `wisecommittee train pool --backbone digits-cnn; wisecommittee train irene; wisecommittee compare`
     """
     from wisecommittee.analyses.study import study_of
-    from wisecommittee.report.table import form_of, write
+    from wisecommittee.report.formats import form_of, write
     from wisecommittee.report.table_compare import fill
     from wisecommittee.store import LogitStore
 

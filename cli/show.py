@@ -244,7 +244,7 @@ def _around(e: Evaluation) -> str:
 
 def show_table(made: Table, form: str) -> None:
     """On the terminal, or as text in another format on stdout."""
-    from wisecommittee.report.table import render
+    from wisecommittee.report.formats import render
 
     if form != "rich":
         print(render(made, form), end="")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from wisecommittee.version import __version__
+
 TYPE_CHECKING = False  # `typing` costs what the whole package does, and the program's first lines are here
 if TYPE_CHECKING:
     from typing import Any
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from wisecommittee.store import LogitStore
     from wisecommittee.store.imports.importing import import_answers, import_outputs
     from wisecommittee.store.splitting import split_store
-
-__version__ = "0.1.0"
 
 # Loaded on first use: importing the package costs nothing, and never matplotlib or torch.
 _HOMES = {

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "wisecommittee"
 FLOORS = {
     "errors": 0,
+    "version": 0,
     "text": 0,
     "reading": 0.5,
     "writing": 0.5,

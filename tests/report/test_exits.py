@@ -25,7 +25,7 @@ from wisecommittee.analyses.study import study_of
 from wisecommittee.committees import cards
 from wisecommittee.committees.cards import Committee, ModelCard
 from wisecommittee.errors import StoreError, UsageError
-from wisecommittee.report import plot, table, tables
+from wisecommittee.report import formats, plot, tables
 from wisecommittee.report.page import page
 from wisecommittee.searches.evaluate import identity
 from wisecommittee.store import LogitStore
@@ -160,7 +160,7 @@ def test_every_table_in_every_format(kind, study_for):
     texts = [value for row in made.rows for value in row if isinstance(value, str)]
     assert kind == "members" or any("\\frac" in text for text in (*texts, *made.notes))  # that one names nobody
     # csv: the same values under an apostrophe where a spreadsheet would compute
-    text = table.as_csv(made)
+    text = formats.as_csv(made)
     only_shown(text)
     for row, raw in zip(list(csv.reader(io.StringIO(text)))[1:], made.rows, strict=True):
         for cell, value in zip(row, raw, strict=True):
@@ -168,20 +168,20 @@ def test_every_table_in_every_format(kind, study_for):
                 assert cell in (shown(value), f"'{shown(value)}")
                 assert not re.match(r"\s*[=+@-]\D", cell)
     # Markdown: rows keep their cells, nothing is raw HTML, mathematics or emphasis
-    text = table.as_markdown(made)
+    text = formats.as_markdown(made)
     only_shown(text)
     assert "<" not in text
     assert not re.search(r"(?<!\\)[$`]", text)
     body = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in body} == {len(made.columns) + 1}
     # HTML
-    text = table.render(made, "html")
+    text = formats.render(made, "html")
     only_shown(text)
     tags = Tags()
     tags.feed(text)
     assert set(tags.tags) <= {"div", "table", "caption", "thead", "tbody", "tr", "th", "td", "p"}
     # LaTeX
-    text = table.as_latex(made)
+    text = formats.as_latex(made)
     only_shown(text)
     assert not re.search(r"(?<!\\)\$|\\frac|\\textbf\{\}|(?<!\\)_", text)
     json.loads(json.dumps(made.to_json(), allow_nan=False))
@@ -207,7 +207,7 @@ def test_names_of_costs_in_plots_and_tables(kind, cost, study, tmp_path):
     plot.picture(kind, asked, tmp_path / "x.svg")
     ElementTree.fromstring((tmp_path / "x.svg").read_text(encoding="utf-8"))
     made = tables.fill(kind, asked)
-    only_shown(table.as_markdown(made) + table.as_latex(made) + table.as_csv(made))
+    only_shown(formats.as_markdown(made) + formats.as_latex(made) + formats.as_csv(made))
 
 
 def test_names_without_a_sign_in_the_font_are_warned_of_once(tmp_path):

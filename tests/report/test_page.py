@@ -16,7 +16,6 @@ import pytest
 from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentNameError, InfeasibleError, StoreError, WiseCommitteeError
-from wisecommittee.report.markup import as_html
 from wisecommittee.report.page import _much, page, write_page
 from wisecommittee.report.page_chart import Axis, plain
 from wisecommittee.report.table import Column, Table
@@ -196,13 +195,13 @@ def test_what_a_pool_lacks_is_said_in_its_place(tmp_path):
 def test_tables_keep_their_cells():
     columns = (Column("a", "name"), Column("b", "accuracy", "percent", "val"), Column("c", "cost", "cost", "val"))
     made = Table("Some & <table>", columns, (("x<y", 0.5, 2e6), ("z", None, 3e6)), ("a note",))
-    text = as_html(made)
+    text = made.to_html()
     assert made._repr_html_() == text
     parsed(text)
     cells = [unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", text)]
     assert cells == [cell for row in made.cells() for cell in row]
     assert '<th class="over" colspan="2">val</th>' in text
-    assert "<summary>Some &amp; &lt;table&gt;</summary>" in as_html(made, folded=True)
+    assert "<summary>Some &amp; &lt;table&gt;</summary>" in made.to_html(folded=True)
 
 
 @pytest.mark.parametrize(("low", "high", "logarithmic"), [(0.3, 0.9, False), (1e6, 3e9, True), (5.0, 5.0, False)])

@@ -403,6 +403,7 @@ def silent(monkeypatch) -> Iterator[Silent]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     found = Silent()
     monkeypatch.setattr(object_store, "PARTING", 0.01)
+    monkeypatch.setattr(object_store, "HEEDED", 0.01)
     yield found
     found.released.set()
     signal.signal(signal.SIGINT, before)

@@ -18,12 +18,11 @@ from typing import Any
 
 import matplotlib
 
-from wisecommittee import __version__
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.committees.cards import together
 from wisecommittee.errors import WiseCommitteeError, counted
 from wisecommittee.report import plot
-from wisecommittee.report.markup import as_html, escape
+from wisecommittee.report.markup import escape
 from wisecommittee.report.page_chart import chart, plain
 from wisecommittee.report.tables import fill
 from wisecommittee.searches.choice import Choice, choose
@@ -32,6 +31,7 @@ from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import HOW, Frontier
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.target import Target
+from wisecommittee.version import __version__
 from wisecommittee.writing import written_whole
 
 POINTS = 250  # committees drawn at most
@@ -204,7 +204,7 @@ def _frontier(study: Study, found: Choice) -> str:
 def _chapter(study: Study, heading: str, tables: Sequence[str], plots: Sequence[str]) -> str:
     parts = [f"<h2>{escape(heading)}</h2>"]
     for kind in tables:
-        parts.append(_or_reason(lambda k=kind: as_html(fill(k, study), folded=k != "match")))
+        parts.append(_or_reason(lambda k=kind: fill(k, study).to_html(folded=k != "match")))
     for kind in plots:
         parts.append(_or_reason(lambda k=kind: _picture(k, study)))
     return "".join(parts)

@@ -29,6 +29,7 @@ TURN_WAIT = 600.0  # seconds until waiting ends in an error
 PATIENCE = 20  # seconds that Google's client tries again, of itself for 15 minutes
 SAID_AFTER = 5.0  # seconds of waiting
 PARTING = 1.0  # seconds for what is tidied up after Ctrl-C
+HEEDED = 0.2  # seconds after which a wait looks whether there was a Ctrl-C
 now, pause = time.monotonic, time.sleep
 Result = TypeVar("Result")
 
@@ -67,10 +68,12 @@ def _heeding(call: Callable[[], Result]) -> Result:
         finally:
             ended.set()
 
-    patience = _parting()
+    until = None if (parting := _parting()) is None else now() + parting
     threading.Thread(target=run, daemon=True).start()
-    if not ended.wait(patience):
-        raise KeyboardInterrupt
+    # Not one long wait: a signal that comes just before a wait begins is heard when it ends.
+    while not ended.wait(HEEDED):
+        if until is not None and now() >= until:
+            raise KeyboardInterrupt
     if errors:
         raise errors[0]
     return results[0]

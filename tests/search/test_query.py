@@ -7,8 +7,9 @@ import json
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
-from memory import MemoryStore, random_pool
+from memory import MemoryStore
 from test_cli import run, store  # noqa: F401
+from test_search import random_pool
 from typer import Typer
 from typer.main import get_command
 from wisecommittee.cli.search import search as command

@@ -36,7 +36,7 @@ def names(*kinds):
 
 
 def options_of_the_command():
-    app = Typer()
+    app = Typer(add_completion=False)
     app.command()(command)
     return {parameter.name: parameter for parameter in get_command(app).params}
 

@@ -40,7 +40,7 @@ def evaluate(
 
     `wisecommittee evaluate committee.json --units units.csv`
     """
-    from wisecommittee.committees.cards import Committee
+    from wisecommittee.committees.committee import Committee
     from wisecommittee.searches.doctor import copied
     from wisecommittee.searches.evaluate import evaluate_all, members_alone
     from wisecommittee.store import LogitStore

@@ -140,7 +140,7 @@ def beside(single: float, committee: float) -> str:
 
 
 def show_thresholds(e: Evaluation) -> None:
-    from wisecommittee.committees.cards import together
+    from wisecommittee.committees.committee import together
 
     c = e.committee
     for stage, threshold in zip(c.stages, c.told_thresholds(), strict=False):

@@ -40,7 +40,7 @@ def tables(
 
     `wisecommittee tables frontier --format latex --out frontier.tex`
     """
-    from wisecommittee.committees.cards import Committee
+    from wisecommittee.committees.committee import Committee
     from wisecommittee.report.formats import form_of, write
     from wisecommittee.report.tables import TABLES, check, fill, table_named
 

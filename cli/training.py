@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from . import options
 from .console import err, progress
-from .extract import show
+from .extract import follows, show
 
 if TYPE_CHECKING:
     from wisecommittee.extraction.extract import Extracted
@@ -79,7 +78,7 @@ class Training:
     @contextlib.contextmanager
     def reporting(self) -> Iterator[TrainOptions]:
         """The options of `wisecommittee.train`, with progress bars and a line on stderr for each phase that ends."""
-        report = _Report(quiet=_follows())
+        report = _Report(quiet=follows())
         with progress(quiet=report.quiet) as update:
             yield {
                 "device": self.device,
@@ -94,7 +93,7 @@ class Training:
 
     def show(self, done: list[Extracted], store: LogitStore, hint: str | None = None) -> None:
         """Print what is in the store now; hint : a line on stderr after the table."""
-        if _follows():
+        if follows():
             return
         show(done, store.files.uri, self.as_json)
         if hint and not self.as_json:
@@ -134,11 +133,6 @@ def with_training(*without: str) -> Callable[[Callable[..., None]], Callable[...
         return run
 
     return decorate
-
-
-def _follows() -> bool:
-    """Whether this process is not the first of torchrun's, which alone reports."""
-    return os.environ.get("RANK", "0") != "0"
 
 
 UNSAID = ("phase", "epoch", "lr", "seconds")  # columns of a learning curve that are not printed

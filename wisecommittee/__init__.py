@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wisecommittee.analyses.study import Study
-    from wisecommittee.committees.cards import Committee, ModelCard
+    from wisecommittee.committees.cards import ModelCard
+    from wisecommittee.committees.committee import Committee
     from wisecommittee.deployment.deploy import deploy
     from wisecommittee.extraction.extract import extract
     from wisecommittee.report import plot, tables
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     from wisecommittee.searches.query import Query
     from wisecommittee.searches.search import search
     from wisecommittee.store import LogitStore
-    from wisecommittee.store.imports.importing import import_answers, import_outputs
+    from wisecommittee.store.imports.answers import import_answers
+    from wisecommittee.store.imports.outputs import import_outputs
     from wisecommittee.store.splitting import split_store
 
 # Loaded on first use: importing the package costs nothing, and never matplotlib or torch.
 _HOMES = {
-    "Committee": "wisecommittee.committees.cards",
+    "Committee": "wisecommittee.committees.committee",
     "ModelCard": "wisecommittee.committees.cards",
     "Evaluation": "wisecommittee.searches.evaluate",
     "evaluate": "wisecommittee.searches.evaluate",
@@ -34,8 +36,8 @@ _HOMES = {
     "deploy": "wisecommittee.deployment.deploy",
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.fitting",
-    "import_answers": "wisecommittee.store.imports.importing",
-    "import_outputs": "wisecommittee.store.imports.importing",
+    "import_answers": "wisecommittee.store.imports.answers",
+    "import_outputs": "wisecommittee.store.imports.outputs",
     "split_store": "wisecommittee.store.splitting",
     "Query": "wisecommittee.searches.query",
     "Frontier": "wisecommittee.searches.frontier",

@@ -14,7 +14,7 @@ from analyses_pool import COMBINE, CONFIDENCE, LEVELS, Case, figures, most_accur
 
 from wisecommittee.analyses import conversion, enough, members, replicas, small
 from wisecommittee.analyses.study import study_of
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.report import tables
 from wisecommittee.searches.choice import search_and_choose

@@ -11,7 +11,7 @@ from test_analyses import every_cascade, ordered, rows
 
 from wisecommittee.analyses import measured, resolutions, scaled, training
 from wisecommittee.analyses.study import study_of
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError
 from wisecommittee.report import plot, tables
 

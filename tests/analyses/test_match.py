@@ -10,7 +10,7 @@ from memory import MemoryStore
 
 from wisecommittee.analyses import match
 from wisecommittee.analyses.study import Study, study_of
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError
 from wisecommittee.report import published, tables
 

@@ -23,7 +23,7 @@ from wisecommittee.report import tables
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.search import search
 from wisecommittee.searches.units import evaluate_units
-from wisecommittee.store.imports.importing import import_answers
+from wisecommittee.store.imports.answers import import_answers
 from wisecommittee.store.imports.segmentation import import_images
 
 WIDTHS = (60, 80, 200)

@@ -22,7 +22,8 @@ from test_search import product_scores
 
 from wisecommittee.analyses import calibration, cascades, confidence, thresholds
 from wisecommittee.analyses.study import Study, study_of
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.report import plot

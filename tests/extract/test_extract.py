@@ -20,9 +20,11 @@ from wisecommittee.errors import (
     ContentError,
     StoreError,
 )
-from wisecommittee.extraction.data.spec import wrap_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
-from wisecommittee.extraction.models.spec import load_model, state_hash, wrap_module
+from wisecommittee.extraction.models.loaded import wrap_module
+from wisecommittee.extraction.models.spec import load_model
+from wisecommittee.extraction.models.weights import state_hash
 
 
 @pytest.mark.parametrize(("make", "unit_ids"), SHAPES_OF_DATA)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 from collections import Counter
 
@@ -127,3 +129,16 @@ def test_the_command_s_dry_run(nets, store, monkeypatch, capsys, tmp_path):
     assert "nothing written: 12,000 units, 1 passes" in text
     assert not (tmp_path / "logits").exists()
     assert command(monkeypatch, "--dry-run") == 2
+
+
+def test_every_option_of_an_extraction_is_one_of_the_command():
+    """With the same default; an option of several values is None where none is given."""
+    from wisecommittee.cli.extract import extract as command
+
+    from wisecommittee.extraction.run.settings import Settings
+
+    asked = inspect.signature(command).parameters
+    of_the_command = {"models", "data", "split", "store", "dry_run", "as_json"}
+    plural = {"name": "names", "training_cost": "training_costs"}
+    options = {plural.get(name, name): p.default for name, p in asked.items() if name not in of_the_command}
+    assert options == {f.name: f.default for f in dataclasses.fields(Settings)}

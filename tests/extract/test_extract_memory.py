@@ -23,9 +23,9 @@ from wisecommittee.errors import (
     StoreError,
     WiseCommitteeError,
 )
-from wisecommittee.extraction.data.spec import wrap_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
-from wisecommittee.extraction.models.spec import wrap_module
+from wisecommittee.extraction.models.loaded import wrap_module
 
 
 def test_out_of_memory_halves_this_and_the_following_batches(store):

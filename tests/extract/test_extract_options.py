@@ -22,9 +22,11 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extraction.data.spec import open_data, wrap_data
+from wisecommittee.extraction.data.spec import open_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
-from wisecommittee.extraction.models.spec import load_model, wrap_module
+from wisecommittee.extraction.models.loaded import wrap_module
+from wisecommittee.extraction.models.spec import load_model
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from wisecommittee.errors import (
 from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.spec import load_model
 from wisecommittee.store import LogitStore
+from wisecommittee.store.layout import lock_name
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -103,7 +104,7 @@ def test_what_a_kill_after_the_commit_left_is_cleared(nets, tmp_path):
     folder = tmp_path / "logits" / "val" / "model=small"
     (folder / ".writing-0.json").write_text("{}")
     (folder / ".units-0-0.parquet").write_bytes(b"x")
-    with store.files.lock(store.lock_name("val", "small", 0), "small"):
+    with store.files.lock(lock_name("val", "small", 0), "small"):
         extract(["user_nets:small"], "user_nets:data", "val", LogitStore(tmp_path / "logits"))
     assert (folder / ".writing-0.json").exists()  # somebody may be writing
     (done,) = extract(["user_nets:small"], "user_nets:data", "val", store)
@@ -143,7 +144,7 @@ def test_loading_processes_end_with_a_killed_run(nets, tmp_path):
     assert sorted(signals)[-2:] == [str(int(signal.SIGKILL))] * 2  # the first items are read without processes
     store = LogitStore(tmp_path / "logits")
     while True:
-        with contextlib.suppress(BusyError), store.files.lock(store.lock_name("val", "Counted", 0), "test"):
+        with contextlib.suppress(BusyError), store.files.lock(lock_name("val", "Counted", 0), "test"):
             break
         time.sleep(0.01)
     (item,) = extract(["user_nets:Counted"], "user_nets:items", "val", store, batch_size=700)

@@ -25,9 +25,9 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extraction.data.spec import wrap_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
-from wisecommittee.extraction.models.spec import wrap_module
+from wisecommittee.extraction.models.loaded import wrap_module
 
 
 @pytest.mark.parametrize(

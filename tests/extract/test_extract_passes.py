@@ -12,9 +12,10 @@ from extractions import (
     rows,
 )
 
-from wisecommittee.extraction.data.spec import wrap_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
-from wisecommittee.extraction.models.spec import load_model, wrap_module
+from wisecommittee.extraction.models.loaded import wrap_module
+from wisecommittee.extraction.models.spec import load_model
 from wisecommittee.store import LogitStore
 
 

@@ -23,10 +23,13 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extraction.data.spec import open_data, wrap_data
+from wisecommittee.extraction.data.spec import open_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel, load_model, state_hash, wrap_module
+from wisecommittee.extraction.models.spec import load_model
+from wisecommittee.extraction.models.weights import state_hash
 
 
 def test_clips_of_a_unit_are_averaged_and_paid_for(store):

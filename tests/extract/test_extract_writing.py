@@ -20,9 +20,9 @@ from wisecommittee.errors import (
     ContentError,
     StoreError,
 )
-from wisecommittee.extraction.data.spec import wrap_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
-from wisecommittee.extraction.models.spec import wrap_module
+from wisecommittee.extraction.models.loaded import wrap_module
 
 
 def test_an_error_of_the_writer_surfaces(nets, store, monkeypatch):

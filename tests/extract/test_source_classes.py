@@ -13,7 +13,7 @@ from wisecommittee.errors import (
     ContentError,
 )
 from wisecommittee.extraction.models.classes import select_classes
-from wisecommittee.extraction.models.spec import wrap_module
+from wisecommittee.extraction.models.loaded import wrap_module
 from wisecommittee.store.readers.classes import read_classes
 
 

@@ -18,9 +18,10 @@ from wisecommittee.errors import (
     UsageError,
 )
 from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.models.loaded import wrap_module
 from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.extraction.models.preprocess import COUNTS, VIEWS
-from wisecommittee.extraction.models.spec import load_model, wrap_module
+from wisecommittee.extraction.models.spec import load_model
 from wisecommittee.store import LogitStore
 
 

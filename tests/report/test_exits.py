@@ -23,7 +23,8 @@ from wisecommittee.cli import console, main
 
 from wisecommittee.analyses.study import study_of
 from wisecommittee.committees import cards
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import StoreError, UsageError
 from wisecommittee.report import formats, plot, tables
 from wisecommittee.report.page import page

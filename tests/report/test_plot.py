@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from memory import MemoryStore
 
 from wisecommittee.analyses.match import Match, Shown
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
 from wisecommittee.report import labels, plot, plot_frontier, style
 from wisecommittee.searches.evaluation import Evaluation

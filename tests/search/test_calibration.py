@@ -14,7 +14,8 @@ from test_cli import run  # noqa: F401
 from test_search import product_scores
 
 from wisecommittee.committees.calibration import FOLDS, Calibration, calibrated_rows, calibrated_scores, unit_folds
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import (
     AbsentError,
     AbsentNameError,
@@ -31,6 +32,7 @@ from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.store import LogitStore
+from wisecommittee.store.layout import model_folder
 from wisecommittee.store.splitting import split_store
 
 N, C = 300, 4
@@ -399,7 +401,7 @@ def test_ece_of_a_case_done_by_hand():
 
 
 def test_calibration_is_a_version_of_the_card_and_comes_off_again(store):
-    folder = store.files.local / store.model_folder("val", "a/0")
+    folder = store.files.local / model_folder("val", "a/0")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     calibrate(store, ["a/0"])
     after = {path.name: path.read_bytes() for path in folder.iterdir()}

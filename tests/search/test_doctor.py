@@ -17,7 +17,7 @@ from wisecommittee.searches.choice import search_and_choose
 from wisecommittee.searches.doctor import examine, misread, shared_units
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.target import Target
-from wisecommittee.store.imports.importing import import_outputs
+from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.store.imports.segmentation import import_images
 
 

@@ -9,7 +9,7 @@ import naive
 import numpy as np
 import pytest
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.searches import evaluate
 from wisecommittee.searches.stages.exit_table import ExitTable

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from memory import MemoryStore, cases, pools
 from test_search import product_scores
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.families import FAMILIES, family_named
 from wisecommittee.committees.families.groups import stops

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from memory import cases
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee, Contents, ModelCard
+from wisecommittee.committees.cards import Contents, ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.families import cascade
 from wisecommittee.errors import (
     AbsentError,
@@ -36,7 +37,7 @@ from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.stages.single_model import model_quality
 from wisecommittee.store import LogitStore
-from wisecommittee.store.costs import import_costs
+from wisecommittee.store.imports.costs import import_costs
 from wisecommittee.store.imports.segmentation import Dense, cells_of, import_images, joint_card
 from wisecommittee.store.splitting import split_store
 from wisecommittee.tasks import Segmentation

@@ -10,7 +10,8 @@ import pytest
 
 import wisecommittee as wc
 from wisecommittee.analyses.study import study_of
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AlignmentError, ContentError, WiseCommitteeError
 from wisecommittee.searches.choice import search_and_choose
 from wisecommittee.searches.query import Query
@@ -19,7 +20,8 @@ from wisecommittee.searches.stages.single_model import model_quality
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.units import evaluate_units
 from wisecommittee.store import LogitStore
-from wisecommittee.store.imports.importing import import_answers, import_outputs
+from wisecommittee.store.imports.answers import import_answers
+from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.tasks.text import comparable
 
 N = 90

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.errors import InfeasibleError, UsageError, option
 from wisecommittee.searches.evaluate import evaluate_in, identity, members_pool

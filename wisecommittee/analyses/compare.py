@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from wisecommittee.analyses.study import Study, study_of
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.naming import METHODS, Origin
 from wisecommittee.committees.utility import utility
 from wisecommittee.errors import StoreError

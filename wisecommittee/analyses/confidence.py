@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.analyses.cascades import cascade_pool, chosen_cascades, exits_of, stage_values, with_exits
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES, confidence_named
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation

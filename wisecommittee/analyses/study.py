@@ -8,7 +8,8 @@ from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wisecommittee.committees.cards import Committee, StoredCard
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.choice import REPORTING, reported

@@ -19,7 +19,7 @@ from typing import Any
 import matplotlib
 
 from wisecommittee.analyses.study import Study, spread
-from wisecommittee.committees.cards import together
+from wisecommittee.committees.committee import together
 from wisecommittee.errors import WiseCommitteeError, counted
 from wisecommittee.report import plot
 from wisecommittee.report.markup import escape

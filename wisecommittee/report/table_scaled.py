@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wisecommittee.analyses.scaled import scaled
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import quoted
+from wisecommittee.committees.committee import quoted
 from wisecommittee.report import published
 from wisecommittee.report.table import Column, Table, Value, cost_heading, extended
 from wisecommittee.report.table_match import chosen

@@ -1,6 +1,6 @@
 """What about a store is probably not as its owner thinks: each doubt with the likely cause and the remedy.
 
-What the gate of the store finds sound may still mean something else than it is taken for: labels that are numbered from
+What passes every check of the store may still mean something else than it is taken for: labels that are numbered from
 1, columns in the order of text, a test split that is a copy of val, costs in different units.
 """
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wisecommittee.committees.cards import Committee, StoredCard
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted, option

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, StoreError, WiseCommitteeError
 from wisecommittee.reading import FRONTIER, parse_json, recognised
 from wisecommittee.searches.evaluation import Evaluation

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee, StoredCard
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel, cost_model
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.evaluation import Evaluation

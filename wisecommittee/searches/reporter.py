@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.scale import Scale
 from wisecommittee.searches.evaluate import evaluate_with, exit_counts, identity

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import Confidence, scale_of
 from wisecommittee.searches.evaluate import exit_stages, members_pool
 from wisecommittee.searches.stages.exit_table import ExitTable, assemble, running, score_row, stage_indices

@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from wisecommittee.committees.card_json import card_from_json
 from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.errors import StoreError, WiseCommitteeError, option
 from wisecommittee.reading import parse_json
@@ -42,7 +43,7 @@ def decode_card(text: bytes, model: str, what: str) -> StoredCard:
         raise StoreError(f"{what}: not JSON ({error}); {remedy}") from error
     try:
         given = data.pop(CHECKSUM, None) if isinstance(data, dict) else None
-        card = StoredCard.from_json(data)
+        card = card_from_json(data)
         _check_as_written(data, card)
         altered = given != _checksum(data)
     except (WiseCommitteeError, ArithmeticError, RecursionError, UnicodeEncodeError) as error:

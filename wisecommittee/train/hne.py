@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from wisecommittee.committees.naming import Origin
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError
 from wisecommittee.extraction.extract import Extracted
-from wisecommittee.extraction.models.spec import LoadedModel, state_hash
+from wisecommittee.extraction.models.loaded import LoadedModel
+from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import TrainingData
 from wisecommittee.train.hne_losses import LeafLoss, sizes

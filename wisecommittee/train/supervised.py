@@ -17,8 +17,9 @@ from torch.nn import functional
 from wisecommittee.committees.naming import Origin
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.extraction.extract import Extracted
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.extraction.models.spec import LoadedModel, state_hash
+from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train.backbones import Backbone, build, check_backbone, short_name
 from wisecommittee.train.data import TrainingData

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import Confidence
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError

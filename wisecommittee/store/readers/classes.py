@@ -95,15 +95,15 @@ def _is_number(text: str) -> bool:
 def _numbered(names: Sequence[str], what: str, known: frozenset[str]) -> dict[int, int] | None:
     """{number: column} where all headings are one word and a number ('3', 'class_3', 'p[3]'); None where they are
     names. Headings of which most are numbered are refused: the rest may be something else."""
-    found = [_NUMBER.fullmatch(name) for name in names]
+    matches = [_NUMBER.fullmatch(name) for name in names]
     forms: dict[tuple[str, str], list[int]] = {}
-    for column, match in enumerate(found):
+    for column, match in enumerate(matches):
         if match is not None:
             forms.setdefault((match["before"], match["after"]), []).append(column)
     form, columns = max(forms.items(), key=lambda item: len(item[1]), default=(("", ""), []))
     places: dict[int, int] = {}
     for column in columns:
-        match = found[column]
+        match = matches[column]
         assert match is not None
         places[int(match["number"])] = column
     complete = len(columns) == len(names)
@@ -242,8 +242,8 @@ def place_columns(columns: Columns, classes: ClassList, what: str) -> NDArray[np
 
 def number_labels(labels: Sequence[str], classes: ClassList, what: str) -> NDArray[np.int64]:
     """int64 [N] class numbers of labels that are names."""
-    found = [classes.numbers.get(label) for label in labels]
-    unknown = sorted({label for label, number in zip(labels, found, strict=True) if number is None})
+    numbers = [classes.numbers.get(label) for label in labels]
+    unknown = sorted({label for label, number in zip(labels, numbers, strict=True) if number is None})
     if unknown:
         near = {name.casefold() for name in classes.numbers}
         hint = " (case differs)" if unknown[0].casefold() in near else ""
@@ -251,12 +251,12 @@ def number_labels(labels: Sequence[str], classes: ClassList, what: str) -> NDArr
             f"{what}: {_shown(unknown)} is no class of the outputs, which are {_shown(classes.names, 3)}{hint}; "
             f"mend the labels, or name the classes with {option('classes', placeholder='FILE')}"
         )
-    return np.array(found, dtype=np.int64)
+    return np.array(numbers, dtype=np.int64)
 
 
 def _difference(missing: Sequence[str], unknown: Sequence[str]) -> str:
-    told = [f"no column for class {_shown(missing)}"] if missing else []
-    return " and ".join(told + ([f"column {_shown(unknown)} is none of the classes"] if unknown else []))
+    problems = [f"no column for class {_shown(missing)}"] if missing else []
+    return " and ".join(problems + ([f"column {_shown(unknown)} is none of the classes"] if unknown else []))
 
 
 def _shown(names: Sequence[str], most: int = 5) -> str:

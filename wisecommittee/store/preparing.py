@@ -1,4 +1,4 @@
-"""What is made of outputs on their way into a store, before the gate checks them.
+"""Outputs on their way into a store become what can be stored, before they are checked (checks.py).
 
 Logits of -inf say that a class does not exist for a unit. They become the least number that is stored, whose
 exponential is 0 beside any other: its probability is 0 in every mean, also with models that know nothing of it.
@@ -19,8 +19,8 @@ from wisecommittee.store.checks import BLOCK_VALUES, PROBABILITY_TOLERANCE, ROUN
 def prepared(
     outputs: NDArray[np.floating], labels: ArrayLike, kind: str, what: str, dtype: str = "float32"
 ) -> NDArray[np.floating]:
-    """Outputs [n, C] as they are stored, the same array where nothing changes; what is no such array is left to the
-    gate. Warns of what it changes; ContentError where a label is a class that does not exist."""
+    """Outputs [n, C] as they are stored, the same array where nothing changes. What is not such an array is returned
+    for the checks to refuse. Warns of every change; ContentError where a label is a class that does not exist."""
     if not isinstance(outputs, np.ndarray) or outputs.ndim != 2 or outputs.dtype.kind != "f" or not outputs.size:
         return outputs
     if kind == "logits":
@@ -39,22 +39,22 @@ def _without_infinity(
     outputs: NDArray[np.floating], labels: NDArray[np.generic], what: str, dtype: str
 ) -> NDArray[np.floating]:
     out, rows, cells = None, 0, 0
-    for some in _blocks(outputs):
-        missing = np.isneginf(outputs[some])
+    for block in _blocks(outputs):
+        missing = np.isneginf(outputs[block])
         if not missing.any():
             continue
         each = missing.sum(axis=1)
         if (each == outputs.shape[1]).any():
-            row = some.start + int(np.flatnonzero(each == outputs.shape[1])[0])
+            row = block.start + int(np.flatnonzero(each == outputs.shape[1])[0])
             raise ContentError(
                 f"{what}: every logit of row {row} is -inf, so that no class exists for this unit; expected one that "
                 f"does; mend the row, or leave the unit out of the split"
             )
-        _check_labels(missing, labels[some], what, some.start)
+        _check_labels(missing, labels[block], what, block.start)
         if out is None:
             with np.errstate(over="ignore"):
                 out = outputs.astype(dtype)
-        out[some][missing] = np.finfo(dtype).min
+        out[block][missing] = np.finfo(dtype).min
         rows, cells = rows + int((each > 0).sum()), cells + int(each.sum())
     if out is None:
         return outputs
@@ -68,7 +68,7 @@ def _without_infinity(
 
 def _check_labels(missing: NDArray[np.bool_], labels: NDArray[np.generic], what: str, first: int) -> None:
     if labels.dtype.kind not in "iu" or len(labels) != len(missing):
-        return  # the gate says what is wrong with them
+        return  # the checks say what is wrong with them
     classes: NDArray[np.int64] = labels.astype(np.int64)
     inside = np.flatnonzero((classes >= 0) & (classes < missing.shape[1]))
     wrong = inside[missing[inside, classes[inside]]]
@@ -81,16 +81,16 @@ def _check_labels(missing: NDArray[np.bool_], labels: NDArray[np.generic], what:
 
 def _normalised(outputs: NDArray[np.floating], what: str, dtype: str) -> NDArray[np.floating]:
     most, rows = 0.0, 0
-    for some in _blocks(outputs):
-        miss = np.abs(outputs[some].sum(axis=1, dtype=np.float64) - 1)
+    for block in _blocks(outputs):
+        miss = np.abs(outputs[block].sum(axis=1, dtype=np.float64) - 1)
         most = max(most, float(np.nan_to_num(miss, nan=np.inf).max()))
         rows += int((miss > PROBABILITY_TOLERANCE).sum())
-    if not rows or most > ROUNDED_TOLERANCE or any((outputs[some] < 0).any() for some in _blocks(outputs)):
+    if not rows or most > ROUNDED_TOLERANCE or any((outputs[block] < 0).any() for block in _blocks(outputs)):
         return outputs
     out = np.empty(outputs.shape, dtype)
-    for some in _blocks(outputs):
-        wide = outputs[some].astype(np.float64)
-        out[some] = wide / wide.sum(axis=1, keepdims=True)
+    for block in _blocks(outputs):
+        wide = outputs[block].astype(np.float64)
+        out[block] = wide / wide.sum(axis=1, keepdims=True)
     warnings.warn(
         f"{what}: {counted(rows, 'row')} of probabilities of {len(outputs):,} miss 1 by more than "
         f"{PROBABILITY_TOLERANCE}, by {most:.2g} at most, as half precision rounds; every row was divided by its sum",

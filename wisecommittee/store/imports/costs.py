@@ -9,7 +9,7 @@ from functools import partial
 
 from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.errors import AbsentNameError, StoreError, UsageError
-from wisecommittee.store.imports.importing import read_cards
+from wisecommittee.store.imports.models_csv import read_cards
 from wisecommittee.store.imports.segmentation import joint_card
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.readers.frames import named_column, read_table
@@ -37,10 +37,10 @@ def import_costs(store: LogitStore, costs: str | os.PathLike[str]) -> dict[str, 
     }
 
 
-def _exchanged(found: StoredCard, new: StoredCard) -> StoredCard:
+def _exchanged(now: StoredCard, new: StoredCard) -> StoredCard:
     """A card as it is by now, with the costs of `new`."""
     return replace(
-        found, blocks=new.blocks, costs=new.costs, params=new.params, training_cost=new.training_cost, meta=new.meta
+        now, blocks=new.blocks, costs=new.costs, params=new.params, training_cost=new.training_cost, meta=new.meta
     )
 
 
@@ -57,8 +57,8 @@ def _together(card: StoredCard, cards: Mapping[str, StoredCard], split: str) -> 
             f"{card.model} in {split} has the costs of {', '.join(missing)}, which is not there any more by itself; "
             f"import the images again"
         )
-    made = joint_card(sorted((cards[m] for m in card.members), key=lambda c: c.key), card.meta["cell"])
-    return replace(card, blocks=made.blocks, costs=made.costs, meta={**card.meta, **made.meta})
+    joint = joint_card(sorted((cards[m] for m in card.members), key=lambda c: c.key), card.meta["cell"])
+    return replace(card, blocks=joint.blocks, costs=joint.costs, meta={**card.meta, **joint.meta})
 
 
 def _priced(old: StoredCard, new: ModelCard) -> StoredCard:

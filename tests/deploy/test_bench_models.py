@@ -145,9 +145,9 @@ def test_what_does_not_fit_the_store_is_refused_before_measuring(store):
     [
         ({"batch_size": 0}, "batch size 0"),
         ({"seconds": 0}, "0 seconds"),
-        ({"names": ["a", "b"]}, "2 values of --name for 1 models"),
+        ({"names": ["a", "b"]}, "2 values of names= for 1 models"),
         ({"device": "abacus"}, "try auto or cpu"),
-        ({"input_size": None}, "net/0: Linear does not say its input size; give one with --input-size"),
+        ({"input_size": None}, "net/0: Linear does not say its input size; give one with input_size="),
         ({"sizes": [32]}, r"net/0: inputs of shape \[1, 6\] have no size to change"),
     ],
 )
@@ -157,7 +157,7 @@ def test_options_that_are_refused(options, message):
 
 
 def test_wrong_shapes_are_named():
-    with pytest.raises(WiseCommitteeError, match=r"net/0: its forward pass raised RuntimeError .*--input-size"):
+    with pytest.raises(WiseCommitteeError, match=r"net/0: its forward pass raised RuntimeError .*input_size="):
         bench_models([net()], input_size=(5,), **QUICK)
 
 

@@ -195,7 +195,7 @@ def folders(place, names):
             map(str, range(1, 13)),
             "classes are numbered 1 to 12, and outputs 0 to 11",
         ),
-        (["3", "17", "200"], ["3", "17", "200"], r"classes are numbered 3 to 200, .* --classes FILE"),
+        (["3", "17", "200"], ["3", "17", "200"], r"classes are numbered 3 to 200, .* classes=FILE"),
         (["0", "1", "2", "10", "x"], ["0", "1", "10", "2", "x"], "classes 0, 1, 10, .. are in the order of text"),
         (["b", "a", "C"], ["C", "a", "b"], None),
     ],
@@ -262,7 +262,9 @@ def breaks(folder, *names):
 def test_a_corrupt_image_is_named_and_counted(folder, store):
     breaks(folder, "bird/a10.jpg", "cat/B.PNG")
     for workers in (0, 1):
-        with pytest.raises(ContentError, match=r"2 of the images in rows 0 to 5.*'bird/a10.jpg' .*'cat/B.PNG'.*--skip"):
+        with pytest.raises(
+            ContentError, match=r"2 of the images in rows 0 to 5.*'bird/a10.jpg' .*'cat/B.PNG'.*skip_corrupt="
+        ):
             extract([model()], f"imagefolder:{folder}", "val", store, workers=workers)
     assert store.models("val") == ()
 
@@ -309,7 +311,7 @@ def test_limit_counts_corrupt_images(folder, store):
     with pytest.warns(UserWarning, match="1 images"):
         extract([model()], f"imagefolder:{folder}", "val", store, skip_corrupt=True, limit=4)
     assert store.unit_ids("val") == [drawn[0], *drawn[2:]]
-    with pytest.raises(AlignmentError, match=rf"val left out 1 .* as '{drawn[1]}'; use --skip-corrupt too"):
+    with pytest.raises(AlignmentError, match=rf"val left out 1 .* as '{drawn[1]}'; use skip_corrupt=True too"):
         extract([model("b/0", seed=1)], f"imagefolder:{folder}", "val", store, limit=4)
 
 
@@ -318,7 +320,7 @@ def test_nothing_is_left(folder, store):
         (folder / name).write_bytes(b"")
     with pytest.raises(ContentError, match=r"none of its 6 images can be decoded, first 'bird/9.png'"):
         extract([model()], f"imagefolder:{folder}", "val", store, skip_corrupt=True)
-    with pytest.raises(UsageError, match="--skip-corrupt is for imagefolder: and parquet:"):
+    with pytest.raises(UsageError, match="skip_corrupt=True is for imagefolder: and parquet:"):
         extract([model()], "digits", "val", store, skip_corrupt=True)
 
 
@@ -360,7 +362,7 @@ def test_images_need_preprocessing(folder, store):
     bare = wrap_module(nn.Sequential(nn.Flatten(), nn.Linear(108, 3)), "bare/0")
     with pytest.raises(
         UsageError,
-        match=r"bare/0 in val: data 'imagefolder:.*gives images.*--preprocess .*`preprocess`",
+        match=r"bare/0 in val: data 'imagefolder:.*gives images.*preprocess= .*`preprocess`",
     ):
         extract([bare], f"imagefolder:{folder}", "val", store)
 
@@ -409,7 +411,7 @@ def test_outputs_are_chosen_by_the_names_of_the_data(folder, store, tmp_path):
     expected = logits_by_hand(named, opened(folder))[:, [2, 4, 1]]
     np.testing.assert_allclose(store.outputs("named/0", "val"), expected, atol=1e-6)
     assert store.card("named/0", "val").meta["chosen_of_outputs"] == 5
-    with pytest.raises(ContentError, match=r"plain/0 in val: 5 outputs for 3 classes of the data.*--classes FILE"):
+    with pytest.raises(ContentError, match=r"plain/0 in val: 5 outputs for 3 classes of the data.*classes=FILE"):
         extract([model("plain/0", 1, classes=5)], f"imagefolder:{folder}", "val", store)
     (tmp_path / "names.txt").write_text("\n".join(names))
     plain = model("plain/0", 1, classes=5)

@@ -115,7 +115,7 @@ def test_again_is_unchanged_and_anything_else_needs_replace(store):
     (again,) = extract([wrap_module(net(), "net/0")], data, "val", store, batch_size=7)
     assert again.status == "unchanged"
     other = net(seed=1)
-    with pytest.raises(StoreError, match=r"net/0 is in val already with other weights.*--replace"):
+    with pytest.raises(StoreError, match=r"net/0 is in val already with other weights.*replace=True"):
         extract([wrap_module(other, "net/0")], data, "val", store)
     with pytest.raises(StoreError, match="other data"):
         extract([wrap_module(net(), "net/0")], wrap_data(lambda: (x, y), "elsewhere"), "val", store)
@@ -137,7 +137,7 @@ def test_changed_code_with_the_same_weights_is_noticed(store):
     extract([wrap_module(net(), "net/0")], data, "val", store)
     changed = Doubled(*net())
     assert state_hash(changed) == state_hash(net())
-    with pytest.raises(StoreError, match=r"same weights but other outputs.*--replace"):
+    with pytest.raises(StoreError, match=r"same weights but other outputs.*replace=True"):
         extract([wrap_module(changed, "net/0")], data, "val", store)
 
 

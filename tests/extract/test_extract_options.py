@@ -81,10 +81,10 @@ def test_data_specs_that_are_refused(nets):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"macs": [1, 2]}, "2 values of --macs for 1 models"),
-        ({"training_costs": [1, 2]}, "2 values of --training-cost for 1 models"),
+        ({"macs": [1, 2]}, "2 values of macs= for 1 models"),
+        ({"training_costs": [1, 2]}, "2 values of training_costs= for 1 models"),
         ({"training_costs": [float("nan")]}, "training cost .*nan.*expected numbers"),
-        ({"names": ["a", "b"]}, "2 values of --name"),
+        ({"names": ["a", "b"]}, "2 values of names="),
         ({"batch_size": 0}, "batch size 0"),
         ({"limit": 0}, "limit 0"),
         ({"dtype": "int8"}, "float32 or float16"),

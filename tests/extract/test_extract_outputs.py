@@ -127,7 +127,7 @@ def test_uncounted_models_need_declared_macs(store):
     x, y = rows()
     module = Returns(lambda y: y + torch.cdist(y[:, :, None], y[:, :, None]).sum(2))
     data = wrap_data(lambda: (x, y), "test")
-    with pytest.raises(CostError, match=r"net/0: no multiply-add formula for _cdist_forward.*--macs N"):
+    with pytest.raises(CostError, match=r"net/0: no multiply-add formula for _cdist_forward.*macs=N"):
         extract([wrap_module(module, "net/0")], data, "val", store)
     (item,) = extract([wrap_module(module, "net/0")], data, "val", store, macs=[24])
     assert item.card.blocks == {"net/0": 24}
@@ -150,7 +150,7 @@ def test_models_of_a_split_must_fit_together(store):
     run(wrap_module(net(), "a/0"))
     with pytest.raises(ContentError, match="5 classes"):
         run(wrap_module(nn.Linear(FEATURES, 5), "wide"))
-    with pytest.raises(AlignmentError, match=r"20 units, val has 50.*another --split"):
+    with pytest.raises(AlignmentError, match=r"20 units, val has 50.*another split="):
         run(wrap_module(net(9), "b/0"), limit=20)
     for changed, message in (((x, (y + 1) % 4), "label"), ((x, y, PHOTOS), "unit 'photo-0'")):
         with pytest.raises(AlignmentError, match=message):

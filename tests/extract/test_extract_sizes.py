@@ -44,7 +44,7 @@ def test_clips_of_a_unit_are_averaged_and_paid_for(store):
     expected = np.mean([by_hand(module, clips[:, v]) for v in range(3)], axis=0)
     np.testing.assert_allclose(store.outputs("net+clips/0", "val"), expected, atol=1e-6)
     pictures = wrap_data(lambda: Pictures(), "own")
-    with pytest.raises(UsageError, match=r"--views clips is for tensors \[n, views, ..\], and this gives images"):
+    with pytest.raises(UsageError, match=r"views= clips is for tensors \[n, views, ..\], and this gives images"):
         extract([sizable()], pictures, "val", store, views=["clips"])
 
 
@@ -102,7 +102,7 @@ def test_every_model_at_every_size_and_view(store):
             plain, mirrored = loaded.module(tensors).numpy(), loaded.module(tensors.flip(-1)).numpy()
         np.testing.assert_allclose(store.outputs(f"net@{size}/0", "val"), plain, atol=1e-6)
         np.testing.assert_allclose(store.outputs(f"net@{size}+flip/0", "val"), (plain + mirrored) / 2, atol=1e-6)
-    with pytest.raises(UsageError, match="--macs declares one number per model"):
+    with pytest.raises(UsageError, match="macs= declares one number per model"):
         extract([loaded], data, "val", store, sizes=[8, 10], macs=[1])
 
 

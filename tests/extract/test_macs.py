@@ -254,7 +254,7 @@ class TwoInputs(nn.Module):
     ],
 )
 def test_what_cannot_be_counted_is_refused(module, named):
-    with pytest.raises(CostError, match=r"--macs N") as caught:
+    with pytest.raises(CostError, match=r"macs=N") as caught:
         count_macs(module, torch.ones(2, 12), "net/0")
     assert named in str(caught.value)
     assert str(caught.value).startswith("net/0: ")

@@ -23,7 +23,7 @@ def test_select_classes():
     np.testing.assert_array_equal(select_classes(model, ["Great_White_Shark", "Tench"]), [2, 3])
     np.testing.assert_array_equal(select_classes(None, ["a", "b", "c"]), [0, 1, 2])
     assert select_classes(model, model).dtype == np.int64
-    with pytest.raises(ContentError, match=r"2 of 3 classes .*not among the model's 4: 'cat', 'dog' .*--classes FILE"):
+    with pytest.raises(ContentError, match=r"2 of 3 classes .*not among the model's 4: 'cat', 'dog' .*classes=FILE"):
         select_classes(model, ["cat", "tench", "dog"])
     with pytest.raises(ContentError, match="'crane' is the name of the model's outputs 0 and 2"):
         select_classes(["crane", "owl", "crane"], ["owl", "crane"])

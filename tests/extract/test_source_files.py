@@ -37,7 +37,7 @@ def test_torch_files(name, exported):
     loaded = check_file(exported[name])
     assert loaded.input_size == ((3, 16, 16) if name.endswith("pt2") else None)
     assert load_model(str(exported[name]), "small/1").name == "small/1"
-    with pytest.raises(UsageError, match="--random-weights does not apply"):
+    with pytest.raises(UsageError, match="random_weights=True does not apply"):
         load_model(str(exported[name]), random_weights=True)
     with pytest.raises(UsageError, match=rf"{Path(name).stem}: cannot take another input size, 32"):
         loaded.at_size(32)
@@ -159,7 +159,7 @@ def test_onnx_refuses_what_it_cannot_count(tmp_path):
     from wisecommittee.extraction.models.onnx_macs import count_graph
 
     model = graph([("Einsum", ["x", "x"], ["y"], {"equation": "ni,nj->nij"})], ("n", 4))
-    with pytest.raises(CostError, match=r"net: no multiply-add formula for Einsum.*--macs N"):
+    with pytest.raises(CostError, match=r"net: no multiply-add formula for Einsum.*macs=N"):
         count_graph(model, (4,), 1, "net")
     with pytest.raises(CostError, match=r"formula for custom.MatMul"):
         count_graph(graph([("MatMul", ["x", "x"], ["y"], {})], ("n", 4), domain="custom"), (4,), 1, "net")

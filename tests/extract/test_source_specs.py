@@ -50,8 +50,10 @@ def test_missing_weights_are_named(timm, torchvision, monkeypatch, tmp_path):
     ) as caught:
         load_model("torchvision:squeezenet1_1")
     assert "no network here" in str(caught.value)
-    assert "--random-weights" in str(caught.value)
-    message = r"timm/test_resnet.r160_in1k/model.safetensors is not in the cache .*timm:test_resnet@FILE.*--random"
+    assert "random_weights=True" in str(caught.value)
+    message = (
+        r"timm/test_resnet.r160_in1k/model.safetensors is not in the cache .*timm:test_resnet@FILE.*random_weights=True"
+    )
     with pytest.raises(UsageError, match=message):
         load_model("timm:test_resnet")
     torch.save(torchvision.models.squeezenet1_1().state_dict(), tmp_path / "squeezenet1_1-b8a52dc0.pth")

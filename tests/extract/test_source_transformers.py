@@ -73,7 +73,7 @@ def test_hf_without_its_files(vit_folder, tmp_path):
         load_model("hf:no-one/nothing")
     for file in ("config.json", "preprocessor_config.json"):
         (tmp_path / file).write_bytes((vit_folder / file).read_bytes())
-    with pytest.raises(AbsentError, match=r"holds no model.safetensors .*--random-weights"):
+    with pytest.raises(AbsentError, match=r"holds no model.safetensors .*random_weights=True"):
         load_model(f"hf:{tmp_path}")
     assert load_model(f"hf:{tmp_path}", random_weights=True).params == load_model(f"hf:{vit_folder}").params
 

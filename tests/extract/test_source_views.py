@@ -120,7 +120,7 @@ def test_a_file_runs_on_images(name, lender, exported, pillow, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (10, 20, 18, 3), dtype=np.uint8)
     np.savez(tmp_path / "data.npz", images=pixels, labels=np.arange(10) % 5, classes=np.array(list("vwxyz")))
     store, spec = LogitStore(tmp_path / "logits"), str(exported[name])
-    with pytest.raises(UsageError, match=rf"{Path(name).stem} in val: .*gives images.*--preprocess timm:resnet50$"):
+    with pytest.raises(UsageError, match=rf"{Path(name).stem} in val: .*gives images.*preprocess=timm:resnet50$"):
         extract([spec], "npz:data.npz", "val", store)
     (item,) = extract([spec], "npz:data.npz", "val", store, preprocess=lender, batch_size=4)
     inputs = torch.from_numpy(pixels[:, :16, :16].transpose(0, 3, 1, 2) / 510).float()
@@ -133,7 +133,7 @@ def test_a_file_runs_on_images(name, lender, exported, pillow, tmp_path):
     ):
         with pytest.raises(UsageError, match=message):
             extract([spec], "npz:data.npz", "val", store, preprocess=other)
-    with pytest.raises(UsageError, match="items are tensors, not images; leave --preprocess out"):
+    with pytest.raises(UsageError, match="items are tensors, not images; leave preprocess= out"):
         extract([lender], "digits", "val", store, preprocess=lender)
 
 

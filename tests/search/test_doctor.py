@@ -145,7 +145,7 @@ def test_two_columns_exchanged_in_one_model(store):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (str.upper, "but 100.0 % if case does not count; import the answers with --ignore-case"),
+        (str.upper, "but 100.0 % if case does not count; import the answers with ignore_case=True"),
         (lambda text: f"({text})", r"no answer is its label, such as '\(x0\)' against 'x0'"),
     ],
 )

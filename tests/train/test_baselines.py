@@ -236,7 +236,7 @@ def test_the_store_says_what_the_trainer_says(name, tmp_path):
 
     never = lambda row: pytest.fail("trained again")  # noqa: E731
     other = with_fields(method.setup, recipe=with_fields(method.setup.recipe, lr=0.07))
-    with pytest.raises(StoreError, match=r"/0 is in val already, trained with other settings; use --replace"):
+    with pytest.raises(StoreError, match=r"/0 is in val already, trained with other settings; use replace=True"):
         train_baseline(with_fields(method, setup=other), store, log=never)
     again = train_baseline(method, store, checkpoints=tmp_path / "kept", log=never)
     assert {item.status for item in again} == {"unchanged"}

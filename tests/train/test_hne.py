@@ -121,7 +121,7 @@ def test_another_training_of_the_same_name_is_refused_before_it_begins(tmp_path)
     for other in ({"loss": LeafLoss("lhd", alpha=0.9)}, {"lr": 0.05}, {"epochs": 2}):
         changed = make_hierarchy(DATA, **{"epochs": 1, **other})
         assert changed.name == hierarchy.name
-        with pytest.raises(StoreError, match=r"/0 is in val already, trained with other settings; use --replace"):
+        with pytest.raises(StoreError, match=r"/0 is in val already, trained with other settings; use replace=True"):
             train_hne(changed, store, log=never)
     done = train_hne(make_hierarchy(DATA, epochs=1, lr=0.05), store, replace=True)
     assert {item.status for item in done} == {"replaced"}
@@ -130,7 +130,7 @@ def test_another_training_of_the_same_name_is_refused_before_it_begins(tmp_path)
 def test_a_checkpoint_of_another_schedule_is_refused(tmp_path):
     fit(make_hierarchy(DATA, epochs=1), DATA, checkpoints=tmp_path)
     for other in ({"schedule": "independent"}, {"leaves": 2}, {"loss": LeafLoss("li")}, {"seed": 1}):
-        with pytest.raises(ContentError, match=r"leaves\.pt.*belongs to other settings.*--checkpoints"):
+        with pytest.raises(ContentError, match=r"leaves\.pt.*belongs to other settings.*checkpoints="):
             fit(make_hierarchy(DATA, epochs=1, **other), DATA, checkpoints=tmp_path)
 
 

@@ -380,7 +380,7 @@ def test_train_pool_writes_what_the_networks_say(tmp_path):
     never = lambda row: pytest.fail("trained again")  # noqa: E731
     again = train_pool(store, pool=SMALL, checkpoints=tmp_path / "kept", log=never)
     assert {item.status for item in again} == {"unchanged"}
-    with pytest.raises(StoreError, match="linear/0 is in val already, trained with other settings; use --replace"):
+    with pytest.raises(StoreError, match="linear/0 is in val already, trained with other settings; use replace=True"):
         train_pool(store, pool=replace(SMALL, lr=0.06), log=never)
 
 

@@ -98,9 +98,9 @@ class Settings:
         if not count:
             raise UsageError("no model to extract; name at least one")
         for noun, values in (
-            (f"{option('names', flag='name')}", self.names),
-            (f"{option('macs')}", self.macs),
-            (f"{option('training_costs', flag='training-cost')}", self.training_costs),
+            (option("names", flag="name"), self.names),
+            (option("macs"), self.macs),
+            (option("training_costs", flag="training-cost"), self.training_costs),
         ):
             if values and len(values) != count:
                 raise UsageError(

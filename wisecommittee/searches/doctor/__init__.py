@@ -65,6 +65,6 @@ def examine(
         chooses = CHOOSING if split == REPORTING else split
         # Other splits may well be of the same units: what val and test were divided from.
         if {chooses, REPORTING} <= set(everywhere) and (splits is not None or chooses == CHOOSING):
-            if (doubt := overlap(store, chooses, REPORTING)) is not None:
-                found.append(Doubt(doubt[0], REPORTING, doubt[1]))
+            doubt = overlap(store, chooses, REPORTING)
+            found += [] if doubt is None else [Doubt(doubt[0], REPORTING, doubt[1])]
     return tuple(dict.fromkeys(found))

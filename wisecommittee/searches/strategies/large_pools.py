@@ -11,8 +11,8 @@ import numpy as np
 from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.exact.gap import router_gap
 from wisecommittee.searches.grid.candidates import Candidates
-from wisecommittee.searches.heuristic.neighbours import Moves
-from wisecommittee.searches.heuristic.space import Outcome, Scope
+from wisecommittee.searches.heuristic.neighbours import Neighbours
+from wisecommittee.searches.heuristic.space import Outcome, SearchSpace
 from wisecommittee.searches.strategies.prepare import tables_of
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
 from wisecommittee.searches.workers.threads import Threads, interrupts
@@ -38,7 +38,7 @@ def refuse(problem: Problem, name: str) -> None:
         raise UsageError(f"{why} runs on one machine; leave {option('scheduler')} out")
 
 
-def run(problem: Problem, name: str, grow: Callable[[Scope, int], Outcome]) -> Findings:
+def run(problem: Problem, name: str, grow: Callable[[SearchSpace, int], Outcome]) -> Findings:
     pool, execution = problem.pool, problem.execution
     mapper = Threads(execution.thread_count, execution.progress, problem.deadline)
     with mapper.until_deadline() as stop:
@@ -60,12 +60,12 @@ def run(problem: Problem, name: str, grow: Callable[[Scope, int], Outcome]) -> F
     return Findings(outcome.points, tables, searched, partial(router_gap, pool))
 
 
-def _space(problem: Problem) -> Scope:
+def _space(problem: Problem) -> SearchSpace:
     pool, execution, limit = problem.pool, problem.execution, problem.query.max_worst_cost
     chains = problem.family.chains(problem.cards, problem.query.replicas) if problem.family.chains else []
-    return Scope(
+    return SearchSpace(
         pool,
-        Moves.over(chains, len(problem.cards)),
+        Neighbours.over(chains, len(problem.cards)),
         problem.max_models,
         None if limit is None else pool.cost.ceiling(limit),
         execution.thread_count,
@@ -73,13 +73,13 @@ def _space(problem: Problem) -> Scope:
     )
 
 
-def _beam(space: Scope, levels: int) -> Outcome:
+def _beam(space: SearchSpace, levels: int) -> Outcome:
     from wisecommittee.searches.heuristic.beam import beam_points
 
     return beam_points(space, levels)
 
 
-def _greedy(space: Scope, levels: int) -> Outcome:
+def _greedy(space: SearchSpace, levels: int) -> Outcome:
     from wisecommittee.searches.heuristic.greedy import greedy_points
 
     return greedy_points(space)

@@ -149,7 +149,7 @@ def _files(more: list[str], logits: list[str], probabilities: list[str]) -> list
 
 def _show(store: LogitStore, split: str, done: dict[str, str], measure: str, as_json: bool) -> None:
     """What was done with each model ({model: 'added', ..}), its quality and its costs."""
-    from wisecommittee.searches.stages.single_model import model_quality
+    from wisecommittee.searches.stages.stored_model import model_quality
 
     cards = {card.model: card for card in store.cards(split)}
     units = len(store.labels(split))

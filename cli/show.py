@@ -60,6 +60,8 @@ def show_evaluations(
 ) -> None:
     """One committee on several splits. further : figures of each beside these, by heading; those of another cost have
     its name in it. lacking : members that the test split does not have."""
+    from wisecommittee.searches.evaluation import FIGURES
+
     first = evaluations[0]
     unit = Unit(first.committee.cost, [e.average_cost for e in evaluations])
     extra = [name for name in further[0] if name != "p99"]
@@ -68,9 +70,7 @@ def show_evaluations(
             e.split,
             f"{e.n:,}",
             f"{percent(e.quality)} {_around(e)}",
-            unit(e.average_cost),
-            unit(e.p99_cost),
-            unit(e.worst_case_cost),
+            *map(unit, e.cost),
             *(_amount(name, values[name], unit) for name in extra),
             shares(e.exit_ratios),
         ]
@@ -80,9 +80,7 @@ def show_evaluations(
         ("split", "left"),
         ("units", "right"),
         (f"{first.measure} % [95 %]", "right"),
-        ("average", "right"),
-        ("p99", "right"),
-        ("worst", "right"),
+        *((FIGURES[field].heading, "right") for field in first.cost._fields),
         *((name, "right") for name in extra),
         ("exits %", "left"),
     ]
@@ -180,6 +178,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
     """The frontier, thinned to what fits a screen, with test beside it where the store has it, and the figures that
     were limited."""
     from wisecommittee.searches.choice import lacking, reported
+    from wisecommittee.searches.evaluation import FIGURES
 
     step = max(1, -(-len(frontier) // ROWS))
     every = list(frontier)
@@ -189,6 +188,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
     unit = Unit(frontier.cost, [e.average_cost for e in chosen])
     limited = [_limited(limits(e)) if limits else {} for e in chosen]
     extra = [name for name in limited[0] if (name, frontier.axis) != ("p99", "p99")]
+    figures = [field for field in FIGURES if field in ("average", "worst", frontier.axis)]
     rows = []
     for place, e in enumerate(chosen):
         speedup = frontier.speedup(e)
@@ -197,9 +197,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
                 e.committee.label(),
                 f"{percent(e.quality)} ±{50 * (e.interval[1] - e.interval[0]):.1f}",
                 *([_quality(tests[place])] if tests else []),
-                unit(e.average_cost),
-                *([unit(e.p99_cost)] if frontier.axis == "p99" else []),
-                unit(e.worst_case_cost),
+                *(unit(getattr(e.cost, field)) for field in figures),
                 *(_amount(name, limited[place][name], unit) for name in extra),
                 f"{speedup:.2f}x" if speedup else "-",
                 shares(e.exit_ratios),
@@ -209,9 +207,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
         ("committee", "left"),
         (f"{chosen[0].split} {_short(chosen[0])}% ±", "right"),
         *([("test %", "right")] if tests else []),
-        ("average", "right"),
-        *([("p99", "right")] if frontier.axis == "p99" else []),
-        ("worst", "right"),
+        *((FIGURES[field].heading, "right") for field in figures),
         *((name, "right") for name in extra),
         ("speed", "right"),
         ("exits %", "left"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from analyses_pool import COMBINE, CONFIDENCE, LEVELS, Case, figures, most_accurate
 
-from wisecommittee.analyses import conversion, enough, members, replicas, small
+from wisecommittee.analyses import conversion, members, replica_ensembles, replicas, smallest_ensemble
 from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, UsageError
@@ -165,10 +165,10 @@ def test_published_replicas_stand_below(case):
 
 
 def test_small_ensembles_over_all_sets(case):
-    found = small.small(case.study)
+    found = replica_ensembles.replica_ensembles(case.study)
     assert (found.split, found.n) == ("test", 46)
     assert [curve[0].architecture for curve in found.curves] == ["a", "b", "c"]
-    table = {(t["architecture"], t["members"]): t for t in rows(tables.fill("small", case.study))}
+    table = {(t["architecture"], t["members"]): t for t in rows(tables.fill("replica-ensembles", case.study))}
     for curve in found.curves:
         name = curve[0].architecture
         count, cost, _ = POOL[name]
@@ -187,31 +187,31 @@ def test_small_ensembles_over_all_sets(case):
 
 
 def test_many_replicas_are_drawn_without_repetition():
-    drawn = small.draws(range(20), 3)
-    assert len(drawn) == len(set(drawn)) == small.DRAWS
+    drawn = replica_ensembles.draws(range(20), 3)
+    assert len(drawn) == len(set(drawn)) == replica_ensembles.DRAWS
     assert all(len(set(some)) == 3 for some in drawn)
-    assert drawn == small.draws(range(20), 3)
-    assert small.draws(range(4), 2) == list(itertools.combinations(range(4), 2))
+    assert drawn == replica_ensembles.draws(range(20), 3)
+    assert replica_ensembles.draws(range(4), 2) == list(itertools.combinations(range(4), 2))
 
 
 def point(name, members, median, cost):
-    return small.Point(name, members, 1, median, median, median, median, median, cost * members, cost)
+    return replica_ensembles.CurvePoint(name, members, 1, median, median, median, median, median, cost * members, cost)
 
 
 def test_crossover():
     s = tuple(point("s", k, q, 10) for k, q in ((1, 0.80), (2, 0.85), (3, 0.86)))
     m = tuple(point("m", k, q, 25) for k, q in ((1, 0.85), (2, 0.90)))
     l = tuple(point("l", k, q, 200) for k, q in ((1, 0.95),))  # noqa: E741
-    first, second = small.Small("test", 100, "flops", (s, m, l)).crossovers()
+    first, second = replica_ensembles.ReplicaEnsembles("test", 100, "flops", (s, m, l)).crossovers()
     assert (first.ensemble.members, first.beats, first.overtaken) == (2, True, None)
     assert (second.ensemble, second.beats, second.overtaken) == (None, False, None)
     dear = tuple(point("s", p.members, p.median, 15) for p in s)
-    (late,) = small.Small("test", 100, "flops", (dear, m)).crossovers()
+    (late,) = replica_ensembles.ReplicaEnsembles("test", 100, "flops", (dear, m)).crossovers()
     assert (late.ensemble.members, late.beats, late.overtaken) == (2, False, 2)  # 30 > 25: an m alone is as good
 
 
 def test_crossover_table(case):
-    found = small.small(case.study).crossovers()
+    found = replica_ensembles.replica_ensembles(case.study).crossovers()
     for row, c in zip(rows(tables.fill("crossover", case.study)), found, strict=True):
         assert (row["larger"], row["smaller"]) == (c.larger.architecture, c.smaller.architecture)
         assert (row["larger_quality"], row["larger_cost"]) == (c.larger.median, c.larger.cost)
@@ -229,10 +229,10 @@ def test_crossover_table(case):
 
 
 def test_enough(case):
-    found = enough.enough(case.study)
+    found = smallest_ensemble.smallest_ensembles(case.study)
     assert [e.architecture for e in found] == ["a", "b"]
     labels = case.labels["test"]
-    for e, row in zip(found, rows(tables.fill("enough", case.study)), strict=True):
+    for e, row in zip(found, rows(tables.fill("smallest-ensemble", case.study)), strict=True):
         names = [f"{e.architecture}/{k}" for k in range(POOL[e.architecture][0])]
         needed = []
         for i in range(len(labels)):
@@ -260,9 +260,9 @@ def test_enough(case):
             replicas.replicas,
             r"need 3 .* has 2 at most; train more .*--replicas",
         ),
-        ({"a": (1, 10, 1.0), "b": (1, 20, 1.0)}, small.small, "one replica"),
-        ({"a": (3, 10, 1.0)}, small.small, "only architecture"),
-        ({"a": (1, 10, 1.0), "b": (1, 20, 1.0)}, enough.enough, "one replica"),
+        ({"a": (1, 10, 1.0), "b": (1, 20, 1.0)}, replica_ensembles.replica_ensembles, "one replica"),
+        ({"a": (3, 10, 1.0)}, replica_ensembles.replica_ensembles, "only architecture"),
+        ({"a": (1, 10, 1.0), "b": (1, 20, 1.0)}, smallest_ensemble.smallest_ensembles, "one replica"),
     ],
 )
 def test_what_is_missing_is_named(pool, analysis, message):

@@ -9,7 +9,7 @@ from analyses_pool import LEVELS, Case, cheapest, figures
 from matplotlib.figure import Figure
 from test_analyses import every_cascade, ordered, rows
 
-from wisecommittee.analyses import measured, resolutions, scaled, training
+from wisecommittee.analyses import measured, resolutions, scaled_cascades, training
 from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError
@@ -95,14 +95,14 @@ def test_scaled_families_climb_their_ladder():
     case = Case(LADDER, n=N)
     base = Committee((("b0/0",), ("b0/1", "b1/0")), (0.5,))
     study = study_of_case(case, committees=(base,))
-    found = scaled.scaled(study)
+    found = scaled_cascades.scaled_cascades(study)
     # b1 is nearest in cost; the second replica of b0 can climb to b2/1, and b3 has one replica only.
     expected = [("b0/0", "b0/1", "b1/0"), ("b1/0", "b1/1", "b2/0"), ("b2/0", "b2/1", "b3/0")]
     assert [c.members for c in found] == expected[: len(found)]
     cost = case.evaluate("val", base.stages, base.thresholds)[1]
     ladder = [10, 17, 31, 60]
     first = min(range(4), key=lambda r: abs(ladder[r] / cost - 1) if ladder[r] > cost else abs(cost / ladder[r] - 1))
-    table = rows(tables.fill("scaled", study))
+    table = rows(tables.fill("scaled-cascades", study))
     for k, c in enumerate(found):
         assert c.name == f"C{k}"
         assert c.single.val.committee.models == (f"b{first + k}/0",)
@@ -124,7 +124,7 @@ def test_scaled_families_climb_their_ladder():
 
 def test_a_base_cascade_is_found_below_the_second_model():
     case = Case(LADDER, n=N)
-    found = scaled.scaled(case.study)
+    found = scaled_cascades.scaled_cascades(case.study)
     low = [m for m in case.models["val"] if m.architecture in ("b0", "b1")]
     base = found[0].cascade.val
     assert set(found[0].members) <= {m.name for m in low}
@@ -134,7 +134,7 @@ def test_a_base_cascade_is_found_below_the_second_model():
 
 def test_scaled_is_drawn():
     case = Case(LADDER, n=N)
-    what = plot.PLOTS["scaled"].gather(study_of_case(case, published=True))
+    what = plot.PLOTS["scaled-cascades"].gather(study_of_case(case, published=True))
     ax = plot.scaled(Figure(layout="constrained").add_subplot(), **what)
     ax.figure.canvas.draw()
     lines = {line.get_label(): list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in ax.lines}
@@ -232,7 +232,7 @@ def test_pools_without_flops_are_measured_all_the_same():
     ("kind", "message"),
     [
         ("self-cascades", r"two input sizes; extract .*--sizes 240,300"),
-        ("scaled", r"no ladder of 3 .*b0, b1, b2"),
+        ("scaled-cascades", r"no ladder of 3 .*b0, b1, b2"),
         ("training", r"no training cost on the card of a/0 \(5 of 5"),
         ("latency", r"no latency_ms .*bench-models MODEL --store memory"),
         ("throughput", "no batch_ms"),
@@ -247,4 +247,4 @@ def test_a_base_of_other_models_is_refused():
     case = Case(LADDER, n=12)
     base = Committee((("b0/0",), ("b1/0",)), (0.5,))
     with pytest.raises(AbsentError, match="b0/0 of the base cascade is not among the models"):
-        scaled.scaled(study_of_case(case, committees=(base,), models=("b1/*", "b2/*")))
+        scaled_cascades.scaled_cascades(study_of_case(case, committees=(base,), models=("b1/*", "b2/*")))

@@ -8,18 +8,10 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-from extractions import (
-    SHAPES_OF_DATA,
-    by_hand,
-    net,
-    rows,
-)
+from extractions import SHAPES_OF_DATA, by_hand, net, rows
 from torch import nn
 
-from wisecommittee.errors import (
-    ContentError,
-    StoreError,
-)
+from wisecommittee.errors import ContentError, StoreError
 from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.loaded import wrap_module

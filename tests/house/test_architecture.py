@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,61 @@ def test_circles_can_be_seen():
     assert on_circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == {"a", "b", "c"}
     folders = between_folders({"w.store.x.a": {"w.store.y.b"}, "w.store.y.b": set(), "w.store.y.c": {"w.store.x.a"}})
     assert on_circles(folders) == {"w.store.x", "w.store.y"}
+
+
+def tasks_named() -> set[str]:
+    """Task and its subclasses."""
+    found = {"Task"}
+    for path in (PACKAGE / "tasks").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and any(getattr(base, "id", "") == "Task" for base in node.bases):
+                found.add(node.name)
+    return found
+
+
+def asks_for_a_task(code: str, names: set[str]) -> list[int]:
+    """Lines that ask which class a task is of, or compare its name."""
+    lines = []
+    for node in ast.walk(ast.parse(code)):
+        asked: list[ast.expr] = []
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
+            asked = list(node.args)
+        elif isinstance(node, ast.MatchClass):
+            asked = [node.cls]
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            called = [ast.unparse(side) for side in sides if isinstance(side, ast.Attribute)]
+            lines += [node.lineno] * any(re.search(r"(^|\.)task\.name$", side) for side in called)
+        said = {inner.id for part in asked for inner in ast.walk(part) if isinstance(inner, ast.Name)}
+        said |= {inner.attr for part in asked for inner in ast.walk(part) if isinstance(inner, ast.Attribute)}
+        lines += [part.lineno for part in asked[:1] if said & names]
+    return lines
+
+
+def test_no_file_outside_tasks_asks_which_task_it_is():
+    names = tasks_named()
+    assert {"Classification", "Answers", "GradedAnswers", "Segmentation"} <= names
+    asking = [
+        f"{path}:{line}"
+        for room, path in modules()
+        if room != "tasks"
+        for line in asks_for_a_task(path.read_text(), names)
+    ]
+    assert not asking
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "isinstance(pool.task, Segmentation)",
+        "not isinstance(task, (Answers, tasks.Segmentation))",
+        "match task:\n    case Segmentation(): pass",
+        "issubclass(kind, Answers)",
+        "pool.task.name == 'score'",
+    ],
+)
+def test_files_that_ask_for_a_task_are_found(code):
+    assert asks_for_a_task(code, {"Answers", "Segmentation"}) == [code.count("\n") + 1]
 
 
 def test_folders_say_what_lives_there():

@@ -152,9 +152,9 @@ def test_a_committee_of_wrong_values_is_refused_in_a_short_line(tmp_path, change
         ({"position": -3}, "position -3"),
         ({"blocks": {"a": 10**400}}, "expected a finite number"),
         ({"meta": {"data": 7}}, "'meta.data' is 7"),
-        ({"kind": "statistics", "meta": {"members": [1]}}, "meta.members"),
-        ({"kind": "statistics", "meta": {"members": {"a": {"usd": "x"}}}}, "cost 'usd' of member 'a'"),
-        ({"kind": "statistics", "meta": {"members": {"a": {}}, "cell": 0}}, "meta.cell"),
+        ({"kind": "cell_counts", "meta": {"members": [1]}}, "meta.members"),
+        ({"kind": "cell_counts", "meta": {"members": {"a": {"usd": "x"}}}}, "cost 'usd' of member 'a'"),
+        ({"kind": "cell_counts", "meta": {"members": {"a": {}}, "cell": 0}}, "meta.cell"),
     ],
 )
 def test_a_card_of_wrong_values_is_refused(changed, message):

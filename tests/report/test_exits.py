@@ -132,7 +132,7 @@ def study_for(study, leaves, sizes, ladder, committee):
     wanted = {
         **dict.fromkeys(("leaves", "deviation", "anytime"), study_of(leaves, threads=1)),
         "self-cascades": study_of(sizes, max_models=2, levels=8, threads=1),
-        "scaled": study_of(ladder, max_models=2, levels=8, threads=1),
+        "scaled-cascades": study_of(ladder, max_models=2, levels=8, threads=1),
         **dict.fromkeys(ABOUT_COMMITTEES, replace(study, committees=(committee,))),
     }
     return lambda kind: wanted.get(kind, study)
@@ -202,7 +202,7 @@ def test_every_plot_in_every_format(kind, ending, study_for, tmp_path):
 
 
 @pytest.mark.parametrize("cost", COSTS)
-@pytest.mark.parametrize("kind", ["frontier", "exits", "match", "members", "small", "replicas"])
+@pytest.mark.parametrize("kind", ["frontier", "exits", "match", "members", "replica-ensembles", "replicas"])
 def test_names_of_costs_in_plots_and_tables(kind, cost, study, tmp_path):
     asked = replace(study, query=replace(study.query, cost=cost))
     plot.picture(kind, asked, tmp_path / "x.svg")
@@ -444,9 +444,9 @@ def test_labels_of_ordinary_names_have_no_quotes():
     ("kind", "changes", "says"),
     [
         ("match", {"committees": 1}, "not about given committees"),
-        ("scaled", {"committees": 2}, "shows one committee, and 2 were given"),
+        ("scaled-cascades", {"committees": 2}, "shows one committee, and 2 were given"),
         ("confidence", {"published": True}, "print nothing in this layout"),
-        ("small", {"published": True}, "print nothing in this layout"),
+        ("replica-ensembles", {"published": True}, "print nothing in this layout"),
         ("leaves", {"published": True}, "print nothing in this layout"),
         ("exits", {"published": True, "committees": 1}, "beside a whole pool"),
         ("match", {"published": True, "cost": "latency_ms"}, "are in FLOPs, not latency_ms"),
@@ -465,7 +465,7 @@ def test_what_a_table_would_leave_out_is_refused(kind, changes, says, study, com
         ("confidence", {"committees": 2}, "shows one committee"),
         ("frontier", {"committees": 1}, "not about given committees"),
         ("exits", {"curves": "x.parquet"}, "no learning curves"),
-        ("small", {"published": True}, "print nothing in this layout"),
+        ("replica-ensembles", {"published": True}, "print nothing in this layout"),
     ],
 )
 def test_what_a_plot_would_leave_out_is_refused(kind, changes, says, study, committee, tmp_path):
@@ -514,7 +514,7 @@ def test_long_texts_of_a_plot_keep_their_ends():
     assert max(map(len, text.split("\n"))) <= 20
 
 
-@pytest.mark.parametrize("kind", ["enough", "small", "match", "frontier", "exits", "thresholds"])
+@pytest.mark.parametrize("kind", ["smallest-ensemble", "replica-ensembles", "match", "frontier", "exits", "thresholds"])
 def test_names_of_a_folder_s_whole_length_leave_room_for_the_drawing(kind, tmp_path):
     """The layout does not collapse, which matplotlib would warn of, and warnings are errors here."""
     names = [f"{'an_architecture_with_all_its_settings' * 4}-v{rung}" for rung in range(4)]

@@ -22,7 +22,7 @@ from wisecommittee.analyses.match import Match, Shown
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
 from wisecommittee.report import labels, plot, plot_frontier, style
-from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.evaluation import Cost, Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.search import search
 
@@ -32,7 +32,7 @@ N = 1000
 def evaluation(stages, cost, correct, exits=(1.0,), *, unit="flops", split="val"):
     tiers = tuple(tuple(tier.split("+")) for tier in stages.split("|"))
     committee = Committee(tiers, (0.5,) * (len(tiers) - 1), cost=unit)
-    return Evaluation(committee, split, N, correct, correct / N, cost, 2 * cost, tuple(exits))
+    return Evaluation(committee, split, N, correct, correct / N, {unit: Cost(cost, 1.5 * cost, 2 * cost)}, tuple(exits))
 
 
 def frontier_in(unit="flops", scale=1.0):
@@ -115,10 +115,13 @@ def test_frontier_draws_its_figures_by_shape():
     ("p99", lambda e: e.p99_cost, "99th percentile of FLOPs (multiply-adds) per unit"),
 ])  # fmt: skip
 def test_the_cost_that_was_searched_is_drawn(axis, figure, name):
-    given = [replace(e, p99_cost=1.7 * e.average_cost) for e in FRONTIER]
-    singles = tuple(replace(e, p99_cost=1.1 * e.average_cost) for e in FRONTIER.singles)
+    def with_p99(e, factor, **changes):
+        return replace(e, costs={"flops": e.cost._replace(p99=factor * e.average_cost)}, **changes)
+
+    given = [with_p99(e, 1.7) for e in FRONTIER]
+    singles = tuple(with_p99(e, 1.1) for e in FRONTIER.singles)
     found = Frontier(tuple(given), singles, {"axis": axis})
-    test = [replace(e, split="test", p99_cost=3 * e.average_cost) for e in given]
+    test = [with_p99(e, 3, split="test") for e in given]
     ax = drawn(plot.frontier(axes(), found, test=test, ensembles=replace(found, evaluations=(given[2],))))
     expected = [(figure(e), e.quality) for e in given]
     assert points(line_named(ax, "frontier on val")) == expected

@@ -32,7 +32,7 @@ def check(models, labels, axis, percent, *, max_models, levels, exact):
     expected = naive.axis_search(
         models, labels, max_models, every, "mean_logits", "max_prob", axis, percent, scores=scores
     )
-    with mock.patch("wisecommittee.searches.grid.cost_axis.PERCENT", percent):
+    with mock.patch("wisecommittee.searches.percentile.PERCENT", percent):
         asked = {"max_models": max_models, "levels": levels, "exact": exact, "axis": axis, **options}
         found = search(store, threads=1, **asked)
         assert [(found.x(e), e.correct) for e in found] == [(x, right) for x, right, _ in expected]
@@ -86,7 +86,7 @@ def test_limits_and_axis_hold_together(axis):
     free = search(store, levels=8, axis=axis)
     for exact in (False, True):
         held = search(store, levels=8, axis=axis, exact=exact, max_average={"usd": 4.0})
-        assert all(e.further["usd"][0] <= 4 for e in held)
+        assert all(e.costs["usd"].average <= 4 for e in held)
         for e in held:
             within = {"worst": {"worst_case_cost": e.worst_case_cost}, "p99": {"p99_cost": e.p99_cost}}[axis]
             if not exact:
@@ -106,12 +106,12 @@ def test_other_costs_of_a_frontier(tmp_path):
         for stage, ratio in zip(stages, e.exit_ratios, strict=True):
             ran += sum(latency[m] for m in stage)
             average += ratio * ran
-        assert e.further["latency_ms"] == (pytest.approx(average), ran)
+        assert (e.costs["latency_ms"].average, e.costs["latency_ms"].worst) == (pytest.approx(average), ran)
     frame = frontier.to_frame()
-    assert frame["average_latency_ms"].tolist()[0] == frontier.evaluations[0].further["latency_ms"][0]
+    assert frame["average_latency_ms"].tolist()[0] == frontier.evaluations[0].costs["latency_ms"].average
     kept = frontier.skyline("average_latency_ms")
     for e in frontier:
-        within = [k for k in kept if k.further["latency_ms"][0] <= e.further["latency_ms"][0]]
+        within = [k for k in kept if k.costs["latency_ms"].average <= e.costs["latency_ms"].average]
         assert within[-1].quality >= e.quality
     assert [k.quality for k in kept] == sorted({k.quality for k in kept})
     with pytest.raises(UnknownNameError, match="average_latency_ms"):

@@ -16,7 +16,7 @@ from wisecommittee.errors import AlignmentError, ContentError, WiseCommitteeErro
 from wisecommittee.searches.choice import search_and_choose
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.single_model import model_quality
+from wisecommittee.searches.stages.stored_model import model_quality
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.units import evaluate_units
 from wisecommittee.store import LogitStore

@@ -16,7 +16,7 @@ from wisecommittee.errors import StoreError
 from wisecommittee.store import LogitStore
 from wisecommittee.store.parquet import parts
 from wisecommittee.store.parquet.units_file import encode_units
-from wisecommittee.store.rows import Rows
+from wisecommittee.store.rows import ModelRows
 
 pytestmark = pytest.mark.usefixtures("small_groups")
 
@@ -111,7 +111,7 @@ def test_damaged_bytes_of_a_part_are_found_or_harmless(tmp_path, data):
     store, score = LogitStore(tmp_path / "logits"), X[:, 0].copy()
     store.add(card(), "val", labels=Y, outputs=X, unit_ids=IDS, scores={"s": score})
     encoder = parts.Encoder()
-    encoder.add(Rows(IDS, X, scores={"s": score}))
+    encoder.add(ModelRows(IDS, X, scores={"s": score}))
     forge(store, damaged(data, bytes(encoder.close())))
     problems = store.verify()
     try:

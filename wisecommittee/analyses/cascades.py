@@ -14,11 +14,9 @@ from wisecommittee.committees.confidence import scale_of
 from wisecommittee.errors import InfeasibleError, UsageError, option
 from wisecommittee.searches.evaluate import evaluate_in, identity, members_pool
 from wisecommittee.searches.reporter import reported_threshold
-from wisecommittee.searches.stages.exit_table import running, score_row
+from wisecommittee.searches.stages.exit_table import running, stage_indices
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
-from wisecommittee.tasks import Segmentation
+from wisecommittee.searches.stages.stage_tables import tables_for
 
 
 def chosen_cascades(study: Study) -> tuple[Committee, ...]:
@@ -66,17 +64,13 @@ def cascade_pool(study: Study, committee: Committee, split: str) -> Pool:
 def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Confidence [K, N] after every stage, the last included, as it is carried, and quality [K, N] in [0, 1] of
     answering there."""
-    if isinstance(pool.task, Segmentation):
-        raise UsageError("this analysis needs units that are right or wrong by themselves; mIoU is not made of such")
-    sequences = running([[pool.index(model) for model in stage] for stage in committee.stages])
-    keys = [correct_key(pool, sequence) for sequence in sequences]
-    trie = build_prefixes(keys)
-    nodes = [trie.find[key] for key in keys]
-    scored = np.zeros(len(trie), dtype=bool)
-    scored[nodes] = not isinstance(pool.confidence, str)
-    tables = stage_tables(pool, trie, scored)
-    score = np.stack([tables.score[score_row(pool, tables, sequence)] for sequence in sequences])
-    return score, tables.correct.rows(nodes) / pool.task.scale
+    if pool.task.width > 1:
+        raise UsageError(
+            f"this analysis needs units that are right or wrong by themselves; {pool.task.name} is not made of such"
+        )
+    combinations = running(stage_indices(pool, committee))
+    tables = tables_for(pool, combinations, compared=combinations)
+    return tables.scores(combinations), tables.correct.rows(tables.nodes(combinations)) / pool.task.scale
 
 
 def with_exits(pool: Pool, committee: Committee, exits: Sequence[int]) -> Committee:

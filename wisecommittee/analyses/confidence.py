@@ -81,7 +81,7 @@ def accuracy_within(
 def functions(pool: Pool) -> tuple[str, ...]:
     """The confidence functions these models have: those of their outputs, and the scores stored with all of them."""
     stored = [set(card.contents.scores) for card in pool.cards]
-    return (*(() if pool.answers else CONFIDENCES), *sorted(set.intersection(*stored)))
+    return (*(CONFIDENCES if pool.averaged else ()), *sorted(set.intersection(*stored)))
 
 
 def with_confidence(pool: Pool, name: str) -> Pool:

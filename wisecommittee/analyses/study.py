@@ -23,11 +23,11 @@ from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import Progress
 from wisecommittee.store import LogitStore, open_store
+from wisecommittee.tasks import TASKS
 
 MAX_MODELS = 4  # of the committees of a study, by default
 TAKEN_OVER = ("split", "max_models", "levels", "replicas", "cost", "confidence", "combine", "calibrated")
 OWN = ("reports", "committees", "ensembles", "published", "curves")  # fields of a study that are no options of a query
-QUALITIES = {"top-1": "top-1 accuracy", "score": "mean score", "mIoU": "mIoU"}
 Item = TypeVar("Item")
 
 
@@ -153,8 +153,8 @@ class Study:
     @property
     def quality(self) -> str:
         """What is measured, as axes and headings name it."""
-        task = self.given.quality if self.given else self.pool().task.name
-        return QUALITIES.get(task, "accuracy")
+        name = self.given.quality if self.given else self.pool().task.name
+        return TASKS[name].label if name in TASKS else "accuracy"
 
 
 def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -> Study:

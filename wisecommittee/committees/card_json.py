@@ -8,7 +8,15 @@ from dataclasses import fields
 from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
-from wisecommittee.committees.cards import CARD_VERSION, MAX_COUNT, Contents, Part, StoredCard, check_cost
+from wisecommittee.committees.cards import (
+    CARD_VERSION,
+    MAX_COUNT,
+    OLD_KINDS,
+    Contents,
+    PartFile,
+    StoredCard,
+    check_cost,
+)
 from wisecommittee.committees.fields import checked_object, listed, shown, typed
 from wisecommittee.errors import CostError, StoreError
 
@@ -26,6 +34,8 @@ def card_from_json(data: Any) -> StoredCard:
             for name in ("model", "architecture", "kind", "group", "origin", "weights")
             if name in data
         }
+        if "kind" in texts:
+            texts["kind"] = OLD_KINDS.get(texts["kind"], texts["kind"])
         objects = {name: typed(data, name, (dict,), StoreError) for name in ("blocks", "costs", "meta") if name in data}
         if not isinstance(data.get("replica_given", False), bool):
             raise StoreError(f"card.json: replica_given {str(data['replica_given'])[:100]}; expected true or false")
@@ -58,7 +68,7 @@ def _contents_from_json(data: Any) -> Contents:
     unknown = sorted(set(data) - {f.name for f in fields(Contents)})
     if unknown:
         raise StoreError(f"card.json: unknown field {listed(unknown)} in contents")
-    parts = tuple(Part(str(p["file"]), int(p["rows"]), str(p["sha256"])) for p in data.get("parts", []))
+    parts = tuple(PartFile(str(p["file"]), int(p["rows"]), str(p["sha256"])) for p in data.get("parts", []))
     for part in parts:
         if not re.fullmatch(r"part-\d+-\d+\.parquet", part.file) or part.rows < 0:
             raise StoreError(f"card.json: part {part.file!r} with {part.rows} rows is not a part of a store")
@@ -88,7 +98,7 @@ def _check_meta(meta: Mapping[str, Any], kind: str | None) -> None:
     data, members = meta.get("data"), meta.get("members", {})
     if data is not None and not isinstance(data, str):
         raise StoreError(f"'meta.data' is {shown(data)}; expected text")
-    if kind != "statistics" or "members" not in meta:
+    if kind != "cell_counts" or "members" not in meta:
         return
     if not isinstance(members, dict) or not members or not all(isinstance(m, dict) for m in members.values()):
         raise StoreError(f"'meta.members' is {shown(members)}; expected the costs of each member")

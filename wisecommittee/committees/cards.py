@@ -14,7 +14,8 @@ from wisecommittee.text import HIDDEN
 
 CARD_VERSION = 1
 MAX_COUNT = 1 << 53  # of replicas, parameters and positions: what a JSON number holds exactly
-KINDS = ("logits", "probabilities", "answers", "statistics")
+KINDS = ("logits", "probabilities", "answers", "cell_counts")
+OLD_KINDS = {"statistics": "cell_counts"}  # earlier spellings, as cards and committees may have them
 _REPLICA_NAME = re.compile(r"(?P<architecture>.+)/(?P<replica>[0-9]+)")
 
 
@@ -25,7 +26,7 @@ def split_model_name(model: str) -> tuple[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartFile:
     """One immutable Parquet file of a model: its name, its rows and the sha256 of its bytes."""
 
     file: str
@@ -63,7 +64,7 @@ class Contents:
     classes: int | None
     dtype: str
     content: str
-    parts: tuple[Part, ...] = ()
+    parts: tuple[PartFile, ...] = ()
     scores: tuple[str, ...] = ()
     unit_costs: tuple[str, ...] = ()
     graded: bool = False
@@ -151,8 +152,8 @@ class ModelCard:
 
     @property
     def members(self) -> frozenset[str]:
-        """The models behind an entry of statistics (store/imports/segmentation.py); any other model is by itself."""
-        together = self.meta.get("members") if self.kind == "statistics" else None
+        """The models behind an entry of cell counts (store/imports/segmentation.py); any other model is by itself."""
+        together = self.meta.get("members") if self.kind == "cell_counts" else None
         return frozenset(together or (self.model,))
 
     def with_contents(self, contents: Contents) -> StoredCard:
@@ -222,7 +223,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Calibration):
         return value.to_json()
-    if isinstance(value, (Part, Contents)):
+    if isinstance(value, (PartFile, Contents)):
         values = {f.name: plain(getattr(value, f.name)) for f in fields(value)}
         return {name: v for name, v in values.items() if name not in ("calibration", "units") or v is not None}
     if isinstance(value, Mapping):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
-from wisecommittee.committees.cards import check_cost, plain, split_model_name
+from wisecommittee.committees.cards import OLD_KINDS, check_cost, plain, split_model_name
 from wisecommittee.committees.confidence import scale_of, threshold_above
 from wisecommittee.committees.fields import checked_object, listed, shown, typed
 from wisecommittee.committees.scale import Carried
@@ -198,7 +198,7 @@ class Committee:
         )
         if members and data.get("fingerprint") not in (None, committee.fingerprint):
             raise CommitteeError("committee: the fingerprint does not fit the members; the file was edited by hand")
-        return committee
+        return replace(committee, members={name: _with_current_kind(member) for name, member in members.items()})
 
 
 def _float32s(values: Any, name: str) -> tuple[float, ...]:
@@ -211,6 +211,10 @@ def _float32s(values: Any, name: str) -> tuple[float, ...]:
     if any(abs(v) > 3.4e38 for v in numbers):
         raise CommitteeError(f'committee: "{name}" {shown(values)}: not a finite float32 number')
     return numbers
+
+
+def _with_current_kind(member: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**member, "kind": OLD_KINDS[member["kind"]]} if member.get("kind") in OLD_KINDS else member
 
 
 def _members_from_json(members: Any) -> Mapping[str, Mapping[str, Any]]:

@@ -27,7 +27,7 @@ from wisecommittee.report.page_chart import chart, plain
 from wisecommittee.report.tables import fill
 from wisecommittee.searches.choice import Choice, choose
 from wisecommittee.searches.doctor import examine
-from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.evaluation import FIGURES, Evaluation
 from wisecommittee.searches.frontier import HOW, Frontier
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.target import Target
@@ -171,11 +171,10 @@ def _much(cost: float, other: float) -> str:
 def _figures(e: Evaluation, quality: str) -> str:
     low, high = e.interval
     exits = " / ".join(f"{100 * share:.1f}" for share in e.exit_ratios)
-    cost = e.committee.cost
+    costs = [f"{FIGURES[field].words} {_amount(value, e.committee.cost)}" for field, value in e.cost._asdict().items()]
     return (
-        f"{e.split}: {quality} {100 * e.quality:.2f} % [{100 * low:.2f}, {100 * high:.2f}], "
-        f"average {_amount(e.average_cost, cost)}, 99 % of units {_amount(e.p99_cost, cost)} or less, "
-        f"worst case {_amount(e.worst_case_cost, cost)}, exits {exits} %"
+        f"{e.split}: {quality} {100 * e.quality:.2f} % [{100 * low:.2f}, {100 * high:.2f}], {', '.join(costs)}, "
+        f"exits {exits} %"
     )
 
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from wisecommittee.errors import InfeasibleError, StoreError, UsageError
 from wisecommittee.reading import FRONTIER
-from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.evaluation import FIGURES, Evaluation
 from wisecommittee.searches.frontier_file import read_frontier
-from wisecommittee.searches.query import Query
+from wisecommittee.searches.query import AXES, Query
 from wisecommittee.writing import written_whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COSTS = {"average": "average_cost", "worst": "worst_case_cost", "p99": "p99_cost"}  # axis of a search -> figure
+COSTS = {axis: FIGURES[axis].of() for axis in AXES}  # axis of a search -> figure, average_cost
 HOW = {"average": "on average", "worst": "in the worst case", "p99": "for 99 % of the units"}  # .. in words
 
 
@@ -69,7 +69,7 @@ class Frontier:
 
     def x(self, evaluation: Evaluation) -> float:
         """The cost that the frontier is over."""
-        return evaluation.cost_named(COSTS[self.axis])
+        return float(getattr(evaluation.cost, self.axis))
 
     def within(
         self,
@@ -167,11 +167,12 @@ class Frontier:
                         "quality": e.quality,
                         "low": low,
                         "high": high,
-                        "average_cost": e.average_cost,
-                        "worst_case_cost": e.worst_case_cost,
-                        "p99_cost": e.p99_cost,
-                        **{f"average_{name}": average for name, (average, _) in e.further.items()},
-                        **{f"worst_case_{name}": worst for name, (_, worst) in e.further.items()},
+                        **e.own_figures(),
+                        **{
+                            FIGURES[field].of(name): value
+                            for name, cost in e.further.items()
+                            for field, value in cost._asdict().items()
+                        },
                         "thresholds": list(e.committee.thresholds),
                         "exit_ratios": list(e.exit_ratios),
                         "graded": e.graded_interval is not None,

@@ -11,7 +11,7 @@ from typing import Any
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, StoreError, WiseCommitteeError
 from wisecommittee.reading import FRONTIER, parse_json, recognised
-from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.evaluation import FIGURES, Cost, Evaluation
 from wisecommittee.searches.query import Query
 from wisecommittee.store.parquet.tables import read_parquet
 
@@ -80,16 +80,16 @@ def _evaluation(row: Mapping[str, Any], further: list[str]) -> Evaluation:
         n=n,
         correct=int(correct) if correct.is_integer() else correct,
         quality=quality,
-        average_cost=_number(row["average_cost"], "average_cost"),
-        worst_case_cost=_number(row["worst_case_cost"], "worst_case_cost"),
-        p99_cost=_number(row["p99_cost"], "p99_cost"),
-        further={
-            name: (_number(row[f"average_{name}"], name), _number(row[f"worst_case_{name}"], name)) for name in further
-        },
+        costs={committee.cost: _cost(row, "cost"), **{name: _cost(row, name) for name in further}},
         exit_ratios=ratios,
         graded_interval=(low, high) if _sound(row["graded"], "graded", _is_flag) else None,
         measure=measure,
     )
+
+
+def _cost(row: Mapping[str, Any], name: str) -> Cost:
+    """From its columns, such as average_usd."""
+    return Cost(**{field: _number(row[figure.of(name)], figure.of(name)) for field, figure in FIGURES.items()})
 
 
 def _number(value: Any, name: str) -> float:

@@ -18,7 +18,6 @@ from wisecommittee.searches.workers.estimate import left_out
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import interruptible, interrupts
 from wisecommittee.store import StoreLike, open_store
-from wisecommittee.tasks import Segmentation
 
 NOTICEABLE = 5.0  # CPU seconds of work that is announced
 
@@ -102,7 +101,7 @@ def _reported(findings: Findings, problem: Problem, started: float) -> Frontier:
     singles = sorted(reporter.report([((m,), ()) for m in models]), key=lambda e: (e.average_cost, -e.quality))
     if (gap := findings.gap(evaluations)) is not None:
         searched["gap"] = gap
-    replicas_matter = not isinstance(pool.task, Segmentation)
+    replicas_matter = pool.task.width == 1
     searched["left_out"] = left_out(cards, problem.sizes, problem.family, query.replicas) if replicas_matter else 0
     searched["seconds"] = round(time.perf_counter() - started, 4)
     frontier = skyline(evaluations, COSTS[query.axis])

@@ -14,7 +14,7 @@ from wisecommittee.store.card_files import decode_card
 from wisecommittee.store.layout import card_path, check_split_name, is_split_name, model_of, units_path
 from wisecommittee.store.parquet.units_file import decode_units, units_hash
 from wisecommittee.store.storage.files import MAX_JSON, Files, Stamp
-from wisecommittee.store.units import Units
+from wisecommittee.store.units import SplitUnits
 
 
 class Catalog:
@@ -22,7 +22,7 @@ class Catalog:
 
     def __init__(self, files: Files) -> None:
         self.files = files
-        self._units: dict[str, Units] = {}
+        self._units: dict[str, SplitUnits] = {}
         self._committed_folder: dict[str, str] = {}  # by split: the folder of a model that was committed
 
     def refresh(self) -> None:
@@ -123,7 +123,7 @@ class Catalog:
 
     # Units
 
-    def units(self, split: str) -> Units:
+    def units(self, split: str) -> SplitUnits:
         """The units of a split; StoreError unless its models were written for these very units."""
         check_split_name(split)
         path = units_path(split)
@@ -140,7 +140,7 @@ class Catalog:
             raise StoreError(f"{file}: no units; remove the models of {split} and import them again")
         labels.flags.writeable = False
         index = {unit: row for row, unit in enumerate(unit_ids)}
-        units = Units(file, stamp, index, labels, units_hash(unit_ids, labels))
+        units = SplitUnits(file, stamp, index, labels, units_hash(unit_ids, labels))
         if (card := self._readable_card(split)) is not None:
             units.check_card(card, split)
         self._units[split] = units

@@ -19,7 +19,7 @@ from wisecommittee.store.catalog import Catalog
 from wisecommittee.store.layout import model_folder
 from wisecommittee.store.parquet import parts
 from wisecommittee.store.parquet.row_groups import check_expansion
-from wisecommittee.store.rows import Rows, check_values
+from wisecommittee.store.rows import ModelRows, check_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,11 @@ class StoredModel:
         return f"{self.card.model} in {self.split}"
 
     def column(
-        self, name: str, dtype: type[np.floating] | np.dtype, pick: Callable[[Rows], NDArray[Any] | None], *tail: int
+        self,
+        name: str,
+        dtype: type[np.floating] | np.dtype,
+        pick: Callable[[ModelRows], NDArray[Any] | None],
+        *tail: int,
     ) -> NDArray[Any]:
         """A column [N, *tail] in unit order, memory-mapped from the decoded cache; read-only.
 
@@ -47,7 +51,7 @@ class StoredModel:
         shape = (self.card.contents.rows, *tail)
         return cached(key, shape, np.dtype(dtype), lambda: self.blocks(pick), self.what)
 
-    def blocks(self, pick: Callable[[Rows], Any]) -> Iterator[tuple[Places, Any]]:
+    def blocks(self, pick: Callable[[ModelRows], Any]) -> Iterator[tuple[Places, Any]]:
         """(places in unit order, values) of every row group; raises unless every unit comes once."""
         self._check_claim()
         units = self.catalog.units(self.split)
@@ -62,7 +66,7 @@ class StoredModel:
             if filled[places].any() or len(np.unique(places)) != len(places):
                 raise AlignmentError(f"{self.what}: a unit id stands more than once; extract or import it again")
             filled[places] = True
-            if self.card.kind == "statistics" and rows.outputs is not None:
+            if self.card.kind == "cell_counts" and rows.outputs is not None:
                 checks.check_pixels(rows.outputs, units.labels[places], self.what)
             if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
                 yield slice(int(places[0]), int(places[0]) + len(places)), pick(rows)
@@ -72,7 +76,7 @@ class StoredModel:
             missing = f"{(~filled).sum():,} of {counted(len(filled), 'unit')} missing"
             raise AlignmentError(f"{self.what}: {missing}; extract or import it again")
 
-    def row_groups(self) -> Iterator[Rows]:
+    def row_groups(self) -> Iterator[ModelRows]:
         """The rows as they are stored, by row groups; raises unless they are what the card says."""
         contents, folder = self.card.contents, model_folder(self.split, self.card.model)
         columns = (tuple(sorted(contents.scores)), tuple(sorted(contents.unit_costs)), contents.graded)

@@ -16,10 +16,12 @@ from wisecommittee.store.admission import Admission
 from wisecommittee.store.card_files import encode_card
 from wisecommittee.store.layout import check_split_name
 from wisecommittee.store.preparing import prepared
-from wisecommittee.store.rows import Rows, check_values
-from wisecommittee.store.units import Units
+from wisecommittee.store.rows import ModelRows, check_values
+from wisecommittee.store.units import SplitUnits
 
-Columns = tuple[tuple[str, ...], tuple[str, ...], bool]  # names of scores and unit costs, whether answers are graded
+ColumnNames = tuple[
+    tuple[str, ...], tuple[str, ...], bool
+]  # names of scores and unit costs, whether answers are graded
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,10 @@ class CheckedModel:
 
     card: ModelCard
     split: str
-    rows: Rows
+    rows: ModelRows
     labels: NDArray[np.generic]
     dtype: str
-    units: Units | None
+    units: SplitUnits | None
 
     @property
     def what(self) -> str:
@@ -53,7 +55,7 @@ class CheckedModel:
 
 
 def checked(
-    admission: Admission, card: ModelCard, split: str, rows: Rows, labels: ArrayLike, dtype: str
+    admission: Admission, card: ModelCard, split: str, rows: ModelRows, labels: ArrayLike, dtype: str
 ) -> CheckedModel:
     """Every check of a model about to enter a split; changes nothing in the store.
 
@@ -85,7 +87,7 @@ def checked(
 
 
 def _check_rows(
-    what: str, kind: str, rows: Rows, labels: ArrayLike, *, dtype: str, first: int = 0, warn: bool = False
+    what: str, kind: str, rows: ModelRows, labels: ArrayLike, *, dtype: str, first: int = 0, warn: bool = False
 ) -> NDArray[np.generic]:
     """Rows and labels by themselves; returns the labels as stored. first : the number of the first row in messages."""
     check_values(what, kind, rows, dtype=dtype, first=first, warn=warn)
@@ -93,7 +95,7 @@ def _check_rows(
     known = checks.check_labels(labels, checks.labelled_classes(kind, classes), what, graded=rows.quality is not None)
     if len(known) != len(rows):
         raise AlignmentError(f"{what}: {len(rows):,} rows with {len(known):,} labels; expected one for each")
-    if kind == "statistics" and rows.outputs is not None:
+    if kind == "cell_counts" and rows.outputs is not None:
         checks.check_pixels(rows.outputs, known, what)
     return known
 
@@ -105,15 +107,21 @@ class BatchChecks:
     """
 
     def __init__(
-        self, admission: Admission, card: ModelCard, split: str, classes: int | None, dtype: str, units: Units | None
+        self,
+        admission: Admission,
+        card: ModelCard,
+        split: str,
+        classes: int | None,
+        dtype: str,
+        units: SplitUnits | None,
     ) -> None:
         self._admission, self._card, self._split = admission, card, split
         self._classes, self._dtype, self._units = classes, dtype, units
         self._what = f"{card.model} in {split}"
         self.seen: set[str] = set()
-        self.columns: Columns | None = None
+        self.columns: ColumnNames | None = None
 
-    def check(self, rows: Rows, labels: ArrayLike) -> NDArray[np.generic]:
+    def check(self, rows: ModelRows, labels: ArrayLike) -> NDArray[np.generic]:
         """Check a batch; returns its labels as stored."""
         what = self._what
         classes = None if rows.outputs is None or rows.outputs.ndim != 2 else rows.outputs.shape[1]

@@ -18,7 +18,7 @@ from wisecommittee.store.catalog import Catalog
 from wisecommittee.store.layout import lock_name, model_folder, part_name, part_units_path, plan_path
 from wisecommittee.store.parquet import parts
 from wisecommittee.store.parquet.units_file import decode_units
-from wisecommittee.store.rows import Rows
+from wisecommittee.store.rows import ModelRows
 from wisecommittee.store.storage.files import Files
 
 MAX_PLAN = 1 << 16  # bytes
@@ -63,7 +63,7 @@ class WrittenPart:
     """A part that is not committed yet: its bytes, and its row groups with the labels of their rows."""
 
     data: bytes
-    groups: list[tuple[Rows, NDArray[np.generic]]]
+    groups: list[tuple[ModelRows, NDArray[np.generic]]]
 
     @property
     def rows(self) -> int:

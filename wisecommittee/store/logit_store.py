@@ -19,7 +19,7 @@ from wisecommittee.store.columns import StoredModel
 from wisecommittee.store.incoming import CheckedModel, checked
 from wisecommittee.store.layout import DEFAULT_STORE, lock_name, model_folder
 from wisecommittee.store.parquet import parts
-from wisecommittee.store.rows import Rows, content_hash, content_sum, make_rows
+from wisecommittee.store.rows import ModelRows, content_hash, content_sum, make_rows
 from wisecommittee.store.storage.opening import open_files
 from wisecommittee.store.writer import WriteJob, Writer
 
@@ -156,7 +156,7 @@ class LogitStore(Catalog):
         return self.put(self.checked(card, split, rows, given, dtype), replace=replace)
 
     def checked(
-        self, card: ModelCard, split: str, rows: Rows, labels: ArrayLike, dtype: str = "float32"
+        self, card: ModelCard, split: str, rows: ModelRows, labels: ArrayLike, dtype: str = "float32"
     ) -> CheckedModel:
         """Every check of a model about to enter a split; changes nothing. `put` writes what this returns."""
         return checked(self.admission, card, split, rows, labels, dtype)

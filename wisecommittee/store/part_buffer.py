@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.store.parquet import parts
-from wisecommittee.store.rows import Rows, content_sum, join
+from wisecommittee.store.rows import ModelRows, content_sum, join
 
-Labelled = tuple[Rows, NDArray[np.generic]]
+Labelled = tuple[ModelRows, NDArray[np.generic]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class PartBuffer:
         self._encoded: list[tuple[list[str], NDArray[np.generic]]] = []
         self.content = 0
 
-    def add(self, rows: Rows, labels: NDArray[np.generic]) -> Iterator[EncodedPart]:
+    def add(self, rows: ModelRows, labels: NDArray[np.generic]) -> Iterator[EncodedPart]:
         """Take rows; yields every part that they fill."""
         start = 0
         while start < len(rows):

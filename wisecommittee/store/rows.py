@@ -19,7 +19,7 @@ CONTENT_MODULUS = 1 << 256
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class ModelRows:
     """Rows of one model. unit_ids [n] text; outputs [n, C] or answers [n] text; scores, unit costs, quality [n]."""
 
     unit_ids: list[str]
@@ -37,9 +37,9 @@ class Rows:
         """Names of the scores, names of the unit costs, and whether answers are graded."""
         return tuple(sorted(self.scores)), tuple(sorted(self.unit_costs)), self.quality is not None
 
-    def slice(self, start: int, stop: int) -> Rows:
+    def slice(self, start: int, stop: int) -> ModelRows:
         cut = slice(start, stop)
-        return Rows(
+        return ModelRows(
             self.unit_ids[cut],
             None if self.outputs is None else self.outputs[cut],
             None if self.answers is None else self.answers[cut],
@@ -48,15 +48,15 @@ class Rows:
             {name: column[cut] for name, column in self.unit_costs.items()},
         )
 
-    def stored(self, dtype: np.dtype) -> Rows:
+    def stored(self, dtype: np.dtype) -> ModelRows:
         """The same rows with outputs as they are stored; a copy only if the type differs."""
         if self.outputs is None or self.outputs.dtype == dtype:
             return self
         return with_fields(self, outputs=self.outputs.astype(dtype))
 
-    def copy(self) -> Rows:
+    def copy(self) -> ModelRows:
         """The same rows, which no longer change with the arrays they were made of."""
-        return Rows(
+        return ModelRows(
             self.unit_ids,
             None if self.outputs is None else self.outputs.copy(),
             self.answers,
@@ -75,9 +75,9 @@ def make_rows(
     quality: ArrayLike | None = None,
     scores: Mapping[str, ArrayLike] | None = None,
     unit_costs: Mapping[str, ArrayLike] | None = None,
-) -> Rows:
+) -> ModelRows:
     """Rows of what a caller gave; outputs are not copied."""
-    return Rows(
+    return ModelRows(
         checks.as_text(unit_ids, "unit id", what),
         None if outputs is None else checks.as_array(outputs, "outputs", what),
         None if answers is None else [comparable(text) for text in checks.as_text(answers, "answer", what)],
@@ -88,7 +88,7 @@ def make_rows(
 
 
 def check_values(
-    what: str, kind: str, rows: Rows, *, dtype: str = "float32", first: int = 0, warn: bool = False
+    what: str, kind: str, rows: ModelRows, *, dtype: str = "float32", first: int = 0, warn: bool = False
 ) -> None:
     """Raise unless these can be rows of a model of that kind. first : the number of the first row in messages."""
     n = len(rows)
@@ -114,11 +114,11 @@ def check_values(
         checks.check_column(costs, n, f"{what}: cost {name!r}", least=0.0)
 
 
-def join(pieces: list[Rows]) -> Rows:
+def join(pieces: list[ModelRows]) -> ModelRows:
     if len(pieces) == 1:
         return pieces[0]
     first = pieces[0]
-    return Rows(
+    return ModelRows(
         [unit for piece in pieces for unit in piece.unit_ids],
         None if first.outputs is None else np.concatenate([p.outputs for p in pieces if p.outputs is not None]),
         None if first.answers is None else [a for piece in pieces for a in (piece.answers or [])],
@@ -128,7 +128,7 @@ def join(pieces: list[Rows]) -> Rows:
     )
 
 
-def content_sum(rows: Rows) -> int:
+def content_sum(rows: ModelRows) -> int:
     """Sum over rows of a 256-bit hash of (unit id, values): independent of row order and of part boundaries."""
     columns: list[NDArray[np.generic]] = []
     if rows.outputs is not None:

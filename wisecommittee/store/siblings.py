@@ -57,7 +57,7 @@ class Siblings:
                 self._compare(card, classes, graded, other)
 
     def _compare(self, card: ModelCard, classes: int | None, graded: bool, other: StoredCard) -> None:
-        if "statistics" in (kinds := {other.kind, card.kind}) and len(kinds) > 1:
+        if "cell_counts" in (kinds := {other.kind, card.kind}) and len(kinds) > 1:
             raise ContentError(
                 f"{card.model}: {card.kind}, {other.model} in {self._split} is {other.kind}; counts of pixels and "
                 f"other outputs cannot share a split; use another one"

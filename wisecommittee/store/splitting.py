@@ -16,7 +16,7 @@ from wisecommittee.store.groups import assign_groups, groups_of, read_groups, wr
 from wisecommittee.store.imports.segmentation import images_of
 from wisecommittee.store.layout import DIVIDING, HELD, check_split_name
 from wisecommittee.store.logit_store import LogitStore
-from wisecommittee.store.rows import Rows
+from wisecommittee.store.rows import ModelRows
 from wisecommittee.store.storage.local import LocalFiles
 
 STAGING = ".staging"  # new splits while they are written
@@ -58,7 +58,7 @@ class Division:
             groups = groups_of(store, self.source, self.by)
             many = counted(int(groups.max()) + 1, "group")
             return assign_groups(store.labels(self.source), groups, self.into, self.seed), many
-        if not any(card.kind == "statistics" for card in store.cards(self.source)):
+        if not any(card.kind == "cell_counts" for card in store.cards(self.source)):
             labels = store.labels(self.source)
             return assign(labels, self.into, self.seed), counted(len(labels), "unit")
         images = images_of(store.unit_ids(self.source))
@@ -252,10 +252,10 @@ def _copy(store: LogitStore, target: LogitStore, division: Division, name: str, 
         write_groups(target, name, unit_ids, columns)
 
 
-def _rows(store: LogitStore, card: StoredCard, split: str, chosen: NDArray[np.int64], unit_ids: list[str]) -> Rows:
+def _rows(store: LogitStore, card: StoredCard, split: str, chosen: NDArray[np.int64], unit_ids: list[str]) -> ModelRows:
     """The chosen rows of a model, which are the units of these ids."""
     model, contents = card.model, card.contents
-    return Rows(
+    return ModelRows(
         unit_ids,
         None if contents.classes is None else store.outputs(model, split)[chosen],
         store.answers(model, split)[chosen].tolist() if contents.classes is None else None,

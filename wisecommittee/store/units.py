@@ -15,7 +15,7 @@ from wisecommittee.store.storage.files import Stamp
 
 
 @dataclass(frozen=True, slots=True)
-class Units:
+class SplitUnits:
     """The units of one split, as units.parquet has them.
 
     file : as messages name it; stamp : of the file when it was read. index : {unit id: row}; labels : int64

@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wisecommittee.committees.cards import Contents, ModelCard, Part, StoredCard
+from wisecommittee.committees.cards import Contents, ModelCard, PartFile, StoredCard
 from wisecommittee.errors import ContentError, StoreError, option
 from wisecommittee.store import checks, leftovers
 from wisecommittee.store.admission import Admission
@@ -38,7 +38,7 @@ from wisecommittee.store.parquet.row_groups import check_expansion
 from wisecommittee.store.parquet.units_file import decode_units, encode_units, units_hash
 from wisecommittee.store.part_buffer import EncodedPart, PartBuffer
 from wisecommittee.store.rows import content_hash, content_sum, make_rows
-from wisecommittee.store.units import Units
+from wisecommittee.store.units import SplitUnits
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,10 @@ class Writer:
         self._admission, self._catalog, self._files = admission, admission.catalog, admission.files
         self._folder, self._fingerprint = job.folder, job.fingerprint()
         self._stack = ExitStack()
-        self._units: Units | None = None
+        self._units: SplitUnits | None = None
         self._buffer = PartBuffer(np.dtype(job.dtype), job.group_rows, job.part_rows)
         self._first = 0  # number of the first part of this job
-        self._parts: list[Part] = []
+        self._parts: list[PartFile] = []
         self._taken_content = 0  # of parts that others have written
 
     def __enter__(self) -> Self:
@@ -215,7 +215,7 @@ class Writer:
         self._record(rank, number, part.rows, part.data)
 
     def _record(self, rank: int, number: int, rows: int, data: bytes | memoryview) -> None:
-        self._parts.append(Part(part_name(rank, number), rows, hashlib.sha256(data).hexdigest()))
+        self._parts.append(PartFile(part_name(rank, number), rows, hashlib.sha256(data).hexdigest()))
 
     def _write_plan(self, finished: int | None = None) -> None:
         plan = Plan(self._fingerprint, self._first, finished)

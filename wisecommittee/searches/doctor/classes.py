@@ -14,7 +14,7 @@ MUCH_IGNORED = 0.05  # of pixels
 
 def doubts(look: Look) -> list[str]:
     unseen: dict[str, list[str]] = {}
-    for card in look.of_kind("statistics"):
+    for card in look.of_kind("cell_counts"):
         if (text := _unseen(look, card)) is not None:
             unseen.setdefault(text, []).append(card.model)
     return [f"{listed(names)} in {look.split}: {text}" for text, names in unseen.items()]

@@ -97,7 +97,7 @@ def _signatures(store: LogitStore, splits: tuple[str, str], card: StoredCard) ->
         columns = [np.column_stack(pair) for pair in zip(words, sure, strict=True)]
     else:
         outputs = [store.outputs(card.model, split) for split in splits]
-        if card.kind == "statistics":
+        if card.kind == "cell_counts":
             columns = [np.asarray(values, np.uint64) for values in outputs]
         else:
             tops = [_top(values, card.kind) for values in outputs]

@@ -11,7 +11,6 @@ from wisecommittee.searches.strategies.problem import Problem, Strategy
 from wisecommittee.searches.strategies.shared_threshold import SHARED_THRESHOLD
 from wisecommittee.searches.strategies.skyline import SKYLINE
 from wisecommittee.searches.workers.estimate import Estimate
-from wisecommittee.tasks import Segmentation
 
 STRATEGIES = {strategy.name: strategy for strategy in (EXHAUSTIVE, EXACT, SHARED_THRESHOLD, SKYLINE, BEAM, GREEDY)}
 
@@ -40,7 +39,7 @@ def strategy_for(problem: Problem) -> Strategy:
         )
     if query.shared_threshold:
         method = SHARED_THRESHOLD.name
-    elif isinstance(problem.pool.task, Segmentation):
+    elif problem.pool.task.width > 1:
         method = SKYLINE.name
     strategy = STRATEGIES[method]
     strategy.refuse(problem)

@@ -10,8 +10,8 @@ import numpy as np
 from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.grid.candidates import Candidates
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.prefixes import build_prefixes, distinct
-from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
+from wisecommittee.searches.stages.prefixes import distinct
+from wisecommittee.searches.stages.stage_tables import StageTables, prefixes_for, stage_tables
 from wisecommittee.searches.strategies.problem import Problem
 from wisecommittee.searches.workers.estimate import MOST_MEMORY, machine_memory, table_memory
 from wisecommittee.searches.workers.threads import Mapper, Progress, interrupts
@@ -76,21 +76,19 @@ def tables_of(
     thresholded : whether the stages but the last have thresholds, so that their confidences are needed. opened : called
     when the outputs are decoded. exact : whether the exact mode's memory is needed too.
     """
-    keys: set[tuple[int, ...]] = {(m,) for m in range(len(pool.cards))}
+    combinations: set[tuple[int, ...]] = {(m,) for m in range(len(pool.cards))}
     compared: set[tuple[int, ...]] = set()
     for c in candidates:
         prefixes = c.sequences
         for k in range(c.size, 0, -1):
             prefixes = distinct(prefixes[:, :k])
+            # One combination for every set of tiers, or for every last one, stands for all that predict alike.
             columns = prefixes[:, -1:] if pool.combine.ordered else np.sort(prefixes, axis=1)
-            of_stage = {correct_key(pool, row) for row in distinct(columns).tolist()}
-            keys |= of_stage
+            alike = set(map(tuple, distinct(columns).tolist()))
+            combinations |= alike
             if k < c.size and thresholded:
-                compared |= of_stage
-    trie = build_prefixes(keys)
-    scored = np.zeros(len(trie), dtype=bool)
-    if not isinstance(pool.confidence, str):
-        scored[[trie.find[key] for key in compared]] = True
+                compared |= alike
+    trie, scored = prefixes_for(pool, combinations, compared)
     _require_memory(len(trie), int(scored.sum()), pool.units, exact=exact)
     return stage_tables(pool, trie, scored, threads=threads, progress=progress, opened=opened)
 

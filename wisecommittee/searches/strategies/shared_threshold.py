@@ -7,7 +7,6 @@ from wisecommittee.searches.grid.shared_threshold import SharedSearch
 from wisecommittee.searches.strategies.exhaustive import counts, findings, finished
 from wisecommittee.searches.strategies.prepare import prepare
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
-from wisecommittee.tasks import Segmentation
 
 
 def refuse(problem: Problem) -> None:
@@ -16,7 +15,7 @@ def refuse(problem: Problem) -> None:
         raise UsageError(f"{asked} is searched over average cost; leave {option('axis', problem.query.axis)} out")
     if not problem.family.thresholded:
         raise UsageError(f"{asked} with {option('family', problem.family.name)}, which has no thresholds; leave it out")
-    if isinstance(problem.pool.task, Segmentation):
+    if problem.pool.task.width > 1:
         raise UsageError(f"{asked} is for answers that are right or wrong or graded, not for mIoU; leave it out")
 
 

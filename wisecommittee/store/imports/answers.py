@@ -20,7 +20,7 @@ from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.readers.classes import means_something_else
 from wisecommittee.store.readers.frames import named_column, numbers, read_table, unit_ids
 from wisecommittee.store.readers.labels import pair, read_labels
-from wisecommittee.store.rows import Rows
+from wisecommittee.store.rows import ModelRows
 from wisecommittee.tasks.text import comparable, is_missing
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class _Table:
     def units(self) -> list[str]:
         return list(dict.fromkeys(self.frame["unit_id"]))
 
-    def rows(self, frame: pd.DataFrame, model: str) -> Rows:
+    def rows(self, frame: pd.DataFrame, model: str) -> ModelRows:
         """The rows of one model, which are `frame`."""
 
         def column(name: str) -> np.ndarray:
             return numbers(frame[name], f"{self.file}: {name} of {model}")
 
-        return Rows(
+        return ModelRows(
             frame["unit_id"].tolist(),
             answers=[comparable(text, ignore_case=self.ignore_case) for text in frame["answer"]],
             quality=column("score").astype(np.float32) if "score" in frame else None,

@@ -50,7 +50,7 @@ def with_sets(cards: Mapping[str, StoredCard], split: str) -> dict[str, StoredCa
 
 
 def _together(card: StoredCard, cards: Mapping[str, StoredCard], split: str) -> StoredCard:
-    if card.kind != "statistics" or "members" not in card.meta:
+    if card.kind != "cell_counts" or "members" not in card.meta:
         return card
     if missing := sorted(card.members - cards.keys()):
         raise StoreError(

@@ -20,7 +20,7 @@ from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.readers.classes import read_class_list
 from wisecommittee.store.readers.labels import pair, read_labels
 from wisecommittee.store.readers.outputs import read_outputs
-from wisecommittee.store.rows import Rows
+from wisecommittee.store.rows import ModelRows
 
 
 def import_outputs(
@@ -82,7 +82,7 @@ def import_outputs(
             values, class_names = in_class_order(outputs[model], listed, f"{model} ({Path(file).name})")
             card = with_fields(cards[model], kind=kind, class_names=class_names, origin=origin(file))
             ids, places = pair(known, outputs[model].unit_ids, len(values), model, by_position=by_position)
-            ready.append(store.checked(card, split, Rows(ids, values), numbered[places], dtype))
+            ready.append(store.checked(card, split, ModelRows(ids, values), numbered[places], dtype))
         done = put_together(store, split, ready, replace=replace)
     if known.groups:
         write_groups(store, split, ids, known.groups_of(places))

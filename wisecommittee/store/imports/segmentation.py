@@ -48,7 +48,7 @@ class Dense:
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
+class CellCounts:
     """What a set of models says of every cell: statistics int32 [N, 3C], confidence float32 [N]."""
 
     members: tuple[str, ...]
@@ -125,7 +125,7 @@ def cells_of(
     ignored: int = 255,
     together: int = TOGETHER,
     progress: Callable[[str, int, int], None] | None = None,
-) -> tuple[list[str], list[Cells]]:
+) -> tuple[list[str], list[CellCounts]]:
     """Unit ids [N] and the cells of every set of up to `together` of these models, in canonical order.
 
     labels : integer [images, H, W]. The float32 sum over members is divided once; ties go to the lowest class.
@@ -153,7 +153,7 @@ def cells_of(
         if progress:
             progress("images", image + 1, images)
     unit_ids = [cell_name(image, n // across, n % across) for image in range(images) for n in range(count)]
-    return unit_ids, [Cells(tuple(dense[i].model for i in s), statistics[s], confidence[s]) for s in sets]
+    return unit_ids, [CellCounts(tuple(dense[i].model for i in s), statistics[s], confidence[s]) for s in sets]
 
 
 def cell_name(image: int, row: int, column: int) -> str:
@@ -196,14 +196,14 @@ def joint_card(cards: Sequence[ModelCard], cell: int, pixels: Sequence[int] = ()
     if len(cards) == 1:
         card = cards[0]
         return ModelCard(
-            card.model, card.architecture, card.replica, "statistics", card.blocks, card.costs, card.params,
+            card.model, card.architecture, card.replica, "cell_counts", card.blocks, card.costs, card.params,
             training_cost=card.training_cost, group=card.group, meta=meta, replica_given=card.replica_given,
         )  # fmt: skip
     name = "+".join(card.model for card in cards)
     blocks = {block: value for card in cards for block, value in card.blocks.items()}
     shared = set.intersection(*(set(card.costs) for card in cards))
     costs = {name: sum(card.costs[name] for card in cards) for name in sorted(shared)}
-    return ModelCard(name, name, 0, "statistics", blocks, costs, meta=meta, replica_given=True)
+    return ModelCard(name, name, 0, "cell_counts", blocks, costs, meta=meta, replica_given=True)
 
 
 def _labelled(statistics: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError, StoreError, first_line
 from wisecommittee.store.parquet.row_groups import numbers_of, row_groups, text_of
-from wisecommittee.store.rows import Rows
+from wisecommittee.store.rows import ModelRows
 
 ROW_GROUP = 5_000
 ROW_GROUP_BYTES = 256 << 20  # of outputs; what a writer holds at a time
@@ -35,7 +35,7 @@ class Encoder:
         self._sink = pa.BufferOutputStream()
         self._writer: pq.ParquetWriter | None = None
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: ModelRows) -> None:
         table = _table(rows)
         if self._writer is None:
             # Other readers cannot decode split float16.
@@ -57,7 +57,7 @@ class Encoder:
         return memoryview(self._sink.getvalue())
 
 
-def _table(rows: Rows) -> pa.Table:
+def _table(rows: ModelRows) -> pa.Table:
     arrays: dict[str, pa.Array] = {"unit_id": pa.array(rows.unit_ids, pa.string())}
     if rows.outputs is not None:
         values = pa.array(np.ascontiguousarray(rows.outputs).reshape(-1))
@@ -74,7 +74,7 @@ def _table(rows: Rows) -> pa.Table:
     return pa.table(arrays)
 
 
-def decode(data: bytes, what: str, classes: int | None) -> Iterator[Rows]:
+def decode(data: bytes, what: str, classes: int | None) -> Iterator[ModelRows]:
     """The rows of a part, one row group at a time; outputs [n, classes] as stored, or answers if that is None.
 
     Foreign or damaged bytes are a StoreError.
@@ -88,7 +88,7 @@ def decode(data: bytes, what: str, classes: int | None) -> Iterator[Rows]:
         pa.default_memory_pool().release_unused()  # it would keep what a row group took, in each thread that decodes
 
 
-def _rows(table: pa.Table, what: str, classes: int | None) -> Rows:
+def _rows(table: pa.Table, what: str, classes: int | None) -> ModelRows:
     names = table.column_names
     if not {"unit_id", "outputs" if classes else "answer"} <= set(names) or {"outputs", "answer"} <= set(names):
         expected = "outputs" if classes else "answer"
@@ -107,7 +107,7 @@ def _rows(table: pa.Table, what: str, classes: int | None) -> Rows:
         if values.null_count or len(values) != len(table) * (classes or 0):
             raise ContentError(f"{what}: outputs have empty values; extract or import it again")
         outputs = numbers_of(values).reshape(len(table), -1)
-    return Rows(
+    return ModelRows(
         text_of(table.column("unit_id"), what),
         outputs,
         text_of(table.column("answer"), what) if "answer" in names else None,

@@ -33,7 +33,7 @@ _POSITIVE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ClassColumns:
     """The class columns of a table.
 
     names : their headings, in the order of the file. order : int [C] file column of class 0, 1, .., where the headings
@@ -49,7 +49,7 @@ def means_something_else(heading: str) -> bool:
     return heading == "" or re.sub(r"[^a-z0-9]+", "_", heading.casefold()).strip("_") in _OTHER
 
 
-def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = frozenset()) -> Columns:
+def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = frozenset()) -> ClassColumns:
     """The classes that these headings name; ContentError names those that mean something else.
 
     known : names that are certainly classes, as the labels hold them.
@@ -71,7 +71,7 @@ def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = fr
         twice = next(name for name in names if names.count(name) > 1)
         raise ContentError(f"{what}: two columns are named {twice!r}; expected a column for each class")
     if (places := _numbered(names, what, known)) is None:
-        return Columns(names, None)
+        return ClassColumns(names, None)
     numbers = sorted(places)
     if numbers != list(range(len(names))):
         missing = next((k for k in range(len(names)) if k not in places), None)
@@ -81,7 +81,7 @@ def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = fr
             + f"; {counted(len(names), 'class', 'classes')} are numbered 0 to {len(names) - 1}; "
             f"rename the columns, or leave out those that are no classes"
         )
-    return Columns(names, tuple(places[k] for k in numbers))
+    return ClassColumns(names, tuple(places[k] for k in numbers))
 
 
 def _is_number(text: str) -> bool:
@@ -219,7 +219,7 @@ def _from_rows(rows: list[list[str]]) -> list[tuple[int, str]]:
 # Several tables, one order of classes
 
 
-def place_columns(columns: Columns, classes: ClassList, what: str) -> NDArray[np.int64]:
+def place_columns(columns: ClassColumns, classes: ClassList, what: str) -> NDArray[np.int64]:
     """int64 [C]: the file's column of each class, by name."""
     places: dict[int, int] = {}
     unknown = []

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError, counted
-from wisecommittee.store.readers.classes import Columns, class_columns, positive
+from wisecommittee.store.readers.classes import ClassColumns, class_columns, positive
 from wisecommittee.store.readers.formats import Array, read_file
 from wisecommittee.store.readers.frames import as_text, numbers, unit_ids
 from wisecommittee.tasks.text import comparable
@@ -28,7 +28,7 @@ class Outputs:
 
     values: NDArray[np.floating]
     unit_ids: list[str] | None = None
-    columns: Columns | None = None
+    columns: ClassColumns | None = None
 
 
 def read_outputs(file: str | os.PathLike[str], kind: str, known: frozenset[str] = frozenset()) -> Outputs:
@@ -69,7 +69,7 @@ def _from_table(table: pd.DataFrame, path: Path, known: frozenset[str]) -> Outpu
         name = comparable(classes.columns[0])
         values = numbers(classes.iloc[:, 0], f"{path}: {name}")
         if name in known and len(known) == 2:  # of two classes the one that it is named after
-            return Outputs(values, ids, Columns((*(known - {name}), name), None))
+            return Outputs(values, ids, ClassColumns((*(known - {name}), name), None))
         positive(name, str(path))
         return Outputs(values, ids)
     if len(classes.columns) < 2:
@@ -108,7 +108,7 @@ def _from_lists(column: pd.Series, path: Path) -> NDArray[np.floating]:
     return values
 
 
-def _warn_of_counts(values: NDArray[np.float64], columns: Columns, path: Path) -> None:
+def _warn_of_counts(values: NDArray[np.float64], columns: ClassColumns, path: Path) -> None:
     """A column of whole numbers beside columns of fractions counts something; no network puts that out."""
     if len(values) < 3:
         return

@@ -31,7 +31,7 @@ SAID_AFTER = 5.0  # seconds of waiting
 PARTING = 1.0  # seconds for what is tidied up after Ctrl-C
 HEEDED = 0.2  # seconds after which a wait looks whether there was a Ctrl-C
 now, pause = time.monotonic, time.sleep
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 def _with_patience(uri: str) -> str:
@@ -51,12 +51,12 @@ def _parting() -> float | None:
     return PARTING if isinstance(sys.exc_info()[1], KeyboardInterrupt) else None
 
 
-def _heeding(call: Callable[[], Result]) -> Result:
+def _heeding(call: Callable[[], _Result]) -> _Result:
     """The result of a call that waits for the object store, which Ctrl-C would not end: it goes on in a thread that
     nobody waits for."""
     if threading.current_thread() is not threading.main_thread():
         return call()  # no other hears of Ctrl-C
-    results: list[Result] = []
+    results: list[_Result] = []
     errors: list[BaseException] = []
     ended = threading.Event()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from wisecommittee.analyses.enough import enough
+from wisecommittee.analyses.smallest_ensemble import smallest_ensembles
 from wisecommittee.analyses.study import Study
 from wisecommittee.report.table import Column, Table
 
 
 def fill(study: Study) -> Table:
-    found = enough(study)
+    found = smallest_ensembles(study)
     most = max(len(e.first) for e in found)
     columns = (
         Column("architecture", "architecture"),

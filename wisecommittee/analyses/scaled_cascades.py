@@ -20,7 +20,7 @@ RUNGS = 3  # a ladder that is worth climbing
 
 
 @dataclass(frozen=True, slots=True)
-class Scaled:
+class ScaledCascade:
     """members : as they run; single : the ladder's model whose cost is the limit; cascade : the best thresholds within
     it on the split that chooses, None if the first member alone costs more."""
 
@@ -39,7 +39,7 @@ def ladder_name(architecture: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "", architecture)
 
 
-def scaled(study: Study) -> tuple[Scaled, ...]:
+def scaled_cascades(study: Study) -> tuple[ScaledCascade, ...]:
     """C0, C1, .. as far as every member can climb. The base cascade is the one the user names, or the best of up to 3
     members from the lower half of the longest ladder that costs no more than its second model."""
     singles = {e.committee.models[0]: e for e in study.search(max_models=1).singles}
@@ -60,7 +60,7 @@ def scaled(study: Study) -> tuple[Scaled, ...]:
     shown = iter(show(study, [e for e in best if e is not None]))
     rows = zip(climbs, show(study, limits), best, strict=True)
     return tuple(
-        Scaled(f"C{k}", members, single, None if e is None else next(shown))
+        ScaledCascade(f"C{k}", members, single, None if e is None else next(shown))
         for k, ((members, _), single, e) in enumerate(rows)
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from wisecommittee.analyses.enough import Enough, enough
+from wisecommittee.analyses.smallest_ensemble import SmallestEnsemble, smallest_ensembles
 from wisecommittee.analyses.study import Study
 from wisecommittee.errors import UsageError
 from wisecommittee.report.labels import Fitted
@@ -18,7 +18,7 @@ MOST_BARS = 24
 LONGEST = 28  # characters of a name in a line beside its bar
 
 
-def draw(ax: Axes, shares: Sequence[Enough]) -> Axes:
+def draw(ax: Axes, shares: Sequence[SmallestEnsemble]) -> Axes:
     """A bar per architecture: units by how many members they need, grey where no number suffices."""
     if len(shares) > MOST_BARS:
         raise UsageError(f"{len(shares)} architectures cannot be read in one plot; choose at most {MOST_BARS}")
@@ -51,9 +51,9 @@ def draw(ax: Axes, shares: Sequence[Enough]) -> Axes:
 
 
 def gather(study: Study) -> dict[str, Any]:
-    return {"shares": enough(study)}
+    return {"shares": smallest_ensembles(study)}
 
 
-def size(shares: Sequence[Enough]) -> tuple[float, float]:
+def size(shares: Sequence[SmallestEnsemble]) -> tuple[float, float]:
     """As high as the bars need."""
     return 7.2, 1.3 + 0.36 * len(shares)

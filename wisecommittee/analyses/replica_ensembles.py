@@ -15,9 +15,7 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.searches.sequences import require_counts
 from wisecommittee.searches.stages.pool import Pool, open_pool
-from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.stage_tables import stage_tables
-from wisecommittee.tasks import Segmentation
+from wisecommittee.searches.stages.stage_tables import tables_for
 
 MOST = 8  # replicas, as in the paper
 DRAWS = 100  # sets of replicas of one size at most; all of them where there are fewer
@@ -25,7 +23,7 @@ SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class CurvePoint:
     """Ensembles of `members` replicas of one architecture, over `draws` sets of them.
 
     median, low, high (quartiles), least, most : quality; cost : all members; parallel : the dearest member, which is
@@ -49,9 +47,9 @@ class Crossover:
     """members : how many of the smaller are needed to be as accurate as one of the larger, by medians; None if as many
     as there are do not suffice. overtaken : the size from which ensembles of the larger are better at no more cost."""
 
-    smaller: Point
-    larger: Point
-    ensemble: Point | None
+    smaller: CurvePoint
+    larger: CurvePoint
+    ensemble: CurvePoint | None
     overtaken: int | None
 
     @property
@@ -61,20 +59,20 @@ class Crossover:
 
 
 @dataclass(frozen=True, slots=True)
-class Small:
+class ReplicaEnsembles:
     """curves : per architecture, by cost, a point for each number of members from 1."""
 
     split: str
     n: int
     cost: str
-    curves: tuple[tuple[Point, ...], ...]
+    curves: tuple[tuple[CurvePoint, ...], ...]
 
     def crossovers(self) -> tuple[Crossover, ...]:
         """Of each architecture with the next larger one."""
         return tuple(_crossover(smaller, larger) for smaller, larger in pairwise(self.curves))
 
 
-def _crossover(smaller: tuple[Point, ...], larger: tuple[Point, ...]) -> Crossover:
+def _crossover(smaller: tuple[CurvePoint, ...], larger: tuple[CurvePoint, ...]) -> Crossover:
     needed = next((p for p in smaller if p.median >= larger[0].median), None)
     overtaken = next(
         (p.members for p in smaller if any(q.cost <= p.cost and q.median >= p.median for q in larger)), None
@@ -103,7 +101,7 @@ def by_architecture(cards: Sequence[StoredCard]) -> dict[str, list[int]]:
     return members
 
 
-def small(study: Study) -> Small:
+def replica_ensembles(study: Study) -> ReplicaEnsembles:
     pool = reporting_pool(study)
     if pool.cost.per_unit is not None:
         raise UsageError(f"cost {study.cost!r} varies per unit; ensembles of small models need one cost per model")
@@ -119,24 +117,21 @@ def small(study: Study) -> Small:
     sets = {
         (name, k): draws(models, k) for name, models in members.items() for k in range(1, min(MOST, len(models)) + 1)
     }
-    trie = build_prefixes({some for drawn in sets.values() for some in drawn})
-    nothing = np.zeros(len(trie), dtype=bool)
-    tables = stage_tables(pool, trie, nothing, threads=study.threads, progress=study.progress)
+    every = {members for drawn in sets.values() for members in drawn}
+    tables = tables_for(pool, every, threads=study.threads, progress=study.progress)
     totals = tables.correct.totals()
-    assert not isinstance(pool.task, Segmentation)
-    scale = pool.task.scale
-    curves: dict[str, list[Point]] = {}
+    curves: dict[str, list[CurvePoint]] = {}
     for (name, k), drawn in sets.items():
-        quality = [int(totals[trie.find[some]]) / (scale * pool.units) for some in drawn]
+        quality = [int(totals[tables.node(some)]) / (pool.task.scale * pool.units) for some in drawn]
         low, median, high = (float(q) for q in np.quantile(quality, (0.25, 0.5, 0.75)))
-        every = pool.cost.cumulative(np.array(drawn, np.int64))[:, -1]
+        together = pool.cost.cumulative(np.array(drawn, np.int64))[:, -1]
         alone = np.array([[pool.cost.worst(np.array([[m]]))[0] for m in some] for some in drawn]).max(axis=1)
-        cost, parallel = (pool.cost.true(1) * float(np.median(values)) for values in (every, alone))
+        cost, parallel = (pool.cost.true(1) * float(np.median(values)) for values in (together, alone))
         curves.setdefault(name, []).append(
-            Point(name, k, len(drawn), median, low, high, min(quality), max(quality), cost, parallel)
+            CurvePoint(name, k, len(drawn), median, low, high, min(quality), max(quality), cost, parallel)
         )
     ordered = sorted(map(tuple, curves.values()), key=lambda curve: (curve[0].cost, curve[0].architecture))
-    return Small(pool.split, pool.units, study.cost, tuple(ordered))
+    return ReplicaEnsembles(pool.split, pool.units, study.cost, tuple(ordered))
 
 
 def draws(models: Sequence[int], size: int) -> list[tuple[int, ...]]:

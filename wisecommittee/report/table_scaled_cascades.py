@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wisecommittee.analyses.scaled import scaled
+from wisecommittee.analyses.scaled_cascades import scaled_cascades
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.committee import quoted
 from wisecommittee.report import published
@@ -11,7 +11,7 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
-    found = scaled(study)
+    found = scaled_cascades(study)
     flops = cost_heading(study.cost, "")
     columns = (
         Column("name", "name"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from wisecommittee.analyses.small import small
+from wisecommittee.analyses.replica_ensembles import replica_ensembles
 from wisecommittee.analyses.study import Study
 from wisecommittee.report.table import Column, Table, cost_heading
 
 
 def fill(study: Study) -> Table:
-    found = small(study)
+    found = replica_ensembles(study)
     quality, flops = study.quality, cost_heading(study.cost, "")
     columns = (
         Column("architecture", "architecture"),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, bootstrap
 
-from wisecommittee.searches import intervals
-from wisecommittee.searches.intervals import bootstrap_intervals, wilson_interval
+from wisecommittee.tasks import intervals
+from wisecommittee.tasks.intervals import bootstrap_intervals, wilson_interval
 
 
 @pytest.mark.parametrize("units", [1, 2, 17, 600, 50_000])

@@ -1,4 +1,4 @@
-"""Honest error bars."""
+"""95 % intervals of a quality: of shares, of mean grades, of smooth functions of totals."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from wisecommittee.analyses.scaled import Scaled, scaled
+from wisecommittee.analyses.scaled_cascades import ScaledCascade, scaled_cascades
 from wisecommittee.analyses.study import Study
 from wisecommittee.report import published as printed
 from wisecommittee.report.labels import Names
@@ -16,7 +16,7 @@ from wisecommittee.report.style import PUBLISHED, SHAPES, coordinates, legend, n
 
 def draw(
     ax: Axes,
-    family: Sequence[Scaled],
+    family: Sequence[ScaledCascade],
     *,
     published: dict[str, tuple[float, float]] | None = None,
     quality: str = "top-1 accuracy",
@@ -45,4 +45,4 @@ def draw(
 
 def gather(study: Study) -> dict[str, Any]:
     points = printed.points() if study.published and study.cost == "flops" else None
-    return {"family": scaled(study), "published": points, "quality": study.quality}
+    return {"family": scaled_cascades(study), "published": points, "quality": study.quality}

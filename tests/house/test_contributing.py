@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from memory import MemoryStore, cases, pools
-from test_search import product_scores
+from test_search import product_scores, random_pool
 
 from wisecommittee import tasks
+from wisecommittee.errors import UsageError
+from wisecommittee.searches import query, strategies
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
@@ -65,7 +69,7 @@ def test_the_example_of_a_task_agrees_with_the_oracle(pool, levels, combine, wei
         assert opened.task == names["Weighted"](tuple(weights))
         expected = naive.search(models, labels, 3, levels, combine, scores=product_scores(opened))
         frontier = search(store, max_models=3, levels=levels, combine=combine, threads=1)
-        assert frontier.query["quality"] == "weighted accuracy"
+        assert frontier.quality == "weighted accuracy"
         assert [e.correct for e in frontier] == [p.correct / scale for p in expected]
         assert [e.quality for e in frontier] == [float(Fraction(p.correct, scale * len(labels))) for p in expected]
         assert [e.average_cost for e in frontier] == [float(Fraction(p.total_cost, len(labels))) for p in expected]
@@ -81,3 +85,29 @@ def test_models_whose_cards_say_nothing_keep_their_task(weighted):
     assert open_pool(store, "val", store.cards("val")).task == weighted((1, 2, 3))
     store.fields.pop("b")
     assert open_pool(store, "val", store.cards("val")).task == tasks.Classification()
+
+
+def test_the_example_of_a_search_option_is_an_option_everywhere():
+    from wisecommittee.cli.fields import parameters
+
+    names = {**vars(query), "dataclass": dataclass}
+    field = textwrap.indent(block("A search option"), "    ")
+    exec(f"@dataclass(frozen=True, slots=True)\nclass Longer(Query):\n{field}", names)
+    longer = names["Longer"]
+    assert longer(max_members=3).to_json()["max_members"] == 3
+    assert longer.from_json({"max_members": 3}) == longer(max_members=3)
+    with pytest.raises(UsageError, match="max_members=0; expected a whole number from 1"):
+        longer(max_members=0)
+    shown = parameters(longer)["max_members"]
+    assert shown.default is None
+    assert "--max-members" in str(shown.annotation.__metadata__[0].param_decls)
+
+
+def test_the_example_of_a_strategy_is_a_method(monkeypatch):
+    names: dict = {}
+    exec(block("A strategy"), names)
+    monkeypatch.setattr(strategies, "METHODS", strategies.METHODS | {"singles": names["SINGLES"]})
+    monkeypatch.setattr(strategies, "STRATEGIES", strategies.STRATEGIES | {"singles": names["SINGLES"]})
+    models, labels = random_pool(units=60)
+    store = MemoryStore(models, labels)
+    assert list(search(store, method="singles")) == list(search(store, max_models=1))

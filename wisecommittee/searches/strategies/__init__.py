@@ -1,9 +1,9 @@
 """Ways to search, one file each, and the dict of them by name.
 
-May be added: a file with a Strategy and its line in STRATEGIES; it is chosen in `strategy_for`.
+May be added: a file with a Strategy and its line in METHODS, by which `method` names it.
 """
 
-from wisecommittee.errors import UsageError, option
+from wisecommittee.errors import UnknownNameError, UsageError, option
 from wisecommittee.searches.strategies.exact import EXACT
 from wisecommittee.searches.strategies.exhaustive import EXHAUSTIVE
 from wisecommittee.searches.strategies.large_pools import BEAM, GREEDY
@@ -12,7 +12,8 @@ from wisecommittee.searches.strategies.shared_threshold import SHARED_THRESHOLD
 from wisecommittee.searches.strategies.skyline import SKYLINE
 from wisecommittee.searches.workers.estimate import Estimate
 
-STRATEGIES = {strategy.name: strategy for strategy in (EXHAUSTIVE, EXACT, SHARED_THRESHOLD, SKYLINE, BEAM, GREEDY)}
+METHODS = {strategy.name: strategy for strategy in (EXHAUSTIVE, EXACT, BEAM, GREEDY)}  # by name of the option
+STRATEGIES = METHODS | {strategy.name: strategy for strategy in (SHARED_THRESHOLD, SKYLINE)}
 
 
 def auto(estimate: Estimate, threads: int) -> str:
@@ -29,9 +30,11 @@ def strategy_for(problem: Problem) -> Strategy:
         The strategy cannot solve it.
     """
     query = problem.query
-    method = "exact" if query.exact else query.method
+    method = EXACT.name if query.exact else query.method
     if method == "auto":
         method = auto(problem.estimate, problem.execution.thread_count)
+    if method not in METHODS:
+        raise UnknownNameError("method", method, ["auto", *METHODS])
     if query.shared_threshold and method in (BEAM.name, GREEDY.name):
         raise UsageError(
             f"{option('shared_threshold', True)} tries every combination, and this is {method}: choose fewer models "

@@ -30,10 +30,10 @@ from wisecommittee.store import LogitStore
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In integers of the cost models, over `units` units.
+    """Limits in the integers of the cost models, for `units` units.
 
-    dear : integer cost of one unit that `allowed` units may exceed, or None for no such limit
-    others : further costs (each the same for every unit); ceilings : the most each may total over all units
+    dear : integer cost of a unit that at most `allowed` units may exceed; None for no limit on a percentile. others :
+    further costs, each the same for every unit. ceilings : largest total of each over all units.
     """
 
     units: int
@@ -47,19 +47,19 @@ class Limits:
         return self.dear is not None or bool(self.others)
 
     def __str__(self) -> str:
-        """As a user would say it."""
-        told = []
+        """The limits in the unit of the costs, for messages."""
+        limits = []
         if self.dear is not None:
-            told.append(
+            limits.append(
                 f"all but {self.allowed:,} of {self.units:,} units (the percentile) cost at most "
                 f"{self.cost.true(self.dear):.6g} {self.cost.name}"
             )
         for other, ceiling in zip(self.others, self.ceilings, strict=True):
-            told.append(f"{other.name} is at most {other.true(ceiling, self.units):.6g} on average")
-        return " and ".join(told)
+            limits.append(f"{other.name} is at most {other.true(ceiling, self.units):.6g} on average")
+        return " and ".join(limits)
 
     def caps(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
-        """int64 [m, n]: the most units that may run each stage of these sequences [m, n]."""
+        """int64 [m, n]: for m sequences of n stages, the largest number of units that may run each stage."""
         caps = np.full(sequences.shape, self.units, np.int64)
         if self.dear is not None:
             over = self.cost.cumulative(sequences) > self.dear
@@ -68,14 +68,14 @@ class Limits:
         return caps
 
     def marginal(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
-        """int64 [m, Q, n]: what each stage adds to each of the Q further costs."""
+        """int64 [m, Q, n]: the increase of each of the Q further costs at each stage."""
         if not self.others:
             return np.zeros((len(sequences), 0, sequences.shape[1]), np.int64)
         return np.stack([np.diff(c.cumulative(sequences), axis=1, prepend=0) for c in self.others], axis=1)
 
     def padded(self, sequences: NDArray[np.int64], stages: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """caps [m, stages] and marginal [m, Q, stages] of the last `stages` stages, padded in front where there are
-        fewer."""
+        """`caps` [m, stages] and `marginal` [m, Q, stages] of the last `stages` stages; shorter sequences are padded in
+        front with stages that every unit runs and that cost nothing."""
         missing = max(0, stages - sequences.shape[1])
         caps = np.pad(self.caps(sequences), ((0, 0), (missing, 0)), constant_values=self.units)[:, -stages:]
         marginal = np.pad(self.marginal(sequences), ((0, 0), (0, 0), (missing, 0)))[:, :, -stages:]

@@ -97,7 +97,7 @@ def test_the_page_is_whole_and_needs_no_network(text):
 
 def test_the_answer_is_that_of_the_search(study, text):
     frontier = study.frontier()
-    found = choose(frontier, study.store, {"match": frontier.best_single().committee.models[0]})
+    found = choose(frontier, study.store, Target("match", frontier.best_single().committee.models[0]))
     plain_text = unescape(re.sub(r"<[^>]+>", "", text))
     assert found.val.committee.label() in plain_text
     for e in (found.val, found.test):
@@ -165,7 +165,7 @@ def test_the_page_says_how_its_search_was_asked(study):
 
 def test_a_target_chooses_another_committee(study):
     cheap = page(study, Target("target_flops", 2e6))
-    found = choose(study.frontier(), study.store, {"target_flops": 2e6})
+    found = choose(study.frontier(), study.store, Target("target_flops", 2e6))
     assert f"<b>{found.val.committee.label()}</b>" in unescape(cheap)
     with pytest.raises(InfeasibleError):
         page(study, Target("target_flops", 10.0))

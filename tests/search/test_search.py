@@ -560,9 +560,10 @@ def test_first_interrupt_returns_the_best_so_far():
 
 
 def test_estimate_counts_what_is_enumerated():
-    from wisecommittee.committees.cards import ModelCard
-
-    cards = [ModelCard(f"{a}/{r}") for a, copies in (("a", 3), ("b", 1), ("c", 2)) for r in range(copies)]
+    names = [f"{a}/{r}" for a, copies in (("a", 3), ("b", 1), ("c", 2)) for r in range(copies)]
+    outputs = np.zeros((2, 3), np.float32)
+    models = [naive.Model(name, name[0], int(name[2:]), {name: 1}, outputs) for name in names]
+    cards = MemoryStore(models, [0, 1]).cards("val")
     for replicas in ("canonical", "all"):
         for family in (FAMILIES["cascade"], FAMILIES["ensemble"]):
             guess = estimate(cards, 100, family, max_models=4, levels=7, replicas=replicas, ordered=False)

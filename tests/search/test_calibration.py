@@ -638,7 +638,7 @@ def test_confidences_of_answers_become_comparable(apis):
         assert fit.after.ece < 0.01 < fit.before.ece
     chosen = search(apis, calibrated=True, cost="usd", max_models=2, levels=20).best()
     assert evaluate(chosen.committee, apis, "val") == chosen
-    with pytest.raises(UsageError, match="platt.* or isotonic"):
+    with pytest.raises(UsageError, match=r"platt.* or isotonic"):
         calibrate(apis, ["*"])
 
 

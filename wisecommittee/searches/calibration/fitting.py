@@ -48,8 +48,11 @@ REPORTING = "test"
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """nll : mean negative log-likelihood of the labels, nats (of being right or wrong, for answers); ece : see
-    reliability.py. None for answers whose confidences are no probabilities."""
+    """How well confidences agree with accuracy; both None for answers whose confidences are no probabilities.
+
+    nll : mean negative log-likelihood of the labels in nats; of answers, of being right or wrong. ece : expected
+    calibration error (reliability.py).
+    """
 
     nll: float | None
     ece: float | None
@@ -60,12 +63,26 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What fitting one model gave. calibration : None for method 'none'.
+    """The calibration fitted for one model, and how well its confidences agree with accuracy before and after.
 
-    after : with the fitted parameters on the split they were fitted on; cross_fitted : each unit with the parameters
-    fitted without its fold, what `search --calibrated` sees; test : (before, after), None without a test split.
-    note : what a reader of the parameters has to know, such as a bound that was reached. zeros : units to whose label
-    the model gives probability 0. stored : whether it went on the card.
+    Parameters
+    ----------
+    n
+        Units of the split.
+    calibration
+        None for the method 'none'.
+    before, after
+        Without it, and with it on the split that it was fitted on.
+    cross_fitted
+        Each unit with the parameters fitted without its fold; a search with `calibrated` uses these.
+    test
+        (before, after) on the test split; None without one.
+    note
+        A limit of the fit, such as a bound that was reached.
+    zeros
+        Units to whose label the model gives probability 0.
+    stored
+        Whether the calibration is on the model's card.
     """
 
     model: str
@@ -83,15 +100,16 @@ class Calibrated:
 
     @property
     def worse(self) -> str | None:
-        """What the calibration makes worse on units that it was not fitted on, by more than chance; else None."""
-        after, told = self.cross_fitted, []
+        """The measures that the calibration makes worse on units that it was not fitted on, by more than chance; None
+        if there are none."""
+        after, worse = self.cross_fitted, []
         if after is None or self.calibration is None:
             return None
         if None not in (self.before.nll, after.nll) and after.nll > self.before.nll + 1 / self.n:  # type: ignore[operator]
-            told.append(f"NLL {self.before.nll:.4f} -> {after.nll:.4f}")
+            worse.append(f"NLL {self.before.nll:.4f} -> {after.nll:.4f}")
         if None not in (self.before.ece, after.ece) and after.ece > self.before.ece + 0.25 / math.sqrt(self.n):  # type: ignore[operator]
-            told.append(f"ECE {self.before.ece:.4f} -> {after.ece:.4f}")
-        return " and ".join(told) or None
+            worse.append(f"ECE {self.before.ece:.4f} -> {after.ece:.4f}")
+        return " and ".join(worse) or None
 
     def to_json(self) -> dict[str, Any]:
         """The object `calibrate --json` prints."""
@@ -122,26 +140,45 @@ def calibrate(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[Calibrated]:
-    """Fit a calibration for every model that matches one of the globs, and store it on its card beside the outputs.
+    """Fit a calibration for every model that matches one of the globs, and store it on the model's card.
 
-    method : temperature, platt, isotonic, or 'none', which takes the calibration off again. Nothing is stored unless
-    every model could be fitted. force : store also what makes a model worse on units that it was not fitted on.
+    Nothing is stored unless every model could be fitted.
+
+    Parameters
+    ----------
+    models
+        Globs of model names.
+    method
+        'temperature' (Guo et al. 2017), 'platt' or 'isotonic'; 'none' removes the calibration.
+    split
+        The split that chooses; test is refused.
+    force
+        Store also a calibration that makes its model worse on units that it was not fitted on.
+
+    Returns
+    -------
+    list of Calibrated
+        One for each model, in canonical order.
+
+    Raises
+    ------
+    ContentError
+        The outputs of a model leave the method without a best fit.
     """
-    fits = fit(store, models, method, split=split, threads=threads, progress=progress)
-    done = []
-    for one in fits:
-        stored = force or one.worse is None
+    calibrated = []
+    for fitted in fit(store, models, method, split=split, threads=threads, progress=progress):
+        stored = force or fitted.worse is None
         if stored:
-            store.update_card(split, store.card(one.model, split), partial(_with, calibration=one.calibration))
+            store.update_card(split, store.card(fitted.model, split), partial(_with, calibration=fitted.calibration))
         else:
             warnings.warn(
-                f"{one.model}: its {method} calibration makes it worse, each unit by a fit without its fold "
-                f"({one.worse}), and was not stored; use another {option('method')}, or store it with "
+                f"{fitted.model}: its {method} calibration makes it worse, each unit by a fit without its fold "
+                f"({fitted.worse}), and was not stored; use another {option('method')}, or store it with "
                 f"{option('force', True)}",
                 stacklevel=2,
             )
-        done.append(replace(one, stored=stored))
-    return done
+        calibrated.append(replace(fitted, stored=stored))
+    return calibrated
 
 
 def _with(card: StoredCard, calibration: Calibration | None) -> StoredCard:
@@ -159,7 +196,7 @@ def fit(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[Calibrated]:
-    """The same, storing nothing."""
+    """The calibrations that `calibrate` would store."""
     if split == REPORTING:
         raise UsageError("a calibration is fitted on val and test only reports; choose val (or another split)")
     if method != "none":

@@ -41,9 +41,9 @@ def option(name: str, value: object = None, *, placeholder: str = "", flag: str 
     placeholder
         A word that stands for a value: `macs=N` or `--macs N`.
     flag
-        The option on the command line, where it has another name: `--name` for `names=`.
+        Its name on the command line, if another one: `names=` is `--name`, of "name".
     """
-    flag = flag or "--" + name.replace("_", "-")
+    flag = "--" + (flag or name).replace("_", "-")
     if value is None:
         text = f"{flag} {placeholder}" if _flags else f"{name}={placeholder}"
     elif value is True:

@@ -118,11 +118,11 @@ from wisecommittee.searches.stages.pool import Pool
 Pool.summands = lambda *_: (here(), stay())
 """,
     "while stage tables are made": """
-import wisecommittee.searches.search as module
+import wisecommittee.searches.strategies.prepare as module
 module.stage_tables = lambda *_, **__: (here(), stay())
 """,
     "in a place that swallows exceptions": """
-import wisecommittee.searches.search as module
+import wisecommittee.searches.strategies.prepare as module
 make = module.stage_tables
 def swallows(*arguments, **options):
     try:
@@ -279,11 +279,11 @@ Committee.save = slow
 """
 PRINTING = """
 import wisecommittee.cli.search as module
-show = module.show_answer
+show = module.show_choice
 def slow(*arguments):
     here(); stay_until(1)
     show(*arguments)
-module.show_answer = slow
+module.show_choice = slow
 """
 
 
@@ -353,7 +353,7 @@ def test_a_part_of_a_frontier_is_not_drawn(store):
 def test_a_python_program_gets_a_keyboard_interrupt(store, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(
-        "wisecommittee.searches.search.stage_tables", lambda *_, **__: signal.raise_signal(signal.SIGINT)
+        "wisecommittee.searches.strategies.prepare.stage_tables", lambda *_, **__: signal.raise_signal(signal.SIGINT)
     )
     with pytest.raises(KeyboardInterrupt):
         search(store)

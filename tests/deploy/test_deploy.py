@@ -365,7 +365,7 @@ def test_members_come_from_their_cards(nets, tmp_path):
     assert (said.stage == 0).mean() == expected.exit_ratios[0]
     torch.manual_seed(5)
     other = nn.Linear(6, 3)
-    with pytest.raises(CommitteeError, match=r"small/1: the weights of 'Linear' .* are not those.*--force"):
+    with pytest.raises(CommitteeError, match=r"small/1: the weights of 'Linear' .* are not those.*force=True"):
         wc.deploy("committee.json", {"small/1": other}, store=nets, trust=True)
     with wc.deploy("committee.json", {"small/1": other}, store=nets, trust=True, force=True, device="cpu") as run:
         assert run.models["small/1"].module is other
@@ -500,7 +500,7 @@ def test_members_with_different_preprocessing_are_measured(tmp_path):
     found = compare(committee, store, loading=Loading(models), setup=setup)
     assert found.committee.accuracy == wc.evaluate(committee, store, "val").quality
     bare = {name: replace(model, preprocess=None) for name, model in models.items()}
-    with pytest.raises(UsageError, match=r"a: data 'photographs' gives images.*--preprocess"):
+    with pytest.raises(UsageError, match=r"a: data 'photographs' gives images.*preprocess="):
         compare(committee, store, loading=Loading(bare), setup=setup)
 
 

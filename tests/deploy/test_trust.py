@@ -126,7 +126,7 @@ def test_code_that_only_a_card_names_does_not_run(origin, named, folder, script)
         lambda: compare(Committee.load("committee.json"), store),
         lambda: load_members(["a"], store=store),
     ):
-        with pytest.raises(TrustError, match=named + r".*--trust \(trust=True\), or name what you trust yourself"):
+        with pytest.raises(TrustError, match=named + r".*trust=True, or name what you trust yourself"):
             run()
     assert not ran(folder)
     assert TrustError("").exit_code == 1

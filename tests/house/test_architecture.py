@@ -41,7 +41,7 @@ TORCH_WING["deployment"] = TORCH_WING["train"] = TORCH_WING["extraction"] | {"ex
 ROOMS = {
     "numba": {"kernels"},
     "llvmlite": {"kernels"},
-    "pyarrow": {"store", "searches", "extraction"},  # the file of a frontier; images in Parquet
+    "pyarrow": {"store", "extraction"},  # extraction: images in Parquet
     "matplotlib": {"report"},
     "torch": {"extraction", "train", "deployment"},
     "PIL": {"extraction", "train"},

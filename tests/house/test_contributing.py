@@ -9,6 +9,7 @@ import itertools
 import json
 import re
 import sys
+import textwrap
 import types
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,14 +22,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from memory import MemoryStore, cases, pools
-from test_search import product_scores
+from test_search import product_scores, random_pool
 
 import wisecommittee as wc
 from wisecommittee import Committee, LogitStore, ModelCard, Thresholds, tasks
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence
 from wisecommittee.committees.families import FAMILIES
 from wisecommittee.committees.policy import POLICIES
-from wisecommittee.errors import StoreError
+from wisecommittee.errors import StoreError, UsageError
+from wisecommittee.searches import query, strategies
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
@@ -294,3 +296,28 @@ def test_the_example_of_a_training_method_trains_as_without_it_where_nothing_is_
     pairs = [(f"{name}-digits-digits-cnn{seed}/0" for name in ("smoothed", "pool")) for seed in ("", "-s1")]
     equal = [store.card(ours, "val").weights == plain.card(theirs, "val").weights for ours, theirs in pairs]
     assert equal == [True, False]
+
+
+def test_the_example_of_a_search_option_is_an_option_everywhere():
+    from wisecommittee.cli.fields import parameters
+
+    names = {**vars(query), "dataclass": dataclass}
+    field = textwrap.indent(blocks("A search option")[0], "    ")
+    exec(f"@dataclass(frozen=True, slots=True)\nclass Longer(Query):\n{field}", names)
+    longer = names["Longer"]
+    assert longer(max_members=3).to_json()["max_members"] == 3
+    assert longer.from_json({"max_members": 3}) == longer(max_members=3)
+    with pytest.raises(UsageError, match="max_members=0; expected a whole number from 1"):
+        longer(max_members=0)
+    shown = parameters(longer)["max_members"]
+    assert shown.default is None
+    assert "--max-members" in str(shown.annotation.__metadata__[0].param_decls)
+
+
+def test_the_example_of_a_strategy_is_a_method(monkeypatch):
+    names = example("A strategy")
+    monkeypatch.setattr(strategies, "METHODS", strategies.METHODS | {"singles": names["SINGLES"]})
+    monkeypatch.setattr(strategies, "STRATEGIES", strategies.STRATEGIES | {"singles": names["SINGLES"]})
+    models, labels = random_pool(units=60)
+    store = MemoryStore(models, labels)
+    assert list(search(store, method="singles")) == list(search(store, max_models=1))

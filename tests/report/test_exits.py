@@ -31,6 +31,7 @@ from wisecommittee.errors import StoreError, UsageError
 from wisecommittee.report import formats, plot, tables
 from wisecommittee.report.page import page
 from wisecommittee.searches.members import identity
+from wisecommittee.searches.query import Query
 from wisecommittee.store import LogitStore
 from wisecommittee.text import HIDDEN, as_json, one_line, shown
 
@@ -449,7 +450,7 @@ def test_labels_of_ordinary_names_have_no_quotes():
         ("replica-ensembles", {"published": True}, "print nothing in this layout"),
         ("leaves", {"published": True}, "print nothing in this layout"),
         ("exits", {"published": True, "committees": 1}, "beside a whole pool"),
-        ("match", {"published": True, "cost": "latency_ms"}, "are in FLOPs, not latency_ms"),
+        ("match", {"published": True, "query": Query(cost="latency_ms")}, "are in FLOPs, not latency_ms"),
     ],
 )
 def test_what_a_table_would_leave_out_is_refused(kind, changes, says, study, committee):

@@ -135,7 +135,7 @@ def test_targets_belong_to_the_axis():
         worst.within(average_flops=30)
     with pytest.raises(UsageError, match="name one target"):
         worst.within()
-    with pytest.raises(UsageError, match="leave --axis worst out"):
+    with pytest.raises(UsageError, match="leave axis='worst' out"):
         search(store, method="beam", axis="worst")
     with pytest.raises(UnknownNameError, match="did you mean 'worst'"):
         search(store, axis="worse")

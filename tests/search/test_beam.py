@@ -25,9 +25,9 @@ from wisecommittee.searches.heuristic import beam
 from wisecommittee.searches.heuristic.batch import Stages, level_places
 from wisecommittee.searches.heuristic.greedy import Greedy, greedy_points
 from wisecommittee.searches.heuristic.incumbents import Incumbents
-from wisecommittee.searches.heuristic.neighbours import Moves, moved
-from wisecommittee.searches.heuristic.space import Scope
-from wisecommittee.searches.heuristic.threshold_sweeps import Cells, JointSweep
+from wisecommittee.searches.heuristic.neighbours import Neighbours, moved
+from wisecommittee.searches.heuristic.space import SearchSpace
+from wisecommittee.searches.heuristic.threshold_sweeps import Cells, JointSweep, Lead
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.exit_table import assemble
 from wisecommittee.searches.stages.pool import open_pool
@@ -37,15 +37,15 @@ from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
 CASES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def beam_points(scope, levels=100, **options):
-    return beam.beam_points(scope, levels, **options)
+def beam_points(space, levels=100, **options):
+    return beam.beam_points(space, levels, **options)
 
 
 def scope_of(pool, max_models=3, *, replicas="canonical", **options):
     """The cascades of a pool without tiers."""
     cascade = family_named("cascade")
-    moves = Moves.over(cascade.chains(pool.cards, replicas), len(pool.cards))
-    return Scope(pool.with_tiers(cascade.tiers(pool.cards, replicas)), moves, max_models, **options)
+    neighbours = Neighbours.over(cascade.chains(pool.cards, replicas), len(pool.cards))
+    return SearchSpace(pool.with_tiers(cascade.tiers(pool.cards, replicas)), neighbours, max_models, **options)
 
 
 def open_all(store, **options):
@@ -101,8 +101,8 @@ def check_against_brute_force(
     """Nothing found may beat the optimum over all thresholds; returns whether it was met everywhere."""
     pool = open_all(MemoryStore(models, labels), combine=combine, confidence=confidence)
     limit = None if max_worst is None else pool.cost.ceiling(max_worst)
-    scope = scope_of(pool, max_models, replicas=replicas, max_worst=limit)
-    pool = scope.pool
+    space = scope_of(pool, max_models, replicas=replicas, max_worst=limit)
+    pool = space.pool
     sequences = naive.tier_sequences(models, max_models, replicas)
     expected = naive.search(
         models, labels, None, len(labels) + 1, combine, confidence, max_worst=max_worst, scores=product_scores(pool),
@@ -110,9 +110,9 @@ def check_against_brute_force(
     )  # fmt: skip
     if not expected:
         with pytest.raises(InfeasibleError, match="cheapest model costs"):
-            find(scope)
+            find(space)
         return True
-    points = find(scope).points
+    points = find(space).points
     assert {tiers_of(pool, models, sequence) for sequence, _ in points} <= set(sequences)
     if limit is not None:
         assert all(pool.cost.worst(np.array([sequence]))[0] <= limit for sequence, _ in points)
@@ -404,16 +404,16 @@ def test_neighbours_are_sequences_of_the_family():
         for joint in [{"group": a, "position": r} if a == "g" else {}]
     ]
     for replicas, some in itertools.product(("canonical", "all"), (models[:3], models, models[2:])):
-        scope = scope_of(open_all(MemoryStore(some, [0, 1])), replicas=replicas)
-        moves = scope.moves
-        index = {tiers_of(scope.pool, models, (t,))[0]: t for t in range(len(scope.pool.tiers or some))}
+        space = scope_of(open_all(MemoryStore(some, [0, 1])), replicas=replicas)
+        neighbours = space.neighbours
+        index = {tiers_of(space.pool, models, (t,))[0]: t for t in range(len(space.pool.tiers or some))}
         every = {tuple(index[tier] for tier in c) for c in naive.tier_walks(some, 3, replicas)}
         for sequence in every:
-            found = {s for s, _, _ in moves.neighbours(sequence, 3)}
+            found = {s for s, _, _ in neighbours.of(sequence, 3)}
             assert found <= every
             if len(sequence) > 1:
                 assert {s for s in every if s[:-1] == sequence[:-1]} <= found
-        assert {(*h, t) for h in every | {()} if len(h) < 3 for t in moves.extensions(h)} == every
+        assert {(*h, t) for h in every | {()} if len(h) < 3 for t in neighbours.extensions(h)} == every
     assert moved((3, 5), 1, 1, 9) == (3, 5, 5)
     assert moved((3, 5), 2, 1, 9) == (3, 5, 9)
     assert moved((3, 5), 0, -1, 9) == (5,)

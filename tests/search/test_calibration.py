@@ -245,7 +245,7 @@ def test_labels_of_probability_0_do_not_decide_the_temperature(tmp_path, monkeyp
 
 
 def test_what_makes_a_model_worse_is_not_stored(store):
-    with pytest.warns(UserWarning, match=r"c/0: its isotonic calibration makes it worse.*ECE .* not stored.*--force"):
+    with pytest.warns(UserWarning, match=r"c/0: its isotonic calibration makes it worse.*ECE .* not stored.*force="):
         (fit,) = calibrate(store, ["c/0"], "isotonic")
     assert not fit.stored
     assert not fit.to_json()["stored"]
@@ -574,7 +574,7 @@ def test_what_cannot_be_calibrated_is_said(store, tmp_path):
         calibrate(store, ["b/0"])
     for name in ("a/0", "c/0"):
         store.remove(name, "val")
-    with pytest.raises(StoreError, match="has no split 'val'; splits: test; name one with --split"):
+    with pytest.raises(StoreError, match="has no split 'val'; splits: test; name one with split="):
         calibrate(store, ["c/0"])  # no val at all
     with pytest.raises(StoreError, match="has no split 'val'"):
         calibrate(store, ["*"])
@@ -641,7 +641,7 @@ def test_confidences_of_answers_become_comparable(apis):
         assert fit.after.ece < 0.01 < fit.before.ece
     chosen = search(apis, calibrated=True, cost="usd", max_models=2, levels=20).best()
     assert evaluate(chosen.committee, apis, "val") == chosen
-    with pytest.raises(UsageError, match="platt or isotonic"):
+    with pytest.raises(UsageError, match=r"platt.* or isotonic"):
         calibrate(apis, ["*"])
 
 

@@ -108,8 +108,8 @@ def test_two_classes_that_are_exchanged(store):
 
 
 def test_large_splits_are_sampled_evenly(store, monkeypatch):
-    monkeypatch.setattr("wisecommittee.searches.doctor.SAMPLE_VALUES", 5 * 256)
-    monkeypatch.setattr("wisecommittee.searches.doctor.SAMPLE_UNITS", 256)
+    monkeypatch.setattr("wisecommittee.searches.doctor.look.SAMPLE_VALUES", 5 * 256)
+    monkeypatch.setattr("wisecommittee.searches.doctor.look.SAMPLE_UNITS", 256)
     labels = fill(store, n=5000, edit=lambda x: np.roll(x, 1, axis=1))
     assert len(labels) == 5000
     assert len(told(store, "labels")) == 1
@@ -145,7 +145,7 @@ def test_two_columns_exchanged_in_one_model(store):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (str.upper, "but 100.0 % if case does not count; import the answers with --ignore-case"),
+        (str.upper, "but 100.0 % if case does not count; import the answers with ignore_case=True"),
         (lambda text: f"({text})", r"no answer is its label, such as '\(x0\)' against 'x0'"),
     ],
 )
@@ -449,7 +449,7 @@ def test_costs_of_units_in_two_units_are_told(mixed, store):
 
 
 def test_shares_of_a_sample_are_said_to_be(store, monkeypatch):
-    monkeypatch.setattr("wisecommittee.searches.doctor.SAMPLE_UNITS", 300)
+    monkeypatch.setattr("wisecommittee.searches.doctor.look.SAMPLE_UNITS", 300)
     fill(store, n=900, classes=12, edit=lambda z: z[:, ::-1])
     (text,) = told(store, "labels")
     assert text.endswith("(of 300 units at even distances among the 900)")

@@ -525,7 +525,7 @@ def test_checkpoints_without_a_hash_go_by_the_name():
         (steps_of("irene", 2, score="stop"), {"family": "halting"}, "Stored scores here: stop"),
         (steps_of("irene", 2), {"family": "halting", "confidence": "haltin"}, "score 'haltin'"),
         (steps_of("irene", 2), {"family": "anytime", "combine": "last"}, "averages"),
-        (steps_of("irene", 12), {"family": "halting"}, "fewer --levels"),
+        (steps_of("irene", 12), {"family": "halting"}, "fewer levels="),
         (steps_of("irene", 3), {"family": "halting", "split": "test"}, "chooses"),
         (steps_of("irene", 3), {"family": "anytime", "shared_threshold": True}, "no thresholds"),
         (steps_of("irene", 3), {"shared_threshold": True, "method": "beam"}, "beam"),

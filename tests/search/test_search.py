@@ -32,7 +32,8 @@ from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
-from wisecommittee.searches.workers.estimate import chosen, estimate
+from wisecommittee.searches.strategies import auto
+from wisecommittee.searches.workers.estimate import estimate
 from wisecommittee.searches.workers.threads import Threads
 
 CASES = cases(250)
@@ -562,9 +563,10 @@ def test_first_interrupt_returns_the_best_so_far():
 
 
 def test_estimate_counts_what_is_enumerated():
-    from wisecommittee.committees.cards import ModelCard
-
-    cards = [ModelCard(f"{a}/{r}") for a, copies in (("a", 3), ("b", 1), ("c", 2)) for r in range(copies)]
+    names = [f"{a}/{r}" for a, copies in (("a", 3), ("b", 1), ("c", 2)) for r in range(copies)]
+    outputs = np.zeros((2, 3), np.float32)
+    models = [naive.Model(name, name[0], int(name[2:]), {name: 1}, outputs) for name in names]
+    cards = MemoryStore(models, [0, 1]).cards("val")
     for replicas in ("canonical", "all"):
         for family in (FAMILIES["cascade"], FAMILIES["ensemble"]):
             guess = estimate(cards, 100, family, max_models=4, levels=7, replicas=replicas, ordered=False)
@@ -578,7 +580,7 @@ def test_tables_that_do_not_fit_are_refused(monkeypatch):
     """Bits of 3 + 3 + 1 prefixes and 6 bytes for each of 6 confidences; 8 more where thresholds are proved."""
     models, labels = random_pool(units=1000, models=3)
     store = MemoryStore(models, labels)
-    monkeypatch.setattr("wisecommittee.searches.search.machine_memory", lambda: 60_000)
+    monkeypatch.setattr("wisecommittee.searches.strategies.prepare.machine_memory", lambda: 60_000)
     assert len(search(store, method="exhaustive", threads=1))
     with pytest.raises(UsageError, match="7 distinct prefixes over 1,000 units"):
         search(store, method="exact", threads=1)
@@ -597,8 +599,7 @@ def test_auto_is_exhaustive_where_that_is_feasible():
     cards = [replace(card, model=f"{card.model}-{copy}") for card in store.cards("val") for copy in range(20)]
     guess = estimate(cards, 10**6, FAMILIES["cascade"], max_models=4, levels=100, replicas="all", ordered=False)
     assert guess.combinations == 120 * 119 * 118 * 117 + 120 * 119 * 118 + 120 * 119 + 120
-    assert chosen("auto", False, guess, threads=64) == "beam"
-    assert chosen("exhaustive", False, guess, threads=1) == "exhaustive"
+    assert auto(guess, threads=64) == "beam"
     with pytest.raises(UsageError, match="choose one"):
         search(store, exact=True, method="beam")
     with pytest.raises(UsageError, match="unknown method"):

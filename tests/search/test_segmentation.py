@@ -345,8 +345,8 @@ def test_wrong_inputs_name_the_remedy(files, tmp_path):
     assert not store.files.exists()
     run_import(files, store)
     for options, match in (
-        ({"exact": True}, "leave --exact out"),
-        ({"method": "beam"}, "leave --method beam out"),
+        ({"exact": True}, "leave exact=True out"),
+        ({"method": "beam"}, "leave method='beam' out"),
         ({"combine": "mean_probs"}, "counts of pixels cannot be averaged by mean_probs; they go with `last`"),
         ({"confidence": "max_prob"}, "carry their own: confidence"),
     ):

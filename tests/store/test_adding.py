@@ -78,9 +78,9 @@ def test_equal_content_is_a_no_op_and_other_content_needs_replace(filled):
     shuffled = {"labels": Y[order], "outputs": X[order], "unit_ids": [IDS[i] for i in order]}
     assert filled.add(card(meta=meta), "val", **shuffled) == "unchanged"
     assert tree(filled) == before
-    with pytest.raises(StoreError, match="a/0 is in val already with other content; use --replace"):
+    with pytest.raises(StoreError, match="a/0 is in val already with other content; use replace=True"):
         filled.add(card(meta=meta), "val", labels=Y, outputs=X + 1, unit_ids=IDS)
-    with pytest.raises(StoreError, match="--replace"), filled.writer(card(), "val", classes=C):
+    with pytest.raises(StoreError, match="replace=True"), filled.writer(card(), "val", classes=C):
         pass
     assert tree(filled) == before
     assert np.array_equal(filled.outputs("a/0", "val"), X)

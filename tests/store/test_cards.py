@@ -76,7 +76,7 @@ def test_a_card_that_no_store_wrote(case, filled):
         assert len(str(caught.value)) < 1_000
     with pytest.raises(StoreError, match=r"card\.json"):
         filled.add(card("b"), "val", labels=Y, outputs=X, unit_ids=IDS)
-    with pytest.raises(StoreError, match=r"--replace|no store writes that, restore it"):
+    with pytest.raises(StoreError, match=r"replace=True|no store writes that, restore it"):
         filled.add(card(), "val", labels=Y, outputs=X, unit_ids=IDS)
     assert len(filled.verify()) == 1
     assert tree(filled) == before

@@ -126,10 +126,10 @@ def test_labels_outside_the_classes(files):
 
 
 def test_logits_and_probabilities_are_told_apart(files):
-    with pytest.raises(WiseCommitteeError, match=r"import.* with --logits"):
+    with pytest.raises(WiseCommitteeError, match=r"import.* with logits="):
         outputs(files, "a", kind="probabilities")
     change(files, "a", lambda a: np.exp(a) / np.exp(a).sum(1, keepdims=True))
-    with pytest.warns(UserWarning, match="import them with --probabilities"):
+    with pytest.warns(UserWarning, match="import them with probabilities="):
         outputs(files, "a")
     store, _ = outputs(files, "a", kind="probabilities", split="other")
     assert store.card("a", "other").kind == "probabilities"

@@ -124,9 +124,7 @@ def test_the_order_of_import_does_not_number_the_classes(folder):
 def test_orders_that_differ_need_labels_that_are_names(folder):
     labels, outputs = drawn(5)
     files = {"a": write(table(outputs, NAMES), "a"), "b": write(table(outputs, NAMES, NAMES[::-1]), "b")}
-    with pytest.raises(
-        ContentError, match=r"a and b have the same classes in different orders \(bird, .*--classes FILE"
-    ):
+    with pytest.raises(ContentError, match=r"a and b have the same classes in different orders \(bird, .*classes=FILE"):
         imported(files, label_file(labels))
     assert not (folder / "S").exists()
     (folder / "names.txt").write_text("\n".join(NAMES))
@@ -349,7 +347,7 @@ def test_without_ids_on_one_side_only_numbers_in_order_are_safe(folder, case):
     frame = table(outputs, NAMES, ids=ids[of_outputs])
     write(frame if of_outputs else frame.drop(columns="unit_id"), "a")
     if not safe:
-        with pytest.raises(AlignmentError, match=r"says which unit each row is .* with --by-position"):
+        with pytest.raises(AlignmentError, match=r"says which unit each row is .* with by_position=True"):
             imported({"a": "a.csv"}, "y.csv")
     _, found = imported({"a": "a.csv"}, "y.csv", by_position=not safe)
     assert found["a"] == accuracy(outputs, labels)

@@ -117,7 +117,7 @@ def test_float16_on_request(store):
     assert "BYTE_STREAM_SPLIT" not in file.metadata.row_group(0).column(1).encodings
     assert store.verify() == []
     assert store.add(card(), "val", labels=Y, outputs=X, dtype="float16") == "unchanged"
-    with pytest.raises(StoreError, match="--replace"):
+    with pytest.raises(StoreError, match="replace=True"):
         store.add(card(), "val", labels=Y, outputs=X)
     with pytest.raises(UsageError, match="float64"):
         store.add(card("b"), "val", labels=Y, outputs=X, dtype="float64")

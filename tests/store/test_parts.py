@@ -85,11 +85,11 @@ def test_parts_that_changed_or_went_away(filled, edit):
     path = part_paths(filled)[1]
     path.write_bytes(edit(path.read_bytes()))
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"part-0-1\.parquet changed since it was written.*--replace"):
+        with pytest.raises(StoreError, match=r"part-0-1\.parquet changed since it was written.*replace=True"):
             filled.outputs("a/0", "val")
         assert len(filled.verify()) == 1
     path.unlink()
-    with pytest.raises(StoreError, match=r"part-0-1\.parquet is missing.*--replace"):
+    with pytest.raises(StoreError, match=r"part-0-1\.parquet is missing.*replace=True"):
         filled.outputs("a/0", "val")
     assert filled.add(card(), "val", labels=Y, outputs=X, unit_ids=IDS, replace=True) == "replaced"
     assert np.array_equal(filled.outputs("a/0", "val"), X)

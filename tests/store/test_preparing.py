@@ -81,5 +81,5 @@ def test_half_precision_of_probabilities_is_mended(store):
     with pytest.raises(ContentError, match=r"sums to .*is mended") as refused:
         store.add(ModelCard("b", kind="probabilities"), "val", outputs=rounded * 1.05, labels=labels)
     assert "--logits" not in str(refused.value)
-    with pytest.warns(UserWarning, match=r"declared as logits.*or nearly so.*--probabilities"):
+    with pytest.warns(UserWarning, match=r"declared as logits.*or nearly so.*probabilities="):
         store.add(ModelCard("c"), "val", outputs=rounded, labels=labels)

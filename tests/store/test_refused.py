@@ -215,7 +215,7 @@ def test_probabilities_may_miss_one_a_little(store):
 
 
 def test_logits_that_look_like_probabilities_are_stored_with_a_warning(store):
-    with pytest.warns(UserWarning, match="a/0 in val: declared as logits.*--probabilities"):
+    with pytest.warns(UserWarning, match="a/0 in val: declared as logits.*probabilities="):
         store.add(card(), "val", labels=Y, outputs=P)
     almost = P.copy()
     almost[-1] = [1, 1, 0, 0]

@@ -112,7 +112,7 @@ def test_a_read_only_store_can_be_read_and_says_why_not_written(unprivileged, mo
             lambda: store.remove("a/0"),
             lambda: LogitStore(unprivileged / "new").add(card(), "val", labels=Y, outputs=X),
         ):
-            with pytest.raises(StoreError, match=r"no permission; .* or name another place with --store"):
+            with pytest.raises(StoreError, match=r"no permission; .* or choose another place"):
                 action()
     for path in paths:
         os.chmod(path, 0o755 if path.is_dir() else 0o644)

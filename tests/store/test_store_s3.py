@@ -106,7 +106,7 @@ def test_written_read_verified_and_removed(store, uri):
     assert again.verify() == []
     assert store.add(card(), "val", **GIVEN) == "unchanged"
     assert store.add(card(costs={"usd": 1.5}), "val", **GIVEN) == "card updated"
-    with pytest.raises(StoreError, match="--replace"):
+    with pytest.raises(StoreError, match="replace=True"):
         store.add(card(), "val", labels=Y, outputs=X + 2, unit_ids=IDS)
     assert store.add(card(), "val", labels=Y, outputs=X + 2, unit_ids=IDS, replace=True) == "replaced"
     assert np.array_equal(again.outputs("a/0", "val"), X + 2)

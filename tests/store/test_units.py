@@ -108,7 +108,7 @@ def test_a_card_edited_by_hand_is_refused_and_the_remedy_is_named(filled):
     path.write_text(path.read_text().replace('"a/0": 10', '"a/0": 11'))
     for action in (filled.card, filled.outputs):
         with pytest.raises(
-            StoreError, match=r"card\.json: its checksum differs.*undo an edit.*import --costs.*--replace"
+            StoreError, match=r"card\.json: its checksum differs.*undo an edit.*import --costs.*replace=True"
         ):
             action("a/0", "val")
     assert len(filled.verify()) == 1
@@ -125,7 +125,7 @@ def test_cards_without_hashes_are_refused_and_reported(lacking, filled):
         data["contents"].pop("units")
     data.pop("checksum")
     path.write_bytes(with_checksum(data) if lacking == "units" else json.dumps(data).encode())
-    said = rf"card\.json: it has no {lacking if lacking == 'checksum' else 'hash of the units'}.*--replace"
+    said = rf"card\.json: it has no {lacking if lacking == 'checksum' else 'hash of the units'}.*replace=True"
     for action in (filled.card, filled.outputs):
         with pytest.raises(StoreError, match=said):
             action("a/0", "val")

@@ -13,7 +13,7 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.policy import Thresholds, reaches
-from wisecommittee.errors import InfeasibleError, UsageError
+from wisecommittee.errors import InfeasibleError, UsageError, option
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.members import identity, members_pool
 from wisecommittee.searches.reporter import reported_threshold
@@ -38,7 +38,8 @@ def _found_cascade(study: Study) -> Committee:
     cascades = [e for e in study.given or study.search(max_models=2) if e.committee.shape == "cascade"]
     if not cascades:
         raise InfeasibleError(
-            "the frontier holds no cascade; name two models, the cheaper first (--models a --models b), or a committee"
+            f"the frontier holds no cascade; name two models, the cheaper first ({option('models')} a "
+            f"{option('models')} b), or a committee"
         )
     return max(cascades, key=lambda e: e.quality).committee
 

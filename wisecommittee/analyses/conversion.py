@@ -9,7 +9,7 @@ from itertools import permutations
 
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import AbsentError, AbsentNameError, UsageError
+from wisecommittee.errors import AbsentError, AbsentNameError, UsageError, option
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.sequences import GivenSequences, cheapest
 
@@ -33,7 +33,10 @@ def conversion(study: Study) -> tuple[Conversion, ...]:
     if study.committees:
         together = [c.models for c in study.committees]
         if any(len(models) < 2 for models in together):
-            raise UsageError("an ensemble has two members or more; name such committees with --committee")
+            raise UsageError(
+                "an ensemble has two members or more; name such committees with "
+                f"{option('committees', flag='committee')}"
+            )
         if missing := [model for models in together for model in models if model not in index]:
             raise AbsentNameError("member", missing[0], index)
     else:
@@ -43,7 +46,8 @@ def conversion(study: Study) -> tuple[Conversion, ...]:
         together = [e.committee.models for e in found if len(e.committee.models) > 1]
         if not together:
             raise AbsentError(
-                "no ensemble is worth its cost here: a single model is as accurate as each; name one with --committee"
+                "no ensemble is worth its cost here: a single model is as accurate as each; name one with "
+                f"{option('committees', flag='committee')}"
             )
     members = [tuple(sorted(index[m] for m in models)) for models in together]
     orders = {some: _orders(study, some) for some in members}

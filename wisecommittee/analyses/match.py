@@ -9,7 +9,7 @@ from glob import escape
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import AbsentError, UsageError
+from wisecommittee.errors import AbsentError, UsageError, option
 from wisecommittee.searches.evaluation import Evaluation
 
 
@@ -80,7 +80,7 @@ def match(study: Study) -> tuple[Match, ...]:
     if found.axis != "average":
         raise UsageError(
             f"models are matched by their average cost, and this frontier was searched over the {found.axis} cost; "
-            f"leave it out, or save one that was searched without --axis"
+            f"leave it out, or save one that was searched without {option('axis')}"
         )
     costs = [found.within(average_cost=e.average_cost) for e in singles]
     qualities = [found.matching(e.quality) for e in singles]

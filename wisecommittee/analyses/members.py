@@ -10,7 +10,7 @@ import numpy as np
 
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import AbsentError
+from wisecommittee.errors import AbsentError, option
 
 TARGETS = 12
 
@@ -27,7 +27,9 @@ class MemberCurves:
 def members(study: Study) -> MemberCurves:
     """Targets run from the cheapest to the dearest single model, evenly in the logarithm."""
     if len(study.cards()) < 2 or study.max_models < 2:
-        raise AbsentError("a committee needs two members: extract or import more models, or raise --max-models")
+        raise AbsentError(
+            f"a committee needs two members: extract or import more models, or raise {option('max_models')}"
+        )
     costs = [e.average_cost for e in study.search(max_models=1).singles]
     low, high = min(costs), max(costs)
     targets = np.geomspace(low, high, TARGETS) if low > 0 else np.linspace(low, high, TARGETS)

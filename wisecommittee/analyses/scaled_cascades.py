@@ -12,7 +12,7 @@ from glob import escape
 from wisecommittee.analyses.match import Shown, show
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import AbsentError
+from wisecommittee.errors import AbsentError, option
 from wisecommittee.searches.sequences import GivenSequences, best_within
 
 MEMBERS = 3  # of a base cascade that is searched for, as in the paper
@@ -110,7 +110,9 @@ def _places(every: Mapping[str, Ladder], models: Sequence[str]) -> list[Place]:
         for place, card in enumerate(replicas)
     }
     if missing := [m for m in models if m not in where]:
-        raise AbsentError(f"{missing[0]} of the base cascade is not among the models here; leave --models out")
+        raise AbsentError(
+            f"{missing[0]} of the base cascade is not among the models here; leave {option('models')} out"
+        )
     return [where[m] for m in models]
 
 

@@ -135,8 +135,8 @@ class Study:
     def require_named(self, what: str) -> list[Evaluation]:
         if not self.committees:
             raise UsageError(
-                f"{what} is about given committees; name one with --committee committee.json "
-                "(`wisecommittee search --target-flops X --save committee.json` writes one)"
+                f"{what} is about given committees; name one with {option('committees', flag='committee')} "
+                "committee.json (`wisecommittee search --target-flops X --save committee.json` writes one)"
             )
         return self.named()
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard, StoredCard
-from wisecommittee.errors import CostError
+from wisecommittee.errors import CostError, option
 
 INT64_SAFE = 2**62
 
@@ -153,7 +153,7 @@ def cost_model(
             have = ", ".join(sorted(known)) or "none"
             raise CostError(
                 f"{card.model} has no cost {name!r}; costs in this pool: {have}. "
-                f"Choose one with --cost, or add the column with `wisecommittee import --costs models.csv`"
+                f"Choose one with {option('cost')}, or add the column with `wisecommittee import --costs models.csv`"
             )
     if varying:
         rows = [

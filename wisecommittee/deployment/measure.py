@@ -22,7 +22,7 @@ from wisecommittee.deployment.deployed import Deployed
 from wisecommittee.deployment.members import Module, find_card, load_members, programs, refuse
 from wisecommittee.deployment.replay import REPLAYED, compare_outputs, data_spec, load_units, stored_data
 from wisecommittee.deployment.trial import Trial, measured
-from wisecommittee.errors import AbsentNameError, AlignmentError, UsageError
+from wisecommittee.errors import AbsentNameError, AlignmentError, UsageError, option
 from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.data.spec import open_data, program_in_data
 from wisecommittee.extraction.models.loaded import LoadedModel
@@ -184,7 +184,7 @@ def _rows(
 ) -> NDArray[np.int64]:
     """int64 [n]: the rows of these units in the split; AlignmentError if ids or labels are not those of the split."""
     index = store.unit_index(split)
-    remedy = "name the data of the split with --data, or the --split they are in"
+    remedy = f"name the data of the split with {option('data')}, or the {option('split')} they are in"
     if strange := [unit for unit in unit_ids if unit not in index]:
         raise AlignmentError(f"{data.what}: unit {strange[0]!r} is not in {split}; {remedy}")
     rows = np.array([index[unit] for unit in unit_ids])

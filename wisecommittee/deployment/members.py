@@ -17,7 +17,7 @@ from torch import nn
 
 from wisecommittee.committees.cards import StoredCard, split_model_name
 from wisecommittee.deployment.callables import Called, as_member, is_estimator
-from wisecommittee.errors import CommitteeError, TrustError, UnknownNameError, UsageError
+from wisecommittee.errors import CommitteeError, TrustError, UnknownNameError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import CLIPS
 from wisecommittee.extraction.models.spec import FILES, load_model, program_in, stored_weights
@@ -110,8 +110,9 @@ def refuse(found: Mapping[str, str]) -> None:
     if found:
         listed = "; ".join(f"{who}: {what}" for who, what in found.items())
         raise TrustError(
-            f"the store names code, which would run here: {listed}. Look at it, then allow it with --trust "
-            f"(trust=True), or name what you trust yourself: NAME=SPEC, --data SPEC"
+            f"the store names code, which would run here: {listed}. Look at it, then allow it with "
+            f"{option('trust', True)}, or name what you trust yourself: NAME=SPEC, "
+            f"{option('data', placeholder='SPEC')}"
         )
 
 
@@ -177,8 +178,9 @@ def _check_stored(source: _Source) -> None:
 
 def _other_weights(source: _Source, origin: str, weights: str) -> CommitteeError:
     return CommitteeError(
-        f"{source.name}: the weights of {origin!r} ({weights[:12]}) are not those the committee was "
-        f"chosen with ({str(source.expected)[:12]}); name them, {source.name}=SPEC@FILE, or run it anyway with --force"
+        f"{source.name}: the weights of {origin!r} ({weights[:12]}) are not those the committee was chosen with "
+        f"({str(source.expected)[:12]}); name them, {source.name}=SPEC@FILE, or run it anyway with "
+        f"{option('force', True)}"
     )
 
 

@@ -20,6 +20,7 @@ from wisecommittee.errors import (
     CommitteeError,
     UsageError,
     WiseCommitteeError,
+    option,
 )
 from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.data.spec import open_data, program_in_data
@@ -141,7 +142,10 @@ def _card_with_data(committee: Committee, store: LogitStore, split: str) -> Stor
     for name in committee.models:
         if name in store.models(split) and (card := store.card(name, split)).meta.get("data"):
             return card
-    raise AbsentError(f"{split} of {store.files.uri} does not say what data its models saw; name them with --data SPEC")
+    raise AbsentError(
+        f"{split} of {store.files.uri} does not say what data its models saw; name them with "
+        f"{option('data', placeholder='SPEC')}"
+    )
 
 
 def load_units(data: Data, models: Sequence[LoadedModel]) -> tuple[Units, list[str], NDArray[np.int64]]:
@@ -153,7 +157,7 @@ def load_units(data: Data, models: Sequence[LoadedModel]) -> tuple[Units, list[s
         bare = next(model for model in models if model.preprocess is None)
         raise UsageError(
             f"{bare.name}: {data.what} gives images, and {bare.origin!r} does not say how to make tensors of them; "
-            f"name a model with the same preprocessing, --preprocess timm:resnet50"
+            f"name a model with the same preprocessing, {option('preprocess', placeholder='timm:resnet50')}"
         )
     tensors: dict[str | None, torch.Tensor] = {}
     for key, preprocess in wanted.items():

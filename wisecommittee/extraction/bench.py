@@ -90,7 +90,7 @@ def bench_models(
     if settings.names and len(settings.names) != len(models):
         raise UsageError(
             f"{len(settings.names)} values of "
-            f"{option('names', flag='--name')} for {len(models)} models; give one for each model, in order"
+            f"{option('names', flag='name')} for {len(models)} models; give one for each model, in order"
         )
     device = pick_device(settings.device)
     if store is not None and settings.split is not None:
@@ -134,13 +134,13 @@ def _cards(store: LogitStore, split: str | None, loaded: LoadedModel) -> list[tu
             if card.params is not None and card.params != loaded.params:
                 raise StoreError(
                     f"{loaded.name} in {where} has {card.params:,} parameters, {loaded.origin} has {loaded.params:,}; "
-                    f"name the model that was extracted, or its name in the store with {option('names', flag='--name')}"
+                    f"name the model that was extracted, or its name in the store with {option('names', flag='name')}"
                 )
     if not found:
         there = split or ", ".join(store.splits()) or "an empty store"
         raise StoreError(
             f"{loaded.name}: not in {there} of {store.files.uri}; extract it first, or give its name there with "
-            f"{option('names', flag='--name')}"
+            f"{option('names', flag='name')}"
         )
     return found
 

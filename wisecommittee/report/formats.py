@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from wisecommittee.errors import UnknownNameError, UsageError
+from wisecommittee.errors import UnknownNameError, UsageError, option
 from wisecommittee.report.table import Table, Value
 from wisecommittee.text import shown
 from wisecommittee.writing import written_whole
@@ -146,12 +146,14 @@ def form_of(asked: str | None, file: Path | None) -> str:
         if asked not in (*FORMATS, "rich"):
             raise UnknownNameError("format", asked, (*FORMATS, "rich"))
         if asked == "rich" and file is not None:
-            raise UsageError("--format rich is for the terminal; choose csv, markdown, latex or html for a file")
+            raise UsageError(
+                f"{option('format', 'rich')} is for the terminal; choose csv, markdown, latex or html for a file"
+            )
         return asked
     if file is None:
         return "rich"
     if file.suffix.lower() not in ENDINGS:
-        raise UsageError(f"{str(file)!r} ends in none of {', '.join(ENDINGS)}; name the format with --format")
+        raise UsageError(f"{str(file)!r} ends in none of {', '.join(ENDINGS)}; name the format with {option('format')}")
     return ENDINGS[file.suffix.lower()]
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from wisecommittee.analyses import leaves as analysis
 from wisecommittee.analyses.leaves import Leaves
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import AbsentError, UsageError
+from wisecommittee.errors import AbsentError, UsageError, option
 from wisecommittee.report import published
 from wisecommittee.report.labels import Names
 from wisecommittee.report.style import PUBLISHED, SERIES, Percent, entry, legend, name_axes
@@ -108,7 +108,8 @@ LINE: dict[str, Any] = {"markersize": 5, "linewidth": 1.2, "markeredgewidth": 0}
 def _styles(leaves: Leaves) -> Sequence[tuple[str, str, str]]:
     if len(leaves.groups) > len(SERIES):
         raise UsageError(
-            f"{len(leaves.groups)} networks in one plot; at most {len(SERIES)} can be told apart, choose with --models"
+            f"{len(leaves.groups)} networks in one plot; at most {len(SERIES)} can be told apart, choose with "
+            f"{option('models')}"
         )
     return SERIES
 

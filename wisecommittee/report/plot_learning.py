@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import AbsentError, ContentError, StoreError, UsageError
+from wisecommittee.errors import AbsentError, ContentError, StoreError, UsageError, option
 from wisecommittee.report.style import SERIES, Percent, entry, legend, stage_colors
 from wisecommittee.store.parquet.tables import read_parquet
 
@@ -65,7 +65,8 @@ def gather(study: Study) -> dict[str, Any]:
     """The curves file that was named."""
     if study.curves is None:
         raise UsageError(
-            "learning curves come from a file; name it with --curves (`wisecommittee train .. --curves FILE` writes it)"
+            f"learning curves come from a file; name it with {option('curves')} (`wisecommittee train .. --curves "
+            "FILE` writes it)"
         )
     return {"curves": read_curves(study.curves)}
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from wisecommittee.analyses.replica_ensembles import ReplicaEnsembles, replica_ensembles
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import UsageError, option
 from wisecommittee.report.labels import Names
 from wisecommittee.report.style import SERIES, entry, legend, name_axes
 
@@ -22,7 +22,7 @@ def draw(ax: Axes, ensembles: ReplicaEnsembles, *, parallel: bool = False, quali
     if len(ensembles.curves) > len(SERIES):
         raise UsageError(
             f"{len(ensembles.curves)} architectures in one plot; at most {len(SERIES)} can be told apart; choose "
-            "with --models"
+            f"with {option('models')}"
         )
     numbers: list[tuple[str, tuple[float, float]]] = []
     costs: list[float] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import UsageError, option
 
 MANY = 1000
 
@@ -25,21 +25,26 @@ class Uses:
         """Raise UsageError for an option that it cannot show. what : its name, such as 'table match'."""
         given = len(study.committees)
         if given and not self.committees:
-            raise UsageError(f"{what} is not about given committees; leave --committee out")
+            raise UsageError(
+                f"{what} is not about given committees; leave {option('committees', flag='committee')} out"
+            )
         if given > self.committees:
             raise UsageError(f"{what} shows {_number(self.committees)}, and {given} were given; name one at a time")
         if not self.mixed and len(costs := {committee.cost for committee in study.committees}) > 1:
             raise UsageError(f"{what}: committees that count {' and '.join(sorted(costs))} share no axis and no column")
         if study.published and not self.published:
-            raise UsageError(f"{what}: the papers print nothing in this layout; leave --published out")
+            raise UsageError(f"{what}: the papers print nothing in this layout; leave {option('published', True)} out")
         if study.published and given:
             raise UsageError(
-                f"{what}: the papers' rows stand beside a whole pool; leave --committee or --published out"
+                f"{what}: the papers' rows stand beside a whole pool; leave {option('committees', flag='committee')} "
+                f"or {option('published', True)} out"
             )
         if study.published and self.published == "flops" and study.cost != "flops":
-            raise UsageError(f"{what}: the papers' figures are in FLOPs, not {study.cost}; leave --published out")
+            raise UsageError(
+                f"{what}: the papers' figures are in FLOPs, not {study.cost}; leave {option('published', True)} out"
+            )
         if study.curves and not self.curves:
-            raise UsageError(f"{what} draws no learning curves; leave --curves out")
+            raise UsageError(f"{what} draws no learning curves; leave {option('curves')} out")
 
 
 NOTHING = Uses()

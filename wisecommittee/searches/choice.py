@@ -57,7 +57,7 @@ class Choice:
     further: LimitFigures | None = field(default=None, compare=False)
 
     def figures(self, evaluation: Evaluation) -> dict[str, Any]:
-        """Its figures, with percentile and further averages where the query limits them."""
+        """The figures of an evaluation, with the percentile and the further averages that the query limits."""
         return evaluation.figures() | ({} if self.further is None else self.further(evaluation))
 
     def to_json(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Choice:
 
 
 def _reference(e: Evaluation) -> dict[str, Any]:
-    """Of a model by itself, or of the members of an ensemble as `models`."""
+    """The JSON of a model by itself, or of an ensemble, whose members are its `models`."""
     models = e.committee.models
     out: dict[str, Any] = {"models": list(models)} if len(models) > 1 else {"model": models[0]}
     out |= {"quality": e.quality, "cost": e.average_cost}
@@ -183,19 +183,22 @@ def single_named(frontier: Frontier, model: str) -> Evaluation:
 def reported(
     chosen: Sequence[Evaluation], store: LogitStore, split: str = REPORTING, *, threads: int | None = None
 ) -> list[Evaluation | None]:
-    """The same committees on the reporting split, None where it lacks a member (see `lacking`); empty if it has none of
-    them, or chose one, or if its units are those that chose (with a warning)."""
+    """The same committees on the reporting split, None for one of which the split lacks a member (see `lacking`).
+
+    Empty if the split lacks a member of each, if it is the split that chose, or, with a warning, if its units are those
+    of the split that chose.
+    """
     if not store.has_split(split) or any(e.split == split for e in chosen):
         return []
-    for one in sorted({e.split for e in chosen}):
-        if (why := copied(store, one, split)) is not None:
+    for choosing in sorted({e.split for e in chosen}):
+        if (why := copied(store, choosing, split)) is not None:
             warnings.warn(f"no figures of {split}: {why}", stacklevel=2)
             return []
-    there = set(store.models(split))
-    places = [place for place, e in enumerate(chosen) if there.issuperset(e.committee.models)]
-    found = evaluate_all([chosen[place].committee for place in places], store, split, threads=threads)
-    at = dict(zip(places, found, strict=True))
-    return [at.get(place) for place in range(len(chosen))] if at else []
+    models = set(store.models(split))
+    complete = [i for i, e in enumerate(chosen) if models.issuperset(e.committee.models)]
+    evaluations = evaluate_all([chosen[i].committee for i in complete], store, split, threads=threads)
+    by_index = dict(zip(complete, evaluations, strict=True))
+    return [by_index.get(i) for i in range(len(chosen))] if by_index else []
 
 
 def lacking(chosen: Sequence[Evaluation], store: LogitStore, split: str = REPORTING) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from wisecommittee.reading import FRONTIER
 from wisecommittee.searches.evaluation import FIGURES, Evaluation
 from wisecommittee.searches.frontier_file import read_frontier
 from wisecommittee.searches.query import AXES, Query
-from wisecommittee.writing import written_whole
+from wisecommittee.store.parquet.tables import write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,12 +26,25 @@ HOW = {"average": "on average", "worst": "in the worst case", "p99": "for 99 % o
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """The exact cost / quality frontier of one search; cost is the average unless the search says otherwise (`axis`).
+    """The exact cost / quality frontier of one search.
 
-    evaluations : by strictly rising cost and quality, on the split that chose them; singles : every model of
-    the pool by itself, by cost. query : what was asked, defaults filled in, models as names. searched :
-    {"combinations", "threshold_vectors", "exact", "seconds"}. store : where the models are; quality : name of the
-    task's quality. A worst-case limit is part of the search: filtering a frontier afterwards would lose committees.
+    A worst-case limit is part of the search: filtering a frontier afterwards would lose committees.
+
+    Parameters
+    ----------
+    evaluations
+        Committees on the split that chose them, by strictly rising cost and quality. Cost is the figure that the
+        query's `axis` names.
+    singles
+        Every model of the pool by itself, by cost.
+    query
+        What was asked, with every default filled in; its models are names.
+    searched
+        What was tried: "combinations", "threshold_vectors", "method", "complete", "exact", "seconds", ..
+    store
+        The URI of the store that holds the models.
+    quality
+        The name of the task's quality.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -60,7 +73,7 @@ class Frontier:
 
     @property
     def axis(self) -> str:
-        """What the frontier is over: 'average', 'worst' or 'p99' of its cost."""
+        """The figure of the cost that the frontier is over: 'average', 'worst' or 'p99'."""
         return self.query.axis
 
     def asked(self) -> dict[str, Any]:
@@ -79,8 +92,18 @@ class Frontier:
         worst_case_cost: float | None = None,
         p99_cost: float | None = None,
     ) -> Evaluation:
-        """The most accurate committee whose cost, the one the frontier is over, does not exceed the target;
-        InfeasibleError names the nearest."""
+        """The most accurate committee whose cost does not exceed the target.
+
+        Parameters
+        ----------
+        average_flops, average_cost, worst_case_cost, p99_cost
+            One target: the largest cost, of the figure that the frontier is over.
+
+        Raises
+        ------
+        InfeasibleError
+            No committee is that cheap; the message names the cheapest.
+        """
         given = {"average_cost": average_cost, "worst_case_cost": worst_case_cost, "p99_cost": p99_cost}
         if average_flops is not None:
             if self.cost != "flops":
@@ -105,16 +128,21 @@ class Frontier:
         return fitting[-1]
 
     def skyline(self, x: str) -> tuple[Evaluation, ...]:
-        """These committees over another cost, such as average_latency_ms or worst_case_cost: those of them that none
-        beats, by rising cost and quality.
+        """The committees of the frontier that none of the others beats over another cost `x`, such as
+        average_latency_ms or worst_case_cost; by rising cost and quality.
 
-        A view on what was found: the best committees over that cost may not be on this frontier. `search` finds them
-        with cost= and axis=.
+        The best committees over that cost may not be on this frontier. `search` finds them with cost= and axis=.
         """
         return skyline(self.evaluations, x)
 
     def matching(self, quality: float) -> Evaluation:
-        """The cheapest committee of at least this quality, in [0, 1]; InfeasibleError names the nearest."""
+        """The cheapest committee of at least this quality, in [0, 1].
+
+        Raises
+        ------
+        InfeasibleError
+            No committee is that good; the message names the best.
+        """
         wanted = _target(quality, "target accuracy")
         if wanted > 1:
             raise UsageError(f"target accuracy {wanted:g}; expected a share from 0 to 1, for example {wanted / 100:g}")
@@ -132,7 +160,7 @@ class Frontier:
         return self.evaluations[-1]
 
     def best_single(self) -> Evaluation:
-        """The most accurate model by itself; of equals the cheapest."""
+        """The most accurate model by itself; among equally accurate ones the cheapest."""
         return max(self.singles, key=lambda e: (e.quality, -e.average_cost))
 
     def cheapest_single_matching(self, quality: float) -> Evaluation | None:
@@ -152,8 +180,8 @@ class Frontier:
         import pandas as pd
 
         rows = []
-        for kind, some in (("frontier", self.evaluations), ("single", self.singles)):
-            for e in some:
+        for kind, evaluations in (("frontier", self.evaluations), ("single", self.singles)):
+            for e in evaluations:
                 (low, high), committee = e.interval, e.committee.to_json()
                 rows.append(
                     {
@@ -184,14 +212,9 @@ class Frontier:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as Parquet: `to_frame` with query and searched in the file's metadata."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.Table.from_pandas(self.to_frame(), preserve_index=False)
         further = list(self.evaluations[0].further)
         about = json.dumps({"query": self.asked(), "searched": dict(self.searched), "further": further})
-        with written_whole(path, StoreError) as file:
-            pq.write_table(table.replace_schema_metadata({FRONTIER: about.encode()}), file, write_page_checksum=True)
+        write_parquet(path, self.to_frame(), {FRONTIER: about.encode()})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Frontier:

@@ -1,4 +1,4 @@
-"""The Parquet file of a frontier, read back: every figure is checked, since what it says is printed and chosen from."""
+"""Reading the Parquet file of a frontier. Every figure is checked: committees are chosen by them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FrontierFile:
 
 
 def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
-    """What `Frontier.save` wrote; StoreError for anything else."""
+    """The fields of a frontier that `Frontier.save` wrote; StoreError for anything else."""
     place = os.fspath(path)
     try:
         table = read_parquet(place)
@@ -175,7 +175,7 @@ _SEARCHED: dict[str, Callable[[Any], bool]] = {
 
 
 def _fields(about: Any, name: str, known: Mapping[str, Callable[[Any], bool]]) -> Mapping[str, Any]:
-    """An object whose known fields are of their types."""
+    """The object `name` of the metadata, after its known fields have been checked."""
     if not isinstance(about, dict) or not isinstance(about.get(name), dict):
         raise ValueError(f"no {name} in its metadata")
     found: dict[str, Any] = about[name]

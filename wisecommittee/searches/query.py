@@ -11,7 +11,6 @@ from wisecommittee.option_checks import amount, amounts, flag, one_of, percentil
 from wisecommittee.options import check_fields, described
 
 AXES = ("average", "worst", "p99")
-METHODS = ("auto", "exhaustive", "exact", "beam", "greedy")
 REPLICAS = ("canonical", "all")
 MOST_LEVELS = 4096
 
@@ -48,7 +47,7 @@ class Query:
         "auto",
         "exhaustive: every combination and level; exact: proved over all real thresholds, up to 4 members; beam or "
         "greedy: large pools, not proved; auto: exhaustive where that is feasible, else beam.",
-        check=one_of(*METHODS),
+        check=text,
         json=False,
     )
     exact: bool = described(False, "The same as method exact.", check=flag, json=False)

@@ -1,4 +1,4 @@
-"""Thresholds of given sequences of members: the same sweeps as a search, over these sequences only."""
+"""The search's sweeps over given sequences of members only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def require_counts(pool: Pool) -> None:
 
 
 class GivenSequences:
-    """Cascades of given sequences of members (indices into the pool), with stage tables made once for all of them."""
+    """Cascades of given sequences of members (indices into the pool), which share one set of stage tables."""
 
     def __init__(
         self, pool: Pool, sequences: Sequence[Members], *, threads: int = 1, progress: Progress | None = None
@@ -39,12 +39,14 @@ class GivenSequences:
         self.reporter = Reporter(pool, self.tables, "cascade")
 
     def ensemble(self, members: Members) -> Evaluation:
-        """All of them run and answer together."""
+        """The evaluation of the ensemble of these members."""
         return self.reporter.report([(tuple(members), (float("inf"),) * (len(members) - 1))])[0]
 
     def frontier(self, sequences: Sequence[Members], levels: int = 100) -> list[Evaluation]:
-        """By rising cost and quality, over all real thresholds of these sequences; over percentile levels where they
-        cannot be exact (more than 4 members). Everybody may leave early: then the rest of a sequence never runs."""
+        """The frontier of the sequences and of their beginnings, by rising cost and quality.
+
+        Over all real thresholds of sequences of up to 4 members, over percentile levels of longer ones.
+        """
         prefixes = sorted({s[:k] for s in sequences for k in range(1, len(s) + 1)}, key=lambda s: (len(s), s))
         longest = len(prefixes[-1])
         candidates, rank = [], 0
@@ -64,12 +66,12 @@ class GivenSequences:
 
 
 def cheapest(evaluations: Sequence[Evaluation], quality: float) -> Evaluation | None:
-    """The least average cost of at least this quality."""
+    """The evaluation of least average cost among those of at least this quality."""
     good = [e for e in evaluations if e.quality >= quality]
     return min(good, key=lambda e: (e.average_cost, -e.quality), default=None)
 
 
 def best_within(evaluations: Sequence[Evaluation], cost: float) -> Evaluation | None:
-    """The highest quality at no more than this average cost."""
+    """The evaluation of highest quality among those of at most this average cost."""
     fitting = [e for e in evaluations if e.average_cost <= cost]
     return max(fitting, key=lambda e: (e.quality, -e.average_cost), default=None)

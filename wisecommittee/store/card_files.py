@@ -12,7 +12,7 @@ from typing import Any
 
 from wisecommittee.committees.card_json import card_from_json
 from wisecommittee.committees.cards import OLD_KINDS, ModelCard, StoredCard
-from wisecommittee.errors import StoreError, WiseCommitteeError
+from wisecommittee.errors import StoreError, WiseCommitteeError, option
 from wisecommittee.reading import parse_json
 from wisecommittee.store import checks
 from wisecommittee.store.storage.files import MAX_JSON
@@ -36,7 +36,7 @@ def encode_card(card: ModelCard) -> bytes:
 
 def decode_card(text: bytes, model: str, what: str) -> StoredCard:
     """The card of a committed model; StoreError says what is wrong with it."""
-    remedy = f"extract or import {model} again with --replace"
+    remedy = f"extract or import {model} again with {option('replace', True)}"
     try:
         data = parse_json(text)
     except ValueError as error:

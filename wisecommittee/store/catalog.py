@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import AbsentNameError, StoreError
+from wisecommittee.errors import AbsentNameError, StoreError, option
 from wisecommittee.store import checks
 from wisecommittee.store.card_files import decode_card
 from wisecommittee.store.layout import card_path, check_split_name, is_split_name, model_of, units_path
@@ -53,7 +53,7 @@ class Catalog:
         if not self.files.exists():
             raise StoreError(
                 f"there is no store at {self.files.uri!r}; make one with `wisecommittee extract`, `import` or `demo`, "
-                f"or name another with --store"
+                f"or name another with {option('store')}"
             )
 
     def require_split(self, split: str) -> None:
@@ -62,7 +62,7 @@ class Catalog:
         self.require()
         if not self.has_split(split):
             known = ", ".join(self.splits())
-            splits = f"{known}; name one with --split, or" if known else "none, the store is empty;"
+            splits = f"{known}; name one with {option('split')}, or" if known else "none, the store is empty;"
             raise StoreError(
                 f"store {self.files.uri!r} has no split {split!r}; splits: {splits} extract or import into it"
             )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted
+from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted, option
 from wisecommittee.tasks.text import comparable, is_missing
 
 PROBABILITY_TOLERANCE = 1e-3  # real rows miss 1 by 3e-4
@@ -61,7 +61,7 @@ def check_outputs(
     if warn and kind == "logits" and normalised and len(outputs):
         warnings.warn(
             f"{what}: declared as logits, but every row is non-negative and sums to 1, or nearly so; if these are "
-            f"softmax outputs, import them with --probabilities",
+            f"softmax outputs, import them with {option('probabilities')}",
             stacklevel=2,  # always the same line: a model that is checked twice is warned of once
         )
 
@@ -77,7 +77,7 @@ def _check_probabilities(block: NDArray[np.floating], what: str, first: int) -> 
         row = int(np.flatnonzero(bad)[0])
         raise ContentError(
             f"{what}: row {first + row} has a negative value, {block[row].min():.6g}; probabilities are 0 or more; "
-            f"import logits with --logits"
+            f"import logits with {option('logits')}"
         )
     fits = _sums_to_one(block)
     if not fits.all():
@@ -168,7 +168,7 @@ def check_labels(given: ArrayLike, classes: int | None, what: str, *, graded: bo
     elif classes is not None:
         raise ContentError(
             f"{what}: labels are {labels.dtype}, {labels[:1].tolist()}..; expected whole numbers from 0, or names of "
-            f"the classes that the outputs' columns or --classes FILE name"
+            f"the classes that the outputs' columns or {option('classes', placeholder='FILE')} name"
         )
     else:
         texts = [comparable(text) for text in as_text(labels, "label", what)]

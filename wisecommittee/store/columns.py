@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import AlignmentError, StoreError, counted
+from wisecommittee.errors import AlignmentError, StoreError, counted, option
 from wisecommittee.store import checks
 from wisecommittee.store.cache import Places, cached
 from wisecommittee.store.catalog import Catalog
@@ -80,7 +80,7 @@ class StoredModel:
         """The rows as they are stored, by row groups; raises unless they are what the card says."""
         contents, folder = self.card.contents, model_folder(self.split, self.card.model)
         columns = (tuple(sorted(contents.scores)), tuple(sorted(contents.unit_costs)), contents.graded)
-        remedy = f"extract or import {self.card.model} again with --replace"
+        remedy = f"extract or import {self.card.model} again with {option('replace', True)}"
         for part in contents.parts:
             path = f"{folder}/{part.file}"
             place = self.catalog.files.place(path)
@@ -106,7 +106,7 @@ class StoredModel:
             raise StoreError(f"{self.what} was replaced while it was read; run again")
         raise StoreError(
             f"{self.catalog.files.place(path)} {'changed since it was written' if data else 'is missing'}; "
-            f"extract or import {self.card.model} again with --replace"
+            f"extract or import {self.card.model} again with {option('replace', True)}"
         )
 
     def _check_claim(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import ModelCard, StoredCard
-from wisecommittee.errors import AbsentNameError, StoreError
+from wisecommittee.errors import AbsentNameError, StoreError, option
 from wisecommittee.store import checks, removing, verifying
 from wisecommittee.store.admission import Admission
 from wisecommittee.store.catalog import Catalog
@@ -242,7 +242,8 @@ class LogitStore(Catalog):
         same = (contents.content, committed.kind) == (content_hash(content), card.kind)
         if not same or contents.dtype != model.dtype:
             raise StoreError(
-                f"{card.model} is in {model.split} already with other content; use --replace to exchange it"
+                f"{card.model} is in {model.split} already with other content; use {option('replace', True)} to "
+                "exchange it"
             )
         if card.with_contents(contents).to_json() == committed.to_json():
             return "unchanged"

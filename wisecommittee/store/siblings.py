@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.committees.replicas import Numbers
-from wisecommittee.errors import ContentError, StoreError
+from wisecommittee.errors import ContentError, StoreError, option
 
 
 class Siblings:
@@ -83,7 +83,7 @@ def check_classes(card: ModelCard, classes: int | None, split: str, other: Store
     if None not in (card.class_names, other.class_names) and card.class_names != other.class_names:
         raise ContentError(
             f"{card.model} in {split}: classes {_shown(card.class_names)}, {which} has {_shown(other.class_names)}; "
-            f"{why}; align them with --classes FILE"
+            f"{why}; align them with {option('classes', placeholder='FILE')}"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import AbsentError, StoreError, UsageError, counted
+from wisecommittee.errors import AbsentError, StoreError, UsageError, counted, option
 from wisecommittee.store.groups import assign_groups, groups_of, read_groups, write_groups
 from wisecommittee.store.imports.segmentation import images_of
 from wisecommittee.store.layout import DIVIDING, HELD, check_split_name
@@ -121,7 +121,8 @@ def split_store(
     """
     if len(into) < 2 or any(not share > 0 or not share < float("inf") for share in into.values()):
         raise UsageError(
-            f"--into {_written(into)}; expected two or more names with shares above 0, for example val=0.5,test=0.5"
+            f"{option('into', placeholder=_written(into))}; expected two or more names with shares above 0, for "
+            "example val=0.5,test=0.5"
         )
     for name in into:
         check_split_name(name)
@@ -177,7 +178,7 @@ def _source_of(store: LogitStore, into: Mapping[str, float], source: str | None)
     known = store.splits()
     if source is None:
         if len(known) > 1:
-            raise UsageError(f"the store has splits {', '.join(known)}; say which to divide with --split")
+            raise UsageError(f"the store has splits {', '.join(known)}; say which to divide with {option('split')}")
         source = known[0] if known else "val"
     store.require_split(source)
     return source

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import unquote
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import StoreError, WiseCommitteeError
+from wisecommittee.errors import StoreError, WiseCommitteeError, option
 from wisecommittee.store.admission import Admission
 from wisecommittee.store.columns import StoredModel
 from wisecommittee.store.layout import DIVIDING, HELD, PREFIX, folder_name, is_split_name, model_of
@@ -75,7 +75,7 @@ class _Verification:
         if content_hash(content) != contents.content:
             raise StoreError(
                 f"{model.what}: its values are not those its card was written for; extract or import {card.model} "
-                f"again with --replace"
+                f"again with {option('replace', True)}"
             )
 
     def _compare_blocks(self, card: StoredCard, what: str) -> None:

@@ -17,18 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import Contents, PartFile, StoredCard
-from wisecommittee.errors import StoreError
+from wisecommittee.errors import StoreError, option
 from wisecommittee.store import leftovers
 from wisecommittee.store.admission import Admission
 from wisecommittee.store.incoming import BatchChecks, CheckedModel
-from wisecommittee.store.layout import (
-    PART_NAME,
-    PLAN_NAME,
-    lock_name,
-    part_name,
-    part_units_path,
-    units_path,
-)
+from wisecommittee.store.layout import PART_NAME, PLAN_NAME, lock_name, part_name, part_units_path, units_path
 from wisecommittee.store.leftovers import Plan, WrittenPart
 from wisecommittee.store.parquet.row_groups import check_expansion
 from wisecommittee.store.parquet.units_file import decode_units, encode_units, units_hash
@@ -62,7 +55,7 @@ class Writer:
         try:
             committed = self._catalog.committed(job.split, job.card.model, replace=job.replace)
             if committed is not None and not job.replace:
-                raise StoreError(f"{job.what}: already in the store; use --replace to exchange it")
+                raise StoreError(f"{job.what}: already in the store; use {option('replace', True)} to exchange it")
             if self._catalog.has_split(job.split):
                 self._units = self._catalog.units(job.split)
             if job.model is not None and self._units is not None and self._units is not job.model.units:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import UsageError, option
 from wisecommittee.tasks.answers import Answers, GradedAnswers
 from wisecommittee.tasks.classification import Classification
 from wisecommittee.tasks.segmentation import Segmentation
@@ -30,7 +30,7 @@ def task_of(models: Sequence[ModelOutputs]) -> Task:
         if (theirs := task.of(models)) is not None:
             return theirs
     kinds = " and ".join(sorted({model.kind for model in models}))
-    raise UsageError(f"{kinds} have no task in common; choose models with --models")
+    raise UsageError(f"{kinds} have no task in common; choose models with {option('models')}")
 
 
 __all__ = ["TASKS", "Answers", "Classification", "GradedAnswers", "ModelOutputs", "Segmentation", "Task", "task_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import AbsentError
+from wisecommittee.errors import AbsentError, option
 
 
 def groups_of(cards: Sequence[StoredCard]) -> dict[str, tuple[int, ...]]:
@@ -57,6 +57,6 @@ def whole_groups(cards: Sequence[StoredCard], family: str, remedy: str) -> tuple
         if missing:
             raise AbsentError(
                 f"group {name!r}: nothing at position {', '.join(map(str, missing))} among these models, though up to "
-                f"{last} there is; its members run in order. Choose them all with --models, or train it again"
+                f"{last} there is; its members run in order. Choose them all with {option('models')}, or train it again"
             )
     return tuple(card for card in cards if card.group is not None)

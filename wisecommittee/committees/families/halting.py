@@ -12,7 +12,7 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.families.family import Cards, Family
 from wisecommittee.committees.families.groups import groups_of, whole_groups
-from wisecommittee.errors import AbsentError
+from wisecommittee.errors import AbsentError, option
 
 SCORE = "halting"
 
@@ -42,7 +42,7 @@ def members(cards: Cards, confidence: str | None) -> tuple[StoredCard, ...]:
     raise AbsentError(
         f"family halting needs a score {score!r} stored with every member of a group; {lacking[0].model} has none"
         f"{f' (nor has any of {len(lacking)} groups)' if len(lacking) > 1 else ''}. Stored scores here: "
-        f"{', '.join(stored) or 'none'}. Train with `wisecommittee train irene`, or name a --confidence "
+        f"{', '.join(stored) or 'none'}. Train with `wisecommittee train irene`, or name a {option('confidence')} "
         f"({', '.join(CONFIDENCES)})"
     )
 

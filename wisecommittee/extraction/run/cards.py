@@ -107,7 +107,7 @@ def _meta(run: Run, preprocess: Preprocess | None, outputs: int, columns: NDArra
 def compare(run: Run, committed: StoredCard, card: ModelCard, probe: Batch, logits: NDArray[np.float32]) -> str:
     """'unchanged' or 'card updated' if the split holds this very extraction; else an error."""
     what = f"{card.model} is in {run.split} already"
-    remedy = f"use {option('replace', True)} to exchange it, or {option('names', flag='--name')} for another name"
+    remedy = f"use {option('replace', True)} to exchange it, or {option('names', flag='name')} for another name"
     facts = [
         ("weights", committed.weights, card.weights),
         ("data", committed.meta.get("data"), card.meta["data"]),

@@ -150,13 +150,13 @@ def _check_distinct(plans: Sequence[ModelPlan]) -> None:
         if other.card.model == new.card.model:
             raise UsageError(
                 f"two models are called {new.card.model!r}; tell them apart with "
-                f"{option('names', flag='--name')}, one for each model"
+                f"{option('names', flag='name')}, one for each model"
             )
     if found := same_replica([plan.card for plan in plans]):
         first, second, architecture, replica = found
         raise UsageError(
             f"{first} and {second} are both replica {replica} of {architecture!r}; give each a replica number with "
-            f"{option('names', flag='--name')}, such as {architecture}/1"
+            f"{option('names', flag='name')}, such as {architecture}/1"
         )
     for other in plans[:-1]:
         if other.classes != new.classes:

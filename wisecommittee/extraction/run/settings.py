@@ -66,9 +66,9 @@ class Settings:
         if not count:
             raise UsageError("no model to extract; name at least one")
         for name, command, values in (
-            ("names", "--name", self.names),
-            ("macs", "--macs", self.macs),
-            ("training_costs", "--training-cost", self.training_costs),
+            ("names", "name", self.names),
+            ("macs", "macs", self.macs),
+            ("training_costs", "training_cost", self.training_costs),
         ):
             if values and len(values) != count:
                 raise UsageError(

@@ -27,7 +27,7 @@ from wisecommittee.committees.calibration import (
 )
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.confidence import LOG_FLOOR
-from wisecommittee.errors import ContentError, StoreError, UsageError, counted
+from wisecommittee.errors import ContentError, StoreError, UsageError, counted, option
 from wisecommittee.searches.calibration.reliability import reliability
 from wisecommittee.searches.stages.pool import select_cards
 from wisecommittee.searches.workers.threads import Progress, Workers, thread_count
@@ -48,8 +48,11 @@ REPORTING = "test"
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """nll : mean negative log-likelihood of the labels, nats (of being right or wrong, for answers); ece : see
-    reliability.py. None for answers whose confidences are no probabilities."""
+    """How well confidences agree with accuracy; both None for answers whose confidences are no probabilities.
+
+    nll : mean negative log-likelihood of the labels in nats; of answers, of being right or wrong. ece : expected
+    calibration error (reliability.py).
+    """
 
     nll: float | None
     ece: float | None
@@ -60,12 +63,26 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What fitting one model gave. calibration : None for method 'none'.
+    """The calibration fitted for one model, and how well its confidences agree with accuracy before and after.
 
-    after : with the fitted parameters on the split they were fitted on; cross_fitted : each unit with the parameters
-    fitted without its fold, what `search --calibrated` sees; test : (before, after), None without a test split.
-    note : what a reader of the parameters has to know, such as a bound that was reached. zeros : units to whose label
-    the model gives probability 0. stored : whether it went on the card.
+    Parameters
+    ----------
+    n
+        Units of the split.
+    calibration
+        None for the method 'none'.
+    before, after
+        Without it, and with it on the split that it was fitted on.
+    cross_fitted
+        Each unit with the parameters fitted without its fold; a search with `calibrated` uses these.
+    test
+        (before, after) on the test split; None without one.
+    note
+        A limit of the fit, such as a bound that was reached.
+    zeros
+        Units to whose label the model gives probability 0.
+    stored
+        Whether the calibration is on the model's card.
     """
 
     model: str
@@ -83,15 +100,16 @@ class Calibrated:
 
     @property
     def worse(self) -> str | None:
-        """What the calibration makes worse on units that it was not fitted on, by more than chance; else None."""
-        after, told = self.cross_fitted, []
+        """The measures that the calibration makes worse on units that it was not fitted on, by more than chance; None
+        if there are none."""
+        after, worse = self.cross_fitted, []
         if after is None or self.calibration is None:
             return None
         if None not in (self.before.nll, after.nll) and after.nll > self.before.nll + 1 / self.n:  # type: ignore[operator]
-            told.append(f"NLL {self.before.nll:.4f} -> {after.nll:.4f}")
+            worse.append(f"NLL {self.before.nll:.4f} -> {after.nll:.4f}")
         if None not in (self.before.ece, after.ece) and after.ece > self.before.ece + 0.25 / math.sqrt(self.n):  # type: ignore[operator]
-            told.append(f"ECE {self.before.ece:.4f} -> {after.ece:.4f}")
-        return " and ".join(told) or None
+            worse.append(f"ECE {self.before.ece:.4f} -> {after.ece:.4f}")
+        return " and ".join(worse) or None
 
     def to_json(self) -> dict[str, Any]:
         """The object `calibrate --json` prints."""
@@ -122,25 +140,45 @@ def calibrate(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[Calibrated]:
-    """Fit a calibration for every model that matches one of the globs, and store it on its card beside the outputs.
+    """Fit a calibration for every model that matches one of the globs, and store it on the model's card.
 
-    method : temperature, platt, isotonic, or 'none', which takes the calibration off again. Nothing is stored unless
-    every model could be fitted. force : store also what makes a model worse on units that it was not fitted on.
+    Nothing is stored unless every model could be fitted.
+
+    Parameters
+    ----------
+    models
+        Globs of model names.
+    method
+        'temperature' (Guo et al. 2017), 'platt' or 'isotonic'; 'none' removes the calibration.
+    split
+        The split that chooses; test is refused.
+    force
+        Store also a calibration that makes its model worse on units that it was not fitted on.
+
+    Returns
+    -------
+    list of Calibrated
+        One for each model, in canonical order.
+
+    Raises
+    ------
+    ContentError
+        The outputs of a model leave the method without a best fit.
     """
-    fits = fit(store, models, method, split=split, threads=threads, progress=progress)
-    done = []
-    for one in fits:
-        stored = force or one.worse is None
+    calibrated = []
+    for fitted in fit(store, models, method, split=split, threads=threads, progress=progress):
+        stored = force or fitted.worse is None
         if stored:
-            store.update_card(split, store.card(one.model, split), partial(_with, calibration=one.calibration))
+            store.update_card(split, store.card(fitted.model, split), partial(_with, calibration=fitted.calibration))
         else:
             warnings.warn(
-                f"{one.model}: its {method} calibration makes it worse, each unit by a fit without its fold "
-                f"({one.worse}), and was not stored; use another --method, or store it with --force",
+                f"{fitted.model}: its {method} calibration makes it worse, each unit by a fit without its fold "
+                f"({fitted.worse}), and was not stored; use another {option('method')}, or store it with "
+                f"{option('force', True)}",
                 stacklevel=2,
             )
-        done.append(replace(one, stored=stored))
-    return done
+        calibrated.append(replace(fitted, stored=stored))
+    return calibrated
 
 
 def _with(card: StoredCard, calibration: Calibration | None) -> StoredCard:
@@ -158,7 +196,7 @@ def fit(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[Calibrated]:
-    """The same, storing nothing."""
+    """The calibrations that `calibrate` would store."""
     if split == REPORTING:
         raise UsageError("a calibration is fitted on val and test only reports; choose val (or another split)")
     if method != "none":
@@ -311,11 +349,13 @@ def _check(source: _Source, method: str) -> None:
             f"least two classes"
         )
     if source.answers and method == "temperature":
-        raise UsageError(f"{model} has answers with a confidence and no logits; use --method platt or isotonic")
+        raise UsageError(
+            f"{model} has answers with a confidence and no logits; use {option('method', 'platt')} or isotonic"
+        )
     if method == "isotonic" and source.n < LEAST_ISOTONIC:
         raise ContentError(
             f"{model}: {counted(source.n, 'unit')} in {source.split}, too few for isotonic regression (at least "
-            f"{LEAST_ISOTONIC}); use --method temperature or platt, or add units"
+            f"{LEAST_ISOTONIC}); use {option('method', 'temperature')} or platt, or add units"
         )
 
 
@@ -481,12 +521,12 @@ def fit_platt(s: NDArray[np.float64], right: NDArray[np.float64], what: str) -> 
     if right.min() == right.max():
         raise ContentError(
             f"{what}: its units are all {'right' if right[0] else 'wrong'}, in a fold at least; Platt scaling needs "
-            f"both; use --method temperature, or add units"
+            f"both; use {option('method', 'temperature')}, or add units"
         )
     if not s[right < 1].max() > s[right > 0].min():
         raise ContentError(
             f"{what}: a confidence of {s[right > 0].min():.4g} divides the right units from the wrong ones, so that no "
-            f"finite Platt scaling is best; use --method temperature or isotonic, or add units"
+            f"finite Platt scaling is best; use {option('method', 'temperature')} or isotonic, or add units"
         )
     center, width = float(s.mean()), float(s.std())
     if width == 0:
@@ -522,7 +562,7 @@ def fit_isotonic(s: NDArray[np.float64], right: NDArray[np.float64], what: str) 
         why = "its units are all right" if y[0] == 1 else "its confidence does not rise with accuracy"
         raise ContentError(
             f"{what}: {why}, in a fold at least, so that the best monotone fit is the same for every unit; there is "
-            f"nothing to calibrate; add units, or use --method temperature"
+            f"nothing to calibrate; add units, or use {option('method', 'temperature')}"
         )
     knot = np.ones(len(y), dtype=bool)
     knot[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])  # ends of its steps

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cost import CostModel
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import UsageError, option
 from wisecommittee.kernels import envelope as envelopes
 from wisecommittee.kernels.envelope import Corners, Envelope, steps
 from wisecommittee.kernels.exact import branch_and_bound, screening
@@ -37,11 +37,14 @@ def require_provable(candidates: Sequence[Candidates], cost: CostModel, limits: 
     """Refuse searches that cannot be proved, before the sweep starts."""
     longest = max(c.size for c in candidates)
     if longest > THRESHOLDED + 1:
-        raise UsageError(f"--exact proves cascades of up to {THRESHOLDED + 1} members; lower --max-models {longest}")
+        raise UsageError(
+            f"{option('exact', True)} proves cascades of up to {THRESHOLDED + 1} members; lower "
+            f"{option('max_models', longest)}"
+        )
     if cost.per_unit is not None and limits:
         raise UsageError(
-            f"--exact with limits needs a cost that is the same for every unit; {cost.name} varies. "
-            f"Leave the limits or --exact out"
+            f"{option('exact', True)} with limits needs a cost that is the same for every unit; {cost.name} varies. "
+            f"Leave the limits or {option('exact', True)} out"
         )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cost import INT64_SAFE, CostModel
-from wisecommittee.errors import UnknownNameError, UsageError
+from wisecommittee.errors import UnknownNameError, UsageError, option
 from wisecommittee.searches.percentile import share_above
 
 AXES = ("average", "worst", "p99")
@@ -45,7 +45,9 @@ class CostAxis:
         if name == "average":
             return cls(name, units, cost, cost, np.zeros(0, np.int64))
         if name == "p99" and cost.per_unit is not None:
-            raise UsageError(f"--axis p99 needs a cost that is the same for every unit; {cost.name} varies")
+            raise UsageError(
+                f"{option('axis', 'p99')} needs a cost that is the same for every unit; {cost.name} varies"
+            )
         by_size = [cost.worst(s) if name == "worst" else cost.cumulative(s).reshape(-1) for s in sequences]
         prices = np.unique(np.concatenate(by_size))
         most = int(max(cost.worst(s).max() for s in sequences)) * units + 1

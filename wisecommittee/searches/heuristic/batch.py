@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.kernels.sweeps.bins import bin_units
 from wisecommittee.searches.grid.levels import padded_levels
-from wisecommittee.searches.heuristic.neighbours import Walk
+from wisecommittee.searches.heuristic.neighbours import Combination
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import tables_for
 from wisecommittee.searches.workers.threads import Workers
@@ -22,9 +22,9 @@ Item = TypeVar("Item")
 
 
 class Stages:
-    """Stage tables of one batch of prefixes, their sorted confidences, and what is made of them when asked for."""
+    """Stage tables of one batch of prefixes, with their sorted confidences; bins and ranks are made on first use."""
 
-    def __init__(self, pool: Pool, scored: Iterable[Walk], plain: Iterable[Walk], threads: int) -> None:
+    def __init__(self, pool: Pool, scored: Iterable[Combination], plain: Iterable[Combination], threads: int) -> None:
         """scored : prefixes whose confidence is compared; plain : those whose correctness suffices."""
         self.pool = pool
         scored = set(scored)
@@ -38,27 +38,27 @@ class Stages:
         self._orders: dict[int, NDArray[np.int64]] = {}
         self._numbers: dict[int, NDArray[np.int32]] = {}
 
-    def row(self, sequence: Walk) -> int:
+    def row(self, sequence: Combination) -> int:
         return self.tables.row(sequence)
 
-    def correct(self, sequence: Walk) -> NDArray[np.integer]:
+    def correct(self, sequence: Combination) -> NDArray[np.integer]:
         return self.tables.correct.row(self.tables.node(sequence))
 
-    def extended(self, head: Walk, lasts: NDArray[np.int64]) -> NDArray[np.integer]:
+    def extended(self, head: Combination, lasts: NDArray[np.int64]) -> NDArray[np.integer]:
         """[m, N] quality of head + (last,)."""
         return self.tables.correct.rows(self.tables.nodes((*head, int(m)) for m in lasts))
 
-    def value(self, sequence: Walk, below: int) -> float:
+    def value(self, sequence: Combination, below: int) -> float:
         """The threshold with at most this many units below it."""
         if below >= self.pool.units:
             return float("inf")
         return float(self._ordered[self.row(sequence)][below])
 
-    def below(self, sequence: Walk, value: float) -> int:
+    def below(self, sequence: Combination, value: float) -> int:
         """How many units lie below a threshold."""
         return int(np.searchsorted(self._ordered[self.row(sequence)], np.float32(value)))
 
-    def bins(self, sequence: Walk, levels: NDArray[np.int64]) -> NDArray[np.int32]:
+    def bins(self, sequence: Combination, levels: NDArray[np.int64]) -> NDArray[np.int32]:
         """int32 [N]: how many levels, given as numbers of units below them, are at or below each unit's confidence."""
         row = self.row(sequence)
         key = (row, id(levels))
@@ -68,14 +68,14 @@ class Stages:
             self._bins[key] = levels, bins
         return self._bins[key][1]
 
-    def order(self, sequence: Walk) -> NDArray[np.int64]:
+    def order(self, sequence: Combination) -> NDArray[np.int64]:
         """int64 [N]: units by rising confidence."""
         row = self.row(sequence)
         if row not in self._orders:
             self._orders[row] = np.argsort(self.tables.score[row], kind="stable")
         return self._orders[row]
 
-    def numbers(self, sequence: Walk) -> NDArray[np.int32]:
+    def numbers(self, sequence: Combination) -> NDArray[np.int32]:
         """int32 [N]: the number of each unit's confidence among the distinct ones."""
         row = self.row(sequence)
         if row not in self._numbers:
@@ -85,12 +85,12 @@ class Stages:
             self._numbers[row] = numbers
         return self._numbers[row]
 
-    def number(self, sequence: Walk, value: float) -> int:
+    def number(self, sequence: Combination, value: float) -> int:
         """How many distinct confidences lie below a threshold."""
         below = self.below(sequence, value)
         return int(self.numbers(sequence)[self.order(sequence)[below - 1]]) + 1 if below else 0
 
-    def distinct(self, sequence: Walk, number: int) -> float:
+    def distinct(self, sequence: Combination, number: int) -> float:
         """The distinct confidence of this number; inf beyond the last."""
         return self.value(sequence, int(np.searchsorted(self.numbers(sequence)[self.order(sequence)], number)))
 

@@ -23,9 +23,9 @@ from wisecommittee.kernels.envelope import steps
 from wisecommittee.kernels.sweeps.beam import BUCKET_BITS, Lead
 from wisecommittee.searches.heuristic.batch import LEVELS, level_places
 from wisecommittee.searches.heuristic.incumbents import Incumbents
-from wisecommittee.searches.heuristic.neighbours import Walk
+from wisecommittee.searches.heuristic.neighbours import Combination
 from wisecommittee.searches.heuristic.refine import Below, Refinement, sweep_lines
-from wisecommittee.searches.heuristic.space import Outcome, Scope
+from wisecommittee.searches.heuristic.space import Outcome, SearchSpace
 from wisecommittee.searches.heuristic.threshold_sweeps import SWEPT, Cells, JointSweep
 from wisecommittee.searches.workers.threads import interrupts
 
@@ -34,39 +34,39 @@ BANDS = 16  # of cost, on a logarithmic scale
 SLACK = 200  # an extension that stays more than 1/200 of all units behind shorter committees is not grown
 NEAR = 12  # extensions of each size and band that take part in the last joint sweep beside the envelope's
 
-Beam = dict[Walk, list[Below]]  # heads, and thresholds that served each
+Beam = dict[Combination, list[Below]]  # heads, and thresholds that served each
 
 
-def beam_points(scope: Scope, levels: int, width: int = WIDTH) -> Outcome:
-    """Ends early with what it has when scope.stop is set.
+def beam_points(space: SearchSpace, levels: int, width: int = WIDTH) -> Outcome:
+    """The best cascades of a beam search; ends early with the best so far when space.stop is set.
 
     levels : of a stage in the joint sweep, at most LEVELS; thresholds are refined over all values anyway. width : heads
     kept at each size.
     """
     if width < 1:
         raise UsageError(f"width {width}; expected at least 1")
-    incumbents = Incumbents(scope)
-    fill(incumbents, level_places(scope.pool.units, max(2, min(levels, LEVELS))), width)
+    incumbents = Incumbents(space)
+    fill(incumbents, level_places(space.pool.units, max(2, min(levels, LEVELS))), width)
     return incumbents.outcome()
 
 
 def fill(incumbents: Incumbents, places: NDArray[np.int64], width: int) -> None:
     """Singles and pairs, the beam, the refinement. places : of the coarse levels (see stages.py)."""
-    scope = incumbents.scope
-    none = Cells(scope.pool.units, ((),), ())
-    incumbents.sweep("singles", [scope.starts()], lambda stages, e: JointSweep(stages, e, none), stoppable=False)
-    interrupts().keep(scope.stop.set)
-    heads = scope.extensions(()).sequences
-    if scope.max_models > 1:
-        pairs = [pair for head in heads for pair in scope.extensions(head).sequences]
+    space = incumbents.space
+    none = Cells(space.pool.units, ((),), ())
+    incumbents.sweep("singles", [space.starts()], lambda stages, e: JointSweep(stages, e, none), stoppable=False)
+    interrupts().keep(space.stop.set)
+    heads = space.extensions(()).sequences
+    if space.max_models > 1:
+        pairs = [pair for head in heads for pair in space.extensions(head).sequences]
         sweep_lines(incumbents, [(pair, (float("inf"),)) for pair in pairs], "pairs")
-    if scope.max_models < 3:
+    if space.max_models < 3:
         return
     beam: Beam = {head: [] for head in heads}
-    near: dict[Walk, list[Below]] = {}
-    for size in range(2, scope.max_models + 1):
+    near: dict[Combination, list[Below]] = {}
+    for size in range(2, space.max_models + 1):
         grown = _grow(incumbents, beam, places, size)
-        if scope.stop.is_set():
+        if space.stop.is_set():
             return
         grown.remember(near)
         beam = grown.best(width)
@@ -109,7 +109,7 @@ class Grown:
             for i in sorted(chosen)
         }
 
-    def remember(self, near: dict[Walk, list[Below]]) -> None:
+    def remember(self, near: dict[Combination, list[Below]]) -> None:
         """Add the best of each band, whose coarse levels may have missed the envelope by a little."""
         for band in range(BANDS):
             for i in self.ordered(self.ahead[:, band])[:NEAR].tolist():
@@ -120,8 +120,8 @@ class Grown:
 
 def _grow(incumbents: Incumbents, beam: Beam, places: NDArray[np.int64], size: int) -> Grown:
     """Sweep every extension of these heads."""
-    scope, units = incumbents.scope, incumbents.scope.pool.units
-    every = [e for e in map(scope.extensions, beam) if len(e.lasts)]
+    space, units = incumbents.space, incumbents.space.pool.units
+    every = [e for e in map(space.extensions, beam) if len(e.lasts)]
     cells = {e.head: Cells.of(e.head, units, [places] * SWEPT, beam[e.head]) for e in every}
     least = -1 - incumbents.best // SLACK
     scale = _scale(incumbents.cost)
@@ -141,7 +141,8 @@ def _grow(incumbents: Incumbents, beam: Beam, places: NDArray[np.int64], size: i
 
 
 def _scale(cost: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
-    """What an envelope reaches at each bucket of cost, the number of the first bucket, the band of each."""
+    """For each bucket of cost: the number correct that the envelope reaches (int64), and the band; between them the
+    number of the first bucket."""
     at = cost[steps(cost)]
     bits = np.array([max(1, at[0]), max(1, at[-1])], np.float32).view(np.int32) >> BUCKET_BITS
     first, buckets = int(bits[0]), int(bits[1] - bits[0]) + 1

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from wisecommittee.committees.policy import reaches
 from wisecommittee.searches.grid.candidates import TieOrder, filled_up
 from wisecommittee.searches.heuristic.batch import Stages, batches
-from wisecommittee.searches.heuristic.neighbours import Walk
-from wisecommittee.searches.heuristic.space import Extensions, Outcome, Scope
+from wisecommittee.searches.heuristic.neighbours import Combination
+from wisecommittee.searches.heuristic.space import Extensions, Outcome, SearchSpace
 from wisecommittee.searches.workers.threads import interrupts
 
 TARGETS = 32  # accuracies relative to the reference
@@ -34,10 +34,13 @@ HIGHEST = 1.05  # of them: a committee can be better than its best member
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A cascade under construction: who still waits (bool [N]), what those who left have correct and have cost."""
+    """A cascade under construction.
+
+    waiting : bool [N] units that no stage has answered yet. correct, cost : totals of the units that have exited.
+    """
 
     target: float
-    sequence: Walk
+    sequence: Combination
     values: tuple[float, ...]
     waiting: NDArray[np.bool_]
     correct: int
@@ -51,36 +54,36 @@ class Counted:
     cost: int
     less_correct: int  # minus the number correct
     values: tuple[float, ...]
-    sequence: Walk
+    sequence: Combination
 
 
-def greedy_points(scope: Scope) -> Outcome:
-    """Ends early with what it has when scope.stop is set."""
-    search = Greedy(scope)
+def greedy_points(space: SearchSpace) -> Outcome:
+    """The best cascades of a greedy search; ends early with the best so far when space.stop is set."""
+    search = Greedy(space)
     states = search.start()
-    interrupts().keep(scope.stop.set)
-    for size in range(1, scope.max_models + 1):
-        if not states or scope.stop.is_set():
+    interrupts().keep(space.stop.set)
+    for size in range(1, space.max_models + 1):
+        if not states or space.stop.is_set():
             break
-        states = search.step(states, last=size == scope.max_models)
-        scope.report("greedy", size, scope.max_models)
+        states = search.step(states, last=size == space.max_models)
+        space.report("greedy", size, space.max_models)
     return search.outcome()
 
 
 class Greedy:
     """Cascades counted so far."""
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope, self.pool = scope, scope.pool
+    def __init__(self, space: SearchSpace) -> None:
+        self.space, self.pool = space, space.pool
         self.counted: list[Counted] = []
-        self.worst: dict[Walk, int] = {}  # worst-case cost of every sequence that was counted
-        self.reference: NDArray[np.int64] = np.zeros(scope.pool.units, np.int64)
+        self.worst: dict[Combination, int] = {}  # worst-case cost of every combination that was counted
+        self.reference: NDArray[np.int64] = np.zeros(space.pool.units, np.int64)
 
     def start(self) -> list[State]:
         """Every committee of one stage is counted; the most accurate becomes the reference. One empty cascade per
         target."""
-        starts = self.scope.starts()
-        stages = Stages(self.pool, (), starts.sequences, self.scope.threads)
+        starts = self.space.starts()
+        stages = Stages(self.pool, (), starts.sequences, self.space.threads)
         empty = State(1.0, (), (), np.ones(self.pool.units, dtype=bool), 0, 0)
         self._close(empty, stages, starts)
         best = min(self.counted, key=lambda c: (c.less_correct, c.cost, c.sequence))
@@ -91,16 +94,16 @@ class Greedy:
     def step(self, states: list[State], last: bool) -> list[State]:
         """Let everything that can come next answer all that is left, for each cascade under construction, and append
         to each what answers most units per cost, unless this is the last stage."""
-        grouped: dict[Walk, list[State]] = {}
+        grouped: dict[Combination, list[State]] = {}
         for state in states:
             grouped.setdefault(state.sequence, []).append(state)
         grown: list[State] = []
-        every = [e for e in map(self.scope.extensions, sorted(grouped)) if len(e.lasts)]
+        every = [e for e in map(self.space.extensions, sorted(grouped)) if len(e.lasts)]
         for batch in batches(every, [len(e.lasts) * (3 if last else 40) * self.pool.units for e in every]):
-            if self.scope.stop.is_set():
+            if self.space.stop.is_set():
                 break
             longer = [sequence for e in batch for sequence in e.sequences]
-            stages = Stages(self.pool, () if last else longer, longer, self.scope.threads)
+            stages = Stages(self.pool, () if last else longer, longer, self.space.threads)
             for e in batch:
                 for state in grouped[e.head]:
                     self._close(state, stages, e)
@@ -116,7 +119,7 @@ class Greedy:
             self.counted.append(Counted(cost, -correct, state.values, sequence))
             self.worst[sequence] = worst
 
-    def _marginal(self, sequence: Walk, waiting: NDArray[np.bool_]) -> int:
+    def _marginal(self, sequence: Combination, waiting: NDArray[np.bool_]) -> int:
         """What the last stage costs on the units that wait for it."""
         cumulative = self.pool.cost.stages([(tier,) for tier in sequence])
         added = np.diff(cumulative, axis=0, prepend=np.zeros_like(cumulative[:1]))[-1]
@@ -147,7 +150,7 @@ class Greedy:
                 )
         return chosen
 
-    def _threshold(self, state: State, stages: Stages, sequence: Walk) -> tuple[int, float]:
+    def _threshold(self, state: State, stages: Stages, sequence: Combination) -> tuple[int, float]:
         """The most waiting units that may be answered under the target, and the least confidence among them."""
         order = stages.order(sequence)[::-1]
         order = order[state.waiting[order]]

@@ -14,8 +14,8 @@ from wisecommittee.kernels.envelope import UNREACHED, Corners, Envelope, steps
 from wisecommittee.searches.grid.candidates import TieOrder, filled_up
 from wisecommittee.searches.grid.sweep import Point
 from wisecommittee.searches.heuristic.batch import Stages, batches
-from wisecommittee.searches.heuristic.neighbours import Walk
-from wisecommittee.searches.heuristic.space import Extensions, Outcome, Scope
+from wisecommittee.searches.heuristic.neighbours import Combination
+from wisecommittee.searches.heuristic.space import Extensions, Outcome, SearchSpace
 from wisecommittee.searches.stages.stage_tables import correct_key
 from wisecommittee.searches.workers.threads import Workers
 
@@ -42,37 +42,37 @@ class Sweep(Protocol):
 class Incumbent:
     """A point of the envelope: tiers, thresholds, and for each the number of units below it among all."""
 
-    sequence: Walk
+    sequence: Combination
     values: tuple[float, ...]
     below: tuple[int, ...]
     worst: int
 
 
 class Incumbents:
-    """The envelope of everything counted so far, with a witness at each of its points."""
+    """The envelope of all cascades counted so far, with the cascade that reaches each of its points."""
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope, pool = scope, scope.pool
+    def __init__(self, space: SearchSpace) -> None:
+        self.space, pool = space, space.pool
         assert pool.task.width == 1
         self.best = pool.task.scale * pool.units
         self.cost = np.full(self.best + 1, UNREACHED, np.int64)
         self.holder = np.full(self.best + 1, -1, np.int64)  # index into found where the envelope steps
         self.found: list[Incumbent] = []
-        self.visited: set[Walk] = set()
+        self.visited: set[Combination] = set()
         self.vectors = 0
         self.ties = TieOrder.of(pool)
 
     @property
     def held(self) -> NDArray[np.int64]:
-        """Indices into found of the points of the envelope, by rising cost."""
+        """Indices into `found` of the points of the envelope, by rising cost."""
         return self.holder[steps(self.cost)]
 
     def outcome(self) -> Outcome:
         points: list[Point] = [(self.found[i].sequence, self.found[i].values) for i in self.held]
         return Outcome(points, len(self.visited), self.vectors)
 
-    def by_sequence(self, points: Iterable[int]) -> dict[Walk, list[Incumbent]]:
-        out: dict[Walk, list[Incumbent]] = {}
+    def by_sequence(self, points: Iterable[int]) -> dict[Combination, list[Incumbent]]:
+        out: dict[Combination, list[Incumbent]] = {}
         for i in points:
             out.setdefault(self.found[i].sequence, []).append(self.found[i])
         return out
@@ -86,7 +86,7 @@ class Incumbents:
         stoppable: bool = True,
     ) -> None:
         """Count all of these, in batches whose stage tables fit the memory; ends early when `stop` is set."""
-        pool, stop = self.scope.pool, self.scope.stop
+        pool, stop = self.space.pool, self.space.stop
         # Neighbours in this order share prefixes.
         tasks = sorted((e for e in every if len(e.lasts)), key=lambda e: (correct_key(pool, e.head), e.head))
         done = 0
@@ -95,7 +95,7 @@ class Incumbents:
                 return
             prefixes = {prefix for e in batch for prefix in e.prefixes}
             sequences = [sequence for e in batch for sequence in e.sequences]
-            stages = Stages(pool, prefixes, sequences, self.scope.threads)
+            stages = Stages(pool, prefixes, sequences, self.space.threads)
             sweeps = [make(stages, e) for e in batch]
             self._fold(stages, sweeps, sequences, stoppable)
             if stoppable and stop.is_set():
@@ -104,10 +104,10 @@ class Incumbents:
             self.vectors += sum(sweep.vectors for sweep in sweeps)
             done += len(batch)
             if stoppable:
-                self.scope.report(name, done, len(tasks))
+                self.space.report(name, done, len(tasks))
 
-    def _fold(self, stages: Stages, sweeps: Sequence[Sweep], sequences: Sequence[Walk], stoppable: bool) -> None:
-        """Run these sweeps on private envelopes, merge them, and write down the new witnesses."""
+    def _fold(self, stages: Stages, sweeps: Sequence[Sweep], sequences: Sequence[Combination], stoppable: bool) -> None:
+        """Run the sweeps on private envelopes, merge these, and keep the cascades of the new points."""
         held = self.held
         worst = np.concatenate([sweep.extensions.worst for sweep in sweeps])
         starts = np.cumsum([0, *(len(sweep.extensions.lasts) for sweep in sweeps)])
@@ -124,12 +124,12 @@ class Incumbents:
         def chunk(places: Sequence[int]) -> Corners:
             own = before.copy()
             for place in places:
-                if stoppable and self.scope.stop.is_set():
+                if stoppable and self.space.stop.is_set():
                     break
                 sweeps[place].count(ranks[len(held) :][starts[place] : starts[place + 1]], own)
             return own.corners()
 
-        with Workers(self.scope.threads) as workers:
+        with Workers(self.space.threads) as workers:
             for corners in workers.map(chunk, [range(i, len(sweeps), CHUNKS) for i in range(min(CHUNKS, len(sweeps)))]):
                 envelopes.merge(whole, corners)
         self.cost, rank, level = whole

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.searches.heuristic.batch import Stages
 from wisecommittee.searches.heuristic.incumbents import Incumbents
-from wisecommittee.searches.heuristic.neighbours import Walk, moved
+from wisecommittee.searches.heuristic.neighbours import Combination, moved
 from wisecommittee.searches.heuristic.space import Extensions
 from wisecommittee.searches.heuristic.threshold_sweeps import STATES, SWEPT, Cells, JointSweep, LineSweep
 
@@ -19,25 +19,27 @@ FINE = 96  # levels of a stage in the last joint sweep
 Below = tuple[int, ...]  # thresholds as numbers of units below them
 
 
-def sweep_lines(incumbents: Incumbents, points: Sequence[tuple[Walk, tuple[float, ...]]], name: str) -> None:
+def sweep_lines(incumbents: Incumbents, points: Sequence[tuple[Combination, tuple[float, ...]]], name: str) -> None:
     """Each threshold of each of these cascades over all values it can take, the others fixed."""
-    grouped: dict[Walk, dict[int, list[tuple[float, ...]]]] = {}
+    grouped: dict[Combination, dict[int, list[tuple[float, ...]]]] = {}
     for (*head, last), values in points:
         grouped.setdefault(tuple(head), {}).setdefault(last, []).append(values)
-    every = [incumbents.scope.extensions(head, sorted(lasts)) for head, lasts in grouped.items()]
+    every = [incumbents.space.extensions(head, sorted(lasts)) for head, lasts in grouped.items()]
     incumbents.sweep(
         name, every, lambda stages, e: LineSweep(stages, e, [grouped[e.head][m] for m in e.lasts.tolist()])
     )
 
 
 class Refinement:
-    """What of the incumbents has been refined already."""
+    """The refinement of incumbents, and which of them it has already been applied to."""
 
-    def __init__(self, incumbents: Incumbents, places: NDArray[np.int64], near: Mapping[Walk, Sequence[Below]]) -> None:
+    def __init__(
+        self, incumbents: Incumbents, places: NDArray[np.int64], near: Mapping[Combination, Sequence[Below]]
+    ) -> None:
         """places : the coarse levels of a stage; near : thresholds of cascades that came near the envelope."""
         self.incumbents, self.places, self.near = incumbents, places, near
         self.ascended: set[int] = set()  # points whose thresholds were moved
-        self.expanded: set[Walk] = set()  # sequences whose neighbours were tried
+        self.expanded: set[Combination] = set()  # sequences whose neighbours were tried
 
     def run(self) -> None:
         for number in range(ROUNDS):
@@ -56,25 +58,25 @@ class Refinement:
         for _ in range(PASSES):
             held = self.incumbents.held.tolist()
             fresh = [i for i in held if i not in self.ascended and len(found[i].sequence) > 1]
-            if not fresh or self.incumbents.scope.stop.is_set():
+            if not fresh or self.incumbents.space.stop.is_set():
                 return
             self.ascended.update(fresh)
             sweep_lines(self.incumbents, [(found[i].sequence, found[i].values) for i in fresh], "thresholds")
 
     def _neighbours(self, number: int) -> bool:
         """Try the neighbours of the sequences with most points that were not expanded; False where there are none."""
-        incumbents, scope = self.incumbents, self.incumbents.scope
-        units = scope.pool.units
+        incumbents, space = self.incumbents, self.incumbents.space
+        units = space.pool.units
         held = incumbents.by_sequence(incumbents.held.tolist())
         seeds = sorted((s for s in held if len(s) > 1 and s not in self.expanded), key=lambda s: (-len(held[s]), s))
-        if not seeds or scope.stop.is_set():
+        if not seeds or space.stop.is_set():
             return False
         seeds = seeds[:SEEDS]
         self.expanded.update(seeds)
-        heads: dict[Walk, set[int]] = {}
-        used: dict[Walk, set[Below]] = {}
+        heads: dict[Combination, set[int]] = {}
+        used: dict[Combination, set[Below]] = {}
         for seed in seeds:
-            for sequence, q, longer in scope.moves.neighbours(seed, scope.max_models):
+            for sequence, q, longer in space.neighbours.of(seed, space.max_models):
                 if sequence in incumbents.visited or len(sequence) < 2:
                     continue
                 head = sequence[:-1]
@@ -84,15 +86,15 @@ class Refinement:
         levels = [self.places] * SWEPT
         incumbents.sweep(
             f"neighbours {number}",
-            [scope.extensions(head, sorted(lasts)) for head, lasts in heads.items()],
+            [space.extensions(head, sorted(lasts)) for head, lasts in heads.items()],
             lambda stages, e: JointSweep(stages, e, Cells.of(e.head, units, levels, _spread(used.get(e.head, ())))),
         )
         return True
 
     def _polish(self, everything: bool) -> None:
-        """The last thresholds of what is on the envelope, jointly on fine levels; everything : and of what was on it or
-        came near."""
-        incumbents, scope = self.incumbents, self.incumbents.scope
+        """Sweep the last thresholds of cascades jointly on fine levels: of those on the envelope, and with `everything`
+        of those that were on it earlier or came near it."""
+        incumbents, space = self.incumbents, self.incumbents.space
         points = range(len(incumbents.found)) if everything else incumbents.held.tolist()
         used = {s: [f.below for f in found] for s, found in incumbents.by_sequence(points).items()}
         if everything:
@@ -102,12 +104,12 @@ class Refinement:
         def fine(stages: Stages, e: Extensions) -> JointSweep:
             (sequence,) = e.sequences
             levels = gain_levels(stages, sequence, used[sequence])
-            return JointSweep(stages, e, Cells.of(e.head, scope.pool.units, levels, _spread(used[sequence])))
+            return JointSweep(stages, e, Cells.of(e.head, space.pool.units, levels, _spread(used[sequence])))
 
-        incumbents.sweep("polish", [scope.extensions(s[:-1], s[-1:]) for s in sorted(used) if len(s) > 2], fine)
+        incumbents.sweep("polish", [space.extensions(s[:-1], s[-1:]) for s in sorted(used) if len(s) > 2], fine)
 
 
-def gain_levels(stages: Stages, sequence: Walk, used: Sequence[Below]) -> list[NDArray[np.int64]]:
+def gain_levels(stages: Stages, sequence: Combination, used: Sequence[Below]) -> list[NDArray[np.int64]]:
     """Levels just above the gain confidences (see kernels/exact/gain_levels.py) of each swept stage, as numbers of
     units below them; around those in use where there are more than FINE."""
     correct = [stages.correct(sequence[:k]).astype(np.int64) for k in range(1, len(sequence) + 1)]

@@ -1,4 +1,4 @@
-"""What a search of a pool too large to exhaust is asked, and what it answers."""
+"""The problem that beam and greedy search solve (SearchSpace) and their result (Outcome)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.errors import InfeasibleError
 from wisecommittee.searches.grid.sweep import Point
-from wisecommittee.searches.heuristic.neighbours import Moves, Walk
+from wisecommittee.searches.heuristic.neighbours import Combination, Neighbours
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.workers.threads import Progress
 
@@ -27,44 +27,44 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """A head, the first stages of a cascade, and tiers that can come next.
+    """The first stages of a cascade (head) and the tiers that can close it.
 
-    lasts : int64 [m]; worst : int64 [m] cost of all members.
+    lasts : int64 [m] tiers. worst : int64 [m] cost of all members of head and tier.
     """
 
-    head: Walk
+    head: Combination
     lasts: NDArray[np.int64]
     worst: NDArray[np.int64]
 
     @property
-    def sequences(self) -> list[Walk]:
+    def sequences(self) -> list[Combination]:
         return [(*self.head, tier) for tier in self.lasts.tolist()]
 
     @property
-    def prefixes(self) -> list[Walk]:
-        """The head and its beginnings: what has a threshold."""
+    def prefixes(self) -> list[Combination]:
+        """The prefixes of the cascades that have a threshold: the head and its beginnings."""
         return [self.head[:k] for k in range(1, len(self.head) + 1)]
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Which cascades of which pool, and how to run.
+class SearchSpace:
+    """The cascades of a pool that a search may grow.
 
-    max_models : stages at most; max_worst : limit in pool.cost units on the cost of all members; stop : set from
-    outside, the best so far is then returned.
+    max_models : stages at most. max_worst : limit on the cost of all members, in the integers of pool.cost. stop : once
+    it is set, the search returns the best cascades so far.
     """
 
     pool: Pool
-    moves: Moves
+    neighbours: Neighbours
     max_models: int
     max_worst: int | None = None
     threads: int = 1
     progress: Progress | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def extensions(self, head: Walk, lasts: Sequence[int] | None = None) -> Extensions:
-        """The head with these tiers, or with all that can come next, as far as the worst case allows."""
-        tiers = np.array(self.moves.extensions(head) if lasts is None else lasts, np.int64)
+    def extensions(self, head: Combination, lasts: Sequence[int] | None = None) -> Extensions:
+        """The head with these tiers (default: every tier that can come next) that keep the limit on the worst case."""
+        tiers = np.array(self.neighbours.extensions(head) if lasts is None else lasts, np.int64)
         worst = self.pool.cost.worst(np.column_stack([np.tile(np.array(head, np.int64), (len(tiers), 1)), tiers]))
         if self.max_worst is not None:
             keep = worst <= self.max_worst
@@ -73,7 +73,7 @@ class Scope:
 
     def starts(self) -> Extensions:
         """All committees of one stage, every model by itself among them; an error where none keeps the limit."""
-        tiers = sorted({*range(len(self.pool.cards)), *self.moves.extensions(())})
+        tiers = sorted({*range(len(self.pool.cards)), *self.neighbours.extensions(())})
         found = self.extensions((), tiers)
         if self.max_worst is not None and not len(found.lasts):
             cost = self.pool.cost

@@ -15,7 +15,7 @@ from wisecommittee.kernels.envelope import Envelope
 from wisecommittee.kernels.sweeps import beam
 from wisecommittee.searches.grid.virtual_stages import padded
 from wisecommittee.searches.heuristic.batch import Stages
-from wisecommittee.searches.heuristic.neighbours import Walk
+from wisecommittee.searches.heuristic.neighbours import Combination
 from wisecommittee.searches.heuristic.space import Extensions
 
 SWEPT = 3  # thresholds that are swept jointly
@@ -35,7 +35,9 @@ class Cells:
     levels: tuple[NDArray[np.int64], ...]
 
     @classmethod
-    def of(cls, head: Walk, units: int, levels: Sequence[NDArray[np.int64]], used: Iterable[tuple[int, ...]]) -> Cells:
+    def of(
+        cls, head: Combination, units: int, levels: Sequence[NDArray[np.int64]], used: Iterable[tuple[int, ...]]
+    ) -> Cells:
         """levels : of at least the swept stages, the last of which count; used : thresholds of this head or of its
         beginnings, of which the first few different states are taken."""
         swept = min(len(head), SWEPT)
@@ -118,8 +120,8 @@ class JointSweep:
     def _settled(
         self, state: tuple[int, ...], right: Sequence[NDArray[np.int64]], fees: Sequence[NDArray[np.int64]]
     ) -> tuple[NDArray[np.int64], int, int]:
-        """Who is left after the stages of a state, and what those who left have correct and all have paid until
-        then."""
+        """Units left after the stages of a state, the number correct among the units that have exited, and the cost
+        that all units have paid so far."""
         waiting = np.ones(self.cells.units, dtype=bool)
         correct = cost = 0
         for prefix, below, own, fee in zip(self.extensions.prefixes, state, right, fees, strict=False):
@@ -139,10 +141,10 @@ class JointSweep:
 
 
 class LineSweep:
-    """Each threshold of some vectors of every extension over all values it can take, the others fixed."""
+    """For given threshold vectors of every extension: each threshold over all its values, the others fixed."""
 
     def __init__(self, stages: Stages, extensions: Extensions, vectors: Sequence[Sequence[tuple[float, ...]]]) -> None:
-        """vectors : some for each extension."""
+        """vectors : threshold vectors of each extension."""
         self.stages, self.extensions, self.given = stages, extensions, vectors
         for prefix in extensions.prefixes:
             stages.numbers(prefix)

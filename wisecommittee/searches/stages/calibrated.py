@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Calibration, as_logits, unit_folds
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import AbsentError, CommitteeError, StoreError
+from wisecommittee.errors import AbsentError, CommitteeError, StoreError, option
 from wisecommittee.store import LogitStore
 
 
@@ -77,9 +77,10 @@ def require_calibrated(cards: Sequence[StoredCard], split: str) -> None:
     """Raise unless every model has a calibration fitted on this split."""
     if missing := [card.model for card in cards if card.calibration is None]:
         some = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+        of_split = "" if split == "val" else f" --split {split}"
         raise AbsentError(
-            f"not calibrated on {split}: {some}; run `wisecommittee calibrate --model '*' --method temperature`"
-            f"{'' if split == 'val' else f' --split {split}'}, or choose models with --models"
+            f"not calibrated on {split}: {some}; run `wisecommittee calibrate --model '*' --method "
+            f"temperature{of_split}`, or choose models with {option('models')}"
         )
 
 
@@ -111,6 +112,6 @@ def as_chosen(
         found = f"now {now.method}" if now else "since removed"
         raise CommitteeError(
             f"{card.model}: its {chosen.method} calibration differs from the one the committee was chosen with "
-            f"({found}); search again, or use the committee's own with --force"
+            f"({found}); search again, or use the committee's own with {option('force', True)}"
         )
     return card.with_calibration(chosen)

@@ -13,7 +13,7 @@ from wisecommittee.committees.combine import Combine, combine_named
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
 from wisecommittee.committees.replicas import resolve_replicas
-from wisecommittee.errors import StoreError, UsageError
+from wisecommittee.errors import StoreError, UsageError, option
 from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.patterns import selected
@@ -144,7 +144,7 @@ def open_pool(
     settled = next((noun for kind, noun in UNAVERAGED.items() if kind in kinds), None)
     if settled and len(kinds) > 1:
         raise UsageError(
-            f"{' and '.join(sorted(kinds))} cannot be combined in one committee; choose models with --models"
+            f"{' and '.join(sorted(kinds))} cannot be combined in one committee; choose models with {option('models')}"
         )
     rule = combine_named(combine or ("last" if settled else "mean_logits"))
     if settled and not rule.ordered:

@@ -1,8 +1,9 @@
 """The chunks of a search on the workers of a dask.distributed cluster.
 
-What a search shares (stage tables as bins, correctness, costs) is sent once and fetched by the workers from each other;
-chunks of combinations travel, envelopes come back and merge by the total order, so the frontier is bit for bit the one
-that local threads find. A chunk whose worker dies runs again elsewhere, and so does what only that worker held.
+The data that all chunks need (stage tables as bins, correctness, costs) are sent once and fetched by the workers from
+each other. Chunks of combinations are sent, and their envelopes come back and merge by the total order, so the
+frontier is bit for bit that of local threads. A chunk whose worker dies runs again on another one, and data that only
+that worker held are computed again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
-from wisecommittee.errors import WiseCommitteeError
+from wisecommittee.errors import WiseCommitteeError, option
 from wisecommittee.searches.workers.threads import POLL, Control, Progress
 
 TRIES = 5  # of a chunk beyond those that the scheduler makes by itself when workers die
@@ -24,17 +25,17 @@ WAIT = 60.0  # seconds for the first worker to appear
 
 
 def hold(value: Any) -> Any:
-    """On a worker: keep what chunks share."""
+    """On a worker: keep the data that all chunks need."""
     return value
 
 
 def run_chunk(name: str, shared: Any, common: Any, chunk: Any, control: Control) -> Any:
-    """On a worker: one method of what chunks share."""
+    """On a worker: call a method of the shared object on a chunk."""
     return getattr(shared, name)(common, chunk, control)
 
 
 class Cluster:
-    """A mapper (see workers.py) over the workers behind a scheduler; 'local' starts two processes here, for trying."""
+    """A mapper (see threads.py) over the workers of a dask scheduler; 'local' starts two processes on this machine."""
 
     def __init__(self, address: str, progress: Progress | None = None, deadline: float | None = None) -> None:
         from distributed import Client, LocalCluster
@@ -51,7 +52,7 @@ class Cluster:
             self.close()
             raise WiseCommitteeError(
                 f"no workers behind {address!r} ({type(error).__name__}: {error}); start `dask scheduler` and "
-                f"`dask worker {address}`, or try --scheduler local"
+                f"`dask worker {address}`, or try {option('scheduler')} local"
             ) from error
         threads = sum(worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1)["workers"].values())
         self.parts = max(16, PARTS_PER_THREAD * threads)
@@ -69,7 +70,7 @@ class Cluster:
                     part.close()
 
     def stop(self) -> None:
-        """Give up what has not come back; those chunks count as unfinished."""
+        """Give up the chunks that have not come back; they count as unfinished."""
         self._stopped = True
 
     def stopped(self) -> bool:
@@ -78,7 +79,7 @@ class Cluster:
     def map(
         self, function: Callable[[Any, Any, Control], Any], common: Any, chunks: Sequence[Any], task: str, total: int
     ) -> Iterator[Any]:
-        """function : a bound method of something that pickles. Yields (None, 0) for chunks that were given up."""
+        """function : a bound method of an object that pickles. Yields (None, 0) for chunks that were given up."""
         from distributed import wait
 
         shared = self._send(function.__self__)  # type: ignore[attr-defined]

@@ -161,15 +161,6 @@ def arrangements(ways: Sequence[Sequence[int]], size: int, *, ordered: bool) -> 
     return int(coefficients[size] * (math.factorial(size) if ordered else 1))
 
 
-def chosen(method: str, exact: bool, guess: Estimate, threads: int) -> str:
-    """The method to run: exhaustive, exact, beam or greedy."""
-    if exact:
-        return "exact"
-    if method != "auto":
-        return method
-    return "exhaustive" if guess.fits(threads) else "beam"
-
-
 def _count(number: int) -> str:
     return f"{number:,}" if number < 1e7 else f"{number:.2g}"
 

@@ -1,8 +1,8 @@
-"""Who does the chunks of a search: threads of this process here, other machines in cluster.py.
+"""The mappers that run the chunks of a search: threads of this process, and cluster.py's other machines.
 
 A mapper has `parts`, into how many chunks work should be cut, and `map(function, common, chunks, task, total)`, which
-yields function(common, chunk, control) for every chunk in order. The result of a search depends neither on the parts
-nor on who did them: envelopes merge by a total order.
+yields function(common, chunk, control) for every chunk in order. The result of a search depends neither on the number
+of parts nor on the mapper: envelopes merge by a total order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ POLL = 0.25  # seconds between two looks at progress and interrupts
 
 
 class Control:
-    """Asked between two pieces of a chunk: stop now? deadline : seconds as of time.time(), or None."""
+    """Tells a chunk, between two of its pieces, whether to stop. deadline : as of time.time(), or None."""
 
     def __init__(self, deadline: float | None = None) -> None:
         self.deadline = deadline
@@ -32,11 +32,11 @@ class Control:
         return self.deadline is not None and time.time() >= self.deadline
 
     def tick(self, pieces: int) -> None:
-        """So many pieces more are done."""
+        """Count pieces that are done."""
 
 
 class Mapper(Protocol):
-    """What does the chunks."""
+    """What runs the chunks of a search."""
 
     parts: int
 
@@ -76,7 +76,7 @@ class Threads:
         self.control = _Shared(deadline)
 
     def stop(self) -> None:
-        """Finish what is under way and begin nothing; chunks then return what they have."""
+        """Begin no further piece; chunks under way return the results of the pieces they have finished."""
         self.control.event.set()
 
     def stopped(self) -> bool:
@@ -216,7 +216,7 @@ def interruptible(
 
 
 def interrupts() -> Interrupts:
-    """Those of the search under way in this thread; others that hear of nothing elsewhere."""
+    """The interrupts of the search that runs in the main thread; in another thread, ones that no signal reaches."""
     here = _active if threading.current_thread() is threading.main_thread() else None
     return here or Interrupts()
 

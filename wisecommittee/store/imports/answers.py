@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import AlignmentError, ContentError, CostError, UsageError, counted
+from wisecommittee.errors import AlignmentError, ContentError, CostError, UsageError, counted, option
 from wisecommittee.store.groups import write_groups
 from wisecommittee.store.imports.models_csv import read_cards
 from wisecommittee.store.imports.putting import origin, put_together, warn_of_numbering
@@ -111,7 +111,9 @@ def import_answers(
     _check_headings(table)
     cards = read_cards(costs, table.models) if costs else {model: ModelCard(model) for model in table.models}
     if not table.costs and not costs:
-        raise CostError(f"{answers}: no cost column, and no --costs; committees cannot be compared without a cost")
+        raise CostError(
+            f"{answers}: no cost column, and no {option('costs')}; committees cannot be compared without a cost"
+        )
     with store.adding_many(split):
         ready = []
         rows_of = frame.groupby("model", sort=False).indices
@@ -170,7 +172,7 @@ def _labels_of_answers(
     if "label" not in table.columns:
         if "score" in table.columns:
             return dict.fromkeys(units, ""), {}
-        raise UsageError(f"{answers}: no label column; give the true answers with --labels")
+        raise UsageError(f"{answers}: no label column; give the true answers with {option('labels')}")
     truth = {}
     for unit, label in zip(table["unit_id"], map(comparable, table["label"]), strict=True):
         if truth.setdefault(unit, label) != label:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError, counted
+from wisecommittee.errors import ContentError, counted, option
 from wisecommittee.store.catalog import Catalog
 from wisecommittee.store.readers.classes import ClassList, in_order, number_labels, place_columns
 from wisecommittee.store.readers.labels import Labels
@@ -27,8 +27,8 @@ def class_order(
     if given is not None:
         if earlier is not None and earlier != given.names:
             raise ContentError(
-                f"the classes of this store are {_shown(earlier)} in this order, --classes says {_shown(given.names)}; "
-                f"expected the same for every model and split"
+                f"the classes of this store are {_shown(earlier)} in this order, {option('classes')} says "
+                f"{_shown(given.names)}; expected the same for every model and split"
             )
         return given
     tables = {model: read.columns for model, read in outputs.items() if read.columns is not None}
@@ -42,7 +42,8 @@ def class_order(
         if unnamed := [model for model in outputs if model not in tables]:
             raise ContentError(
                 f"{labels.file}: labels are names, such as {labels.texts[0]!r}, and the outputs of {unnamed[0]} have "
-                f"no headings; say which class is which column with --classes FILE, or number the labels from 0"
+                f"no headings; say which class is which column with {option('classes', placeholder='FILE')}, or number "
+                "the labels from 0"
             )
         first = next(iter(tables.values()))
         numbers_are_names = all(columns.order is not None for columns in tables.values())
@@ -56,7 +57,7 @@ def class_order(
             raise ContentError(
                 f"{one} and {other} have the same classes in different orders ({_shown(named[one].names)}; "
                 f"{_shown(named[other].names)}), and the labels are numbers; say which class is which number with "
-                f"--classes FILE, or give labels by name"
+                f"{option('classes', placeholder='FILE')}, or give labels by name"
             )
     return in_order(next(iter(named.values())).names)
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.combine import softmax
-from wisecommittee.errors import AlignmentError, ContentError, UsageError
+from wisecommittee.errors import AlignmentError, ContentError, UsageError, option
 from wisecommittee.store import checks
 from wisecommittee.store.imports.models_csv import read_cards
 from wisecommittee.store.logit_store import LogitStore
@@ -224,7 +224,7 @@ def _check_shapes(dense: Sequence[Dense], labels: NDArray[np.integer]) -> None:
         shape = d.outputs.shape
         if len(shape) != 4 or shape[-1] < 2 or d.outputs.dtype.kind != "f":
             raise ContentError(
-                f"{d.model}: {d.outputs.dtype} of shape {list(shape)}; with --cell, expected numbers "
+                f"{d.model}: {d.outputs.dtype} of shape {list(shape)}; with {option('cell')}, expected numbers "
                 f"[images, height, width, classes]"
             )
         if shape[:3] != labels.shape:

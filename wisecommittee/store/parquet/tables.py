@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,10 @@ from wisecommittee.errors import StoreError, WiseCommitteeError, first_line
 from wisecommittee.reading import check_claim, check_memory, open_regular
 from wisecommittee.store.parquet.footer import check_footer
 from wisecommittee.store.parquet.pages import Page, pages, value_width
+from wisecommittee.writing import written_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXT_ROW = 64  # bytes of a short text as a Python object
 REMEDY = "if it is right, write it with compression=None, use_dictionary=False"
@@ -44,6 +48,13 @@ def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = N
         except Exception as error:  # pyarrow raises kinds of its own, OSError, ValueError, KeyError, ..
             reason = first_line(error)
             raise StoreError(f"{what}: not a readable Parquet file ({reason}); write it again") from error
+
+
+def write_parquet(path: str | os.PathLike[str], frame: pd.DataFrame, metadata: Mapping[bytes, bytes]) -> None:
+    """Write a frame as a Parquet file with this metadata; StoreError where it cannot be written."""
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(dict(metadata))
+    with written_whole(path, StoreError) as file:
+        pq.write_table(table, file, write_page_checksum=True)
 
 
 def open_parquet(source: BinaryIO, *, dictionaries: bool = False) -> pq.ParquetFile:

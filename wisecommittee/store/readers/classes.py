@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError, counted
+from wisecommittee.errors import ContentError, counted, option
 from wisecommittee.reading import parse_json, read_text
 from wisecommittee.tasks.text import comparable
 
@@ -183,7 +183,7 @@ def _in_order(path: Path, pairs: Sequence[tuple[int, str]]) -> tuple[str, ...]:
 
 
 def _pairs(path: Path) -> list[tuple[int, str]]:
-    text = read_text(path, limit=MAX_BYTES, remedy="name a file of class names with --classes")
+    text = read_text(path, limit=MAX_BYTES, remedy=f"name a file of class names with {option('classes')}")
     try:
         if path.suffix == ".json":
             return _from_json(parse_json(text))
@@ -233,8 +233,9 @@ def place_columns(columns: ClassColumns, classes: ClassList, what: str) -> NDArr
     missing = [name for number, name in enumerate(classes.names) if number not in places]
     if unknown or missing:
         raise ContentError(
-            f"{what}: {_difference(missing, unknown)}; every model needs the same classes; say with --classes FILE "
-            f"which name is which class (index,name; a class may have several names)"
+            f"{what}: {_difference(missing, unknown)}; every model needs the same classes; say with "
+            f"{option('classes', placeholder='FILE')} which name is which class (index,name; a class may have several "
+            "names)"
         )
     return np.array([places[number] for number in range(len(classes.names))], dtype=np.int64)
 
@@ -248,7 +249,7 @@ def number_labels(labels: Sequence[str], classes: ClassList, what: str) -> NDArr
         hint = " (case differs)" if unknown[0].casefold() in near else ""
         raise ContentError(
             f"{what}: {_shown(unknown)} is no class of the outputs, which are {_shown(classes.names, 3)}{hint}; "
-            f"mend the labels, or name the classes with --classes FILE"
+            f"mend the labels, or name the classes with {option('classes', placeholder='FILE')}"
         )
     return np.array(numbers, dtype=np.int64)
 

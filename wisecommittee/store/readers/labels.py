@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AlignmentError, ContentError, counted
+from wisecommittee.errors import AlignmentError, ContentError, counted, option
 from wisecommittee.store import checks
 from wisecommittee.store.groups import grouping
 from wisecommittee.store.readers.classes import means_something_else
@@ -120,7 +120,7 @@ def pair(
         first = ", ".join(repr(unit) for unit in named[:3])
         raise AlignmentError(
             f"{with_ids} says which unit each row is ({first}, ..), {without} does not, so their order may differ; "
-            f"give both a column unit_id, or pair them row by row with --by-position"
+            f"give both a column unit_id, or pair them row by row with {option('by_position', True)}"
         )
     return named if named is not None else numbered, np.arange(n)
 

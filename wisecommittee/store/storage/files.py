@@ -26,7 +26,7 @@ MAX_FILE = 4 << 30
 Stamp = tuple[int, int, int]  # time of the last change, bytes, number: changes when a file does
 
 
-_PERMISSION = "no permission; change its owner or mode, or name another place with --store"
+_PERMISSION = "no permission; change its owner or mode, or choose another place for the store"
 
 
 _REFUSALS = {
@@ -35,9 +35,9 @@ _REFUSALS = {
     errno.EFBIG: "larger than a file may be here; raise the limit or use another place, then run again",
     errno.EACCES: _PERMISSION,
     errno.EPERM: _PERMISSION,
-    errno.EROFS: "a read-only file system; name another place with --store",
-    errno.ENOTDIR: "a file stands where the store needs a folder; move it, or name another place with --store",
-    errno.EEXIST: "a file stands where the store needs a folder; move it, or name another place with --store",
+    errno.EROFS: "a read-only file system; choose another place for the store",
+    errno.ENOTDIR: "a file stands where the store needs a folder; move it, or choose another place for the store",
+    errno.EEXIST: "a file stands where the store needs a folder; move it, or choose another place for the store",
     errno.EISDIR: "a folder stands where the store needs a file; move it, then run again",
     errno.ENAMETOOLONG: "longer than a file name may be; choose a shorter name",
     errno.EMFILE: f"too many open files; {REMEDIES[errno.EMFILE]}",

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import UsageError, option
 from wisecommittee.store.storage.files import Files
 from wisecommittee.store.storage.local import LocalFiles
 from wisecommittee.store.storage.object_store import ObjectFiles
@@ -17,7 +17,7 @@ def open_files(root: str | os.PathLike[str]) -> Files:
     """The files below a folder, or below an s3:// or gs:// URI."""
     given = os.fspath(root)
     if not given or "\0" in given:
-        raise UsageError(f"store {given!r}: expected a folder or a URI; name one with --store")
+        raise UsageError(f"store {given!r}: expected a folder or a URI; name one with {option('store')}")
     uri = _without_credentials(given)
     try:
         if "://" in given and not given.startswith("file://"):

@@ -1,0 +1,70 @@
+"""What about a store is probably not as its owner thinks: each doubt with the likely cause and the remedy.
+
+What passes every check of the store may still mean something else than it is taken for: labels that are numbered from
+1, columns in the order of text, a test split that is a copy of val, costs in different units.
+
+May be added: a file for a kind of doubt, with `doubts(look)` that returns texts, and its line in DOUBTS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from wisecommittee.searches.doctor import answers, classes, confidences, costs, labels, models, rows, ties
+from wisecommittee.searches.doctor.copies import copied, overlap, shared_units
+from wisecommittee.searches.doctor.look import Look
+from wisecommittee.searches.doctor.order import misread
+from wisecommittee.store import LogitStore
+
+__all__ = ["CHOOSING", "DOUBTS", "REPORTING", "Doubt", "copied", "examine", "misread", "shared_units"]
+
+CHOOSING, REPORTING = "val", "test"
+DOUBTS: dict[str, Callable[[Look], list[str]]] = {
+    "confidences": confidences.doubts,
+    "answers": answers.doubts,
+    "rows": rows.doubts,
+    "labels": labels.doubts,
+    "classes": classes.doubts,
+    "ties": ties.doubts,
+    "models": models.doubts,
+    "costs": costs.doubts,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Something about a split that is probably not as it is taken for.
+
+    kind : one of DOUBTS, copy (test is val) or overlap (some of test is in val). text : what was seen, what it probably
+    comes from, and what to do about it.
+    """
+
+    kind: str
+    split: str
+    text: str
+
+
+def examine(
+    store: LogitStore,
+    splits: Sequence[str] | None = None,
+    *,
+    models: Iterable[str] | None = None,
+) -> tuple[Doubt, ...]:
+    """All doubts about these splits, default every one; about their relation to other splits too.
+
+    models : look at the outputs of these only.
+    """
+    named = None if models is None else set(models)
+    found: list[Doubt] = []
+    everywhere = store.splits()
+    for split in everywhere if splits is None else splits:
+        every = store.cards(split)
+        look = Look(store, split, tuple(card for card in every if named is None or card.model in named), tuple(every))
+        found += [Doubt(kind, split, text) for kind, doubts in DOUBTS.items() for text in doubts(look)]
+        chooses = CHOOSING if split == REPORTING else split
+        # Other splits may well be of the same units: what val and test were divided from.
+        if {chooses, REPORTING} <= set(everywhere) and (splits is not None or chooses == CHOOSING):
+            doubt = overlap(store, chooses, REPORTING)
+            found += [] if doubt is None else [Doubt(doubt[0], REPORTING, doubt[1])]
+    return tuple(dict.fromkeys(found))

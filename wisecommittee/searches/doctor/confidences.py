@@ -1,0 +1,28 @@
+"""Confidences of answers that are percent among shares."""
+
+from __future__ import annotations
+
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.errors import counted, option
+from wisecommittee.searches.doctor.look import Look
+
+PERCENT = 2.0  # confidences from here on are no shares
+
+
+def doubts(look: Look) -> list[str]:
+    return [text for card in look.of_kind("answers") for text in _of_model(look, card)]
+
+
+def _of_model(look: Look, card: StoredCard) -> list[str]:
+    """A few numbers far above 1 where all others are shares."""
+    if "confidence" not in card.contents.scores:
+        return []
+    sure = look.store.scores(card.model, look.split, "confidence")
+    above = sure[sure > 1]
+    if not 0 < len(above) < len(sure) / 2 or sure.min() < 0 or above.min() < PERCENT:
+        return []
+    return [
+        f"{card.model} in {look.split}: {counted(len(above), 'confidence')} from {above.min():.6g} to "
+        f"{above.max():.6g}, and all {len(sure) - len(above):,} others from 0 to 1; percent among shares? Divide them "
+        f"by 100, or mend them, and import the answers with {option('replace', True)}"
+    ]

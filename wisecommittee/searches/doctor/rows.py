@@ -1,0 +1,74 @@
+"""Rows of one half of a split in another order than their unit ids say."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.errors import counted
+from wisecommittee.searches.doctor.labels import accuracy
+from wisecommittee.searches.doctor.look import Look
+from wisecommittee.searches.doctor.order import GAIN_ANY
+from wisecommittee.store import LogitStore
+
+SHIFTS = (1, -1, 2, -2, 3, -3)  # rows by which half of a file may be out of step
+ALIKE_HALVES = 0.5  # of the classes: two halves of a split have them in common
+
+
+def doubts(look: Look) -> list[str]:
+    found = []
+    for card in look.with_outputs:
+        sample = look.sample(card)
+        if _halves_differ(sample.said, look.labels[sample.rows]):
+            found += _out_of_step(look.store, look.split, card)
+    return found
+
+
+def _halves_differ(said: NDArray[np.int64], labels: NDArray[np.generic]) -> bool:
+    """Whether one half of the units is right as often as chance and the other much more often."""
+    if len(said) < 100:
+        return False
+    middle = len(said) // 2
+    halves = [accuracy(said[part], labels[part]) for part in (slice(middle), slice(middle, None))]
+    (low, guessed, n), (high, other, _) = sorted(halves)
+    return high >= other + GAIN_ANY and low <= guessed + 3 * math.sqrt(guessed * (1 - guessed) / n)
+
+
+def _out_of_step(store: LogitStore, split: str, card: StoredCard) -> list[str]:
+    """Half of the rows against the labels of their neighbours, or against those of the half from its end."""
+    labels = store.labels(split)
+    outputs = store.outputs(card.model, split)
+    step = max(1, (8 << 20) // outputs.shape[1])
+    said = np.concatenate([outputs[a : a + step].argmax(axis=1) for a in range(0, len(outputs), step)])
+    middle = len(labels) // 2
+    halves = (slice(middle), slice(middle, None))
+    shares = [float((said[part] == labels[part]).mean()) for part in halves]
+    worse = int(np.argmin(shares))
+    mine, meant = said[halves[worse]], labels[halves[worse]]
+    orders = {"in reverse": mine[::-1]} | {
+        f"{counted(abs(by), 'row')} {'later' if by > 0 else 'earlier'} than their labels": np.roll(mine, -by)
+        for by in SHIFTS
+    }
+    fits = {text: float((order == meant).mean()) for text, order in orders.items()}
+    best = max(fits, key=fits.__getitem__)
+    where = ("first", "second")[worse]
+    cause = "are"
+    if fits[best] >= shares[worse] + GAIN_ANY:
+        cause = f"{100 * fits[best]:.1f} % if they stand {best}; were"
+    elif not _alike(labels[halves[0]], labels[halves[1]]):
+        return []  # such as classes that the model does not know, in a split in the order of its classes
+    return [
+        f"{card.model} in {split}: right in {100 * shares[worse]:.1f} % of the {where} half of the units, as often as "
+        f"chance, and in {100 * shares[1 - worse]:.1f} % of the other; {cause} the rows of one half in another order "
+        f"than their unit ids say? Write and import them again with the ids they were made for"
+    ]
+
+
+def _alike(first: NDArray[np.generic], second: NDArray[np.generic]) -> bool:
+    """Whether two halves have most of their classes in common."""
+    classes, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+    shares = [np.bincount(part, minlength=len(classes)) / len(part) for part in np.split(places, [len(first)])]
+    return float(np.minimum(*shares).sum()) >= ALIKE_HALVES

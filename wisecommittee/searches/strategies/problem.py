@@ -1,0 +1,138 @@
+"""What a strategy solves (Problem), what it finds (Findings), and what a strategy is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.cost import default_cost
+from wisecommittee.committees.families import family_named
+from wisecommittee.committees.families.family import Family
+from wisecommittee.errors import UsageError
+from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.grid.candidates import Candidates, within_worst_case
+from wisecommittee.searches.grid.sweep import Point
+from wisecommittee.searches.limits import Limits, make_limits
+from wisecommittee.searches.query import Query, flops_limit_error
+from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
+from wisecommittee.searches.stages.stage_tables import StageTables
+from wisecommittee.searches.workers.estimate import Estimate, estimate
+from wisecommittee.searches.workers.execution import Execution
+from wisecommittee.store import LogitStore
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A query, and the pool of models that it is asked of.
+
+    query : with every default filled in; its models are the names of the pool's. pool : with the tiers of the family.
+    deadline : when the search must end, as of time.time(), or None.
+    """
+
+    query: Query
+    family: Family
+    pool: Pool
+    limits: Limits
+    estimate: Estimate
+    execution: Execution
+    deadline: float | None
+
+    @property
+    def cards(self) -> tuple[StoredCard, ...]:
+        return self.pool.cards
+
+    @property
+    def max_models(self) -> int:
+        return self.query.max_models or len(self.cards)
+
+    @property
+    def sizes(self) -> range:
+        """Numbers of stages that a committee can have."""
+        return range(1, min(self.max_models, len(self.cards)) + 1)
+
+    def candidates(self, sequences: Callable[[int], NDArray[np.int64]] | None = None) -> list[Candidates]:
+        """All combinations of the family within the worst case.
+
+        sequences : the combinations of a number of stages, int64 [n, stages], instead of the family's.
+        """
+        of_size = sequences or (lambda size: self.family.sequences(self.cards, size, self.query.replicas))
+        every = {size: of_size(size) for size in self.sizes}
+        return within_worst_case(self.pool, {n: s for n, s in every.items() if len(s)}, self.query.max_worst_cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a strategy has found.
+
+    points : combinations and thresholds, by rising cost. tables : stage tables of their prefixes. searched : what was
+    tried, as the frontier reports it. gap : (the points' evaluations) -> by how much quality an untried committee can
+    exceed them at equal cost, or None where that is not known or nothing is untried.
+    """
+
+    points: Sequence[Point]
+    tables: StageTables
+    searched: dict[str, Any]
+    gap: Callable[[Sequence[Evaluation]], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A way to search.
+
+    refuse : raises UsageError for a problem that the strategy cannot solve. proves : whether nothing is left untried.
+    """
+
+    name: str
+    refuse: Callable[[Problem], None]
+    run: Callable[[Problem], Findings]
+    proves: bool = True
+
+
+def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:
+    """The problem of a query of a store.
+
+    Raises
+    ------
+    UsageError
+        The query cannot be asked of these models.
+    """
+    if query.split == "test":
+        raise UsageError("search chooses a committee and test only reports; choose on val (or another split)")
+    deadline, family = execution.deadline(), family_named(query.family)
+    cards = select_cards(store, query.split, query.models, with_calibration=query.calibrated)
+    cards = family.members(cards, query.confidence)
+    cost = query.cost or default_cost(cards)
+    if query.max_worst_flops is not None and cost != "flops":
+        raise flops_limit_error(cost)
+    combine, confidence = query.combine or family.combine, query.confidence or family.confidence
+    pool = open_pool(store, query.split, cards, combine=combine, confidence=confidence, cost=cost)
+    if not family.thresholded and pool.combine.ordered:
+        raise UsageError("an ensemble needs a rule that averages; `last` has only cascades")
+    max_models = query.max_models or family.stages or len(cards)
+    query = replace(
+        query,
+        models=tuple(card.model for card in cards),
+        max_models=max_models,
+        combine=pool.combine.name,
+        confidence=pool.confidence_name,
+        cost=cost,
+        max_worst_cost=query.worst_limit,
+        max_worst_flops=None,
+    )
+    work = estimate(
+        cards,
+        pool.units,
+        family,
+        max_models=max_models,
+        levels=query.levels,
+        replicas=query.replicas,
+        ordered=pool.combine.ordered,
+        shared=query.shared_threshold,
+    )
+    pool = pool.with_tiers(family.tiers(cards, query.replicas))
+    return Problem(query, family, pool, make_limits(pool, query), work, execution, deadline)

@@ -1,8 +1,11 @@
-"""What several test modules share: no test reaches for the network, and torchvision beside a CPU build of torch."""
+"""What several test modules share: no test reaches for the network or for the cache of whoever runs it; the command
+line within the process; and torchvision beside a CPU build of torch."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import sys
 
 import pytest
@@ -16,6 +19,44 @@ SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 _kept: list[object] = []  # a Library that is collected takes its schemas along
+_caches = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_cache(tmp_path_factory):
+    """The cache of fixtures that outlive a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WISECOMMITTEE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_cache(shared_cache, tmp_path_factory, monkeypatch):
+    """A cache of each test's own: its path, which exists once something is kept in it."""
+    path = tmp_path_factory.getbasetemp() / "caches" / str(next(_caches))
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(path))
+    return path
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """run('search', '--json') -> (exit code, stdout, stderr)."""
+    from wisecommittee.cli import main
+
+    monkeypatch.setattr("warnings.showwarning", lambda *a, **k: None)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["wisecommittee", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        # Where kernels are still to be compiled, searches take long enough to tell how far they are.
+        progress = re.compile(r"compiling, once|[^:]+: [\d,]+ of [\d,]+")
+        told = [line for line in captured.err.splitlines(keepends=True) if not progress.match(line)]
+        return ended.value.code, captured.out, "".join(told)
+
+    return call
 
 
 @pytest.fixture(scope="session")

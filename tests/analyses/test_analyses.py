@@ -8,9 +8,8 @@ import statistics
 from functools import cache
 
 import naive
-import numpy as np
 import pytest
-from analyses_pool import COMBINE, CONFIDENCE, LEVELS, Case, figures, most_accurate
+from analyses_pool import COMBINE, LEVELS, Case, every_cascade, figures, most_accurate, rows
 
 from wisecommittee.analyses import conversion, enough, members, replicas, small
 from wisecommittee.analyses.study import Study
@@ -25,28 +24,6 @@ POOL = {"a": (4, 10, 1.0), "b": (3, 27, 1.7), "c": (1, 90, 2.4)}
 @pytest.fixture(scope="module")
 def case():
     return Case(POOL, n=36, max_models=3)
-
-
-def rows(made):
-    names = [c.name for c in made.columns]
-    return [dict(zip(names, row, strict=True)) for row in made.rows]
-
-
-def ordered(case, split, sequence):
-    """Of a sequence of members: correct [K][N], confidence [K - 1][N] and cumulative cost [K] on a split."""
-    some = [case.named(split, m) for m in sequence]
-    prefixes = [some[: k + 1] for k in range(len(some))]
-    correct = [naive.prefix_correct(p, case.labels[split], COMBINE) for p in prefixes]
-    scores = [naive.confidence(p, COMBINE, CONFIDENCE) for p in prefixes[:-1]]
-    return correct, scores, [naive.set_cost(p, 0) for p in prefixes]
-
-
-def every_cascade(case, sequence):
-    """(correct, total cost) of a sequence for every vector of real thresholds that differs on val."""
-    correct, scores, cost = ordered(case, "val", sequence)
-    N = len(case.labels["val"])
-    for vector in itertools.product(*([*sorted(set(s)), np.float32(np.inf)] for s in scores)):
-        yield naive.tally(naive.exit_stages(scores, vector, N), correct, [[c] * N for c in cost])
 
 
 @cache

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from analyses_pool import LEVELS, Case, cheapest, figures
+from analyses_pool import LEVELS, Case, cheapest, every_cascade, figures, ordered, rows
 from matplotlib.figure import Figure
-from test_analyses import every_cascade, ordered, rows
 
 from wisecommittee.analyses import measured, resolutions, scaled, training
 from wisecommittee.analyses.study import Study

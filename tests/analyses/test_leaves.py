@@ -6,10 +6,9 @@ import statistics
 
 import numpy as np
 import pytest
+from hne_paper import PRINTED
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from test_cli import run  # noqa: F401
-from test_hne_nets import PRINTED
 
 from wisecommittee.analyses import leaves as module
 from wisecommittee.analyses.leaves import leaves
@@ -34,8 +33,7 @@ def fill(store, name, count, noise, split, start=0):
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+def store(tmp_path):
     return LogitStore(tmp_path / "logits")
 
 

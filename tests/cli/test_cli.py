@@ -12,52 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wisecommittee.cli import main
 
 import wisecommittee as wc
 from wisecommittee.store import LogitStore
 
 N, C = 200, 5
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """run('search', '--json') -> (exit code, stdout, stderr)."""
-    monkeypatch.setattr("warnings.showwarning", lambda *a, **k: None)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["wisecommittee", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        # Where kernels are still to be compiled, searches take long enough to tell how far they are.
-        progress = re.compile(r"compiling, once|[^:]+: [\d,]+ of [\d,]+")
-        told = [line for line in captured.err.splitlines(keepends=True) if not progress.match(line)]
-        return ended.value.code, captured.out, "".join(told)
-
-    return call
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch, run):
-    """A store with val and test, imported from files as a user would."""
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    (tmp_path / "models.csv").write_text("model,flops,latency_ms\nsmall,100,1.5\nmid,400,2.5\nlarge,1600,7\n")
-    for split in ("val", "test"):
-        labels = rng.integers(0, C, N)
-        np.save(f"{split}_labels.npy", labels)
-        arrays = []
-        for k, name in enumerate(("small", "mid", "large")):
-            logits = rng.normal(size=(N, C)) + (1.2 + 0.7 * k) * np.eye(C)[labels]
-            np.save(f"{split}_{name}.npy", logits.astype(np.float32))
-            arrays += ["--logits", f"{name}={split}_{name}.npy"]
-        common = ("--store", "S", "--split", split, "--labels", f"{split}_labels.npy", "--costs", "models.csv")
-        code, _, err = run("import", *common, *arrays)
-        assert code == 0, err
-    return tmp_path / "S"
 
 
 def evaluate_by_hand(committee: dict, split: str) -> tuple[int, float, list[float]]:

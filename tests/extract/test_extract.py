@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import ended
+from processes import HUNG, ended
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
@@ -44,7 +44,6 @@ from wisecommittee.store import LogitStore
 torch.set_num_threads(1)
 
 N, FEATURES, CLASSES = 50, 6, 4
-HUNG = 1800  # seconds after which a process is taken to hang; a slow machine is not one that hangs
 
 NETS = """
 import os, signal
@@ -1256,7 +1255,7 @@ def test_an_estimate_writes_nothing(nets, store, tmp_path):
     listed = [(m.model, m.input_size, m.macs, m.classes, m.status, m.bytes) for m in found.models]
     assert listed[0] == ("small", (6,), 6 * 8 + 8 * 4, 4, "added", 96_000)
     assert listed[1][:4] == ("large", (6,), 6 * 16 + 16 * 4, 4)
-    assert 0 < sum(m.seconds for m in found.models) < found.seconds < 60
+    assert 0 < sum(m.seconds for m in found.models) < found.seconds
     extract(specs[:1], "user_nets:items", "val", store, limit=100)
     found = estimate(specs, "user_nets:items", "val", store, limit=100)
     assert [(m.status, m.bytes) for m in found.models] == [("unchanged", 0), ("added", 1600)]

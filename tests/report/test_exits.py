@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from axes import FRONTIER, evaluation
 from wisecommittee.cli import console, main
 
 from wisecommittee.analyses.study import Study
@@ -211,8 +212,6 @@ def test_names_of_costs_in_plots_and_tables(kind, cost, study, tmp_path):
 
 
 def test_names_without_a_sign_in_the_font_are_warned_of_once(tmp_path):
-    from test_plot import FRONTIER, evaluation
-
     singles = (evaluation("甲乙", 20, 700), evaluation("丙", 30, 800))
     with pytest.warns(UserWarning, match="has no sign for") as heard:
         plot.draw("frontier", tmp_path / "x.png", frontier=replace(FRONTIER, singles=singles))

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import cases
-from test_tiles import envelope_of
+from pools import cases, envelope_of
 
 from wisecommittee.kernels.exact import branch_and_bound, screening
 from wisecommittee.kernels.exact.gain_levels import gain_levels, number_confidences

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import naive
 import numpy as np
-from memory import MemoryStore, TwoSplits
+from pools import MemoryStore, TwoSplits
 
 from wisecommittee.analyses.study import Study
 
@@ -67,3 +69,25 @@ def most_accurate(points, cost):
 def figures(evaluation):
     e = evaluation
     return e.quality, e.average_cost, e.worst_case_cost, e.exit_ratios
+
+
+def rows(made):
+    names = [c.name for c in made.columns]
+    return [dict(zip(names, row, strict=True)) for row in made.rows]
+
+
+def ordered(case, split, sequence):
+    """Of a sequence of members: correct [K][N], confidence [K - 1][N] and cumulative cost [K] on a split."""
+    some = [case.named(split, m) for m in sequence]
+    prefixes = [some[: k + 1] for k in range(len(some))]
+    correct = [naive.prefix_correct(p, case.labels[split], COMBINE) for p in prefixes]
+    scores = [naive.confidence(p, COMBINE, CONFIDENCE) for p in prefixes[:-1]]
+    return correct, scores, [naive.set_cost(p, 0) for p in prefixes]
+
+
+def every_cascade(case, sequence):
+    """(correct, total cost) of a sequence for every vector of real thresholds that differs on val."""
+    correct, scores, cost = ordered(case, "val", sequence)
+    N = len(case.labels["val"])
+    for vector in itertools.product(*([*sorted(set(s)), np.float32(np.inf)] for s in scores)):
+        yield naive.tally(naive.exit_stages(scores, vector, N), correct, [[c] * N for c in cost])

@@ -8,8 +8,7 @@ from dataclasses import replace as with_fields
 import numpy as np
 import pytest
 import torch
-from test_cli import run  # noqa: F401
-from test_training_data import small_cifar
+from cifar_files import small_cifar
 
 from wisecommittee.committees.cards import Committee
 from wisecommittee.errors import ContentError, CostError, StoreError, UnknownNameError, UsageError
@@ -28,11 +27,6 @@ from wisecommittee.train.run import fit
 
 torch.set_num_threads(1)
 DATA = open_training_data("digits", label_noise=0.25, pixel_noise=0.1)
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
 
 
 class Stop(Exception):

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_cli import run  # noqa: F401
 from torch.nn import functional
 
 from wisecommittee.committees.cards import Committee
@@ -30,11 +29,6 @@ torch.set_num_threads(1)
 
 DATA = open_training_data("digits", label_noise=0.25, pixel_noise=0.1)
 HELD_OUT = open_training_data("digits", label_noise=0.25, pixel_noise=0.1, held_out=0.2)
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
 
 
 def tiny(classes=10, channels=1):

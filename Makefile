@@ -30,7 +30,7 @@ test-slow: $(VENV)/.dev   ## statistics over seeds of what training does, with t
 
 test-zoo: $(VENV)/.dev   ## model sources with timm, torchvision, transformers and onnx installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[zoo,hf,onnx]'
-	$(BIN)/python -m pytest -n 2 tests/extract/test_sources.py tests/deploy/test_bench_models.py tests/extract/test_data_sources.py tests/deploy/test_deploy.py
+	$(BIN)/python -m pytest -n 2 tests/extract/test_source_*.py tests/deploy/test_bench_models.py tests/extract/test_data_sources.py tests/deploy/test_deploy.py
 
 test-nojit: $(VENV)/.dev   ## the kernels as plain Python: bounds and coverage
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/search/test_search.py tests/search/test_exact.py tests/search/test_axis.py tests/search/test_segmentation.py tests/search/test_products.py -k '(oracle or brute or scores or extremes or in_turn) and not every_mode'

@@ -15,7 +15,8 @@ from typing import Annotated
 
 import typer
 
-from wisecommittee import __version__
+from wisecommittee.errors import options_as_flags
+from wisecommittee.version import __version__
 
 from .console import fail, say, use_any_text
 
@@ -83,7 +84,8 @@ def main() -> None:
     warnings.showwarning = lambda message, *_args, **_named: say(f"warning: {message}")
     try:
         named = [name for name in sys.argv[1:2] if name in COMMANDS]
-        code = application(named or COMMANDS)(standalone_mode=False)
+        with options_as_flags():
+            code = application(named or COMMANDS)(standalone_mode=False)
     except BaseException as error:
         sys.exit(fail(error))
     if code == 130:  # typer has swallowed the interrupt

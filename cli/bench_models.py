@@ -91,7 +91,7 @@ def bench_models(
 
     common: dict[str, Any] = {"batch_size": batch_size, "device": device, "seconds": seconds, "split": split}
     if committee:
-        from wisecommittee.committees.cards import Committee
+        from wisecommittee.committees.committee import Committee
         from wisecommittee.deployment.measure import compare
 
         chosen, specs = Committee.load(committee), dict(map(_named_spec, models or []))

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from wisecommittee.searches.query import Query
+
 from . import options
 from .console import out, print_json
+from .fields import parameters, with_parameters
 from .show import show_table
 
 
+@partial(with_parameters, makers={"chosen": (dict, parameters(Query, ("models", "cost")))})
 def compare(
     store: options.Store = None,
     split: Annotated[str, typer.Option(help="Split that chooses thresholds; test reports.")] = "val",
-    models: options.Models = None,
-    cost: options.Cost = None,
     published: options.Published = False,
     form: Annotated[
         str | None,
@@ -26,6 +30,8 @@ def compare(
         Path | None, typer.Option("--out", help="File to write; .csv, .md and .tex choose the format.")
     ] = None,
     as_json: options.Json = False,
+    *,
+    chosen: Mapping[str, Any],
 ) -> None:
     """Accuracy, cost and utility of what `train` made (IRENE, Tables 1 and 2): the single model, the average ensemble,
     snapshots, FGE, mixtures of experts, WoC and IRENE, as mean ± standard deviation over seeds.
@@ -37,15 +43,15 @@ def compare(
     `wisecommittee train pool --backbone digits-cnn; wisecommittee train irene; wisecommittee compare`
     """
     from wisecommittee.analyses.study import study_of
-    from wisecommittee.report.table import form_of, write
+    from wisecommittee.report.formats import form_of, write
     from wisecommittee.report.table_compare import fill
     from wisecommittee.store import LogitStore
 
-    chosen = form_of(form, out_file)
-    made = fill(study_of(LogitStore(store), split=split, models=models, cost=cost, published=published))
+    layout = form_of(form, out_file)
+    made = fill(study_of(LogitStore(store), split=split, published=published, **chosen))
     if out_file:
-        out.print(f"wrote {write(made, chosen, out_file)}", markup=False)
+        out.print(f"wrote {write(made, layout, out_file)}", markup=False)
     if as_json:
         print_json(made.to_json())
     elif not out_file:
-        show_table(made, chosen)
+        show_table(made, layout)

@@ -9,7 +9,7 @@ import typer
 
 from . import options
 from .console import err, out, progress
-from .show import show_answer, show_frontier
+from .show import show_choice, show_frontier
 
 
 def demo(
@@ -26,6 +26,8 @@ def demo(
     """
     from wisecommittee.searches.choice import choose
     from wisecommittee.searches.search import search
+    from wisecommittee.searches.target import Target
+    from wisecommittee.searches.workers.execution import Execution
     from wisecommittee.store import LogitStore
     from wisecommittee.train.pool import train_pool
 
@@ -36,13 +38,13 @@ def demo(
     out.print(f"{target.files.uri}: {len(done)} model outputs in splits {', '.join(target.splits())}", markup=False)
     err.print("2. searching every cascade and ensemble of up to 4 of them ..", markup=False)
     with progress() as update:
-        frontier = search(target, threads=threads, progress=update)
+        frontier = search(target, execution=Execution(threads, progress=update))
     single = frontier.best_single().committee.models[0]
-    found = choose(frontier, target, {"match": single})
+    found = choose(frontier, target, Target("match", single))
     show_frontier(frontier, target)
     out.print()
     out.print(f"As accurate as the best single model, {single}, for less:", markup=False)
-    show_answer(found, target)
+    show_choice(found, target)
     found.val.committee.save(save)
     from wisecommittee.analyses.study import Study
     from wisecommittee.report.plot import picture

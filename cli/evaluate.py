@@ -40,7 +40,7 @@ def evaluate(
 
     `wisecommittee evaluate committee.json --units units.csv`
     """
-    from wisecommittee.committees.cards import Committee
+    from wisecommittee.committees.committee import Committee
     from wisecommittee.searches.doctor import copied
     from wisecommittee.searches.evaluate import evaluate_all, members_alone
     from wisecommittee.store import LogitStore
@@ -63,7 +63,7 @@ def evaluate(
         singles = [{"model": e.committee.models[0], **e.figures()} for e in alone]
         print_json({"committee": result.committee.to_json(), "split": split, **result.figures(), "members": singles})
         return
-    show_evaluations([result], [{f"average {name}": average for name, (average, _) in result.further.items()}])
+    show_evaluations([result], [{f"average {name}": cost.average for name, cost in result.further.items()}])
     show_thresholds(result)
     show_members(result, alone)
     if units:

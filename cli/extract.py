@@ -17,6 +17,7 @@ from .console import err, human, print_json, progress, table
 if TYPE_CHECKING:
     from wisecommittee.extraction.extract import Extracted
     from wisecommittee.extraction.run.estimate import Estimate
+    from wisecommittee.store import LogitStore
 
 MODEL_SPEC = (
     "`timm:NAME`, `torchvision:NAME`, `hf:NAME`, a `.pt2`, `.ts` or `.onnx` file, `digits:NAME`, or "
@@ -102,33 +103,59 @@ def extract(
     if bool(models) != bool(data):
         missing = "--data SPEC, the data to run them on" if models else "MODEL.., the models to run on the data"
         raise UsageError(f"expected also {missing} (with neither: the digits pool)")
-    from wisecommittee.extraction import extract
     from wisecommittee.store import LogitStore
 
     target = LogitStore(store)
-    common: dict[str, Any] = {"device": device, "dtype": dtype, "replace": replace}
-    more: dict[str, Any] = {"names": options.several("--name", name), "macs": options.whole_numbers("--macs", macs)}
-    more |= {"training_costs": options.whole_numbers("--training-cost", training_cost)}
-    more |= {"sizes": options.whole_numbers("--sizes", sizes), "views": options.several("--views", views)}
-    more |= {"classes": classes, "preprocess": preprocess, "limit": limit, "random_weights": random_weights}
-    more |= {"batch_size": batch_size, "workers": workers, "precision": precision, "layout": layout}
-    more |= {"skip_corrupt": skip_corrupt}
-    if dry_run:
-        if not models or not data:
+    if not models or not data:
+        if dry_run:
             raise UsageError("--dry-run: expected MODEL.. and --data SPEC; the digits pool takes seconds")
-        show_estimate(extract.estimate(models, data, split, target, **common, **more), target.files.uri, as_json)
+        extract_digits(target, device=device, dtype=dtype, replace=replace, as_json=as_json)
         return
-    follows = os.environ.get("RANK", "0") != "0"  # only rank 0 of torchrun's prints
-    with progress(quiet=follows) as update:
-        if models and data:
-            done = extract.extract(models, data, split, target, progress=update, **common, **more)
-        else:
-            from wisecommittee.train.pool import train_pool
+    from wisecommittee.extraction import extract as extraction
+    from wisecommittee.extraction.run.settings import Settings
 
-            err.print("no model named: the digits pool (trained on first use), into val and test")
-            done = train_pool(target, progress=update, **common)
-    if not follows:
+    settings = Settings(
+        device=device,
+        batch_size=batch_size,
+        dtype=dtype,
+        precision=precision,
+        layout=layout,
+        macs=options.whole_numbers("--macs", macs),
+        training_costs=options.whole_numbers("--training-cost", training_cost),
+        names=options.several("--name", name),
+        random_weights=random_weights,
+        classes=classes,
+        preprocess=preprocess,
+        sizes=options.whole_numbers("--sizes", sizes),
+        views=options.several("--views", views),
+        replace=replace,
+        limit=limit,
+        workers=workers,
+        skip_corrupt=skip_corrupt,
+    )
+    if dry_run:
+        show_estimate(extraction.estimate(models, data, split, target, settings), target.files.uri, as_json)
+        return
+    with progress(quiet=follows()) as update:
+        done = extraction.extract(models, data, split, target, settings, progress=update)
+    if not follows():
         show(done, target.files.uri, as_json)
+
+
+def extract_digits(store: LogitStore, *, device: str, dtype: str, replace: bool, as_json: bool) -> None:
+    """The embedded pool, trained on first use, on val and test."""
+    from wisecommittee.train.pool import train_pool
+
+    with progress(quiet=follows()) as update:
+        err.print("no model named: the digits pool (trained on first use), into val and test")
+        done = train_pool(store, progress=update, device=device, dtype=dtype, replace=replace)
+    if not follows():
+        show(done, store.files.uri, as_json)
+
+
+def follows() -> bool:
+    """Whether this process is not the first of torchrun's, which alone prints."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 def show(extracted: list[Extracted], store: str, as_json: bool) -> None:

@@ -93,18 +93,12 @@ def import_(
     from wisecommittee.errors import UsageError
     from wisecommittee.searches.doctor import examine
     from wisecommittee.store import LogitStore
-    from wisecommittee.store.costs import import_costs
-    from wisecommittee.store.imports.importing import import_answers, import_outputs
+    from wisecommittee.store.imports.answers import import_answers
+    from wisecommittee.store.imports.costs import import_costs
+    from wisecommittee.store.imports.outputs import import_outputs
     from wisecommittee.store.imports.segmentation import import_images
 
-    target = LogitStore(store)
-    files = [("logits", *_pair(text)) for text in logits or []] + [
-        ("probabilities", *_pair(text)) for text in probabilities or []
-    ]
-    if more:
-        if bool(logits) == bool(probabilities):
-            raise UsageError(f"{more[0]!r}: say what it is with --logits NAME=FILE or --probabilities NAME=FILE")
-        files += [("logits" if logits else "probabilities", *_pair(text)) for text in more]
+    target, files = LogitStore(store), _files(more or [], logits or [], probabilities or [])
     if answers and files:
         raise UsageError("--answers cannot be mixed with --logits or --probabilities in one store")
     if answers:
@@ -134,48 +128,65 @@ def import_(
     else:
         raise UsageError("nothing to import; give --logits or --probabilities NAME=FILE, or --answers FILE")
     warn_of(examine(target, [split] if target.has_split(split) else [], models=done))
-    from wisecommittee.searches.stages.single_model import model_quality
-
-    # A cost file alone changes cards of every split; what it changed is all there is to say.
-    there = {} if costs and not files and not answers else {card.model: card for card in target.cards(split)}
-    quality = {model: model_quality(target, split, there[model]) for model in done if model in there}
-    if as_json:
-        more_facts = {"units": len(target.labels(split)), "quality": quality} if there else {}
-        print_json({"store": target.files.uri, "split": split, "models": done, **more_facts})
-        return
-    if not there:
+    if files or answers:
+        _show(target, split, done, "mIoU %" if cell else "accuracy %", as_json)
+    elif as_json:
+        print_json({"store": target.files.uri, "split": split, "models": done})
+    else:  # a cost file changes cards of every split
         table(f"{target.files.uri}: costs", [("model", "left"), ("", "left")], [[m, s] for m, s in done.items()])
+
+
+def _files(more: list[str], logits: list[str], probabilities: list[str]) -> list[tuple[str, str, Path]]:
+    """(kind, model, file) of every NAME=FILE; those in `more` are of the kind of the only option given."""
+    from wisecommittee.errors import UsageError
+
+    if more and bool(logits) == bool(probabilities):
+        raise UsageError(f"{more[0]!r}: say what it is with --logits NAME=FILE or --probabilities NAME=FILE")
+    given = [("logits", text) for text in logits] + [("probabilities", text) for text in probabilities]
+    given += [("logits" if logits else "probabilities", text) for text in more]
+    return [(kind, *_pair(text)) for kind, text in given]
+
+
+def _show(store: LogitStore, split: str, done: dict[str, str], measure: str, as_json: bool) -> None:
+    """What was done with each model ({model: 'added', ..}), its quality and its costs."""
+    from wisecommittee.searches.stages.stored_model import model_quality
+
+    cards = {card.model: card for card in store.cards(split)}
+    units = len(store.labels(split))
+    quality = {model: model_quality(store, split, cards[model]) for model in done if model in cards}
+    if as_json:
+        facts = {"models": done, "units": units, "quality": quality}
+        print_json({"store": store.files.uri, "split": split, **facts})
         return
-    measure = "mIoU %" if cell else "accuracy %"
-    costs_of = {model: _costs(target, split, there[model]) for model in done if model in there}
-    named = list(dict.fromkeys(name for listed in costs_of.values() for name in listed))
+    costs = {model: _costs(store, split, cards[model]) for model in done if model in cards}
+    names = list(dict.fromkeys(name for shown in costs.values() for name in shown))
     columns = [("model", "left"), ("", "left"), ("units", "right"), (measure, "right")]
-    columns += [(name, "right") for name in named]
+    columns += [(name, "right") for name in names]
     rows = [
         [
             model,
             status,
-            f"{len(target.labels(split)):,}",
+            f"{units:,}",
             percent(quality[model]) if model in quality else "-",
-            *(costs_of.get(model, {}).get(name, "-") for name in named),
+            *(costs.get(model, {}).get(name, "-") for name in names),
         ]
         for model, status in done.items()
     ]
-    table(f"{target.files.uri}, split {split}", columns, rows)
+    table(f"{store.files.uri}, split {split}", columns, rows)
 
 
 def _costs(store: LogitStore, split: str, card: StoredCard) -> dict[str, str]:
-    """What the model costs, as it is shown; of costs that differ between units their mean."""
-    found = {"MACs": human(sum(card.blocks.values()))} if card.blocks else {}
-    found |= {name: f"{value:.4g}" for name, value in card.costs.items()}
+    """{name: cost as it is shown} of a model; of costs that differ between units their mean."""
+    shown = {"MACs": human(sum(card.blocks.values()))} if card.blocks else {}
+    shown |= {name: f"{value:.4g}" for name, value in card.costs.items()}
     varying = card.contents.unit_costs
-    return found | {f"mean {name}": f"{store.unit_costs(card.model, split, name).mean():.4g}" for name in varying}
+    return shown | {f"mean {name}": f"{store.unit_costs(card.model, split, name).mean():.4g}" for name in varying}
 
 
 def _pair(text: str) -> tuple[str, Path]:
     from wisecommittee.errors import UsageError
 
-    name, found, file = text.rpartition("=") if Path(text.partition("=")[2]).name == "" else text.partition("=")
-    if not found or not name or not file:
+    name, sign, file = text.rpartition("=") if Path(text.partition("=")[2]).name == "" else text.partition("=")
+    if not sign or not name or not file:
         raise UsageError(f"{text!r}: expected NAME=FILE, for example b3/0=b3_val.npy")
     return name, Path(file)

@@ -22,7 +22,7 @@ def models(
     **Example**  `wisecommittee models --store logits`
     """
     from wisecommittee.committees.replicas import resolve_replicas
-    from wisecommittee.searches.stages.single_model import model_quality
+    from wisecommittee.searches.stages.stored_model import model_quality
     from wisecommittee.store import LogitStore
 
     source = LogitStore(store)
@@ -45,7 +45,7 @@ def models(
         ("kind", "left"),
         ("units", "right"),
         ("classes", "right"),
-        ("mIoU %" if any(e["kind"] == "statistics" for e in listed) else "accuracy %", "right"),
+        ("mIoU %" if any(e["kind"] == "cell_counts" for e in listed) else "accuracy %", "right"),
         ("MACs", "right"),
     ]
     rows = [
@@ -54,7 +54,7 @@ def models(
             e["model"],
             e["kind"],
             f"{e['contents']['rows']:,}",
-            str((e["contents"]["classes"] or 0) // (3 if e["kind"] == "statistics" else 1) or "-"),
+            str((e["contents"]["classes"] or 0) // (3 if e["kind"] == "cell_counts" else 1) or "-"),
             percent(e["quality"]),
             human(e["flops"]) if e["flops"] else "-",
             *(f"{e['costs'][c]:.4g}" if c in e.get("costs", {}) else "-" for c in costs),

@@ -20,47 +20,24 @@ Store = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of a table.")]
-Models = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--models", help="Only models that match this glob, or with ! before it all others: 'b*,!b7'. May be repeated."
-    ),
-]
-COST = typer.Option(
-    "--cost",
-    help="What to count: flops (multiply-adds) or a cost on the cards, such as usd or latency_ms.",
-    show_default="flops, or the only cost there is",
-)
-Cost = Annotated[str | None, COST]
-Confidence = Annotated[
-    str | None,
-    typer.Option(
-        "--confidence",
-        help="max_prob, prob_gap, logit_gap, neg_entropy, or a stored score.",
-        show_default="max_prob; of answers: confidence",
-    ),
-]
-Combine = Annotated[
-    str | None,
-    typer.Option(
-        "--combine",
-        help="mean_logits (= geometric_mean), mean_probs or last.",
-        show_default="mean_logits; of answers: last",
-    ),
-]
-REPLICAS = typer.Option(
-    "--replicas",
-    help="canonical: an architecture used r times uses its first r replicas, a group its first 1, 2, 3, 4, 6, 8, "
-    "12, .. or all members; all: any replicas, any number of members.",
-    show_default="canonical",
-)
-Calibrated = Annotated[
-    bool, typer.Option("--calibrated", help="Use the models with their calibrations; see `calibrate`.")
-]
 Threads = Annotated[
     int | None,
     typer.Option(
         "--threads", help="Threads; the result does not depend on it. Default: WISECOMMITTEE_THREADS, or all cores."
+    ),
+]
+TargetFlops = Annotated[
+    float | None,
+    typer.Option(
+        "--target-flops",
+        help="Most average FLOPs (multiply-adds) per unit; the most accurate committee within it.",
+    ),
+]
+TargetCost = Annotated[float | None, typer.Option("--target-cost", help="The same in the unit of --cost.")]
+TargetAccuracy = Annotated[
+    float | None,
+    typer.Option(
+        "--target-accuracy", help="Least accuracy on the choosing split, 0 to 1; the cheapest committee of it."
     ),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Exchange models that are in the store with other content.")]

@@ -31,7 +31,7 @@ def plot(
 
     `wisecommittee plot exits --committee committee.json --split test --out exits.png`
     """
-    from wisecommittee.committees.cards import Committee
+    from wisecommittee.committees.committee import Committee
     from wisecommittee.report import plot as plots
 
     if list_kinds:

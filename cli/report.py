@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from . import options
 from .console import check_folder, out, progress
 from .study import Make, with_study
 
@@ -16,11 +17,9 @@ from .study import Make, with_study
 @with_study
 def report(
     out_file: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("report.html"),
-    target_flops: Annotated[
-        float | None, typer.Option(help="Most average FLOPs (multiply-adds) of the committee on top.")
-    ] = None,
-    target_cost: Annotated[float | None, typer.Option(help="The same in the unit of --cost.")] = None,
-    target_accuracy: Annotated[float | None, typer.Option(help="Its least accuracy, 0 to 1.")] = None,
+    target_flops: options.TargetFlops = None,
+    target_cost: options.TargetCost = None,
+    target_accuracy: options.TargetAccuracy = None,
     match: Annotated[
         str | None, typer.Option(help="As accurate as this model.", show_default="the most accurate model")
     ] = None,
@@ -39,13 +38,15 @@ def report(
     `wisecommittee report --target-flops 4e9 --max-models 3`
     """
     from wisecommittee.report.page import write_page
-    from wisecommittee.searches.choice import one_target
+    from wisecommittee.searches.target import Target
 
     check_folder(out_file)
     with progress() as update:
         made = study(progress=update)
-        target = one_target(
-            made.cost, target_flops=target_flops, target_cost=target_cost, target_accuracy=target_accuracy, match=match
+        target = Target.one_of(
+            target_flops=target_flops, target_cost=target_cost, target_accuracy=target_accuracy, match=match
         )
+        if target is not None:
+            target.require_unit(made.cost)
         path = write_page(made, out_file, target, shlex.join(["wisecommittee", *sys.argv[1:]]))
     out.print(f"wrote {path}", markup=False)

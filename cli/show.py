@@ -11,7 +11,7 @@ from .console import Unit, human, out, percent, shares, table
 
 if TYPE_CHECKING:
     from wisecommittee.report.table import Table
-    from wisecommittee.searches.choice import Answer
+    from wisecommittee.searches.choice import Choice
     from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
     from wisecommittee.searches.limits import LimitFigures
@@ -21,8 +21,8 @@ ROWS = 20
 MANY = 0.1  # of the units with one confidence: said
 
 
-def show_answer(found: Answer, store: LogitStore) -> None:
-    searched = found.frontier.searched
+def show_choice(choice: Choice, store: LogitStore) -> None:
+    searched = choice.frontier.searched
     combinations = counted(searched["combinations"], "combination")
     vectors = counted(searched["threshold_vectors"], "threshold vector")
     proved = "; proved over all real thresholds" if searched["exact"] else ""
@@ -38,13 +38,13 @@ def show_answer(found: Answer, store: LogitStore) -> None:
             f"threshold parts them; another --confidence may",
             markup=False,
         )
-    if found.target:
-        evaluations = [found.val, *([found.test] if found.test else [])]
-        show_evaluations(evaluations, [_limited(found.figures(e)) for e in evaluations], found.lacking)
-        show_thresholds(found.val)
-        show_references(found)
+    if choice.target:
+        evaluations = [choice.val, *([choice.test] if choice.test else [])]
+        show_evaluations(evaluations, [_limited(choice.figures(e)) for e in evaluations], choice.lacking)
+        show_thresholds(choice.val)
+        show_references(choice)
     else:
-        show_frontier(found.frontier, store, found.further)
+        show_frontier(choice.frontier, store, choice.further)
 
 
 def _limited(figures: Mapping[str, Any]) -> dict[str, float]:
@@ -60,6 +60,8 @@ def show_evaluations(
 ) -> None:
     """One committee on several splits. further : figures of each beside these, by heading; those of another cost have
     its name in it. lacking : members that the test split does not have."""
+    from wisecommittee.searches.evaluation import FIGURES
+
     first = evaluations[0]
     unit = Unit(first.committee.cost, [e.average_cost for e in evaluations])
     extra = [name for name in further[0] if name != "p99"]
@@ -68,9 +70,7 @@ def show_evaluations(
             e.split,
             f"{e.n:,}",
             f"{percent(e.quality)} {_around(e)}",
-            unit(e.average_cost),
-            unit(e.p99_cost),
-            unit(e.worst_case_cost),
+            *map(unit, e.cost),
             *(_amount(name, values[name], unit) for name in extra),
             shares(e.exit_ratios),
         ]
@@ -80,9 +80,7 @@ def show_evaluations(
         ("split", "left"),
         ("units", "right"),
         (f"{first.measure} % [95 %]", "right"),
-        ("average", "right"),
-        ("p99", "right"),
-        ("worst", "right"),
+        *((FIGURES[field].heading, "right") for field in first.cost._fields),
         *((name, "right") for name in extra),
         ("exits %", "left"),
     ]
@@ -140,7 +138,7 @@ def beside(single: float, committee: float) -> str:
 
 
 def show_thresholds(e: Evaluation) -> None:
-    from wisecommittee.committees.cards import together
+    from wisecommittee.committees.committee import together
 
     c = e.committee
     for stage, threshold in zip(c.stages, c.told_thresholds(), strict=False):
@@ -149,37 +147,38 @@ def show_thresholds(e: Evaluation) -> None:
         out.print(f"  with calibrated models: {', '.join(methods)}", markup=False)
 
 
-def show_references(found: Answer) -> None:
-    best, cheapest, matched = found.best_single, found.cheapest_single, found.matched
-    unit = Unit(found.val.committee.cost, [found.val.average_cost])
+def show_references(choice: Choice) -> None:
+    best, cheapest, matched = choice.best_single, choice.cheapest_single, choice.matched
+    unit = Unit(choice.val.committee.cost, [choice.val.average_cost])
 
     def line(noun: str, e: Evaluation, told: str = "") -> None:
         figures = f"{percent(e.quality)} % at {unit(e.average_cost)}"
         out.print(f"  {noun}: {e.committee.label()}, {figures}{told}", markup=False)
 
     if matched is not None:
-        line("to be matched", matched, _compared(found, matched))
+        line("to be matched", matched, _compared(choice, matched))
     line("best single model", best)
     if cheapest is None:
         out.print("  no single model is as accurate", markup=False)
     elif matched is None or cheapest.committee.stages != matched.committee.stages:
-        line("cheapest single model as accurate", cheapest, _compared(found, cheapest))
+        line("cheapest single model as accurate", cheapest, _compared(choice, cheapest))
 
 
-def _compared(found: Answer, other: Evaluation) -> str:
+def _compared(choice: Choice, other: Evaluation) -> str:
     """What the committee costs beside it, over the cost that was searched."""
     from wisecommittee.searches.frontier import HOW
 
-    if found.val.committee.stages == other.committee.stages:
+    if choice.val.committee.stages == other.committee.stages:
         return "; it is the committee"
-    words = beside(found.frontier.x(other), found.frontier.x(found.val))
-    return f"; the committee is {words} {HOW[found.frontier.axis]}"
+    words = beside(choice.frontier.x(other), choice.frontier.x(choice.val))
+    return f"; the committee is {words} {HOW[choice.frontier.axis]}"
 
 
 def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | None = None) -> None:
     """The frontier, thinned to what fits a screen, with test beside it where the store has it, and the figures that
     were limited."""
     from wisecommittee.searches.choice import lacking, reported
+    from wisecommittee.searches.evaluation import FIGURES
 
     step = max(1, -(-len(frontier) // ROWS))
     every = list(frontier)
@@ -189,6 +188,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
     unit = Unit(frontier.cost, [e.average_cost for e in chosen])
     limited = [_limited(limits(e)) if limits else {} for e in chosen]
     extra = [name for name in limited[0] if (name, frontier.axis) != ("p99", "p99")]
+    figures = [field for field in FIGURES if field in ("average", "worst", frontier.axis)]
     rows = []
     for place, e in enumerate(chosen):
         speedup = frontier.speedup(e)
@@ -197,9 +197,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
                 e.committee.label(),
                 f"{percent(e.quality)} ±{50 * (e.interval[1] - e.interval[0]):.1f}",
                 *([_quality(tests[place])] if tests else []),
-                unit(e.average_cost),
-                *([unit(e.p99_cost)] if frontier.axis == "p99" else []),
-                unit(e.worst_case_cost),
+                *(unit(getattr(e.cost, field)) for field in figures),
                 *(_amount(name, limited[place][name], unit) for name in extra),
                 f"{speedup:.2f}x" if speedup else "-",
                 shares(e.exit_ratios),
@@ -209,9 +207,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
         ("committee", "left"),
         (f"{chosen[0].split} {_short(chosen[0])}% ±", "right"),
         *([("test %", "right")] if tests else []),
-        ("average", "right"),
-        *([("p99", "right")] if frontier.axis == "p99" else []),
-        ("worst", "right"),
+        *((FIGURES[field].heading, "right") for field in figures),
         *((name, "right") for name in extra),
         ("speed", "right"),
         ("exits %", "left"),
@@ -244,7 +240,7 @@ def _around(e: Evaluation) -> str:
 
 def show_table(made: Table, form: str) -> None:
     """On the terminal, or as text in another format on stdout."""
-    from wisecommittee.report.table import render
+    from wisecommittee.report.formats import render
 
     if form != "rich":
         print(render(made, form), end="")

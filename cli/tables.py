@@ -40,8 +40,8 @@ def tables(
 
     `wisecommittee tables frontier --format latex --out frontier.tex`
     """
-    from wisecommittee.committees.cards import Committee
-    from wisecommittee.report.table import form_of, write
+    from wisecommittee.committees.committee import Committee
+    from wisecommittee.report.formats import form_of, write
     from wisecommittee.report.tables import TABLES, check, fill, table_named
 
     if list_kinds:

@@ -6,15 +6,11 @@ from typing import Annotated
 
 import typer
 
-from . import options
-from .console import err
-from .extract import show
-from .training import training
+from .training import Training, with_training
 
 
+@with_training("backbone")
 def hne(
-    store: options.Store = None,
-    data: options.TrainingData = "digits",
     preset: Annotated[
         str | None,
         typer.Option(
@@ -53,19 +49,8 @@ def hne(
             show_default="hne-<data>-<preset>, and what is unusual in schedule, leaves and loss",
         ),
     ] = None,
-    label_noise: options.LabelNoise = 0.0,
-    pixel_noise: options.PixelNoise = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    lr: options.Rate = None,
-    seed: options.Seed = 0,
-    workers: options.Workers = 0,
-    device: options.Device = "auto",
-    precision: options.Precision = "float32",
-    checkpoints: options.Checkpoints = None,
-    curves: options.Curves = None,
-    replace: options.Replace = False,
-    as_json: options.Json = False,
+    *,
+    training: Training,
 ) -> None:
     """A hierarchical neural ensemble (Ruiz and Verbeek 2021): networks that share their early blocks, as a tree.
 
@@ -82,30 +67,20 @@ def hne(
 
     `wisecommittee search --family anytime --models 'hne-*'`
     """
-    from wisecommittee.extraction.run.ranks import find_ranks
-    from wisecommittee.store import LogitStore
-    from wisecommittee.train.data import open_training_data
     from wisecommittee.train.hne import make_hierarchy, train_hne
     from wisecommittee.train.hne_losses import LeafLoss
 
-    target = LogitStore(store)
-    images = open_training_data(data, label_noise=label_noise, pixel_noise=pixel_noise, seed=seed, workers=workers)
+    store = training.open_store()
     hierarchy = make_hierarchy(
-        images,
+        training.open_data(),
         preset,
         schedule=schedule,
         leaves=leaves,
         loss=LeafLoss(loss, alpha, temperature, terms, temper_student, scale_square),
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        seed=seed,
+        seed=training.seed,
         name=name,
+        **training.changes,
     )
-    how = {"device": device, "mixed_precision": precision, "checkpoints": checkpoints, "curves": curves}
-    with training(**how, replace=replace) as given:
-        done = train_hne(hierarchy, target, **given)
-    if find_ranks().rank == 0:
-        show(done, target.files.uri, as_json)
-        if not as_json:
-            err.print("next: wisecommittee search --family anytime --models 'hne-*'", markup=False)
+    with training.reporting() as how:
+        done = train_hne(hierarchy, store, **how)
+    training.show(done, store, "next: wisecommittee search --family anytime --models 'hne-*'")

@@ -6,15 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from . import options
-from .console import err
-from .extract import show
-from .training import training
+from .training import Training, with_training
 
 
+@with_training("backbone")
 def irene(
-    data: options.TrainingData = "digits",
-    preset: Annotated[str | None, typer.Option(help="digits or cifar; default: by the data.")] = None,
     backbones: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,24 +45,13 @@ def irene(
             help="full, no-cost, no-ens, no-rank, rank-not-to-models or selector-untrained (Fig. 5); may be repeated."
         ),
     ] = None,
-    epochs: options.Epochs = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images in a step; default: the preset's.", min=2)] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of the models; default: the preset's.")] = None,
     selector_lr: Annotated[float | None, typer.Option(help="Learning rate of the selector.")] = None,
     selector_factor: Annotated[
         float | None, typer.Option(help="Drop of the selector's learning rate at milestones, which cifar has.")
     ] = None,
-    label_noise: options.LabelNoise = 0.0,
-    pixel_noise: options.PixelNoise = None,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
-    precision: options.Precision = "float32",
-    checkpoints: options.Checkpoints = None,
-    curves: options.Curves = None,
-    workers: options.Workers = 0,
-    store: options.Store = None,
-    replace: options.Replace = False,
-    as_json: options.Json = False,
+    *,
+    training: Training,
 ) -> None:
     """IRENE: T models trained one after another, with a selector that decides after each whether a unit is done.
 
@@ -83,29 +68,25 @@ def irene(
 
     `wisecommittee search --family halting --models 'irene-*'`
     """
-    from wisecommittee.extraction.run.ranks import find_ranks
-    from wisecommittee.store import LogitStore
-    from wisecommittee.train.data import open_training_data
     from wisecommittee.train.irene import make_irene, variants
     from wisecommittee.train.irene_members import train_irene
 
-    noise: dict[str, Any] = {"label_noise": label_noise, "pixel_noise": pixel_noise}
-    opened = open_training_data(data, held_out=held_out, seed=seed, workers=workers, **noise)
     given: dict[str, Any] = {"w1": w1, "w3": w3, "diversity": diversity, "hidden": hidden, "threshold": threshold}
     given |= {"features": tuple(features) if features else None, "selector_lr": selector_lr}
     given |= {"selector_factor": selector_factor, "w2": w2[0] if w2 else None}
     settings = {name: value for name, value in given.items() if value is not None}
-    usual: dict[str, Any] = {"preset": preset, "epochs": epochs, "batch_size": batch_size, "lr": lr}
     method = make_irene(
-        opened, backbones or (), models_count[0] if models_count else None, seed=seed, **usual, **settings
+        training.open_data(held_out),
+        backbones or (),
+        models_count[0] if models_count else None,
+        seed=training.seed,
+        preset=training.preset,
+        **training.changes,
+        **settings,
     )
-    chosen = [None if name == "full" else name for name in ablation or ()]
-    methods = variants(method, w2=w2 or (), models=models_count or (), ablations=chosen)
-    target = LogitStore(store)
-    how: dict[str, Any] = {"device": device, "mixed_precision": precision, "checkpoints": checkpoints}
-    with training(**how, curves=curves, replace=replace) as reported:
-        done = train_irene(target, methods, **reported)
-    if find_ranks().rank == 0:
-        show(done, target.files.uri, as_json)
-        if not as_json:
-            err.print("next: wisecommittee search --family halting --models 'irene-*'", markup=False)
+    ablations = [None if name == "full" else name for name in ablation or ()]
+    methods = variants(method, w2=w2 or (), models=models_count or (), ablations=ablations)
+    store = training.open_store()
+    with training.reporting() as how:
+        done = train_irene(store, methods, **how)
+    training.show(done, store, "next: wisecommittee search --family halting --models 'irene-*'")

@@ -6,31 +6,16 @@ from typing import Annotated
 
 import typer
 
-from . import options
-from .training import train_with
+from .training import Training, with_training
 
 Experts = Annotated[int, typer.Option("--experts", help="Networks behind the gate, from 2.")]
 
 
+@with_training()
 def moe(
-    store: options.Store = None,
-    data: options.TrainingData = "digits",
-    backbone: options.Backbone = None,
     experts: Experts = 3,
-    label_noise: options.LabelNoise = 0.0,
-    pixel_noise: options.PixelNoise = None,
-    preset: options.Preset = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    lr: options.Rate = None,
-    seed: options.Seed = 0,
-    workers: options.Workers = 0,
-    device: options.Device = "auto",
-    precision: options.Precision = "float32",
-    checkpoints: options.Checkpoints = None,
-    curves: options.Curves = None,
-    replace: options.Replace = False,
-    as_json: options.Json = False,
+    *,
+    training: Training,
 ) -> None:
     """A mixture of experts: a softmax gate on the features of a network trained first weights all of them.
 
@@ -38,33 +23,17 @@ def moe(
 
     **Example**  `wisecommittee train moe --data cifar10 --backbone resnet32 --device cuda`
     """
-    asked = dict(locals())
-    del asked["experts"]
     from wisecommittee.train.moe import MixtureOfExperts
 
-    train_with(lambda setup: MixtureOfExperts(setup, experts), **asked)
+    training.run_baseline(lambda setup: MixtureOfExperts(setup, experts))
 
 
+@with_training()
 def sparse_moe(
-    store: options.Store = None,
-    data: options.TrainingData = "digits",
-    backbone: options.Backbone = None,
     experts: Experts = 3,
     active: Annotated[int, typer.Option("--active", help="Experts that run on an image; fewer than all.")] = 2,
-    label_noise: options.LabelNoise = 0.0,
-    pixel_noise: options.PixelNoise = None,
-    preset: options.Preset = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    lr: options.Rate = None,
-    seed: options.Seed = 0,
-    workers: options.Workers = 0,
-    device: options.Device = "auto",
-    precision: options.Precision = "float32",
-    checkpoints: options.Checkpoints = None,
-    curves: options.Curves = None,
-    replace: options.Replace = False,
-    as_json: options.Json = False,
+    *,
+    training: Training,
 ) -> None:
     """A sparse mixture of experts (Shazeer et al. 2017): only the experts with the largest gate entries run.
 
@@ -72,8 +41,6 @@ def sparse_moe(
 
     **Example**  `wisecommittee train sparse-moe --data cifar10 --backbone resnet32 --device cuda`
     """
-    asked = dict(locals())
-    del asked["experts"], asked["active"]
     from wisecommittee.train.moe import MixtureOfExperts
 
-    train_with(lambda setup: MixtureOfExperts(setup, experts, active), **asked)
+    training.run_baseline(lambda setup: MixtureOfExperts(setup, experts, active))

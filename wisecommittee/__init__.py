@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from wisecommittee.version import __version__
+
 TYPE_CHECKING = False  # `typing` costs what the whole package does, and the program's first lines are here
 if TYPE_CHECKING:
     from typing import Any
 
     from wisecommittee.analyses.study import Study
-    from wisecommittee.committees.cards import Committee, ModelCard
+    from wisecommittee.committees.cards import ModelCard
+    from wisecommittee.committees.committee import Committee
     from wisecommittee.deployment.deploy import deploy
     from wisecommittee.extraction.extract import extract
     from wisecommittee.report import plot, tables
@@ -15,16 +18,16 @@ if TYPE_CHECKING:
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
     from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
+    from wisecommittee.searches.query import Query
     from wisecommittee.searches.search import search
     from wisecommittee.store import LogitStore
-    from wisecommittee.store.imports.importing import import_answers, import_outputs
+    from wisecommittee.store.imports.answers import import_answers
+    from wisecommittee.store.imports.outputs import import_outputs
     from wisecommittee.store.splitting import split_store
-
-__version__ = "0.1.0"
 
 # Loaded on first use: importing the package costs nothing, and never matplotlib or torch.
 _HOMES = {
-    "Committee": "wisecommittee.committees.cards",
+    "Committee": "wisecommittee.committees.committee",
     "ModelCard": "wisecommittee.committees.cards",
     "Evaluation": "wisecommittee.searches.evaluate",
     "evaluate": "wisecommittee.searches.evaluate",
@@ -33,9 +36,10 @@ _HOMES = {
     "deploy": "wisecommittee.deployment.deploy",
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.fitting",
-    "import_answers": "wisecommittee.store.imports.importing",
-    "import_outputs": "wisecommittee.store.imports.importing",
+    "import_answers": "wisecommittee.store.imports.answers",
+    "import_outputs": "wisecommittee.store.imports.outputs",
     "split_store": "wisecommittee.store.splitting",
+    "Query": "wisecommittee.searches.query",
     "Frontier": "wisecommittee.searches.frontier",
     "LogitStore": "wisecommittee.store",
     "Study": "wisecommittee.analyses.study",
@@ -49,6 +53,7 @@ __all__ = [
     "Frontier",
     "LogitStore",
     "ModelCard",
+    "Query",
     "Study",
     "__version__",
     "calibrate",

@@ -23,7 +23,43 @@ WiseCommitteeError            exit code 1: it could not be done
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+_flags = False  # whether messages name options as the command line does
+
+
+def option(name: str, value: object = None, *, placeholder: str = "") -> str:
+    """An option as the caller gives it: in Python `max_models=`, on the command line `--max-models`.
+
+    Parameters
+    ----------
+    name
+        The parameter's name in Python.
+    value
+        The value to show with it: `axis='p99'` or `--axis p99`; True is shown as `exact=True` or `--exact`.
+    placeholder
+        A word that stands for a value: `macs=N` or `--macs N`.
+    """
+    flag = "--" + name.replace("_", "-")
+    if value is None:
+        text = f"{flag} {placeholder}" if _flags else f"{name}={placeholder}"
+    elif value is True:
+        text = flag if _flags else f"{name}=True"
+    else:
+        text = f"{flag} {value}" if _flags else f"{name}={value!r}"
+    return text.rstrip()
+
+
+@contextmanager
+def options_as_flags() -> Iterator[None]:
+    """Within it messages name options as the command line does."""
+    global _flags
+    before, _flags = _flags, True
+    try:
+        yield
+    finally:
+        _flags = before
 
 
 class WiseCommitteeError(Exception):

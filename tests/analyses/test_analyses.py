@@ -11,12 +11,15 @@ import naive
 import pytest
 from analyses_pool import COMBINE, LEVELS, Case, every_cascade, figures, most_accurate, rows
 
-from wisecommittee.analyses import conversion, enough, members, replicas, small
-from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.analyses import conversion, members, replica_ensembles, replicas, smallest_ensemble
+from wisecommittee.analyses.study import study_of
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.report import tables
-from wisecommittee.searches.choice import answer
+from wisecommittee.searches.choice import search_and_choose
+from wisecommittee.searches.query import Query
+from wisecommittee.searches.target import Target
+from wisecommittee.searches.workers.execution import Execution
 
 POOL = {"a": (4, 10, 1.0), "b": (3, 27, 1.7), "c": (1, 90, 2.4)}
 
@@ -37,7 +40,7 @@ def least_cost(case, names, correct):
 
 
 def test_conversion_is_the_cheapest_of_all_orders_and_thresholds(case):
-    found = conversion.conversion(Study(case.store, max_models=3, levels=LEVELS, threads=1))
+    found = conversion.conversion(study_of(case.store, max_models=3, levels=LEVELS, threads=1))
     n = len(case.labels["val"])
     assert found
     for c in found:
@@ -54,7 +57,7 @@ def test_conversion_is_the_cheapest_of_all_orders_and_thresholds(case):
 
 
 def test_conversion_of_named_ensembles(case):
-    study = Study(case.store, levels=LEVELS, threads=1, committees=(Committee((("a/0", "b/0"),)),))
+    study = study_of(case.store, levels=LEVELS, threads=1, committees=(Committee((("a/0", "b/0"),)),))
     (found,) = conversion.conversion(study)
     assert found.ensemble.val.committee.models == ("a/0", "b/0")
     made = tables.fill("conversion", study)
@@ -129,7 +132,7 @@ def test_replica_statistics_over_all_pairs(case):
 
 
 def test_published_replicas_stand_below(case):
-    made = tables.fill("replicas", Study(case.store, threads=1, published=True))
+    made = tables.fill("replicas", study_of(case.store, threads=1, published=True))
     cascades = rows(made)[-1]
     assert (cascades["count"], cascades["quality_max"], cascades["cost_mean"]) == (56, 0.8417, 12.62e9)
     assert rows(made)[-2]["cost_max"] is None
@@ -139,10 +142,10 @@ def test_published_replicas_stand_below(case):
 
 
 def test_small_ensembles_over_all_sets(case):
-    found = small.small(case.study)
+    found = replica_ensembles.replica_ensembles(case.study)
     assert (found.split, found.n) == ("test", 46)
     assert [curve[0].architecture for curve in found.curves] == ["a", "b", "c"]
-    table = {(t["architecture"], t["members"]): t for t in rows(tables.fill("small", case.study))}
+    table = {(t["architecture"], t["members"]): t for t in rows(tables.fill("replica-ensembles", case.study))}
     for curve in found.curves:
         name = curve[0].architecture
         count, cost, _ = POOL[name]
@@ -161,31 +164,31 @@ def test_small_ensembles_over_all_sets(case):
 
 
 def test_many_replicas_are_drawn_without_repetition():
-    drawn = small.draws(range(20), 3)
-    assert len(drawn) == len(set(drawn)) == small.DRAWS
+    drawn = replica_ensembles.draws(range(20), 3)
+    assert len(drawn) == len(set(drawn)) == replica_ensembles.DRAWS
     assert all(len(set(some)) == 3 for some in drawn)
-    assert drawn == small.draws(range(20), 3)
-    assert small.draws(range(4), 2) == list(itertools.combinations(range(4), 2))
+    assert drawn == replica_ensembles.draws(range(20), 3)
+    assert replica_ensembles.draws(range(4), 2) == list(itertools.combinations(range(4), 2))
 
 
 def point(name, members, median, cost):
-    return small.Point(name, members, 1, median, median, median, median, median, cost * members, cost)
+    return replica_ensembles.CurvePoint(name, members, 1, median, median, median, median, median, cost * members, cost)
 
 
 def test_crossover():
     s = tuple(point("s", k, q, 10) for k, q in ((1, 0.80), (2, 0.85), (3, 0.86)))
     m = tuple(point("m", k, q, 25) for k, q in ((1, 0.85), (2, 0.90)))
     l = tuple(point("l", k, q, 200) for k, q in ((1, 0.95),))  # noqa: E741
-    first, second = small.Small("test", 100, "flops", (s, m, l)).crossovers()
+    first, second = replica_ensembles.ReplicaEnsembles("test", 100, "flops", (s, m, l)).crossovers()
     assert (first.ensemble.members, first.beats, first.overtaken) == (2, True, None)
     assert (second.ensemble, second.beats, second.overtaken) == (None, False, None)
     dear = tuple(point("s", p.members, p.median, 15) for p in s)
-    (late,) = small.Small("test", 100, "flops", (dear, m)).crossovers()
+    (late,) = replica_ensembles.ReplicaEnsembles("test", 100, "flops", (dear, m)).crossovers()
     assert (late.ensemble.members, late.beats, late.overtaken) == (2, False, 2)  # 30 > 25: an m alone is as good
 
 
 def test_crossover_table(case):
-    found = small.small(case.study).crossovers()
+    found = replica_ensembles.replica_ensembles(case.study).crossovers()
     for row, c in zip(rows(tables.fill("crossover", case.study)), found, strict=True):
         assert (row["larger"], row["smaller"]) == (c.larger.architecture, c.smaller.architecture)
         assert (row["larger_quality"], row["larger_cost"]) == (c.larger.median, c.larger.cost)
@@ -194,7 +197,7 @@ def test_crossover_table(case):
             assert row["cost_ratio"] == c.larger.cost / c.ensemble.cost
             assert row["parallel_ratio"] == c.larger.parallel / c.ensemble.parallel
         assert row["beats"] == ("yes" if c.beats else "no")
-    published = rows(tables.fill("crossover", Study(case.store, threads=1, published=True)))[-1]
+    published = rows(tables.fill("crossover", study_of(case.store, threads=1, published=True)))[-1]
     assert (published["members"], published["larger_cost"]) == (8, 1548.1e6)
     assert published["cost_ratio"] == pytest.approx(1.91, abs=0.01)
 
@@ -203,10 +206,10 @@ def test_crossover_table(case):
 
 
 def test_enough(case):
-    found = enough.enough(case.study)
+    found = smallest_ensemble.smallest_ensembles(case.study)
     assert [e.architecture for e in found] == ["a", "b"]
     labels = case.labels["test"]
-    for e, row in zip(found, rows(tables.fill("enough", case.study)), strict=True):
+    for e, row in zip(found, rows(tables.fill("smallest-ensemble", case.study)), strict=True):
         names = [f"{e.architecture}/{k}" for k in range(POOL[e.architecture][0])]
         needed = []
         for i in range(len(labels)):
@@ -234,9 +237,9 @@ def test_enough(case):
             replicas.replicas,
             r"need 3 .* has 2 at most; train more .*--replicas",
         ),
-        ({"a": (1, 10, 1.0), "b": (1, 20, 1.0)}, small.small, "one replica"),
-        ({"a": (3, 10, 1.0)}, small.small, "only architecture"),
-        ({"a": (1, 10, 1.0), "b": (1, 20, 1.0)}, enough.enough, "one replica"),
+        ({"a": (1, 10, 1.0), "b": (1, 20, 1.0)}, replica_ensembles.replica_ensembles, "one replica"),
+        ({"a": (3, 10, 1.0)}, replica_ensembles.replica_ensembles, "only architecture"),
+        ({"a": (1, 10, 1.0), "b": (1, 20, 1.0)}, smallest_ensemble.smallest_ensembles, "one replica"),
     ],
 )
 def test_what_is_missing_is_named(pool, analysis, message):
@@ -245,7 +248,7 @@ def test_what_is_missing_is_named(pool, analysis, message):
 
 
 def test_a_single_model_is_no_ensemble_to_convert(case):
-    study = Study(case.store, threads=1, committees=(Committee((("a/0",),)),))
+    study = study_of(case.store, threads=1, committees=(Committee((("a/0",),)),))
     with pytest.raises(UsageError, match="two members or more"):
         conversion.conversion(study)
 
@@ -254,7 +257,8 @@ def test_a_single_model_is_no_ensemble_to_convert(case):
 
 
 def test_answer_matches_an_ensemble_with_its_own_members(case):
-    found = answer(case.store, match_ensemble=["a/1", "b/0", "a/0"], exact=True, threads=1)
+    target = Target("match_ensemble", ["a/1", "b/0", "a/0"])
+    found = search_and_choose(case.store, Query(exact=True), target, Execution(threads=1))
     wanted = case.evaluate("val", [["a/0", "a/1", "b/0"]])[0]
     n = len(case.labels["val"])
     assert found.val.average_cost == least_cost(case, ("a/0", "a/1", "b/0"), round(wanted * n)) / n
@@ -262,4 +266,4 @@ def test_answer_matches_an_ensemble_with_its_own_members(case):
     assert found.to_json()["query"]["match_ensemble"] == ["a/1", "b/0", "a/0"]
     for wrong in (["a/0"], ["a/0", "a/0"]):
         with pytest.raises(UsageError, match="two different members"):
-            answer(case.store, match_ensemble=wrong, threads=1)
+            Target("match_ensemble", wrong)

@@ -13,7 +13,7 @@ import pytest
 from wisecommittee.cli import main
 
 from wisecommittee.analyses.compare import Spread, compare
-from wisecommittee.analyses.study import Study
+from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.utility import utility
 from wisecommittee.errors import StoreError
@@ -153,14 +153,14 @@ def test_spread():
 
 
 def test_without_a_pool_there_is_no_utility(store):
-    (found,) = compare(Study(store, models=["irene-*", "moe-*"]))
+    (found,) = compare(study_of(store, models=["irene-*", "moe-*"]))
     assert [row.method for row in found.rows] == ["MoE", "IRENE"]
     assert found.one is None
     for row in found.rows:
         assert row.models is None
         assert math.isnan(row.utility)
         assert "no average ensemble of its seeds; run `wisecommittee train pool`" in row.reason
-    made = table_compare.fill(Study(store, models=["irene-*", "moe-*"]))
+    made = table_compare.fill(study_of(store, models=["irene-*", "moe-*"]))
     assert made.column("utility")[0] is None or math.isnan(made.column("utility")[0])
 
 
@@ -200,7 +200,7 @@ def test_val_alone_is_said_to_be_optimistic(tmp_path, arrays):
         store.add(card, "val", labels=labels["val"], outputs=made["val", model][0])
     table = table_compare.fill(Study(store))
     assert "most utility on val, whose figures are optimistic" in table.notes[1]
-    assert "optimistic" not in str(table_compare.fill(Study(store, models=["*/0"])).notes)
+    assert "optimistic" not in str(table_compare.fill(study_of(store, models=["*/0"])).notes)
     assert table.notes[0].startswith(f"Figures of val (n = {N})")
 
 

@@ -8,17 +8,17 @@ import pytest
 from analyses_pool import LEVELS, Case, cheapest, every_cascade, figures, ordered, rows
 from matplotlib.figure import Figure
 
-from wisecommittee.analyses import measured, resolutions, scaled, training
-from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.analyses import measured, resolutions, scaled_cascades, training
+from wisecommittee.analyses.study import study_of
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError
 from wisecommittee.report import plot, tables
 
 N = 36
 
 
-def study_of(case, **changes):
-    return Study(case.store, max_models=case.max_models, levels=LEVELS, threads=1, **changes)
+def study_of_case(case, **changes):
+    return study_of(case.store, max_models=case.max_models, levels=LEVELS, threads=1, **changes)
 
 
 # self-cascades
@@ -93,15 +93,15 @@ def best_within(case, sequence, cost):
 def test_scaled_families_climb_their_ladder():
     case = Case(LADDER, n=N)
     base = Committee((("b0/0",), ("b0/1", "b1/0")), (0.5,))
-    study = study_of(case, committees=(base,))
-    found = scaled.scaled(study)
+    study = study_of_case(case, committees=(base,))
+    found = scaled_cascades.scaled_cascades(study)
     # b1 is nearest in cost; the second replica of b0 can climb to b2/1, and b3 has one replica only.
     expected = [("b0/0", "b0/1", "b1/0"), ("b1/0", "b1/1", "b2/0"), ("b2/0", "b2/1", "b3/0")]
     assert [c.members for c in found] == expected[: len(found)]
     cost = case.evaluate("val", base.stages, base.thresholds)[1]
     ladder = [10, 17, 31, 60]
     first = min(range(4), key=lambda r: abs(ladder[r] / cost - 1) if ladder[r] > cost else abs(cost / ladder[r] - 1))
-    table = rows(tables.fill("scaled", study))
+    table = rows(tables.fill("scaled-cascades", study))
     for k, c in enumerate(found):
         assert c.name == f"C{k}"
         assert c.single.val.committee.models == (f"b{first + k}/0",)
@@ -123,7 +123,7 @@ def test_scaled_families_climb_their_ladder():
 
 def test_a_base_cascade_is_found_below_the_second_model():
     case = Case(LADDER, n=N)
-    found = scaled.scaled(case.study)
+    found = scaled_cascades.scaled_cascades(case.study)
     low = [m for m in case.models["val"] if m.architecture in ("b0", "b1")]
     base = found[0].cascade.val
     assert set(found[0].members) <= {m.name for m in low}
@@ -133,7 +133,7 @@ def test_a_base_cascade_is_found_below_the_second_model():
 
 def test_scaled_is_drawn():
     case = Case(LADDER, n=N)
-    what = plot.PLOTS["scaled"].gather(study_of(case, published=True))
+    what = plot.PLOTS["scaled-cascades"].gather(study_of_case(case, published=True))
     ax = plot.scaled(Figure(layout="constrained").add_subplot(), **what)
     ax.figure.canvas.draw()
     lines = {line.get_label(): list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in ax.lines}
@@ -173,7 +173,7 @@ def test_training_costs_add_up():
         assert len(e.committee.stages) == 1
         assert e.quality >= t.single.val.quality
         assert t.costs[1] == sum(DAYS[m] for m in e.committee.models)
-    made = tables.fill("training", study_of(case, published=True))
+    made = tables.fill("training", study_of_case(case, published=True))
     last = rows(made)[-1]
     assert (last["committee"], last["training_cost"], last["training_ratio"]) == ("B5+B5+B5", 144, 0.9)
 
@@ -193,7 +193,7 @@ def in_time(case, e):
 @pytest.mark.parametrize(("kind", "cost"), [("latency", "latency_ms"), ("throughput", "batch_ms")])
 def test_time_of_committees_chosen_by_flops_and_by_time(kind, cost):
     case = Case(POOL, n=N, fields={m: {"costs": {cost: ms}} for m, ms in TIMES.items()})
-    table = rows(tables.fill(kind, study_of(case)))
+    table = rows(tables.fill(kind, study_of_case(case)))
     name = {"latency": "latency_ms", "throughput": "throughput"}[kind]
     frontier = case.search()
     for m in measured.measured(case.study, cost):
@@ -214,13 +214,13 @@ def test_time_of_committees_chosen_by_flops_and_by_time(kind, cost):
             assert by_time[name] == pytest.approx(shown(in_time(case, e)))
             assert by_time["speedup"] == pytest.approx(ms / in_time(case, e))
         assert m.by_cost.val.average_cost <= m.by_flops.val.average_cost * (1 + 1e-9) or m.by_cost.val.quality > 0
-    made = tables.fill(kind, study_of(case, published=True))
+    made = tables.fill(kind, study_of_case(case, published=True))
     assert {c[-1] for c in made.cells()} == {"this store", "paper"}
 
 
 def test_pools_without_flops_are_measured_all_the_same():
     case = Case(POOL, n=N, fields={m: {"costs": {"latency_ms": ms}, "blocks": {}} for m, ms in TIMES.items()})
-    table = rows(tables.fill("latency", replace(study_of(case))))
+    table = rows(tables.fill("latency", replace(study_of_case(case))))
     assert {t["chosen_by"] for t in table} == {"-", "latency_ms"}
 
 
@@ -231,7 +231,7 @@ def test_pools_without_flops_are_measured_all_the_same():
     ("kind", "message"),
     [
         ("self-cascades", r"two input sizes; extract .*--sizes 240,300"),
-        ("scaled", r"no ladder of 3 .*b0, b1, b2"),
+        ("scaled-cascades", r"no ladder of 3 .*b0, b1, b2"),
         ("training", r"no training cost on the card of a/0 \(5 of 5"),
         ("latency", r"no latency_ms .*bench-models MODEL --store memory"),
         ("throughput", "no batch_ms"),
@@ -246,4 +246,4 @@ def test_a_base_of_other_models_is_refused():
     case = Case(LADDER, n=12)
     base = Committee((("b0/0",), ("b1/0",)), (0.5,))
     with pytest.raises(AbsentError, match="b0/0 of the base cascade is not among the models"):
-        scaled.scaled(study_of(case, committees=(base,), models=("b1/*", "b2/*")))
+        scaled_cascades.scaled_cascades(study_of_case(case, committees=(base,), models=("b1/*", "b2/*")))

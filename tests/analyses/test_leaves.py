@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from wisecommittee.analyses import leaves as module
 from wisecommittee.analyses.leaves import leaves
-from wisecommittee.analyses.study import Study
+from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.report import plot, plot_hne, tables
@@ -78,9 +78,9 @@ def test_only_leaves_take_part(store):
         AbsentError,
         match="none of the models chosen is one; train one with `wisecommittee train hne`",
     ):
-        leaves(Study(store, models=["single"]))
+        leaves(study_of(store, models=["single"]))
     with pytest.raises(AbsentError, match=r"group 'net': .*at position 0"):
-        leaves(Study(store, models=["net/1"]))
+        leaves(study_of(store, models=["net/1"]))
 
 
 def axes():

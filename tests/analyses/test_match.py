@@ -9,8 +9,8 @@ from analyses_pool import Case, cheapest, figures, most_accurate
 from pools import MemoryStore
 
 from wisecommittee.analyses import match
-from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.analyses.study import Study, study_of
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError
 from wisecommittee.report import published, tables
 
@@ -23,7 +23,7 @@ def case():
 
 
 def table(case, kind, **changes):
-    study = Study(case.store, max_models=3, levels=case.study.levels, threads=1, **changes)
+    study = study_of(case.store, max_models=3, levels=case.study.levels, threads=1, **changes)
     made = tables.fill(kind, study)
     names = [c.name for c in made.columns]
     return made, [dict(zip(names, row, strict=True)) for row in made.rows]
@@ -119,7 +119,7 @@ def test_diversity_against_the_oracle(case):
 def test_without_a_test_split_only_val_is_shown(case):
     val_only = case.store._stores["val"]
     val_only.has_split = lambda split: split == "val"
-    made = tables.fill("match", Study(val_only, max_models=2, levels=4, threads=1))
+    made = tables.fill("match", study_of(val_only, max_models=2, levels=4, threads=1))
     assert made.column("split") == ["val"] * 3
     assert "no split to report on" in made.notes[0]
 

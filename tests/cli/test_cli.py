@@ -361,7 +361,7 @@ MISTAKES = [
     ),
     (("tables", "diversity", "--store", "S"), 1, "every architecture has one replica"),
     (("tables", "self-cascades", "--store", "S"), 1, "no checkpoint is in the store at two input sizes"),
-    (("tables", "scaled", "--store", "S"), 1, "no ladder of 3 architectures"),
+    (("tables", "scaled-cascades", "--store", "S"), 1, "no ladder of 3 architectures"),
     (("tables", "training", "--store", "S"), 1, "no training cost on the card of large"),
     (("tables", "throughput", "--store", "S"), 1, "bench-models MODEL --store"),
     (("tables", "match", "--store", "S", "--models", "small"), 1, "there is one model only"),

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from processes import HUNG, ended
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.search import search
 from wisecommittee.searches.workers.threads import Interrupts, Workers, interruptible, interrupts
@@ -267,7 +268,7 @@ def slow(self, points):
 Reporter.report = slow
 """
 SAVING = """
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 save = Committee.save
 def slow(self, path):
     here(); stay_until(1)

@@ -50,7 +50,7 @@ def test_a_stopped_search_says_so_on_the_command_line(run, store):
         (("--max-average", "latency_ms"), "NAME=NUMBER"),
         (("--max-average", "watts=3"), "no cost 'watts'"),
         (("--max-percentile-cost", 5, "--percentile", 0), "percentile"),
-        (("--method", "genetic"), "expected auto"),
+        (("--method", "genetic"), "unknown method 'genetic'"),
         (("--max-percentile-cost", 5), "raise one of them"),
     ],
 )

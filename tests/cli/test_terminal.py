@@ -17,12 +17,13 @@ from wisecommittee.cli import console, main
 from wisecommittee.cli.layout import EDGES, lay_out
 from wisecommittee.cli.show import beside, show_table
 
-from wisecommittee import Committee, LogitStore, ModelCard, Study
+from wisecommittee import Committee, LogitStore, ModelCard
+from wisecommittee.analyses.study import study_of
 from wisecommittee.report import tables
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.search import search
 from wisecommittee.searches.units import evaluate_units
-from wisecommittee.store.imports.importing import import_answers
+from wisecommittee.store.imports.answers import import_answers
 from wisecommittee.store.imports.segmentation import import_images
 
 WIDTHS = (60, 80, 200)
@@ -60,7 +61,7 @@ def committee(store, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(store, committee):
-    return Study(store, max_models=2, levels=8, threads=1, committees=(Committee.load(committee),))
+    return study_of(store, max_models=2, levels=8, threads=1, committees=(Committee.load(committee),))
 
 
 @pytest.fixture

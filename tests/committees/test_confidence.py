@@ -10,8 +10,9 @@ from calibrated import SHARP, C, N, calibrated_row, cross_fitted, ece_by_hand, l
 from pools import product_scores
 
 from wisecommittee.analyses import calibration, cascades, confidence, thresholds
-from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.analyses.study import Study, study_of
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.report import plot
@@ -91,7 +92,7 @@ def test_curves_of_the_first_stage(store):
     overall = sum(right) / N
     assert found.ideal == pytest.approx([min(1, overall / share) for share in found.shares], abs=1e-12)
     # Without a committee the cheapest of the models asked for.
-    assert confidence.curves(Study(store, models=["b*", "c*"])).models == ("b/0",)
+    assert confidence.curves(study_of(store, models=["b*", "c*"])).models == ("b/0",)
 
 
 # Table 12
@@ -166,7 +167,7 @@ def test_many_distinct_confidences_are_swept_at_order_statistics():
 
 
 def test_the_cascade_that_is_meant(store):
-    pair = cascades.chosen_cascades(Study(store, models=["b/0", "a/0"]))[0]
+    pair = cascades.chosen_cascades(study_of(store, models=["b/0", "a/0"]))[0]
     assert pair.stages == (("b/0",), ("a/0",))  # in the order they were named
     assert plain(store, pair).exits == [N // 2, N // 2]
     (found,) = cascades.chosen_cascades(Study(store))
@@ -175,7 +176,7 @@ def test_the_cascade_that_is_meant(store):
     with pytest.raises(UsageError, match="no threshold"):
         cascades.chosen_cascades(Study(store, committees=(Committee((("a/0", "b/0"),)),)))
     with pytest.raises(InfeasibleError, match="no cascade; name two models"):
-        cascades.chosen_cascades(Study(store, models=["a/0"]))
+        cascades.chosen_cascades(study_of(store, models=["a/0"]))
 
 
 # Calibrated committees
@@ -257,7 +258,7 @@ def test_a_committee_of_calibrated_models_is_compared_with_its_plain_twin(store)
 
 
 def test_effects_over_the_frontier(store):
-    found = calibration.effects(Study(store, max_models=2, levels=10))
+    found = calibration.effects(study_of(store, max_models=2, levels=10))
     shapes = [e.before.committee.shape for e in found]
     assert set(shapes) == {"ensemble", "cascade"}
     assert shapes == sorted(shapes, reverse=True)
@@ -386,7 +387,7 @@ def test_scores_that_are_no_probabilities_have_no_reliability(tmp_path):
         card = ModelCard(name, kind="answers", costs={"usd": 1.0})
         answers = np.where(rng.random(60) < 0.7, labels, "z").tolist()
         apis.add(card, "val", labels=labels, answers=answers, scores={"confidence": -rng.random(60)})
-    study = Study(apis, cost="usd")
+    study = study_of(apis, cost="usd")
     assert list(confidence.curves(study).accuracy) == ["confidence"]
     calibrate(apis, ["*"], "platt", force=True)
     assert apis.card("p", "val").calibration.method == "platt"
@@ -405,7 +406,7 @@ def test_committees_of_answers_have_effects_too(tmp_path):
         card = ModelCard(name, kind="answers", costs={"usd": 1.0 + k})
         apis.add(card, "val", labels=labels, answers=answers, scores={"confidence": said})
     calibrate(apis, ["*"], "isotonic", force=True)
-    found = calibration.effects(Study(apis, cost="usd", levels=10))
+    found = calibration.effects(study_of(apis, cost="usd", levels=10))
     assert found
     for e in found:
         assert (e.before.committee.shape, e.method, e.test) == ("cascade", "isotonic", None)

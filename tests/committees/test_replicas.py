@@ -18,7 +18,7 @@ from wisecommittee.errors import StoreError
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import select_cards
 from wisecommittee.store import LogitStore
-from wisecommittee.store.imports.importing import import_outputs
+from wisecommittee.store.imports.outputs import import_outputs
 
 
 def places(*names: str) -> dict[str, tuple[str, int]]:

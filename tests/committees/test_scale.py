@@ -14,12 +14,13 @@ from pools import MemoryStore
 from scipy.special import logsumexp
 from scipy.special import softmax as reference_softmax
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.scale import ODDS
 from wisecommittee.deployment.deploy import deploy
 from wisecommittee.errors import CommitteeError
-from wisecommittee.extraction.models.spec import wrap_module
+from wisecommittee.extraction.models.loaded import wrap_module
 from wisecommittee.searches.evaluate import evaluate, evaluate_in
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool

@@ -16,7 +16,7 @@ from torch import nn  # noqa: E402
 from wisecommittee.committees.cards import ModelCard  # noqa: E402
 from wisecommittee.errors import StoreError, UnknownNameError, UsageError, WiseCommitteeError  # noqa: E402
 from wisecommittee.extraction import timing as timing_module  # noqa: E402
-from wisecommittee.extraction.models.spec import wrap_module  # noqa: E402
+from wisecommittee.extraction.models.loaded import wrap_module  # noqa: E402
 from wisecommittee.extraction.timing import Spread, bench_models, device_name  # noqa: E402
 from wisecommittee.store import LogitStore  # noqa: E402
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import wisecommittee as wc
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment import measure
 from wisecommittee.deployment.deploy import Decisions, Deployed
 from wisecommittee.deployment.measure import Measured, Speedup, compare
@@ -33,10 +33,11 @@ from wisecommittee.errors import (
     UsageError,
 )
 from wisecommittee.extraction.data.digits import digits
-from wisecommittee.extraction.data.spec import open_data, wrap_data
+from wisecommittee.extraction.data.spec import open_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel, wrap_module
 from wisecommittee.extraction.timing import Spread
 from wisecommittee.searches.calibration.fitting import calibrate
 from wisecommittee.searches.evaluate import exit_stages, members_pool

@@ -15,7 +15,8 @@ from sklearn.svm import SVC, LinearSVC
 from torch import nn
 
 import wisecommittee as wc
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.measure import compare
 from wisecommittee.errors import (
     AbsentNameError,
@@ -25,9 +26,9 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extraction.data.spec import wrap_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
-from wisecommittee.extraction.models.spec import wrap_module
+from wisecommittee.extraction.models.loaded import wrap_module
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 import wisecommittee as wc
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.measure import compare
 from wisecommittee.deployment.members import load_members
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, TrustError

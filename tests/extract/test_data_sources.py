@@ -26,10 +26,11 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extraction.data.spec import open_data, wrap_data
+from wisecommittee.extraction.data.spec import open_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.extract import extract
+from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel, wrap_module
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)

@@ -16,7 +16,7 @@ from processes import HUNG, ended
 
 from wisecommittee.errors import UsageError
 from wisecommittee.extraction.extract import extract
-from wisecommittee.extraction.run.plan import make_plan
+from wisecommittee.extraction.run.planning import make_plan
 from wisecommittee.extraction.run.ranks import Ranks, find_ranks, own_device
 from wisecommittee.extraction.run.settings import Settings
 from wisecommittee.store import LogitStore

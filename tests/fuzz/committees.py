@@ -17,7 +17,7 @@ from fuzz import stores
 from fuzz.damage import TEXTS, damage_file, damaged_json
 from fuzz.product import run
 from fuzz.stores import QUICK
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import WiseCommitteeError
 from wisecommittee.searches.frontier import Frontier
 

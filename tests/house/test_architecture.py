@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "wisecommittee"
 FLOORS = {
     "errors": 0,
+    "version": 0,
     "text": 0,
     "reading": 0.5,
     "writing": 0.5,
@@ -39,11 +41,7 @@ TORCH_WING["deployment"] = TORCH_WING["train"] = TORCH_WING["extraction"] | {"ex
 ROOMS = {
     "numba": {"kernels"},
     "llvmlite": {"kernels"},
-    "pyarrow": {
-        "store",
-        "searches",
-        "extraction",
-    },  # searches: the file a frontier is saved in; extraction: images in Parquet
+    "pyarrow": {"store", "searches", "extraction"},  # the file of a frontier; images in Parquet
     "matplotlib": {"report"},
     "torch": {"extraction", "train", "deployment"},
     "PIL": {"extraction", "train"},
@@ -98,6 +96,122 @@ def test_the_floors_can_be_violated():
     assert violations("train", {"wisecommittee.searches.evaluate"}) == ["train imports searches"]
     assert violations("searches", {"torch"}) == ["searches imports torch"]
     assert not violations("cli", {"wisecommittee.train.pool", "typer"})
+
+
+def name_of(path: Path) -> str:
+    return ".".join(("wisecommittee", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def arrows() -> dict[str, set[str]]:
+    """Which modules each module imports, inside functions too; imports for annotations alone do not count."""
+    known = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+    out: dict[str, set[str]] = {}
+    for name, path in known.items():
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                node.body = []
+        named: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                full = {f"{node.module}.{alias.name}" for alias in node.names}
+                named |= {one if one in known else node.module for one in full}
+            elif isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+        out[name] = (named & set(known)) - {name}
+    return out
+
+
+def folder_of(module: str) -> str:
+    """The folder of a module within a room; a module that lies in the room itself stands for itself."""
+    parts = module.split(".")
+    return ".".join(parts[:3]) if len(parts) > 3 else module
+
+
+def between_folders(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+    out: dict[str, set[str]] = {}
+    for module, imported in graph.items():
+        out.setdefault(folder_of(module), set()).update(map(folder_of, imported))
+    return {folder: others - {folder} for folder, others in out.items()}
+
+
+def on_circles(graph: dict[str, set[str]]) -> set[str]:
+    """Nodes from which an arrow leads back to them: what is left when nodes without arrows in or out are taken away."""
+    left = dict(graph)
+    while True:
+        reached = {other for others in left.values() for other in others}
+        kept = {node: others & set(left) for node, others in left.items() if others & set(left) and node in reached}
+        if len(kept) == len(left):
+            return set(kept)
+        left = kept
+
+
+def test_no_module_and_no_folder_imports_itself_in_a_circle():
+    graph = {module: others for module, others in arrows().items() if module != "wisecommittee"}
+    assert on_circles(graph) == set()
+    assert on_circles(between_folders(graph)) == set()
+
+
+def test_circles_can_be_seen():
+    assert on_circles({"a": {"b"}, "b": {"c"}, "c": set()}) == set()
+    assert on_circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == {"a", "b", "c"}
+    folders = between_folders({"w.store.x.a": {"w.store.y.b"}, "w.store.y.b": set(), "w.store.y.c": {"w.store.x.a"}})
+    assert on_circles(folders) == {"w.store.x", "w.store.y"}
+
+
+def tasks_named() -> set[str]:
+    """Task and its subclasses."""
+    found = {"Task"}
+    for path in (PACKAGE / "tasks").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and any(getattr(base, "id", "") == "Task" for base in node.bases):
+                found.add(node.name)
+    return found
+
+
+def asks_for_a_task(code: str, names: set[str]) -> list[int]:
+    """Lines that ask which class a task is of, or compare its name."""
+    lines = []
+    for node in ast.walk(ast.parse(code)):
+        asked: list[ast.expr] = []
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
+            asked = list(node.args)
+        elif isinstance(node, ast.MatchClass):
+            asked = [node.cls]
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            called = [ast.unparse(side) for side in sides if isinstance(side, ast.Attribute)]
+            lines += [node.lineno] * any(re.search(r"(^|\.)task\.name$", side) for side in called)
+        said = {inner.id for part in asked for inner in ast.walk(part) if isinstance(inner, ast.Name)}
+        said |= {inner.attr for part in asked for inner in ast.walk(part) if isinstance(inner, ast.Attribute)}
+        lines += [part.lineno for part in asked[:1] if said & names]
+    return lines
+
+
+def test_no_file_outside_tasks_asks_which_task_it_is():
+    names = tasks_named()
+    assert {"Classification", "Answers", "GradedAnswers", "Segmentation"} <= names
+    asking = [
+        f"{path}:{line}"
+        for room, path in modules()
+        if room != "tasks"
+        for line in asks_for_a_task(path.read_text(), names)
+    ]
+    assert not asking
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "isinstance(pool.task, Segmentation)",
+        "not isinstance(task, (Answers, tasks.Segmentation))",
+        "match task:\n    case Segmentation(): pass",
+        "issubclass(kind, Answers)",
+        "pool.task.name == 'score'",
+    ],
+)
+def test_files_that_ask_for_a_task_are_found(code):
+    assert asks_for_a_task(code, {"Answers", "Segmentation"}) == [code.count("\n") + 1]
 
 
 def test_folders_say_what_lives_there():

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from wisecommittee import reading
-from wisecommittee.committees.cards import Committee, ModelCard, StoredCard
+from wisecommittee.committees.card_json import card_from_json
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, StoreError, WiseCommitteeError
 from wisecommittee.searches.choice import answer
 from wisecommittee.searches.frontier import Frontier
@@ -150,16 +152,16 @@ def test_a_committee_of_wrong_values_is_refused_in_a_short_line(tmp_path, change
         ({"position": -3}, "position -3"),
         ({"blocks": {"a": 10**400}}, "expected a finite number"),
         ({"meta": {"data": 7}}, "'meta.data' is 7"),
-        ({"kind": "statistics", "meta": {"members": [1]}}, "meta.members"),
-        ({"kind": "statistics", "meta": {"members": {"a": {"usd": "x"}}}}, "cost 'usd' of member 'a'"),
-        ({"kind": "statistics", "meta": {"members": {"a": {}}, "cell": 0}}, "meta.cell"),
+        ({"kind": "cell_counts", "meta": {"members": [1]}}, "meta.members"),
+        ({"kind": "cell_counts", "meta": {"members": {"a": {"usd": "x"}}}}, "cost 'usd' of member 'a'"),
+        ({"kind": "cell_counts", "meta": {"members": {"a": {}}, "cell": 0}}, "meta.cell"),
     ],
 )
 def test_a_card_of_wrong_values_is_refused(changed, message):
     contents = {"rows": 1, "classes": 2, "dtype": "float32", "content": "0" * 64}
-    assert StoredCard.from_json({"version": 1, "model": "a", "contents": contents}).model == "a"
+    assert card_from_json({"version": 1, "model": "a", "contents": contents}).model == "a"
     with pytest.raises(StoreError, match=message):
-        StoredCard.from_json({"version": 1, "model": "a", "contents": contents, **changed})
+        card_from_json({"version": 1, "model": "a", "contents": contents, **changed})
 
 
 def test_a_claim_is_compared_with_the_file_and_with_memory(monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import CommitteeError, WiseCommitteeError
 from wisecommittee.writing import whole_file, written_whole
 

@@ -22,11 +22,12 @@ import pytest
 from axes import FRONTIER, evaluation
 from wisecommittee.cli import console, main
 
-from wisecommittee.analyses.study import Study
+from wisecommittee.analyses.study import study_of
 from wisecommittee.committees import cards
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import StoreError, UsageError
-from wisecommittee.report import plot, table, tables
+from wisecommittee.report import formats, plot, tables
 from wisecommittee.report.page import page
 from wisecommittee.searches.evaluate import identity
 from wisecommittee.store import LogitStore
@@ -114,7 +115,7 @@ def ladder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(store):
-    return Study(store, max_models=2, levels=8, threads=1)
+    return study_of(store, max_models=2, levels=8, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +131,9 @@ def committee(store):
 def study_for(study, leaves, sizes, ladder, committee):
     """kind -> a study that the kind can be made of."""
     wanted = {
-        **dict.fromkeys(("leaves", "deviation", "anytime"), Study(leaves, threads=1)),
-        "self-cascades": Study(sizes, max_models=2, levels=8, threads=1),
-        "scaled": Study(ladder, max_models=2, levels=8, threads=1),
+        **dict.fromkeys(("leaves", "deviation", "anytime"), study_of(leaves, threads=1)),
+        "self-cascades": study_of(sizes, max_models=2, levels=8, threads=1),
+        "scaled-cascades": study_of(ladder, max_models=2, levels=8, threads=1),
         **dict.fromkeys(ABOUT_COMMITTEES, replace(study, committees=(committee,))),
     }
     return lambda kind: wanted.get(kind, study)
@@ -161,7 +162,7 @@ def test_every_table_in_every_format(kind, study_for):
     texts = [value for row in made.rows for value in row if isinstance(value, str)]
     assert kind == "members" or any("\\frac" in text for text in (*texts, *made.notes))  # that one names nobody
     # csv: the same values under an apostrophe where a spreadsheet would compute
-    text = table.as_csv(made)
+    text = formats.as_csv(made)
     only_shown(text)
     for row, raw in zip(list(csv.reader(io.StringIO(text)))[1:], made.rows, strict=True):
         for cell, value in zip(row, raw, strict=True):
@@ -169,20 +170,20 @@ def test_every_table_in_every_format(kind, study_for):
                 assert cell in (shown(value), f"'{shown(value)}")
                 assert not re.match(r"\s*[=+@-]\D", cell)
     # Markdown: rows keep their cells, nothing is raw HTML, mathematics or emphasis
-    text = table.as_markdown(made)
+    text = formats.as_markdown(made)
     only_shown(text)
     assert "<" not in text
     assert not re.search(r"(?<!\\)[$`]", text)
     body = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in body} == {len(made.columns) + 1}
     # HTML
-    text = table.render(made, "html")
+    text = formats.render(made, "html")
     only_shown(text)
     tags = Tags()
     tags.feed(text)
     assert set(tags.tags) <= {"div", "table", "caption", "thead", "tbody", "tr", "th", "td", "p"}
     # LaTeX
-    text = table.as_latex(made)
+    text = formats.as_latex(made)
     only_shown(text)
     assert not re.search(r"(?<!\\)\$|\\frac|\\textbf\{\}|(?<!\\)_", text)
     json.loads(json.dumps(made.to_json(), allow_nan=False))
@@ -202,13 +203,13 @@ def test_every_plot_in_every_format(kind, ending, study_for, tmp_path):
 
 
 @pytest.mark.parametrize("cost", COSTS)
-@pytest.mark.parametrize("kind", ["frontier", "exits", "match", "members", "small", "replicas"])
+@pytest.mark.parametrize("kind", ["frontier", "exits", "match", "members", "replica-ensembles", "replicas"])
 def test_names_of_costs_in_plots_and_tables(kind, cost, study, tmp_path):
-    asked = replace(study, cost=cost)
+    asked = replace(study, query=replace(study.query, cost=cost))
     plot.picture(kind, asked, tmp_path / "x.svg")
     ElementTree.fromstring((tmp_path / "x.svg").read_text(encoding="utf-8"))
     made = tables.fill(kind, asked)
-    only_shown(table.as_markdown(made) + table.as_latex(made) + table.as_csv(made))
+    only_shown(formats.as_markdown(made) + formats.as_latex(made) + formats.as_csv(made))
 
 
 def test_names_without_a_sign_in_the_font_are_warned_of_once(tmp_path):
@@ -230,7 +231,11 @@ def test_a_curve_s_phase_is_text(tmp_path):
 
 
 def test_the_page_holds_text_only(study, committee):
-    for asked in (study, replace(study, committees=(committee,)), replace(study, cost=COSTS[1])):
+    for asked in (
+        study,
+        replace(study, committees=(committee,)),
+        replace(study, query=replace(study.query, cost=COSTS[1])),
+    ):
         text = page(asked, command="wisecommittee report --store \x1b[2J</pre>")
         only_shown(text)
         tags = Tags()
@@ -438,9 +443,9 @@ def test_labels_of_ordinary_names_have_no_quotes():
     ("kind", "changes", "says"),
     [
         ("match", {"committees": 1}, "not about given committees"),
-        ("scaled", {"committees": 2}, "shows one committee, and 2 were given"),
+        ("scaled-cascades", {"committees": 2}, "shows one committee, and 2 were given"),
         ("confidence", {"published": True}, "print nothing in this layout"),
-        ("small", {"published": True}, "print nothing in this layout"),
+        ("replica-ensembles", {"published": True}, "print nothing in this layout"),
         ("leaves", {"published": True}, "print nothing in this layout"),
         ("exits", {"published": True, "committees": 1}, "beside a whole pool"),
         ("match", {"published": True, "cost": "latency_ms"}, "are in FLOPs, not latency_ms"),
@@ -459,7 +464,7 @@ def test_what_a_table_would_leave_out_is_refused(kind, changes, says, study, com
         ("confidence", {"committees": 2}, "shows one committee"),
         ("frontier", {"committees": 1}, "not about given committees"),
         ("exits", {"curves": "x.parquet"}, "no learning curves"),
-        ("small", {"published": True}, "print nothing in this layout"),
+        ("replica-ensembles", {"published": True}, "print nothing in this layout"),
     ],
 )
 def test_what_a_plot_would_leave_out_is_refused(kind, changes, says, study, committee, tmp_path):
@@ -508,9 +513,9 @@ def test_long_texts_of_a_plot_keep_their_ends():
     assert max(map(len, text.split("\n"))) <= 20
 
 
-@pytest.mark.parametrize("kind", ["enough", "small", "match", "frontier", "exits", "thresholds"])
+@pytest.mark.parametrize("kind", ["smallest-ensemble", "replica-ensembles", "match", "frontier", "exits", "thresholds"])
 def test_names_of_a_folder_s_whole_length_leave_room_for_the_drawing(kind, tmp_path):
     """The layout does not collapse, which matplotlib would warn of, and warnings are errors here."""
     names = [f"{'an_architecture_with_all_its_settings' * 4}-v{rung}" for rung in range(4)]
     long = filled(tmp_path / "logits", hostile_cards(names))
-    plot.picture(kind, Study(long, max_models=2, levels=6, threads=1), tmp_path / "x.png")
+    plot.picture(kind, study_of(long, max_models=2, levels=6, threads=1), tmp_path / "x.png")

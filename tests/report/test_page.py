@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from processes import HUNG
 
-from wisecommittee.analyses.study import Study, study_of
+from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentNameError, InfeasibleError, StoreError, WiseCommitteeError
-from wisecommittee.report.markup import as_html
 from wisecommittee.report.page import _much, page, write_page
 from wisecommittee.report.page_chart import Axis, plain
 from wisecommittee.report.table import Column, Table
 from wisecommittee.searches.choice import choose
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.target import Target
 from wisecommittee.store import LogitStore
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -43,7 +43,7 @@ def filled(folder, names=("small/0", "medium/0", "large/0"), splits=("val", "tes
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return Study(filled(tmp_path_factory.mktemp("page") / "logits"), max_models=3, levels=20, threads=1)
+    return study_of(filled(tmp_path_factory.mktemp("page") / "logits"), max_models=3, levels=20, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_every_point_says_its_committee_and_lies_where_it_belongs(study, text):
 def test_the_cost_that_was_searched_is_drawn_and_compared(study):
     found = study.search(axis="worst")
     chosen = next(e for e in found if e.committee.shape == "cascade")
-    text = page(replace(study, given=found), {"target_accuracy": chosen.quality})
+    text = page(replace(study, given=found), Target("target_accuracy", chosen.quality))
     plain_text = unescape(re.sub(r"<[^>]+>", "", text))
     assert "worst-case FLOPs (multiply-adds) per unit" in plain_text
     places = {}
@@ -165,16 +165,16 @@ def test_the_page_says_how_its_search_was_asked(study):
 
 
 def test_a_target_chooses_another_committee(study):
-    cheap = page(study, {"target_flops": 2e6})
+    cheap = page(study, Target("target_flops", 2e6))
     found = choose(study.frontier(), study.store, {"target_flops": 2e6})
     assert f"<b>{found.val.committee.label()}</b>" in unescape(cheap)
     with pytest.raises(InfeasibleError):
-        page(study, {"target_flops": 10.0})
+        page(study, Target("target_flops", 10.0))
 
 
 def test_names_from_a_store_stay_text(tmp_path):
     store = filled(tmp_path / "logits", names=("small/0", EVIL, "big & <b>bold</b>"))
-    text = page(Study(store, max_models=2, levels=5, threads=1), command=f"wisecommittee report {EVIL}")
+    text = page(study_of(store, max_models=2, levels=5, threads=1), command=f"wisecommittee report {EVIL}")
     structure = parsed(text)
     assert structure.tags.count("script") == 2
     assert structure.tags.count("img") == 0
@@ -182,13 +182,13 @@ def test_names_from_a_store_stay_text(tmp_path):
 
 
 def test_without_test_the_page_says_so(tmp_path):
-    text = page(Study(filled(tmp_path / "logits", splits=("val",)), max_models=2, levels=5, threads=1))
+    text = page(study_of(filled(tmp_path / "logits", splits=("val",)), max_models=2, levels=5, threads=1))
     assert "no test split to report on" in text
     assert 'class="mark test"' not in text
 
 
 def test_what_a_pool_lacks_is_said_in_its_place(tmp_path):
-    text = page(Study(filled(tmp_path / "logits", names=("only/0",)), max_models=2, levels=5, threads=1))
+    text = page(study_of(filled(tmp_path / "logits", names=("only/0",)), max_models=2, levels=5, threads=1))
     assert "Not shown: " in text
     parsed(text)
 
@@ -196,13 +196,13 @@ def test_what_a_pool_lacks_is_said_in_its_place(tmp_path):
 def test_tables_keep_their_cells():
     columns = (Column("a", "name"), Column("b", "accuracy", "percent", "val"), Column("c", "cost", "cost", "val"))
     made = Table("Some & <table>", columns, (("x<y", 0.5, 2e6), ("z", None, 3e6)), ("a note",))
-    text = as_html(made)
+    text = made.to_html()
     assert made._repr_html_() == text
     parsed(text)
     cells = [unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", text)]
     assert cells == [cell for row in made.cells() for cell in row]
     assert '<th class="over" colspan="2">val</th>' in text
-    assert "<summary>Some &amp; &lt;table&gt;</summary>" in as_html(made, folded=True)
+    assert "<summary>Some &amp; &lt;table&gt;</summary>" in made.to_html(folded=True)
 
 
 @pytest.mark.parametrize(("low", "high", "logarithmic"), [(0.3, 0.9, False), (1e6, 3e9, True), (5.0, 5.0, False)])
@@ -280,7 +280,7 @@ def test_in_a_browser_the_frontier_answers_the_pointer(study, text, tmp_path):
 def test_a_best_single_that_is_no_first_replica_is_found(tmp_path):
     """Canonical committees use replica 0 first; here replica 1 is the most accurate model."""
     store = filled(tmp_path / "logits", names=("large/0", "large/1"))
-    text = page(Study(store, max_models=1, levels=5, threads=1))
+    text = page(study_of(store, max_models=1, levels=5, threads=1))
     assert "The best single model is large/1" in text
     assert "<b>large/1</b>" in text
     assert "The committee is this model by itself." in text
@@ -289,7 +289,7 @@ def test_a_best_single_that_is_no_first_replica_is_found(tmp_path):
 def test_a_best_single_beyond_the_limit_is_no_obstacle(tmp_path):
     store = filled(tmp_path / "logits", names=("small/0", "large/0"))
     most = min(sum(card.blocks.values()) for card in store.cards("val"))
-    study = Study(store, levels=5, threads=1)
+    study = study_of(store, levels=5, threads=1)
     text = page(replace(study, given=study.search(max_worst_cost=most)))
     assert "The best single model is large/0" in text
     assert "<b>small/0</b>" in text
@@ -318,7 +318,7 @@ def test_what_looks_implausible_comes_first(tmp_path, text):
         card = store.card(name, "val").without_contents()
         store.add(card, "test", labels=labels, outputs=store.outputs(name, "val"))
     with pytest.warns(UserWarning, match="no figures of test"):
-        shown = page(Study(store, max_models=2, levels=20, threads=1))
+        shown = page(study_of(store, max_models=2, levels=20, threads=1))
     assert "Doctor</h2>" in shown
     assert shown.index("val and test hold the same units") < shown.index("<table")
 
@@ -330,7 +330,7 @@ def test_what_stands_for_single_models_need_not_be_one(study):
     text = page(replace(study, given=replace(frontier, singles=cascades)))
     assert f"--target-accuracy {max(e.quality for e in cascades)}" in unescape(text)
     with pytest.raises(AbsentNameError, match=r"unknown model 'small/0'; Known: .none."):
-        choose(replace(frontier, singles=cascades), study.store, {"match": "small/0"})
+        choose(replace(frontier, singles=cascades), study.store, Target("match", "small/0"))
 
 
 def test_a_frontier_without_single_models_is_refused(study, tmp_path):

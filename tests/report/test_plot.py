@@ -57,10 +57,13 @@ def test_frontier_draws_its_figures_by_shape():
     ("p99", lambda e: e.p99_cost, "99th percentile of FLOPs (multiply-adds) per unit"),
 ])  # fmt: skip
 def test_the_cost_that_was_searched_is_drawn(axis, figure, name):
-    given = [replace(e, p99_cost=1.7 * e.average_cost) for e in FRONTIER]
-    singles = tuple(replace(e, p99_cost=1.1 * e.average_cost) for e in FRONTIER.singles)
+    def with_p99(e, factor, **changes):
+        return replace(e, costs={"flops": e.cost._replace(p99=factor * e.average_cost)}, **changes)
+
+    given = [with_p99(e, 1.7) for e in FRONTIER]
+    singles = tuple(with_p99(e, 1.1) for e in FRONTIER.singles)
     found = Frontier(tuple(given), singles, {"axis": axis})
-    test = [replace(e, split="test", p99_cost=3 * e.average_cost) for e in given]
+    test = [with_p99(e, 3, split="test") for e in given]
     ax = drawn(plot.frontier(axes(), found, test=test, ensembles=replace(found, evaluations=(given[2],))))
     expected = [(figure(e), e.quality) for e in given]
     assert points(line_named(ax, "frontier on val")) == expected

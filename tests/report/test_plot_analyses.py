@@ -8,7 +8,7 @@ import pytest
 from analyses_pool import Case
 from matplotlib.figure import Figure
 
-from wisecommittee.analyses import conversion, enough, match, members, replicas, small
+from wisecommittee.analyses import conversion, match, members, replica_ensembles, replicas, smallest_ensemble
 from wisecommittee.errors import UsageError
 from wisecommittee.report import plot, plot_match
 
@@ -79,9 +79,9 @@ def test_replicas(case):
 
 
 def test_small(case):
-    found = small.small(case.study)
+    found = replica_ensembles.replica_ensembles(case.study)
     for parallel in (False, True):
-        ax = drawn("small", case, parallel=parallel)
+        ax = drawn("replica-ensembles", case, parallel=parallel)
         for curve, band in zip(found.curves, ax.collections, strict=True):
             x = [p.parallel if parallel else p.cost for p in curve]
             assert points(ax, curve[0].architecture) == list(zip(x, [p.median for p in curve], strict=True))
@@ -90,9 +90,9 @@ def test_small(case):
         assert ("dearest member" in ax.get_xlabel()) == parallel
         named = [p for curve in found.curves for p in curve if not parallel or p in (curve[0], curve[-1])]
         assert sorted(t.get_text() for t in ax.texts) == sorted(str(p.members) for p in named)
-    crowd = small.Small("test", 40, "flops", tuple(found.curves[0] for _ in range(8)))
+    crowd = replica_ensembles.ReplicaEnsembles("test", 40, "flops", tuple(found.curves[0] for _ in range(8)))
     with pytest.raises(UsageError, match="8 architectures"):
-        drawn("small", case, small=crowd)
+        drawn("replica-ensembles", case, ensembles=crowd)
 
 
 def test_the_paper_s_points_in_the_frontier_plot(case):
@@ -113,13 +113,15 @@ def test_many_models_are_not_linked_to_their_committees(case, monkeypatch):
 
 
 def test_enough(case):
-    found = enough.enough(case.study)
-    ax = drawn("enough", case)
+    found = smallest_ensemble.smallest_ensembles(case.study)
+    ax = drawn("smallest-ensemble", case)
     pieces = {c.get_label(): [bar.get_width() for bar in c] for c in ax.containers}
     assert pieces["1 member"] == [e.first[0] for e in found]
     assert pieces["3 members"] == [pytest.approx(e.first[2]) for e in found]
     assert pieces["never right"] == [pytest.approx(e.never) for e in found]
     assert [sum(row) for row in zip(*pieces.values(), strict=True)] == [pytest.approx(1)] * len(found)
-    five = [enough.Enough("a", "test", 100, (0.8, 0.05, 0.04, 0.03, 0.02), 0.06)]
-    pieces = {c.get_label(): [bar.get_width() for bar in c] for c in drawn("enough", case, shares=five).containers}
+    five = [smallest_ensemble.SmallestEnsemble("a", "test", 100, (0.8, 0.05, 0.04, 0.03, 0.02), 0.06)]
+    pieces = {
+        c.get_label(): [bar.get_width() for bar in c] for c in drawn("smallest-ensemble", case, shares=five).containers
+    }
     assert pieces["4 members or more"] == [pytest.approx(0.05)]

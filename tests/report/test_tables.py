@@ -9,7 +9,7 @@ import json
 import pytest
 
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
-from wisecommittee.report import table, tables
+from wisecommittee.report import formats, tables
 from wisecommittee.report.table import Column, Table
 
 TABLE = Table(
@@ -66,7 +66,7 @@ def test_one_unit_per_table(costs, cost, unit, printed):
 
 
 def test_csv_keeps_what_was_measured():
-    rows = list(csv.reader(io.StringIO(table.as_csv(TABLE))))
+    rows = list(csv.reader(io.StringIO(formats.as_csv(TABLE))))
     assert rows[0] == ["model", "quality", "average_cost", "speedup", "exit_ratios"]
     assert rows[2] == ["b3", "0.8126", "230000000.5", "7.826", "0.6004/0.3993/0.0003"]
     assert rows[1][3] == ""
@@ -80,24 +80,24 @@ def test_json_has_no_nan():
 
 
 def test_markdown():
-    lines = table.as_markdown(TABLE).splitlines()
+    lines = formats.as_markdown(TABLE).splitlines()
     assert lines[0] == "**A & B**"
     assert lines[2].startswith("| model | single: top-1 (%) | single: FLOPs (G) |")
     assert lines[3].startswith("| ----- | ----------------: |")
     assert len({len(line) for line in lines[2:7]}) == 1
     assert lines[-1] == "note"
     piped = Table("t", (Column("c", "c"),), (("a | b",),))
-    assert "| a \\| b |" in table.as_markdown(piped)
+    assert "| a \\| b |" in formats.as_markdown(piped)
 
 
 def test_latex():
-    text = table.as_latex(TABLE)
+    text = formats.as_latex(TABLE)
     assert r"\caption{A \& B}" in text
     assert r" & \multicolumn{2}{c}{single} &  &  \\" in text
     assert r"\cmidrule(lr){2-3}" in text
     assert r"b5\_x & 100.00 & 10.3 & 1.00x & 0.0 / 100.0 \\" in text
     assert text.count(r"\midrule") == 2  # below the headings, and before the second group
-    assert table.escaped("a_b 5% <~^\\") == r"a\_b 5\% \textless{}\textasciitilde{}\textasciicircum{}\textbackslash{}"
+    assert formats.escaped("a_b 5% <~^\\") == r"a\_b 5\% \textless{}\textasciitilde{}\textasciicircum{}\textbackslash{}"
 
 
 def test_rows_must_fit_their_columns():
@@ -106,18 +106,18 @@ def test_rows_must_fit_their_columns():
 
 
 def test_formats_and_endings(tmp_path):
-    assert table.form_of(None, None) == "rich"
-    assert table.form_of(None, tmp_path / "x.TEX") == "latex"
-    assert table.form_of("csv", tmp_path / "x.txt") == "csv"
+    assert formats.form_of(None, None) == "rich"
+    assert formats.form_of(None, tmp_path / "x.TEX") == "latex"
+    assert formats.form_of("csv", tmp_path / "x.txt") == "csv"
     with pytest.raises(UsageError, match=r"ends in none of .csv, .md, .tex"):
-        table.form_of(None, tmp_path / "x.xlsx")
+        formats.form_of(None, tmp_path / "x.xlsx")
     with pytest.raises(UsageError, match="rich is for the terminal"):
-        table.form_of("rich", tmp_path / "x.md")
+        formats.form_of("rich", tmp_path / "x.md")
     with pytest.raises(UnknownNameError, match="did you mean 'latex'"):
-        table.form_of("latx", None)
-    assert table.write(TABLE, "csv", tmp_path / "x.csv").read_text() == table.as_csv(TABLE)
+        formats.form_of("latx", None)
+    assert formats.write(TABLE, "csv", tmp_path / "x.csv").read_text() == formats.as_csv(TABLE)
     with pytest.raises(WiseCommitteeError, match="cannot write"):
-        table.write(TABLE, "csv", tmp_path / "missing" / "x.csv")
+        formats.write(TABLE, "csv", tmp_path / "missing" / "x.csv")
 
 
 def test_unknown_tables_name_the_known_ones():

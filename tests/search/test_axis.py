@@ -52,7 +52,7 @@ def test_limits_and_axis_hold_together(axis):
     free = search(store, levels=8, axis=axis)
     for exact in (False, True):
         held = search(store, levels=8, axis=axis, exact=exact, max_average={"usd": 4.0})
-        assert all(e.further["usd"][0] <= 4 for e in held)
+        assert all(e.costs["usd"].average <= 4 for e in held)
         for e in held:
             within = {"worst": {"worst_case_cost": e.worst_case_cost}, "p99": {"p99_cost": e.p99_cost}}[axis]
             if not exact:
@@ -72,12 +72,12 @@ def test_other_costs_of_a_frontier(tmp_path):
         for stage, ratio in zip(stages, e.exit_ratios, strict=True):
             ran += sum(latency[m] for m in stage)
             average += ratio * ran
-        assert e.further["latency_ms"] == (pytest.approx(average), ran)
+        assert (e.costs["latency_ms"].average, e.costs["latency_ms"].worst) == (pytest.approx(average), ran)
     frame = frontier.to_frame()
-    assert frame["average_latency_ms"].tolist()[0] == frontier.evaluations[0].further["latency_ms"][0]
+    assert frame["average_latency_ms"].tolist()[0] == frontier.evaluations[0].costs["latency_ms"].average
     kept = frontier.skyline("average_latency_ms")
     for e in frontier:
-        within = [k for k in kept if k.further["latency_ms"][0] <= e.further["latency_ms"][0]]
+        within = [k for k in kept if k.costs["latency_ms"].average <= e.costs["latency_ms"].average]
         assert within[-1].quality >= e.quality
     assert [k.quality for k in kept] == sorted({k.quality for k in kept})
     with pytest.raises(UnknownNameError, match="average_latency_ms"):

@@ -76,7 +76,7 @@ def array_counts(pool, points):
         scored = np.zeros(len(trie), bool)
         scored[[trie.find[key] for key in keys]] = True
         made = stage_tables(pool, trie, scored)
-        table = assemble(pool, made, [(m,) for m in sequence])
+        table = assemble(made, [(m,) for m in sequence])
         leaves = np.vstack([table.score[:-1] >= np.array(values, np.float32)[:, None], np.ones((1, pool.units), bool)])
         stage = leaves.argmax(axis=0)
         correct = int(table.stats[stage, np.arange(pool.units), 0].sum())

@@ -26,7 +26,8 @@ from pools import product_scores
 from scipy.optimize import minimize_scalar
 
 from wisecommittee.committees.calibration import FOLDS, Calibration, calibrated_rows, calibrated_scores, unit_folds
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import (
     AbsentError,
     AbsentNameError,
@@ -43,6 +44,7 @@ from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.store import LogitStore
+from wisecommittee.store.layout import model_folder
 from wisecommittee.store.splitting import split_store
 
 
@@ -326,7 +328,7 @@ def test_ece_of_a_case_done_by_hand():
 
 
 def test_calibration_is_a_version_of_the_card_and_comes_off_again(store):
-    folder = store.files.local / store.model_folder("val", "a/0")
+    folder = store.files.local / model_folder("val", "a/0")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     calibrate(store, ["a/0"])
     after = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -409,7 +411,7 @@ def test_a_calibrated_search_is_a_search_over_cross_fitted_outputs(store, method
     for name, model in by_name.items():
         shown = [naive.shown(score, "max_prob") for score in scores((name,))]
         assert np.allclose(shown, [max(naive.softmax(row)) for row in model.outputs], atol=1e-6)
-    assert frontier.query["calibrated"] is True
+    assert frontier.query.calibrated is True
     # Alone, a model is as accurate as ever.
     singles = {e.committee.models[0]: e.correct for e in search(store, max_models=1).singles}
     assert {e.committee.models[0]: e.correct for e in frontier.singles} == singles

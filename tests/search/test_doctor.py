@@ -13,9 +13,11 @@ from wisecommittee.cli import application
 
 from wisecommittee import LogitStore, ModelCard
 from wisecommittee.errors import ContentError
-from wisecommittee.searches.choice import answer
+from wisecommittee.searches.choice import search_and_choose
 from wisecommittee.searches.doctor import examine, misread, shared_units
-from wisecommittee.store.imports.importing import import_outputs
+from wisecommittee.searches.query import Query
+from wisecommittee.searches.target import Target
+from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.store.imports.segmentation import import_images
 
 
@@ -196,7 +198,7 @@ def test_a_test_split_that_is_val_reports_nothing(store, ids, order):
     (text,) = told(store, "copy")
     assert "val and test hold the same units" in text
     with pytest.warns(UserWarning, match="no figures of test: val and test hold the same units"):
-        found = answer(store, target_flops=1500)
+        found = search_and_choose(store, Query(), Target("target_flops", 1500))
     assert found.test is None
     assert found.to_json()["test"] is None
     found.val.committee.save("c.json")
@@ -215,7 +217,7 @@ def test_units_of_val_in_test_are_counted(store):
     assert shared_units(store, "val", "test") == 0.05
     (text,) = told(store, "overlap")
     assert text.startswith("5.0 % of the units of test have the outputs of units of val")
-    assert answer(store, target_flops=1500).test is not None
+    assert search_and_choose(store, Query(), Target("target_flops", 1500)).test is not None
 
 
 @pytest.mark.parametrize("change", ["noise", "half precision", "one model only"])

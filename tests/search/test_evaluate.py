@@ -9,11 +9,11 @@ import naive
 import numpy as np
 import pytest
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.searches import evaluate
 from wisecommittee.searches.stages.exit_table import ExitTable
-from wisecommittee.tasks import Answers, Classification
+from wisecommittee.tasks import Classification, GradedAnswers
 
 UNIT = Fraction(3, 7)
 
@@ -50,7 +50,7 @@ def by_definition(table: ExitTable, committee: Committee, scale: int):
 @pytest.mark.parametrize(("scale", "varying"), [(1, False), (1, True), (10, False)])
 def test_as_the_definition_says(units, stages, scale, varying):
     table, committees = problem(units, stages, 12, scale=scale, varying=varying)
-    task = Classification() if scale == 1 else Answers("score", scale)
+    task = Classification() if scale == 1 else GradedAnswers(scale)
     found = evaluate.evaluate_table(table, committees, task, charges(units), "val")
     for committee, e in zip(committees, found, strict=True):
         assert e.committee is committee

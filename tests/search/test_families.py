@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pools import MemoryStore, cases, for_rule, joint_pools, pools, stored_cards, tree_blocks
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.families import FAMILIES, family_named
 from wisecommittee.committees.families.groups import stops
@@ -131,7 +132,7 @@ def test_anytime_costs_the_union_of_blocks():
         "h/0..3",
         "h/0..7",
     ]  # of eight leaves alone h/1 is best
-    assert found.query["family"] == "anytime"
+    assert found.query.family == "anytime"
     assert found.searched["combinations"] == 8 + 3
     every = search(MemoryStore(models, labels.tolist()), family="anytime", replicas="all")
     assert every.searched["combinations"] == 8 + 7

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from pools import MemoryStore, cases, first_units, pools, random_pool, with_further_costs
 
 from wisecommittee.errors import CostError, InfeasibleError, UsageError
-from wisecommittee.searches.choice import answer
+from wisecommittee.searches.choice import search_and_choose
 from wisecommittee.searches.limits import LimitFigures, percentile_cost
+from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
 
 PERCENTILES = st.none() | st.tuples(st.sampled_from([1.0, 50, 75.0, 90, 99, 100]), st.integers(1, 9))
@@ -92,7 +93,7 @@ def test_filtering_afterwards_would_lose_committees(exact):
 def test_figures_of_limits_are_in_the_answer():
     store = realistic(300)
     store.has_split = lambda split: False
-    found = answer(store, levels=10, max_percentile_cost=(95.0, 200.0), max_average={"latency_ms": 4})
+    found = search_and_choose(store, Query(levels=10, max_percentile_cost=(95.0, 200.0), max_average={"latency_ms": 4}))
     out = found.to_json()
     assert out["query"]["max_percentile_cost"] == [95.0, 200.0]
     assert out["query"]["max_average"] == {"latency_ms": 4}
@@ -101,7 +102,7 @@ def test_figures_of_limits_are_in_the_answer():
     assert figures["percentile_cost"]["cost"] <= 200
     assert figures["averages"]["latency_ms"] <= 4
     assert out["frontier"][-1]["val"] == figures
-    plain = answer(store, levels=10).to_json()
+    plain = search_and_choose(store, Query(levels=10)).to_json()
     assert "percentile_cost" not in plain["val"]
     assert "averages" not in plain["val"]
 

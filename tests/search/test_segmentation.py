@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import re
 from fractions import Fraction
 from types import SimpleNamespace
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from pools import cases
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee, Contents, ModelCard
+from wisecommittee.committees.cards import Contents, ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.families import cascade
 from wisecommittee.errors import (
     AbsentError,
@@ -31,15 +33,16 @@ from wisecommittee.report import tables
 from wisecommittee.searches.evaluate import evaluate, evaluate_in
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.grid.miou import chains
-from wisecommittee.searches.intervals import normal_interval
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
-from wisecommittee.searches.stages.single_model import model_quality
+from wisecommittee.searches.stages.stored_model import model_quality
 from wisecommittee.store import LogitStore
-from wisecommittee.store.costs import import_costs
+from wisecommittee.store.card_files import _checksum
+from wisecommittee.store.imports.costs import import_costs
 from wisecommittee.store.imports.segmentation import Dense, cells_of, import_images, joint_card
 from wisecommittee.store.splitting import split_store
 from wisecommittee.tasks import Segmentation
+from wisecommittee.tasks.intervals import normal_interval
 
 
 class CellStore:
@@ -202,7 +205,7 @@ def test_chains_grow():
     assert chains(cards, 4).shape == (0, 4)
 
 
-def test_statistics_without_sets_are_cascades_in_which_the_newest_answers():
+def test_cell_counts_without_sets_are_cascades_in_which_the_newest_answers():
     made, labels, cost = scene(3)
     store = CellStore(made, labels, cost, 4)
     store.entries = {name: entry for name, entry in store.entries.items() if len(entry[0].members) == 1}
@@ -218,18 +221,18 @@ def test_interval_is_that_of_resampled_cells():
     tp = rng.binomial(labelled, [0.9, 0.7, 0.4])
     statistics = np.concatenate([tp, rng.permuted(labelled - tp, axis=1), labelled - tp], axis=1)
     totals = statistics.sum(axis=0)
-    low, high = normal_interval(float(task.quality(totals)), statistics @ task.gradient(totals))
-    drawn = [task.quality(statistics[rng.integers(0, 800, 800)].sum(axis=0)) for _ in range(2000)]
+    low, high = normal_interval(float(task.quality(totals, 800)), statistics @ task.gradient(totals))
+    drawn = [task.quality(statistics[rng.integers(0, 800, 800)].sum(axis=0), 800) for _ in range(2000)]
     expected = np.quantile(drawn, [0.025, 0.975])
     assert [low, high] == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
-    assert low < task.quality(totals) < high
+    assert low < task.quality(totals, 800) < high
 
 
 def test_quality_of_absent_classes():
     task = Segmentation(3)
-    assert task.quality(np.array([4, 0, 0, 0, 0, 0, 4, 0, 0])) == 0.5  # only class 0 occurs
-    assert task.quality(np.zeros(9, np.int64)) == 0.0
-    assert task.quality(np.array([1, 0, 0, 0, 1, 0, 1, 0, 0])) == 0.25  # class 1 is predicted, never there
+    assert task.quality(np.array([4, 0, 0, 0, 0, 0, 4, 0, 0]), 1) == 0.5  # only class 0 occurs
+    assert task.quality(np.zeros(9, np.int64), 1) == 0.0
+    assert task.quality(np.array([1, 0, 0, 0, 1, 0, 1, 0, 0]), 1) == 0.25  # class 1 is predicted, never there
 
 
 @pytest.fixture
@@ -272,6 +275,26 @@ def test_from_files_to_a_committee_and_back(files, tmp_path):
     assert store.scores("m0+m1", "val", "confidence").tolist() == pytest.approx([c[0] for c in cells], rel=1e-5)
 
 
+def test_the_earlier_spelling_of_the_kind_is_read(files, tmp_path):
+    """Cards and committees that say 'statistics' mean cell counts."""
+    run_import(files, store := LogitStore(tmp_path / "S"))
+    frontier = search(store, levels=4)
+    for path in (tmp_path / "S/val").glob("model=*/card.json"):
+        data = json.loads(path.read_text())
+        assert data.pop("checksum")
+        path.write_text(json.dumps(data | {"kind": "statistics", "checksum": _checksum(data | {"kind": "statistics"})}))
+    before = LogitStore(tmp_path / "S")
+    assert {card.kind for card in before.cards("val")} == {"cell_counts"}
+    assert before.verify() == []
+    assert search(before, levels=4).evaluations == frontier.evaluations
+    committee = frontier.best().committee
+    members = {name: {**member, "kind": "statistics"} for name, member in committee.members.items()}
+    old = dataclasses.replace(committee, members=members).to_json()
+    assert old["fingerprint"] != committee.fingerprint
+    assert Committee.from_json(old) == committee
+    assert evaluate(Committee.from_json(old), before, "val") == frontier.best()
+
+
 def test_a_split_keeps_the_cells_of_an_image_together(files, tmp_path):
     run_import(files, store := LogitStore(tmp_path / "S"))
     entries = {m: dict(zip(store.unit_ids("val"), store.outputs(m, "val").tolist(), strict=True)) for m in ("m0", "m1")}
@@ -285,7 +308,7 @@ def test_a_split_keeps_the_cells_of_an_image_together(files, tmp_path):
             assert after == {unit: before[unit] for unit in after}
     with pytest.raises(AbsentError, match="split 'd' would be empty: test has 3 images, too few for a=1,b=1"):
         split_store(store, {"a": 1, "b": 1, "c": 1, "d": 1}, source="test")
-    card = ModelCard("x", kind="statistics", blocks={"x": 1})
+    card = ModelCard("x", kind="cell_counts", blocks={"x": 1})
     store.add(card, "other", labels=[4, 4], outputs=np.array([[4.0, 0, 0, 0, 0, 0]] * 2, np.float32),
               unit_ids=["0:0:0", "tile-7"], scores={"confidence": np.ones(2)})  # fmt: skip
     with pytest.raises(ContentError, match="unit 'tile-7' does not say which image it is from; expected image:row:col"):
@@ -295,7 +318,7 @@ def test_a_split_keeps_the_cells_of_an_image_together(files, tmp_path):
 def test_means_of_several_models_stand_on_no_ladder(files, tmp_path):
     run_import(files, store := LogitStore(tmp_path / "S"))
     with pytest.raises(AbsentError, match=r"the longest here is m\d, m\d\)"):
-        tables.fill("scaled", Study(store))
+        tables.fill("scaled-cascades", Study(store))
 
 
 def test_what_cannot_be_written_is_named_as_it_was_given(files, tmp_path):
@@ -328,7 +351,7 @@ def test_wrong_inputs_name_the_remedy(files, tmp_path):
     ):
         with pytest.raises(UsageError, match=match):
             search(store, **options)
-    card, labels = ModelCard("x", kind="statistics", blocks={"x": 1}), store.labels("val")
+    card, labels = ModelCard("x", kind="cell_counts", blocks={"x": 1}), store.labels("val")
     good = store.outputs("m0", "val").copy()
     for change, match in (
         ((0, 0, 0.5), "row 0 is no count"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stored import IDS, RNG, C, N, X, Y, card, naive_content, part_paths, tree
 
 from wisecommittee.errors import StoreError
-from wisecommittee.store import LogitStore
+from wisecommittee.store import LogitStore, checks
 from wisecommittee.store.parquet import parts
 
 pytestmark = pytest.mark.usefixtures("small_groups")
@@ -103,3 +103,21 @@ def test_replacing_may_change_classes_and_dtype_of_the_only_model(filled):
     filled.add(card(), "val", labels=Y, outputs=wide, unit_ids=IDS, dtype="float16", replace=True)
     assert filled.outputs("a/0", "val").shape == (N, 2 * C)
     assert filled.verify() == []
+
+
+def test_every_row_is_checked_once(store, monkeypatch):
+    real, rows = checks.check_outputs, []
+
+    def counted(outputs, *arguments, **options):
+        rows.append(len(outputs))
+        return real(outputs, *arguments, **options)
+
+    monkeypatch.setattr(checks, "check_outputs", counted)
+    store.add(card(), "val", labels=Y, outputs=X)
+    assert rows == [N]
+    with store.writer(card("b"), "val", classes=C) as writer:
+        for start in range(0, N, 4):
+            stop = min(start + 4, N)
+            writer.append([str(i) for i in range(start, stop)], Y[start:stop], X[start:stop])
+        writer.commit()
+    assert sum(rows) == 2 * N

@@ -16,7 +16,7 @@ from stored import IDS, C, N, X, card, folder, forge, parquet, part_paths, units
 
 from wisecommittee.errors import ContentError, StoreError
 from wisecommittee.store import LogitStore, cache
-from wisecommittee.store.parquet import parts
+from wisecommittee.store.parquet import parts, row_groups
 
 pytestmark = pytest.mark.usefixtures("small_groups")
 
@@ -78,10 +78,11 @@ def test_the_peak_of_reading_a_bomb_is_small(filled, tmp_path):
         import sys, pyarrow as pa
         from wisecommittee.errors import StoreError
         from wisecommittee.store.parquet import parts
+        from wisecommittee.store.parquet.units_file import decode_units
         for path in sys.argv[1:]:
             data = open(path, "rb").read()
             try:
-                parts.decode_units(data, "w") if "units" in path else list(parts.decode(data, "w", 4))
+                decode_units(data, "w") if "units" in path else list(parts.decode(data, "w", 4))
             except StoreError as error:
                 print(error)
         print(pa.default_memory_pool().max_memory())
@@ -124,15 +125,15 @@ def test_a_store_of_few_bytes_that_would_take_gigabytes_is_refused(filled, monke
     refused = pytest.raises(ContentError, match=r"a/0 in val: [\d,]+ bytes that unpack to 0\.0 GB; .* remove the model")
     with monkeypatch.context() as patch, refused:
         patch.setattr(os, "posix_fallocate", lambda *_: pytest.fail("made room"))
-        patch.setattr(parts, "ANY_SIZE", 1 << 20)
-        patch.setattr(parts, "MOST_UNPACKED", 24_000_000 // size - 1)
+        patch.setattr(row_groups, "ANY_SIZE", 1 << 20)
+        patch.setattr(row_groups, "MOST_UNPACKED", 24_000_000 // size - 1)
         assert len(filled.verify()) == 1
         filled.outputs("a/0", "val")
     assert filled.outputs("a/0", "val").shape == (rows, classes)
 
 
 def test_what_cannot_be_read_is_not_written(store, monkeypatch):
-    monkeypatch.setattr(parts, "ANY_SIZE", 1 << 20)
+    monkeypatch.setattr(row_groups, "ANY_SIZE", 1 << 20)
     monkeypatch.setattr(parts, "ROW_GROUP", 5_000)
     with pytest.raises(ContentError, match=r"a/0 in val: .* bytes that unpack to"):
         store.add(card(), "val", labels=np.zeros(3_000, int), outputs=np.zeros((3_000, 5_000), np.float32))
@@ -141,11 +142,11 @@ def test_what_cannot_be_read_is_not_written(store, monkeypatch):
 
 def test_more_rows_than_bytes_can_name_are_refused(filled, monkeypatch):
     """Numbers that count up take no bytes at all in a file."""
-    monkeypatch.setattr(parts, "ANY_UNITS", 1_000)
+    monkeypatch.setattr(row_groups, "ANY_UNITS", 1_000)
     rows = 200_000
     units = {"unit_id": np.arange(rows), "label": np.zeros(rows, np.int64)}
     data = parquet(units, column_encoding={"unit_id": "DELTA_BINARY_PACKED"}, row_group_size=rows)
-    assert len(data) < rows // parts.UNITS_PER_BYTE
+    assert len(data) < rows // row_groups.UNITS_PER_BYTE
     (filled.files.local / "val/units.parquet").write_bytes(data)
     with pytest.raises(StoreError, match=r"200,000 rows in [\d,]+ bytes; expected [\d,]+ at most"):
         filled.labels("val")

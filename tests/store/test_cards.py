@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from stored import IDS, C, X, Y, card, edited, folder, tree
 
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import BusyError, StoreError
 from wisecommittee.store import LogitStore
 
@@ -90,6 +91,14 @@ def test_a_broken_model_can_be_removed(filled):
     assert filled.remove("a/0") == ("val",)
     assert filled.verify() == []
     assert filled.models("val") == ("b",)
+
+
+def test_a_card_of_one_store_can_be_given_to_another(filled, tmp_path):
+    stored, other = filled.card("a/0", "val"), LogitStore(tmp_path / "other")
+    assert isinstance(stored, StoredCard)
+    assert stored.without_contents() == card()
+    assert other.add(stored, "val", labels=Y, outputs=X, unit_ids=IDS) == "added"
+    assert other.card("a/0", "val") == stored
 
 
 # Cards that several processes change

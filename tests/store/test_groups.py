@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from wisecommittee.errors import AbsentError, StoreError, WiseCommitteeError
 from wisecommittee.store import LogitStore
 from wisecommittee.store.groups import assign_groups, read_groups
-from wisecommittee.store.imports.importing import import_answers, import_outputs
+from wisecommittee.store.imports.answers import import_answers
+from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.store.splitting import split_store
 
 N, C = 120, 4

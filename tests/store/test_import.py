@@ -13,8 +13,10 @@ from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AlignmentError, StoreError, WiseCommitteeError
 from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore
-from wisecommittee.store.costs import import_costs
-from wisecommittee.store.imports.importing import import_answers, import_outputs, read_cards
+from wisecommittee.store.imports.answers import import_answers
+from wisecommittee.store.imports.costs import import_costs
+from wisecommittee.store.imports.models_csv import read_cards
+from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.store.splitting import assign, split_store
 from wisecommittee.store.storage.local import LocalFiles
 

@@ -9,14 +9,19 @@ import pandas as pd
 import pytest
 
 import wisecommittee as wc
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.analyses.study import study_of
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AlignmentError, ContentError, WiseCommitteeError
-from wisecommittee.searches.choice import answer
+from wisecommittee.searches.choice import search_and_choose
+from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.single_model import model_quality
+from wisecommittee.searches.stages.stored_model import model_quality
+from wisecommittee.searches.target import Target
 from wisecommittee.searches.units import evaluate_units
 from wisecommittee.store import LogitStore
-from wisecommittee.store.imports.importing import import_answers, import_outputs
+from wisecommittee.store.imports.answers import import_answers
+from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.tasks.text import comparable
 
 N = 90
@@ -512,9 +517,9 @@ def test_a_model_may_be_free(folder):
     frontier = search(store, cost="usd")
     assert frontier.evaluations[0].average_cost == 0
     assert frontier.evaluations[0].quality >= accuracy(outputs, labels)
-    free = answer(store, cost="usd", target_cost=0)  # nothing is so many times cheaper than a price
+    free = search_and_choose(store, Query(cost="usd"), Target("target_cost", 0))  # no ratio of a price to nothing
     assert (free.speedup, free.val.average_cost) == (None, 0)
-    assert wc.tables.fill("match", wc.Study(store, cost="usd")).cells()
+    assert wc.tables.fill("match", study_of(store, cost="usd")).cells()
     (folder / "models.csv").write_text("model,flops\na,0\nb,1\n")
     with pytest.raises(WiseCommitteeError, match=r"flops is 0; expected a finite number above 0"):
         imported({"a": "a.npy"}, "y.npy", split="test")

@@ -15,6 +15,8 @@ from stored import IDS, C, N, X, Y, card, forge, parquet, part_paths, vectors, w
 from wisecommittee.errors import StoreError
 from wisecommittee.store import LogitStore
 from wisecommittee.store.parquet import parts
+from wisecommittee.store.parquet.units_file import encode_units
+from wisecommittee.store.rows import ModelRows
 
 pytestmark = pytest.mark.usefixtures("small_groups")
 
@@ -109,7 +111,7 @@ def test_damaged_bytes_of_a_part_are_found_or_harmless(tmp_path, data):
     store, score = LogitStore(tmp_path / "logits"), X[:, 0].copy()
     store.add(card(), "val", labels=Y, outputs=X, unit_ids=IDS, scores={"s": score})
     encoder = parts.Encoder()
-    encoder.add(parts.Rows(IDS, X, scores={"s": score}))
+    encoder.add(ModelRows(IDS, X, scores={"s": score}))
     forge(store, damaged(data, bytes(encoder.close())))
     problems = store.verify()
     try:
@@ -126,7 +128,7 @@ def test_damaged_units_are_an_error_of_the_store_or_harmless(tmp_path, data):
     shutil.rmtree(tmp_path, ignore_errors=True)
     store = LogitStore(tmp_path / "logits")
     store.add(card(), "val", labels=Y, outputs=X, unit_ids=IDS)
-    (store.files.local / "val/units.parquet").write_bytes(damaged(data, parts.encode_units(IDS, Y)))
+    (store.files.local / "val/units.parquet").write_bytes(damaged(data, encode_units(IDS, Y)))
     with contextlib.suppress(StoreError):
         assert (store.unit_ids("val"), store.labels("val").tolist()) == (IDS, Y.tolist())
 

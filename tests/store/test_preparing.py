@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from wisecommittee.committees.cards import Committee, ModelCard
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import ContentError
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore

@@ -13,7 +13,7 @@ from stored import IDS, C, N, X, Y, card, tree, with_value
 
 from wisecommittee.errors import AlignmentError, ContentError, CostError, StoreError, UsageError, WiseCommitteeError
 from wisecommittee.store import LogitStore, checks
-from wisecommittee.store.storage import files
+from wisecommittee.store.storage.opening import open_files
 
 pytestmark = pytest.mark.usefixtures("small_groups")
 
@@ -184,7 +184,7 @@ def test_rows_of_an_unknown_run_are_not_continued(store):
 
 
 def test_files_are_replaced_and_never_written_in_place(tmp_path):
-    place = files.open_files(tmp_path)
+    place = open_files(tmp_path)
     place.write("a/b", b"one")
     first = (tmp_path / "a/b").open("rb")
     place.write("a/b", b"two")

@@ -12,8 +12,9 @@ from stored import IDS, C, N, X, Y, card, folder, naive_content
 
 from wisecommittee.errors import BusyError, StoreError, WiseCommitteeError
 from wisecommittee.store import LogitStore
-from wisecommittee.store.storage import files
-from wisecommittee.store.writer import Plan, Writer
+from wisecommittee.store.leftovers import Plan
+from wisecommittee.store.storage.opening import open_files
+from wisecommittee.store.writer import Writer
 
 pytestmark = pytest.mark.usefixtures("small_groups")
 
@@ -47,8 +48,8 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_taken_again(tmp_path, monkey
         real(handle, how)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with files.open_files(tmp_path).lock("split/.lock", "m"):
-        with pytest.raises(BusyError), files.open_files(tmp_path).lock("split/.lock", "m"):
+    with open_files(tmp_path).lock("split/.lock", "m"):
+        with pytest.raises(BusyError), open_files(tmp_path).lock("split/.lock", "m"):
             pass
         assert path.exists()
     assert not path.parent.exists()

@@ -17,6 +17,8 @@ from wisecommittee.errors import StoreError
 from wisecommittee.store.parquet import parts
 from wisecommittee.store.parquet.footer import check_footer
 from wisecommittee.store.parquet.thrift import BINARY, DOUBLE, I8, I16, I32, I64, LIST, STRUCT, TRUE, read_struct
+from wisecommittee.store.parquet.units_file import decode_units, encode_units
+from wisecommittee.store.rows import ModelRows
 
 N, C = 60, 4
 IDS = [f"unit-{i}" for i in range(N)]
@@ -26,18 +28,18 @@ def made() -> dict[str, bytes]:
     """A part of outputs in two row groups, one of graded answers, and the units of a split."""
     rng = np.random.default_rng(0)
     column = rng.random(N)
-    rows = parts.Rows(IDS, rng.random((N, C), np.float32), scores={"s": np.float32(column)}, unit_costs={"usd": column})
+    rows = ModelRows(IDS, rng.random((N, C), np.float32), scores={"s": np.float32(column)}, unit_costs={"usd": column})
     outputs, answers = parts.Encoder(), parts.Encoder()
     outputs.add(rows)
     outputs.add(rows)
-    answers.add(parts.Rows(IDS, answers=[str(i % 7) for i in range(N)], quality=np.float32(column)))
-    units = parts.encode_units(IDS, np.arange(N))
+    answers.add(ModelRows(IDS, answers=[str(i % 7) for i in range(N)], quality=np.float32(column)))
+    units = encode_units(IDS, np.arange(N))
     return {"outputs": bytes(outputs.close()), "answers": bytes(answers.close()), "units": units}
 
 
 def read(name: str, data: bytes) -> None:
     if name == "units":
-        parts.decode_units(data, "w")
+        decode_units(data, "w")
     else:
         list(parts.decode(data, "w", C if name == "outputs" else None))
 

@@ -17,6 +17,7 @@ from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import StoreError, WiseCommitteeError
 from wisecommittee.searches.calibration.fitting import calibrate
 from wisecommittee.store import LogitStore
+from wisecommittee.store.layout import lock_name
 from wisecommittee.store.splitting import split_store
 
 N, C = 200, 4
@@ -72,7 +73,7 @@ ACTIONS = {
 
 def names(store: LogitStore) -> list[str]:
     """Every name that some command looks at."""
-    lock = [store.lock_name("val", model, 0) for model in "ab"]
+    lock = [lock_name("val", model, 0) for model in "ab"]
     here = ["model=a/card.json", "model=a/part-0-0.parquet", "model=a/.writing-0.json", "model=a/.units-0-0.parquet",
             "model=a/part-0-1.parquet", "model=a", "model=b", "units.parquet", ".turn"]  # fmt: skip
     return [

@@ -20,6 +20,8 @@ from pyarrow import fs
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AlignmentError, BusyError, StoreError, UsageError
 from wisecommittee.store import LogitStore
+from wisecommittee.store.admission import Admission
+from wisecommittee.store.layout import turn_name
 from wisecommittee.store.parquet import parts
 from wisecommittee.store.storage import object_store
 
@@ -275,14 +277,14 @@ def test_who_was_taken_for_dead_writes_nothing(store, uri, monkeypatch):
     """A process that was stopped for long goes on in the middle of its turn."""
     other = LogitStore(uri)
     taken = []
-    real = LogitStore.check_siblings
+    real = Admission.check
 
-    def stopped(self, split, its_card):
-        if self is store and store.files.names("val").count(f".turn-{store.turn_name('a/0')}") and not taken:
+    def stopped(self, split, *arguments, **options):
+        if self is store.admission and store.files.names("val").count(f".turn-{turn_name('a/0')}") and not taken:
             taken.append(other.add(card("b"), "val", **GIVEN))
-        real(self, split, its_card)
+        real(self, split, *arguments, **options)
 
-    monkeypatch.setattr(LogitStore, "check_siblings", stopped)
+    monkeypatch.setattr(Admission, "check", stopped)
     monkeypatch.setattr(object_store, "TURN_BEAT", 3600.0)
     Clock(monkeypatch)
     with pytest.raises(BusyError, match="a/0 in val: another process took this one for dead and went on; run again"):
@@ -403,6 +405,7 @@ def silent(monkeypatch) -> Iterator[Silent]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     found = Silent()
     monkeypatch.setattr(object_store, "PARTING", 0.01)
+    monkeypatch.setattr(object_store, "HEEDED", 0.01)
     yield found
     found.released.set()
     signal.signal(signal.SIGINT, before)

@@ -52,7 +52,7 @@ def agree(pool, *, percent=99, threads=3, **options):
         models = [m for m in models if m.group]
     sequences = naive.family_sequences(models, asked["family"], asked["max_models"], asked["replicas"])
     expected = oracle(models, labels, sequences, scores, percent, asked)
-    with mock.patch("wisecommittee.searches.grid.cost_axis.PERCENT", percent):
+    with mock.patch("wisecommittee.searches.percentile.PERCENT", percent):
         if not expected:
             with pytest.raises(InfeasibleError):
                 wc.search(store, threads=1, **asked)

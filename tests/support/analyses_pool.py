@@ -8,7 +8,7 @@ import naive
 import numpy as np
 from pools import MemoryStore, TwoSplits
 
-from wisecommittee.analyses.study import Study
+from wisecommittee.analyses.study import study_of
 
 LEVELS = 6
 COMBINE, CONFIDENCE = "mean_logits", "max_prob"
@@ -37,7 +37,7 @@ class Case:
         for store in stores.values():
             store.fields = fields or {}
         self.store = TwoSplits(stores["val"], stores["test"])
-        self.study = Study(self.store, max_models=max_models, levels=LEVELS, threads=1, **options)
+        self.study = study_of(self.store, max_models=max_models, levels=LEVELS, threads=1, **options)
 
     def named(self, split, name):
         return next(m for m in self.models[split] if m.name == name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.report import labels
-from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.evaluation import Cost, Evaluation
 from wisecommittee.searches.frontier import Frontier
 
 N = 1000
@@ -16,7 +16,7 @@ N = 1000
 def evaluation(stages, cost, correct, exits=(1.0,), *, unit="flops", split="val"):
     tiers = tuple(tuple(tier.split("+")) for tier in stages.split("|"))
     committee = Committee(tiers, (0.5,) * (len(tiers) - 1), cost=unit)
-    return Evaluation(committee, split, N, correct, correct / N, cost, 2 * cost, tuple(exits))
+    return Evaluation(committee, split, N, correct, correct / N, {unit: Cost(cost, 1.5 * cost, 2 * cost)}, tuple(exits))
 
 
 def frontier_in(unit="flops", scale=1.0):

@@ -10,7 +10,7 @@ from torch import nn
 
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.extraction.models.spec import state_hash
+from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.train.backbones import BACKBONES, Subsample, build, check_backbone, short_name
 
 torch.set_num_threads(1)

@@ -14,11 +14,11 @@ import pytest
 import torch
 from wisecommittee.cli import main
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.naming import METHODS, Origin
 from wisecommittee.errors import StoreError, UnknownNameError, UsageError
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.extraction.models.spec import state_hash
+from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import open_training_data

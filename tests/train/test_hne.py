@@ -10,11 +10,11 @@ import pytest
 import torch
 from cifar_files import small_cifar
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import ContentError, CostError, StoreError, UnknownNameError, UsageError
 from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.extraction.models.spec import state_hash
+from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore
 from wisecommittee.train import data

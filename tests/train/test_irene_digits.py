@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import open_training_data

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.naming import Origin
 from wisecommittee.errors import ContentError, StoreError, UnknownNameError, UsageError
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.extraction.models.spec import state_hash
+from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import TrainingData, open_training_data

@@ -15,7 +15,8 @@ from torch.nn import functional
 from wisecommittee.errors import ContentError, StoreError, UnknownNameError, WiseCommitteeError
 from wisecommittee.extraction.data.digits import digits
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.extraction.models.spec import load_model, state_hash
+from wisecommittee.extraction.models.spec import load_model
+from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train import pool as pool_module
 from wisecommittee.train.data import shifted

@@ -10,7 +10,7 @@ import numpy as np
 from wisecommittee.analyses.cascades import cascade_pool, exits_of, stage_values, with_exits
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.committees.calibration import Calibration
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES, scale_of
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.calibration.fitting import fit

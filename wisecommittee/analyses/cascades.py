@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.searches.evaluate import evaluate_in, identity, members_pool
 from wisecommittee.searches.reporter import reported_threshold
-from wisecommittee.searches.stages.exit_table import running, score_row
+from wisecommittee.searches.stages.exit_table import running, stage_indices
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
-from wisecommittee.tasks import Segmentation
+from wisecommittee.searches.stages.stage_tables import tables_for
 
 
 def chosen_cascades(study: Study) -> tuple[Committee, ...]:
@@ -31,7 +29,7 @@ def chosen_cascades(study: Study) -> tuple[Committee, ...]:
 
 
 def _found_cascade(study: Study) -> Committee:
-    if len(named := list(dict.fromkeys(study.models or ()))) == 2:
+    if len(named := list(dict.fromkeys(study.query.models or ()))) == 2:
         pool = study.pool()
         if set(named) == {card.model for card in pool.cards}:
             return two_stages(pool, *named)
@@ -65,17 +63,13 @@ def cascade_pool(study: Study, committee: Committee, split: str) -> Pool:
 def stage_values(pool: Pool, committee: Committee) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Confidence [K, N] after every stage, the last included, as it is carried, and quality [K, N] in [0, 1] of
     answering there."""
-    if isinstance(pool.task, Segmentation):
-        raise UsageError("this analysis needs units that are right or wrong by themselves; mIoU is not made of such")
-    sequences = running([[pool.index(model) for model in stage] for stage in committee.stages])
-    keys = [correct_key(pool, sequence) for sequence in sequences]
-    trie = build_prefixes(keys)
-    nodes = [trie.find[key] for key in keys]
-    scored = np.zeros(len(trie), dtype=bool)
-    scored[nodes] = not isinstance(pool.confidence, str)
-    tables = stage_tables(pool, trie, scored)
-    score = np.stack([tables.score[score_row(pool, tables, sequence)] for sequence in sequences])
-    return score, tables.correct.rows(nodes) / pool.task.scale
+    if pool.task.width > 1:
+        raise UsageError(
+            f"this analysis needs units that are right or wrong by themselves; {pool.task.name} is not made of such"
+        )
+    combinations = running(stage_indices(pool, committee))
+    tables = tables_for(pool, combinations, compared=combinations)
+    return tables.scores(combinations), tables.correct.rows(tables.nodes(combinations)) / pool.task.scale
 
 
 def with_exits(pool: Pool, committee: Committee, exits: Sequence[int]) -> Committee:

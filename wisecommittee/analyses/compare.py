@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.analyses.study import Study, study_of
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.naming import METHODS, Origin
 from wisecommittee.committees.utility import utility
 from wisecommittee.errors import StoreError
@@ -19,13 +19,6 @@ from wisecommittee.store import LogitStore
 
 STEPS = 100  # thresholds 0, 0.01, .., 1, one for all stages (Li et al. 2023, App. A.2)
 HALTING = "halting"
-LABELS = {  # as the paper prints them
-    "snapshot": "Snapshot ensemble",
-    "fge": "FGE",
-    "moe": "MoE",
-    "sparse-moe": "Sparse-MoE",
-    "irene": "IRENE",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +83,11 @@ class Reference:
 
 def compare(study: Study) -> list[Comparison]:
     """One comparison per data and backbone, in the order of their names."""
-    found: dict[tuple[str, str], Trained] = {}
+    found: dict[tuple[str, str], TrainedModels] = {}
     for card in sorted(study.cards(), key=lambda card: (card.position or 0, card.replica)):
         if origin := Origin.of(card.architecture):
             methods = found.setdefault((origin.data, origin.backbone), {})
-            seeds = methods.setdefault((METHODS.index(origin.method), origin.variant), {})
+            seeds = methods.setdefault((origin.method, origin.variant), {})
             seeds.setdefault(origin.seed, []).append(card.model)
     if not found:
         raise StoreError(
@@ -104,28 +97,29 @@ def compare(study: Study) -> list[Comparison]:
     return [_comparison(study, *key, methods) for key, methods in sorted(found.items())]
 
 
-# {(place of the method in METHODS, variant): {seed: members in order}}
-Trained = dict[tuple[int, str], dict[int, list[str]]]
+# {(method, variant): {seed: members in order}}
+TrainedModels = dict[tuple[str, str], dict[int, list[str]]]
 
 
-def _comparison(study: Study, data: str, backbone: str, found: Trained) -> Comparison:
+def _comparison(study: Study, data: str, backbone: str, found: TrainedModels) -> Comparison:
     split = study.reports if study.store.has_split(study.reports) else study.split
-    pool = found.pop((METHODS.index("pool"), ""), {})
+    pool = found.pop(("pool", ""), {})
     several = {seed: models for seed, models in pool.items() if len(models) > 1}
     choosing = {seed: _reference(study, models, study.split) for seed, models in several.items()}
     reporting = {seed: _reference(study, models, split) for seed, models in several.items()}
 
     results: dict[str, dict[int, Result]] = {}
     results["Single model"] = {seed: _single(study, models, split) for seed, models in pool.items()}
-    results["Average ensemble"] = {seed: reference.ensemble for seed, reference in reporting.items()}
+    results[METHODS["pool"].label] = {seed: reference.ensemble for seed, reference in reporting.items()}
     sweeps = {"WoC": {seed: _cascades(study, models) for seed, models in several.items()}}
-    for (place, variant), seeds in sorted(found.items()):
-        label = f"{LABELS[METHODS[place]]} {variant}".strip()
-        if METHODS[place] == "irene":
+    order = list(METHODS)
+    for (name, variant), seeds in sorted(found.items(), key=lambda entry: (order.index(entry[0][0]), entry[0][1])):
+        method = METHODS[name]
+        label = f"{method.label} {variant}".strip()
+        if method.combine is None:
             sweeps[label] = {seed: _halting(study, models) for seed, models in seeds.items()}
         else:
-            rule = "mean_logits" if METHODS[place] == "fge" else "mean_probs"
-            results[label] = {seed: _together(study, models, split, rule) for seed, models in seeds.items()}
+            results[label] = {seed: _together(study, models, split, method.combine) for seed, models in seeds.items()}
     for label, by_seed in sweeps.items():
         results[label] = {seed: _shared(study, c, choosing.get(seed), split) for seed, c in by_seed.items()}
 
@@ -175,7 +169,7 @@ class Judge:
         return cls(reference, study.split)
 
     def __call__(self, store: LogitStore, models: Sequence[str]) -> tuple[float, float, float]:
-        study = Study(store, self.split)
+        study = study_of(store, split=self.split)
         found = _best(study, _halting(study, models), self.reference)
         value, _ = self.reference.utility(found.quality, found.average_cost)
         return value, found.quality, found.average_cost / self.reference.single.cost

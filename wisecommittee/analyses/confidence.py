@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.analyses.cascades import cascade_pool, chosen_cascades, exits_of, stage_values, with_exits
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES, confidence_named
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
@@ -81,7 +81,7 @@ def accuracy_within(
 def functions(pool: Pool) -> tuple[str, ...]:
     """The confidence functions these models have: those of their outputs, and the scores stored with all of them."""
     stored = [set(card.contents.scores) for card in pool.cards]
-    return (*(() if pool.answers else CONFIDENCES), *sorted(set.intersection(*stored)))
+    return (*(CONFIDENCES if pool.averaged else ()), *sorted(set.intersection(*stored)))
 
 
 def with_confidence(pool: Pool, name: str) -> Pool:

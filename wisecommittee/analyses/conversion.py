@@ -12,7 +12,6 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.errors import AbsentError, AbsentNameError, UsageError
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.sequences import GivenSequences, cheapest
-from wisecommittee.searches.workers.threads import thread_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +47,12 @@ def conversion(study: Study) -> tuple[Conversion, ...]:
             )
     members = [tuple(sorted(index[m] for m in models)) for models in together]
     orders = {some: _orders(study, some) for some in members}
-    threads = thread_count(study.threads)
+    threads = study.threads
     given = GivenSequences(pool, [o for some in orders.values() for o in some], threads=threads)
     ensembles, cascades = [], []
     for done, some in enumerate(members):
         ensembles.append(given.ensemble(some))
-        least = cheapest(given.frontier(orders[some], study.levels), ensembles[-1].quality)
+        least = cheapest(given.frontier(orders[some], study.query.levels), ensembles[-1].quality)
         cascades.append(least or ensembles[-1])
         if study.progress:
             study.progress("conversions", done + 1, len(members))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.families.groups import doublings, groups_of, whole_groups
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.evaluate import evaluate_all

@@ -66,7 +66,7 @@ def singles_to_match(study: Study) -> list[Evaluation]:
     """One model of each architecture, its first replica, by cost (all models where the search takes any replica)."""
     first: dict[str, StoredCard] = {}
     for card in study.cards():
-        first.setdefault(card.model if study.replicas == "all" else card.architecture, card)
+        first.setdefault(card.model if study.query.replicas == "all" else card.architecture, card)
     names = {card.model for card in first.values()}
     return [e for e in study.frontier().singles if e.committee.models[0] in names]
 

@@ -3,7 +3,7 @@ by FLOPs and charged in milliseconds, beside those chosen by milliseconds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from wisecommittee.analyses.match import Shown, match
 from wisecommittee.analyses.study import Study
@@ -30,10 +30,10 @@ def measured(study: Study, cost: str) -> tuple[Measured, ...]:
             f"it with `wisecommittee bench-models MODEL --store {study.store.files.uri}`, or add the column with "
             "`wisecommittee import --costs models.csv`"
         )
-    timed = match(replace(study, cost=cost, given=None))
+    timed = match(study.over(cost))
     if not all(card.blocks for card in study.cards()):
         return tuple(Measured(m.single, m.similar_quality, None, None) for m in timed)
-    counted = {m.single.val.committee.models: m for m in match(replace(study, cost="flops", given=None))}
+    counted = {m.single.val.committee.models: m for m in match(study.over("flops"))}
     out = []
     for m in timed:
         in_flops = counted[m.single.val.committee.models]

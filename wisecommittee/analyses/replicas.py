@@ -14,7 +14,6 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.sequences import GivenSequences, cheapest
-from wisecommittee.searches.workers.threads import thread_count
 
 LEAST = 3
 
@@ -70,13 +69,13 @@ def replicas(study: Study) -> tuple[Replicas, ...]:
     for done, indices in enumerate(groups):
         name = pool.cards[indices[0]].architecture
         ordered = list(permutations(indices, 2))
-        given = GivenSequences(pool, ordered, threads=thread_count(study.threads))
+        given = GivenSequences(pool, ordered, threads=study.threads)
         singles = [given.ensemble((m,)) for m in indices]
         together = {pair: given.ensemble(pair) for pair in combinations(sorted(indices), 2)}
         cascades = []
         for pair in ordered:
             ensemble = together[min(pair), max(pair)]
-            cascades.append(cheapest(given.frontier([pair], study.levels), ensemble.quality) or ensemble)
+            cascades.append(cheapest(given.frontier([pair], study.query.levels), ensemble.quality) or ensemble)
         chosen = [*singles, *together.values(), *cascades]
         for some in filter(None, (chosen, study.reported(chosen))):
             a, b = len(singles), len(singles) + len(together)

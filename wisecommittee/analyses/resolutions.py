@@ -10,7 +10,6 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError
 from wisecommittee.searches.sequences import GivenSequences, cheapest
-from wisecommittee.searches.workers.threads import thread_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,10 @@ def self_cascades(study: Study) -> tuple[SelfCascade, ...]:
             "no checkpoint is in the store at two input sizes; extract one at several "
             "(`wisecommittee extract timm:efficientnet_b1 --sizes 240,300 ..`), or name imported models b1@240, b1@300"
         )
-    given = GivenSequences(pool, pairs, threads=thread_count(study.threads))
-    cascades = [e for pair in pairs for e in given.frontier([pair], study.levels) if e.committee.shape == "cascade"]
+    given = GivenSequences(pool, pairs, threads=study.threads)
+    cascades = [
+        e for pair in pairs for e in given.frontier([pair], study.query.levels) if e.committee.shape == "cascade"
+    ]
     least = {some[0].model for some in every}
     singles = [e for e in study.search(max_models=1).singles if e.committee.models[0] in least]
     matching = [cheapest(cascades, e.quality) for e in singles]

@@ -1,90 +1,122 @@
-"""A store and what was asked of it; every search and evaluation runs once, however many tables and plots need it."""
+"""A store and a query; every search and evaluation of them runs once, however many tables and plots need it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wisecommittee.committees.cards import Committee, StoredCard
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
-from wisecommittee.errors import UsageError
+from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.choice import REPORTING, reported
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.options import from_options
+from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
+from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import Progress
 from wisecommittee.store import LogitStore, open_store
+from wisecommittee.tasks import TASKS
 
-QUALITIES = {"top-1": "top-1 accuracy", "score": "mean score", "mIoU": "mIoU"}
+MAX_MODELS = 4  # of the committees of a study, by default
+TAKEN_OVER = ("split", "max_models", "levels", "replicas", "cost", "confidence", "combine", "calibrated")
+OWN = ("reports", "committees", "ensembles", "published", "curves")  # fields of a study that are no options of a query
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """store may be given as a folder or a URI; split chooses, reports (where the store has it) reports; the options are
-    those of `search`.
+    """A store and a query, from which every table and plot is made.
 
-    committees : named by the user, for the analyses of given committees; given : a frontier instead of a search;
-    ensembles, published : draw or list these too; curves : file with learning curves.
+    Parameters
+    ----------
+    store
+        The models; a folder or a URI is opened.
+    query
+        What the study searches; its split chooses.
+    reports
+        The split that reports, where the store has it.
+    committees
+        Committees named by the user, for the analyses of given committees.
+    given
+        A frontier instead of a search.
+    ensembles, published
+        Whether to draw the frontier of ensembles, or list the papers' figures, too.
+    curves
+        File with learning curves.
+    execution
+        How searches are run.
     """
 
     store: LogitStore
-    split: str = "val"
+    query: Query = field(default_factory=Query)
     reports: str = REPORTING
-    models: Sequence[str] | None = None
-    max_models: int = 4
-    levels: int = 100
-    replicas: str = "canonical"
-    cost: str = "flops"
-    confidence: str | None = None
-    combine: str | None = None
-    calibrated: bool = False
     committees: tuple[Committee, ...] = ()
     given: Frontier | None = None
     ensembles: bool = False
     published: bool = False
     curves: Path | None = None
-    threads: int | None = None
-    progress: Progress | None = None
+    execution: Execution = field(default_factory=Execution)
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "store", open_store(self.store))
 
+    @property
+    def split(self) -> str:
+        return self.query.split
+
+    @property
+    def cost(self) -> str:
+        """The cost that the query names, or the default of the models."""
+        if self.query.cost is not None:
+            return self.query.cost
+        if default_cost not in self._kept:
+            self._kept[default_cost] = default_cost(select_cards(self.store, self.split, self.query.models))
+        return str(self._kept[default_cost])
+
+    @property
+    def max_models(self) -> int:
+        return self.query.max_models or MAX_MODELS
+
+    @property
+    def threads(self) -> int:
+        return self.execution.thread_count
+
+    @property
+    def progress(self) -> Progress | None:
+        return self.execution.progress
+
     def search(self, **changes: Any) -> Frontier:
-        """The frontier of the study's options with these changes."""
-        key = tuple(sorted((name, str(value)) for name, value in changes.items()))
+        """The frontier of the study's query with these changes."""
+        query = replace(self.query, cost=self.cost, max_models=self.max_models)
+        query = replace(query, **changes)
+        key = repr(query)
         if key not in self._kept:
-            options: dict[str, Any] = {
-                "models": self.models,
-                "max_models": self.max_models,
-                "levels": self.levels,
-                "replicas": self.replicas,
-                "cost": self.cost,
-                "confidence": self.confidence,
-                "combine": self.combine,
-                "calibrated": self.calibrated,
-                "threads": self.threads,
-                "progress": self.progress,
-            }
-            found = search(self.store, self.split, **{**options, **changes})
-            if found.searched.get("stopped_by") == "interrupt":
+            frontier = search(self.store, query, self.execution)
+            if frontier.searched.get("stopped_by") == "interrupt":
                 raise KeyboardInterrupt  # a part of a frontier is no frontier to draw
-            self._kept[key] = found
+            self._kept[key] = frontier
         kept: Frontier = self._kept[key]
         return kept
+
+    def over(self, cost: str) -> Study:
+        """The same models and options over another cost, with searches of its own."""
+        return replace(self, query=replace(self.query, cost=cost), given=None)
 
     def frontier(self) -> Frontier:
         return self.given or self.search()
 
     def cards(self) -> tuple[StoredCard, ...]:
         """Of the models asked for, in canonical order."""
-        return select_cards(self.store, self.split, self.models, with_calibration=self.calibrated)
+        return select_cards(self.store, self.split, self.query.models, with_calibration=self.query.calibrated)
 
     def reported(self, chosen: Sequence[Evaluation]) -> list[Evaluation]:
         """The same committees on the reporting split; empty if the store lacks it, or a member there."""
@@ -111,37 +143,44 @@ class Study:
     def pool(self) -> Pool:
         """The models asked for, checked to be combined, scored and charged together on the split."""
         if Pool not in self._kept:
-            how: dict[str, Any] = {"combine": self.combine, "confidence": self.confidence, "cost": self.cost}
-            self._kept[Pool] = open_pool(self.store, self.split, self.cards(), **how)
-        found: Pool = self._kept[Pool]
-        return found
+            combine, confidence = self.query.combine, self.query.confidence
+            self._kept[Pool] = open_pool(
+                self.store, self.split, self.cards(), combine=combine, confidence=confidence, cost=self.cost
+            )
+        pool: Pool = self._kept[Pool]
+        return pool
 
     @property
     def quality(self) -> str:
         """What is measured, as axes and headings name it."""
-        task = self.given.query.get("quality") if self.given else self.pool().task.name
-        return QUALITIES.get(str(task), "accuracy")
+        name = self.given.quality if self.given else self.pool().task.name
+        return TASKS[name].label if name in TASKS else "accuracy"
 
 
-QUERIED = ("split", "max_models", "levels", "replicas", "cost", "confidence", "combine", "calibrated")
+def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -> Study:
+    """A study by keywords: options of a query and of its execution, and fields of a study.
 
-
-def study_of(store: LogitStore, given: Frontier | None = None, **asked: Any) -> Study:
-    """A study with these options. None is the default, which a given frontier sets: its own models and options."""
-    options = {name: value for name, value in asked.items() if value is not None}
-    query = {} if given is None else given.query
-    for name in ("split", "cost"):
-        if options.get(name, query.get(name)) != query.get(name, options.get(name)):
-            raise UsageError(
-                f"{name} {options[name]} and a frontier that was searched with {name} {query[name]}; leave --{name} "
-                f"out, or the frontier"
-            )
-    own = {name: query[name] for name in QUERIED if query.get(name) is not None}
-    own |= {"models": [escape(model) for model in query["models"]]} if "models" in query else {}
-    split = {**own, **options}.get("split", "val")
-    if "cost" not in {**own, **options} and store.has_split(split):
-        own["cost"] = default_cost(select_cards(store, split, {**own, **options}.get("models")))
-    return Study(store, given=given, **{**own, **options})
+    Parameters
+    ----------
+    given
+        A frontier instead of a search. Its query's models and options are the defaults of the options.
+    options
+        None is the default.
+    """
+    own = {name: value for name in OWN if (value := options.pop(name, None)) is not None}
+    parts = from_options({"query": Query, "execution": Execution}, options)
+    asked, run = ({name: value for name, value in part.items() if value is not None} for part in parts.values())
+    query = Query()
+    if given is not None:
+        for name in ("split", "cost"):
+            if asked.get(name, getattr(given.query, name)) != getattr(given.query, name):
+                raise UsageError(
+                    f"{name} {asked[name]} and a frontier that was searched with {name} {getattr(given.query, name)}; "
+                    f"leave {option(name)} out, or the frontier"
+                )
+        models = given.query.models and tuple(map(escape, given.query.models))
+        query = replace(Query(), models=models, **{name: getattr(given.query, name) for name in TAKEN_OVER})
+    return Study(store, replace(query, **asked), given=given, execution=Execution(**run), **own)
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:

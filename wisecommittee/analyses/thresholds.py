@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.analyses.cascades import cascade_pool, chosen_cascades, stage_values
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.searches.evaluate import evaluate_table
 from wisecommittee.searches.evaluation import Evaluation

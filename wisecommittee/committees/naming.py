@@ -8,7 +8,29 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-METHODS = ("pool", "snapshot", "fge", "moe", "sparse-moe", "irene")
+
+@dataclass(frozen=True, slots=True)
+class TrainingMethod:
+    """A method whose models `compare` sets beside the others'.
+
+    label : its row in that table, as Li et al. print it; command : module and function of `wisecommittee train` in
+    cli/; combine : how its members are combined, None for a cascade that halts by their stored score.
+    """
+
+    label: str
+    command: str
+    combine: str | None = "mean_probs"
+
+
+# In the order of the table. The names are the methods' in the names of models, and the commands'.
+METHODS = {
+    "pool": TrainingMethod("Average ensemble", "train_pool:pool"),
+    "snapshot": TrainingMethod("Snapshot ensemble", "train_snapshot:snapshot"),
+    "fge": TrainingMethod("FGE", "train_fge:fge", "mean_logits"),
+    "moe": TrainingMethod("MoE", "train_moe:moe"),
+    "sparse-moe": TrainingMethod("Sparse-MoE", "train_moe:sparse_moe"),
+    "irene": TrainingMethod("IRENE", "train_irene:irene", None),
+}
 _ARCHITECTURE = re.compile(
     rf"^(?P<method>{'|'.join(METHODS)})-(?P<data>[^-]+)-(?P<backbone>[^~]+?)(~(?P<variant>.+?))?(-s(?P<seed>[1-9]\d*))?$"
 )

@@ -12,7 +12,7 @@ from torch import nn
 
 from wisecommittee.committees.combine import log_probabilities
 from wisecommittee.errors import CommitteeError, ContentError, WiseCommitteeError
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.models.loaded import LoadedModel
 
 Rows = NDArray[np.float32]  # [n, C]
 

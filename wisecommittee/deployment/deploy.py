@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Calibration, as_logits
-from wisecommittee.committees.cards import Committee, StoredCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.combine import combine_named, softmax
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.deployment.callables import Called, slices
 from wisecommittee.deployment.members import Module, find_card, load_members
@@ -23,8 +24,8 @@ from wisecommittee.deployment.replay import REPLAYED, compare_outputs, look_like
 from wisecommittee.deployment.replay import replay as replay_units
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import CommitteeError, ContentError, UsageError, counted
-from wisecommittee.extraction.data.spec import Data
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.data.data import Data
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.kernels.stages import direct
 from wisecommittee.store import LogitStore, StoreLike, open_store

@@ -17,14 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.deploy import Decisions, Deployed
 from wisecommittee.deployment.members import Module, find_card, load_members, programs, refuse
 from wisecommittee.deployment.replay import REPLAYED, compare_outputs, data_spec, load_units, stored_data
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import AbsentNameError, AlignmentError, UsageError
-from wisecommittee.extraction.data.spec import Data, open_data, program_in_data
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.data.data import Data
+from wisecommittee.extraction.data.spec import open_data, program_in_data
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.timing import Spread, device_name, rounded
 from wisecommittee.store import LogitStore
 

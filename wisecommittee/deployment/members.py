@@ -18,8 +18,9 @@ from torch import nn
 from wisecommittee.committees.cards import StoredCard, split_model_name
 from wisecommittee.deployment.callables import Called, as_member, is_estimator
 from wisecommittee.errors import CommitteeError, TrustError, UnknownNameError, UsageError
+from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import CLIPS
-from wisecommittee.extraction.models.spec import FILES, LoadedModel, load_model, program_in, stored_weights, wrap_module
+from wisecommittee.extraction.models.spec import FILES, load_model, program_in, stored_weights
 from wisecommittee.store import LogitStore
 
 Module = Any  # a spec, a torch module, a LoadedModel, a function or a scikit-learn estimator

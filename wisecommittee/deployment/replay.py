@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee, StoredCard
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import (
     AbsentError,
@@ -20,9 +21,10 @@ from wisecommittee.errors import (
     UsageError,
     WiseCommitteeError,
 )
-from wisecommittee.extraction.data.spec import Data, open_data, program_in_data
+from wisecommittee.extraction.data.data import Data
+from wisecommittee.extraction.data.spec import open_data, program_in_data
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.store import LogitStore
 from wisecommittee.store.checks import PROBABILITY_TOLERANCE
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.deployment.callables import Called, count, taken
 from wisecommittee.errors import UsageError
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.models.loaded import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)

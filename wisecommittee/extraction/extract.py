@@ -12,19 +12,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from functools import partial
-from typing import Unpack
+from typing import Any
 
 from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.committees.replicas import numbering_notes
-from wisecommittee.extraction.data.spec import Data
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.data.data import Data
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.estimate import Estimate, measure
-from wisecommittee.extraction.run.plan import ModelPlan, Run, make_plan
+from wisecommittee.extraction.run.plan import ModelPlan, Run
+from wisecommittee.extraction.run.planning import make_plan
 from wisecommittee.extraction.run.ranks import together
-from wisecommittee.extraction.run.settings import Meter, Options, Progress, Settings
+from wisecommittee.extraction.run.settings import Meter, Progress, Settings
 from wisecommittee.extraction.run.stream import passes, run_pass
 from wisecommittee.store import LogitStore
-from wisecommittee.store.writer import clear_leftovers
+from wisecommittee.store.leftovers import clear_leftovers
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +42,47 @@ def extract(
     data: str | Data,
     split: str,
     store: LogitStore,
+    settings: Settings | None = None,
     *,
     progress: Progress | None = None,
-    **options: Unpack[Options],
+    **options: Any,
 ) -> list[Extracted]:
-    """Run models over data and keep their logits, float32 [N, C]; returns one entry per model, in the order given.
+    """Run models over data and keep their logits, float32 [N, C].
 
-    models : specs (see models.py) or loaded modules; data : a spec (see data.py) or data made in Python; options : see
-    run_settings.Settings; progress : called with (task, units done, units in total) for each model and for all.
-    A model that is in the split already with the same weights, data and outputs is left alone. Under torchrun every
-    rank calls this with the same arguments.
+    Under torchrun every rank calls this with the same arguments.
+
+    Parameters
+    ----------
+    models
+        Model specs (see `extraction/models/spec.py`) or loaded modules.
+    data
+        A data spec (see `extraction/data/spec.py`) or data made in Python.
+    split
+        Split of the store to write to.
+    store
+        Where the logits go.
+    settings
+        Every option of the extraction; by default the defaults of `Settings`.
+    progress
+        Called with (task, units done, units in total or None), for each model and for all of them.
+    **options
+        Fields of `Settings`, in place of those of `settings`.
+
+    Returns
+    -------
+    list of Extracted
+        One for each model, size and view, in the order given. A model that is in the split already with the same
+        weights, data and outputs is left alone.
+
+    Raises
+    ------
+    UsageError
+        Options that no extraction can have, or that do not fit the data.
+    StoreError
+        Models, data and store do not fit together: other units, other classes, another model of the same name.
     """
     with together() as ranks:
-        run, plans = make_plan(models, data, split, store, ranks, Settings(**options))
+        run, plans = make_plan(models, data, split, store, ranks, with_fields(settings or Settings(), **options))
         cards = _settled(run, plans) | _streamed(run, plans, progress)
         if ranks.rank == 0:
             for note in numbering_notes(store.cards(split), cards):
@@ -66,11 +95,12 @@ def estimate(
     data: str | Data,
     split: str,
     store: LogitStore,
-    **options: Unpack[Options],
+    settings: Settings | None = None,
+    **options: Any,
 ) -> Estimate:
     """What `extract` with the same arguments would do, cost and take, from two batches; writes nothing."""
     with together() as ranks:
-        return measure(*make_plan(models, data, split, store, ranks, Settings(**options)))
+        return measure(*make_plan(models, data, split, store, ranks, with_fields(settings or Settings(), **options)))
 
 
 def _streamed(run: Run, plans: Sequence[ModelPlan], progress: Progress | None) -> dict[str, StoredCard]:

@@ -16,8 +16,9 @@ from torch import nn
 
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import CostError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.macs import count_macs, floating_dtype
-from wisecommittee.extraction.models.spec import LoadedModel, load_model
+from wisecommittee.extraction.models.spec import load_model
 from wisecommittee.extraction.run.forward import pick_device
 from wisecommittee.store import LogitStore
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wisecommittee.errors import UsageError
-from wisecommittee.report.table import no_formula
+from wisecommittee.report.formats import no_formula
 from wisecommittee.writing import written_whole
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import io
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -18,18 +18,20 @@ from typing import Any
 
 import matplotlib
 
-from wisecommittee import __version__
 from wisecommittee.analyses.study import Study, spread
-from wisecommittee.committees.cards import together
+from wisecommittee.committees.committee import together
 from wisecommittee.errors import WiseCommitteeError, counted
 from wisecommittee.report import plot
-from wisecommittee.report.markup import as_html, escape
+from wisecommittee.report.markup import escape
 from wisecommittee.report.page_chart import chart, plain
 from wisecommittee.report.tables import fill
-from wisecommittee.searches.choice import Answer, choose
+from wisecommittee.searches.choice import Choice, choose
 from wisecommittee.searches.doctor import examine
-from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.evaluation import FIGURES, Evaluation
 from wisecommittee.searches.frontier import HOW, Frontier
+from wisecommittee.searches.query import Query
+from wisecommittee.searches.target import Target
+from wisecommittee.version import __version__
 from wisecommittee.writing import written_whole
 
 POINTS = 250  # committees drawn at most
@@ -46,20 +48,22 @@ CHAPTERS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 
 
 def write_page(
-    study: Study, path: str | os.PathLike[str], target: Mapping[str, Any] | None = None, command: str | None = None
+    study: Study, path: str | os.PathLike[str], target: Target | None = None, command: str | None = None
 ) -> Path:
-    """Write the page. target : as for `search` ({"target_flops": 4e9}, ..), default the accuracy of the best single
-    model; command : what made the page, printed on it."""
+    """Write the page.
+
+    target : by default the accuracy of the best single model; command : what made the page, printed on it.
+    """
     text = page(study, target, command)
     with written_whole(path) as file:
         file.write(text.encode())
     return Path(path)
 
 
-def page(study: Study, target: Mapping[str, Any] | None = None, command: str | None = None) -> str:
+def page(study: Study, target: Target | None = None, command: str | None = None) -> str:
     """The page as HTML."""
     frontier = study.frontier()
-    found = choose(frontier, study.store, dict(target or _default_target(frontier)))
+    found = choose(frontier, study.store, target or _default_target(frontier))
     study = study if study.committees else replace(study, committees=(found.val.committee,))
     sections = [_head(study, found), _doctor(study), _answer(study, found), _frontier(study, found)]
     sections += [_chapter(study, *chapter) for chapter in CHAPTERS]
@@ -75,14 +79,14 @@ def page(study: Study, target: Mapping[str, Any] | None = None, command: str | N
     )
 
 
-def _default_target(frontier: Frontier) -> dict[str, Any]:
+def _default_target(frontier: Frontier) -> Target | None:
     """As accurate as the best single model; the most accurate committee where none is (a replica that canonical
     committees leave out, a limit on the worst case)."""
     best = frontier.best_single()
     if frontier.best().quality < best.quality:
-        return {}
+        return None
     alone = best.committee.shape == "single"  # what Python puts among the single models need not be one
-    return {"match": best.committee.models[0]} if alone else {"target_accuracy": best.quality}
+    return Target("match", best.committee.models[0]) if alone else Target("target_accuracy", best.quality)
 
 
 def _file(name: str) -> str:
@@ -93,7 +97,7 @@ def _name(study: Study) -> str:
     return study.store.files.uri.rstrip("/").rsplit("/", 1)[-1]
 
 
-def _head(study: Study, found: Answer) -> str:
+def _head(study: Study, found: Choice) -> str:
     pool = [counted(len(found.frontier.singles), "model")]
     pool += [f"{e.split}: {counted(e.n, 'unit')}" for e in (found.val, found.test) if e]
     searched = found.frontier.searched
@@ -118,7 +122,7 @@ def _doctor(study: Study) -> str:
     return f"<h2>Doctor</h2><p>Look at this first; the figures below take it as it is.</p><ul>{told}</ul>"
 
 
-def _answer(study: Study, found: Answer) -> str:
+def _answer(study: Study, found: Choice) -> str:
     val, committee = found.val, found.val.committee
     said = [f"<p><b>{escape(committee.label())}</b></p>"]
     for e in (val, found.test):
@@ -167,11 +171,10 @@ def _much(cost: float, other: float) -> str:
 def _figures(e: Evaluation, quality: str) -> str:
     low, high = e.interval
     exits = " / ".join(f"{100 * share:.1f}" for share in e.exit_ratios)
-    cost = e.committee.cost
+    costs = [f"{FIGURES[field].words} {_amount(value, e.committee.cost)}" for field, value in e.cost._asdict().items()]
     return (
-        f"{e.split}: {quality} {100 * e.quality:.2f} % [{100 * low:.2f}, {100 * high:.2f}], "
-        f"average {_amount(e.average_cost, cost)}, 99 % of units {_amount(e.p99_cost, cost)} or less, "
-        f"worst case {_amount(e.worst_case_cost, cost)}, exits {exits} %"
+        f"{e.split}: {quality} {100 * e.quality:.2f} % [{100 * low:.2f}, {100 * high:.2f}], {', '.join(costs)}, "
+        f"exits {exits} %"
     )
 
 
@@ -183,7 +186,7 @@ def _amount(value: float, cost: str) -> str:
     return plain(value, cost) + (" FLOPs" if cost == "flops" else f" {cost}")
 
 
-def _frontier(study: Study, found: Answer) -> str:
+def _frontier(study: Study, found: Choice) -> str:
     committees = spread(list(found.frontier), POINTS)
     test = [e for e in study.reported_where_possible(committees) if e is not None]
     singles = list(found.frontier.singles)
@@ -200,7 +203,7 @@ def _frontier(study: Study, found: Answer) -> str:
 def _chapter(study: Study, heading: str, tables: Sequence[str], plots: Sequence[str]) -> str:
     parts = [f"<h2>{escape(heading)}</h2>"]
     for kind in tables:
-        parts.append(_or_reason(lambda k=kind: as_html(fill(k, study), folded=k != "match")))
+        parts.append(_or_reason(lambda k=kind: fill(k, study).to_html(folded=k != "match")))
     for kind in plots:
         parts.append(_or_reason(lambda k=kind: _picture(k, study)))
     return "".join(parts)
@@ -229,40 +232,44 @@ def _picture(kind: str, study: Study) -> str:
     return f"<figure>{drawing}<figcaption>{escape(known.says)}</figcaption></figure>"
 
 
-USUAL = {
-    "split": "val",
-    "max_models": 4,
-    "levels": 100,
-    "replicas": "canonical",
-    "family": "cascade",
-    "combine": "mean_logits",
-    "confidence": "max_prob",
-    "cost": "flops",
-    "axis": "average",
-    "max_worst_cost": None,
-}
+USUAL = Query(max_models=4, combine="mean_logits", confidence="max_prob", cost="flops")
+SHOWN = (
+    "split",
+    "max_models",
+    "levels",
+    "replicas",
+    "family",
+    "combine",
+    "confidence",
+    "cost",
+    "axis",
+    "max_worst_cost",
+)
 
 
 def _search_options(study: Study, frontier: Frontier) -> list[str]:
-    """Of the search that found it, where they are not as usual."""
+    """Options of the search that found the frontier, as the command line takes them, where they are not as usual."""
     query = frontier.query
     given: list[tuple[str, Any]] = []
-    if set(study.store.models(study.split)) != set(query.get("models", ())):
-        given += [("models", pattern) for pattern in study.models or ()]
-    given += [(name, query[name]) for name in USUAL if query.get(name, USUAL[name]) != USUAL[name]]
+    if set(study.store.models(study.split)) != set(query.models or ()):
+        given += [("models", pattern) for pattern in study.query.models or ()]
+    given += [
+        (name, getattr(query, name)) for name in SHOWN if getattr(query, name) not in (None, getattr(USUAL, name))
+    ]
     if (method := frontier.searched.get("method", "exhaustive")) != "exhaustive":
         given += [("method", method)]
-    if limit := query.get("max_percentile_cost"):
-        given += zip(("percentile", "max_percentile_cost"), limit, strict=True)
-    given += [("max_average", f"{name}={most}") for name, most in (query.get("max_average") or {}).items()]
-    flags = [name for name in ("calibrated", "shared_threshold") if query.get(name)]
+    if query.max_percentile_cost is not None:
+        given += zip(("percentile", "max_percentile_cost"), query.max_percentile_cost, strict=True)
+    given += [("max_average", f"{name}={most}") for name, most in (query.max_average or {}).items()]
+    flags = [name for name in ("calibrated", "shared_threshold") if getattr(query, name)]
     texts = [(name, str(value)) for name, value in given] + [(name, "") for name in flags]
     return [part for name, text in texts for part in (f"--{name.replace('_', '-')}", text) if part]
 
 
-def _commands(study: Study, found: Answer, command: str | None) -> str:
+def _commands(study: Study, found: Choice, command: str | None) -> str:
     store = ["--store", study.store.files.uri]
-    target = [part for name, value in found.target.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    targets = {} if found.target is None else found.target.to_json()
+    target = [part for name, value in targets.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     asked, saved = _search_options(study, found.frontier), ["--frontier", "frontier.parquet"]
     saving = ["--save", "committee.json"] if target else []
     lines = [

@@ -13,7 +13,6 @@ from wisecommittee.report.markup import escape
 from wisecommittee.report.style import LOG_FROM, coordinates, cost_axis
 from wisecommittee.report.table import SCALES
 from wisecommittee.searches.evaluation import Evaluation
-from wisecommittee.searches.frontier import COSTS
 from wisecommittee.text import shown_lines
 
 WIDTH, HEIGHT = 900, 500
@@ -74,7 +73,7 @@ def chart(
     cost = chosen.committee.cost
 
     def place(e: Evaluation) -> tuple[float, float]:
-        return x(e.cost_named(COSTS[axis])), y(e.quality)
+        return x(getattr(e.cost, axis)), y(e.quality)
 
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(quality)} by {escape(axis)} cost of '

@@ -25,16 +25,16 @@ from wisecommittee.report import (
     plot_calibration,
     plot_confidence,
     plot_conversion,
-    plot_enough,
     plot_exits,
     plot_frontier,
     plot_hne,
     plot_learning,
     plot_match,
     plot_members,
+    plot_replica_ensembles,
     plot_replicas,
-    plot_scaled,
-    plot_small,
+    plot_scaled_cascades,
+    plot_smallest_ensemble,
     plot_thresholds,
 )
 from wisecommittee.report.uses import MANY, NOTHING, Uses
@@ -112,15 +112,27 @@ PLOTS: dict[str, Plot] = {
     ),
     "members": Plot(plot_members.draw, "what 2, 3, 4 members buy over target costs", plot_members.gather),
     "replicas": Plot(plot_replicas.draw, "how much it matters which replicas are taken", plot_replicas.gather),
-    "scaled": Plot(
-        plot_scaled.draw, "a base cascade scaled up its architecture ladder", plot_scaled.gather, uses=Uses(1, "flops")
+    "scaled-cascades": Plot(
+        plot_scaled_cascades.draw,
+        "a base cascade scaled up its architecture ladder",
+        plot_scaled_cascades.gather,
+        uses=Uses(1, "flops"),
     ),
-    "small": Plot(plot_small.draw, "ensembles of 1, 2, .. replicas of each architecture", plot_small.gather),
+    "replica-ensembles": Plot(
+        plot_replica_ensembles.draw,
+        "ensembles of 1, 2, .. replicas of each architecture",
+        plot_replica_ensembles.gather,
+    ),
     "parallel": Plot(
-        plot_small.draw, "the same where each member runs on a worker of its own", plot_small.gather_parallel
+        plot_replica_ensembles.draw,
+        "the same where each member runs on a worker of its own",
+        plot_replica_ensembles.gather_parallel,
     ),
-    "enough": Plot(
-        plot_enough.draw, "the smallest ensemble that is right, unit by unit", plot_enough.gather, plot_enough.size
+    "smallest-ensemble": Plot(
+        plot_smallest_ensemble.draw,
+        "the smallest ensemble that is right, unit by unit",
+        plot_smallest_ensemble.gather,
+        plot_smallest_ensemble.size,
     ),
 }
 

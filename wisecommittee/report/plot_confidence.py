@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from wisecommittee.analyses.confidence import Curves, curves
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import together
+from wisecommittee.committees.committee import together
 from wisecommittee.errors import UsageError
 from wisecommittee.report.style import SERIES, Percent, entry, legend
 

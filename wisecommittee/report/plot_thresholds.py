@@ -10,8 +10,8 @@ from matplotlib.ticker import EngFormatter
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.analyses.thresholds import TOLERANCE, Sweep, sweeps
-from wisecommittee.committees.cards import together
 from wisecommittee.committees.combine import combine_named
+from wisecommittee.committees.committee import together
 from wisecommittee.errors import UsageError
 from wisecommittee.report.labels import Names
 from wisecommittee.report.style import (

@@ -24,7 +24,6 @@ from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullFormatter
 from wisecommittee.committees.replicas import named_architectures
 from wisecommittee.report.labels import Names
 from wisecommittee.searches.evaluation import Evaluation
-from wisecommittee.searches.frontier import COSTS
 from wisecommittee.text import shown
 
 # Okabe and Ito's colours; shape: (colour, marker, size relative to a circle of the same weight)
@@ -46,7 +45,7 @@ NAMED_AT_MOST = 40
 
 def coordinates(evaluations: Sequence[Evaluation], axis: str = "average") -> tuple[list[float], list[float]]:
     """Costs and qualities; axis : which figure of the cost, as in `search`."""
-    return [e.cost_named(COSTS[axis]) for e in evaluations], [e.quality for e in evaluations]
+    return [getattr(e.cost, axis) for e in evaluations], [e.quality for e in evaluations]
 
 
 def cost_axis(cost: str, axis: str = "average") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wisecommittee.analyses.cascades import cascade_pool
 from wisecommittee.analyses.confidence import at_equal_cost, curves_in
 from wisecommittee.analyses.study import Study
-from wisecommittee.committees.cards import together
+from wisecommittee.committees.committee import together
 from wisecommittee.report.table import Column, Table, Value
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)

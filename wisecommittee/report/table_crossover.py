@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from wisecommittee.analyses.small import small
+from wisecommittee.analyses.replica_ensembles import replica_ensembles
 from wisecommittee.analyses.study import Study
 from wisecommittee.report import published
 from wisecommittee.report.table import Column, Table, Value, cost_heading, extended
 
 
 def fill(study: Study) -> Table:
-    found = small(study)
+    found = replica_ensembles(study)
     quality, flops = study.quality, cost_heading(study.cost, "")
     columns = (
         Column("larger", "larger"),

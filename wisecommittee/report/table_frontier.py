@@ -8,6 +8,7 @@ from wisecommittee.analyses.study import Study, spread
 from wisecommittee.errors import counted
 from wisecommittee.report.table import Column, Table, cost_heading
 from wisecommittee.searches.choice import lacking
+from wisecommittee.searches.evaluation import FIGURES
 from wisecommittee.searches.frontier import HOW
 
 ROWS = 20
@@ -20,13 +21,17 @@ def fill(study: Study) -> Table:
     tests = study.reported_where_possible(chosen)
     test = next((e for e in tests if e is not None), None)
     first = chosen[0]
+    figures = [field for field in FIGURES if field in ("average", "worst", found.axis)]
     columns = (
         Column("committee", "committee"),
         Column("quality", f"{first.split} {study.quality}", "percent"),
         *([Column("test_quality", f"{test.split} {study.quality}", "percent")] if test else []),
-        Column("average_cost", cost_heading(found.cost), "cost"),
-        *([Column("p99_cost", "99 % of units", "cost")] if found.axis == "p99" else []),
-        Column("worst_case_cost", "worst case", "cost"),
+        *(
+            Column(
+                FIGURES[field].of(), cost_heading(found.cost) if field == "average" else FIGURES[field].words, "cost"
+            )
+            for field in figures
+        ),
         Column("speedup", "speed-up", "times"),
         Column("exit_ratios", "exits per stage", "exits"),
     )
@@ -35,9 +40,7 @@ def fill(study: Study) -> Table:
             e.committee.label(),
             e.quality,
             *([on_test.quality if on_test else None] if test else []),
-            e.average_cost,
-            *([e.p99_cost] if found.axis == "p99" else []),
-            e.worst_case_cost,
+            *(getattr(e.cost, field) for field in figures),
             found.speedup(e),
             e.exit_ratios,
         )

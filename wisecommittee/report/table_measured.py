@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from wisecommittee.analyses.match import speedup
 from wisecommittee.analyses.measured import measured
@@ -47,7 +46,7 @@ def _fill(study: Study, cost: str, time: Column, shown_as: Callable[[float], flo
         Column("chosen_by", "chosen by"),
         Column("committee", "committee"),
         Column("split", "split"),
-        Column("quality", replace(study, cost=cost).quality, "percent"),
+        Column("quality", study.over(cost).quality, "percent"),
         time,
         Column("speedup", "speed-up", "times"),
         Column("flops_speedup", "in FLOPs", "times"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.analyses.thresholds import TOLERANCE, sweeps
-from wisecommittee.committees.cards import together
+from wisecommittee.committees.committee import together
 from wisecommittee.report.table import Column, Table, Value
 
 ROWS = 16  # of each sweep

@@ -13,17 +13,17 @@ from wisecommittee.report import (
     table_conversion,
     table_crossover,
     table_diversity,
-    table_enough,
     table_exits,
     table_frontier,
     table_leaves,
     table_match,
     table_measured,
     table_members,
+    table_replica_ensembles,
     table_replicas,
     table_resolutions,
-    table_scaled,
-    table_small,
+    table_scaled_cascades,
+    table_smallest_ensemble,
     table_thresholds,
     table_training,
     table_worst_case,
@@ -59,7 +59,9 @@ TABLES: dict[str, Kind] = {
     "members": Kind(table_members.fill, "what 2, 3, 4 members buy over target costs (Fig. 7)"),
     "replicas": Kind(table_replicas.fill, "spread over replicas: singles, pairs, ordered pairs (Table 17)", PAPERS),
     "self-cascades": Kind(table_resolutions.fill, "one checkpoint at two input sizes (Table 5)", PAPERS),
-    "scaled": Kind(table_scaled.fill, "a base cascade scaled up its ladder: C0, C1, .. (Table 15)", Uses(1, "flops")),
+    "scaled-cascades": Kind(
+        table_scaled_cascades.fill, "a base cascade scaled up its ladder: C0, C1, .. (Table 15)", Uses(1, "flops")
+    ),
     "training": Kind(table_training.fill, "what committees cost to train (Tables 10 and 11)", PAPERS),
     "latency": Kind(
         table_measured.latency,
@@ -69,10 +71,10 @@ TABLES: dict[str, Kind] = {
     "throughput": Kind(
         table_measured.throughput, "the same in batches, units per second (Tables 9 and 14)", Uses(published="own")
     ),
-    "small": Kind(table_small.fill, "ensembles of 1, 2, .. replicas of each architecture"),
+    "replica-ensembles": Kind(table_replica_ensembles.fill, "ensembles of 1, 2, .. replicas of each architecture"),
     "crossover": Kind(table_crossover.fill, "where ensembles of small models beat the next larger model", PAPERS),
     "leaves": Kind(table_leaves.fill, "the first 1, 2, 4, .. leaves of jointly trained networks"),
-    "enough": Kind(table_enough.fill, "the smallest ensemble that is right, unit by unit"),
+    "smallest-ensemble": Kind(table_smallest_ensemble.fill, "the smallest ensemble that is right, unit by unit"),
 }
 
 

@@ -1,4 +1,4 @@
-"""One question, one answer: search, choose by the target, evaluate again, put it beside single models."""
+"""The committee of a frontier that meets a target, evaluated again and put beside single models."""
 
 from __future__ import annotations
 
@@ -9,29 +9,43 @@ from glob import escape
 from typing import Any
 
 from wisecommittee.committees.cost import default_cost
-from wisecommittee.errors import AbsentNameError, InfeasibleError, StoppedError, UsageError
+from wisecommittee.errors import AbsentNameError, InfeasibleError, StoppedError
 from wisecommittee.searches.doctor import REPORTING, copied
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import COSTS, Frontier
 from wisecommittee.searches.limits import LimitFigures
+from wisecommittee.searches.option_checks import amount, texts
+from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import select_cards
+from wisecommittee.searches.target import Target
+from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.store import LogitStore
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The chosen committee on the split that chose it and on test (None without one), with what it is compared to.
+class Choice:
+    """A committee of a frontier on the split that chose it and on test, and the single models it is compared with.
 
-    matched : what --match or --match-ensemble names, on val; None with another target
-    lacking : members of the committee that the test split does not have, so that it has no figures there
-    further : the figures that a query with limits asks for beside those of an evaluation
-    speedup : cost of the cheapest single model as accurate over the committee's average cost, both on val.
+    Parameters
+    ----------
+    val, test
+        The committee on the split that chose it and on the test split; None where the store has no such split.
+    target
+        What the committee was chosen for; None: the most accurate of the frontier.
+    matched
+        The model or the ensemble that the target names, on val; None with another target.
+    lacking
+        Members that the test split does not have, so that the committee has no figures there.
+    further
+        Figures that a query with limits asks for beside those of an evaluation.
+    speedup
+        Cost of the cheapest single model as accurate over the committee's cost, both on val.
     """
 
     frontier: Frontier
-    target: dict[str, Any]
+    target: Target | None
     val: Evaluation
     test: Evaluation | None
     best_single: Evaluation
@@ -48,7 +62,7 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """The object `search --json` prints; without a target it also lists the frontier."""
         out: dict[str, Any] = {
-            "query": {**self.frontier.query, **self.target},
+            "query": {**self.frontier.asked(), **({} if self.target is None else self.target.to_json())},
             "searched": dict(self.frontier.searched),
             "committee": self.val.committee.to_json(),
             "val": self.figures(self.val),
@@ -63,7 +77,7 @@ class Answer:
             },
             "speedup": self.speedup,
         }
-        if not self.target:
+        if self.target is None:
             out["frontier"] = [{"committee": e.committee.to_json(), "val": self.figures(e)} for e in self.frontier]
         return out
 
@@ -78,84 +92,48 @@ def _reference(e: Evaluation) -> dict[str, Any]:
     return out
 
 
-def answer(
-    store: LogitStore,
-    *,
-    target_flops: float | None = None,
-    target_cost: float | None = None,
-    target_accuracy: float | None = None,
-    match: str | None = None,
-    match_ensemble: Sequence[str] | None = None,
-    **options: Any,
-) -> Answer:
-    """Search with `options` (those of `search`) and choose: the most accurate committee within a target cost, the
-    cheapest of a target accuracy or as accurate as the model `match`, or without a target the most accurate of all.
+def search_and_choose(
+    store: LogitStore, query: Query, target: Target | None = None, execution: Execution | None = None
+) -> Choice:
+    """Search, and choose the committee that meets the target.
 
-    match_ensemble : members of an ensemble; the answer is the cheapest committee of these same members, in any order,
-    that is as accurate as all of them together (Wang et al. 2022, Sec. 4.2).
+    Parameters
+    ----------
+    target
+        None: the most accurate committee. An ensemble to match sets which models are searched, all replicas and as
+        many members as it has.
     """
-    if match_ensemble is not None:
-        options |= {"models": [escape(m) for m in match_ensemble], "replicas": "all"}
-        options["max_models"] = len(match_ensemble)
-    if options.get("cost") is None:
-        options["cost"] = default_cost(select_cards(store, options.get("split", "val"), options.get("models")))
-    target = one_target(
-        options["cost"],
-        target_flops=target_flops,
-        target_cost=target_cost,
-        target_accuracy=target_accuracy,
-        match=match,
-        match_ensemble=None if match_ensemble is None else list(match_ensemble),
-    )
-    return choose(search(store, **options), store, target, threads=options.get("threads"))
+    if target is not None and target.kind == "match_ensemble":
+        members = texts(target.kind, target.value)
+        query = replace(query, models=tuple(map(escape, members)), replicas="all", max_models=len(members))
+    if query.cost is None:
+        query = replace(query, cost=default_cost(select_cards(store, query.split, query.models)))
+    if target is not None:
+        target.require_unit(str(query.cost))
+    execution = execution or Execution()
+    return choose(search(store, query, execution), store, target, threads=execution.threads)
 
 
-def one_target(cost: str, **targets: Any) -> dict[str, Any]:
-    """The target that was given, none or one of target_flops, target_cost, target_accuracy, match and match_ensemble;
-    others are refused, before a search starts."""
-    target = {name: value for name, value in targets.items() if value is not None}
-    if len(target) > 1:
-        named = " and ".join("--" + name.replace("_", "-") for name in target)
-        raise UsageError(f"{named}: choose one target; the worst case can be limited beside it with --max-worst-flops")
-    if "target_flops" in target and cost != "flops":
-        raise UsageError(f"--target-flops, and the cost is {cost}; give the target in that unit with --target-cost")
-    for name, value in target.items():
-        option = "--" + name.replace("_", "-")
-        if name == "match_ensemble":
-            if len(set(value)) < max(2, len(value)):
-                raise UsageError(
-                    f"{option} {','.join(value)}; an ensemble has two different members or more; name all of them, as "
-                    f"{option} A,B"
-                )
-            continue
-        if name != "match" and not 0 <= value < float("inf"):
-            raise UsageError(f"{option} {value}; expected a finite number from 0")
-        if name == "target_accuracy" and value > 1:
-            likely = value / 100 if value <= 100 else 0.9
-            raise UsageError(f"{option} {value:g}; expected a share from 0 to 1, such as {likely:g}")
-    return target
+def choose(
+    frontier: Frontier, store: LogitStore, target: Target | None = None, *, threads: int | None = None
+) -> Choice:
+    """The committee of a frontier that meets the target (None: the most accurate), evaluated again on its splits.
 
-
-def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any], *, threads: int | None = None) -> Answer:
-    """The committee of a frontier that meets the target (as in `answer`), evaluated again on its splits."""
-    matched = None
-    if "match" in target:
-        matched = single_named(frontier, target["match"])
-    elif "match_ensemble" in target:
-        found = frontier.best()
-        together = replace(
-            found.committee, stages=(tuple(target["match_ensemble"]),), thresholds=(), log_odds=(), members={}
-        )
-        matched = evaluate(together, store, found.split, threads=threads)
+    Raises
+    ------
+    InfeasibleError
+        No committee of the frontier meets the target.
+    """
+    matched = _matched(frontier, store, target, threads)
     try:
         chosen = _meeting(frontier, target, matched)
     except InfeasibleError as error:
         if frontier.searched.get("complete", True):
             raise
         kind = StoppedError if frontier.searched.get("stopped_by") == "interrupt" else InfeasibleError
-        raise kind(f"{error}, of what was found before the search was stopped") from None
+        raise kind(f"{error}, of the committees found before the search was stopped") from None
     val = evaluate(chosen.committee, store, chosen.split, threads=threads)
-    return Answer(
+    return Choice(
         frontier,
         target,
         val,
@@ -169,14 +147,27 @@ def choose(frontier: Frontier, store: LogitStore, target: dict[str, Any], *, thr
     )
 
 
-def _meeting(frontier: Frontier, target: dict[str, Any], matched: Evaluation | None) -> Evaluation:
+def _matched(frontier: Frontier, store: LogitStore, target: Target | None, threads: int | None) -> Evaluation | None:
+    """The model or the ensemble that the target names, on the split that chooses."""
+    if target is not None and target.kind == "match":
+        return single_named(frontier, str(target.value))
+    if target is not None and target.kind == "match_ensemble":
+        best = frontier.best()
+        stage = texts(target.kind, target.value)
+        together = replace(best.committee, stages=(stage,), thresholds=(), log_odds=(), members={})
+        return evaluate(together, store, best.split, threads=threads)
+    return None
+
+
+def _meeting(frontier: Frontier, target: Target | None, matched: Evaluation | None) -> Evaluation:
+    if target is None:
+        return frontier.best()
     if matched is not None:
         return frontier.matching(matched.quality)
-    if "target_accuracy" in target:
-        return frontier.matching(target["target_accuracy"])
-    if target:
-        return frontier.within(**{COSTS[frontier.axis]: next(iter(target.values()))})
-    return frontier.best()
+    number = amount(target.kind, target.value)
+    if target.kind == "target_accuracy":
+        return frontier.matching(number)
+    return frontier.within(**{COSTS[frontier.axis]: number})
 
 
 def single_named(frontier: Frontier, model: str) -> Evaluation:

@@ -1,6 +1,6 @@
 """What about a store is probably not as its owner thinks: each doubt with the likely cause and the remedy.
 
-What the gate of the store finds sound may still mean something else than it is taken for: labels that are numbered from
+What passes every check of the store may still mean something else than it is taken for: labels that are numbered from
 1, columns in the order of text, a test split that is a copy of val, costs in different units.
 """
 
@@ -104,7 +104,7 @@ def _of_outputs(store: LogitStore, split: str, cards: Sequence[StoredCard]) -> l
             found += [Doubt("confidences", split, text) for text in _mixed_confidences(store, split, card)]
             if not card.contents.graded:
                 found += [Doubt("answers", split, text) for text in _of_answers(store, split, card)]
-        elif card.kind == "statistics":
+        elif card.kind == "cell_counts":
             if (text := _unseen_classes(store, split, card)) is not None:
                 unseen.setdefault(text, []).append(card.model)
         else:
@@ -513,7 +513,7 @@ def _signatures(store: LogitStore, splits: tuple[str, str], card: StoredCard) ->
         columns = [np.column_stack(pair) for pair in zip(words, sure, strict=True)]
     else:
         outputs = [store.outputs(card.model, split) for split in splits]
-        if card.kind == "statistics":
+        if card.kind == "cell_counts":
             columns = [np.asarray(values, np.uint64) for values in outputs]
         else:
             tops = [_top(values, card.kind) for values in outputs]

@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wisecommittee.committees.cards import Committee, StoredCard
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted
-from wisecommittee.searches.evaluation import Evaluation
-from wisecommittee.searches.grid.cost_axis import share_above
-from wisecommittee.searches.intervals import bootstrap_intervals, normal_interval
+from wisecommittee.searches.evaluation import Cost, Evaluation
 from wisecommittee.searches.stages.calibrated import as_chosen, recorded
 from wisecommittee.searches.stages.exit_table import ExitTable, assemble, prefix_tables, stage_indices
 from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import LogitStore, StoreLike, open_store
-from wisecommittee.tasks import Answers, Classification, Segmentation, Task
+from wisecommittee.tasks import Task
 
 BATCH_BITS = 1 << 28  # that committees of the same stages take at a time
 
@@ -81,15 +80,13 @@ def _count(bits: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """exits : units by stage; interval : of a graded quality; spent : integer cost of all units, p99 : the least that
-    99 % of them do not exceed."""
+    """exits : units by stage; interval : of a graded quality; cost : the committee's own."""
 
     exits: Sequence[int]
     correct: float
     quality: float
     interval: tuple[float, float] | None
-    spent: int
-    p99: int
+    cost: Cost
 
 
 def evaluate_table(
@@ -98,11 +95,11 @@ def evaluate_table(
     """Of committees of the same stages: sum the statistics and the cost each unit has at the stage where it exits."""
     units = table.score.shape[1]
     vectors = carried_thresholds(committees)
-    if not isinstance(task, Segmentation) and task.scale == 1 and table.cost.ndim == 1:
-        sums = [own for some in _batches(vectors, units) for own in _counted(table, some, task)]
+    if task.counts and table.cost.ndim == 1:
+        sums = [own for some in _batches(vectors, units) for own in _counted(table, some, task, charges)]
     else:
-        sums = [own for some in _batches(vectors, 32 * units) for own in _summed(table, some, task)]
-    worst = charges.true(int(np.max(table.cost[-1])))
+        batches = _batches(vectors, 32 * units * task.width)
+        sums = [own for some in batches for own in _summed(table, some, task, charges)]
     return [
         Evaluation(
             committee,
@@ -110,13 +107,11 @@ def evaluate_table(
             units,
             own.correct,
             own.quality,
-            charges.true(own.spent, units),
-            worst,
+            {charges.name: own.cost}
+            | {c.name: Cost.of(c, costs, own.exits, int(costs[-1])) for c, costs in table.further},
             tuple(e / units for e in own.exits),
-            charges.true(own.p99),
-            {c.name: (c.true(_total(own.exits, fees), units), c.true(int(fees[-1]))) for c, fees in table.further},
             own.interval,
-            "mIoU" if isinstance(task, Segmentation) else "accuracy",
+            task.measure,
         )
         for committee, own in zip(committees, sums, strict=True)
     ]
@@ -130,7 +125,7 @@ def carried_thresholds(committees: Sequence[Committee]) -> NDArray[np.float32]:
     return scale_of(committees[0].confidence).carried(values, odds).reshape(shape)
 
 
-def _counted(table: ExitTable, vectors: NDArray[np.float32], task: Answers | Classification) -> list[_Sums]:
+def _counted(table: ExitTable, vectors: NDArray[np.float32], task: Task, charges: CostModel) -> list[_Sums]:
     """Where units are right or wrong and cost the same: with each vector of thresholds [n, K - 1], by counting bits."""
     stages, units = table.score.shape
     before, left = _bits(np.ones(units, dtype=bool))[None], np.zeros((1, 1), np.uint64)
@@ -140,54 +135,31 @@ def _counted(table: ExitTable, vectors: NDArray[np.float32], task: Answers | Cla
         exits[k] = _count(leaving)
         correct += _count(leaving & _bits(table.stats[k, :, 0] != 0))
         before = after
-    costs, place = table.cost.tolist(), _place(units)
-    found = []
-    for counts, right in zip(exits.T.tolist(), correct.tolist(), strict=True):
-        p99 = next(cost for cost, done in zip(costs, itertools.accumulate(counts), strict=True) if done > place)
-        found.append(_Sums(counts, right, task.quality(right, units), None, _total(counts, costs), p99))
+    quality = task.quality(correct[:, None], units).tolist()
+    worst, found = int(table.cost[-1]), []
+    for counts, right, share in zip(exits.T.tolist(), correct.tolist(), quality, strict=True):
+        found.append(_Sums(counts, right, share, None, Cost.of(charges, table.cost, counts, worst)))
     return found
 
 
-def _summed(table: ExitTable, vectors: NDArray[np.float32], task: Task) -> list[_Sums]:
+def _summed(table: ExitTable, vectors: NDArray[np.float32], task: Task, charges: CostModel) -> list[_Sums]:
     """With each vector of thresholds [n, K - 1], from the statistics and the cost of every unit."""
     stages, units = table.score.shape
-    everyone = np.arange(units)
-    found, grades = [], []
-    for thresholds in vectors:
+    everyone, worst = np.arange(units), int(np.max(table.cost[-1]))
+    statistics = np.empty((len(vectors), units, task.width), np.int32)
+    exits, costs = [], []
+    for thresholds, line in zip(vectors, statistics, strict=True):
         stage = exit_stages(table.score, thresholds)
         # One flat index is twice as fast as two.
-        statistics = np.take(table.stats.reshape(stages * units, -1), stage * units + everyone, axis=0)
-        exits = np.bincount(stage, minlength=stages).tolist()
-        paid = table.cost[stage] if table.cost.ndim == 1 else table.cost[stage, everyone]
-        p99 = int(np.partition(paid, _place(units))[_place(units)])
-        found.append(_Sums(exits, *_scored(task, statistics), int(paid.sum(dtype=np.int64)), p99))
-        grades.append(statistics[:, 0])
-    if isinstance(task, Segmentation) or task.scale == 1:
-        return found
-    intervals = bootstrap_intervals(np.stack(grades))
-    return [
-        replace(own, interval=(low / task.scale, high / task.scale))
-        for own, (low, high) in zip(found, intervals, strict=True)
-    ]
-
-
-def _place(units: int) -> int:
-    """Of the 99th percentile among the units by rising cost."""
-    return units - share_above(units) - 1
-
-
-def _total(exits: Sequence[int], cost: Sequence[int] | NDArray[np.int64]) -> int:
-    return sum(count * int(each) for count, each in zip(exits, cost, strict=True))
-
-
-def _scored(task: Task, statistics: NDArray[np.int32]) -> tuple[float, float, tuple[float, float] | None]:
-    """Correct, quality and, where it is no sum over units, its 95 % interval, from statistics [N, S]."""
-    totals = statistics.sum(axis=0, dtype=np.int64)
-    if isinstance(task, Segmentation):
-        quality = float(task.quality(totals))
-        return task.correct(totals), quality, normal_interval(quality, statistics @ task.gradient(totals))
-    total = int(totals[0])
-    return total if task.scale == 1 else total / task.scale, task.quality(total, len(statistics)), None
+        np.take(table.stats.reshape(stages * units, -1), stage * units + everyone, axis=0, out=line)
+        exits.append(np.bincount(stage, minlength=stages).tolist())
+        if table.cost.ndim == 1:
+            costs.append(Cost.of(charges, table.cost, exits[-1], worst))
+        else:
+            costs.append(Cost.of(charges, table.cost[stage, everyone], np.ones(units, np.int64), worst))
+    totals = statistics.sum(axis=1, dtype=np.int64)
+    correct, quality = [task.correct(total) for total in totals], task.quality(totals, units).tolist()
+    return list(map(_Sums, exits, correct, quality, task.intervals(statistics), costs))
 
 
 def evaluate(
@@ -285,7 +257,7 @@ def evaluate_with(pool: Pool, tables: StageTables, committees: Sequence[Committe
         alike.setdefault(committee.stages, []).append(place)
     found: dict[int, Evaluation] = {}
     for places in alike.values():
-        table = assemble(pool, tables, stage_indices(pool, committees[places[0]]))
+        table = assemble(tables, stage_indices(pool, committees[places[0]]))
         some = evaluate_table(table, [committees[place] for place in places], pool.task, pool.cost, pool.split)
         found.update(zip(places, some, strict=True))
     return [found[place] for place in range(len(committees))]

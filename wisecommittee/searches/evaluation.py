@@ -1,14 +1,80 @@
-"""The figures of a committee on a split, as a value."""
+"""The figures of a committee on a split, as a value.
+
+May be added: a statistic of the cost, as a field of `Cost`, a line in `Cost.of` and its texts in `FIGURES`: JSON,
+frames, files, the terminal, tables and pages loop over these.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from wisecommittee.committees.cards import Committee
+import numpy as np
+from numpy.typing import ArrayLike
+
+from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import UnknownNameError
-from wisecommittee.searches.intervals import wilson_interval
+from wisecommittee.searches.percentile import share_above
+from wisecommittee.tasks.intervals import wilson_interval
+
+
+class Cost(NamedTuple):
+    """What a committee costs over the units of a split, in units of that cost ('flops' = multiply-adds).
+
+    average : mean over units of the cumulative cost at their exit; p99 : the least cost that 99 % of the units do not
+    exceed; worst : of a unit that runs every member, the dearest one where the cost varies per unit.
+    """
+
+    average: float
+    p99: float
+    worst: float
+
+    @classmethod
+    def of(cls, charges: CostModel, costs: ArrayLike, units: ArrayLike, worst: int) -> Cost:
+        """The cost of a committee from what its units cost.
+
+        Parameters
+        ----------
+        charges : CostModel
+            Its unit turns integer costs into true ones.
+        costs : int64 [m]
+            Integer costs, in any order.
+        units : int64 [m]
+            Number of units with each of these costs.
+        worst : int
+            Integer cost of a unit that runs every member.
+        """
+        costs, units = np.asarray(costs), np.asarray(units)
+        n = int(units.sum())
+        order = np.argsort(costs, kind="stable")
+        first = np.searchsorted(np.cumsum(units[order]), n - share_above(n))
+        return cls(
+            average=charges.true(int(costs @ units), n),
+            p99=charges.true(int(costs[order[first]])),
+            worst=charges.true(worst),
+        )
+
+
+class Figure(NamedTuple):
+    """The texts of a statistic. name : in JSON and columns, before the cost ('average' in average_cost and
+    average_latency_ms); heading : of a narrow column; words : before an amount, and of a wide column."""
+
+    name: str
+    heading: str
+    words: str
+
+    def of(self, cost: str = "cost") -> str:
+        """'worst_case_cost' of the committee's own cost, 'worst_case_usd' of the cost 'usd'."""
+        return f"{self.name}_{cost}"
+
+
+FIGURES: dict[str, Figure] = {  # by field of Cost
+    "average": Figure("average", "average", "average"),
+    "p99": Figure("p99", "p99", "99 % of units at most"),
+    "worst": Figure("worst_case", "worst", "worst case"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +82,8 @@ class Evaluation:
     """What a committee does on a split.
 
     quality : in [0, 1]; correct : sum of the task's statistic (segmentation: pixels that are right); n : units
-    average_cost, worst_case_cost : in units of `cost` ('flops' = multiply-adds); exit_ratios : share of units per stage
-    p99_cost : the least cost that 99 % of the units do not exceed; further : {name: (average, worst case)} of all other
-    costs on every card
+    costs : by name, the committee's own and every other cost that all its members' cards name
+    exit_ratios : share of units that exit at each stage
     graded_interval : 95 % interval of a graded quality or of mIoU; None where units are right or wrong
     measure : what quality is: accuracy (or mean grade), or mIoU
     """
@@ -28,24 +93,47 @@ class Evaluation:
     n: int
     correct: float
     quality: float
-    average_cost: float
-    worst_case_cost: float
+    costs: Mapping[str, Cost]
     exit_ratios: tuple[float, ...]
-    p99_cost: float = 0.0
-    further: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     graded_interval: tuple[float, float] | None = None
     measure: str = "accuracy"
 
+    @property
+    def cost(self) -> Cost:
+        """The committee's own cost: the one it was chosen by."""
+        return self.costs[self.committee.cost]
+
+    @property
+    def further(self) -> dict[str, Cost]:
+        """The other costs."""
+        return {name: cost for name, cost in self.costs.items() if name != self.committee.cost}
+
+    @property
+    def average_cost(self) -> float:
+        return self.cost.average
+
+    @property
+    def p99_cost(self) -> float:
+        return self.cost.p99
+
+    @property
+    def worst_case_cost(self) -> float:
+        return self.cost.worst
+
     def cost_named(self, name: str) -> float:
-        """average_cost, worst_case_cost, p99_cost, or average_NAME and worst_case_NAME of a further cost."""
-        own = {"average_cost": self.average_cost, "worst_case_cost": self.worst_case_cost, "p99_cost": self.p99_cost}
-        for other, (average, worst) in self.further.items():
-            own |= {f"average_{other}": average, f"worst_case_{other}": worst}
-        own |= {f"average_{self.committee.cost}": self.average_cost}
-        own |= {f"worst_case_{self.committee.cost}": self.worst_case_cost}
-        if name not in own:
-            raise UnknownNameError("cost", name, own)
-        return own[name]
+        """average_cost, p99_cost or worst_case_cost; or average_NAME, p99_NAME or worst_case_NAME of the cost NAME."""
+        known = {
+            figure.of(cost): getattr(self.costs[cost], field)
+            for field, figure in FIGURES.items()
+            for cost in self.costs
+        } | self.own_figures()
+        if name not in known:
+            raise UnknownNameError("cost", name, known)
+        return known[name]
+
+    def own_figures(self) -> dict[str, float]:
+        """{"average_cost": .., "p99_cost": .., "worst_case_cost": ..} of the committee's own cost."""
+        return {FIGURES[field].of(): value for field, value in self.cost._asdict().items()}
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -53,16 +141,17 @@ class Evaluation:
         return self.graded_interval or wilson_interval(int(self.correct), self.n)
 
     def figures(self) -> dict[str, Any]:
-        """The figures of the contract, without the committee."""
+        """The figures as JSON values, without the committee."""
         out: dict[str, Any] = {
             "n": self.n,
             "correct": self.correct,
             "quality": self.quality,
             "interval": list(self.interval),
-            "average_cost": self.average_cost,
-            "worst_case_cost": self.worst_case_cost,
-            "p99_cost": self.p99_cost,
-            "further_costs": {n: {"average": a, "worst_case": w} for n, (a, w) in self.further.items()},
+            **self.own_figures(),
+            "further_costs": {
+                name: {FIGURES[field].name: value for field, value in cost._asdict().items()}
+                for name, cost in self.further.items()
+            },
             "exit_ratios": list(self.exit_ratios),
         }
         if self.committee.cost == "flops":

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from wisecommittee.errors import InfeasibleError, StoreError, UsageError
 from wisecommittee.reading import FRONTIER
-from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.evaluation import FIGURES, Evaluation
 from wisecommittee.searches.frontier_file import read_frontier
+from wisecommittee.searches.query import AXES, Query
 from wisecommittee.writing import written_whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COSTS = {"average": "average_cost", "worst": "worst_case_cost", "p99": "p99_cost"}  # axis of a search -> figure
+COSTS = {axis: FIGURES[axis].of() for axis in AXES}  # axis of a search -> figure, average_cost
 HOW = {"average": "on average", "worst": "in the worst case", "p99": "for 99 % of the units"}  # .. in words
 
 
@@ -28,14 +29,17 @@ class Frontier:
     """The exact cost / quality frontier of one search; cost is the average unless the search says otherwise (`axis`).
 
     evaluations : by strictly rising cost and quality, on the split that chose them; singles : every model of
-    the pool by itself, by cost. searched : {"combinations", "threshold_vectors", "exact", "seconds"}. A worst-case
-    limit is part of the search: filtering a frontier afterwards would lose committees.
+    the pool by itself, by cost. query : what was asked, defaults filled in, models as names. searched :
+    {"combinations", "threshold_vectors", "exact", "seconds"}. store : where the models are; quality : name of the
+    task's quality. A worst-case limit is part of the search: filtering a frontier afterwards would lose committees.
     """
 
     evaluations: tuple[Evaluation, ...]
     singles: tuple[Evaluation, ...]
-    query: Mapping[str, Any] = field(default_factory=dict)
+    query: Query = field(default_factory=Query)
     searched: Mapping[str, Any] = field(default_factory=dict)
+    store: str = ""
+    quality: str = ""
 
     def __len__(self) -> int:
         return len(self.evaluations)
@@ -57,11 +61,15 @@ class Frontier:
     @property
     def axis(self) -> str:
         """What the frontier is over: 'average', 'worst' or 'p99' of its cost."""
-        return self.query.get("axis", "average")
+        return self.query.axis
+
+    def asked(self) -> dict[str, Any]:
+        """The query as JSON, with the store and the quality that it was asked of."""
+        return {"store": self.store, **self.query.to_json(), "quality": self.quality}
 
     def x(self, evaluation: Evaluation) -> float:
         """The cost that the frontier is over."""
-        return evaluation.cost_named(COSTS[self.axis])
+        return float(getattr(evaluation.cost, self.axis))
 
     def within(
         self,
@@ -159,11 +167,12 @@ class Frontier:
                         "quality": e.quality,
                         "low": low,
                         "high": high,
-                        "average_cost": e.average_cost,
-                        "worst_case_cost": e.worst_case_cost,
-                        "p99_cost": e.p99_cost,
-                        **{f"average_{name}": average for name, (average, _) in e.further.items()},
-                        **{f"worst_case_{name}": worst for name, (_, worst) in e.further.items()},
+                        **e.own_figures(),
+                        **{
+                            FIGURES[field].of(name): value
+                            for name, cost in e.further.items()
+                            for field, value in cost._asdict().items()
+                        },
                         "thresholds": list(e.committee.thresholds),
                         "exit_ratios": list(e.exit_ratios),
                         "graded": e.graded_interval is not None,
@@ -180,7 +189,7 @@ class Frontier:
 
         table = pa.Table.from_pandas(self.to_frame(), preserve_index=False)
         further = list(self.evaluations[0].further)
-        about = json.dumps({"query": dict(self.query), "searched": dict(self.searched), "further": further})
+        about = json.dumps({"query": self.asked(), "searched": dict(self.searched), "further": further})
         with written_whole(path, StoreError) as file:
             pq.write_table(table.replace_schema_metadata({FRONTIER: about.encode()}), file, write_page_checksum=True)
 
@@ -188,7 +197,7 @@ class Frontier:
     def load(cls, path: str | os.PathLike[str]) -> Frontier:
         """Read what `save` wrote; StoreError for anything else."""
         found = read_frontier(path)
-        made = cls(found.evaluations, found.singles, found.query, found.searched)
+        made = cls(found.evaluations, found.singles, found.query, found.searched, found.store, found.quality)
         if any(a.quality >= b.quality or made.x(a) >= made.x(b) for a, b in pairwise(made.evaluations)):
             raise StoreError(f"{os.fspath(path)!r}: its committees do not rise in cost and quality; write it again")
         if len({e.committee.cost for e in made.evaluations + made.singles}) > 1:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, StoreError, WiseCommitteeError
 from wisecommittee.reading import FRONTIER, parse_json, recognised
-from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.evaluation import FIGURES, Cost, Evaluation
+from wisecommittee.searches.query import Query
 from wisecommittee.store.parquet.tables import read_parquet
 
 LARGEST = 1e300  # above it, sums and axes overflow
@@ -19,12 +20,14 @@ LARGEST = 1e300  # above it, sums and axes overflow
 
 @dataclass(frozen=True, slots=True)
 class FrontierFile:
-    """evaluations, singles : as Frontier has them; query, searched : of known types."""
+    """The fields of a Frontier."""
 
     evaluations: tuple[Evaluation, ...]
     singles: tuple[Evaluation, ...]
-    query: Mapping[str, Any]
+    query: Query
     searched: Mapping[str, Any]
+    store: str
+    quality: str
 
 
 def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
@@ -33,7 +36,8 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
     try:
         table = read_parquet(place)
         about = parse_json((table.schema.metadata or {})[FRONTIER])
-        query, searched = _fields(about, "query", _QUERY), _fields(about, "searched", _SEARCHED)
+        asked, searched = _fields(about, "query", _ASKED), _fields(about, "searched", _SEARCHED)
+        query = Query.from_json(asked)
         further = _sound(about.get("further", []), "further", _is_texts)
         rows: dict[str, list[Evaluation]] = {"frontier": [], "single": []}
         for row in table.to_pylist():
@@ -52,7 +56,8 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
         raise StoreError(f"{place!r} holds no committee; write it again with `wisecommittee search --frontier`")
     if not rows["single"]:
         raise StoreError(f"{place!r} holds no single model, which committees are compared with; write it again")
-    return FrontierFile(tuple(rows["frontier"]), tuple(rows["single"]), query, searched)
+    evaluations, singles = tuple(rows["frontier"]), tuple(rows["single"])
+    return FrontierFile(evaluations, singles, query, searched, asked.get("store", ""), asked.get("quality", ""))
 
 
 def _evaluation(row: Mapping[str, Any], further: list[str]) -> Evaluation:
@@ -75,16 +80,16 @@ def _evaluation(row: Mapping[str, Any], further: list[str]) -> Evaluation:
         n=n,
         correct=int(correct) if correct.is_integer() else correct,
         quality=quality,
-        average_cost=_number(row["average_cost"], "average_cost"),
-        worst_case_cost=_number(row["worst_case_cost"], "worst_case_cost"),
-        p99_cost=_number(row["p99_cost"], "p99_cost"),
-        further={
-            name: (_number(row[f"average_{name}"], name), _number(row[f"worst_case_{name}"], name)) for name in further
-        },
+        costs={committee.cost: _cost(row, "cost"), **{name: _cost(row, name) for name in further}},
         exit_ratios=ratios,
         graded_interval=(low, high) if _sound(row["graded"], "graded", _is_flag) else None,
         measure=measure,
     )
+
+
+def _cost(row: Mapping[str, Any], name: str) -> Cost:
+    """From its columns, such as average_usd."""
+    return Cost(**{field: _number(row[figure.of(name)], figure.of(name)) for field, figure in FIGURES.items()})
 
 
 def _number(value: Any, name: str) -> float:
@@ -125,29 +130,7 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
 
 
-def _is_percentile(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and 0 < value[0] <= 100
-
-
-def _is_limits(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_number, value.values()))
-
-
-def _is_axis(value: Any) -> bool:
-    return value in ("average", "worst", "p99")
-
-
-_QUERY: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("store", "split", "family", "replicas", "combine", "confidence", "cost", "quality"), _is_text),
-    **dict.fromkeys(("max_models", "levels"), _is_whole),
-    **dict.fromkeys(("shared_threshold", "calibrated"), _is_flag),
-    "models": _is_texts,
-    "axis": _is_axis,
-    "max_worst_cost": _is_number,
-    "max_percentile_cost": _is_percentile,
-    "max_average": _is_limits,
-}
-_OPTIONAL = ("max_worst_cost", "max_percentile_cost", "max_average")  # null where nothing was asked
+_ASKED: dict[str, Callable[[Any], bool]] = dict.fromkeys(("store", "quality"), _is_text)  # beside the query's own
 _SEARCHED: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("combinations", "threshold_vectors"), _is_whole),
     **dict.fromkeys(("exact", "complete"), _is_flag),
@@ -162,6 +145,6 @@ def _fields(about: Any, name: str, known: Mapping[str, Callable[[Any], bool]]) -
         raise ValueError(f"no {name} in its metadata")
     found: dict[str, Any] = about[name]
     for field, test in known.items():
-        if field in found and not (found[field] is None and field in _OPTIONAL):
+        if field in found:
             _sound(found[field], f"{name}.{field}", test)
     return found

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee, StoredCard
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel, cost_model
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.query import Query
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.store import LogitStore
 
@@ -80,24 +82,19 @@ class Limits:
         return np.ascontiguousarray(caps), np.ascontiguousarray(marginal)
 
 
-def make_limits(
-    pool: Pool, max_percentile_cost: tuple[float, float] | None, max_average: Mapping[str, float] | None
-) -> Limits:
-    """Check the request and put it in integers."""
+def make_limits(pool: Pool, query: Query) -> Limits:
+    """The limits of a query in integers of the pool's costs."""
     units = pool.units
     dear, allowed = None, 0
-    if max_percentile_cost is not None:
-        percent, limit = max_percentile_cost
-        _check_percent(percent)
-        _finite("percentile cost limit", limit)
+    if query.max_percentile_cost is not None:
+        percent, limit = query.max_percentile_cost
         if pool.cost.per_unit is not None:
             raise UsageError(
                 f"a limit on a percentile needs a cost that is the same for every unit; {pool.cost.name} varies"
             )
         dear, allowed = pool.cost.ceiling(limit), units - math.ceil(_share(percent) * units)
     others, ceilings = [], []
-    for name, limit in (max_average or {}).items():
-        _finite(f"limit on the average {name}", limit)
+    for name, limit in (query.max_average or {}).items():
         costs = _constant_costs(pool.store, pool.split, pool.cards, name, units)
         others.append(costs if pool.tiers is None else costs.of(pool.tiers))
         ceilings.append(others[-1].ceiling(limit, units))
@@ -106,16 +103,6 @@ def make_limits(
 
 def _share(percent: float) -> Fraction:
     return Fraction(Decimal(repr(float(percent)))) / 100
-
-
-def _check_percent(percent: float) -> None:
-    if not 0 < percent <= 100:
-        raise UsageError(f"percentile {percent!r}; expected a number above 0 and up to 100, such as 99")
-
-
-def _finite(noun: str, limit: float) -> None:
-    if not 0 <= limit < float("inf"):
-        raise UsageError(f"{noun} {limit!r}; expected a finite number from 0")
 
 
 def _constant_costs(store: LogitStore, split: str, cards: Sequence[StoredCard], name: str, units: int) -> CostModel:
@@ -140,10 +127,10 @@ def percentile_cost(ratios: Sequence[float], n: int, costs: Sequence[float], per
 class LimitFigures:
     """The figures of an evaluation that the limits of a query ask for, from its exit ratios and stage costs."""
 
-    def __init__(self, store: LogitStore, query: Mapping[str, Any]) -> None:
+    def __init__(self, store: LogitStore, query: Query) -> None:
         self.store = store
-        self.percentile: Sequence[float] | None = query.get("max_percentile_cost")
-        self.averages: Mapping[str, float] = query.get("max_average") or {}
+        self.percentile = query.max_percentile_cost
+        self.averages: Mapping[str, float] = query.max_average or {}
         self._cards: dict[tuple[str, str], StoredCard] = {}
         self._known: dict[tuple[str, str, tuple[tuple[str, ...], ...]], list[float]] = {}
 

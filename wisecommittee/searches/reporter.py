@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.scale import Scale
 from wisecommittee.searches.evaluate import evaluate_with, exit_counts, identity
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.grid.sweep import Point
-from wisecommittee.searches.stages.exit_table import running, score_row, scores
+from wisecommittee.searches.stages.exit_table import running, scores
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 
@@ -57,10 +57,10 @@ class Reporter:
     def _committees(self, sequence: tuple[int, ...], values: list[tuple[float, ...]]) -> Iterator[Committee]:
         """Of the same tiers in order, with each of these thresholds."""
         ran = running([(step,) for step in sequence])
-        rows = [score_row(self.pool, self.tables, some) for some in ran[:-1]]
+        rows = [self.tables.row(some) for some in ran[:-1]]
         compared = [tuple(rows) if self.shared else (row,) for row in rows]
         vectors = np.array(values, np.float32).reshape(len(values), len(rows))
-        counts = exit_counts(scores(self.pool, self.tables, ran), vectors)
+        counts = exit_counts(scores(self.tables, ran), vectors)
         for exits, vector in zip(counts.tolist(), vectors.tolist(), strict=True):
             used = [k for k, units in enumerate(exits) if units]
             starts = [0, *(k + 1 for k in used[:-1])]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.families import Family, family_named
-from wisecommittee.errors import InfeasibleError, StoppedError, UnknownNameError, UsageError
+from wisecommittee.errors import InfeasibleError, StoppedError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.searches.exact.gap import gap, reached_by, router_gap
 from wisecommittee.searches.exact.proof import ExactSearch, require_provable
@@ -25,105 +24,100 @@ from wisecommittee.searches.grid.sweep import GridSearch, Point
 from wisecommittee.searches.heuristic.neighbours import Moves
 from wisecommittee.searches.heuristic.space import Scope
 from wisecommittee.searches.limits import Limits, make_limits
+from wisecommittee.searches.options import from_options, takes_options
+from wisecommittee.searches.query import Query, flops_limit_error
 from wisecommittee.searches.reporter import Reporter
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
-from wisecommittee.searches.stages.prefixes import build_prefixes, distinct
-from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
+from wisecommittee.searches.stages.prefixes import distinct
+from wisecommittee.searches.stages.stage_tables import StageTables, prefixes_for, stage_tables
 from wisecommittee.searches.workers.estimate import chosen, estimate, left_out, machine_memory, table_memory
-from wisecommittee.searches.workers.threads import Mapper, Progress, Threads, interruptible, interrupts, thread_count
+from wisecommittee.searches.workers.execution import Execution
+from wisecommittee.searches.workers.threads import Mapper, Progress, Threads, interruptible, interrupts
 from wisecommittee.store import StoreLike, open_store
-from wisecommittee.tasks import Segmentation
 
-MOST_LEVELS = 4096
 NOTICEABLE = 5.0  # CPU seconds of work that is announced
-Notify = Callable[[str], None]
 
 
 @interruptible()
+@takes_options(Query, Execution)
 def search(
-    store: StoreLike,
-    split: str = "val",
-    *,
-    max_models: int | None = None,
-    levels: int = 100,
-    exact: bool = False,
-    method: str = "auto",
-    shared_threshold: bool = False,
-    confidence: str | None = None,
-    combine: str | None = None,
-    family: str = "cascade",
-    models: Sequence[str] | None = None,
-    replicas: str = "canonical",
-    cost: str | None = None,
-    axis: str = "average",
-    max_worst_flops: float | None = None,
-    max_worst_cost: float | None = None,
-    max_percentile_cost: tuple[float, float] | None = None,
-    max_average: Mapping[str, float] | None = None,
-    calibrated: bool = False,
-    time_limit: float | None = None,
-    threads: int | None = None,
-    scheduler: str | None = None,
-    progress: Progress | None = None,
-    notify: Notify | None = None,
+    store: StoreLike, query: Query | None = None, execution: Execution | None = None, **options: Any
 ) -> Frontier:
     """Search all committees of the models of a split and return their exact frontier.
 
-    split : the split that chooses; 'test' is refused, it reports.
-    family : 'cascade' (finds ensembles and tiers too), 'ensemble', 'anytime' (the first 1, 2, 4, .. members of a group)
-    'halting' (the members of a group in order, by default with mean_probs and their stored score 'halting') or
-    'self_cascade' (one checkpoint at rising input sizes).
-    max_models : stages of a cascade or members of an ensemble at most, 4 by default (halting: the whole group). One
-    stage may add several members of a group, such as the next leaves of an HNE: then it counts once.
-    levels : P, percentile thresholds per stage, +inf ('nobody exits') included.
-    method : 'exhaustive' (every combination, every vector of levels), 'exact' (or exact=True: the optimum over all real
-    thresholds, proved, for up to 4 members; the grid is its warm start), 'beam' or 'greedy' (large pools, not proved),
-    'auto' (exhaustive unless the work estimated is too much, then beam); `notify` is told which and the estimate before
-    it starts, unless it is a matter of seconds.
-    shared_threshold : one threshold for all stages of a committee (IRENE's margin), over all its real values; levels
-    and method are then without meaning.
-    confidence : max_prob, prob_gap, logit_gap, neg_entropy or a stored score; combine : mean_logits, mean_probs or last
-    (both default by the kind of outputs). models : globs. replicas : 'canonical' (a committee uses the first r replicas
-    of an architecture, the first members of a group) or 'all'; `searched` says as `left_out` how many combinations
-    'all' would try beside these. Every model by itself is tried either way.
-    cost : 'flops' (multiply-adds) or a cost the cards name; by default FLOPs, or the only cost there is.
-    axis : which figure of that cost the frontier is over: its 'average', the 'worst' case, or 'p99', what 99 % of the
-    units do not exceed.
-    max_worst_flops, max_worst_cost : limit on the cost of all members together. max_percentile_cost : (percent, limit):
-    the smallest cost that at least so many percent of the units do not exceed is at most the limit. max_average :
-    {name: limit} on the averages of further costs.
-    calibrated : use each model with the calibration fitted for it on this split (`wisecommittee calibrate`),
-    cross-fitted here; a committee records it.
-    time_limit : seconds after which what was found so far is returned; stage tables and single models are always
-    finished. Ctrl-C does the same once the outputs are decoded (the single models are the answer where stage tables are
-    not finished), and ends the search before. `searched` then says
-    complete: False, counts what was searched, and says as `gap` (where it is proved, see bound.py) by how much quality
-    anything it has not finished can exceed what it found at equal cost. beam and greedy always say a gap, a coarse one:
-    to a router that knows every unit's cheapest way to be right. `ties` says which share of the units has one and the
-    same confidence at a stage of the frontier, so that no threshold parts them.
-    threads : default WISECOMMITTEE_THREADS or every core. scheduler : address of a dask scheduler whose workers do the
-    sweeps, or 'local'. The result of a complete search depends on neither.
+    Parameters
+    ----------
+    store
+        The store that holds the outputs of the models.
+    query, execution
+        What is asked and how it is run, as values; by default those of all defaults.
+    {options}
+
+    Returns
+    -------
+    Frontier
+        Committees by rising cost and rising quality, and every model by itself. Its `searched` counts what was tried:
+        `left_out` is the number of combinations that replicas 'all' would try beside these; `ties` the largest share of
+        units with one confidence at a stage, which no threshold parts. Stopped by `time_limit`, or by Ctrl-C once the
+        outputs are decoded (before, Ctrl-C ends the search), `complete` is False and `gap` (where it is proved) bounds
+        by how much quality a combination that was not finished can exceed the frontier at equal cost; beam and greedy
+        always give a coarse gap, to a router that knows every unit's cheapest way to be right.
+
+    Raises
+    ------
+    UsageError
+        The query cannot be asked of these models.
+    InfeasibleError
+        No committee keeps the limits.
+    StoppedError
+        Ctrl-C came before any committee was found that keeps the limits.
     """
     started, store = time.perf_counter(), open_store(store)
-    deadline = None if time_limit is None else time.time() + time_limit
-    kind = family_named(family)
-    worst_limit = max_worst_flops if max_worst_flops is not None else max_worst_cost
-    if axis not in COSTS:
-        raise UnknownNameError("axis", axis, COSTS)
-    _check(split, max_models, levels, replicas, time_limit, worst_limit)
-    threads = thread_count(threads)
-    cards = kind.members(select_cards(store, split, models, with_calibration=calibrated), confidence)
-    cost = cost or default_cost(cards)
-    if max_worst_flops is not None and cost != "flops":
-        raise UsageError(f"a limit in FLOPs and costs in {cost}; use --max-worst-cost")
-    max_models = max_models or kind.stages or len(cards)
-    pool = open_pool(
-        store, split, cards, combine=combine or kind.combine, confidence=confidence or kind.confidence, cost=cost
+    parts = from_options({"query": Query, "execution": Execution}, options)
+    query = replace(query or Query(), **parts["query"])
+    execution = replace(execution or Execution(), **parts["execution"])
+    deadline = execution.deadline()
+    if query.split == "test":
+        raise UsageError("search chooses a committee and test only reports; choose on val (or another split)")
+    kind = family_named(query.family)
+    threads, progress, notify, scheduler = (
+        execution.thread_count,
+        execution.progress,
+        execution.notify,
+        execution.scheduler,
     )
+    cards = kind.members(
+        select_cards(store, query.split, query.models, with_calibration=query.calibrated), query.confidence
+    )
+    cost = query.cost or default_cost(cards)
+    if query.max_worst_flops is not None and cost != "flops":
+        raise flops_limit_error(cost)
+    pool = open_pool(
+        store,
+        query.split,
+        cards,
+        combine=query.combine or kind.combine,
+        confidence=query.confidence or kind.confidence,
+        cost=cost,
+    )
+    query = replace(
+        query,
+        models=tuple(card.model for card in cards),
+        max_models=query.max_models or kind.stages or len(cards),
+        combine=pool.combine.name,
+        confidence=pool.confidence_name,
+        cost=cost,
+        max_worst_cost=query.worst_limit,
+        max_worst_flops=None,
+    )
+    max_models, levels, replicas, axis = query.max_models, query.levels, query.replicas, query.axis
+    method, exact, family, shared_threshold = query.method, query.exact, query.family, query.shared_threshold
+    worst_limit = query.max_worst_cost
+    assert max_models is not None
     if not kind.thresholded and pool.combine.ordered:
         raise UsageError("an ensemble needs a rule that averages; `last` has only cascades")
     tiered = pool.with_tiers(kind.tiers(cards, replicas))
-    limits = make_limits(tiered, max_percentile_cost, max_average)
+    limits = make_limits(tiered, query)
     guess = estimate(
         cards,
         pool.units,
@@ -137,7 +131,7 @@ def search(
     plan = chosen(method, exact, guess, threads)
     if shared_threshold:
         _check_shared(plan, kind, pool, axis)
-    if isinstance(pool.task, Segmentation):
+    if pool.task.width > 1:
         plan = _check_segmentation(plan, method, exact, axis)
     if plan in ("beam", "greedy"):
         _check_heuristic(plan, method, family, limits, scheduler, axis)
@@ -161,20 +155,20 @@ def search(
             searched, points, tables = _heuristic(plan, scope, levels, deadline)
         else:
             sizes = range(1, min(max_models, len(cards)) + 1)
-            joined = isinstance(pool.task, Segmentation) and any(len(card.members) > 1 for card in cards)
+            joined = any(len(card.members) > 1 for card in cards)
             found = {n: chains(cards, n) if joined else kind.sequences(cards, n, replicas) for n in sizes}
             candidates = within_worst_case(pool, {n: s for n, s in found.items() if len(s)}, worst_limit)
             proved = plan == "exact" and kind.thresholded and not shared_threshold
             if proved:
                 require_provable(candidates, pool.cost, limits)
-            with _mapper(scheduler, threads, progress, deadline) as mapper:
+            with execution.mapper(deadline) as mapper:
                 wanted = sum(len(c.sequences) for c in candidates)
                 tables, candidates = _tables_in_time(
                     pool, candidates, kind.thresholded, threads, progress, mapper, exact=proved
                 )
                 untried = wanted - sum(len(c.sequences) for c in candidates)
                 sweep: GridSearch | SkylineSearch
-                if isinstance(pool.task, Segmentation):
+                if pool.task.width > 1:
                     sweep = SkylineSearch(pool, tables, candidates, levels, limits)
                 elif shared_threshold:
                     sweep = SharedSearch(pool, tables, candidates, limits)
@@ -206,62 +200,9 @@ def search(
         most = gap(sweep, reached_by(evaluations, pool.cost, pool.units), left)
     searched |= {} if most is None else {"gap": most}
     sizes = range(1, min(max_models, len(cards)) + 1)
-    searched["left_out"] = 0 if isinstance(pool.task, Segmentation) else left_out(cards, sizes, kind, replicas)
-    query = {
-        "store": store.files.uri,
-        "split": split,
-        "models": [card.model for card in cards],
-        "max_models": max_models,
-        "levels": levels,
-        "shared_threshold": shared_threshold,
-        "family": family,
-        "replicas": replicas,
-        "combine": pool.combine.name,
-        "confidence": pool.confidence_name,
-        "cost": cost,
-        "axis": axis,
-        "calibrated": calibrated,
-        "quality": pool.task.name,
-        "max_worst_cost": worst_limit,
-        "max_percentile_cost": None if max_percentile_cost is None else list(max_percentile_cost),
-        "max_average": None if max_average is None else dict(max_average),
-    }
+    searched["left_out"] = 0 if pool.task.width > 1 else left_out(cards, sizes, kind, replicas)
     searched["seconds"] = round(time.perf_counter() - started, 4)
-    return Frontier(skyline(evaluations, COSTS[axis]), tuple(alone), query, searched)
-
-
-def _check(
-    split: str,
-    max_models: int | None,
-    levels: int,
-    replicas: str,
-    time_limit: float | None,
-    worst_limit: float | None,
-) -> None:
-    if split == "test":
-        raise UsageError("search chooses a committee and test only reports; choose on val (or another split)")
-    if max_models is not None and max_models < 1:
-        raise UsageError(f"max_models {max_models}; expected at least 1")
-    if not 2 <= levels <= MOST_LEVELS:
-        raise UsageError(f"levels {levels}; expected 2 to {MOST_LEVELS}")
-    if replicas not in ("canonical", "all"):
-        raise UsageError(f"replicas {replicas!r}; expected canonical or all")
-    if time_limit is not None and not 0 <= time_limit < float("inf"):
-        raise UsageError(f"time limit {time_limit!r}; expected a finite number of seconds from 0")
-    if worst_limit is not None and not 0 <= worst_limit < float("inf"):
-        raise UsageError(f"worst-case limit {worst_limit!r}; expected a finite number from 0")
-
-
-@contextmanager
-def _mapper(scheduler: str | None, threads: int, progress: Progress | None, deadline: float | None) -> Iterator[Mapper]:
-    """Who does the chunks."""
-    if scheduler is None:
-        yield Threads(threads, progress, deadline)
-        return
-    from wisecommittee.searches.workers.cluster import Cluster
-
-    with Cluster(scheduler, progress, deadline) as cluster:
-        yield cluster
+    return Frontier(skyline(evaluations, COSTS[axis]), tuple(alone), query, searched, store.files.uri, pool.task.name)
 
 
 def _exhaustive(
@@ -300,7 +241,7 @@ def _check_shared(plan: str, family: Family, pool: Pool, axis: str) -> None:
         raise UsageError(f"--shared-threshold is searched over average cost; leave --axis {axis} out")
     if not family.thresholded:
         raise UsageError(f"--shared-threshold with --family {family.name}, which has no thresholds; leave it out")
-    if isinstance(pool.task, Segmentation):
+    if pool.task.width > 1:
         raise UsageError(
             "--shared-threshold is for answers that are right or wrong or graded, not for mIoU; leave it out"
         )
@@ -413,21 +354,20 @@ def _tables(
     exact: bool = False,
     opened: Callable[[], object] | None = None,
 ) -> StageTables:
-    keys: set[tuple[int, ...]] = {(m,) for m in range(len(pool.cards))}
-    needed: set[tuple[int, ...]] = set()
+    """Tables of all models alone and of all prefixes of the candidates; thresholded : whether those are compared."""
+    combinations: set[tuple[int, ...]] = {(m,) for m in range(len(pool.cards))}
+    compared: set[tuple[int, ...]] = set()
     for c in candidates:
         prefixes = c.sequences
         for k in range(c.size, 0, -1):
             prefixes = distinct(prefixes[:, :k])
+            # One combination for every set of tiers, or for every last one, stands for all that predict alike.
             columns = prefixes[:, -1:] if pool.combine.ordered else np.sort(prefixes, axis=1)
-            some = {correct_key(pool, row) for row in distinct(columns).tolist()}
-            keys |= some
+            alike = set(map(tuple, distinct(columns).tolist()))
+            combinations |= alike
             if k < c.size and thresholded:
-                needed |= some
-    trie = build_prefixes(keys)
-    scored = np.zeros(len(trie), dtype=bool)
-    if not isinstance(pool.confidence, str):
-        scored[[trie.find[key] for key in needed]] = True
+                compared |= alike
+    trie, scored = prefixes_for(pool, combinations, compared)
     _check_memory(len(trie), int(scored.sum()), pool.units, exact=exact)
     return stage_tables(pool, trie, scored, threads=threads, progress=progress, opened=opened)
 

@@ -13,17 +13,15 @@ from wisecommittee.searches.grid.candidates import Candidates
 from wisecommittee.searches.grid.sweep import THRESHOLDED, GridSearch
 from wisecommittee.searches.reporter import Reporter
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
+from wisecommittee.searches.stages.stage_tables import tables_for
 from wisecommittee.searches.workers.threads import Progress, Threads
-from wisecommittee.tasks import Segmentation
 
 Members = tuple[int, ...]
 
 
 def require_counts(pool: Pool) -> None:
-    if isinstance(pool.task, Segmentation):
-        raise UsageError("mIoU is no count of units that are right; this needs classes or answers")
+    if pool.task.width > 1:
+        raise UsageError(f"{pool.task.name} is no count of units that are right; this needs classes or answers")
 
 
 class GivenSequences:
@@ -35,12 +33,9 @@ class GivenSequences:
         require_counts(pool)
         self.pool, self.threads = pool, threads
         prefixes = {s[:k] for s in sequences for k in range(1, len(s) + 1)}
-        trie = build_prefixes({correct_key(pool, p) for p in prefixes} | {(m,) for s in sequences for m in s})
-        scored = np.zeros(len(trie), dtype=bool)
-        if not isinstance(pool.confidence, str):
-            compared = {correct_key(pool, s[:k]) for s in sequences for k in range(1, len(s))}
-            scored[[trie.find[key] for key in compared]] = True
-        self.tables: StageTables = stage_tables(pool, trie, scored, threads=threads, progress=progress)
+        alone = {(m,) for s in sequences for m in s}
+        compared = {s[:k] for s in sequences for k in range(1, len(s))}
+        self.tables = tables_for(pool, prefixes | alone, compared=compared, threads=threads, progress=progress)
         self.reporter = Reporter(pool, self.tables, "cascade")
 
     def ensemble(self, members: Members) -> Evaluation:

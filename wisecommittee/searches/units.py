@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee
-from wisecommittee.committees.confidence import Confidence, scale_of
+from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.confidence import scale_of
 from wisecommittee.searches.evaluate import exit_stages, members_pool
-from wisecommittee.searches.stages.exit_table import ExitTable, assemble, running, score_row, stage_indices
+from wisecommittee.searches.stages.exit_table import ExitTable, assemble, running, stage_indices
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
+from wisecommittee.searches.stages.stage_tables import tables_for
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import LogitStore
-from wisecommittee.tasks import Segmentation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,13 +47,7 @@ def evaluate_units(
         columns["prediction"] = table.prediction[stage, units]
     columns |= {"stage": stage + 1, "confidence": scale_of(pool.confidence).shown(confidence[stage, units])}
     columns["cost"] = [pool.cost.true(int(each)) for each in paid]
-    statistics = table.stats[stage, units]
-    if isinstance(pool.task, Segmentation):
-        columns["pixels_right"] = statistics[:, : pool.task.classes].sum(axis=1)
-    elif pool.task.name == "score":
-        columns["score"] = statistics[:, 0] / pool.task.scale
-    else:
-        columns |= {"label": pool.labels, "correct": statistics[:, 0] != 0}
+    columns |= pool.task.columns(table.stats[stage, units], pool.labels)
     if (names := store.class_names(split)) is not None and table.prediction is not None:
         for column in ("prediction", "label"):
             columns[column] = np.array(names)[np.asarray(columns[column])]
@@ -66,11 +58,6 @@ def _tables(pool: Pool, committee: Committee, threads: int) -> tuple[ExitTable, 
     """The exit table with predictions, and the confidence [K, N] after every stage, the last included, as it is carried
     (committees/scale.py)."""
     stages = stage_indices(pool, committee)
-    sequences = running(stages)
-    trie = build_prefixes({correct_key(pool, sequence) for sequence in sequences})
-    scored = np.zeros(len(trie), dtype=bool)
-    if isinstance(pool.confidence, Confidence):
-        scored[[trie.find[correct_key(pool, sequence)] for sequence in sequences]] = True
-    tables = stage_tables(pool, trie, scored, predict=True, threads=threads)
-    confidence = np.stack([tables.score[score_row(pool, tables, sequence)] for sequence in sequences])
-    return assemble(pool, tables, stages), confidence
+    combinations = running(stages)
+    tables = tables_for(pool, combinations, compared=combinations, predict=True, threads=threads)
+    return assemble(tables, stages), tables.scores(combinations)

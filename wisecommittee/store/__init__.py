@@ -1,6 +1,7 @@
-"""Parquet files <-> aligned arrays. Everything that enters or leaves is checked at this gate, and nowhere else.
+"""Parquet files <-> aligned arrays. Rows are checked once on their way in (incoming.py), and when they are decoded.
 
-May be added: another way in (importing.py) or another file system (files.py); no analysis, no torch.
+May be added: a file format (readers/formats.py), another way in (imports/), a file system (storage/); no analysis, no
+torch.
 """
 
 from wisecommittee.reading import check_address_space

@@ -58,13 +58,13 @@ def cached(
     size = math.prod(shape) * dtype.itemsize
     with contextlib.suppress(OSError, UsageError, UnicodeError):
         path = cache_folder() / f"{key}.npy"
-        if (found := _find(path, key, shape, dtype)) is not None:
-            return found
+        if (array := _whole_array(path, key, shape, dtype)) is not None:
+            return array
         if size <= limit:
             path.parent.mkdir(parents=True, exist_ok=True)
             _decode(path, key, shape, dtype, _drawn(blocks()), limit)
-            if (found := _find(path, key, shape, dtype)) is not None:
-                return found
+            if (array := _whole_array(path, key, shape, dtype)) is not None:
+                return array
     source = _drawn(blocks())
     check_memory(size, what, "give the cache room for it with WISECOMMITTEE_CACHE and WISECOMMITTEE_CACHE_GB")
     out = np.empty(shape, dtype)
@@ -79,7 +79,7 @@ def _drawn(blocks: Iterator[Block]) -> Iterable[Block]:
     return chain(list(islice(blocks, 1)), blocks)
 
 
-def _find(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any] | None:
+def _whole_array(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any] | None:
     """The mapped array, if the file is whole."""
     header = _header(shape, dtype)
     end = len(header) + math.prod(shape) * dtype.itemsize
@@ -163,9 +163,9 @@ def _checksum(key: str, values: NDArray[Any]) -> bytes:
     words = flat[:whole].view(np.uint64).reshape(-1, _ROW // 8)
     digest = hashlib.blake2b(key.encode())
     for start in range(0, len(words), _ROWS):
-        some = words[start : start + _ROWS]
-        digest.update(some.sum(axis=1, dtype=np.uint64).tobytes())
-        digest.update(some.sum(axis=0, dtype=np.uint64).tobytes())
+        block = words[start : start + _ROWS]
+        digest.update(block.sum(axis=1, dtype=np.uint64).tobytes())
+        digest.update(block.sum(axis=0, dtype=np.uint64).tobytes())
     digest.update(flat[whole:].tobytes())
     return digest.digest()
 

@@ -10,7 +10,8 @@ import json
 import re
 from typing import Any
 
-from wisecommittee.committees.cards import ModelCard, StoredCard
+from wisecommittee.committees.card_json import card_from_json
+from wisecommittee.committees.cards import OLD_KINDS, ModelCard, StoredCard
 from wisecommittee.errors import StoreError, WiseCommitteeError
 from wisecommittee.reading import parse_json
 from wisecommittee.store import checks
@@ -42,7 +43,7 @@ def decode_card(text: bytes, model: str, what: str) -> StoredCard:
         raise StoreError(f"{what}: not JSON ({error}); {remedy}") from error
     try:
         given = data.pop(CHECKSUM, None) if isinstance(data, dict) else None
-        card = StoredCard.from_json(data)
+        card = card_from_json(data)
         _check_as_written(data, card)
         altered = given != _checksum(data)
     except (WiseCommitteeError, ArithmeticError, RecursionError, UnicodeEncodeError) as error:
@@ -69,7 +70,9 @@ def _check_as_written(data: Any, card: StoredCard) -> None:
     """A card has to be what its file says, without conversions, and its contents have to make sense."""
     written = card.to_json()
     contents = card.contents
-    given = [(name, value, written.get(name)) for name, value in data.items() if name != "contents"]
+    given = [(name, value, written.get(name)) for name, value in data.items() if name not in ("contents", "kind")]
+    if "kind" in data:
+        given.append(("kind", OLD_KINDS.get(data["kind"], data["kind"]), card.kind))
     given += [(f"contents.{name}", value, written["contents"].get(name)) for name, value in data["contents"].items()]
     sound = {
         "dtype": contents.dtype in checks.DTYPES,

@@ -52,8 +52,8 @@ def check_outputs(
             _refuse_infinite(block, stored, what, first + start)
         if kind == "probabilities":
             _check_probabilities(stored, what, first + start)
-        elif kind == "statistics":
-            _check_statistics(stored, what, first + start)
+        elif kind == "cell_counts":
+            _check_cell_counts(stored, what, first + start)
         elif normalised:
             # Cheap tests first: most logits need no sums.
             near = least >= 0 and largest <= 1 + ROUNDED_TOLERANCE
@@ -89,11 +89,11 @@ def _check_probabilities(block: NDArray[np.floating], what: str, first: int) -> 
         )
 
 
-def _check_statistics(block: NDArray[np.floating], what: str, first: int) -> None:
+def _check_cell_counts(block: NDArray[np.floating], what: str, first: int) -> None:
     """Rows tp [C], fp [C], fn [C] of pixel counts; every wrong pixel is one fp and one fn."""
     if block.shape[1] % 3 or block.dtype != np.float32:
         raise ContentError(
-            f"{what}: {block.shape[1]} columns of {block.dtype}; statistics are float32 counts tp, fp, fn by class"
+            f"{what}: {block.shape[1]} columns of {block.dtype}; cell counts are float32 counts tp, fp, fn by class"
         )
     bad = ((block < 0) | (block != np.rint(block)) | (block >= MAX_COUNT)).any(axis=1)
     _, fp, fn = np.split(block, 3, axis=1)

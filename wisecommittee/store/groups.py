@@ -1,7 +1,7 @@
-"""Which units belong together (a patient, a video, an author), so that no group is divided between splits.
+"""Groups of units that belong together (a patient, a video, an author), so that no group is divided between splits.
 
-groups.parquet of a split holds unit_id and a text column for each way of grouping. The columns of a labels file that
-group anything are kept; a split without the file has none.
+groups.parquet of a split holds unit_id and a text column for each way of grouping: the columns of the labels file in
+which units are equal. A split without the file has no groups.
 """
 
 from __future__ import annotations
@@ -12,48 +12,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import AbsentNameError, AlignmentError, ContentError, StoreError, counted
-from wisecommittee.store.logit_store import LogitStore
-from wisecommittee.store.parquet import parts
+from wisecommittee.store.catalog import Catalog
+from wisecommittee.store.layout import groups_path
+from wisecommittee.store.parquet.units_file import decode_texts, encode_texts
 
-FILE = "groups.parquet"
 MOST_COLUMNS = 64
 
 
 def grouping(columns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Those columns [N] whose values say of any two units that they belong together, and of any two that they do "
-    "not."""
+    """The columns [N] that group units: those in which two units at least are equal."""
     return {name: list(values) for name, values in columns.items() if len(set(values)) < len(values)}
 
 
-def write_groups(store: LogitStore, split: str, unit_ids: Sequence[str], columns: Mapping[str, Sequence[str]]) -> None:
+def write_groups(store: Catalog, split: str, unit_ids: Sequence[str], columns: Mapping[str, Sequence[str]]) -> None:
     """Add ways of grouping the units of a split to those it has; columns : text [N] in the order of unit_ids."""
-    places = {unit: place for place, unit in enumerate(unit_ids)}
-    order = [places[unit] for unit in store.unit_ids(split)]
+    rows = {unit: row for row, unit in enumerate(unit_ids)}
+    order = [rows[unit] for unit in store.unit_ids(split)]
     kept = read_groups(store, split) | {name: [values[i] for i in order] for name, values in columns.items()}
     if len(kept) > MOST_COLUMNS:
         raise StoreError(
             f"{split}: {len(kept)} columns that group units; expected {MOST_COLUMNS} at most; leave some out"
         )
-    store.files.write(f"{split}/{FILE}", parts.encode_texts({"unit_id": store.unit_ids(split), **kept}))
+    store.files.write(groups_path(split), encode_texts({"unit_id": store.unit_ids(split), **kept}))
 
 
-def read_groups(store: LogitStore, split: str) -> dict[str, list[str]]:
+def read_groups(store: Catalog, split: str) -> dict[str, list[str]]:
     """{column: text [N]} in unit order."""
-    path = f"{split}/{FILE}"
+    path = groups_path(split)
     try:
-        columns = parts.decode_texts(store.files.read(path), store.files.place(path))
+        columns = decode_texts(store.files.read(path), store.files.place(path))
     except FileNotFoundError:
         return {}
-    places = {unit: place for place, unit in enumerate(columns.pop("unit_id", ()))}
+    rows = {unit: row for row, unit in enumerate(columns.pop("unit_id", ()))}
     units = store.unit_ids(split)
-    if set(places) != set(units):
+    if set(rows) != set(units):
         raise AlignmentError(
             f"{store.files.place(path)}: other units than those of {split}; import the labels again with their columns"
         )
-    return {name: [values[places[unit]] for unit in units] for name, values in columns.items()}
+    return {name: [values[rows[unit]] for unit in units] for name, values in columns.items()}
 
 
-def groups_of(store: LogitStore, split: str, column: str) -> NDArray[np.int64]:
+def groups_of(store: Catalog, split: str, column: str) -> NDArray[np.int64]:
     """int64 [N]: the number of each unit's group, in the order of the groups' names."""
     known = read_groups(store, split)
     if column not in known:
@@ -90,4 +89,4 @@ def assign_groups(
         change = (counts[group] * (counts[group] - 2 * wanted)).sum(axis=1)
         home[group] = change.argmin()
         wanted[home[group]] -= counts[group]
-    return {name: np.flatnonzero(home[groups] == place) for place, name in enumerate(names)}
+    return {name: np.flatnonzero(home[groups] == k) for k, name in enumerate(names)}

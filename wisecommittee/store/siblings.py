@@ -1,17 +1,17 @@
-"""What the models of a split have in common, and what each has to itself."""
+"""Whether a card fits the other models of its split."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.committees.replicas import Numbers
 from wisecommittee.errors import ContentError, StoreError
 
 
 class Siblings:
-    """The models of a split, to be asked whether a card fits them: the same classes and task, its own place among the
-    replicas. All of them agree, so that a card is compared with two of them instead of with each."""
+    """The models of a split. They have the same classes and the same task, and no two are the same replica of one
+    architecture. Since all agree, a new card is compared with four of them instead of with each."""
 
     def __init__(self, split: str, cards: Iterable[StoredCard]) -> None:
         self._split = split
@@ -40,7 +40,8 @@ class Siblings:
         if len(alike) < 2:
             alike.append(card)
 
-    def check(self, card: StoredCard) -> None:
+    def check(self, card: ModelCard, classes: int | None, *, graded: bool = False) -> None:
+        """Raise unless the card fits; classes : columns of its outputs, None for answers; graded : with a quality."""
         numbers, before = self._numbers.get(card.key[0]), self._cards.get(card.model)
         if before is not None and before.key[0] != card.key[0]:
             before = None  # of another architecture
@@ -53,36 +54,38 @@ class Siblings:
             )
         for other in (*self._examples[True], *self._examples[False]):
             if other.model != card.model:
-                self._compare(card, other)
+                self._compare(card, classes, graded, other)
 
-    def _compare(self, card: StoredCard, other: StoredCard) -> None:
-        if "statistics" in (kinds := {other.kind, card.kind}) and len(kinds) > 1:
+    def _compare(self, card: ModelCard, classes: int | None, graded: bool, other: StoredCard) -> None:
+        if "cell_counts" in (kinds := {other.kind, card.kind}) and len(kinds) > 1:
             raise ContentError(
                 f"{card.model}: {card.kind}, {other.model} in {self._split} is {other.kind}; counts of pixels and "
                 f"other outputs cannot share a split; use another one"
             )
-        check_classes(card, self._split, other, self._split)
-        if other.contents.graded != card.contents.graded:
+        check_classes(card, classes, self._split, other, self._split)
+        if other.contents.graded != graded:
             raise ContentError(
                 f"{card.model}: graded and ungraded answers ({other.model}) cannot share a split; use another one"
             )
 
 
-def check_classes(card: StoredCard, split: str, other: StoredCard, there: str) -> None:
+def check_classes(card: ModelCard, classes: int | None, split: str, other: StoredCard, other_split: str) -> None:
     """Raise unless two models, or one in two splits, have the same classes."""
-    which = f"{other.model} in {there}"
-    why = "the models of a split answer the same question" if there == split else "a model has the same everywhere"
-    if other.contents.classes != card.contents.classes:
+    which = f"{other.model} in {other_split}"
+    why = (
+        "the models of a split answer the same question" if other_split == split else "a model has the same everywhere"
+    )
+    if other.contents.classes != classes:
         raise ContentError(
-            f"{card.model} in {split}: {card.contents.classes or 'no'} classes, {which} has "
+            f"{card.model} in {split}: {classes or 'no'} classes, {which} has "
             f"{other.contents.classes or 'none (answers)'}; {why}; use another name or another store"
         )
     if None not in (card.class_names, other.class_names) and card.class_names != other.class_names:
         raise ContentError(
-            f"{card.model} in {split}: classes {_some(card.class_names)}, {which} has {_some(other.class_names)}; "
+            f"{card.model} in {split}: classes {_shown(card.class_names)}, {which} has {_shown(other.class_names)}; "
             f"{why}; align them with --classes FILE"
         )
 
 
-def _some(names: tuple[str, ...] | None) -> str:
+def _shown(names: tuple[str, ...] | None) -> str:
     return ", ".join((names or ())[:4]) + (", .." if len(names or ()) > 4 else "")

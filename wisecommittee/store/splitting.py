@@ -4,22 +4,68 @@ an image stay together, and so do units of a group where the caller names a colu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import ModelCard, StoredCard
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError, StoreError, UsageError, counted
 from wisecommittee.store.groups import assign_groups, groups_of, read_groups, write_groups
 from wisecommittee.store.imports.segmentation import images_of
-from wisecommittee.store.logit_store import DIVIDING, HELD, LogitStore, check_split_name
+from wisecommittee.store.layout import DIVIDING, HELD, check_split_name
+from wisecommittee.store.logit_store import LogitStore
+from wisecommittee.store.rows import ModelRows
 from wisecommittee.store.storage.local import LocalFiles
 
 STAGING = ".staging"  # new splits while they are written
 LOCK = ".lock-split"
-DIVISION = "division"  # in a card's meta: of which split its rows are a part
+DIVISION = "division"  # in a card's meta: how its split was made, of which content
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """How a split is divided. into : {new split: its share, above 0}; by : a column of groups, None for none."""
+
+    source: str
+    into: Mapping[str, float]
+    seed: int
+    by: str | None
+
+    def recorded(self) -> dict[str, Any]:
+        """What the cards of new splits say of it."""
+        whole = sum(self.into.values())
+        shares = {name: share / whole for name, share in self.into.items()}
+        return {"source": self.source, "shares": shares, "seed": self.seed, "by": self.by}
+
+    def divided_contents(self, store: LogitStore, split: str) -> dict[str, str]:
+        """{model: content that was divided} of the models of a new split that this division has made."""
+        how, contents = self.recorded(), {}
+        for card in store.cards(split):
+            record = card.meta.get(DIVISION)
+            if isinstance(record, dict) and {name: record.get(name) for name in how} == how:
+                contents[card.model] = str(record.get("content"))
+        return contents
+
+    def rows(self, store: LogitStore) -> tuple[dict[str, NDArray[np.int64]], str]:
+        """Rows of each new split, and how many units there are to divide, in words.
+
+        Units are divided one by one, by groups where `by` names them, and by images where units are cells of them:
+        neighbouring cells are too alike to report on each other.
+        """
+        if self.by is not None:
+            groups = groups_of(store, self.source, self.by)
+            many = counted(int(groups.max()) + 1, "group")
+            return assign_groups(store.labels(self.source), groups, self.into, self.seed), many
+        if not any(card.kind == "cell_counts" for card in store.cards(self.source)):
+            labels = store.labels(self.source)
+            return assign(labels, self.into, self.seed), counted(len(labels), "unit")
+        images = images_of(store.unit_ids(self.source))
+        count = int(images.max()) + 1
+        whole = assign(np.zeros(count, np.int64), self.into, self.seed)
+        rows = {name: np.flatnonzero(np.isin(images, chosen)) for name, chosen in whole.items()}
+        return rows, counted(count, "image")
 
 
 def assign(labels: NDArray[np.generic], shares: Mapping[str, float], seed: int) -> dict[str, NDArray[np.int64]]:
@@ -34,8 +80,8 @@ def assign(labels: NDArray[np.generic], shares: Mapping[str, float], seed: int) 
         rows = rng.permutation(np.flatnonzero(labels == label))
         exact = weights * len(rows) + owed
         counts = np.maximum(np.floor(exact), 0).astype(np.int64)
-        for place in np.argsort(-(exact - counts), kind="stable")[: len(rows) - counts.sum()]:
-            counts[place] += 1
+        for k in np.argsort(-(exact - counts), kind="stable")[: len(rows) - counts.sum()]:
+            counts[k] += 1
         while counts.sum() > len(rows):
             counts[np.argmax(counts - exact)] -= 1
         owed = exact - counts
@@ -52,12 +98,26 @@ def split_store(
     source: str | None = None,
     by: str | None = None,
 ) -> dict[str, int]:
-    """Divide a split of every model into new ones; returns {split: units}.
+    """Divide a split of every model into new ones.
 
-    into : {name: share}, shares above 0 (they are normalised). source : default the only split of the store. The source
-    stays, unless its own name is among the new ones: then its part replaces it as the last step. What was divided in
-    this way already is left as it is; what was cut off is completed. by : a column of the labels file that the units
-    were imported with; units that are equal in it come into the same split.
+    What was divided in this way already is left as it is; what was cut off is completed.
+
+    Parameters
+    ----------
+    into
+        {name: share}, two or more, shares above 0 (they are normalised).
+    seed
+        Of the random division.
+    source
+        The split to divide; default the only split of the store. It stays, unless its own name is among the new ones:
+        then its part replaces it as the last step.
+    by
+        A column of the labels file that the units were imported with: units that are equal in it come into the same
+        split.
+
+    Returns
+    -------
+    {new split: number of units}
     """
     if len(into) < 2 or any(not share > 0 or not share < float("inf") for share in into.values()):
         raise UsageError(
@@ -71,25 +131,23 @@ def split_store(
             _complete(store, store.files)
         if is_divided(store, into, seed=seed, source=source, by=by):
             return {name: len(store.labels(name)) for name in into}
-        source = _source(store, into, seed, source, by)
-        rows, many = _divided(store, source, into, seed, by)
-        if empty := [name for name, some in rows.items() if not len(some)]:
-            raise AbsentError(f"split {empty[0]!r} would be empty: {source} has {many}, too few for {_written(into)}")
+        division = Division(_source_of(store, into, source), into, seed, by)
+        _check_free(store, division)
+        rows, many = division.rows(store)
+        if empty := [name for name, chosen in rows.items() if not len(chosen)]:
+            raise AbsentError(
+                f"split {empty[0]!r} would be empty: {division.source} has {many}, too few for {_written(into)}"
+            )
         target = store
         if isinstance(store.files, LocalFiles):
             store.files.delete_folder(STAGING)
             target = LogitStore(store.files.local / STAGING)
         for name in into:
-            for card in store.cards(source):
-                _copy(store, card, source, target, name, rows[name], _division(source, into, seed, by))
-            if groups := read_groups(store, source):
-                ids = store.unit_ids(source)
-                columns = {column: [values[row] for row in rows[name]] for column, values in groups.items()}
-                write_groups(target, name, [ids[row] for row in rows[name]], columns)
+            _copy(store, target, division, name, rows[name])
         if isinstance(store.files, LocalFiles):
             store.files.rename(STAGING, DIVIDING)
             _complete(store, store.files)
-    return {name: len(some) for name, some in rows.items()}
+    return {name: len(chosen) for name, chosen in rows.items()}
 
 
 def is_divided(
@@ -106,56 +164,45 @@ def is_divided(
         return False
     origins = {origin for card in store.cards(next(iter(into))) if (origin := _origin(card)) is not None}
     for origin in origins:
-        how = _division(origin, into, seed, by)
-        first, *others = (_made(store, name, how) for name in into)
+        division = Division(origin, into, seed, by)
+        first, *others = (division.divided_contents(store, name) for name in into)
         if first and all(other == first for other in others) and source in (None, origin):
             kept = origin not in into and store.has_split(origin)
-            return not kept or first == {c.model: c.contents.content for c in store.cards(origin)}
+            return not kept or first == {card.model: card.contents.content for card in store.cards(origin)}
     return False
 
 
-def _source(store: LogitStore, into: Mapping[str, float], seed: int, source: str | None, by: str | None) -> str:
-    """The split to divide; raises unless it is there and the new names are free."""
+def _source_of(store: LogitStore, into: Mapping[str, float], source: str | None) -> str:
+    """The split to divide; raises unless it is there."""
     known = store.splits()
     if source is None:
         if len(known) > 1:
             raise UsageError(f"the store has splits {', '.join(known)}; say which to divide with --split")
         source = known[0] if known else "val"
     store.require_split(source)
-    whole = {card.model for card in store.cards(source)}
-    for name in into:
-        if name in known and name != source:
-            begun = set() if store.files.local else _made(store, name, _division(source, into, seed, by)).keys()
-            if not begun or not begun <= whole:  # on an object store, what was cut off goes on
-                raise StoreError(f"split {name!r} exists already; remove its models first or choose another name")
-    if source in into and store.files.local is None:
-        raise UsageError(
-            f"on an object store {source!r} cannot replace itself; choose other names and remove it afterwards"
-        )
     return source
 
 
-def _origin(card: ModelCard) -> str | None:
+def _check_free(store: LogitStore, division: Division) -> None:
+    """Raise unless the names of the new splits are free."""
+    known, source = store.splits(), division.source
+    whole = {card.model for card in store.cards(source)}
+    for name in division.into:
+        if name in known and name != source:
+            begun = set() if store.files.local else division.divided_contents(store, name).keys()
+            if not begun or not begun <= whole:  # on an object store, a division that was cut off goes on
+                raise StoreError(f"split {name!r} exists already; remove its models first or choose another name")
+    if source in division.into and store.files.local is None:
+        raise UsageError(
+            f"on an object store {source!r} cannot replace itself; choose other names and remove it afterwards"
+        )
+
+
+def _origin(card: StoredCard) -> str | None:
     """The split that a model's rows are a part of."""
-    made = card.meta.get(DIVISION)
-    source = made.get("source") if isinstance(made, dict) else None
+    record = card.meta.get(DIVISION)
+    source = record.get("source") if isinstance(record, dict) else None
     return source if isinstance(source, str) else None
-
-
-def _division(source: str, into: Mapping[str, float], seed: int, by: str | None) -> dict[str, Any]:
-    """What the cards of new splits say about where their rows are from."""
-    whole = sum(into.values())
-    return {"source": source, "shares": {name: share / whole for name, share in into.items()}, "seed": seed, "by": by}
-
-
-def _made(store: LogitStore, split: str, how: Mapping[str, Any]) -> dict[str, str]:
-    """{model: content of the source} of the models of a split that were made in this way."""
-    found = {}
-    for card in store.cards(split):
-        made = card.meta.get(DIVISION)
-        if isinstance(made, dict) and {name: made.get(name) for name in how} == how:
-            found[card.model] = str(made.get("content"))
-    return found
 
 
 def _complete(store: LogitStore, files: LocalFiles) -> None:
@@ -175,10 +222,10 @@ def _complete(store: LogitStore, files: LocalFiles) -> None:
                 files.delete_folder(name)  # what an unfinished writer may have left
             files.rename(f"{DIVIDING}/{name}", name)
         files.delete_folder(DIVIDING)
-    there = files.names()
-    for name in there:
+    names = files.names()
+    for name in names:
         original = name.removeprefix(HELD)
-        if original != name and original in there:
+        if original != name and original in names:
             files.delete_folder(name)
         elif original != name:
             files.rename(name, original)
@@ -189,46 +236,29 @@ def _written(into: Mapping[str, float]) -> str:
     return ",".join(f"{name}={share:g}" for name, share in into.items())
 
 
-def _divided(
-    store: LogitStore, source: str, into: Mapping[str, float], seed: int, by: str | None
-) -> tuple[dict[str, NDArray[np.int64]], str]:
-    """Rows of each new split, and how many units there are to divide: groups where `by` names them, images where units
-    are cells of them, since neighbouring cells are too alike to report on each other."""
-    if by is not None:
-        groups = groups_of(store, source, by)
-        return assign_groups(store.labels(source), groups, into, seed), counted(int(groups.max()) + 1, "group")
-    if not any(card.kind == "statistics" for card in store.cards(source)):
-        labels = store.labels(source)
-        return assign(labels, into, seed), f"{counted(len(labels), 'unit')}"
-    images = images_of(store.unit_ids(source))
-    count = int(images.max()) + 1
-    whole = assign(np.zeros(count, np.int64), into, seed)
-    return {name: np.flatnonzero(np.isin(images, some)) for name, some in whole.items()}, f"{counted(count, 'image')}"
+def _copy(store: LogitStore, target: LogitStore, division: Division, name: str, chosen: NDArray[np.int64]) -> None:
+    """Put the chosen rows of every model, and the groups of their units, into a new split of `target`."""
+    source = division.source
+    every = store.unit_ids(source)
+    unit_ids, labels = [every[row] for row in chosen], store.labels(source)[chosen]
+    for card in store.cards(source):
+        meta = {**card.meta, DIVISION: {**division.recorded(), "content": card.contents.content}}
+        new = replace(card.without_contents(), meta=meta)
+        rows = _rows(store, card, source, chosen, unit_ids)
+        target.put(target.checked(new, name, rows, labels, card.contents.dtype))
+    if groups := read_groups(store, source):
+        columns = {column: [values[row] for row in chosen] for column, values in groups.items()}
+        write_groups(target, name, unit_ids, columns)
 
 
-def _copy(
-    store: LogitStore,
-    card: StoredCard,
-    source: str,
-    target: LogitStore,
-    name: str,
-    rows: NDArray[np.int64],
-    how: Mapping[str, Any],
-) -> None:
-    model = card.model
-    contents = card.contents
-    unit_ids = store.unit_ids(source)
-    answers = store.answers(model, source)[rows].tolist() if contents.classes is None else None
-    meta = {**card.meta, DIVISION: {**how, "content": contents.content}}
-    target.add(
-        replace(card.without_contents(), meta=meta),
-        name,
-        labels=store.labels(source)[rows],
-        unit_ids=[unit_ids[row] for row in rows],
-        outputs=None if contents.classes is None else store.outputs(model, source)[rows],
-        answers=answers,
-        quality=store.quality(model, source)[rows] if contents.graded else None,
-        scores={score: store.scores(model, source, score)[rows] for score in contents.scores},
-        unit_costs={cost: store.unit_costs(model, source, cost)[rows] for cost in contents.unit_costs},
-        dtype=contents.dtype,
+def _rows(store: LogitStore, card: StoredCard, split: str, chosen: NDArray[np.int64], unit_ids: list[str]) -> ModelRows:
+    """The chosen rows of a model, which are the units of these ids."""
+    model, contents = card.model, card.contents
+    return ModelRows(
+        unit_ids,
+        None if contents.classes is None else store.outputs(model, split)[chosen],
+        store.answers(model, split)[chosen].tolist() if contents.classes is None else None,
+        store.quality(model, split)[chosen] if contents.graded else None,
+        {name: store.scores(model, split, name)[chosen] for name in contents.scores},
+        {name: store.unit_costs(model, split, name)[chosen] for name in contents.unit_costs},
     )

@@ -1,14 +1,36 @@
-"""What is scored: integer statistics that add over units, and the finaliser that turns their sum into quality.
+"""What is scored: integer statistics that add over units, and the quality that their sum means.
 
-May be added: a task with its own statistics; it never learns about stages, thresholds or costs.
+May be added: a task, one file with a subclass of Task and its line in TASKS; a task knows nothing of stages, thresholds
+and costs.
 """
 
 from __future__ import annotations
 
-from wisecommittee.tasks.answers import Answers
+from collections.abc import Sequence
+
+from wisecommittee.errors import UsageError
+from wisecommittee.tasks.answers import Answers, GradedAnswers
 from wisecommittee.tasks.classification import Classification
 from wisecommittee.tasks.segmentation import Segmentation
+from wisecommittee.tasks.task import ModelOutputs, Task
 
-Task = Answers | Classification | Segmentation
+# The first that is the task of the models is theirs: a task of the same kind of outputs stands before the one that it
+# specialises.
+TASKS: dict[str, type[Task]] = {
+    "mIoU": Segmentation,
+    "score": GradedAnswers,
+    "accuracy": Answers,
+    "top-1": Classification,
+}
 
-__all__ = ["Answers", "Classification", "Segmentation", "Task"]
+
+def task_of(models: Sequence[ModelOutputs]) -> Task:
+    """Which task a pool of models has, by the kind of their outputs and what their cards say."""
+    for task in TASKS.values():
+        if (theirs := task.of(models)) is not None:
+            return theirs
+    kinds = " and ".join(sorted({model.kind for model in models}))
+    raise UsageError(f"{kinds} have no task in common; choose models with --models")
+
+
+__all__ = ["TASKS", "Answers", "Classification", "GradedAnswers", "ModelOutputs", "Segmentation", "Task", "task_of"]

@@ -10,29 +10,57 @@ store/imports/segmentation.py goes through images and keeps the counts of every 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError
+from wisecommittee.tasks.intervals import normal_interval
+from wisecommittee.tasks.task import Interval, ModelOutputs, Task
 
 UNLABELLED = 0.5  # t_unlab of App. F.2: pixels no surer than this do not count towards the confidence of a cell
 
 
 @dataclass(frozen=True, slots=True)
-class Segmentation:
-    """S = 3C statistics of a cell, in the order tp [C], fp [C], fn [C]."""
+class Segmentation(Task):
+    """S = 3C statistics of a cell, in the order tp [C], fp [C], fn [C].
+
+    classes : C
+    """
+
+    name = "mIoU"
+    label = "mIoU"
+    measure = "mIoU"
+    kinds = ("cell_counts",)
 
     classes: int
-    name: str = "mIoU"
+
+    @classmethod
+    def of(cls, models: Sequence[ModelOutputs]) -> Self | None:
+        if not all(model.kind in cls.kinds for model in models):
+            return None
+        return cls((models[0].classes or 0) // 3)
+
+    @property
+    def width(self) -> int:
+        return 3 * self.classes
+
+    def read(self, model: ModelOutputs) -> NDArray[np.generic]:
+        return model.outputs()
+
+    def statistics(self, predictions: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int32]:
+        """int32 [N, S]: the counts, which the store holds in place of predictions."""
+        return predictions.astype(np.int32)
 
     def correct(self, totals: NDArray[np.integer]) -> int:
-        """Pixels that are right, of totals [3C]."""
+        """Pixels that are right, of totals [S]."""
         return int(totals[: self.classes].sum())
 
-    def quality(self, totals: NDArray[np.integer]) -> NDArray[np.float64]:
-        """float64 [..]: mean of tp / (tp + fp + fn) of totals [.., 3C] over the classes that occur or are predicted.
+    def quality(self, totals: NDArray[np.integer], units: int) -> NDArray[np.float64]:
+        """float64 [..]: mean of tp / (tp + fp + fn) of totals [.., S] over the classes that occur or are predicted.
 
         Classes are added in order, so that one total gives the same bits wherever it stands in an array.
         """
@@ -42,17 +70,30 @@ class Segmentation:
         summed = np.zeros(tp.shape[:-1])
         for c in range(self.classes):
             summed = summed + shares[..., c]
-        return summed / np.maximum(there.sum(axis=-1), 1)
+        return np.asarray(summed / np.maximum(there.sum(axis=-1), 1))
 
     def gradient(self, totals: NDArray[np.integer]) -> NDArray[np.float64]:
-        """float64 [3C]: how quality changes with each total."""
+        """float64 [S]: how quality changes with each total."""
         tp, union = self._areas(totals)
         there = union > 0
-        one = np.divide(1.0, union, out=np.zeros(tp.shape), where=there)
-        lost = -tp * one**2
-        return np.concatenate([one + lost, lost, lost]) / max(1, int(there.sum()))
+        inverse = np.divide(1.0, union, out=np.zeros(tp.shape), where=there)
+        lost = -tp * inverse**2
+        return np.concatenate([inverse + lost, lost, lost]) / max(1, int(there.sum()))
+
+    def intervals(self, statistics: NDArray[np.int32]) -> list[Interval | None]:
+        """Of the linearised quality: totals are those of many cells, and quality is smooth in them."""
+        bounds: list[Interval | None] = []
+        for counts in statistics:
+            totals = counts.sum(axis=0, dtype=np.int64)
+            quality = float(self.quality(totals, len(counts)))
+            bounds.append(normal_interval(quality, counts @ self.gradient(totals)))
+        return bounds
+
+    def columns(self, statistics: NDArray[np.int32], labels: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return {"pixels_right": statistics[:, : self.classes].sum(axis=1)}
 
     def _areas(self, totals: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+        """tp [.., C] and tp + fp + fn [.., C]."""
         c = self.classes
         tp = totals[..., :c]
         return tp, tp + totals[..., c : 2 * c] + totals[..., 2 * c :]

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError
+from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.data.digits import CLASSES, NOISE, SPLITS, digits
-from wisecommittee.extraction.data.spec import Data, wrap_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.train.cifar import read_cifar
 from wisecommittee.train.data_folder import open_folder

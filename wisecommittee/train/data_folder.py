@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wisecommittee.errors import AbsentError, UsageError
+from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.data.images import ImageFolder, ImageItems
 from wisecommittee.extraction.data.labels import split_settings
 from wisecommittee.extraction.data.loading import load
-from wisecommittee.extraction.data.spec import Data, wrap_data
+from wisecommittee.extraction.data.wrap import wrap_data
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.train.loop import Batch, Batches
 from wisecommittee.train.parts import TrainingPart

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataclasses import replace as with_fields
 
 from wisecommittee.errors import UsageError
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.train.loop import Phase, Step, Trained
 from wisecommittee.train.supervised import Setup, check_count
 

@@ -10,8 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from dataclasses import replace as with_fields
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +18,15 @@ from torch import Tensor, nn
 from wisecommittee.committees.naming import Origin
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError
 from wisecommittee.extraction.extract import Extracted
-from wisecommittee.extraction.models.spec import LoadedModel, state_hash
+from wisecommittee.extraction.models.loaded import LoadedModel
+from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import TrainingData
 from wisecommittee.train.hne_losses import LeafLoss, sizes
 from wisecommittee.train.hne_nets import DESIGNS, LeafNet, Tree, group_schedule
 from wisecommittee.train.loop import Batch, Phase, Step
 from wisecommittee.train.run import TrainOptions, check_free, fit, into_store
-from wisecommittee.train.supervised import PASSES, Recipe, accuracy
+from wisecommittee.train.supervised import PASSES, Recipe, RecipeChanges, accuracy
 
 PHASE = "leaves"
 
@@ -173,14 +173,14 @@ def make_hierarchy(
     schedule: str = "tree",
     leaves: int | None = None,
     loss: LeafLoss | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
     seed: int = 0,
     name: str | None = None,
+    **changes: Unpack[RecipeChanges],
 ) -> Hierarchy:
-    """preset : of PRESETS, by default the one for the data; what is not None replaces its fields. name : of the
-    architecture; by default it tells the preset and what differs from its usual schedule, leaves and loss, 'lhd'."""
+    """preset : of PRESETS, by default the one for the data; leaves, changes : where they are not the preset's.
+
+    name : of the architecture; by default the preset and what differs from its usual schedule, leaves and loss ('lhd').
+    """
     preset = preset or USUAL_PRESETS.get(data.name, "hne")
     if preset not in PRESETS:
         raise UnknownNameError("preset", preset, PRESETS)
@@ -192,15 +192,13 @@ def make_hierarchy(
         groups = group_schedule(schedule, leaves, DESIGNS[preset].depth)
     except UsageError as error:
         raise UsageError(f"preset {preset}: {error}") from None
-    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
-    changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
     differs = [
         *([f"n{leaves}"] if leaves != usual.leaves else []),
         *([schedule] if schedule != "tree" else []),
         *([loss.name] if loss.name != "lhd" else []),
     ]
     name = name or Origin("hne", data.name, "-".join([preset, *differs]), seed).architecture
-    return Hierarchy(data, preset, groups, loss, with_fields(usual.recipe, **changes), name, seed)
+    return Hierarchy(data, preset, groups, loss, usual.recipe.changed(**changes), name, seed)
 
 
 def train_hne(hierarchy: Hierarchy, store: LogitStore, **options: Unpack[TrainOptions]) -> list[Extracted]:

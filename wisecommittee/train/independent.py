@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wisecommittee.errors import UsageError
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.train.loop import Phase, Trained
 from wisecommittee.train.supervised import Setup
 

@@ -26,7 +26,7 @@ from wisecommittee.train.data import TrainingData
 from wisecommittee.train.irene_losses import base_loss, cost_loss, ensemble_loss, rank_loss, sampled_halts
 from wisecommittee.train.irene_selector import Outcome, Selector, TwoHeads
 from wisecommittee.train.loop import Batch, Batches, Phase, Schedule, Step
-from wisecommittee.train.supervised import Recipe, Setup, accuracy, make_setup
+from wisecommittee.train.supervised import Recipe, RecipeChanges, Setup, accuracy, make_setup
 
 # Fig. 5. The last one: neither L_ens nor L_cost nor L_rank reaches the selector, which stays as it was drawn.
 ABLATIONS = ("no-cost", "no-ens", "no-rank", "rank-not-to-models", "selector-untrained")
@@ -269,17 +269,17 @@ def make_irene(
     *,
     seed: int = 0,
     preset: str | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
-    **settings: Any,
+    **changes: Any,
 ) -> Irene:
     """A method with the settings of a preset (of SELECTORS, by default the one for the data), changed where named.
 
-    backbones : none (the usual one), one, which every step takes, or one per step; models : T, by default 3.
+    backbones : none (the usual one), one, which every step takes, or one per step; models : T, by default 3; changes :
+    RecipeChanges, and fields of Irene.
     """
     first = backbones[0] if backbones else None
-    setup = make_setup(data, first, seed=seed, preset=preset, epochs=epochs, batch_size=batch_size, lr=lr)
+    recipe: Any = {name: value for name, value in changes.items() if name in RecipeChanges.__annotations__}
+    settings = {name: value for name, value in changes.items() if name not in recipe}
+    setup = make_setup(data, first, seed=seed, preset=preset, **recipe)
     if len(backbones) > 1 and models not in (None, len(backbones)):
         raise UsageError(f"{len(backbones)} backbones for {models} models; name one for all, or one for each")
     names = tuple(backbones) if len(backbones) > 1 else (setup.backbone,) * (3 if models is None else max(0, models))

@@ -136,60 +136,50 @@ def train(
     calls this with the same arguments.
     """
     device = torch.device(device)
-    with replicas(device) as ranks:
-        return _train(method, ranks, seed, device, mixed_precision, checkpoints, checkpoint_every, progress, log)
-
-
-def _train(
-    method: Method,
-    ranks: Replicas,
-    seed: int,
-    device: torch.device,
-    mixed_precision: torch.dtype | None,
-    checkpoints: Path | None,
-    checkpoint_every: int,
-    progress: Progress | None,
-    log: Callable[[Row], None] | None,
-) -> Trained:
     done = Trained([], {})
-    for number, phase in enumerate(method.phases()):
-        for module in phase.modules.values():
-            module.to(device)
-        scaler = torch.amp.GradScaler(device.type, enabled=mixed_precision == torch.float16)
-        file = checkpoints / f"{number:02d}-{phase.name.replace('/', '_')}.pt" if checkpoints else None
-        curve = _restore(phase, scaler, file, method.key, device, ranks)
-        ranks.equalise(phase.modules.values())
-        rates = [[group["initial_lr"] for group in optimizer.param_groups] for optimizer, _ in phase.optimizers]
-        for epoch in range(len(curve), phase.epochs):
+    with replicas(device) as ranks:
+        run = _Run(method.key, device, mixed_precision, ranks)
+        for number, phase in enumerate(method.phases()):
+            for module in phase.modules.values():
+                module.to(device)
+            scaler = torch.amp.GradScaler(device.type, enabled=mixed_precision == torch.float16)
+            file = checkpoints / f"{number:02d}-{phase.name.replace('/', '_')}.pt" if checkpoints else None
+            curve = _restore(run, phase, scaler, file)
+            ranks.equalise(phase.modules.values())
+            rates = [[group["initial_lr"] for group in optimizer.param_groups] for optimizer, _ in phase.optimizers]
+            for epoch in range(len(curve), phase.epochs):
+                if progress:
+                    progress(f"train {phase.name}", epoch, phase.epochs)
+                with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                    row = _epoch(run, phase, epoch, _seed(seed, number, epoch), rates, scaler)
+                curve.append(row)
+                if log:
+                    log(row)
+                if file and ranks.rank == 0 and (len(curve) == phase.epochs or len(curve) % checkpoint_every == 0):
+                    _save(phase, scaler, file, method.key, curve)
             if progress:
-                progress(f"train {phase.name}", epoch, phase.epochs)
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                row = _epoch(phase, epoch, number, rates, scaler, seed, device, mixed_precision, ranks)
-            curve.append(row)
-            if log:
-                log(row)
-            if file and ranks.rank == 0 and (len(curve) == phase.epochs or len(curve) % checkpoint_every == 0):
-                _save(phase, scaler, file, method.key, curve)
-        if progress:
-            progress(f"train {phase.name}", phase.epochs, phase.epochs)
-        done.curve.extend(curve)
-        done.modules[phase.name] = phase.modules
+                progress(f"train {phase.name}", phase.epochs, phase.epochs)
+            done.curve.extend(curve)
+            done.modules[phase.name] = phase.modules
     return done
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is the same for all phases of a training. key : of the method."""
+
+    key: str
+    device: torch.device
+    mixed_precision: torch.dtype | None
+    ranks: Replicas
+
+
 def _epoch(
-    phase: Phase,
-    epoch: int,
-    number: int,
-    rates: list[list[float]],
-    scaler: torch.amp.GradScaler,
-    seed: int,
-    device: torch.device,
-    mixed_precision: torch.dtype | None,
-    ranks: Replicas,
+    run: _Run, phase: Phase, epoch: int, draw: int, rates: list[list[float]], scaler: torch.amp.GradScaler
 ) -> Row:
-    started = time.perf_counter()
-    draw = _seed(seed, number, epoch)
+    """The row of one epoch. draw : seed of its order, augmentation and dropout; rates : initial lr of every group of
+    parameters of every optimizer."""
+    started, device, ranks = time.perf_counter(), run.device, run.ranks
     torch.manual_seed(draw + ranks.rank)
     for module in phase.modules.values():
         module.train()
@@ -208,7 +198,7 @@ def _epoch(
             optimizer.zero_grad(set_to_none=True)
         batch = tuple(tensor.to(device, non_blocking=True) for tensor in next(batches, ()))
         if n := len(batch[0]) if batch else 0:  # the last minibatch may have fewer units than there are ranks
-            with torch.autocast(device.type, dtype=mixed_precision, enabled=mixed_precision is not None):
+            with torch.autocast(device.type, dtype=run.mixed_precision, enabled=run.mixed_precision is not None):
                 figures = phase.loss(batch, step)
             scaler.scale(figures["loss"]).backward()
             units += n
@@ -243,22 +233,15 @@ def _seed(*numbers: int) -> int:
 # Checkpoints: state dicts and numbers only, so that they load without running code
 
 
-def _restore(
-    phase: Phase,
-    scaler: torch.amp.GradScaler,
-    file: Path | None,
-    key: str,
-    device: torch.device,
-    ranks: Replicas,
-) -> list[Row]:
-    """Set the phase to its checkpoint if there is one; the rows so far."""
+def _restore(run: _Run, phase: Phase, scaler: torch.amp.GradScaler, file: Path | None) -> list[Row]:
+    """Set the phase to its checkpoint if there is one; returns the rows of its learning curve so far."""
     for optimizer, _ in phase.optimizers:
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
-    data = ranks.read(file) if file else None
+    data = run.ranks.read(file) if file else None
     if data is None:
         return []
-    state = load_checkpoint(data, str(file), key, device)
+    state = load_checkpoint(data, str(file), run.key, run.device)
     try:
         for name, module in phase.modules.items():
             module.load_state_dict(state["modules"][name])

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wisecommittee.errors import UsageError
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.train.backbones import Backbone
 from wisecommittee.train.loop import Batch, Phase, Step, Trained
 from wisecommittee.train.supervised import PASSES, Setup, accuracy, check_count

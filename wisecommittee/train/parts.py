@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wisecommittee.extraction.data.spec import Data
+from wisecommittee.extraction.data.data import Data
 from wisecommittee.train.loop import Batches
 
 

@@ -16,8 +16,9 @@ from wisecommittee.errors import UnknownNameError
 from wisecommittee.extraction.data.digits import NOISE, SEED
 from wisecommittee.extraction.data.digits import SPLITS as SPLIT_UNITS
 from wisecommittee.extraction.extract import Extracted
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.extraction.models.spec import LoadedModel, state_hash
+from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import open_training_data
 from wisecommittee.train.loop import Phase

@@ -10,7 +10,7 @@ import torch
 
 from wisecommittee.errors import StoreError, UsageError
 from wisecommittee.extraction.extract import Extracted, extract
-from wisecommittee.extraction.models.spec import LoadedModel
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import PRECISIONS, pick_device
 from wisecommittee.extraction.run.ranks import find_ranks, own_device
 from wisecommittee.store import LogitStore

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import replace as with_fields
-from typing import Any, Protocol, Unpack
+from typing import Any, Protocol, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,9 @@ from torch.nn import functional
 from wisecommittee.committees.naming import Origin
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.extraction.extract import Extracted
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.macs import count_macs
-from wisecommittee.extraction.models.spec import LoadedModel, state_hash
+from wisecommittee.extraction.models.weights import state_hash
 from wisecommittee.store import LogitStore
 from wisecommittee.train.backbones import Backbone, build, check_backbone, short_name
 from wisecommittee.train.data import TrainingData
@@ -48,6 +49,10 @@ class Recipe:
             if not (value > 0 and math.isfinite(value)):
                 raise UsageError(f"{noun} {value:g}: expected a number above 0")
 
+    def changed(self, **changes: Unpack[RecipeChanges]) -> Recipe:
+        given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+        return with_fields(self, **given)
+
     def optimizer(self, net: nn.Module) -> torch.optim.SGD:
         parameters, decay = net.parameters(), self.weight_decay
         return torch.optim.SGD(parameters, self.lr, momentum=0.9, weight_decay=decay, nesterov=self.nesterov)
@@ -57,6 +62,14 @@ class Recipe:
             return cosine(self.epochs)
         ends = [share * self.epochs for share in self.milestones]
         return lambda time: self.factor ** sum(time >= end for end in ends)
+
+
+class RecipeChanges(TypedDict, total=False):
+    """Fields of a Recipe that are not a preset's; None keeps the preset's."""
+
+    epochs: int | None
+    batch_size: int | None
+    lr: float | None
 
 
 RECIPES = {
@@ -133,11 +146,9 @@ def make_setup(
     *,
     seed: int = 0,
     preset: str | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
+    **changes: Unpack[RecipeChanges],
 ) -> Setup:
-    """preset : of RECIPES, by default the one for the data; what is not None replaces its fields."""
+    """preset : of RECIPES, by default the one for the data; changes : of its recipe."""
     preset = preset or ("digits" if data.name == "digits" else "cifar")
     if preset not in RECIPES:
         raise UnknownNameError("preset", preset, RECIPES)
@@ -147,9 +158,7 @@ def make_setup(
         raise UsageError(f"seed {seed}: expected a number from 0")
     if "val" not in data.parts:
         raise UsageError(f"data {data.spec!r} has no split val; committees are chosen on it")
-    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return Setup(data, backbone or USUAL_BACKBONES[data.name], with_fields(RECIPES[preset], **changes), seed)
+    return Setup(data, backbone or USUAL_BACKBONES[data.name], RECIPES[preset].changed(**changes), seed)
 
 
 class Baseline(Method, Protocol):

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from wisecommittee.errors import AbsentError, ContentError, MissingExtraError, WiseCommitteeError, first_line
 from wisecommittee.extraction.models.classes import imagenet_vocabularies
+from wisecommittee.extraction.models.loaded import LoadedModel, seeded
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel, seeded
 from wisecommittee.extraction.models.weights import missing_weights, state_hash, weights_only
 
 try:

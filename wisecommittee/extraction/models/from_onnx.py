@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from wisecommittee.errors import ContentError, MissingExtraError, UsageError, WiseCommitteeError, first_line
 from wisecommittee.extraction.models.from_torch_file import in_batches
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.models.weights import file_hash
 
 try:

@@ -19,8 +19,8 @@ from torch import nn
 import wisecommittee.extraction.models.from_torchvision  # noqa: F401  (timm needs torchvision, and this says so better)
 from wisecommittee.errors import MissingExtraError, UnknownNameError, UsageError, first_line
 from wisecommittee.extraction.models.classes import imagenet_vocabularies
+from wisecommittee.extraction.models.loaded import LoadedModel, seeded
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel, seeded
 from wisecommittee.extraction.models.weights import (
     fill,
     missing_weights,

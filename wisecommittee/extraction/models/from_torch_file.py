@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from wisecommittee.errors import ContentError, UsageError, first_line
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.outputs import logits_of
-from wisecommittee.extraction.models.spec import LoadedModel
 from wisecommittee.extraction.models.weights import check_claims, file_hash, weights_only
 
 # Records of an archive that torch.export.load would unpickle or load as a library.

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from wisecommittee.errors import MissingExtraError, UnknownNameError, WiseCommitteeError
 from wisecommittee.extraction.models.classes import imagenet_vocabularies
+from wisecommittee.extraction.models.loaded import LoadedModel, seeded
 from wisecommittee.extraction.models.preprocess import Preprocess
-from wisecommittee.extraction.models.spec import LoadedModel, seeded
 from wisecommittee.extraction.models.weights import (
     CHOICE,
     fill,

@@ -14,218 +14,27 @@ Files are looked for from the current folder. A weights file may be followed by 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import nn
-from torch.nn import functional
-from torch.nn.parameter import is_lazy
-
-from wisecommittee.committees.cards import split_model_name
-from wisecommittee.errors import ContentError, UsageError
-from wisecommittee.extraction.models.classes import select_classes
-from wisecommittee.extraction.models.macs import run_on_meta
-from wisecommittee.extraction.models.preprocess import CLIPS, COUNTS, Preprocess, ViewMean
+from wisecommittee.errors import UsageError
+from wisecommittee.extraction.models import from_code
+from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.python_code import CODE, check_scheme, find_object, located
-from wisecommittee.extraction.models.python_code import call as call
-from wisecommittee.extraction.models.weights import CHOICE, file_hash, load_weights, state_hash, weights_hash
-from wisecommittee.store.readers.classes import read_classes
-
-# (size) -> (module, preprocess) of the same model for square inputs of that many pixels
-Resize = Callable[[int], tuple[nn.Module, Preprocess | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A module in eval mode with its identity.
-
-    origin : the spec it came from; weights : sha256 of the weights file, or of the state dict where there is none;
-    training_cost : multiply-adds spent on training, where known; meta : free-form facts for the card;
-    input_size : (C, H, W) of one view; preprocess : image -> tensor; classes : {vocabulary: a name per output column};
-    resize : gives the model at another input size. These four are None or empty where the source does not know.
-    blocks : multiply-adds of its parts by id, for models that share some (None: one part, its own); group, position :
-    the jointly trained network it belongs to, and its place there.
-    """
-
-    module: nn.Module
-    name: str
-    architecture: str
-    replica: int
-    origin: str
-    weights: str
-    training_cost: float | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
-    input_size: tuple[int, ...] | None = None
-    preprocess: Preprocess | None = None
-    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    resize: Resize | None = None
-    blocks: Mapping[str, int] | None = None
-    group: str | None = None
-    position: int | None = None
-
-    @classmethod
-    def called(cls, name: str, module: nn.Module, origin: str, weights: str, **facts: Any) -> LoadedModel:
-        """With the architecture and the replica that the name says."""
-        return cls(module, name, *split_model_name(name), origin, weights, **facts)
-
-    @property
-    def resized_to(self) -> tuple[int, int] | None:
-        """Height and width that its inputs are brought to inside it, None where they are not."""
-        inner = _inner(self.module)
-        return (inner.size, inner.size) if isinstance(inner, Resized) else None
-
-    @property
-    def preprocess_key(self) -> str | None:
-        """Models with equal keys want equal tensors of equal images."""
-        return None if self.preprocess is None else self.preprocess.key
-
-    @property
-    def params(self) -> int:
-        """Trainable numbers; modules that are not made of torch parameters say theirs in `params`."""
-        declared = getattr(_inner(self.module), "params", None)
-        return declared if isinstance(declared, int) else sum(p.numel() for p in self.module.parameters())
-
-    @property
-    def unit_shape(self) -> tuple[int, ...] | None:
-        """What the module takes per unit: the input size, with the number of views in front where there are several."""
-        if self.input_size is None or not isinstance(self.module, ViewMean) or self.preprocess is None:
-            return self.input_size
-        return (COUNTS[self.preprocess.view], *self.input_size)
-
-    def named(self, name: str) -> LoadedModel:
-        architecture, replica = split_model_name(name)
-        return replace(self, name=name, architecture=architecture, replica=replica)
-
-    def at_size(self, size: int) -> LoadedModel:
-        """The same weights at inputs of size x size, called b3@240 (b3@240/1 for b3/1): a member of its own.
-
-        UsageError where the model cannot take that size.
-        """
-        if size < 1:
-            raise UsageError(f"{self.name}: input size {size}; expected a number of pixels above 0")
-        if isinstance(self.module, ViewMean):
-            raise UsageError(f"{self.name}: choose the input size before the views")
-        fixed = f"; it takes {' x '.join(map(str, self.input_size))}" if self.input_size else ""
-        if self.resize is None:
-            raise UsageError(f"{self.name}: cannot take another input size, {size}{fixed}")
-        module, preprocess = self.resize(size)
-        input_size: tuple[int, ...] | None = None
-        if isinstance(module, Resized):
-            module.what = self.name
-        if self.input_size or not isinstance(module, Resized):  # else data tell, and the first units are the test
-            input_size = (self.input_size[0] if self.input_size else 3, size, size)
-            reason = run_on_meta(module, input_size)
-            if reason is not None:
-                raise UsageError(f"{self.name}: cannot take inputs of {size} x {size} ({reason}){fixed}")
-        return replace(self, module=module, preprocess=preprocess, input_size=input_size)._tagged(f"@{size}")
-
-    def with_view(self, view: str) -> LoadedModel:
-        """The model averaging its logits over several views of a unit: b3+flip. Costs as many passes.
-
-        view : crops of an image (preprocess.VIEWS), or 'clips': inputs come as [n, V, ..].
-        """
-        if isinstance(self.module, ViewMean):
-            raise UsageError(f"{self.name}: has a view already ({self.name.rpartition('+')[2]})")
-        if view == CLIPS:
-            return replace(self, module=ViewMean(self.module), preprocess=None, input_size=None)._tagged(f"+{view}")
-        if self.preprocess is None:
-            raise UsageError(f"{self.name}: views need preprocessing, which {self.origin!r} does not define")
-        preprocess = self.preprocess.with_view(view)
-        if view == "center":
-            return self
-        return replace(self, module=ViewMean(self.module), preprocess=preprocess)._tagged(f"+{view}")
-
-    def with_preprocess_of(self, other: LoadedModel) -> LoadedModel:
-        """With the preprocessing of another model, at this one's input size where that is known; its class names too
-        where this one has none."""
-        if self.input_size is not None and other.input_size != self.input_size:
-            if self.input_size[1:] != self.input_size[-1:] * 2:
-                raise UsageError(f"{self.name}: takes {list(self.input_size)}, no square images as {other.name} does")
-            other = other.at_size(self.input_size[-1])
-        if other.preprocess is None:
-            raise UsageError(f"{other.name}: {other.origin!r} defines no preprocessing")
-        if self.input_size not in (None, other.preprocess.size) and self.resized_to is None:
-            raise UsageError(
-                f"{self.name}: takes inputs of {list(self.input_size or ())}, the preprocessing of {other.name} gives "
-                f"{list(other.preprocess.size)}"
-            )
-        classes = self.classes or {f"{other.name}'s {what}": names for what, names in other.classes.items()}
-        size = (other.preprocess.size[0], *(self.resized_to or other.preprocess.size[1:]))
-        return replace(self, preprocess=other.preprocess, input_size=size, classes=classes)
-
-    def with_classes(self, names: Sequence[str] | Path) -> LoadedModel:
-        """With these class names per output column (or those of a file, see classes.read_classes)."""
-        return replace(self, classes={"given": tuple(read_classes(names) if isinstance(names, Path) else names)})
-
-    def columns(self, data_classes: Sequence[str]) -> NDArray[np.int64]:
-        """The output column of each class of the data, by the vocabulary that knows all of them.
-
-        Without class names the columns in order; the caller compares the numbers. ContentError names what is lacking.
-        """
-        if not self.classes:
-            return select_classes(None, data_classes)
-        errors: list[tuple[int, int, ContentError]] = []
-        for names in self.classes.values():
-            try:
-                return select_classes(names, data_classes)
-            except ContentError as error:
-                known = len(set(names) & set(data_classes))
-                errors.append((-known, len(errors), error))
-        nearest = min(errors, key=lambda entry: entry[:2])[2]
-        raise ContentError(f"{self.name}: {nearest}") from nearest
-
-    def _tagged(self, tag: str) -> LoadedModel:
-        base, replica = split_model_name(self.name)
-        name = f"{base}{tag}/{replica}" if base != self.name else f"{self.name}{tag}"
-        return replace(self, name=name, architecture=f"{self.architecture}{tag}")
-
-
-class Resized(nn.Module):
-    """Images [n, C, H, W] brought to size x size (bilinear, antialiased), then through the module."""
-
-    def __init__(self, module: nn.Module, size: int) -> None:
-        super().__init__()
-        self.module, self.size, self.what = module, size, "model"
-
-    def forward(self, images: torch.Tensor) -> Any:
-        if images.ndim != 4:
-            raise UsageError(
-                f"{self.what}: inputs of shape {list(images.shape)} have no size to change; expected images "
-                f"[n, C, H, W]; leave --sizes out"
-            )
-        if images.shape[2:] != (self.size, self.size):
-            images = functional.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
-        return self.module(images)
-
-
-def _resized(
-    module: nn.Module, preprocess: Preprocess | None, at: Callable[[int], Preprocess] | None, size: int
-) -> tuple[nn.Module, Preprocess | None]:
-    """at : gives the preprocessing of a size; without one the tensors themselves are brought to it."""
-    return (Resized(module, size), preprocess) if at is None else (module, at(size))
-
-
-def _inner(module: nn.Module) -> nn.Module:
-    return module.module if isinstance(module, ViewMean) else module
-
+from wisecommittee.extraction.models.weights import CHOICE, file_hash, weights_hash
 
 # A source gets the spec, the part after its scheme, the name asked for (or None), and whether weights stay random.
 # Written as 'module:function' it is imported on first use, so that a source may live on a floor above or need an extra.
-Source = Callable[[str, str, str | None, bool], LoadedModel]
-SOURCES: dict[str, Source | str] = {
+ModelSource = Callable[[str, str, str | None, bool], LoadedModel]
+SOURCES: dict[str, ModelSource | str] = {
     "digits": "wisecommittee.train.pool:load_member",
     "timm": "wisecommittee.extraction.models.from_timm:load",
     "torchvision": "wisecommittee.extraction.models.from_torchvision:load",
     "hf": "wisecommittee.extraction.models.from_hf:load",
 }
 # A file source gets the path in place of the part after the scheme.
-FILES: dict[str, Source | str] = {
+FILES: dict[str, ModelSource | str] = {
     ".pt2": "wisecommittee.extraction.models.from_torch_file:load_exported",
     ".ts": "wisecommittee.extraction.models.from_torch_file:load_torchscript",
     ".onnx": "wisecommittee.extraction.models.from_onnx:load",
@@ -238,7 +47,7 @@ PROGRAMS = (FILES[".pt2"], FILES[".ts"])
 def load_model(spec: str, name: str | None = None, *, random_weights: bool = False) -> LoadedModel:
     """The module a spec stands for; `name` overrides its name in the store ('small/0' = architecture/replica)."""
     source, rest = _source(spec)
-    if source is _from_code:
+    if source is from_code.load:
         check_scheme("model source", spec.partition(":")[0], SOURCES)
     loader = find_object(source, spec, from_here=False) if isinstance(source, str) else source
     loaded: LoadedModel = loader(spec, rest, name, random_weights)
@@ -248,7 +57,7 @@ def load_model(spec: str, name: str | None = None, *, random_weights: bool = Fal
     return loaded.named(name) if name else loaded
 
 
-def _source(spec: str) -> tuple[Source | str, str]:
+def _source(spec: str) -> tuple[ModelSource | str, str]:
     """What loads a spec, and the part of it that it gets."""
     scheme, colon, rest = spec.partition(":")
     if scheme in SOURCES and rest:
@@ -258,13 +67,13 @@ def _source(spec: str) -> tuple[Source | str, str]:
     if not colon or not rest:
         names = ", ".join(f"{s}:NAME" for s in sorted(SOURCES))
         raise UsageError(f"model {spec!r}: expected {CODE} or {names}, or a file ending in {', '.join(FILES)}")
-    return _from_code, rest
+    return from_code.load, rest
 
 
 def program_in(spec: str) -> str | None:
     """Which code runs when a spec is loaded, in words; None where that is this package and installed libraries only."""
     source, _ = _source(spec)
-    if source is _from_code:
+    if source is from_code.load:
         return located(spec)
     if source in PROGRAMS:
         return f"the program {os.path.abspath(spec)}"
@@ -280,55 +89,3 @@ def stored_weights(spec: str) -> str | None:
     if not given or source in FILES.values() or not Path(given.partition(CHOICE)[0]).is_file():
         return None
     return weights_hash(given, spec)
-
-
-def wrap_module(module: nn.Module, name: str) -> LoadedModel:
-    """A module made in Python, ready for `extract`."""
-    origin, resize = type(module).__qualname__, partial(_resized, module, None, None)
-    return LoadedModel.called(name, module.eval(), origin, state_hash(module), resize=resize)
-
-
-def seeded(make: Callable[[], Any], name: str | None, replica: int = 0) -> Any:
-    """make() under a seed, the replica number: without stored weights the model is the same at every start."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(split_model_name(name)[1] if name else replica)
-        return make()
-
-
-def _from_code(spec: str, rest: str, name: str | None, random_weights: bool) -> LoadedModel:
-    """The factory or module may carry architecture, replica, input_size, preprocess (a Preprocess), preprocess_at (a
-    function of a size that returns a Preprocess) and classes."""
-    code, _, weights_file = spec.partition("@")
-    factory = find_object(code, spec)
-    module = factory
-    if not isinstance(factory, nn.Module):
-        module = seeded(lambda: call(factory, spec), name, int(getattr(factory, "replica", 0)))
-    if not isinstance(module, nn.Module):
-        raise UsageError(
-            f"model {spec!r}: gave a {type(module).__name__}; expected a torch.nn.Module or a callable returning one"
-        )
-    if any(is_lazy(parameter) for parameter in module.parameters()):
-        raise UsageError(f"model {spec!r}: lazy layers without shapes; run it once on an input inside its factory")
-    stored = weights_file and not random_weights
-    weights = load_weights(module, weights_file, spec) if stored else state_hash(module)
-    default = code.rpartition(":")[2]
-
-    def says(fact: str, otherwise: Any = None) -> Any:
-        return getattr(factory, fact, getattr(module, fact, otherwise))
-
-    preprocess, classes, size = says("preprocess"), says("classes"), says("input_size")
-    preprocess = preprocess if isinstance(preprocess, Preprocess) else None
-    is_names = isinstance(classes, (list, tuple)) and all(isinstance(c, str) for c in classes)
-    is_size = isinstance(size, (list, tuple)) and all(isinstance(s, int) for s in size)
-    return LoadedModel(
-        module,
-        default,
-        str(says("architecture", default)),
-        int(says("replica", 0)),
-        spec,
-        weights,
-        input_size=tuple(size) if is_size else preprocess.size if preprocess else None,
-        preprocess=preprocess,
-        classes={"given": tuple(classes)} if is_names else {},
-        resize=partial(_resized, module, preprocess, says("preprocess_at")),
-    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from wisecommittee.extraction.data.spec import Batch
+from wisecommittee.extraction.data.batch import Batch
 from wisecommittee.extraction.run.forward import Forward
 from wisecommittee.extraction.run.plan import ModelPlan, Run
 from wisecommittee.extraction.run.stream import passes

@@ -73,6 +73,16 @@ class Ranks:
             if message is not None:
                 raise WiseCommitteeError(f"rank {rank} of {self.count} failed: {message}")
 
+    @contextlib.contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """What is done within succeeds on every rank, or raises on every rank."""
+        problem: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            problem = error
+        self.agree(problem)
+
     def commit(self, writers: list[Writer]) -> list[StoredCard]:
         """The cards, once every rank has finished all of these models. Rank 0 commits them."""
         problem: WiseCommitteeError | None = None
@@ -83,7 +93,7 @@ class Ranks:
             except WiseCommitteeError as error:
                 problem = error
         self.agree(problem)
-        return [writer.store.card(writer.card.model, writer.split) for writer in writers]
+        return [writer.committed() for writer in writers]
 
 
 @contextlib.contextmanager

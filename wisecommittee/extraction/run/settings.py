@@ -1,11 +1,10 @@
-"""What a call of `extract` can be told, with defaults and checks; and what its parts report."""
+"""The options of an extraction as one value, with defaults and checks; and how an extraction reports its progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.extraction.run.forward import LAYOUTS, PRECISIONS
@@ -13,40 +12,51 @@ from wisecommittee.extraction.run.forward import LAYOUTS, PRECISIONS
 Progress = Callable[[str, int, int | None], None]  # (task, units done, units in total or None)
 
 
-class Options(TypedDict, total=False):
-    """Every option of `extract` and `estimate`; meanings and defaults are those of Settings."""
-
-    device: str
-    batch_size: int
-    dtype: str
-    precision: str
-    layout: str
-    macs: Sequence[int] | None
-    training_costs: Sequence[float] | None
-    names: Sequence[str] | None
-    random_weights: bool
-    classes: str | Path | None
-    preprocess: str | None
-    sizes: Sequence[int] | None
-    views: Sequence[str] | None
-    replace: bool
-    limit: int | None
-    workers: int
-    skip_corrupt: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """
-    device : 'auto', 'cuda', 'cuda:1', 'mps' or 'cpu'; batch_size : units in a forward pass; dtype : of the stored
-    logits; precision : of the forward pass, 'float32', or 'bfloat16' or 'float16' for autocast; layout : of images,
-    'contiguous', 'channels_last', or 'auto': whichever is measured to be faster on a GPU, contiguous elsewhere;
-    names, macs, training_costs : one per model, instead of the default name, the counted multiply-adds and what the
-    source knows of those of training; random_weights : load none; classes : a file with the class names of the models'
-    outputs; preprocess : spec of the model whose preprocessing serves those that bring none; sizes, views : every model
-    at each of these input sizes, and with each of these views; replace : exchange models of the split; limit : units at
-    most, of every class its share; workers : processes that load data; skip_corrupt : leave images that cannot be
-    decoded out, for all models.
+    """Every option of `extract` and `estimate`.
+
+    Parameters
+    ----------
+    device
+        'auto', 'cuda', 'cuda:1', 'mps' or 'cpu'.
+    batch_size
+        Units in a forward pass.
+    dtype
+        Of the stored logits: 'float32' or 'float16'.
+    precision
+        Of the forward pass: 'float32', or 'bfloat16' or 'float16' for autocast.
+    layout
+        Of images: 'contiguous', 'channels_last', or 'auto': the faster one, measured, on a GPU; contiguous elsewhere.
+    macs
+        Multiply-adds per unit, one number for each model, instead of the counted ones.
+    training_costs
+        Multiply-adds spent on training, one number for each model, instead of what the source knows.
+    names
+        Names in the store, one for each model, instead of the sources' names.
+    random_weights
+        Load no weights.
+    classes
+        File with the class names of the models' outputs.
+    preprocess
+        Spec of the model whose preprocessing serves the models that bring none.
+    sizes
+        Input sizes in pixels: every model runs at each of them.
+    views
+        Views of a unit ('center', 'flip', 'fivecrop', 'tencrop', 'clips'): every model runs with each of them.
+    replace
+        Exchange models that are in the split with other content.
+    limit
+        Most units, of every class its share.
+    workers
+        Processes that load data.
+    skip_corrupt
+        Leave images that cannot be decoded out, for all models.
+
+    Raises
+    ------
+    UsageError
+        A value that no extraction can have.
     """
 
     device: str = "auto"

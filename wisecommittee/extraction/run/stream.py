@@ -10,7 +10,7 @@ import torch
 
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import ContentError, OutOfMemoryError
-from wisecommittee.extraction.data.spec import Batch
+from wisecommittee.extraction.data.batch import Batch
 from wisecommittee.extraction.run.forward import Forward, is_out_of_memory
 from wisecommittee.extraction.run.outbox import Outbox
 from wisecommittee.extraction.run.plan import ModelPlan, Run
@@ -42,25 +42,15 @@ def run_pass(run: Run, plans: Sequence[ModelPlan], meter: Meter) -> tuple[dict[s
     with ExitStack() as stack:
         forwards: list[Forward] = []
         streams: list[_Stream] = []
-        problem: Exception | None = None
-        try:
+        with run.ranks.all_or_none():
             forwards = _load(run, plans, stack)
-        except Exception as error:
-            problem = error
-        run.ranks.agree(problem)
         fitting = min(run.ranks.gather(len(forwards)))
-        try:
+        with run.ranks.all_or_none():  # nobody commits before all have begun
             for plan, forward in zip(plans[:fitting], forwards, strict=False):
                 writer = stack.enter_context(_writer(run, plan))
                 streams.append(_Stream(plan, forward, writer, _shard(run).start + writer.rows_done))
-        except Exception as error:
-            problem = error
-        run.ranks.agree(problem)  # nobody commits before all have begun
-        try:
+        with run.ranks.all_or_none():
             _stream(run, streams, meter)
-        except Exception as error:
-            problem = error
-        run.ranks.agree(problem)
         cards = run.ranks.commit([stream.writer for stream in streams])
     for stream in streams:
         meter(stream.forward.what, stream.done - _shard(run).start, finished=True)

@@ -303,7 +303,7 @@ def _zeros(source: _Source) -> int:
 def _check(source: _Source, method: str) -> None:
     """What no calibration can be fitted to."""
     model = source.card.model
-    if source.card.kind == "statistics":
+    if source.card.kind == "cell_counts":
         raise UsageError(f"{model} has counts of pixels, which no calibration changes; calibrate the models behind it")
     if len(np.unique(source.labels)) < 2:
         raise ContentError(

@@ -14,7 +14,6 @@ from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.grid.sweep import GridSearch
 from wisecommittee.searches.stages.blocks import BLOCK_BYTES
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.tasks import Answers, Segmentation
 
 MOST_WORK = 3e8  # combinations times units beyond which no gap is worked out: who stops a search waits for seconds only
 
@@ -64,9 +63,9 @@ def router_gap(pool: Pool, found: Sequence[Evaluation]) -> float | None:
     No committee beats a router that knows for every unit the cheapest way to be right. For a prefix to prefer the label
     to a rival class, one of its members must; so being right costs a unit at least what, for its worst rival, the
     cheapest model costs that prefers the label, and any unit at least the cheapest model. None where it is not worked
-    out: graded quality, costs that vary per unit.
+    out: other statistics than right or wrong, costs that vary per unit.
     """
-    if pool.cost.per_unit is not None or isinstance(pool.task, Segmentation) or pool.task.scale != 1:
+    if pool.cost.per_unit is not None or not pool.task.exact_match:
         return None
     units = pool.units
     alone = pool.cost.worst(np.arange(len(pool.cards))[:, None])
@@ -91,9 +90,10 @@ def router_costs(pool: Pool, alone: NDArray[np.int64]) -> NDArray[np.int64]:
     """int64 [N]: what being right costs a unit at least; UNREACHED where no committee is. alone : int64 [M]."""
     order = np.argsort(alone, kind="stable")
     prices = np.r_[alone[order], grid.UNREACHED]
-    if isinstance(pool.task, Answers):
-        said = [pool.store.answers(pool.cards[m].model, pool.split) for m in order]
-        return prices[_first(np.stack([pool.task.statistics(some, pool.labels) > 0 for some in said], axis=1))]
+    if not pool.averaged:
+        predictions = [pool.task.read(pool.stored(int(m))) for m in order]
+        right = np.stack([pool.task.statistics(line, pool.labels) > 0 for line in predictions], axis=1)
+        return prices[_first(right)]
     out = np.empty(pool.units, np.int64)
     summands = [pool.summands(int(m)) for m in order]
     labels = pool.labels.astype(np.int64)

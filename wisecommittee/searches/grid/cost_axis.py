@@ -4,12 +4,10 @@ The sweeps minimise the total over units plus a price of the combination. On the
 case the price is what all members cost. The 99th percentile is the cumulative cost of some stage, namely of the first
 after which at most 1 % of the units go on; so a combination is swept once for each stage, at that stage's price, with
 that limit on the units that run the next. Prices are numbered and spread wider than any total, which therefore only
-breaks ties: of committees as good at the same price the cheapest on average is found.
-"""
+breaks ties: of committees as good at the same price the cheapest on average is found."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -18,15 +16,12 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cost import INT64_SAFE, CostModel
 from wisecommittee.errors import UnknownNameError, UsageError
+from wisecommittee.searches.percentile import share_above
 
 AXES = ("average", "worst", "p99")
-PERCENT = 99
+
+
 Variants = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-
-
-def share_above(units: int) -> int:
-    """How many units may cost more than their 99th percentile."""
-    return units - math.ceil(PERCENT * units / 100)
 
 
 @dataclass(frozen=True, slots=True)

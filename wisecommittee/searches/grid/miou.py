@@ -22,7 +22,6 @@ from wisecommittee.searches.limits import Limits
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
-from wisecommittee.tasks import Segmentation
 
 SWEPT = 2  # thresholds with a table of all their levels; longer cascades loop over the levels of earlier ones
 
@@ -68,7 +67,6 @@ class SkylineSearch:
     def __init__(
         self, pool: Pool, tables: StageTables, candidates: list[Candidates], levels: int, limits: Limits | None
     ) -> None:
-        assert isinstance(pool.task, Segmentation)
         self.task, self.cost, self.units = pool.task, pool.cost, pool.units
         self.candidates, self.levels, self.limits = candidates, levels, limits
         self.statistics = [pool.store.outputs(card.model, pool.split) for card in pool.cards]
@@ -149,7 +147,7 @@ class SkylineSearch:
             histogram.cumulate(first, bins if depth else np.zeros_like(bins), step, table)
             cells += table
             counts.append(np.broadcast_to(table[..., -1], shape))
-        quality = self.task.quality(cells[..., :-2]).reshape(-1)
+        quality = self.task.quality(cells[..., :-2], self.units).reshape(-1)
         cost = cells[..., -2].reshape(-1)
         level = place * len(cost) + np.arange(len(cost))
         kept = np.arange(len(cost)) if not self.limits else np.flatnonzero(self._allowed(sequence, counts).reshape(-1))

@@ -22,7 +22,6 @@ from wisecommittee.searches.limits import Limits
 from wisecommittee.searches.stages.pool import Pool, members_of
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper, Workers
-from wisecommittee.tasks import Segmentation
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
 
@@ -160,8 +159,8 @@ class GridSearch:
         self.everybody = np.zeros(self.units, self.bins.dtype)
         self.everyone = np.arange(self.units, dtype=np.int32)
         self.nothing = np.zeros(self.units, np.int32)
-        assert not isinstance(pool.task, Segmentation)  # skyline.py
-        best = int(pool.task.scale) * self.units
+        assert pool.task.width == 1  # miou.py
+        best = pool.task.scale * self.units
         self.envelope: Envelope = (
             np.full(best + 1, grid.UNREACHED, np.int64),
             np.full(best + 1, -1, np.int64),

@@ -12,10 +12,8 @@ from wisecommittee.committees.confidence import scale_of
 from wisecommittee.kernels.sweeps import grid
 from wisecommittee.searches.grid.levels import padded_levels
 from wisecommittee.searches.heuristic.neighbours import Walk
-from wisecommittee.searches.stages.exit_table import score_row
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
+from wisecommittee.searches.stages.stage_tables import tables_for
 from wisecommittee.searches.workers.threads import Workers
 
 LEVELS = 32  # of a stage in a joint sweep
@@ -30,13 +28,8 @@ class Stages:
         """scored : prefixes whose confidence is compared; plain : those whose correctness suffices."""
         self.pool = pool
         scored = set(scored)
-        compared = {correct_key(pool, s) for s in scored}
-        trie = build_prefixes(compared | {correct_key(pool, s) for s in plain})
-        marked = np.zeros(len(trie), dtype=bool)
-        if not isinstance(pool.confidence, str):
-            marked[[trie.find[key] for key in compared]] = True
-        self.tables: StageTables = stage_tables(pool, trie, marked, threads=threads)
-        rows = sorted({score_row(pool, self.tables, s) for s in scored})
+        self.tables = tables_for(pool, plain, compared=scored, threads=threads)
+        rows = sorted({self.tables.row(s) for s in scored})
         with Workers(threads) as workers:
             scale = scale_of(pool.confidence)
             ordered = workers.map(lambda row: scale.lowest(np.sort(self.tables.score[row])), rows)
@@ -46,15 +39,14 @@ class Stages:
         self._numbers: dict[int, NDArray[np.int32]] = {}
 
     def row(self, sequence: Walk) -> int:
-        return score_row(self.pool, self.tables, sequence)
+        return self.tables.row(sequence)
 
     def correct(self, sequence: Walk) -> NDArray[np.integer]:
-        return self.tables.correct.row(self.tables.prefixes.find[correct_key(self.pool, sequence)])
+        return self.tables.correct.row(self.tables.node(sequence))
 
     def extended(self, head: Walk, lasts: NDArray[np.int64]) -> NDArray[np.integer]:
         """[m, N] quality of head + (last,)."""
-        find = self.tables.prefixes.find
-        return self.tables.correct.rows([find[correct_key(self.pool, (*head, int(m)))] for m in lasts])
+        return self.tables.correct.rows(self.tables.nodes((*head, int(m)) for m in lasts))
 
     def value(self, sequence: Walk, below: int) -> float:
         """The threshold with at most this many units below it."""

@@ -16,7 +16,6 @@ from wisecommittee.searches.heuristic.neighbours import Walk
 from wisecommittee.searches.heuristic.space import Extensions, Outcome, Scope
 from wisecommittee.searches.stages.stage_tables import correct_key
 from wisecommittee.searches.workers.threads import Workers
-from wisecommittee.tasks import Segmentation
 
 CHUNKS = 8  # private envelopes of a batch; fixed, so that work is divided alike for any number of threads
 
@@ -52,8 +51,8 @@ class Incumbents:
 
     def __init__(self, scope: Scope) -> None:
         self.scope, pool = scope, scope.pool
-        assert not isinstance(pool.task, Segmentation)
-        self.best = int(pool.task.scale) * pool.units
+        assert pool.task.width == 1
+        self.best = pool.task.scale * pool.units
         self.cost = np.full(self.best + 1, grid.UNREACHED, np.int64)
         self.holder = np.full(self.best + 1, -1, np.int64)  # index into found where the envelope steps
         self.found: list[Incumbent] = []

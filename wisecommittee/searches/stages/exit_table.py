@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import Committee
-from wisecommittee.committees.confidence import Confidence
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import CommitteeError
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.prefixes import build_prefixes
-from wisecommittee.searches.stages.stage_tables import StageTables, correct_key, stage_tables
-from wisecommittee.tasks import Segmentation
+from wisecommittee.searches.stages.stage_tables import StageTables, tables_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +34,25 @@ class ExitTable:
     further: tuple[tuple[CostModel, NDArray[np.int64]], ...] = ()
 
 
-def score_row(pool: Pool, tables: StageTables, sequence: Sequence[int]) -> int:
-    """Row of tables.score with the confidence after these stages; -1 if it is never compared."""
-    if isinstance(pool.confidence, str):
-        return pool.members(sequence)[-1]
-    return int(tables.score_row[tables.prefixes.find[correct_key(pool, sequence)]])
-
-
-def assemble(pool: Pool, tables: StageTables, stages: Sequence[Sequence[int]]) -> ExitTable:
+def assemble(tables: StageTables, stages: Sequence[Sequence[int]]) -> ExitTable:
     """The exit table of these stages, each of one or several tiers, from stage tables that hold all its prefixes."""
-    sequences = running(stages)
-    nodes = [tables.prefixes.find[correct_key(pool, sequence)] for sequence in sequences]
-    if isinstance(pool.task, Segmentation):
-        newest = [pool.store.outputs(pool.cards[sequence[-1]].model, pool.split) for sequence in sequences]
-        stats = np.stack(newest).astype(np.int32)
+    pool, combinations = tables.pool, running(stages)
+    nodes = tables.nodes(combinations)
+    if pool.task.width > 1:
+        newest = [pool.stored(pool.members(combination)[-1]) for combination in combinations]
+        stats = np.stack([pool.task.statistics(pool.task.read(model), pool.labels) for model in newest])
     else:
         stats = tables.correct.rows(nodes).astype(np.int32)[:, :, None]
     prediction = None if tables.prediction is None else tables.prediction[nodes]
     further = tuple((charges, charges.stages(stages)) for charges in pool.further)
-    return ExitTable(scores(pool, tables, sequences), stats, pool.cost.stages(stages), prediction, further)
+    return ExitTable(scores(tables, combinations), stats, pool.cost.stages(stages), prediction, further)
 
 
-def scores(pool: Pool, tables: StageTables, sequences: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+def scores(tables: StageTables, combinations: Sequence[Sequence[int]]) -> NDArray[np.float32]:
     """float32 [K, N] confidences after these stages; 0 after the last and where they are never compared."""
-    score = np.zeros((len(sequences), pool.units), np.float32)
-    for k, sequence in enumerate(sequences[:-1]):
-        row = score_row(pool, tables, sequence)
+    score = np.zeros((len(combinations), tables.pool.units), np.float32)
+    for k, combination in enumerate(combinations[:-1]):
+        row = tables.row(combination)
         if row >= 0:  # the prefixes of an ensemble are never compared
             score[k] = tables.score[row]
     return score
@@ -75,21 +66,17 @@ def running(stages: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
 def committee_tables(pool: Pool, committees: Sequence[Committee], *, predict: bool = False) -> list[ExitTable]:
     """Exit tables of committees of pool members, straight from the stored outputs, in one pass over them."""
     tables = prefix_tables(pool, committees, predict=predict)
-    return [assemble(pool, tables, stage_indices(pool, committee)) for committee in committees]
+    return [assemble(tables, stage_indices(pool, committee)) for committee in committees]
 
 
 def prefix_tables(
     pool: Pool, committees: Sequence[Committee], *, predict: bool = False, threads: int = 1
 ) -> StageTables:
     """Stage tables of every prefix of these committees."""
-    every = [running(stage_indices(pool, committee)) for committee in committees]
-    keys = {correct_key(pool, sequence) for sequences in every for sequence in sequences}
-    compared = {correct_key(pool, sequence) for sequences in every for sequence in sequences[:-1]}
-    trie = build_prefixes(keys)
-    scored = np.zeros(len(trie), dtype=bool)
-    if isinstance(pool.confidence, Confidence):
-        scored[[trie.find[key] for key in compared]] = True
-    return stage_tables(pool, trie, scored, predict=predict, threads=threads)
+    by_committee = [running(stage_indices(pool, committee)) for committee in committees]
+    combinations = itertools.chain.from_iterable(by_committee)
+    compared = itertools.chain.from_iterable(stages[:-1] for stages in by_committee)
+    return tables_for(pool, combinations, compared=compared, predict=predict, threads=threads)
 
 
 def stage_indices(pool: Pool, committee: Committee) -> list[list[int]]:

@@ -18,11 +18,13 @@ from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.blocks import Summands
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.patterns import selected
-from wisecommittee.searches.stages.single_model import segmentation
+from wisecommittee.searches.stages.stored_model import StoredModel
 from wisecommittee.store import LogitStore
-from wisecommittee.tasks import Answers, Classification, Task
+from wisecommittee.tasks import Task, task_of
 
 Tiers = tuple[tuple[int, ...], ...]
+# Kinds of outputs that cannot be averaged over members, as messages call them.
+UNAVERAGED = {"answers": "answers", "cell_counts": "counts of pixels"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,9 @@ class Pool:
         return self.confidence if isinstance(self.confidence, str) else self.confidence.name
 
     @property
-    def answers(self) -> bool:
-        return self.cards[0].kind == "answers"
+    def averaged(self) -> bool:
+        """Whether outputs are rows over classes, which members average, and not answers or counts."""
+        return self.cards[0].kind not in UNAVERAGED
 
     @property
     def sequenced(self) -> bool:
@@ -76,6 +79,9 @@ class Pool:
 
     def index(self, model: str) -> int:
         return next(i for i, card in enumerate(self.cards) if card.model == model)
+
+    def stored(self, member: int) -> StoredModel:
+        return StoredModel(self.store, self.split, self.cards[member])
 
     def outputs(self, member: int) -> NDArray[np.floating] | CalibratedRows:
         """Rows [N, C] of a member, of which slices can be read; their kind is kind(member)."""
@@ -132,15 +138,14 @@ def open_pool(
     cards : with the calibrations to use.
     """
     kinds = {card.kind for card in cards}
-    settled = next((kind for kind in ("answers", "statistics") if kind in kinds), None)  # nothing left to average
+    settled = next((noun for kind, noun in UNAVERAGED.items() if kind in kinds), None)
     if settled and len(kinds) > 1:
         raise UsageError(
             f"{' and '.join(sorted(kinds))} cannot be combined in one committee; choose models with --models"
         )
     rule = combine_named(combine or ("last" if settled else "mean_logits"))
     if settled and not rule.ordered:
-        noun = {"answers": "answers", "statistics": "counts of pixels"}[settled]
-        raise UsageError(f"{noun} cannot be averaged by {rule.name}; they go with `last`: the newest member answers")
+        raise UsageError(f"{settled} cannot be averaged by {rule.name}; they go with `last`: the newest member answers")
     stored = _common_scores(cards)
     name = confidence or ("confidence" if settled else "max_prob")
     if settled and name in CONFIDENCES:
@@ -152,12 +157,7 @@ def open_pool(
     varying = {
         card.model: store.unit_costs(card.model, split, cost) for card in cards if cost in card.contents.unit_costs
     }
-    task: Task = Classification()
-    if settled == "statistics":
-        task = segmentation(cards[0])
-    elif settled:
-        graded = all(card.contents.graded for card in cards)
-        task = Answers.graded([store.quality(c.model, split) for c in cards]) if graded else Answers()
+    task = task_of([StoredModel(store, split, card) for card in cards])
     charges = cost_model(cards, cost, units, varying)
     further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
     return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split), further=further)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,33 +14,81 @@ from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.blocks import Summands, walk_blocks
 from wisecommittee.searches.stages.correctness import Quality
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.prefixes import Prefixes
+from wisecommittee.searches.stages.prefixes import Prefixes, build_prefixes
 from wisecommittee.searches.workers.threads import Progress, Workers
-from wisecommittee.tasks import Answers, Segmentation
 
 READERS = 4  # models that are opened at a time: each that is decoded takes some row groups of memory
 
 
 @dataclass(frozen=True, slots=True)
 class StageTables:
-    """Correctness and confidence of every prefix.
+    """Correctness and confidence of every prefix of some combinations of a pool's models.
 
-    correct : of each node (Task.scale of a fully right unit); score : float32 [rows, N]; score_row : int64 [nodes] row
-    of a node in score, -1 where it is never compared (stored scores: by member instead). prediction : int32 class or
-    text [nodes, N] where asked for.
+    prefixes : a node for each prefix that decides a prediction; correct : of each node (Task.scale of a fully right
+    unit); score : float32 [rows, N] confidences; score_row : int64 [nodes] row of a node in score, -1 where it is never
+    compared (stored scores: by member instead). prediction : int32 class or text [nodes, N] where asked for.
+
+    Combinations are of tiers in the order in which they run, as Pool has them.
     """
 
+    pool: Pool
     prefixes: Prefixes
     correct: Quality
     score: NDArray[np.float32]
     score_row: NDArray[np.int64]
     prediction: NDArray[np.generic] | None = None
 
+    def node(self, combination: Sequence[int]) -> int:
+        """The node that decides the prediction after these stages."""
+        return self.prefixes.find[correct_key(self.pool, combination)]
 
-def correct_key(pool: Pool, sequence: Sequence[int]) -> tuple[int, ...]:
-    """Which prefix decides the prediction after these stages."""
-    members = pool.members(sequence)
+    def nodes(self, combinations: Iterable[Sequence[int]]) -> list[int]:
+        return [self.node(combination) for combination in combinations]
+
+    def row(self, combination: Sequence[int]) -> int:
+        """The row of `score` with the confidence after these stages; -1 if it is never compared."""
+        if isinstance(self.pool.confidence, str):
+            return self.pool.members(combination)[-1]
+        return int(self.score_row[self.node(combination)])
+
+    def scores(self, combinations: Iterable[Sequence[int]]) -> NDArray[np.float32]:
+        """float32 [n, N]: the confidence after each of these, all of which are compared."""
+        return self.score[[self.row(combination) for combination in combinations]]
+
+
+def correct_key(pool: Pool, combination: Sequence[int]) -> tuple[int, ...]:
+    """The models whose outputs decide the prediction after these stages, as Prefixes.find has them."""
+    members = pool.members(combination)
     return members[-1:] if pool.combine.ordered else tuple(sorted(members))
+
+
+def prefixes_for(
+    pool: Pool, combinations: Iterable[Sequence[int]], compared: Iterable[Sequence[int]] = ()
+) -> tuple[Prefixes, NDArray[np.bool_]]:
+    """The prefixes that decide the predictions after these combinations of tiers, and bool [nodes] those whose
+    confidence is to be computed: of the compared ones, unless confidences are stored."""
+    keys = {correct_key(pool, combination) for combination in combinations}
+    asked = {correct_key(pool, combination) for combination in compared}
+    trie = build_prefixes(keys | asked)
+    scored = np.zeros(len(trie), dtype=bool)
+    if isinstance(pool.confidence, Confidence):
+        scored[[trie.find[key] for key in asked]] = True
+    return trie, scored
+
+
+def tables_for(
+    pool: Pool,
+    combinations: Iterable[Sequence[int]],
+    *,
+    compared: Iterable[Sequence[int]] = (),
+    predict: bool = False,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> StageTables:
+    """Stage tables that hold the correctness after each of these combinations of tiers, and after the compared ones the
+    confidence too."""
+    trie, scored = prefixes_for(pool, combinations, compared)
+    return stage_tables(pool, trie, scored, predict=predict, threads=threads, progress=progress)
 
 
 def stage_tables(
@@ -58,32 +106,40 @@ def stage_tables(
     nodes = len(trie)
     prediction: NDArray[np.generic] | None = None
     score = np.empty((0, pool.units), np.float32)
-    if isinstance(pool.task, Segmentation):
-        correct = Quality.empty(nodes, 0)  # statistics are read for one committee at a time
-    elif isinstance(pool.task, Answers):
-        correct = Quality.empty(nodes, pool.units, pool.task.scale)
-        for node, member in enumerate(trie.members):
-            correct.put(node, _answer_statistics(pool, int(member)))
-        if predict:
-            prediction = np.stack([pool.store.answers(pool.cards[m].model, pool.split) for m in trie.members])
-    else:
+    if pool.averaged:
+        predicted: NDArray[np.generic]
         correct, predicted, score = _walk(
-            pool, trie, scored, predict=predict, threads=threads, progress=progress, opened=opened
+            pool,
+            trie,
+            scored,
+            predict=predict or not pool.task.exact_match,
+            threads=threads,
+            progress=progress,
+            opened=opened,
         )
+        if not pool.task.exact_match:
+            correct = _scored_by(pool, predicted)
         prediction = predicted if predict else None
+    elif pool.task.width > 1:
+        correct = Quality.empty(nodes, 0)  # statistics are read for one committee at a time
+    else:
+        models = [pool.stored(int(m)) for m in trie.members]
+        correct = _scored_by(pool, [pool.task.read(model) for model in models])
+        prediction = np.stack([model.predictions() for model in models]) if predict else None
     if isinstance(pool.confidence, str):
         stored = [calibrated.scores(pool.store, pool.split, card, pool.confidence) for card in pool.cards]
-        return StageTables(trie, correct, np.stack(stored), trie.members.copy(), prediction)
+        return StageTables(pool, trie, correct, np.stack(stored), trie.members.copy(), prediction)
     score_row = np.where(scored, np.cumsum(scored) - 1, -1)
-    return StageTables(trie, correct, score, score_row, prediction)
+    return StageTables(pool, trie, correct, score, score_row, prediction)
 
 
-def _answer_statistics(pool: Pool, member: int) -> NDArray[np.int32]:
-    assert isinstance(pool.task, Answers)
-    model = pool.cards[member].model
-    if pool.task.name == "score":
-        return pool.task.grade(pool.store.quality(model, pool.split))
-    return pool.task.statistics(pool.store.answers(model, pool.split), pool.labels)
+def _scored_by(pool: Pool, predictions: Iterable[NDArray[np.generic]]) -> Quality:
+    """The statistics, by the pool's task, of the predictions [N] of each node."""
+    lines = [pool.task.statistics(prediction, pool.labels) for prediction in predictions]
+    correct = Quality.empty(len(lines), pool.units, pool.task.scale)
+    for node, line in enumerate(lines):
+        correct.put(node, line)
+    return correct
 
 
 def _confidence_of(

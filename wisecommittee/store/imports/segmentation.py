@@ -14,7 +14,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,9 +23,9 @@ from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.combine import softmax
 from wisecommittee.errors import AlignmentError, ContentError, UsageError
 from wisecommittee.store import checks
-from wisecommittee.store.imports.importing import read_cards
+from wisecommittee.store.imports.models_csv import read_cards
 from wisecommittee.store.logit_store import LogitStore
-from wisecommittee.store.readers.arrays import load_npy
+from wisecommittee.store.readers.formats import read_array
 from wisecommittee.tasks.segmentation import cell_confidence, cell_numbers, cell_statistics
 
 TOGETHER = 3  # models of a set at most
@@ -49,7 +48,7 @@ class Dense:
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
+class CellCounts:
     """What a set of models says of every cell: statistics int32 [N, 3C], confidence float32 [N]."""
 
     members: tuple[str, ...]
@@ -70,18 +69,37 @@ def import_images(
     replace: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, str]:
-    """Import dense outputs; returns {model: 'added' | 'unchanged' | 'card updated' | 'replaced'}, sets as 'a+b'.
+    """Import outputs for every pixel: one entry per grid cell for each model, and for each set of models.
 
-    files : (kind, model, .npy [images, H, W, C]) with kind 'logits' or 'probabilities'; labels : .npy [images, H, W],
-    `ignored` where a pixel does not count. cell : edge of a cell in pixels. costs : models.csv, per CELL. Units are
-    named image:row:column.
+    Parameters
+    ----------
+    store, split
+        Where they go.
+    files
+        (kind, model, file) with kind 'logits' or 'probabilities', each file an array [images, H, W, C].
+    labels
+        A file of an integer array [images, H, W], `ignored` where a pixel does not count.
+    costs
+        models.csv (models_csv.py), per CELL.
+    cell
+        Edge of a cell in pixels. Units are named image:row:column.
+    together
+        Models of a set at most; the set of a and b is called 'a+b'.
+    replace
+        Exchange models that have other content in the store.
+    progress
+        Called with ('images', images done, images).
+
+    Returns
+    -------
+    {model: 'added' | 'unchanged' | 'card updated' | 'replaced'}
     """
     names = [model for _, model, _ in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"{', '.join(twice)} is given more than once")
     cards = read_cards(costs, names)
-    truth = load_npy(Path(labels))
-    dense = [Dense(model, kind, load_npy(Path(file))) for kind, model, file in files]
+    truth = read_array(labels)
+    dense = [Dense(model, kind, read_array(file)) for kind, model, file in files]
     dense.sort(key=lambda d: cards[d.model].key)
     unit_ids, entries = cells_of(dense, truth, cell=cell, ignored=ignored, together=together, progress=progress)
     return {
@@ -107,7 +125,7 @@ def cells_of(
     ignored: int = 255,
     together: int = TOGETHER,
     progress: Callable[[str, int, int], None] | None = None,
-) -> tuple[list[str], list[Cells]]:
+) -> tuple[list[str], list[CellCounts]]:
     """Unit ids [N] and the cells of every set of up to `together` of these models, in canonical order.
 
     labels : integer [images, H, W]. The float32 sum over members is divided once; ties go to the lowest class.
@@ -135,7 +153,7 @@ def cells_of(
         if progress:
             progress("images", image + 1, images)
     unit_ids = [cell_name(image, n // across, n % across) for image in range(images) for n in range(count)]
-    return unit_ids, [Cells(tuple(dense[i].model for i in s), statistics[s], confidence[s]) for s in sets]
+    return unit_ids, [CellCounts(tuple(dense[i].model for i in s), statistics[s], confidence[s]) for s in sets]
 
 
 def cell_name(image: int, row: int, column: int) -> str:
@@ -146,14 +164,14 @@ def images_of(unit_ids: Sequence[str]) -> NDArray[np.int64]:
     """int64 [N] which image each cell is from, 0, 1, .. in order of appearance."""
     images: dict[str, int] = {}
     out = np.empty(len(unit_ids), np.int64)
-    for place, unit in enumerate(unit_ids):
+    for row, unit in enumerate(unit_ids):
         named = CELL_NAME.fullmatch(unit)
         if named is None:
             raise ContentError(
                 f"unit {unit!r} does not say which image it is from; expected image:row:column, as `import --cell` "
                 f"names cells"
             )
-        out[place] = images.setdefault(named[1], len(images))
+        out[row] = images.setdefault(named[1], len(images))
     return out
 
 
@@ -178,14 +196,14 @@ def joint_card(cards: Sequence[ModelCard], cell: int, pixels: Sequence[int] = ()
     if len(cards) == 1:
         card = cards[0]
         return ModelCard(
-            card.model, card.architecture, card.replica, "statistics", card.blocks, card.costs, card.params,
+            card.model, card.architecture, card.replica, "cell_counts", card.blocks, card.costs, card.params,
             training_cost=card.training_cost, group=card.group, meta=meta, replica_given=card.replica_given,
         )  # fmt: skip
     name = "+".join(card.model for card in cards)
     blocks = {block: value for card in cards for block, value in card.blocks.items()}
     shared = set.intersection(*(set(card.costs) for card in cards))
     costs = {name: sum(card.costs[name] for card in cards) for name in sorted(shared)}
-    return ModelCard(name, name, 0, "statistics", blocks, costs, meta=meta, replica_given=True)
+    return ModelCard(name, name, 0, "cell_counts", blocks, costs, meta=meta, replica_given=True)
 
 
 def _labelled(statistics: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -33,7 +33,7 @@ _POSITIVE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ClassColumns:
     """The class columns of a table.
 
     names : their headings, in the order of the file. order : int [C] file column of class 0, 1, .., where the headings
@@ -49,7 +49,7 @@ def means_something_else(heading: str) -> bool:
     return heading == "" or re.sub(r"[^a-z0-9]+", "_", heading.casefold()).strip("_") in _OTHER
 
 
-def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = frozenset()) -> Columns:
+def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = frozenset()) -> ClassColumns:
     """The classes that these headings name; ContentError names those that mean something else.
 
     known : names that are certainly classes, as the labels hold them.
@@ -71,7 +71,7 @@ def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = fr
         twice = next(name for name in names if names.count(name) > 1)
         raise ContentError(f"{what}: two columns are named {twice!r}; expected a column for each class")
     if (places := _numbered(names, what, known)) is None:
-        return Columns(names, None)
+        return ClassColumns(names, None)
     numbers = sorted(places)
     if numbers != list(range(len(names))):
         missing = next((k for k in range(len(names)) if k not in places), None)
@@ -81,7 +81,7 @@ def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = fr
             + f"; {counted(len(names), 'class', 'classes')} are numbered 0 to {len(names) - 1}; "
             f"rename the columns, or leave out those that are no classes"
         )
-    return Columns(names, tuple(places[k] for k in numbers))
+    return ClassColumns(names, tuple(places[k] for k in numbers))
 
 
 def _is_number(text: str) -> bool:
@@ -95,15 +95,15 @@ def _is_number(text: str) -> bool:
 def _numbered(names: Sequence[str], what: str, known: frozenset[str]) -> dict[int, int] | None:
     """{number: column} where all headings are one word and a number ('3', 'class_3', 'p[3]'); None where they are
     names. Headings of which most are numbered are refused: the rest may be something else."""
-    found = [_NUMBER.fullmatch(name) for name in names]
+    matches = [_NUMBER.fullmatch(name) for name in names]
     forms: dict[tuple[str, str], list[int]] = {}
-    for column, match in enumerate(found):
+    for column, match in enumerate(matches):
         if match is not None:
             forms.setdefault((match["before"], match["after"]), []).append(column)
     form, columns = max(forms.items(), key=lambda item: len(item[1]), default=(("", ""), []))
     places: dict[int, int] = {}
     for column in columns:
-        match = found[column]
+        match = matches[column]
         assert match is not None
         places[int(match["number"])] = column
     complete = len(columns) == len(names)
@@ -219,7 +219,7 @@ def _from_rows(rows: list[list[str]]) -> list[tuple[int, str]]:
 # Several tables, one order of classes
 
 
-def place_columns(columns: Columns, classes: ClassList, what: str) -> NDArray[np.int64]:
+def place_columns(columns: ClassColumns, classes: ClassList, what: str) -> NDArray[np.int64]:
     """int64 [C]: the file's column of each class, by name."""
     places: dict[int, int] = {}
     unknown = []
@@ -241,8 +241,8 @@ def place_columns(columns: Columns, classes: ClassList, what: str) -> NDArray[np
 
 def number_labels(labels: Sequence[str], classes: ClassList, what: str) -> NDArray[np.int64]:
     """int64 [N] class numbers of labels that are names."""
-    found = [classes.numbers.get(label) for label in labels]
-    unknown = sorted({label for label, number in zip(labels, found, strict=True) if number is None})
+    numbers = [classes.numbers.get(label) for label in labels]
+    unknown = sorted({label for label, number in zip(labels, numbers, strict=True) if number is None})
     if unknown:
         near = {name.casefold() for name in classes.numbers}
         hint = " (case differs)" if unknown[0].casefold() in near else ""
@@ -250,12 +250,12 @@ def number_labels(labels: Sequence[str], classes: ClassList, what: str) -> NDArr
             f"{what}: {_shown(unknown)} is no class of the outputs, which are {_shown(classes.names, 3)}{hint}; "
             f"mend the labels, or name the classes with --classes FILE"
         )
-    return np.array(found, dtype=np.int64)
+    return np.array(numbers, dtype=np.int64)
 
 
 def _difference(missing: Sequence[str], unknown: Sequence[str]) -> str:
-    told = [f"no column for class {_shown(missing)}"] if missing else []
-    return " and ".join(told + ([f"column {_shown(unknown)} is none of the classes"] if unknown else []))
+    problems = [f"no column for class {_shown(missing)}"] if missing else []
+    return " and ".join(problems + ([f"column {_shown(unknown)} is none of the classes"] if unknown else []))
 
 
 def _shown(names: Sequence[str], most: int = 5) -> str:

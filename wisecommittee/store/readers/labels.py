@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted
+from wisecommittee.errors import AlignmentError, ContentError, counted
 from wisecommittee.store import checks
 from wisecommittee.store.groups import grouping
-from wisecommittee.store.readers.arrays import load_npy
 from wisecommittee.store.readers.classes import means_something_else
-from wisecommittee.store.readers.frames import named_column, read_table, unit_ids
+from wisecommittee.store.readers.formats import Array, read_file
+from wisecommittee.store.readers.frames import as_text, named_column, unit_ids
 from wisecommittee.tasks.text import comparable, is_missing
 
 
@@ -37,6 +37,10 @@ class Labels:
     def __len__(self) -> int:
         return len(self.values)
 
+    def groups_of(self, rows: NDArray[np.int64]) -> dict[str, list[str]]:
+        """The further columns at these rows."""
+        return {name: [values[row] for row in rows.tolist()] for name, values in self.groups.items()}
+
     @property
     def texts(self) -> list[str]:
         return [comparable(str(value)) for value in self.values.tolist()]
@@ -53,16 +57,16 @@ class Labels:
 
 
 def read_labels(file: str | os.PathLike[str]) -> Labels:
-    """.npy [N], or csv or Parquet with columns unit_id and label; ContentError names a label that is missing."""
+    """An array [N], or a table with columns unit_id and label, from a file of any format of READERS; ContentError names
+    a label that is missing."""
     path = Path(file)
-    if path.suffix == ".npy":
-        values = checks.as_labels(load_npy(path), str(path))
+    content = read_file(path)
+    if isinstance(content, Array):
+        values = checks.as_labels(content.values, str(path))
         if values.dtype.kind in "SU":
             values = _texts(checks.as_text(values, "label", str(path)), path)
-        return Labels(path, values, None)
-    if path.suffix == ".npz":
-        raise UsageError(f"{path}: a .npz file; expected labels as .npy, or as .csv or .parquet with unit_id and label")
-    table = read_table(path, text=("unit_id", "label"))
+        return Labels(path, values, content.unit_ids)
+    table = as_text(content, path, ("unit_id", "label"))
     values = _texts(named_column(table, "label", path).tolist(), path)
     ids = unit_ids(table, path)
     if ids is None:

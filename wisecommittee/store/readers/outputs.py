@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError, StoreError, counted
-from wisecommittee.store import checks
-from wisecommittee.store.readers.arrays import Npz, load_npy
-from wisecommittee.store.readers.classes import Columns, class_columns, positive
-from wisecommittee.store.readers.frames import numbers, read_table, unit_ids
+from wisecommittee.errors import ContentError, counted
+from wisecommittee.store.readers.classes import ClassColumns, class_columns, positive
+from wisecommittee.store.readers.formats import Array, read_file
+from wisecommittee.store.readers.frames import as_text, numbers, unit_ids
 from wisecommittee.tasks.text import comparable
 
 if TYPE_CHECKING:
@@ -29,23 +28,19 @@ class Outputs:
 
     values: NDArray[np.floating]
     unit_ids: list[str] | None = None
-    columns: Columns | None = None
+    columns: ClassColumns | None = None
 
 
 def read_outputs(file: str | os.PathLike[str], kind: str, known: frozenset[str] = frozenset()) -> Outputs:
-    """Logits or probabilities (`kind`) from .npy [N, C], .npz (with unit_id, if anything), csv or Parquet.
+    """Logits or probabilities (`kind`) from a file of any format of READERS: an array [N, C], or a table.
 
     One column ([N] or [N, 1]) is the probability or the logit of class 1 of two. known : labels that are names of
     classes.
     """
     path = Path(file)
-    if path.suffix == ".npy":
-        found = Outputs(load_npy(path))
-    elif path.suffix == ".npz":
-        found = _from_npz(path)
-    else:
-        found = _from_table(path, known)
-    values = found.values
+    content = read_file(path)
+    outputs = Outputs(*content) if isinstance(content, Array) else _from_table(content, path, known)
+    values = outputs.values
     if values.dtype.kind in "iu" and values.ndim == 2 and values.shape[1] > 1:
         values = values.astype(np.float32)
     if values.dtype.kind != "f" or values.ndim not in (1, 2):
@@ -55,7 +50,7 @@ def read_outputs(file: str | os.PathLike[str], kind: str, known: frozenset[str] 
         )
     if values.ndim == 1 or values.shape[1] == 1:
         values = _of_two_classes(values.reshape(-1), kind)
-    return replace(found, values=values)
+    return replace(outputs, values=values)
 
 
 def _of_two_classes(values: NDArray[np.floating], kind: str) -> NDArray[np.floating]:
@@ -64,19 +59,8 @@ def _of_two_classes(values: NDArray[np.floating], kind: str) -> NDArray[np.float
     return np.column_stack([first, values])
 
 
-def _from_npz(path: Path) -> Outputs:
-    with Npz(path) as archive:
-        names = [name for name in archive.names if name not in ("unit_id", "unit_ids")]
-        if len(names) != 1:
-            raise StoreError(
-                f"{path}: arrays {', '.join(archive.names)[:200]}; expected outputs and, optionally, unit_id"
-            )
-        ids = [name for name in archive.names if name in ("unit_id", "unit_ids")]
-        return Outputs(archive[names[0]], checks.as_text(archive[ids[0]], "unit id", str(path)) if ids else None)
-
-
-def _from_table(path: Path, known: frozenset[str]) -> Outputs:
-    table = read_table(path, text=("unit_id",))
+def _from_table(table: pd.DataFrame, path: Path, known: frozenset[str]) -> Outputs:
+    table = as_text(table, path, ("unit_id",))
     ids = unit_ids(table, path)
     classes = table.drop(columns="unit_id", errors="ignore")
     if list(classes.columns) == ["outputs"]:
@@ -85,7 +69,7 @@ def _from_table(path: Path, known: frozenset[str]) -> Outputs:
         name = comparable(classes.columns[0])
         values = numbers(classes.iloc[:, 0], f"{path}: {name}")
         if name in known and len(known) == 2:  # of two classes the one that it is named after
-            return Outputs(values, ids, Columns((*(known - {name}), name), None))
+            return Outputs(values, ids, ClassColumns((*(known - {name}), name), None))
         positive(name, str(path))
         return Outputs(values, ids)
     if len(classes.columns) < 2:
@@ -124,7 +108,7 @@ def _from_lists(column: pd.Series, path: Path) -> NDArray[np.floating]:
     return values
 
 
-def _warn_of_counts(values: NDArray[np.float64], columns: Columns, path: Path) -> None:
+def _warn_of_counts(values: NDArray[np.float64], columns: ClassColumns, path: Path) -> None:
     """A column of whole numbers beside columns of fractions counts something; no network puts that out."""
     if len(values) < 3:
         return

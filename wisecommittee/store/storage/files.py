@@ -1,32 +1,34 @@
 """The few file operations a store needs: on local disks (local_files.py) and on object stores (object_files.py).
 
 Writes are whole or absent. What the system refuses (no permission, a full disk, a file where a folder should be)
-becomes one StoreError with the remedy.
-"""
+becomes one StoreError with the remedy."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from wisecommittee.errors import StoreError, UsageError
+from wisecommittee.errors import StoreError
 from wisecommittee.writing import REMEDIES
 
 MAX_JSON = 16 << 20
+
+
 MAX_FILE = 4 << 30
+
 
 Stamp = tuple[int, int, int]  # time of the last change, bytes, number: changes when a file does
 
+
 _PERMISSION = "no permission; change its owner or mode, or name another place with --store"
+
+
 _REFUSALS = {
     errno.ENOSPC: "the disk is full; free some space and run again, whole parts are kept",
     errno.EDQUOT: "the disk quota is used up; free some space and run again, whole parts are kept",
@@ -125,26 +127,3 @@ class Files(ABC):
             raise StoreError(
                 f"{self.place(path)}: {size:,} bytes; expected {limit:,} at most; no store writes that, restore it"
             )
-
-
-def open_files(root: str | os.PathLike[str]) -> Files:
-    """The files below a folder, or below an s3:// or gs:// URI."""
-    from wisecommittee.store.storage.local import LocalFiles
-    from wisecommittee.store.storage.object_store import ObjectFiles
-
-    given = os.fspath(root)
-    if not given or "\0" in given:
-        raise UsageError(f"store {given!r}: expected a folder or a URI; name one with --store")
-    uri = _without_credentials(given)
-    try:
-        if "://" in given and not given.startswith("file://"):
-            return ObjectFiles(uri, given)
-        path = unquote(urlsplit(given).path) if given.startswith("file://") else given
-        return LocalFiles(uri, Path(path).expanduser().absolute())
-    except Exception as error:  # pyarrow raises its own and OSError kinds, pathlib RuntimeError
-        reason = str(error).replace(given, uri)
-        raise UsageError(f"store {uri!r}: {reason}; expected a folder or s3://BUCKET/FOLDER") from error
-
-
-def _without_credentials(uri: str) -> str:
-    return re.sub("^([^/]+://)[^/@]*@", r"\1", uri)

@@ -29,8 +29,9 @@ TURN_WAIT = 600.0  # seconds until waiting ends in an error
 PATIENCE = 20  # seconds that Google's client tries again, of itself for 15 minutes
 SAID_AFTER = 5.0  # seconds of waiting
 PARTING = 1.0  # seconds for what is tidied up after Ctrl-C
+HEEDED = 0.2  # seconds after which a wait looks whether there was a Ctrl-C
 now, pause = time.monotonic, time.sleep
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 def _with_patience(uri: str) -> str:
@@ -50,12 +51,12 @@ def _parting() -> float | None:
     return PARTING if isinstance(sys.exc_info()[1], KeyboardInterrupt) else None
 
 
-def _heeding(call: Callable[[], Result]) -> Result:
+def _heeding(call: Callable[[], _Result]) -> _Result:
     """The result of a call that waits for the object store, which Ctrl-C would not end: it goes on in a thread that
     nobody waits for."""
     if threading.current_thread() is not threading.main_thread():
         return call()  # no other hears of Ctrl-C
-    results: list[Result] = []
+    results: list[_Result] = []
     errors: list[BaseException] = []
     ended = threading.Event()
 
@@ -67,10 +68,12 @@ def _heeding(call: Callable[[], Result]) -> Result:
         finally:
             ended.set()
 
-    patience = _parting()
+    until = None if (parting := _parting()) is None else now() + parting
     threading.Thread(target=run, daemon=True).start()
-    if not ended.wait(patience):
-        raise KeyboardInterrupt
+    # Not one long wait: a signal that comes just before a wait begins is heard when it ends.
+    while not ended.wait(HEEDED):
+        if until is not None and now() >= until:
+            raise KeyboardInterrupt
     if errors:
         raise errors[0]
     return results[0]

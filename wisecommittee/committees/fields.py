@@ -1,0 +1,44 @@
+"""Fields of a JSON object that anybody may have written: checked, and shown in one line where they are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from wisecommittee.errors import WiseCommitteeError
+
+
+def typed(
+    data: Mapping[str, Any], name: str, types: tuple[type, ...], error: Callable[[str], WiseCommitteeError]
+) -> Any:
+    value = data.get(name)
+    if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
+        raise error(f"{name!r} is {shown(value)}; expected {' or '.join(t.__name__ for t in types)}")
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value that is not as it must be, short enough for a line."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}.."
+
+
+def checked_object(
+    data: Any, what: str, version: int, known: set[str], required: set[str], error: Callable[[str], WiseCommitteeError]
+) -> dict[str, Any]:
+    """A JSON object of the right version with no missing and no unknown field."""
+    if not isinstance(data, dict):
+        raise error(f"{what}: expected a JSON object, found {type(data).__name__}")
+    if "version" not in data or data["version"] != version or isinstance(data["version"], bool):
+        raise error(f"{what}: version {shown(data.get('version'))}; this release reads version {version}")
+    unknown = sorted(set(data) - known - {"version"})
+    if unknown:
+        raise error(f"{what}: unknown field {listed(unknown)}; known: {', '.join(sorted(known))}")
+    missing = sorted(required - set(data))
+    if missing:
+        raise error(f"{what}: field {', '.join(map(repr, missing))} is missing")
+    return data
+
+
+def listed(names: Sequence[str]) -> str:
+    return ", ".join(shown(name) for name in names[:8])

@@ -1,0 +1,135 @@
+"""What a search is asked. A new option of searches is a field of `Query`: its default, its check, what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from wisecommittee.errors import UsageError, option
+from wisecommittee.searches.option_checks import amount, amounts, flag, one_of, percentile, text, texts, whole
+from wisecommittee.searches.options import check_fields, described
+
+AXES = ("average", "worst", "p99")
+METHODS = ("auto", "exhaustive", "exact", "beam", "greedy")
+REPLICAS = ("canonical", "all")
+MOST_LEVELS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Every option that decides what a search finds.
+
+    Frozen: `dataclasses.replace` makes another one. A frontier carries the query that found it with every default
+    filled in; its `models` are then names as they stand, no globs.
+
+    Raises
+    ------
+    UsageError
+        A value that no search can be asked, whatever the store holds.
+    """
+
+    split: str = described("val", "Split that chooses; test is refused, it reports.", check=text)
+    models: tuple[str, ...] | None = described(
+        None,
+        "Only models that match one of these globs, or with ! before it all others: 'b*,!b7'.",
+        shown="all",
+        check=texts,
+    )
+    max_models: int | None = described(
+        None,
+        "Most members of a committee. One stage of a cascade may add several members of a group, such as the next "
+        "leaves of an HNE; that counts once.",
+        shown="4; halting: the whole group",
+        check=whole(1),
+    )
+    levels: int = described(100, "Percentile thresholds per stage, never-exit included.", check=whole(2, MOST_LEVELS))
+    method: str = described(
+        "auto",
+        "exhaustive: every combination and level; exact: proved over all real thresholds, up to 4 members; beam or "
+        "greedy: large pools, not proved; auto: exhaustive where that is feasible, else beam.",
+        check=one_of(*METHODS),
+        json=False,
+    )
+    exact: bool = described(False, "The same as method exact.", check=flag, json=False)
+    shared_threshold: bool = described(
+        False, "One threshold for all stages, over all its real values, instead of one for each.", check=flag
+    )
+    family: str = described(
+        "cascade",
+        "cascade (finds ensembles and tiers too); ensemble; anytime: the first 1, 2, 4, .. members of a group (HNE), "
+        "without thresholds; halting: the members of a group in order (IRENE), by their stored score; self_cascade: "
+        "one checkpoint at rising input sizes.",
+        check=text,
+    )
+    replicas: str = described(
+        "canonical",
+        "canonical: an architecture used r times uses its first r replicas, a group its first 1, 2, 3, 4, 6, 8, 12, .. "
+        "or all members; all: any replicas, any number of members.",
+        check=one_of(*REPLICAS),
+    )
+    combine: str | None = described(
+        None,
+        "mean_logits (= geometric_mean), mean_probs or last.",
+        shown="mean_logits; of answers: last",
+        check=text,
+    )
+    confidence: str | None = described(
+        None,
+        "max_prob, prob_gap, logit_gap, neg_entropy, or a stored score.",
+        shown="max_prob; of answers: confidence",
+        check=text,
+    )
+    cost: str | None = described(
+        None,
+        "What to count: flops (multiply-adds) or a cost on the cards, such as usd or latency_ms.",
+        shown="flops, or the only cost there is",
+        check=text,
+    )
+    axis: str = described(
+        "average",
+        "Figure of the cost that the frontier is over and a target cost limits: average, worst (all members together) "
+        "or p99 (what 99 % of the units do not exceed).",
+        check=one_of(*AXES),
+    )
+    calibrated: bool = described(False, "Use the models with their calibrations; see `calibrate`.", check=flag)
+    max_worst_flops: float | None = described(
+        None, "Most FLOPs any unit may cost: all members together.", shown="no limit", check=amount, json=False
+    )
+    max_worst_cost: float | None = described(None, "The same in the unit of the cost.", shown="no limit", check=amount)
+    max_percentile_cost: tuple[float, float] | None = described(
+        None,
+        "(percent, limit): at least so many percent of the units cost no more than the limit.",
+        shown="no limit",
+        check=percentile,
+    )
+    max_average: Mapping[str, float] | None = described(
+        None, "{name: limit} on the averages of further costs, such as latency_ms.", shown="no limit", check=amounts
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.exact and self.method not in ("auto", "exact"):
+            raise UsageError(f"{option('exact', True)} with {option('method', self.method)}; choose one")
+        if self.max_worst_flops is not None and self.cost not in (None, "flops"):
+            raise flops_limit_error(self.cost)
+
+    @property
+    def worst_limit(self) -> float | None:
+        """The limit on the cost of all members together, in the unit of the cost."""
+        return self.max_worst_cost if self.max_worst_flops is None else self.max_worst_flops
+
+    def to_json(self) -> dict[str, Any]:
+        """What decided the result, as `search --json` prints it; of a query whose defaults are filled in."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["json"]}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Query:
+        """The query of `to_json`; other names are left out, and absent ones are the defaults."""
+        known = [each.name for each in fields(cls) if each.metadata["json"] and each.name in value]
+        return cls(**{name: value[name] for name in known})
+
+
+def flops_limit_error(cost: str | None) -> UsageError:
+    return UsageError(f"a limit in FLOPs and costs in {cost}; use {option('max_worst_cost')}")

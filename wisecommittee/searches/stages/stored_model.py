@@ -1,0 +1,65 @@
+"""One model on one split, as a task reads it, straight from the store: no kernels, which take longer to load than a
+model by itself takes to be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.store import LogitStore
+from wisecommittee.tasks import task_of
+
+BLOCK = 8 << 20  # outputs whose largest class is looked for at a time
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """tasks.ModelOutputs of a card of a store."""
+
+    store: LogitStore
+    split: str
+    card: StoredCard
+
+    @property
+    def kind(self) -> str:
+        return self.card.kind
+
+    @property
+    def classes(self) -> int | None:
+        return self.card.contents.classes
+
+    @property
+    def graded(self) -> bool:
+        return self.card.contents.graded
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        return self.card.meta
+
+    def labels(self) -> NDArray[np.generic]:
+        return self.store.labels(self.split)
+
+    def predictions(self) -> NDArray[np.generic]:
+        """int64 [N] classes, or answers as text."""
+        if self.kind == "answers":
+            return self.store.answers(self.card.model, self.split)
+        outputs = self.store.outputs(self.card.model, self.split)
+        step = max(1, BLOCK // outputs.shape[1])
+        return np.concatenate([outputs[a : a + step].argmax(axis=1) for a in range(0, len(outputs), step)])
+
+    def grades(self) -> NDArray[np.float32]:
+        return self.store.quality(self.card.model, self.split)
+
+    def outputs(self) -> NDArray[np.generic]:
+        return self.store.outputs(self.card.model, self.split)
+
+
+def model_quality(store: LogitStore, split: str, card: StoredCard) -> float:
+    """The quality of one model by itself, in [0, 1]: accuracy, mean grade or mIoU."""
+    model = StoredModel(store, split, card)
+    return task_of([model]).alone(model)

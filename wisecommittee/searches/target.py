@@ -1,0 +1,96 @@
+"""What a committee is chosen for. A new kind of target is a line of TARGETS: its check and how a frontier meets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from wisecommittee.errors import UnknownNameError, UsageError, option
+from wisecommittee.searches.option_checks import amount, text, texts
+from wisecommittee.searches.options import Check
+
+Value = float | str | tuple[str, ...]
+
+
+def _share(name: str, value: Any) -> float:
+    number = amount(name, value)
+    if number > 1:
+        likely = number / 100 if number <= 100 else 0.9
+        raise UsageError(f"{option(name, f'{number:g}')}; expected a share from 0 to 1, such as {likely:g}")
+    return number
+
+
+def _members(name: str, value: Any) -> tuple[str, ...]:
+    members = texts(name, value)
+    if len(set(members)) < max(2, len(members)):
+        raise UsageError(
+            f"{option(name)} {','.join(members)}; an ensemble has two different members or more; name all of them, as "
+            f"{option(name, placeholder='A,B')}"
+        )
+    return members
+
+
+TARGETS: dict[str, Check] = {
+    "target_flops": amount,
+    "target_cost": amount,
+    "target_accuracy": _share,
+    "match": text,
+    "match_ensemble": _members,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One figure that the chosen committee must meet.
+
+    Parameters
+    ----------
+    kind
+        'target_flops' or 'target_cost': the most that it may cost, over the axis of the frontier; 'target_accuracy':
+        its least quality, from 0 to 1; 'match': as accurate as this model; 'match_ensemble': the cheapest committee of
+        these members, in any order, as accurate as all of them together (Wang et al. 2022, Sec. 4.2).
+    value
+        The number, the model's name, or the names of the members.
+
+    Raises
+    ------
+    UsageError
+        The value is none of its kind.
+    """
+
+    kind: str
+    value: Value
+
+    def __post_init__(self) -> None:
+        if self.kind not in TARGETS:
+            raise UnknownNameError("target", self.kind, TARGETS)
+        object.__setattr__(self, "value", TARGETS[self.kind](self.kind, self.value))
+
+    @classmethod
+    def one_of(cls, **targets: Any) -> Target | None:
+        """The target that is given among these, each None or its value; None where there is none.
+
+        Raises
+        ------
+        UsageError
+            Two are given.
+        """
+        given = {name: value for name, value in targets.items() if value is not None}
+        if len(given) > 1:
+            raise UsageError(
+                f"{' and '.join(map(option, given))}: choose one target; the worst case can be limited beside it with "
+                f"{option('max_worst_flops')}"
+            )
+        return next((cls(name, value) for name, value in given.items()), None)
+
+    def require_unit(self, cost: str) -> None:
+        """A target in FLOPs needs a search whose cost is FLOPs."""
+        if self.kind == "target_flops" and cost != "flops":
+            raise UsageError(
+                f"{option('target_flops')}, and the cost is {cost}; give the target in that unit with "
+                f"{option('target_cost')}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """{kind: value}, as it stands in the query of `search --json`."""
+        return {self.kind: list(self.value) if isinstance(self.value, tuple) else self.value}

@@ -1,0 +1,167 @@
+"""What a store holds: its splits, their models, the card of each, and the units that the models of a split share."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.errors import AbsentNameError, StoreError
+from wisecommittee.store import checks
+from wisecommittee.store.card_files import decode_card
+from wisecommittee.store.layout import card_path, check_split_name, is_split_name, model_of, units_path
+from wisecommittee.store.parquet.units_file import decode_units, units_hash
+from wisecommittee.store.storage.files import MAX_JSON, Files, Stamp
+from wisecommittee.store.units import SplitUnits
+
+
+class Catalog:
+    """Splits, models, cards and units of the store below `files`. Units are read once until their file changes."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self._units: dict[str, SplitUnits] = {}
+        self._committed_folder: dict[str, str] = {}  # by split: the folder of a model that was committed
+
+    def refresh(self) -> None:
+        """Forget what was read so far; needed after something else changed the splits."""
+        self._units.clear()
+
+    # Splits
+
+    def splits(self) -> tuple[str, ...]:
+        return tuple(name for name in self.files.names() if is_split_name(name) and self.has_split(name))
+
+    def has_split(self, split: str) -> bool:
+        """Whether at least one model is in that split; the first one fixes its units."""
+        check_split_name(split)
+        if split in self._committed_folder and self._is_committed(split, self._committed_folder[split]):
+            return True
+        for name in self.files.names(split):
+            if model_of(name) and self._is_committed(split, name):
+                self._committed_folder[split] = name
+                return True
+        return False
+
+    def _is_committed(self, split: str, folder: str) -> bool:
+        return self.files.stamp(f"{split}/{folder}/card.json") is not None
+
+    def require(self) -> None:
+        """Raise unless there is a store."""
+        if not self.files.exists():
+            raise StoreError(
+                f"there is no store at {self.files.uri!r}; make one with `wisecommittee extract`, `import` or `demo`, "
+                f"or name another with --store"
+            )
+
+    def require_split(self, split: str) -> None:
+        """Raise unless the store has that split and at least one model in it."""
+        check_split_name(split)
+        self.require()
+        if not self.has_split(split):
+            known = ", ".join(self.splits())
+            splits = f"{known}; name one with --split, or" if known else "none, the store is empty;"
+            raise StoreError(
+                f"store {self.files.uri!r} has no split {split!r}; splits: {splits} extract or import into it"
+            )
+
+    # Models and their cards
+
+    def models(self, split: str) -> tuple[str, ...]:
+        """Names of the committed models of a split, sorted."""
+        return tuple(sorted(self.card_stamps(split)))
+
+    def card_stamps(self, split: str) -> dict[str, Stamp]:
+        """{model: stamp of its card.json} of the committed models of a split."""
+        check_split_name(split)
+        stamps = self.files.stamps(split, "card.json").items()
+        return {model: stamp for name, stamp in stamps if (model := model_of(name)) is not None}
+
+    def cards(self, split: str) -> tuple[StoredCard, ...]:
+        """The cards of a split in canonical order (architecture, replica)."""
+        return tuple(sorted((self.card(model, split) for model in self.models(split)), key=lambda card: card.key))
+
+    def card(self, model: str, split: str) -> StoredCard:
+        """The card of a model; AbsentNameError where the split does not have it."""
+        card = self.read_card(split, model)
+        if card is None:
+            raise AbsentNameError(f"model in {split}", model, self.models(split))
+        return card
+
+    def read_card(self, split: str, model: str) -> StoredCard | None:
+        """The card of a model, None where the split does not have it; StoreError if it cannot be read."""
+        path = card_path(split, model)
+        try:
+            data = self.files.read(path, MAX_JSON)
+        except FileNotFoundError:
+            return None
+        return decode_card(data, model, self.files.place(path))
+
+    def committed(self, split: str, model: str, *, replace: bool = False) -> StoredCard | None:
+        """As `read_card`; replace : a card that cannot be read is no card, so that the model can be replaced."""
+        try:
+            return self.read_card(split, model)
+        except StoreError:
+            if replace:
+                return None
+            raise
+
+    def class_names(self, split: str) -> tuple[str, ...] | None:
+        """Names of classes 0, 1, .. as the models of a split have them, or else those of all other splits agree on."""
+        for splits in ([split], self.splits()):
+            named = set()
+            for name in splits:
+                for model in self.models(name):
+                    with contextlib.suppress(StoreError):
+                        card = self.read_card(name, model)
+                        named.add(None if card is None else card.class_names)
+            if len(named - {None}) == 1:
+                return (named - {None}).pop()
+        return None
+
+    # Units
+
+    def units(self, split: str) -> SplitUnits:
+        """The units of a split; StoreError unless its models were written for these very units."""
+        check_split_name(split)
+        path = units_path(split)
+        file, stamp = self.files.place(path), self.files.stamp(path)
+        known = self._units.get(split)
+        if known is not None and known.stamp == stamp:
+            return known
+        self.require_split(split)
+        if stamp is None:
+            raise StoreError(f"{file} is missing; restore it, or remove the models of {split} and import them again")
+        unit_ids, labels = decode_units(self.files.read(path), file)
+        checks.check_unit_ids(unit_ids, file)
+        if not unit_ids:
+            raise StoreError(f"{file}: no units; remove the models of {split} and import them again")
+        labels.flags.writeable = False
+        index = {unit: row for row, unit in enumerate(unit_ids)}
+        units = SplitUnits(file, stamp, index, labels, units_hash(unit_ids, labels))
+        if (card := self._readable_card(split)) is not None:
+            units.check_card(card, split)
+        self._units[split] = units
+        return units
+
+    def _readable_card(self, split: str) -> StoredCard | None:
+        """Any card of a split; one that cannot be read is reported to those who read that model."""
+        for model in self.models(split):
+            with contextlib.suppress(StoreError):
+                if (card := self.read_card(split, model)) is not None:
+                    return card
+        return None
+
+    def unit_index(self, split: str) -> dict[str, int]:
+        """{unit id: row} in the order of every array this store returns for the split."""
+        return self.units(split).index
+
+    def unit_ids(self, split: str) -> list[str]:
+        """Unit ids [N], in the order of every array this store returns for the split."""
+        return list(self.unit_index(split))
+
+    def labels(self, split: str) -> NDArray[np.generic]:
+        """int64 [N], or text [N] where answers are text."""
+        return self.units(split).labels

@@ -1,0 +1,184 @@
+"""A long table of answers, one row for each unit and model -> store. All is checked before anything is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace as with_fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.errors import AlignmentError, ContentError, CostError, UsageError, counted
+from wisecommittee.store.groups import write_groups
+from wisecommittee.store.imports.models_csv import read_cards
+from wisecommittee.store.imports.putting import origin, put_together, warn_of_numbering
+from wisecommittee.store.incoming import CheckedModel
+from wisecommittee.store.logit_store import LogitStore
+from wisecommittee.store.readers.classes import means_something_else
+from wisecommittee.store.readers.frames import named_column, numbers, read_table, unit_ids
+from wisecommittee.store.readers.labels import pair, read_labels
+from wisecommittee.store.rows import ModelRows
+from wisecommittee.tasks.text import comparable, is_missing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("unit_id", "model", "answer", "confidence", "score", "label")
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The table of answers. file : as messages name it; costs : headings of its columns of per-unit costs."""
+
+    file: str
+    frame: pd.DataFrame
+    costs: tuple[str, ...]
+    ignore_case: bool
+
+    @property
+    def models(self) -> list[str]:
+        return list(dict.fromkeys(self.frame["model"]))
+
+    @property
+    def units(self) -> list[str]:
+        return list(dict.fromkeys(self.frame["unit_id"]))
+
+    def rows(self, frame: pd.DataFrame, model: str) -> ModelRows:
+        """The rows of one model, which are `frame`."""
+
+        def column(name: str) -> np.ndarray:
+            return numbers(frame[name], f"{self.file}: {name} of {model}")
+
+        return ModelRows(
+            frame["unit_id"].tolist(),
+            answers=[comparable(text, ignore_case=self.ignore_case) for text in frame["answer"]],
+            quality=column("score").astype(np.float32) if "score" in frame else None,
+            scores={"confidence": column("confidence").astype(np.float32)},
+            unit_costs={name: column(name) for name in self.costs},
+        )
+
+
+def import_answers(
+    store: LogitStore,
+    split: str,
+    answers: str | os.PathLike[str],
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    costs: str | os.PathLike[str] | None = None,
+    by_position: bool = False,
+    ignore_case: bool = False,
+    replace: bool = False,
+) -> dict[str, str]:
+    """Import a table of answers of several models.
+
+    Parameters
+    ----------
+    store, split
+        Where they go.
+    answers
+        A .csv or .parquet table with columns unit_id, model, answer, confidence, then per-unit costs (usd, tokens) and
+        optionally score: graded quality in [0, 1] instead of answer == label.
+    labels
+        True answers, as for outputs; default the column label of `answers`. An answer is right if it is its label by
+        the rule of tasks/text.py; an empty one never is.
+    costs
+        models.csv (models_csv.py); not needed where the table has per-unit costs.
+    by_position
+        Pair units and labels in order although only one side has unit ids.
+    ignore_case
+        'Yes' and 'yes' are the same answer.
+    replace
+        Exchange models that have other content in the store.
+
+    Returns
+    -------
+    {model: 'added' | 'unchanged' | 'card updated' | 'replaced'}
+
+    Raises
+    ------
+    WiseCommitteeError
+        Of the kind that fits (errors.py), with the file, the row and the remedy. Then nothing was written.
+    """
+    frame = read_table(answers, text=("unit_id", "model", "answer", "label"), blank=("answer", "label"))
+    for name in ("unit_id", "model", "answer", "confidence"):
+        named_column(frame, name, answers)
+    frame["unit_id"] = unit_ids(frame, answers)
+    table = _Table(str(answers), frame, tuple(str(name) for name in frame if name not in COLUMNS), ignore_case)
+    truth, groups = _labels_of_answers(frame, table.units, answers, labels, by_position=by_position)
+    _check_headings(table)
+    cards = read_cards(costs, table.models) if costs else {model: ModelCard(model) for model in table.models}
+    if not table.costs and not costs:
+        raise CostError(f"{answers}: no cost column, and no --costs; committees cannot be compared without a cost")
+    with store.adding_many(split):
+        ready = []
+        rows_of = frame.groupby("model", sort=False).indices
+        for model in table.models:
+            rows = table.rows(frame.iloc[rows_of[model]], model)
+            card = with_fields(cards[model], kind="answers", origin=origin(answers))
+            known = [comparable(truth[unit], ignore_case=ignore_case) for unit in rows.unit_ids]
+            ready.append(store.checked(card, split, rows, known))
+        _check_same_units(ready, table.file)
+        done = put_together(store, split, ready, replace=replace)
+    if groups:
+        write_groups(store, split, list(truth), groups)
+    warn_of_numbering(store, split, table.models)
+    return done
+
+
+def _check_headings(table: _Table) -> None:
+    """Columns beside the known ones are costs, and every row names its model."""
+    for name in table.costs:
+        if means_something_else(name):
+            shown = f"column {name!r} is no cost" if name else "a column has no heading"
+            raise ContentError(
+                f"{table.file}: {shown}; expected {', '.join(COLUMNS)} and costs of a unit (usd, tokens); leave it out"
+            )
+    if "" in table.models:
+        row = table.frame["model"].tolist().index("")
+        raise ContentError(f"{table.file}: model is empty in row {row}; expected a name")
+
+
+def _check_same_units(models: Sequence[CheckedModel], file: str) -> None:
+    first, *others = models
+    units = set(first.rows.unit_ids)
+    for model in others:
+        if odd := sorted(units.symmetric_difference(model.rows.unit_ids)):
+            raise AlignmentError(
+                f"{file}: unit {odd[0]!r} is answered by only one of {first.card.model} and {model.card.model}; every "
+                f"model needs every unit"
+            )
+
+
+def _labels_of_answers(
+    table: pd.DataFrame,
+    units: list[str],
+    answers: str | os.PathLike[str],
+    labels: str | os.PathLike[str] | None,
+    *,
+    by_position: bool,
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """{unit id: label} of every unit that is answered, and the columns that group them, in the same order."""
+    if labels is not None:
+        known = read_labels(labels)
+        texts = known.texts
+        ids, places = pair(known, units, len(units), str(answers), by_position=by_position)
+        truth = {unit: texts[place] for unit, place in zip(ids, places.tolist(), strict=True)}
+        return truth, known.groups_of(places)
+    if "label" not in table.columns:
+        if "score" in table.columns:
+            return dict.fromkeys(units, ""), {}
+        raise UsageError(f"{answers}: no label column; give the true answers with --labels")
+    truth = {}
+    for unit, label in zip(table["unit_id"], map(comparable, table["label"]), strict=True):
+        if truth.setdefault(unit, label) != label:
+            raise ContentError(f"{answers}: unit {unit!r} has two labels, {truth[unit]!r} and {label!r}; expected one")
+    blank = [unit for unit, label in truth.items() if is_missing(label)]
+    if blank and "score" not in table.columns:
+        raise ContentError(
+            f"{answers}: {counted(len(blank), 'unit')} without a label, such as {blank[0]!r}; expected a label for "
+            f"each; leave these units out"
+        )
+    return truth, {}

@@ -1,0 +1,90 @@
+"""Arrays or tables of logits and probabilities -> store. Nothing is ever unpickled.
+
+Everything is read and checked before anything is written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace as with_fields
+from pathlib import Path
+
+from wisecommittee.errors import UsageError
+from wisecommittee.store.groups import write_groups
+from wisecommittee.store.imports.class_order import class_numbers, class_order, in_class_order
+from wisecommittee.store.imports.models_csv import read_cards
+from wisecommittee.store.imports.putting import origin, put_together, warn_of_numbering
+from wisecommittee.store.logit_store import LogitStore
+from wisecommittee.store.readers.classes import read_class_list
+from wisecommittee.store.readers.labels import pair, read_labels
+from wisecommittee.store.readers.outputs import read_outputs
+from wisecommittee.store.rows import ModelRows
+
+
+def import_outputs(
+    store: LogitStore,
+    split: str,
+    files: Sequence[tuple[str, str, str | os.PathLike[str]]],
+    *,
+    labels: str | os.PathLike[str],
+    costs: str | os.PathLike[str],
+    classes: str | os.PathLike[str] | None = None,
+    by_position: bool = False,
+    dtype: str = "float32",
+    replace: bool = False,
+) -> dict[str, str]:
+    """Import logits or probabilities of one model or several.
+
+    Parameters
+    ----------
+    store, split
+        Where they go.
+    files
+        (kind, model, file) with kind 'logits' or 'probabilities'. A .npy or .npz array [N, C], or a .csv or .parquet
+        table with unit_id and one column per class, aligned by name.
+    labels
+        .npy [N], or a table with unit_id and label; class numbers or class names.
+    costs
+        models.csv (models_csv.py).
+    classes
+        A file that names the classes (store/readers/classes.py); needed where the names in the files do not say which
+        class is which number.
+    by_position
+        Pair rows and labels in order although only one side has unit ids.
+    dtype
+        'float32', or 'float16' for half the disk.
+    replace
+        Exchange models that have other content in the store.
+
+    Returns
+    -------
+    {model: 'added' | 'unchanged' | 'card updated' | 'replaced'}
+
+    Raises
+    ------
+    WiseCommitteeError
+        Of the kind that fits (errors.py), with the file, the row and the remedy. Then nothing was written.
+    """
+    names = [model for _, model, _ in files]
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise UsageError(f"{', '.join(twice)} is given more than once")
+    known = read_labels(labels)
+    cards = read_cards(costs, names)
+    certain = frozenset() if known.numbers is not None else frozenset(known.texts)
+    outputs = {model: read_outputs(file, kind, certain) for kind, model, file in files}
+    listed = class_order(store, split, known, outputs, None if classes is None else read_class_list(Path(classes)))
+    numbered = class_numbers(known, listed)
+    with store.adding_many(split):
+        ready = []
+        for kind, model, file in files:
+            values, class_names = in_class_order(outputs[model], listed, f"{model} ({Path(file).name})")
+            card = with_fields(cards[model], kind=kind, class_names=class_names, origin=origin(file))
+            ids, places = pair(known, outputs[model].unit_ids, len(values), model, by_position=by_position)
+            ready.append(store.checked(card, split, ModelRows(ids, values), numbered[places], dtype))
+        done = put_together(store, split, ready, replace=replace)
+    if known.groups:
+        write_groups(store, split, ids, known.groups_of(places))
+    warn_of_numbering(store, split, names)
+    return done

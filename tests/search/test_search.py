@@ -107,7 +107,6 @@ QUESTIONS = {
 REFUSED = {
     ("ensembles", "last"), ("ensembles", "groups, last"),
     *itertools.product(("beam", "greedy"), ("a percentile", "averages", "both limits")),
-    *itertools.product(("shared threshold",), ("averages", "both limits")),
 }  # fmt: skip
 
 

@@ -46,10 +46,11 @@ def agree(pool, *, percent=99, threads=3, **options):
     models, labels = pool
     asked = OPTIONS | options
     store = MemoryStore(models, labels)
-    rule = {"combine": asked["combine"], "confidence": asked["confidence"]}
-    scores = product_scores(open_pool(store, "val", store.cards("val"), **rule))
     if asked["family"] == "halting":
         models = [m for m in models if m.group]
+    taking_part = [card for card in store.cards("val") if card.model in {m.name for m in models}]
+    rule = {"combine": asked["combine"], "confidence": asked["confidence"]}
+    scores = product_scores(open_pool(store, "val", taking_part, **rule))
     sequences = naive.family_sequences(models, asked["family"], asked["max_models"], asked["replicas"])
     expected = oracle(models, labels, sequences, scores, percent, asked)
     with mock.patch("wisecommittee.searches.percentile.PERCENT", percent):

@@ -17,8 +17,10 @@ from wisecommittee.committees.card_json import card_from_json
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, StoreError, WiseCommitteeError
-from wisecommittee.searches.choice import answer
+from wisecommittee.searches.choice import search_and_choose
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.query import Query
+from wisecommittee.searches.target import Target
 from wisecommittee.store import LogitStore
 from wisecommittee.store.parquet.tables import read_parquet
 from wisecommittee.store.readers.arrays import Npz, load_npy
@@ -217,7 +219,7 @@ def kinds(tmp_path):
     labels = np.arange(40) % 4
     store = LogitStore(tmp_path / "S")
     store.add(ModelCard("a", blocks={"a": 10}), "val", labels=labels, outputs=9 * np.eye(4, dtype=np.float32)[labels])
-    found = answer(store, target_accuracy=0.5)
+    found = search_and_choose(store, Query(), Target("target_accuracy", 0.5))
     np.save(tmp_path / "labels.npy", labels)
     np.savez(tmp_path / "labels.npz", labels)
     (tmp_path / "models.csv").write_text("model,flops\na,10\n")

@@ -21,6 +21,7 @@ from wisecommittee.analyses.match import Match, Shown
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError
 from wisecommittee.report import plot, plot_frontier, style
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
 
 
@@ -62,7 +63,7 @@ def test_the_cost_that_was_searched_is_drawn(axis, figure, name):
 
     given = [with_p99(e, 1.7) for e in FRONTIER]
     singles = tuple(with_p99(e, 1.1) for e in FRONTIER.singles)
-    found = Frontier(tuple(given), singles, {"axis": axis})
+    found = Frontier(tuple(given), singles, Query(axis=axis))
     test = [with_p99(e, 3, split="test") for e in given]
     ax = drawn(plot.frontier(axes(), found, test=test, ensembles=replace(found, evaluations=(given[2],))))
     expected = [(figure(e), e.quality) for e in given]

@@ -1,13 +1,13 @@
-"""What several test modules share: the command line as a function, a store imported from files, a cache of one's own,
-and torchvision beside a CPU build of torch. No test reaches for the network."""
+"""What several test modules share: no test reaches for the network or for the cache of whoever runs it; the command
+line within the process; and torchvision beside a CPU build of torch."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
 
-import numpy as np
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read by huggingface_hub when it is imported
@@ -19,6 +19,44 @@ SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 _kept: list[object] = []  # a Library that is collected takes its schemas along
+_caches = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_cache(tmp_path_factory):
+    """The cache of fixtures that outlive a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WISECOMMITTEE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_cache(shared_cache, tmp_path_factory, monkeypatch):
+    """A cache of each test's own: its path, which exists once something is kept in it."""
+    path = tmp_path_factory.getbasetemp() / "caches" / str(next(_caches))
+    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(path))
+    return path
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """run('search', '--json') -> (exit code, stdout, stderr)."""
+    from wisecommittee.cli import main
+
+    monkeypatch.setattr("warnings.showwarning", lambda *a, **k: None)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["wisecommittee", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        # Where kernels are still to be compiled, searches take long enough to tell how far they are.
+        progress = re.compile(r"compiling, once|[^:]+: [\d,]+ of [\d,]+")
+        told = [line for line in captured.err.splitlines(keepends=True) if not progress.match(line)]
+        return ended.value.code, captured.out, "".join(told)
+
+    return call
 
 
 @pytest.fixture(scope="session")
@@ -55,30 +93,8 @@ def transformers(torchvision):
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    """run('search', '--json') -> (exit code, stdout, stderr without progress)."""
-    from wisecommittee.cli import main
-
-    monkeypatch.setattr("warnings.showwarning", lambda *a, **k: None)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["wisecommittee", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        # Where kernels are still to be compiled, searches take long enough to tell how far they are.
-        progress = re.compile(r"compiling, once|[^:]+: [\d,]+ of [\d,]+")
-        lines = [line for line in captured.err.splitlines(keepends=True) if not progress.match(line)]
-        return ended.value.code, captured.out, "".join(lines)
-
-    return call
-
-
-@pytest.fixture
 def imported_store(tmp_path, monkeypatch, run):
-    """A store of 5 classes with 200 units in val and in test, imported from files of the working folder."""
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+    """A store with val and test, imported from files as a user would."""
     monkeypatch.chdir(tmp_path)
     units, classes, rng = 200, 5, np.random.default_rng(0)
     (tmp_path / "models.csv").write_text("model,flops,latency_ms\nsmall,100,1.5\nmid,400,2.5\nlarge,1600,7\n")

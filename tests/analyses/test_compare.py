@@ -42,11 +42,6 @@ def arrays():
     return made, labels
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, arrays):
     store = LogitStore(tmp_path_factory.mktemp("compare") / "logits")

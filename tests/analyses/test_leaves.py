@@ -6,7 +6,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hne_printed import PRINTED
+from hne_paper import PRINTED
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -33,8 +33,7 @@ def fill(store, name, count, noise, split, start=0):
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+def store(tmp_path):
     return LogitStore(tmp_path / "logits")
 
 

@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pytest
 from analyses_pool import Case, cheapest, figures, most_accurate
-from memory import MemoryStore
+from pools import MemoryStore
 
 from wisecommittee.analyses import match
 from wisecommittee.analyses.study import Study, study_of
@@ -36,7 +36,7 @@ def expected(case, name):
     n = len(case.labels["val"])
     correct, cost = round(single[0] * n), round(single[1])
     frontier = case.search()
-    bounded = case.search(max_worst=cost)
+    bounded = case.search(limits=naive.Limits(worst=cost))
     return most_accurate(frontier, cost * n), cheapest(frontier, correct), cheapest(bounded, correct)
 
 

@@ -19,11 +19,6 @@ from wisecommittee.store import LogitStore
 N, C = 200, 5  # of imported_store
 
 
-@pytest.fixture
-def store(imported_store):
-    return imported_store
-
-
 def evaluate_by_hand(committee: dict, split: str) -> tuple[int, float, list[float]]:
     """Correct, average cost and exit ratios from the imported files, in plain numpy."""
     cost = {"small": 100, "mid": 400, "large": 1600}

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 import pytest
-from processes import ended
+from processes import HUNG, ended
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
@@ -22,7 +22,6 @@ from wisecommittee.searches.search import search
 from wisecommittee.searches.workers.threads import Interrupts, Workers, interruptible, interrupts
 from wisecommittee.store import LogitStore
 
-HUNG = 1800  # seconds after which a process is taken to hang; a slow machine is not one that hangs
 START = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without it
@@ -55,7 +54,6 @@ def as_in_the_foreground():
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, 200)

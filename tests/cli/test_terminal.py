@@ -35,13 +35,6 @@ def name(rung, replica):
     return f"tf_efficientnet_b{rung}.ns_jft_in1k_384_distil/{replica}"  # 42 characters
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WISECOMMITTEE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     store = LogitStore(tmp_path_factory.mktemp("long") / "logits")

@@ -6,18 +6,8 @@ import naive
 import numpy as np
 import pytest
 from axes import axes, drawn, legend, line_named, named, points
-from test_calibration import (
-    SHARP,
-    C,
-    N,
-    calibrated_row,
-    cross_fitted,
-    ece_by_hand,
-    logits_of,
-    naive_pool,
-    store,  # noqa: F401
-)
-from test_search import product_scores
+from calibrated import SHARP, C, N, calibrated_row, cross_fitted, ece_by_hand, logits_of, naive_pool, three_models
+from pools import product_scores
 
 from wisecommittee.analyses import calibration, cascades, confidence, thresholds
 from wisecommittee.analyses.study import Study, study_of
@@ -34,6 +24,12 @@ from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    return three_models(tmp_path / "S")
+
 
 TWO = Committee((("a/0",), ("c/0",)), Thresholds((0.6,)))
 THREE = Committee((("a/0",), ("b/0",), ("c/0",)), Thresholds((0.45, 0.7)))
@@ -386,8 +382,7 @@ def test_the_commands_write_them(store, run, tmp_path, monkeypatch):
     assert (code, len(err.strip().splitlines())) == (2, 1)
 
 
-def test_scores_that_are_no_probabilities_have_no_reliability(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+def test_scores_that_are_no_probabilities_have_no_reliability(tmp_path):
     apis = LogitStore(tmp_path / "S")
     rng = np.random.default_rng(0)
     labels = rng.choice(["x", "y"], 60)
@@ -404,8 +399,7 @@ def test_scores_that_are_no_probabilities_have_no_reliability(tmp_path, monkeypa
     assert C == 4
 
 
-def test_committees_of_answers_have_effects_too(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+def test_committees_of_answers_have_effects_too(tmp_path):
     apis = LogitStore(tmp_path / "S")
     rng = np.random.default_rng(3)
     labels = rng.choice(["x", "y"], 200)

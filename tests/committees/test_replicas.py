@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import cases
+from pools import cases
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.families import FAMILIES

@@ -10,7 +10,7 @@ import naive
 import numpy as np
 import pytest
 import torch
-from memory import MemoryStore
+from pools import MemoryStore
 from scipy.special import logsumexp
 from scipy.special import softmax as reference_softmax
 
@@ -276,8 +276,7 @@ def test_every_reported_committee_replays_to_the_same_exits(softmax, scale, exac
         np.testing.assert_allclose(replayed(e.committee, rows, SOFTMAXES[softmax]), e.exit_ratios, atol=1e-9)
 
 
-def test_a_deployed_committee_obeys_log_odds(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+def test_a_deployed_committee_obeys_log_odds(tmp_path):
     rows, labels = overconfident(60, n=200)
     del rows["c"]
     store = LogitStore(tmp_path / "S")

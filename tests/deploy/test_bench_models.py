@@ -58,9 +58,8 @@ class Sleeper(nn.Module):
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
+def store(tmp_path):
     """Two models in val, one of them in test too."""
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
     made = LogitStore(tmp_path / "logits")
     rng = np.random.default_rng(0)
     for split, names in (("val", ("net/0", "net/1")), ("test", ("net/0",))):

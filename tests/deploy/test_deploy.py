@@ -53,11 +53,6 @@ torch.set_num_threads(1)
 POOL = DigitsPool(architectures=("linear", "conv4", "conv8"), replicas=2, epochs=2)
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory):
     """A small digits pool, {name: LoadedModel}, and a store with its logits."""

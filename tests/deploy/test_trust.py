@@ -77,7 +77,6 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "payload.py").write_text(PAYLOAD)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", os.getcwd())])
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
     yield tmp_path
     sys.modules.pop("payload", None)
 

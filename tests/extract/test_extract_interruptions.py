@@ -10,13 +10,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from extractions import (
-    HUNG,
-    NETS,
-    SCRIPT,
-    tree,
-)
-from processes import ended
+from extractions import NETS, SCRIPT, tree
+from processes import HUNG, ended
 
 from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.spec import load_model

@@ -11,11 +11,8 @@ import time
 
 import pytest
 import torch
-from extractions import (
-    HUNG,
-    SCRIPT,
-    tree,
-)
+from extractions import SCRIPT, tree
+from processes import HUNG
 
 from wisecommittee.errors import (
     BusyError,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import ended
+from processes import HUNG, ended
 
 from wisecommittee.errors import UsageError
 from wisecommittee.extraction.extract import extract
@@ -22,7 +22,6 @@ from wisecommittee.extraction.run.settings import Settings
 from wisecommittee.store import LogitStore
 
 torch.set_num_threads(1)
-HUNG = 1800  # seconds after which a process is taken to hang; a slow machine is not one that hangs
 
 NETS = """
 import os, signal

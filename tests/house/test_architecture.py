@@ -244,8 +244,7 @@ def test_searching_loads_neither_torch_nor_matplotlib():
     assert "numba" in loaded  # so this test can fail
 
 
-def test_reading_a_decoded_store_loads_only_what_it_needs(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+def test_reading_a_decoded_store_loads_only_what_it_needs(tmp_path):
     rng = np.random.default_rng(0)
     store = LogitStore(tmp_path / "logits")
     for name in "ab":

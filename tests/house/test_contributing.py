@@ -21,8 +21,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import MemoryStore, cases, pools
-from test_search import product_scores, random_pool
+from pools import MemoryStore, cases, pools, product_scores, random_pool
 
 import wisecommittee as wc
 from wisecommittee import Committee, LogitStore, ModelCard, Thresholds, tasks
@@ -35,7 +34,6 @@ from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.units import evaluate_units
-from wisecommittee.store import LogitStore
 from wisecommittee.store.imports.outputs import import_outputs
 from wisecommittee.store.readers.formats import READERS
 

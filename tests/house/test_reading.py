@@ -215,8 +215,7 @@ def test_too_little_address_space_is_said_before_a_library_ends_the_process(modu
 
 
 @pytest.fixture
-def kinds(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+def kinds(tmp_path):
     labels = np.arange(40) % 4
     store = LogitStore(tmp_path / "S")
     store.add(ModelCard("a", blocks={"a": 10}), "val", labels=labels, outputs=9 * np.eye(4, dtype=np.float32)[labels])

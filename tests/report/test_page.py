@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from processes import HUNG
 
 from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.cards import ModelCard
@@ -264,7 +265,7 @@ def test_in_a_browser_the_frontier_answers_the_pointer(study, text, tmp_path):
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
                "--no-first-run", "--disable-sync", "--disable-component-update", f"--user-data-dir={tmp_path}/profile",
                "--window-size=1100,900", "--enable-logging=stderr", "--dump-dom", file.as_uri()]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HUNG, check=True)
     assert "CONSOLE" not in done.stderr
     found = json.loads(unescape(re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)[1]))
     assert (found["before"], found["during"], found["after"]) == ("none", "block", "none")
@@ -309,8 +310,7 @@ def test_words_about_costs_are_true_as_printed(cost, other, words):
     assert _much(cost, other) == f"<b>{words}"
 
 
-def test_what_looks_implausible_comes_first(tmp_path, monkeypatch, text):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+def test_what_looks_implausible_comes_first(tmp_path, text):
     assert "Doctor: nothing about val and test looks implausible." in text
     store = filled(tmp_path / "logits", splits=("val",))
     labels = store.labels("val")

@@ -16,7 +16,7 @@ from frontiers import FRONTIER, evaluation, frontier_in
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from memory import MemoryStore
+from pools import MemoryStore
 
 from wisecommittee.analyses.match import Match, Shown
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError

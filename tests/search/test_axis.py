@@ -5,65 +5,31 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from unittest import mock
 
-import naive
 import numpy as np
 import pytest
+from agree import agree
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import MemoryStore, cases, pools
-from test_search import product_scores, random_pool
+from pools import MemoryStore, cases, pools, random_pool
 
 from wisecommittee import Frontier
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import UnknownNameError, UsageError
-from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.grid.cost_axis import CostAxis
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.pool import open_pool
-
-
-def check(models, labels, axis, percent, *, max_models, levels, exact):
-    store, n = MemoryStore(models, labels), len(labels)
-    options = {"combine": "mean_logits", "confidence": "max_prob"}
-    pool = open_pool(store, "val", store.cards("val"), **options)
-    every = n + 1 if exact else levels
-    scores = product_scores(pool)
-    expected = naive.axis_search(
-        models, labels, max_models, every, "mean_logits", "max_prob", axis, percent, scores=scores
-    )
-    with mock.patch("wisecommittee.searches.percentile.PERCENT", percent):
-        asked = {"max_models": max_models, "levels": levels, "exact": exact, "axis": axis, **options}
-        found = search(store, threads=1, **asked)
-        assert [(found.x(e), e.correct) for e in found] == [(x, right) for x, right, _ in expected]
-        assert [e.average_cost for e in found] == [float(Fraction(total, n)) for _, _, total in expected]
-        assert evaluate_in(pool, [e.committee for e in found]) == list(found)
-        assert list(search(store, threads=3, **asked)) == list(found)
 
 
 @cases(120)
 @given(pools(), st.integers(1, 3), st.integers(2, 5), st.booleans())
 def test_worst_case_equals_oracle(pool, max_models, levels, exact):
-    check(*pool, "worst", 99, max_models=max_models, levels=levels, exact=exact)
+    agree(pool, axis="worst", max_models=max_models, levels=levels, exact=exact)
 
 
 @cases(120)
 @given(pools(per_unit=False), st.integers(1, 3), st.integers(2, 5), st.sampled_from([30, 60, 99]), st.booleans())
 def test_percentile_equals_oracle(pool, max_models, levels, percent, exact):
-    check(*pool, "p99", percent, max_models=max_models, levels=levels, exact=exact)
-
-
-@pytest.mark.parametrize("axis", ["worst", "p99"])
-def test_five_stages_equal_oracle(axis):
-    """Longer cascades than the kernel sweeps loop over their outer levels."""
-    rng = np.random.default_rng(2)
-    labels = rng.integers(0, 3, 10).tolist()
-    models = [
-        naive.Model(f"a/{r}", "a", r, {f"a/{r}": 1 + r}, rng.integers(-2, 3, (10, 3)).astype(np.float32))
-        for r in range(5)
-    ]
-    check(models, labels, axis, 70, max_models=5, levels=3, exact=False)
+    agree(pool, axis="p99", percent=percent, max_models=max_models, levels=levels, exact=exact)
 
 
 def test_prices_too_large_for_ties_keep_their_order():

@@ -10,15 +10,13 @@ from fractions import Fraction
 import naive
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from agree import agree
+from hypothesis import given
 from hypothesis import strategies as st
-from memory import MemoryStore, pools
-from test_exact import realistic
-from test_families import for_rule, joint_pools
-from test_search import product_scores
+from pools import MemoryStore, cases, first_units, for_rule, joint_pools, pools, product_scores, realistic
 
 from wisecommittee.committees.families import family_named
-from wisecommittee.errors import InfeasibleError, UsageError
+from wisecommittee.errors import UsageError
 from wisecommittee.kernels.envelope import Envelope, steps
 from wisecommittee.kernels.sweeps.beam import Lead
 from wisecommittee.searches.heuristic import beam
@@ -27,14 +25,15 @@ from wisecommittee.searches.heuristic.greedy import Greedy, greedy_points
 from wisecommittee.searches.heuristic.incumbents import Incumbents
 from wisecommittee.searches.heuristic.neighbours import Neighbours, moved
 from wisecommittee.searches.heuristic.space import SearchSpace
-from wisecommittee.searches.heuristic.threshold_sweeps import Cells, JointSweep, Lead
+from wisecommittee.searches.heuristic.threshold_sweeps import Cells, JointSweep
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.exit_table import assemble
 from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
 
-CASES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CASES = cases(40)
+METHODS = st.sampled_from(["beam", "greedy"])
 
 
 def beam_points(space, levels=100, **options):
@@ -95,34 +94,6 @@ def rising(points):
     return all(a[0] < b[0] and a[1] < b[1] for a, b in itertools.pairwise(points))
 
 
-def check_against_brute_force(
-    models, labels, *, max_models, combine, confidence, replicas="canonical", max_worst=None, find=beam_points
-):
-    """Nothing found may beat the optimum over all thresholds; returns whether it was met everywhere."""
-    pool = open_all(MemoryStore(models, labels), combine=combine, confidence=confidence)
-    limit = None if max_worst is None else pool.cost.ceiling(max_worst)
-    space = scope_of(pool, max_models, replicas=replicas, max_worst=limit)
-    pool = space.pool
-    sequences = naive.tier_sequences(models, max_models, replicas)
-    expected = naive.search(
-        models, labels, None, len(labels) + 1, combine, confidence, max_worst=max_worst, scores=product_scores(pool),
-        sequences=sequences,
-    )  # fmt: skip
-    if not expected:
-        with pytest.raises(InfeasibleError, match="cheapest model costs"):
-            find(space)
-        return True
-    points = find(space).points
-    assert {tiers_of(pool, models, sequence) for sequence, _ in points} <= set(sequences)
-    if limit is not None:
-        assert all(pool.cost.worst(np.array([sequence]))[0] <= limit for sequence, _ in points)
-    found = counts(pool, models, labels, points, combine, confidence)
-    assert rising(found)
-    best = [(p.total_cost, p.correct) for p in expected]
-    assert all(lacking <= 0 for lacking in behind(best, found))
-    return found == best
-
-
 @CASES
 @given(
     pools(),
@@ -130,17 +101,11 @@ def check_against_brute_force(
     st.sampled_from(["max_prob", "logit_gap", "confidence"]),
     st.sampled_from(["canonical", "all"]),
     st.sampled_from([None, None, 4, 7]),
-    st.sampled_from([beam_points, greedy_points]),
+    METHODS,
 )
-def test_never_above_brute_force(pool, max_models, confidence, replicas, max_worst, find):
-    models, labels = pool
-    if max_models == 4:
-        labels = labels[:8]
-        models = [_first(m, len(labels)) for m in models]
-    check_against_brute_force(
-        models, labels, max_models=max_models, combine="mean_logits", confidence=confidence, replicas=replicas,
-        max_worst=max_worst, find=find,
-    )  # fmt: skip
+def test_never_above_brute_force(pool, max_models, confidence, replicas, max_worst, method):
+    options = {"confidence": confidence, "replicas": replicas, "max_worst_cost": max_worst, "method": method}
+    agree(first_units(pool, 8) if max_models == 4 else pool, max_models=max_models, **options)
 
 
 @CASES
@@ -150,45 +115,24 @@ def test_never_above_brute_force(pool, max_models, confidence, replicas, max_wor
     st.sampled_from(["mean_logits", "mean_probs", "last"]),
     st.sampled_from(["canonical", "all"]),
     st.sampled_from([None, None, 4, 7]),
-    st.sampled_from([beam_points, greedy_points]),
+    METHODS,
 )
-def test_tiers_are_never_above_brute_force(pool, max_models, combine, replicas, max_worst, find):
-    """One or two groups whose members join several at a time; two stages are exact."""
-    models, labels = pool
-    met = check_against_brute_force(
-        for_rule(models, combine), labels, max_models=max_models, combine=combine, confidence="max_prob",
-        replicas=replicas, max_worst=max_worst, find=find,
-    )  # fmt: skip
-    assert met or max_models > 2 or find is greedy_points
-
-
-def _first(m, units):
-    scores = {name: values[:units] for name, values in m.stored_scores.items()}
-    costs = None if m.unit_costs is None else m.unit_costs[:units]
-    return replace(m, outputs=m.outputs[:units], stored_scores=scores, unit_costs=costs)
+def test_tiers_are_never_above_brute_force(pool, max_models, combine, replicas, max_worst, method):
+    """One or two groups whose members join several at a time; the beam's two stages are exact."""
+    options = {"combine": combine, "replicas": replicas, "max_worst_cost": max_worst, "method": method}
+    agree((for_rule(pool[0], combine), pool[1]), max_models=max_models, **options)
 
 
 @CASES
-@given(
-    st.sampled_from(["last", "answers"]).flatmap(
-        lambda k: st.tuples(st.just(k), pools("answers" if k == "answers" else "logits"))
-    ),
-    st.integers(2, 3),
-    st.sampled_from([beam_points, greedy_points]),
-)
-def test_newest_member_answers(case, max_models, find):
-    _, (models, labels) = case
-    check_against_brute_force(
-        models, labels, max_models=max_models, combine="last", confidence="confidence", find=find
-    )  # fmt: skip
+@given(st.one_of(pools(), pools("answers")), st.integers(2, 3), METHODS)
+def test_newest_member_answers(pool, max_models, method):
+    agree(pool, max_models=max_models, combine="last", confidence="confidence", method=method)
 
 
 @CASES
 @given(pools(), st.sampled_from(["max_prob", "confidence"]), st.sampled_from(["canonical", "all"]))
 def test_pairs_are_exact(pool, confidence, replicas):
-    assert check_against_brute_force(
-        *pool, max_models=2, combine="mean_logits", confidence=confidence, replicas=replicas
-    )
+    agree(pool, max_models=2, confidence=confidence, replicas=replicas, method="beam")
 
 
 @CASES

@@ -6,8 +6,7 @@ import naive
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import MemoryStore, cases, pools
-from test_search import random_pool
+from pools import MemoryStore, cases, pools, random_pool
 
 from wisecommittee.kernels.envelope import UNREACHED
 from wisecommittee.searches.exact.gap import router_costs, router_gap

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import cases
-from test_tiles import envelope_of
+from pools import cases, envelope_of
 
 from wisecommittee.kernels.bounds import Bounds
 from wisecommittee.kernels.envelope import Envelope, steps

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 
 import naive
 import numpy as np
 import pytest
+from calibrated import (
+    SHARP,
+    C,
+    N,
+    calibrated_row,
+    cross_fitted,
+    ece_by_hand,
+    fold_of,
+    logits_of,
+    loss,
+    naive_pool,
+    probabilities,
+    three_models,
+)
+from pools import product_scores
 from scipy.optimize import minimize_scalar
-from test_search import product_scores
 
 from wisecommittee.committees.calibration import FOLDS, Calibration, calibrated_rows, calibrated_scores, unit_folds
 from wisecommittee.committees.cards import ModelCard
@@ -34,9 +47,6 @@ from wisecommittee.store import LogitStore
 from wisecommittee.store.layout import model_folder
 from wisecommittee.store.splitting import split_store
 
-N, C = 300, 4
-SHARP = {"a/0": 0.5, "b/0": 2.0, "c/0": 1.0}  # how much too sure of itself each model is
-
 
 def drawn(rng, n, sharpness, good=1.5):
     labels = rng.integers(0, C, n)
@@ -44,88 +54,9 @@ def drawn(rng, n, sharpness, good=1.5):
     return labels, logits.astype(np.float32)
 
 
-def probabilities(logits):
-    return np.array([naive.softmax(row) for row in logits], np.float32)
-
-
 @pytest.fixture
-def store(tmp_path, monkeypatch):
-    """Logits of a/0 and b/0, probabilities (with zeros) of c/0, in val and test."""
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
-    made = LogitStore(tmp_path / "S")
-    rng = np.random.default_rng(5)
-    for split in ("val", "test"):
-        labels = rng.integers(0, C, N)
-        for k, (model, sharpness) in enumerate(SHARP.items()):
-            logits = sharpness * (rng.normal(size=(N, C)) + (1.2 + 0.5 * k) * np.eye(C)[labels])
-            card = ModelCard(model, blocks={model: 10 * 3**k}, kind="probabilities" if k == 2 else "logits")
-            outputs = logits.astype(np.float32)
-            if k == 2:
-                outputs = probabilities(logits * 3)
-                outputs[outputs < 1e-6] = 0
-                outputs /= outputs.sum(axis=1, keepdims=True)
-            made.add(card, split, labels=labels, outputs=outputs, unit_ids=[f"{split}-{i}" for i in range(N)])
-    return made
-
-
-# The definitions, again
-
-
-def logits_of(store, model, split):
-    rows = store.outputs(model, split)
-    if store.card(model, split).kind == "probabilities":
-        rows = np.array([[naive.floored_log(p) for p in row] for row in rows])
-    return rows
-
-
-def loss(rows, labels, temperature=1.0):
-    return math.fsum(
-        -math.log(naive.softmax([float(v) / temperature for v in row])[y]) for row, y in zip(rows, labels, strict=True)
-    ) / len(rows)
-
-
-def ece_by_hand(confidences, right, bins=15):
-    total = 0.0
-    for b in range(bins):
-        inside = [i for i, c in enumerate(confidences) if b / bins < c <= (b + 1) / bins]
-        if inside:
-            accuracy = sum(bool(right[i]) for i in inside) / len(inside)
-            confidence = sum(float(confidences[i]) for i in inside) / len(inside)
-            total += len(inside) / len(confidences) * abs(accuracy - confidence)
-    return total
-
-
-def calibrated_row(row, method, p):
-    """One row [C] by its definition: floats in, floats out."""
-    row = [float(v) for v in row]
-    if method == "temperature":
-        return [v / p["temperature"] for v in row]
-    best = row.index(max(row))
-    others = [v for c, v in enumerate(row) if c != best]
-    peak = max(others)
-    rest = peak + math.log(math.fsum(math.exp(v - peak) for v in others))
-    s = row[best] - rest
-    if method == "platt":
-        s = p["slope"] * s + p["intercept"]
-    else:
-        q = min(max(float(np.interp(s, p["x"], p["y"])), p["floor"]), 1 - p["floor"])
-        s = math.log(q / (1 - q))
-    row[best] = max(rest + s, peak + 1e-5 * max(1, abs(peak)))
-    return row
-
-
-def fold_of(unit):
-    return int.from_bytes(hashlib.blake2b(unit.encode(), digest_size=8).digest(), "little") % FOLDS
-
-
-def cross_fitted(store, model, split="val"):
-    """float32 [N, C] by loops: every unit with the parameters of its fold."""
-    c = store.card(model, split).calibration
-    rows = logits_of(store, model, split)
-    units = store.unit_ids(split)
-    return np.array(
-        [calibrated_row(r, c.method, c.folds[fold_of(u)]) for r, u in zip(rows, units, strict=True)], np.float32
-    )
+def store(tmp_path):
+    return three_models(tmp_path / "S")
 
 
 # Temperature
@@ -185,8 +116,7 @@ def test_test_is_measured_with_the_parameters_of_all_of_val(store):
 
 
 @pytest.mark.parametrize(("wrong", "bound"), [(0, 1e-3), (N, 1e3)])
-def test_a_temperature_at_its_bound_is_said(tmp_path, monkeypatch, wrong, bound):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+def test_a_temperature_at_its_bound_is_said(tmp_path, wrong, bound):
     store = LogitStore(tmp_path / "S")
     labels = np.arange(N) % C
     logits = 5 * np.eye(C)[(labels + (np.arange(N) < wrong)) % C]
@@ -200,9 +130,8 @@ def test_a_temperature_at_its_bound_is_said(tmp_path, monkeypatch, wrong, bound)
     assert (fit.after, fit.cross_fitted, fit.stored) == (fit.before, fit.before, True)
 
 
-def test_a_fold_without_wrong_units_is_kept_as_it_is(tmp_path, monkeypatch):
+def test_a_fold_without_wrong_units_is_kept_as_it_is(tmp_path):
     """All wrong units lie in one fold: without it, no temperature is best."""
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
     store = LogitStore(tmp_path / "S")
     labels = np.arange(N) % C
     folds = unit_folds(map(str, range(N)))
@@ -218,8 +147,7 @@ def test_a_fold_without_wrong_units_is_kept_as_it_is(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("zeros", [1, 7])
-def test_labels_of_probability_0_do_not_decide_the_temperature(tmp_path, monkeypatch, zeros):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+def test_labels_of_probability_0_do_not_decide_the_temperature(tmp_path, zeros):
     store = LogitStore(tmp_path / "S")
     rng = np.random.default_rng(0)
     labels = rng.integers(0, C, N)
@@ -466,15 +394,6 @@ def test_a_calibration_nobody_wrote_is_refused(change):
 # In a search
 
 
-def naive_pool(store, split, calibrated):
-    models = []
-    for k, name in enumerate(SHARP):
-        card = store.card(name, split)
-        kind, outputs = ("logits", calibrated[name]) if calibrated else (card.kind, store.outputs(name, split))
-        models.append(naive.Model(name, name[0], 0, {name: 10 * 3**k}, outputs, kind))
-    return models
-
-
 @pytest.mark.parametrize("method", ["temperature", "platt", "isotonic"])
 @pytest.mark.parametrize("combine", ["mean_logits", "mean_probs"])
 def test_a_calibrated_search_is_a_search_over_cross_fitted_outputs(store, method, combine):
@@ -486,7 +405,7 @@ def test_a_calibrated_search_is_a_search_over_cross_fitted_outputs(store, method
     # The oracle reads the product's float32 confidences, as in test_search: their last bits decide about ties.
     pool = open_pool(store, "val", store.cards("val"), combine=combine)
     scores = product_scores(pool)
-    expected = naive.search(models, labels, 2, 12, combine, "max_prob", "canonical", None, scores=scores)
+    expected = naive.search(models, labels, 2, 12, combine, "max_prob", scores=scores)
     assert [(e.correct, e.average_cost) for e in frontier] == [(p.correct, p.total_cost / N) for p in expected]
     assert [e.committee.stages for e in frontier] == [p.stages for p in expected]
     for name, model in by_name.items():
@@ -612,8 +531,7 @@ def test_separated_confidences_have_no_platt_scaling():
 
 
 @pytest.fixture
-def apis(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
+def apis(tmp_path):
     made = LogitStore(tmp_path / "apis")
     rng = np.random.default_rng(2)
     labels = rng.choice(["yes", "no", "maybe"], 400)

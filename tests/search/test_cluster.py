@@ -9,8 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from memory import MemoryStore
-from test_search import pieces, random_pool
+from pools import MemoryStore, pieces, random_pool
 
 from wisecommittee.errors import WiseCommitteeError
 from wisecommittee.searches.exact.proof import ExactSearch

@@ -23,7 +23,6 @@ from wisecommittee.store.imports.segmentation import import_images
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return LogitStore("S")
 

@@ -9,7 +9,7 @@ from itertools import permutations
 import naive
 import numpy as np
 import pytest
-from memory import MemoryStore
+from pools import MemoryStore
 
 from wisecommittee.searches.search import search
 

@@ -10,13 +10,12 @@ from unittest import mock
 import naive
 import numpy as np
 import pytest
+from agree import agree
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import MemoryStore, cases, pools
-from test_search import product_scores
+from pools import MemoryStore, cases, pools, product_scores, realistic
 
 from wisecommittee.errors import UsageError
-from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.exact.proof import ExactSearch
 from wisecommittee.searches.search import search
 from wisecommittee.searches.sequences import GivenSequences
@@ -25,40 +24,17 @@ from wisecommittee.searches.stages.pool import open_pool
 CASES = cases(150)
 
 
-def check_against_brute_force(models, labels, *, max_models, levels, combine, confidence, replicas="canonical"):
-    """As many levels as units plus one are all distinct confidences and +inf: the oracle then tries every threshold."""
-    store = MemoryStore(models, labels)
-    options = {"combine": combine, "confidence": confidence}
-    pool = open_pool(store, "val", store.cards("val"), **options)
-    frontier = search(store, max_models=max_models, levels=levels, exact=True, threads=1, replicas=replicas, **options)
-    n = len(labels)
-    expected = naive.search(
-        models, labels, max_models, n + 1, combine, confidence, replicas, scores=product_scores(pool)
-    )
-    assert [(e.correct, e.average_cost) for e in frontier] == [
-        (p.correct, float(Fraction(p.total_cost, n))) for p in expected
-    ]
-    assert evaluate_in(pool, [e.committee for e in frontier]) == list(frontier)
-    assert frontier.searched["exact"] is True
-    again = search(store, max_models=max_models, levels=2, exact=True, threads=3, replicas=replicas, **options)
-    assert [e.figures() for e in again] == [e.figures() for e in frontier]
-
-
 @CASES
-@given(
-    pools(),
-    st.integers(1, 3),
-    st.integers(2, 6),
-    st.sampled_from(["max_prob", "logit_gap", "confidence"]),
-)
-def test_exact_equals_brute_force(pool, max_models, levels, confidence):
-    check_against_brute_force(*pool, max_models=max_models, levels=levels, combine="mean_logits", confidence=confidence)
+@given(pools(), st.integers(1, 3), st.sampled_from(["max_prob", "logit_gap", "confidence"]))
+def test_exact_equals_brute_force(pool, max_models, confidence):
+    agree(pool, max_models=max_models, levels=2, exact=True, confidence=confidence)
 
 
-@CASES
-@given(pools("answers"), st.integers(2, 3), st.integers(2, 4))
+@cases(60)
+@given(pools("answers"), st.integers(2, 3), st.integers(2, 6))
 def test_exact_answers_equal_brute_force(pool, max_models, levels):
-    check_against_brute_force(*pool, max_models=max_models, levels=levels, combine="last", confidence="confidence")
+    options = {"combine": "last", "confidence": "confidence"}
+    agree(pool, max_models=max_models, levels=levels, exact=True, **options)
 
 
 @pytest.mark.parametrize("per_unit", [False, True])
@@ -78,7 +54,9 @@ def test_exact_four_members_equal_brute_force(seed, per_unit):
         )
         for m in range(4)
     ]
-    check_against_brute_force(models, labels, max_models=4, levels=4, combine="mean_logits", confidence="max_prob")
+    found = agree((models, labels), max_models=4, levels=4, exact=True)
+    again = agree((models, labels), max_models=4, levels=2, exact=True)
+    assert [e.figures() for e in again] == [e.figures() for e in found]
 
 
 @CASES
@@ -90,24 +68,10 @@ def test_given_sequences_are_exact_whatever_their_costs(pool, longest):
     sizes = range(1, min(longest, len(models)) + 1)
     every = [s for size in sizes for s in itertools.permutations(range(len(models)), size)]
     found = GivenSequences(opened, every).frontier(every, levels=2)
-    expected = naive.search(
-        models, labels, longest, n + 1, "mean_logits", "max_prob", "all", scores=product_scores(opened)
-    )
+    expected = naive.search(models, labels, longest, None, replicas="all", exact=True, scores=product_scores(opened))
     assert [(e.correct, e.average_cost) for e in found] == [
         (p.correct, float(Fraction(p.total_cost, n))) for p in expected
     ]
-
-
-def realistic(units, classes=8, models=4, seed=0):
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, classes, units)
-    ease = rng.gamma(1.5, 1.0, units)
-    made = []
-    for m in range(models):
-        logits = rng.normal(size=(units, classes)).astype(np.float32)
-        logits[np.arange(units), labels] += (ease * (0.8 + 0.4 * m)).astype(np.float32)
-        made.append(naive.Model(f"m{m}", f"m{m}", 0, {f"m{m}": 10 * 3**m}, logits))
-    return MemoryStore(made, labels.tolist())
 
 
 @pytest.mark.parametrize("units", [300, 1500])

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 import naive
 import numpy as np
 import pytest
+from agree import agree
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import MemoryStore, cases, pools
-from test_search import product_scores
+from pools import MemoryStore, cases, for_rule, joint_pools, pools, stored_cards, tree_blocks
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
@@ -24,113 +21,13 @@ from wisecommittee.committees.families import FAMILIES, family_named
 from wisecommittee.committees.families.groups import stops
 from wisecommittee.committees.families.self_cascade import checkpoints
 from wisecommittee.committees.policy import Thresholds
-from wisecommittee.errors import AbsentError, InfeasibleError, WiseCommitteeError
-from wisecommittee.searches.evaluate import evaluate, evaluate_all, evaluate_in
+from wisecommittee.errors import AbsentError, WiseCommitteeError
+from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.workers.estimate import estimate
 
 CASES = cases(120)
-
-
-def tree_blocks(name: str, leaves: int, leaf: int, costs: Sequence[int]) -> dict[str, int]:
-    """Blocks of a leaf of a binary tree: block b has 2^b nodes, leaf n uses node n >> (B - b)."""
-    depth = leaves.bit_length() - 1
-    return {f"{name}:b{b}n{leaf >> (depth - b)}": costs[b] for b in range(depth + 1)}
-
-
-def draw_model(rng, name, architecture, replica, labels, classes, blocks, *, coarse, group=None, position=None):
-    units = len(labels)
-    logits = rng.integers(-coarse, coarse + 1, (units, classes)).astype(np.float32)
-    return naive.Model(
-        name,
-        architecture,
-        replica,
-        blocks,
-        logits,
-        stored_scores={"halting": rng.integers(0, 4, units).astype(np.float32).tolist()} if group else {},
-        group=group,
-        position=position,
-    )
-
-
-def for_rule(models, combine):
-    """The models as they are, or with probabilities where these are averaged: a softmax keeps no tie to the bit."""
-    if combine != "mean_probs":
-        return models
-    rows = [np.exp(m.outputs.astype(np.float64)) for m in models]
-    return [
-        replace(m, kind="probabilities", outputs=(e / e.sum(axis=1, keepdims=True)).astype(np.float32))
-        for m, e in zip(models, rows, strict=True)
-    ]
-
-
-@st.composite
-def joint_pools(draw: st.DrawFn, loose: bool = True, members: tuple[int, ...] = (1, 2, 3, 4)):
-    """One or two groups (a tree of leaves with shared blocks, or steps without) and up to two independent models."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    units, classes = draw(st.integers(1, 12)), draw(st.integers(2, 4))
-    labels = rng.integers(0, classes, units).tolist()
-    coarse = draw(st.integers(1, 4))
-    models = []
-    for g in range(draw(st.integers(1, 2))):
-        size = draw(st.sampled_from(members))
-        tree = size in (2, 4) and draw(st.booleans())
-        costs = rng.integers(1, 5, 3).tolist()
-        order = rng.permutation(size) if draw(st.booleans()) else np.arange(size)  # positions need not be replicas
-        for replica in range(size):
-            position = int(order[replica])
-            own = tree_blocks(f"g{g}", size, position, costs) if tree else {f"g{g}/{replica}": int(rng.integers(1, 5))}
-            models.append(
-                draw_model(
-                    rng, f"g{g}/{replica}", f"g{g}", replica, labels, classes, own,
-                    coarse=coarse, group=f"g{g}", position=position,
-                )
-            )  # fmt: skip
-    for name in draw(st.sampled_from([[], [("a", 0)], [("z", 0)], [("a", 0), ("a", 1)], [("h", 0)]])) if loose else []:
-        blocks = {f"{name[0]}/{name[1]}": int(rng.integers(1, 6))}
-        models.append(draw_model(rng, f"{name[0]}/{name[1]}", *name, labels, classes, blocks, coarse=coarse))
-    return models, labels
-
-
-def check(models, labels, sequences, *, levels, combine, confidence, max_worst=None, **arguments):
-    """The frontier of a search is the oracle's over these sequences of tiers, and its committees replay."""
-    store = MemoryStore(models, labels)
-    pool = open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
-    scores = product_scores(pool)
-    expected = naive.search(
-        models, labels, None, levels, combine, confidence, max_worst=max_worst, scores=scores, sequences=sequences
-    )
-    arguments = {
-        "levels": levels,
-        "combine": combine,
-        "confidence": confidence,
-        "max_worst_cost": max_worst,
-    } | arguments
-    if not expected:
-        with pytest.raises(InfeasibleError):
-            search(store, threads=1, **arguments)
-        return
-    frontier = search(store, threads=1, **arguments)
-    n = len(labels)
-    assert [(e.correct, e.average_cost) for e in frontier] == [
-        (p.correct, float(Fraction(p.total_cost, n))) for p in expected
-    ]
-    assert [e.committee.stages for e in frontier] == [p.stages for p in expected]
-    assert [e.committee.thresholds.values for e in frontier] == [tuple(map(float, p.thresholds)) for p in expected]
-    assert evaluate_in(pool, [e.committee for e in frontier]) == list(frontier)
-    for e in frontier:
-        again = Committee.from_json(json.loads(json.dumps(e.committee.to_json())))
-        assert evaluate(again, store, "val") == e
-    by_name = {m.name: m for m in models}
-    for e, p in zip(frontier, expected, strict=True):
-        stages = [[by_name[name] for name in stage] for stage in e.committee.stages]
-        plain = naive.evaluate(stages, e.committee.thresholds.values, labels, combine, confidence, scores=scores)
-        assert (plain.correct, plain.total_cost) == (p.correct, p.total_cost)
-        assert e.worst_case_cost == plain.worst_case
-    if max_worst is None:
-        assert frontier.searched["combinations"] == len(sequences)
 
 
 # Cascades and ensembles with tiers
@@ -147,75 +44,41 @@ def check(models, labels, sequences, *, levels, combine, confidence, max_worst=N
     st.sampled_from([None, None, None, 6]),
 )
 def test_cascades_over_tiers_equal_oracle(pool, stages, levels, combine, confidence, replicas, max_worst):
-    models, labels = for_rule(pool[0], combine), pool[1]
-    sequences = naive.tier_sequences(models, stages, replicas)
-    check(
-        models, labels, sequences, levels=levels, combine=combine, confidence=confidence, replicas=replicas,
-        max_models=stages, max_worst=max_worst,
-    )  # fmt: skip
+    options = {"combine": combine, "confidence": confidence, "replicas": replicas, "max_worst_cost": max_worst}
+    agree((for_rule(pool[0], combine), pool[1]), levels=levels, max_models=stages, **options)
 
 
 @cases(20)
 @given(joint_pools(members=(6, 7)), st.integers(1, 2), st.sampled_from(["canonical", "all"]))
 def test_cascades_over_longer_groups_equal_oracle(pool, stages, replicas):
-    sequences = naive.tier_sequences(pool[0], stages, replicas)
-    options = {"combine": "mean_logits", "confidence": "max_prob", "max_models": stages, "replicas": replicas}
-    check(*pool, sequences, levels=3, **options)
+    agree(pool, levels=3, max_models=stages, replicas=replicas)
 
 
 @CASES
 @given(joint_pools(loose=False), st.integers(2, 3), st.integers(2, 4))
 def test_cascades_over_a_stored_score_equal_oracle(pool, stages, levels):
-    models, labels = for_rule(pool[0], "mean_probs"), pool[1]
-    sequences = naive.tier_sequences(models, stages, "canonical")
-    check(models, labels, sequences, levels=levels, combine="mean_probs", confidence="halting", max_models=stages)
+    pool = for_rule(pool[0], "mean_probs"), pool[1]
+    agree(pool, levels=levels, combine="mean_probs", confidence="halting", max_models=stages)
 
 
 @CASES
 @given(joint_pools(), st.integers(2, 3))
 def test_exact_over_tiers_equals_every_threshold(pool, stages):
-    models, labels = pool
-    store = MemoryStore(models, labels)
-    own = product_scores(open_pool(store, "val", store.cards("val")))
-    sequences = naive.tier_sequences(models, stages, "canonical")
-    expected = naive.search(models, labels, None, len(labels) + 1, scores=own, sequences=sequences)
-    found = search(store, max_models=stages, levels=2, exact=True, threads=1)
-    assert [(e.correct, e.average_cost) for e in found] == [
-        (p.correct, float(Fraction(p.total_cost, len(labels)))) for p in expected
-    ]
+    agree(pool, max_models=stages, levels=2, exact=True)
 
 
 @CASES
 @given(joint_pools(), st.integers(1, 3), st.sampled_from(["canonical", "all"]))
 def test_ensembles_with_groups_equal_oracle(pool, members, replicas):
     """A group takes part with so many of its first members as a stage could add; the order of sets is of no matter."""
-    models, labels = pool
-    every = {}
-    for sequence in naive.tier_sequences(models, members, replicas):
-        joint = [stage[0].group for stage in sequence if stage[0].group]
-        if len(set(joint)) == len(joint):
-            every.setdefault(frozenset(m for stage in sequence for m in stage), sequence)
-    n = len(labels)
-    points = {}
-    for sequence in every.values():
-        result = naive.evaluate([[m for stage in sequence for m in stage]], [], labels, "mean_logits", "max_prob")
-        points[result.total_cost] = max(points.get(result.total_cost, -1), result.correct)
-    sky = []
-    for cost, correct in sorted(points.items()):
-        if not sky or correct > sky[-1][0]:
-            sky.append((correct, float(Fraction(cost, n))))
-    found = search(MemoryStore(models, labels), family="ensemble", max_models=members, replicas=replicas)
-    assert [(e.correct, e.average_cost) for e in found] == sky
-    assert found.searched["combinations"] == len(every)
+    agree(pool, family="ensemble", max_models=members, replicas=replicas)
 
 
 @pytest.mark.parametrize("replicas", ["canonical", "all"])
 @pytest.mark.parametrize("sizes", [(4,), (4, 3), (8,), (1, 2), (6, 7)])
 def test_estimate_counts_tiers(sizes, replicas):
-    cards = [ModelCard(f"g{g}/{i}", group=f"g{g}", position=i) for g, size in enumerate(sizes) for i in range(size)] + [
-        ModelCard(name) for name in ("a/0", "a/1", "z/0")
-    ]
-    cards.sort(key=lambda card: card.key)
+    grouped = {f"g{g}/{i}": {"group": f"g{g}", "position": i} for g, size in enumerate(sizes) for i in range(size)}
+    cards = stored_cards(grouped | {name: {} for name in ("a/0", "a/1", "z/0")})
     for name in FAMILIES:
         family = family_named(name)
         if name == "self_cascade":
@@ -245,18 +108,10 @@ def test_numbers_of_members_equal_the_oracles(replicas):
 @given(joint_pools(), st.sampled_from(["canonical", "all"]), st.sampled_from(["mean_logits", "mean_probs"]))
 def test_anytime_equals_oracle(pool, replicas, combine):
     models, labels = for_rule(pool[0], combine), pool[1]
-    sequences = [
-        (tuple(members[:k]),) for members in naive.groups(models).values() for k in naive.doublings(members, replicas)
-    ]
-    joint = [m for m in models if m.group]
-    sequences = naive.with_singles(sequences, joint)
-    check(
-        joint, labels, sequences, levels=2, combine=combine, confidence="max_prob", family="anytime", replicas=replicas
-    )
+    found = agree((models, labels), family="anytime", combine=combine, replicas=replicas)
     # Independent models of the store take no part.
-    store = MemoryStore(models, labels)
-    found = search(store, family="anytime", combine=combine, replicas=replicas)
-    assert {model for e in (*found, *found.singles) for model in e.committee.models} <= {m.name for m in joint}
+    joint = {m.name for m in models if m.group}
+    assert {model for e in (*found, *found.singles) for model in e.committee.models} <= joint
 
 
 def test_anytime_costs_the_union_of_blocks():
@@ -295,34 +150,15 @@ def test_anytime_costs_the_union_of_blocks():
     st.sampled_from(["max_prob", "logit_gap"]),
 )
 def test_shared_threshold_equals_oracle(pool, stages, combine, confidence):
-    check_shared(for_rule(pool[0], combine), pool[1], stages, combine, confidence)
+    options = {"combine": combine, "confidence": confidence}
+    agree((for_rule(pool[0], combine), pool[1]), max_models=stages, shared_threshold=True, **options)
 
 
 @CASES
-@given(pools(), st.integers(2, 3), st.sampled_from(["max_prob", "confidence"]), st.sampled_from([1, 3]))
-def test_shared_threshold_of_independent_models_equals_oracle(pool, stages, confidence, threads):
+@given(pools(), st.integers(2, 3), st.sampled_from(["max_prob", "confidence"]))
+def test_shared_threshold_of_independent_models_equals_oracle(pool, stages, confidence):
     """Costs that vary per unit, and stored scores, too."""
-    check_shared(*pool, stages, "mean_logits", confidence, threads)
-
-
-def check_shared(models, labels, stages, combine, confidence, threads=1):
-    store = MemoryStore(models, labels)
-    pool = open_pool(store, "val", store.cards("val"), combine=combine, confidence=confidence)
-    scores = product_scores(pool)
-    sequences = naive.tier_sequences(models, stages, "canonical")
-    expected = naive.shared_thresholds(sequences, labels, combine, confidence, scores)
-    found = search(
-        store, max_models=stages, combine=combine, confidence=confidence, shared_threshold=True, threads=threads
-    )
-    n = len(labels)
-    assert [(e.correct, e.average_cost, e.committee.stages, e.committee.thresholds.values) for e in found] == [
-        (correct, float(Fraction(cost, n)), stages, tuple(map(float, thresholds)))
-        for correct, cost, stages, thresholds in expected
-    ]
-    assert evaluate_in(pool, [e.committee for e in found]) == list(found)
-    assert found.searched["exact"] is found.query.shared_threshold is True
-    names = [tuple(m.name for stage in s[:k] for m in stage) for s in sequences for k in range(1, len(s))]
-    assert found.searched["threshold_vectors"] == len(sequences) + sum(len(set(scores(name))) for name in names)
+    agree(pool, max_models=stages, confidence=confidence, shared_threshold=True)
 
 
 @CASES
@@ -330,15 +166,9 @@ def check_shared(models, labels, stages, combine, confidence, threads=1):
 def test_shared_threshold_of_halting_is_the_margin(pool, margin):
     """IRENE as run: exit at the first step with score > m, one m for all; and the search over every m."""
     models, labels = for_rule(pool[0], "mean_probs"), pool[1]
-    joint = [m for m in models if m.group]
-    store = MemoryStore(models, labels)
-    found = search(store, family="halting", shared_threshold=True)
-    sequences = [
-        tuple((m,) for m in members[:k]) for members in naive.groups(joint).values() for k in range(1, len(members) + 1)
-    ]
-    sequences = naive.with_singles(sequences, joint)
-    expected = naive.shared_thresholds(sequences, labels, "mean_probs", "halting")
-    assert [(e.correct, e.committee.thresholds.values) for e in found] == [(p[0], p[3]) for p in expected]
+    options = {"combine": "mean_probs", "confidence": "halting", "family": "halting"}
+    agree((models, labels), shared_threshold=True, **options)
+    joint, store = [m for m in models if m.group], MemoryStore(models, labels)
     for members in naive.groups(joint).values():
         whole = Committee(
             tuple((m.name,) for m in members), Thresholds((0.0,) * (len(members) - 1)), "halting", "mean_probs"
@@ -372,9 +202,8 @@ def test_shared_threshold_keeps_the_limits(percent):
     for cost, correct in sorted(best.items()):
         if not sky or correct > sky[-1][0]:
             sky.append((correct, float(Fraction(cost, len(LABELS)))))
-    found = search(
-        MemoryStore(models, LABELS), family="halting", shared_threshold=True, max_percentile_cost=(percent, 2)
-    )
+    options = {"family": "halting", "shared_threshold": True, "max_percentile_cost": (percent, 2)}
+    found = agree((models, LABELS), combine="mean_probs", confidence="halting", **options)
     assert [(e.correct, e.average_cost) for e in found] == sky
 
 
@@ -416,24 +245,12 @@ def test_threshold_above(margin):
 @given(joint_pools(members=(1, 2, 3)), st.integers(2, 5))
 def test_halting_equals_oracle(pool, levels):
     models, labels = for_rule(pool[0], "mean_probs"), pool[1]
-    joint = [m for m in models if m.group]
-    sequences = [
-        tuple((m,) for m in members[:k])
-        for members in naive.groups(models).values()
-        for k in range(1, len(members) + 1)
-    ]
-    sequences = naive.with_singles(sequences, joint)
-    check(joint, labels, sequences, levels=levels, combine="mean_probs", confidence="halting", family="halting")
-    # The family brings its rule and its score, and independent models take no part.
+    options = {"combine": "mean_probs", "confidence": "halting", "family": "halting"}
+    found = agree((models, labels), levels=levels, **options)
+    agree((models, labels), exact=True, **options)
+    # The family brings its rule and its score.
     plain = search(MemoryStore(models, labels), family="halting", levels=levels)
-    assert all((e.committee.combine, e.committee.confidence) == ("mean_probs", "halting") for e in plain)
-    assert plain.searched["combinations"] == len(sequences)
-    exact = search(MemoryStore(models, labels), family="halting", exact=True)
-    own = product_scores(
-        open_pool(s := MemoryStore(joint, labels), "val", s.cards("val"), combine="mean_probs", confidence="halting")
-    )
-    best = naive.search(joint, labels, None, len(labels) + 1, "mean_probs", "halting", scores=own, sequences=sequences)
-    assert [e.correct for e in exact] == [p.correct for p in best]
+    assert plain.evaluations == found.evaluations
 
 
 LABELS = np.random.default_rng(1).integers(0, 3, 60).tolist()
@@ -488,22 +305,11 @@ def test_halting_takes_the_groups_that_have_the_score():
 def test_self_cascades_equal_oracle(pool, ways, stages, levels):
     """Models are runs of checkpoint x or y, or of none that is known, at one of three input sizes."""
     models = [replace(m, weights=w, input_size=(3, s, s)) for m, (w, s) in zip(pool[0], ways, strict=False)]
-    sequences = []
-    for checkpoint in ("x", "y"):
-        some = [m for m in models if m.weights == checkpoint]
-        if len({m.input_size for m in some}) > 1:
-            some.sort(key=lambda m: (sum(m.blocks.values()), m.input_size[1], m.architecture, m.replica))
-            sequences += [
-                tuple((m,) for m in chosen) for n in range(1, stages + 1) for chosen in itertools.combinations(some, n)
-            ]
-    if not sequences:
+    if not naive.family_sequences(models, "self_cascade", stages, "canonical"):
         with pytest.raises(AbsentError, match="--sizes"):
             search(MemoryStore(models, pool[1]), family="self_cascade")
         return
-    check(
-        models, pool[1], sequences, levels=levels, combine="mean_logits", confidence="max_prob", max_models=stages,
-        family="self_cascade",
-    )  # fmt: skip
+    agree((models, pool[1]), levels=levels, max_models=stages, family="self_cascade")
 
 
 def test_checkpoints_without_a_hash_go_by_the_name():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from memory import MemoryStore
-from test_search import random_pool
+from pools import MemoryStore, random_pool
 
 from wisecommittee import Frontier
 from wisecommittee.committees.committee import Committee

@@ -7,9 +7,7 @@ import json
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
-from memory import MemoryStore
-from test_cli import run, store  # noqa: F401
-from test_search import random_pool
+from pools import MemoryStore, random_pool
 from typer import Typer
 from typer.main import get_command
 from wisecommittee.cli.search import search as command
@@ -178,14 +176,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_messages_name_keywords_in_python_and_flags_on_the_command_line(name, run, store):
+def test_messages_name_keywords_in_python_and_flags_on_the_command_line(name, run, imported_store):
     options = WRONG[name]
     with pytest.raises(WiseCommitteeError) as raised:
-        search(wc.LogitStore(store), **options)
+        search(wc.LogitStore(imported_store), **options)
     assert f"{name}=" in str(raised.value)
     assert "--" not in str(raised.value)
     given = [word for key, value in options.items() for word in flags(key, value)]
-    code, _, err = run("search", "--store", store, *given)
+    code, _, err = run("search", "--store", imported_store, *given)
     assert code == 2
     assert f"--{name.replace('_', '-')}" in err
     assert f"{name}=" not in err

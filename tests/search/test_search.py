@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import signal
 from dataclasses import replace
-from fractions import Fraction
 
 import naive
 import numba
 import numpy as np
 import pytest
+from agree import agree
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import MemoryStore, cases, pools
+from pools import (
+    MemoryStore,
+    cases,
+    for_rule,
+    joint_pools,
+    pieces,
+    pools,
+    product_scores,
+    random_pool,
+    stored_cards,
+    with_further_costs,
+)
 
 from wisecommittee.committees.confidence import CONFIDENCES, scale_of
 from wisecommittee.committees.families import FAMILIES
@@ -21,82 +33,19 @@ from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.kernels import jit
 from wisecommittee.kernels.envelope import UNREACHED
 from wisecommittee.kernels.sweeps.bins import bin_units
-from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.exact.gap import gap
 from wisecommittee.searches.exact.proof import ExactSearch
-from wisecommittee.searches.grid.candidates import within_worst_case
 from wisecommittee.searches.grid.levels import level_values
-from wisecommittee.searches.grid.sweep import GridSearch
 from wisecommittee.searches.reporter import reported_threshold
 from wisecommittee.searches.search import search
-from wisecommittee.searches.stages.pool import Pool, open_pool
+from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
 from wisecommittee.searches.strategies import auto
 from wisecommittee.searches.workers.estimate import estimate
 from wisecommittee.searches.workers.threads import Threads
 
-CASES = cases(250)
-
-
-def product_scores(pool: Pool):
-    """The product's own float32 confidence of any prefix, as it is carried, as the oracle asks for it."""
-
-    def scores(names: tuple[str, ...]) -> np.ndarray:
-        sequence = [pool.index(name) for name in names]
-        if isinstance(pool.confidence, str):
-            return pool.store.scores(names[-1], pool.split, pool.confidence)
-        trie = build_prefixes([correct_key(pool, sequence)])
-        node = trie.find[correct_key(pool, sequence)]
-        scored = np.zeros(len(trie), bool)
-        scored[node] = True
-        return stage_tables(pool, trie, scored).score[0]
-
-    cache: dict = {}
-    return lambda names: cache.setdefault(names, scores(names))
-
-
-def check_against_oracle(
-    models, labels, *, max_models, levels, combine, confidence, replicas="canonical", max_worst=None
-):
-    store = MemoryStore(models, labels)
-    options = {"combine": combine, "confidence": confidence}
-    pool = open_pool(store, "val", store.cards("val"), **options)
-    arguments = {
-        "max_models": max_models,
-        "levels": levels,
-        "replicas": replicas,
-        "max_worst_cost": max_worst,
-        **options,
-    }
-    expected = naive.search(
-        models, labels, max_models, levels, combine, confidence, replicas, max_worst, scores=product_scores(pool)
-    )
-    if not expected:
-        with pytest.raises(InfeasibleError):
-            search(store, threads=1, **arguments)
-        return
-    frontier = search(store, threads=1, **arguments)
-    assert [e.correct for e in frontier] == [p.correct for p in expected]
-    n = len(labels)
-    assert [e.average_cost for e in frontier] == [float(Fraction(p.total_cost, n)) for p in expected]
-    assert [e.committee.stages for e in frontier] == [p.stages for p in expected]
-    assert [e.committee.thresholds.values for e in frontier] == [tuple(map(float, p.thresholds)) for p in expected]
-    assert [e.committee.thresholds.log_odds for e in frontier] == [pytest.approx(p.log_odds) for p in expected]
-    # Again from the outputs, not from the search's tables.
-    assert evaluate_in(pool, [e.committee for e in frontier]) == list(frontier)
-    by_name = {m.name: m for m in models}
-    for e, p in zip(frontier, expected, strict=True):
-        stages = [[by_name[name] for name in stage] for stage in e.committee.stages]
-        plain = naive.evaluate(
-            stages, e.committee.thresholds.values, labels, combine, confidence, scores=product_scores(pool)
-        )
-        assert (plain.correct, plain.total_cost) == (p.correct, p.total_cost)
-        assert e.worst_case_cost == plain.worst_case
-        assert [r * n for r in e.exit_ratios] == pytest.approx(plain.exits, abs=1e-9)
-    if max_worst is None:
-        combinations, vectors = naive.count(models, max_models, levels, replicas)
-        assert (frontier.searched["combinations"], frontier.searched["threshold_vectors"]) == (combinations, vectors)
+CASES = cases(200)
 
 
 @CASES
@@ -108,92 +57,131 @@ def check_against_oracle(
     st.sampled_from(["canonical", "all"]),
     st.sampled_from([None, None, 4, 7]),
 )
-def test_mean_logits_equals_oracle(pool, max_models, levels, confidence, replicas, max_worst):
-    check_against_oracle(
-        *pool,
-        max_models=max_models,
-        levels=levels,
-        combine="mean_logits",
-        confidence=confidence,
-        replicas=replicas,
-        max_worst=max_worst,
-    )
+def test_mean_logits_equals_oracle(pool, max_models, levels, confidence, replicas, worst):
+    options = {"confidence": confidence, "replicas": replicas, "max_worst_cost": worst}
+    agree(pool, max_models=max_models, levels=levels, **options)
 
 
-@CASES
+@cases(120)
 @given(pools("probabilities"), st.integers(1, 3), st.integers(2, 5), st.sampled_from(sorted(CONFIDENCES)))
 def test_mean_probs_equals_oracle(pool, max_models, levels, confidence):
-    check_against_oracle(*pool, max_models=max_models, levels=levels, combine="mean_probs", confidence=confidence)
+    agree(pool, max_models=max_models, levels=levels, combine="mean_probs", confidence=confidence)
 
 
-@CASES
+@cases(120)
 @given(pools("answers"), st.integers(1, 3), st.integers(2, 5), st.sampled_from(["canonical", "all"]))
 def test_answers_equal_oracle(pool, max_models, levels, replicas):
-    check_against_oracle(
-        *pool, max_models=max_models, levels=levels, combine="last", confidence="confidence", replicas=replicas
-    )
+    options = {"combine": "last", "confidence": "confidence", "replicas": replicas}
+    agree(pool, max_models=max_models, levels=levels, **options)
 
 
-@CASES
+@cases(120)
 @given(pools(), st.integers(2, 3), st.integers(2, 5), st.sampled_from(["max_prob", "logit_gap", "confidence"]))
 def test_last_equals_oracle(pool, max_models, levels, confidence):
-    check_against_oracle(*pool, max_models=max_models, levels=levels, combine="last", confidence=confidence)
+    agree(pool, max_models=max_models, levels=levels, combine="last", confidence=confidence)
+
+
+MODES = {
+    "grid": {},
+    "exact": {"exact": True},
+    "worst case": {"axis": "worst"},
+    "percentile": {"axis": "p99", "percent": 60},
+    "exact worst case": {"axis": "worst", "exact": True},
+    "exact percentile": {"axis": "p99", "percent": 60, "exact": True},
+    "shared threshold": {"shared_threshold": True},
+    "ensembles": {"family": "ensemble"},
+    "beam": {"method": "beam"},
+    "greedy": {"method": "greedy"},
+}
+QUESTIONS = {
+    "nothing else": {},
+    "every replica": {"replicas": "all"},
+    "probabilities": {"combine": "mean_probs"},
+    "last": {"combine": "last"},
+    "stored scores": {"confidence": "confidence"},
+    "a worst case": {"max_worst_cost": 7},
+    "a percentile": {"max_percentile_cost": (75.0, 4)},
+    "averages": {"max_average": {"usd": 4, "latency_ms": 3.5}},
+    "both limits": {"max_percentile_cost": (50, 5), "max_average": {"usd": 3}},
+    "groups": {"groups": True},
+    "groups, last": {"groups": True, "combine": "last"},
+}
+REFUSED = {
+    ("ensembles", "last"), ("ensembles", "groups, last"),
+    *itertools.product(("beam", "greedy"), ("a percentile", "averages", "both limits")),
+}  # fmt: skip
+
+
+PAIRS = [pair for pair in itertools.product(MODES, QUESTIONS) if pair not in REFUSED]
+
+
+@pytest.mark.parametrize(("mode", "question"), PAIRS)
+def test_every_mode_answers_every_question_as_the_oracle(mode, question):
+    options = {"max_models": 3, "levels": 4, **MODES[mode], **QUESTIONS[question]}
+    groups = options.pop("groups", False)
+
+    @cases(8)
+    @given(joint_pools() if groups else pools(per_unit=False))
+    def compared(pool):
+        models, labels = with_further_costs(pool)
+        agree((for_rule(models, options.get("combine")), labels), **options)
+
+    compared()
 
 
 @cases(60)
-@given(pools(), st.integers(2, 4), st.booleans())
-def test_four_members_equal_oracle(pool, levels, everything):
-    check_against_oracle(
-        *pool,
-        max_models=4,
-        levels=levels,
-        combine="mean_logits",
-        confidence="max_prob",
-        replicas="all" if everything else "canonical",
-    )
+@given(pools(), st.integers(2, 4), st.sampled_from(["canonical", "all"]))
+def test_four_members_equal_oracle(pool, levels, replicas):
+    agree(pool, max_models=4, levels=levels, replicas=replicas)
+
+
+def drawn_replicas(replicas, units, seed, per_unit=False, coarse=True):
+    """Replicas of one architecture, each dearer than the one before; coarse : logits from a handful of values."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, units).tolist()
+    shape = units, 3
+    models = [
+        naive.Model(
+            name=f"a/{r}",
+            architecture="a",
+            replica=r,
+            blocks={f"a/{r}": 1 + r},
+            outputs=(rng.integers(-2, 3, shape) if coarse else rng.normal(0, 1, shape)).astype(np.float32),
+            unit_costs=rng.integers(1, 4, units).tolist() if per_unit else None,
+        )
+        for r in range(replicas)
+    ]
+    return models, labels
 
 
 @pytest.mark.parametrize("per_unit", [False, True])
 def test_five_members_equal_oracle(per_unit):
     """Longer cascades than the kernel sweeps loop over their outer levels."""
-    rng = np.random.default_rng(3)
-    labels = rng.integers(0, 3, 9).tolist()
-    models = [
-        naive.Model(
-            name=f"a/{r}",
-            architecture="a",
-            replica=r,
-            blocks={f"a/{r}": 1 + r},
-            outputs=rng.integers(-2, 3, (9, 3)).astype(np.float32),
-            unit_costs=rng.integers(1, 4, 9).tolist() if per_unit else None,
-        )
-        for r in range(5)
-    ]
-    check_against_oracle(models, labels, max_models=5, levels=3, combine="mean_logits", confidence="max_prob")
-    check_against_oracle(
-        models, labels, max_models=5, levels=2, combine="mean_logits", confidence="max_prob", replicas="all"
-    )
+    pool = drawn_replicas(5, 9, seed=3, per_unit=per_unit)
+    agree(pool, max_models=5, levels=3)
+    agree(pool, max_models=5, levels=2, replicas="all")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"axis": "worst"},
+        {"axis": "p99", "percent": 70},
+        {"max_percentile_cost": (80.0, 3), "max_average": {"usd": 4.5}},
+        {"max_percentile_cost": (50, 6), "max_average": {"usd": 4.5}},
+        {"max_percentile_cost": (60, 10), "max_average": {"usd": 4.5}},
+    ],
+    ids=str,
+)
+def test_earlier_stages_than_the_kernel_sweeps_are_charged_and_limited_too(options):
+    agree(with_further_costs(drawn_replicas(5, 8, seed=2)), max_models=5, levels=3, **options)
 
 
 @pytest.mark.parametrize(("members", "levels"), [(6, 3), (3, 60), (4, 28)])
 def test_longer_cascades_and_more_levels_than_tiles_equal_oracle(members, levels):
     """Two stages before the last four; tiles of several levels."""
-    rng = np.random.default_rng(members)
-    units = 12 if levels < 28 else 70
-    labels = rng.integers(0, 3, units).tolist()
-    models = [
-        naive.Model(
-            name=f"a/{r}",
-            architecture="a",
-            replica=r,
-            blocks={f"a/{r}": 1 + r},
-            outputs=rng.normal(0, 1, (units, 3)).astype(np.float32),
-        )
-        for r in range(members)
-    ]
-    replicas = "all" if members == 3 else "canonical"
-    options = {"combine": "mean_logits", "confidence": "max_prob", "replicas": replicas}
-    check_against_oracle(models, labels, max_models=members, levels=levels, **options)
+    pool = drawn_replicas(members, 12 if levels < 28 else 70, seed=members, coarse=False)
+    agree(pool, max_models=members, levels=levels, replicas="all" if members == 3 else "canonical")
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
@@ -248,17 +236,6 @@ def test_levels_and_midpoints_equal_oracle(values, levels, name):
         # What is reported parts the same units.
         carried = scale.carried([told], [odds])
         assert (confidence >= carried).tolist() == (confidence >= value).tolist()
-
-
-def random_pool(units=400, classes=5, seed=0, models=6):
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, classes, units)
-    made = []
-    for m in range(models):
-        logits = rng.normal(size=(units, classes)).astype(np.float32)
-        logits[np.arange(units), labels] += 0.6 * (m + 1)
-        made.append(naive.Model(f"m{m}", f"m{m}", 0, {f"m{m}": 10 * 2**m}, logits))
-    return made, labels.tolist()
 
 
 def test_same_frontier_for_any_threads_and_order_of_import():
@@ -470,17 +447,6 @@ class StopsAfter(Threads):
         self.control = Counting(None)
 
 
-def pieces(store, levels=12):
-    """What `search` prepares for a sweep over sizes 1 to 3."""
-    pool = open_pool(store, "val", store.cards("val"))
-    found = {n: FAMILIES["cascade"].sequences(pool.cards, n) for n in range(1, 1 + min(3, len(pool.cards)))}
-    candidates = within_worst_case(pool, found, None)
-    keys = {tuple(sorted(row)) for s in found.values() for row in s.tolist()}
-    trie = build_prefixes(keys)
-    ready = stage_tables(pool, trie, trie.sizes < 3)
-    return GridSearch(pool, ready, candidates, levels), ready
-
-
 @pytest.mark.parametrize(
     ("exact", "questions"), [(False, 0), (False, 1), (False, 5), (False, 14), (True, 3), (True, 20), (True, 50)]
 )
@@ -563,10 +529,7 @@ def test_first_interrupt_returns_the_best_so_far():
 
 
 def test_estimate_counts_what_is_enumerated():
-    names = [f"{a}/{r}" for a, copies in (("a", 3), ("b", 1), ("c", 2)) for r in range(copies)]
-    outputs = np.zeros((2, 3), np.float32)
-    models = [naive.Model(name, name[0], int(name[2:]), {name: 1}, outputs) for name in names]
-    cards = MemoryStore(models, [0, 1]).cards("val")
+    cards = stored_cards({f"{a}/{r}": {} for a, copies in (("a", 3), ("b", 1), ("c", 2)) for r in range(copies)})
     for replicas in ("canonical", "all"):
         for family in (FAMILIES["cascade"], FAMILIES["ensemble"]):
             guess = estimate(cards, 100, family, max_models=4, levels=7, replicas=replicas, ordered=False)
@@ -592,10 +555,11 @@ def test_auto_is_exhaustive_where_that_is_feasible():
     found = search(store, levels=5, notify=told.append)
     assert found.searched["method"] == "exhaustive"
     assert not told  # a matter of seconds is not announced
-    assert search(store, levels=5, method="exact").searched == {
-        **search(store, levels=5, exact=True).searched,
-        "seconds": pytest.approx(0, abs=60),
-    }
+    by_method, by_option = (
+        search(store, levels=5, method="exact").searched,
+        search(store, levels=5, exact=True).searched,
+    )
+    assert {**by_method, "seconds": 0} == {**by_option, "seconds": 0}
     cards = [replace(card, model=f"{card.model}-{copy}") for card in store.cards("val") for copy in range(20)]
     guess = estimate(cards, 10**6, FAMILIES["cascade"], max_models=4, levels=100, replicas="all", ordered=False)
     assert guess.combinations == 120 * 119 * 118 * 117 + 120 * 119 * 118 + 120 * 119 + 120

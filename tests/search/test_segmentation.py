@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import cases
+from pools import cases
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Contents, ModelCard

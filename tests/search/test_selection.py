@@ -7,7 +7,7 @@ import fnmatch
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import cases
+from pools import cases
 
 from wisecommittee.errors import AbsentError, AbsentNameError, UsageError
 from wisecommittee.searches.stages.patterns import selected

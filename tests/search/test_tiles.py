@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import cases
+from pools import cases, envelope_of
 
-from wisecommittee.kernels.envelope import UNREACHED, Envelope, steps
+from wisecommittee.kernels.envelope import steps
 from wisecommittee.kernels.sweeps import grid, tiles
 from wisecommittee.searches.grid.bounds import unlimited
 from wisecommittee.searches.stages import prefixes
@@ -117,16 +117,6 @@ class Drawn:
         costs = np.empty((batch, *shape) if self.per_unit else (0, 0, 0), np.int64)
         scratch = grid.Histograms(np.empty(shape, np.int32), np.empty((batch, *shape), np.int32), costs)
         grid.sweep_group(stages, lasts, unlimited(), settled, scratch, envelope)
-
-
-def envelope_of(cells, best):
-    """Least (cost, rank, level) with at least so many correct; rank and level are only meant where the cost steps."""
-    least = [(int(UNREACHED), -1, -1)] * (best + 1)
-    for correct, *rest in cells:
-        least[correct] = min(least[correct], tuple(map(int, rest)))
-    for a in range(best - 1, -1, -1):
-        least[a] = min(least[a], least[a + 1])
-    return Envelope(*(np.array(column) for column in zip(*least, strict=True)))
 
 
 @pytest.mark.parametrize("levels", [(1, 1, 1, 60), (1, 1, 40, 30), (1, 30, 12, 40), (6, 7, 8, 9), (4, 1, 27, 17)])

@@ -84,7 +84,7 @@ for name, data in made().items():
 def test_no_damaged_footer_ends_the_process(request):
     """In a process of its own: where it ends by a signal, the last line says with which footer."""
     done = subprocess.run(
-        [sys.executable, "-c", BATCH, "0", "700"], capture_output=True, text=True, cwd=request.path.parent, timeout=300
+        [sys.executable, "-c", BATCH, "0", "700"], capture_output=True, text=True, cwd=request.path.parent, timeout=1800
     )
     assert done.returncode == 0, (done.stdout.splitlines()[-1], done.stderr[-1000:])
     assert len(done.stdout.splitlines()) == 3 * 700

@@ -193,13 +193,13 @@ def hold(root: Path) -> None:
     with store.writer(NEW, "val", classes=C) as writer:
         writer.append(IDS[:20], Y[:20], X[:20])
         print("writing", flush=True)
-        time.sleep(60)
+        signal.pause()
 
 
 def leave_a_child(root: Path) -> None:
     store = LogitStore(root / "held")
     with store.writer(NEW, "val", classes=C) as writer:
-        child = fork(time.sleep, 60)
+        child = fork(signal.pause)
         writer.append(IDS, Y, X)
         writer.commit()
     print(child, flush=True)
@@ -230,7 +230,7 @@ def settings(monkeypatch, tmp_path):
 
 def run(how: str, scenario: str, folder: Path) -> None:
     arguments = [sys.executable, "-W", "ignore", __file__, how, scenario, str(folder)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import naive
 import numpy as np
-from memory import MemoryStore, TwoSplits
+from pools import MemoryStore, TwoSplits
 
 from wisecommittee.analyses.study import study_of
 

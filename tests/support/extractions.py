@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 torch.set_num_threads(1)
 
 N, FEATURES, CLASSES = 50, 6, 4
-HUNG = 1800  # seconds after which a process is taken to hang; a slow machine is not one that hangs
 
 NETS = """
 import os, signal

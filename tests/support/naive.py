@@ -30,6 +30,7 @@ class Model:
     answers: list | None = None  # [N], for kind "answers"
     stored_scores: dict[str, list[float]] = field(default_factory=dict)  # name -> [N], higher exits earlier
     unit_costs: list[int] | None = None  # [N], the cost of running this model on each unit; replaces blocks
+    further_costs: dict[str, int] = field(default_factory=dict)  # name of another cost -> what a unit costs in it
     group: str | None = None  # jointly trained network this is a member of
     position: int | None = None  # place in its order, from 0
     weights: str | None = None  # identity of the checkpoint
@@ -48,6 +49,15 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a committee may cost; a limit that is None or not named does not bind."""
+
+    worst: int | None = None  # the cost of all members of the combination
+    percentile: tuple[float, int] | None = None  # (percent, cost that at least so many percent of the units keep to)
+    averages: dict[str, float] = field(default_factory=dict)  # name of a further cost -> its average over the units
+
+
+@dataclass(frozen=True)
 class Point:
     """One frontier point with its witness; `stages` and `thresholds` are the reported committee."""
 
@@ -55,10 +65,11 @@ class Point:
     total_cost: int
     worst_case: int  # cost of all members of the combination
     combination: tuple[str, ...]
-    levels: tuple[int, ...]  # one index 0..P-1 per stage but the last
+    levels: tuple[int, ...]  # indexes of the thresholds: one per stage but the last, or the one that all stages share
     stages: tuple[tuple[str, ...], ...]
     thresholds: tuple[np.float32, ...]
     log_odds: tuple[float | None, ...] = ()  # for each threshold, None where its float32 says it all
+    cost: int | None = None  # what the frontier is over where it is not the average: worst case or percentile
 
 
 # Levels and thresholds
@@ -78,6 +89,11 @@ def levels(confidences, P, name=None):
         index = -((-j * N) // (P - 1))  # ceil(j*N / (P-1)), exact in integers
         values.append(ordered[min(N - 1, index)])
     return [*values, np.float32(np.inf)]
+
+
+def every_threshold(confidences, name=None):
+    """All thresholds that part units: the distinct confidences [N] and infinity, rising."""
+    return [*sorted(set(ties(confidences, name).values())), np.float32(np.inf)]
 
 
 def reported_threshold(confidences, level_value, name=None):
@@ -445,74 +461,73 @@ def in_order(members, sequence, allowed):
     return True
 
 
+def family_sequences(models, family, max_stages, replicas):
+    """The sequences of tiers that are the committees of a family.
+
+    "cascade" : `tier_sequences`. "ensemble" : each set of members of such a sequence in which a group stands once, as
+    one tier. "anytime" : the first members of a group as one tier, as many as `doublings` says. "halting" : the first
+    members of a group one by one. "self_cascade" : runs of one checkpoint, in order of their cost, one by one.
+    In "anytime" and "halting" every member of a group by itself as well; other models take no part.
+    """
+    if family == "cascade":
+        return tier_sequences(models, max_stages, replicas)
+    if family == "ensemble":
+        sets = {}
+        for sequence in tier_sequences(models, max_stages, replicas):
+            joint = [stage[0].group for stage in sequence if stage[0].group]
+            if len(set(joint)) == len(joint):
+                members = canonical(itertools.chain(*sequence))
+                sets[frozenset(members)] = (tuple(members),)
+        return list(sets.values())
+    joint = [m for m in models if m.group is not None]
+    if family == "anytime":
+        prefixes = [(tuple(g[:k]),) for g in groups(models).values() for k in doublings(g, replicas)]
+        return with_singles(prefixes, joint)
+    if family == "halting":
+        steps = [tuple((m,) for m in g[:k]) for g in groups(models).values() for k in range(1, len(g) + 1)]
+        return with_singles(steps, joint)
+    if family != "self_cascade":
+        raise ValueError(f"unknown family {family!r}")
+    found = []
+    for checkpoint in sorted({m.weights for m in models if m.weights is not None}):
+        runs = [m for m in models if m.weights == checkpoint]
+        if len({m.input_size for m in runs}) > 1:
+            runs.sort(key=lambda m: (sum(m.blocks.values()), m.input_size[1], m.architecture, m.replica))
+            for n in range(1, max_stages + 1):
+                found.extend(tuple((m,) for m in chosen) for chosen in itertools.combinations(runs, n))
+    return found
+
+
 def count(models, max_models, P, replicas):
     """(combinations, threshold vectors) of the search without a worst-case limit; singles included."""
     found = combinations(models, max_models, replicas)
     return len(found), sum(P ** (len(combination) - 1) for combination in found)
 
 
-def report(combination, values, confidences, combine, confidence_name):
-    """The reported committee of a sequence of tiers with level values: (stages of members, thresholds).
+def report(combination, values, confidences, combine, confidence_name, shared=False):
+    """The reported committee of a sequence of tiers with level values: (stages of members, thresholds, log-odds).
 
     values: [n-1] level values; confidences: float32 [n-1][N]. A stage where nobody exits is merged into the next,
-    stages after everybody has exited are dropped. So a stage ends where somebody exits, and nowhere else.
+    stages after everybody has exited are dropped. So a stage ends where somebody exits, and nowhere else. A threshold
+    lies midway between two neighbours among the confidences of its stage; one that all stages share, among those of all
+    compared stages. Log-odds: one per threshold, none at all where float32 says every threshold.
     """
     N = len(confidences[0]) if confidences else 1  # a single member: all exit at once, however many they are
     exit_stage = exit_stages(confidences, values, N)
     order_free = combine != "last" and confidence_name in CONFIDENCES
-    stages, thresholds, tier = [], [], []
+    every = [c for row in confidences for c in row]
+    stages, thresholds, odds, tier = [], [], [], []
     for k, added in enumerate(combination):
         tier.extend(added)
         if k in exit_stage:
             stages.append(tuple(canonical(tier) if order_free else tier))
             if k < len(values):
-                thresholds.append(reported_threshold(confidences[k], values[k], confidence_name))
+                among = every if shared else confidences[k]
+                thresholds.append(reported_threshold(among, values[k], confidence_name))
+                odds.append(reported_log_odds(among, values[k], confidence_name))
             tier = []
-    return tuple(stages), tuple(thresholds[: len(stages) - 1])
-
-
-def report_log_odds(values, confidences, confidence_name):
-    """The log-odds beside the thresholds of the same committee; empty where float32 says them all."""
-    used = [k for k in range(len(values) + 1) if k in exit_stages(confidences, values, len(confidences[0]))]
-    odds = [reported_log_odds(confidences[k], values[k], confidence_name) for k in used[:-1]]
-    return tuple(odds) if set(odds) - {None} else ()
-
-
-def shared_thresholds(sequences, labels, combine, confidence_name, scores=None):
-    """The exact frontier of these sequences of tiers with ONE threshold for all stages, over all its real values.
-
-    List of (correct, total cost, stages, thresholds) by rising cost. The distinct confidences of all compared stages
-    and infinity are all thresholds that differ. Ties as in `search`, lower thresholds first. The threshold reported is
-    midway between two neighbours among the confidences of all compared stages, and the same for every stage.
-    """
-    N = len(labels)
-    known = {}  # prefix -> (correct, cost), int [N] each
-    best = {}  # (total cost, correct) -> (tie key, stages, thresholds)
-    for combination in sequences:
-        prefixes = [tuple(itertools.chain(*combination[: k + 1])) for k in range(len(combination))]
-        confidences = [prefix_scores(prefix, combine, confidence_name, scores) for prefix in prefixes[:-1]]
-        pooled = [c for row in confidences for c in row]
-        names = tuple(tuple((m.architecture, m.replica) for m in tier) for tier in combination)
-        for prefix in prefixes:
-            if prefix not in known:
-                known[prefix] = prefix_correct(prefix, labels, combine), [set_cost(prefix, i) for i in range(N)]
-        correct, cost = zip(*(known[prefix] for prefix in prefixes), strict=True)
-        for threshold in [*sorted(set(ties(pooled, confidence_name).values())), np.float32(np.inf)]:
-            values = [threshold] * len(confidences)
-            total_correct, total_cost = tally(exit_stages(confidences, values, N), correct, cost)
-            key = len(prefixes[-1]), len(combination), worst_cost(prefixes[-1], N), names, threshold
-            pair = total_cost, total_correct
-            if pair not in best or key < best[pair][0]:
-                stages, _ = report(combination, values, confidences, combine, confidence_name)
-                threshold = reported_threshold(pooled, threshold, confidence_name)
-                told = () if len(stages) == 1 else (threshold,) * (len(stages) - 1)
-                best[pair] = key, stages, told
-    points = []
-    for cost, correct in sorted(best, key=lambda pair: (pair[0], -pair[1])):
-        if not points or correct > points[-1][0]:
-            _, stages, told = best[cost, correct]
-            points.append((correct, cost, tuple(tuple(m.name for m in stage) for stage in stages), told))
-    return points
+    last = len(stages) - 1
+    return tuple(stages), tuple(thresholds[:last]), tuple(odds[:last]) if set(odds[:last]) - {None} else ()
 
 
 def search(
@@ -523,31 +538,41 @@ def search(
     combine="mean_logits",
     confidence_name="max_prob",
     replicas="canonical",
-    max_worst=None,
-    scores=None,
+    *,
     sequences=None,
+    limits=Limits(),
+    axis="average",
+    percent=99,
+    shared=False,
+    exact=False,
+    scores=None,
 ):
     """The exact frontier of every combination with every one of its P**(n-1) level vectors, as a list of Point.
 
     sequences : sequences of tiers that are searched instead of all combinations of single models.
+    limits : vectors that break one are not candidates.
+    axis : the cost of the frontier: "average"; "worst", the cost of the members that some unit runs; or "p99", what
+    `percent` % of the units do not exceed.
+    exact : every threshold instead of P levels. shared : one threshold for all stages of a committee, over all
+    confidences of its compared stages.
 
     A vector is on the frontier iff none has at least as many correct at less cost and none has more correct at equal
-    cost. One witness each, the least of: members in the combination, stages, worst case, names (architecture, replica)
-    stage by stage, level indexes. A combination whose members together cost more than max_worst is not tried.
+    cost. One witness each, the least of: average cost, members in the combination, stages, cost of all members, names
+    (architecture, replica) stage by stage, level indexes.
     """
     N = len(labels)
     has_unit_costs(models)
-    known = {}  # prefix -> (float32 [N], the P levels), so that each is worked out once
+    known = {}  # prefix -> (float32 [N], its thresholds), so that each is worked out once
     right = {}  # prefix -> int [N]
     price = {}  # prefix -> int [N]
-    best = {}  # (total cost, correct) -> (tie key, combination)
+    best = {}  # (cost on the axis, correct) -> (tie key, combination, values)
 
     if sequences is None:
         sequences = [tuple((m,) for m in c) for c in combinations(models, max_models, replicas)]
     for combination in sequences:
-        prefixes = [tuple(itertools.chain(*combination[: k + 1])) for k in range(len(combination))]
+        prefixes = prefixes_of(combination)
         worst = worst_cost(prefixes[-1], N)
-        if max_worst is not None and worst > max_worst:
+        if limits.worst is not None and worst > limits.worst:
             continue
         for prefix in prefixes:
             if prefix not in right:
@@ -555,31 +580,37 @@ def search(
                 price[prefix] = [set_cost(prefix, i) for i in range(N)]
         for prefix in prefixes[:-1]:
             if prefix not in known:
-                confidences = prefix_scores(prefix, combine, confidence_name, scores)
-                known[prefix] = confidences, levels(confidences, P, confidence_name)
+                scored = prefix_scores(prefix, combine, confidence_name, scores)
+                every = every_threshold(scored, confidence_name)
+                known[prefix] = scored, every if exact else levels(scored, P, confidence_name)
         confidences = [known[prefix][0] for prefix in prefixes[:-1]]
         correct = [right[prefix] for prefix in prefixes]
         cost = [price[prefix] for prefix in prefixes]
         names = tuple(tuple((m.architecture, m.replica) for m in tier) for tier in combination)
 
-        for vector in itertools.product(range(P), repeat=len(combination) - 1):
-            values = [known[prefix][1][j] for prefix, j in zip(prefixes[:-1], vector, strict=True)]
-            total_correct, total_cost = tally(exit_stages(confidences, values, N), correct, cost)
-            key = len(prefixes[-1]), len(combination), worst, names, vector
-            pair = total_cost, total_correct
+        if shared and confidences:
+            together = every_threshold([c for row in confidences for c in row], confidence_name)
+            vectors = [((j,), [value] * len(confidences)) for j, value in enumerate(together)]
+        else:
+            vectors = level_vectors([known[prefix][1] for prefix in prefixes[:-1]])
+        for vector, values in vectors:
+            stage = exit_stages(confidences, values, N)
+            total_correct, total_cost = tally(stage, correct, cost)
+            if not keeps(limits, stage, prefixes, cost):
+                continue
+            x = total_cost if axis == "average" else axis_cost(axis, percent, stage, cost)
+            key = total_cost, len(prefixes[-1]), len(combination), worst, names, vector
+            pair = x, total_correct
             if pair not in best or key < best[pair][0]:
-                best[pair] = key, combination
+                best[pair] = key, combination, values
 
     points = []
-    for total_cost, total_correct in sorted(best, key=lambda pair: (pair[0], -pair[1])):  # cheapest, then best, first
+    for x, total_correct in sorted(best, key=lambda pair: (pair[0], -pair[1])):  # cheapest, then best, first
         if points and total_correct <= points[-1].correct:
             continue
-        (_, _, worst, _, vector), combination = best[total_cost, total_correct]
-        prefixes = [tuple(itertools.chain(*combination[: k + 1])) for k in range(len(combination) - 1)]
-        confidences = [known[prefix][0] for prefix in prefixes]
-        values = [known[prefix][1][j] for prefix, j in zip(prefixes, vector, strict=True)]
-        stages, thresholds = report(combination, values, confidences, combine, confidence_name)
-        odds = report_log_odds(values, confidences, confidence_name) if confidences else ()
+        (total_cost, _, _, worst, _, vector), combination, values = best[x, total_correct]
+        confidences = [known[prefix][0] for prefix in prefixes_of(combination)[:-1]]
+        stages, thresholds, odds = report(combination, values, confidences, combine, confidence_name, shared)
         points.append(
             Point(
                 total_correct,
@@ -590,9 +621,49 @@ def search(
                 tuple(tuple(m.name for m in stage) for stage in stages),
                 thresholds,
                 odds,
+                None if axis == "average" else x,
             )
         )
     return points
+
+
+def prefixes_of(combination):
+    """The members in use after each stage of a sequence of tiers."""
+    return [tuple(itertools.chain(*combination[: k + 1])) for k in range(len(combination))]
+
+
+def level_vectors(grids):
+    """Every (indexes, values) of one level per grid; of equal levels the first stands for all."""
+    firsts = [[j for j in range(len(grid)) if j == 0 or grid[j] != grid[j - 1]] for grid in grids]
+    for vector in itertools.product(*firsts):
+        yield vector, [grid[j] for grid, j in zip(grids, vector, strict=True)]
+
+
+def keeps(limits, exit_stage, prefixes, cost):
+    """Whether units that exit at these stages keep the limits on a percentile and on averages."""
+    N = len(exit_stage)
+    if limits.percentile is not None:
+        percent, most = limits.percentile
+        if percentile([cost[k][i] for i, k in enumerate(exit_stage)], percent) > most:
+            return False
+    for name, most in limits.averages.items():
+        if sum(m.further_costs[name] for k in exit_stage for m in prefixes[k]) > most * N:
+            return False
+    return True
+
+
+def axis_cost(axis, percent, exit_stage, cost):
+    """The cost of a frontier over the worst case or over a percentile, of units that exit at these stages."""
+    if axis == "worst":
+        return max(cost[max(exit_stage)])
+    if axis != "p99":
+        raise ValueError(f"unknown axis {axis!r}; known: average, worst, p99")
+    return percentile([cost[k][i] for i, k in enumerate(exit_stage)], percent)
+
+
+def percentile(values, percent):
+    """The least of the values that at least `percent` % of them do not exceed."""
+    return next(v for v in sorted(values) if 100 * sum(other <= v for other in values) >= percent * len(values))
 
 
 # Segmentation: units are cells of images; a set of members says the mean of their probabilities, pixel by pixel
@@ -663,38 +734,4 @@ def segmentation_search(entries, cost, P):
     for total, quality in sorted(found, key=lambda p: (p[0], -p[1])):
         if not points or quality > points[-1][1]:
             points.append((total, quality))
-    return points
-
-
-# The frontier over the worst case or a percentile instead of the average
-
-
-def percentile(values, percent):
-    """The least of the values that at least `percent` % of them do not exceed."""
-    return sorted(values)[-(-percent * len(values) // 100) - 1]
-
-
-def axis_search(models, labels, max_models, P, combine, confidence_name, axis, percent=99, scores=None):
-    """[(cost, correct, least total cost of those)] over every combination and vector of levels; axis "worst" or "p99".
-
-    The worst case of a vector is that of the members that some unit runs.
-    """
-    N = len(labels)
-    least = {}
-    for combination in combinations(models, max_models, "canonical"):
-        prefixes = [combination[: k + 1] for k in range(len(combination))]
-        confidences = [prefix_scores(prefix, combine, confidence_name, scores) for prefix in prefixes[:-1]]
-        grids = [levels(c, P, confidence_name) for c in confidences]
-        correct = [prefix_correct(prefix, labels, combine) for prefix in prefixes]
-        cost = [[set_cost(prefix, i) for i in range(N)] for prefix in prefixes]
-        for vector in itertools.product(range(P), repeat=len(prefixes) - 1):
-            stage = exit_stages(confidences, [g[j] for g, j in zip(grids, vector, strict=True)], N)
-            total_correct, total = tally(stage, correct, cost)
-            paid = [cost[k][i] for i, k in enumerate(stage)]
-            x = max(cost[max(stage)]) if axis == "worst" else percentile(paid, percent)
-            least[x, total_correct] = min(total, least.get((x, total_correct), total))
-    points = []
-    for x, right in sorted(least, key=lambda p: (p[0], -p[1])):
-        if not points or right > points[-1][1]:
-            points.append((x, right, least[x, right]))
     return points

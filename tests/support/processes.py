@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+HUNG = 1800  # seconds after which a process is taken to hang; a slow machine is not one that hangs
+
 
 @contextmanager
 def ended(*processes: subprocess.Popen) -> Iterator[None]:

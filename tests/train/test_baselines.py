@@ -357,7 +357,6 @@ def test_bad_input():
 @pytest.fixture
 def run(capsys, monkeypatch, tmp_path):
     """run('train', 'fge') -> (exit code, stdout, stderr), in a folder of its own."""
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> tuple[int, str, str]:

@@ -8,7 +8,7 @@ from dataclasses import replace as with_fields
 import numpy as np
 import pytest
 import torch
-from test_training_data import small_cifar
+from cifar_files import small_cifar
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policy import Thresholds
@@ -28,11 +28,6 @@ from wisecommittee.train.run import fit
 
 torch.set_num_threads(1)
 DATA = open_training_data("digits", label_noise=0.25, pixel_noise=0.1)
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
 
 
 class Stop(Exception):

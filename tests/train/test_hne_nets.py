@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hne_printed import PRINTED
+from hne_paper import PRINTED
 from torch import nn
 
 from wisecommittee.errors import ContentError, UnknownNameError, UsageError

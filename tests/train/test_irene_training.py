@@ -33,11 +33,6 @@ DATA = open_training_data("digits", label_noise=0.25, pixel_noise=0.1)
 HELD_OUT = open_training_data("digits", label_noise=0.25, pixel_noise=0.1, held_out=0.2)
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
-
-
 def tiny(classes=10, channels=1):
     return conv(2, 2, 4, classes, channels)
 

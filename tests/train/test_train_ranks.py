@@ -11,12 +11,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from processes import ended
+from processes import HUNG, ended
 
 from wisecommittee.errors import UsageError
 from wisecommittee.train.ranks import replicas
-
-HUNG = 1800  # seconds after which a process is taken to hang; a slow machine is not one that hangs
 
 SCRIPT = """
 import os, signal, sys

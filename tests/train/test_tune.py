@@ -31,11 +31,6 @@ class Stop(Exception):
     pass
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("WISECOMMITTEE_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def trained(monkeypatch):
     """Instead of training: the settings of every run, in order."""

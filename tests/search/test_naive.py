@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from naive import (
     FLOOR,
+    Limits,
     Model,
     Point,
     combinations,
     confidence,
     count,
     evaluate,
+    family_sequences,
     levels,
     prediction,
     prefix_outputs,
@@ -358,13 +360,13 @@ A, B, Z = model("a/0"), model("b/0"), model("z/0")
 )
 def test_report_merges_and_drops(values, confidences, stages, thresholds):
     found = report(((Z,), (A,), (B,)), f32(*values), [f32(*row) for row in confidences], "mean_logits", "max_prob")
-    assert found == (stages, thresholds)
+    assert found == (stages, thresholds, ())
 
 
 def test_report_looks_for_the_next_lower_confidence_among_all_units():
     # Unit 0 exits at z; a's level .75 is unit 1's, and the next lower one, .5, belongs to unit 0: midpoint .625.
     confidences = [f32(0.9, 0.1, 0.1), f32(0.5, 0.75, 0.25)]
-    _, thresholds = report(((Z,), (A,), (B,)), f32(0.9, 0.75), confidences, "mean_logits", "max_prob")
+    _, thresholds, _ = report(((Z,), (A,), (B,)), f32(0.9, 0.75), confidences, "mean_logits", "max_prob")
     assert thresholds[1] == np.float32(0.625)
 
 
@@ -378,12 +380,12 @@ def test_report_looks_for_the_next_lower_confidence_among_all_units():
     ],
 )
 def test_report_keeps_the_order_where_it_matters(combine, name, tier):
-    stages, _ = report(((Z,), (A,), (B,)), f32(INF, 0.5), [f32(0, 0), f32(0.5, 0.1)], combine, name)
+    stages, _, _ = report(((Z,), (A,), (B,)), f32(INF, 0.5), [f32(0, 0), f32(0.5, 0.1)], combine, name)
     assert stages == (tier, (B,))
 
 
 def test_report_of_a_single():
-    assert report(((A,),), [], [], "mean_logits", "max_prob") == (((A,),), ())
+    assert report(((A,),), [], [], "mean_logits", "max_prob") == (((A,),), (), ())
 
 
 # The search
@@ -402,10 +404,10 @@ def test_search_by_hand():
     cascade = Point(3, 11, 5, ("a/0", "b/0"), (1,), (("a/0",), ("b/0",)), (threshold,))
     assert search([b, a], labels, 2, 3, "last", "own") == [single, cascade]
     # All members of the cascade cost 5.
-    assert search([b, a], labels, 2, 3, "last", "own", max_worst=5) == [single, cascade]
+    assert search([b, a], labels, 2, 3, "last", "own", limits=Limits(worst=5)) == [single, cascade]
     alone = Point(3, 12, 4, ("b/0",), (), (("b/0",),), ())
-    assert search([b, a], labels, 2, 3, "last", "own", max_worst=4) == [single, alone]
-    assert search([b, a], labels, 2, 3, "last", "own", max_worst=0) == []
+    assert search([b, a], labels, 2, 3, "last", "own", limits=Limits(worst=4)) == [single, alone]
+    assert search([b, a], labels, 2, 3, "last", "own", limits=Limits(worst=0)) == []
 
 
 def test_search_finds_a_tier():
@@ -475,7 +477,7 @@ def test_search_with_blocks_and_with_costs_per_unit():
     b = source("b/0", [0, 1], [0.5, 0.5], unit_costs=[4, 9])
     points = search([a, b], [1, 1], 2, 3, "last", "own")
     assert [(p.correct, p.total_cost, p.worst_case, p.levels) for p in points] == [(1, 3, 2, ()), (2, 12, 11, (1,))]
-    assert len(search([a, b], [1, 1], 2, 3, "last", "own", max_worst=10)) == 1
+    assert len(search([a, b], [1, 1], 2, 3, "last", "own", limits=Limits(worst=10))) == 1
 
 
 def test_search_asks_scores_for_prefixes_only():
@@ -541,3 +543,84 @@ def test_search_against_its_definition(seed):
         assert replayed.worst_case == p.worst_case  # a witness never has a member nobody reaches
         assert all(replayed.exits)
         assert np.isfinite(p.thresholds).all()
+
+
+@pytest.mark.parametrize("mode", ["levels", "exact", "shared"])
+@pytest.mark.parametrize("axis", ["average", "worst", "p99"])
+@pytest.mark.parametrize("seed", range(8))
+def test_limits_axes_and_thresholds_against_their_definitions(mode, axis, seed):
+    """Every vector through the plain evaluator; what each unit pays decides about limits and about the axis."""
+    draw = random.Random(seed)
+    N, percent = draw.randint(2, 6), draw.choice([30, 50, 99])
+    pool = [
+        source(
+            name,
+            [draw.randint(0, 1) for _ in range(N)],
+            [draw.randint(0, 3) for _ in range(N)],
+            cost=draw.randint(1, 4),
+            further_costs={"usd": draw.randint(1, 4)},
+        )
+        for name in ("a/0", "b/0", "c/0")
+    ]
+    labels = [draw.randint(0, 1) for _ in range(N)]
+    limits = Limits(
+        draw.choice([None, 6]),
+        draw.choice([None, (50, 4), (100, 6)]),
+        draw.choice([{}, {"usd": 3.5}]),
+    )
+
+    def fits(costs, share):
+        """The least cost that holds for at least this share of the units, in percent."""
+        return min(c for c in costs if 100 * len([x for x in costs if x <= c]) >= share * N)
+
+    candidates = []
+    for members in combinations(pool, 3, "canonical"):
+        scores = [f32(*m.stored_scores["own"]) for m in members[:-1]]
+        if mode == "shared":
+            every = {c for row in scores for c in row} | {INF}
+            vectors = [[t] * len(scores) for t in every] if scores else [[]]
+        elif mode == "exact":
+            vectors = itertools.product(*(set(row) | {INF} for row in scores))
+        else:
+            vectors = itertools.product(*(levels(row, 3) for row in scores))
+        for values in vectors:
+            result = evaluate([[m] for m in members], values, labels, "last", "own")
+            ran = [members[: k + 1] for k in result.exit_stage]
+            paid = [sum(cost for m in some for cost in m.blocks.values()) for some in ran]
+            usd = sum(m.further_costs["usd"] for some in ran for m in some)
+            if limits.worst is not None and result.worst_case > limits.worst:
+                continue
+            if limits.percentile is not None and fits(paid, limits.percentile[0]) > limits.percentile[1]:
+                continue
+            if limits.averages and usd / N > limits.averages["usd"]:
+                continue
+            x = {"average": sum(paid), "worst": max(paid), "p99": fits(paid, percent)}[axis]
+            candidates.append((x, result.correct))
+    expected = {
+        (x, c) for x, c in candidates if not any((d >= c and y < x) or (d > c and y == x) for y, d in candidates)
+    }
+    options = {"exact": mode == "exact", "shared": mode == "shared", "limits": limits}
+    points = search(pool, labels, 3, 3, "last", "own", axis=axis, percent=percent, **options)
+    assert [(p.total_cost if axis == "average" else p.cost, p.correct) for p in points] == sorted(expected)
+
+
+def test_sequences_of_every_family():
+    # A group of three in the order g/1, g/0, g/2; a model without one; a checkpoint run at two sizes.
+    group = [model(f"g/{r}", group="g", position=p) for r, p in ((0, 1), (1, 0), (2, 2))]
+    loose = model("a/0")
+    runs = [model(f"{n}/0", cost=c, weights="w", input_size=(3, s, s)) for n, c, s in (("x", 5, 16), ("y", 2, 8))]
+
+    def named(pool, family, stages=2):
+        found = family_sequences(pool, family, stages, "canonical")
+        return sorted(" ".join("+".join(m.name for m in tier) for tier in sequence) for sequence in found)
+
+    alone = ["a/0", "g/0", "g/1", "g/2"]
+    in_order = ["g/1 g/0", "g/1 g/0+g/2", "g/1+g/0", "g/1+g/0 g/2", "g/1+g/0+g/2"]
+    mixed = [f"{tier} a/0" for tier in ("g/1", "g/1+g/0", "g/1+g/0+g/2")]
+    mixed += [f"a/0 {tier}" for tier in ("g/1", "g/1+g/0", "g/1+g/0+g/2")]
+    assert named([*group, loose], "cascade") == sorted([*alone, *in_order, *mixed])
+    sets = ["g/0+g/1", "g/0+g/1+g/2", "a/0+g/1", "a/0+g/0+g/1", "a/0+g/0+g/1+g/2"]
+    assert named([*group, loose], "ensemble") == sorted([*alone, *sets])
+    assert named([*group, loose], "anytime") == sorted([*alone[1:], "g/1+g/0", "g/1+g/0+g/2"])
+    assert named([*group, loose], "halting") == sorted([*alone[1:], "g/1 g/0", "g/1 g/0 g/2"])
+    assert named([*runs, loose], "self_cascade") == ["x/0", "y/0", "y/0 x/0"]

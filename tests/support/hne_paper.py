@@ -1,4 +1,4 @@
-"""Multiply-adds that the paper prints for hierarchical ensembles (Ruiz and Verbeek 2021)."""
+"""Multiply-adds that the paper of hierarchical neural ensembles prints."""
 
 from __future__ import annotations
 

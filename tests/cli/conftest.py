@@ -1,0 +1,10 @@
+"""What the tests of the command line share: a store with three models, imported from files as a user would."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def store(imported_store):
+    return imported_store

@@ -22,8 +22,8 @@ from wisecommittee.errors import CommitteeError, UsageError
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.exits import exit_rows
 from wisecommittee.searches.heuristic.greedy import Greedy
-from wisecommittee.searches.heuristic.neighbours import Moves
-from wisecommittee.searches.heuristic.space import Scope
+from wisecommittee.searches.heuristic.neighbours import Neighbours
+from wisecommittee.searches.heuristic.space import SearchSpace
 from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.query import Query
@@ -121,7 +121,7 @@ def test_greedy_cascades_exit_by_the_same_rule(store):
     pool = members_pool([Committee(STAGES, Thresholds((0.5, 0.5)))], store, "val")
     family = family_named("cascade")
     pool = pool.with_tiers(family.tiers(pool.cards, "canonical"))
-    scope = Scope(pool, Moves.over(family.chains(pool.cards, "canonical"), len(pool.cards)), 3)
+    scope = SearchSpace(pool, Neighbours.over(family.chains(pool.cards, "canonical"), len(pool.cards)), 3)
     search = Greedy(scope)
     states = search.start()
     for size in (1, 2, 3):

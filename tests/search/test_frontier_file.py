@@ -9,6 +9,7 @@ from pools import MemoryStore, random_pool
 
 from wisecommittee import Frontier
 from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import WiseCommitteeError
 from wisecommittee.reading import parse_json
 from wisecommittee.searches.frontier_file import _Committees
@@ -46,7 +47,7 @@ TEXTS = {
     "together": text_of([["a", "b"]], []),
     "with another member on record": text_of([["a"], ["b"]], [0.5], names=["a", "b", "c"]),
     "one of the members": text_of([["a"]], [], names=["a", "b"]),
-    "without members": json.dumps(Committee((("a",), ("b",)), (0.5,)).to_json()),
+    "without members": json.dumps(Committee((("a",), ("b",)), Thresholds((0.5,))).to_json()),
     "a name that reads as the field": text_of([['x, "members": {'], ["b"]], [0.5]),
     "the fingerprint of others": PAIR.replace('["b"]', '["c"]'),
     "a fingerprint by hand": PAIR.replace('"fingerprint": "', '"fingerprint": "0'),

@@ -9,7 +9,7 @@ import pytest
 from stored import IDS, C, N, X, Y, card, failing, folder, naive_content, part_paths, with_value
 
 from wisecommittee.errors import AlignmentError, StoreError
-from wisecommittee.store.columns import SplitModel
+from wisecommittee.store.columns import StoredModel
 
 pytestmark = pytest.mark.usefixtures("small_groups")
 
@@ -80,4 +80,4 @@ def test_a_reader_of_a_replaced_model_is_told_so(filled, monkeypatch):
     old = filled.card("a/0", "val")
     filled.add(card(), "val", labels=Y, outputs=X + 1, unit_ids=IDS, replace=True)
     with pytest.raises(StoreError, match="a/0 in val was replaced while it was read; run again"):
-        list(SplitModel(filled, old, "val").row_groups())
+        list(StoredModel(filled, old, "val").row_groups())

@@ -23,7 +23,7 @@ def member(macs: int = 5, **changes):
 def text_of(stages, thresholds, names=None, **changes) -> str:
     committee = Committee(
         tuple(map(tuple, stages)),
-        tuple(thresholds),
+        Thresholds(tuple(thresholds)),
         chosen_on="val",
         members={name: member() for name in names or [model for stage in stages for model in stage]},
         **changes,

@@ -20,10 +20,10 @@ def member(macs: int = 5, **changes):
     return {"kind": "logits", "blocks": {"x": macs}, "weights": "w", **changes}
 
 
-def text_of(stages, thresholds, names=None, **changes) -> str:
+def text_of(stages, thresholds, names=None, log_odds=(), **changes) -> str:
     committee = Committee(
         tuple(map(tuple, stages)),
-        Thresholds(tuple(thresholds)),
+        Thresholds(tuple(thresholds), log_odds),
         chosen_on="val",
         members={name: member() for name in names or [model for stage in stages for model in stage]},
         **changes,

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 
+os.environ.pop("COLUMNS", None)  # the width of tables is that of a file, whatever terminal the tests run in
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read by huggingface_hub when it is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

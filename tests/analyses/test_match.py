@@ -24,7 +24,7 @@ def case():
 
 
 def table(case, kind, **changes):
-    study = study_of(case.store, max_models=3, levels=case.study.levels, threads=1, **changes)
+    study = study_of(case.store, max_models=3, levels=case.study.query.levels, threads=1, **changes)
     made = tables.fill(kind, study)
     names = [c.name for c in made.columns]
     return made, [dict(zip(names, row, strict=True)) for row in made.rows]

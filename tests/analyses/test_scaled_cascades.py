@@ -66,7 +66,7 @@ def test_a_base_cascade_is_found_below_the_second_model():
 def test_scaled_is_drawn():
     case = Case(LADDER, n=N)
     what = plot.PLOTS["scaled-cascades"].gather(study_of_case(case, published=True))
-    ax = plot.scaled(Figure(layout="constrained").add_subplot(), **what)
+    ax = plot.PLOTS["scaled-cascades"].draw(Figure(layout="constrained").add_subplot(), **what)
     ax.figure.canvas.draw()
     lines = {line.get_label(): list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in ax.lines}
     family = what["family"]

@@ -164,12 +164,12 @@ def slow(*arguments):
 module._products = slow
 """,
     "while confidences are put into levels": """
-from wisecommittee.searches.grid.sweep import GridSearch
-bin_row = GridSearch._bin
+from wisecommittee.searches.grid import levels
+bin_row = levels.bin_units
 def slow(*arguments):
     here(); stay_until(1)
     return bin_row(*arguments)
-GridSearch._bin = slow
+levels.bin_units = slow
 """,
 }
 
@@ -330,7 +330,7 @@ def test_a_target_that_nothing_found_so_far_meets_is_said(store):
     code, out, err = interrupted(PAIRS, "--target-accuracy", "1", "--max-models", "2")
     assert (code, out) == (130, "")
     assert err[-1].startswith("error: no committee reaches 1 on val; the best is c")
-    assert err[-1].endswith("of what was found before the search was stopped")
+    assert err[-1].endswith("of the committees found before the search was stopped")
 
 
 def test_a_part_of_a_frontier_is_not_drawn(store):

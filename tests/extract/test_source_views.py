@@ -128,7 +128,7 @@ def test_a_file_runs_on_images(name, lender, exported, pillow, tmp_path):
     assert (item.card.input_size, item.card.meta["preprocess"]) == ((3, 16, 16), "halved")
     for other, message in (
         (spec, "such a file holds no preprocessing"),
-        ("lending_nets:five", "lending_nets:five: defines no preprocessing"),
+        ("lending_nets:five", "preprocess='lending_nets:five': defines no preprocessing"),
         ("lending_nets:nett", "did you mean 'net'"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -19,6 +19,8 @@ PACKAGE = ROOT / "wisecommittee"
 FLOORS = {
     "errors": 0,
     "version": 0,
+    "options": 0.5,
+    "option_checks": 0.7,
     "text": 0,
     "reading": 0.5,
     "writing": 0.5,

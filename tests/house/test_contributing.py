@@ -290,9 +290,12 @@ def test_the_example_of_a_training_method_trains_as_without_it_where_nothing_is_
         done = CliRunner().invoke(app, list(map(str, options)), catch_exceptions=False)
         assert done.exit_code == 0
         setup = make_setup(open_training_data("digits", seed=seed), seed=seed, epochs=2)
-        train_baseline(Independent(setup, 1), plain)
-    pairs = [(f"{name}-digits-digits-cnn{seed}/0" for name in ("smoothed", "pool")) for seed in ("", "-s1")]
-    equal = [store.card(ours, "val").weights == plain.card(theirs, "val").weights for ours, theirs in pairs]
+        train_baseline(Independent(setup, 1), plain, device="cpu")
+    equal = [
+        store.card(f"smoothed-digits-digits-cnn{seed}/0", "val").weights
+        == plain.card(f"pool-digits-digits-cnn{seed}/0", "val").weights
+        for seed in ("", "-s1")
+    ]
     assert equal == [True, False]
 
 
@@ -309,7 +312,7 @@ def test_the_example_of_a_search_option_is_an_option_everywhere():
         longer(max_members=0)
     shown = parameters(longer)["max_members"]
     assert shown.default is None
-    assert "--max-members" in str(shown.annotation.__metadata__[0].param_decls)
+    assert (shown.name, shown.annotation.__metadata__[0].show_default) == ("max_members", "no limit")
 
 
 def test_the_example_of_a_strategy_is_a_method(monkeypatch):

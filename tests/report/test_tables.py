@@ -111,7 +111,7 @@ def test_formats_and_endings(tmp_path):
     assert formats.form_of("csv", tmp_path / "x.txt") == "csv"
     with pytest.raises(UsageError, match=r"ends in none of .csv, .md, .tex"):
         formats.form_of(None, tmp_path / "x.xlsx")
-    with pytest.raises(UsageError, match="rich is for the terminal"):
+    with pytest.raises(UsageError, match="format='rich' is for the terminal"):
         formats.form_of("rich", tmp_path / "x.md")
     with pytest.raises(UnknownNameError, match="did you mean 'latex'"):
         formats.form_of("latx", None)

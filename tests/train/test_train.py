@@ -381,9 +381,9 @@ def test_train_pool_writes_what_the_networks_say(tmp_path):
         train_pool(store, pool=replace(SMALL, lr=0.06), log=never)
 
 
-def test_the_cache_is_keyed_by_the_settings(tmp_path):
+def test_the_cache_is_keyed_by_the_settings(own_cache):
     first = trained(SMALL)
-    assert (tmp_path / "cache" / "trained" / SMALL.key / "03-conv4_1.pt").exists()
+    assert (own_cache / "trained" / SMALL.key / "03-conv4_1.pt").exists()
     never = lambda row: pytest.fail("trained again")  # noqa: E731
     assert [m.weights for m in trained(SMALL, log=never)] == [m.weights for m in first]
     others = [

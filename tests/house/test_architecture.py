@@ -37,7 +37,10 @@ FLOORS = {
     "cli": 6,
 }
 TORCH_WING = {
-    "extraction": {"errors", "text", "reading", "writing", "committees", "tasks", "kernels", "store"},
+    "extraction": {
+        *("errors", "version", "text", "options", "option_checks", "reading", "writing"),
+        *("committees", "tasks", "kernels", "store"),
+    },
 }
 TORCH_WING["deployment"] = TORCH_WING["train"] = TORCH_WING["extraction"] | {"extraction"}
 ROOMS = {

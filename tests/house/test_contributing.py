@@ -324,11 +324,17 @@ def test_the_example_of_a_strategy_is_a_method(monkeypatch):
     assert list(search(store, method="singles")) == list(search(store, max_models=1))
 
 
-TO_BE_WRITTEN = {"tasks/weighted.py", "store/readers/json_lines.py", "cli/train_smoothed.py"}  # by who follows an example
+TO_BE_WRITTEN = {
+    "tasks/weighted.py",
+    "store/readers/json_lines.py",
+    "cli/train_smoothed.py",
+}  # by who follows an example
 
 
 def test_files_that_are_named_exist():
     root = Path(__file__).parents[2]
     named = set(re.findall(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.py)`", TEXT)) - TO_BE_WRITTEN
     assert len(named) > 30
-    assert not [name for name in named if not any((folder / name).exists() for folder in (root, root / "wisecommittee"))]
+    assert not [
+        name for name in named if not any((folder / name).exists() for folder in (root, root / "wisecommittee"))
+    ]

@@ -92,11 +92,11 @@ def bench_models(
     common: dict[str, Any] = {"batch_size": batch_size, "device": device, "seconds": seconds, "split": split}
     if committee:
         from wisecommittee.committees.committee import Committee
-        from wisecommittee.deployment.measure import Loading, Setup, compare
+        from wisecommittee.deployment.measure import Loading, MeasureSetup, compare
 
         chosen, specs = Committee.load(committee), dict(map(_named_spec, models or []))
         loading = Loading(specs, preprocess, softmax, trust, force)
-        setup = Setup(data=data, limit=limit, **common)
+        setup = MeasureSetup(data=data, limit=limit, **common)
         with progress(quiet=as_json) as update:
             singles = several("--against", against)
             compared = compare(chosen, LogitStore(store), singles, loading=loading, setup=setup, progress=update)

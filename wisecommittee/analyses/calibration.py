@@ -70,8 +70,8 @@ def _effect(study: Study, committee: Committee, calibrations: Mapping[str, Calib
     """The committee as it was chosen, with calibrated models or without, and its twin of equal cost."""
 
     def pools(split: str) -> tuple[Pool, Pool]:
-        own = _calibrated(committee)
-        after = cascade_pool(study, committee, split) if own else _pool(study, committee, split, calibrations)
+        calibrated = _calibrated(committee)
+        after = cascade_pool(study, committee, split) if calibrated else _pool(study, committee, split, calibrations)
         return _pool(study, committee, split, {}), after
 
     raw, mended = pools(study.split)
@@ -79,10 +79,10 @@ def _effect(study: Study, committee: Committee, calibrations: Mapping[str, Calib
         both = with_exits(raw, committee, exits_of(mended, committee)), committee
     else:
         both = committee, with_exits(mended, committee, exits_of(raw, committee))
-    there = study.reports != study.split and study.store.has_split(study.reports)
-    there = there and set(committee.models) <= set(study.store.models(study.reports))
+    has_test = study.reports != study.split and study.store.has_split(study.reports)
+    has_test = has_test and set(committee.models) <= set(study.store.models(study.reports))
     before, after = _evaluated((raw, mended), both)
-    test = pools(study.reports) if there else None
+    test = pools(study.reports) if has_test else None
     return Effect(
         " and ".join(sorted({card.calibration.method for card in mended.cards if card.calibration})),
         before,
@@ -98,12 +98,12 @@ def _calibrated(committee: Committee) -> bool:
 
 
 def _evaluated(pools: tuple[Pool, Pool], committees: tuple[Committee, Committee]) -> tuple[Evaluation, Evaluation]:
-    before, after = (evaluate_in(pool, [one])[0] for pool, one in zip(pools, committees, strict=True))
+    before, after = (evaluate_in(pool, [committee])[0] for pool, committee in zip(pools, committees, strict=True))
     return before, after
 
 
 def _reliable(pools: tuple[Pool, Pool], committees: tuple[Committee, Committee]) -> tuple[Reliability, Reliability]:
-    before, after = (reliability_in(pool, one) for pool, one in zip(pools, committees, strict=True))
+    before, after = (reliability_in(pool, committee) for pool, committee in zip(pools, committees, strict=True))
     return before, after
 
 
@@ -129,11 +129,11 @@ def calibrations_of(study: Study, models: Sequence[str]) -> dict[str, Calibratio
     if not models:
         return {}
     stored = {model: study.store.card(model, study.split).calibration for model in models}
-    found = {model: calibration for model, calibration in stored.items() if calibration is not None}
-    if len(found) == len(models):
-        return found
+    on_cards = {model: calibration for model, calibration in stored.items() if calibration is not None}
+    if len(on_cards) == len(models):
+        return on_cards
     fits = fit(study.store, models, split=study.split, threads=study.threads, progress=study.progress)
-    return {one.model: one.calibration for one in fits if one.calibration is not None}
+    return {fitted.model: fitted.calibration for fitted in fits if fitted.calibration is not None}
 
 
 def reliability_in(pool: Pool, committee: Committee) -> Reliability:

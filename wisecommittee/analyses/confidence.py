@@ -54,14 +54,14 @@ def curves(study: Study, shares: Sequence[float] = SHARES) -> ConfidenceCurves:
 
 
 def curves_in(pool: Pool, models: tuple[str, ...], shares: Sequence[float] = SHARES) -> ConfidenceCurves:
-    found: dict[str, tuple[float, ...]] = {}
+    accuracy: dict[str, tuple[float, ...]] = {}
     quality = np.zeros(pool.units)
     for name in functions(pool):
         score, of_stage = stage_values(with_confidence(pool, name), Committee((models,)))
         quality = of_stage[0]
-        found[name] = accuracy_within(score[0], quality, shares)
+        accuracy[name] = accuracy_within(score[0], quality, shares)
     return ConfidenceCurves(
-        models, pool.split, pool.units, tuple(shares), found, accuracy_within(quality, quality, shares)
+        models, pool.split, pool.units, tuple(shares), accuracy, accuracy_within(quality, quality, shares)
     )
 
 
@@ -73,9 +73,9 @@ def accuracy_within(
     Units of one score come in any order, so that a share which takes some of them gets their mean: the result depends
     neither on the order of units nor on how a share rounds.
     """
-    values, place = np.unique(-score.astype(np.float64), return_inverse=True)
-    count = np.bincount(place, minlength=len(values))
-    total = np.bincount(place, weights=quality, minlength=len(values))
+    values, group = np.unique(-score.astype(np.float64), return_inverse=True)
+    count = np.bincount(group, minlength=len(values))
+    total = np.bincount(group, weights=quality, minlength=len(values))
     wanted = np.array(shares) * len(score)
     return tuple((np.interp(wanted, np.r_[0, np.cumsum(count)], np.r_[0, np.cumsum(total)]) / wanted).tolist())
 
@@ -102,11 +102,11 @@ def at_equal_cost(study: Study) -> list[list[AtEqualCost]]:
 def _at_equal_cost(study: Study, committee: Committee) -> list[AtEqualCost]:
     pool = cascade_pool(study, committee, study.split)
     exits = exits_of(pool, committee)
-    found = []
+    results = []
     for name in functions(pool):
         own = with_confidence(pool, name)
         twin = with_exits(own, committee, exits)
         evaluation = evaluate_in(own, [twin])[0]
         test = study.reported([evaluation])
-        found.append(AtEqualCost(name, evaluation, test[0] if test else None))
-    return found
+        results.append(AtEqualCost(name, evaluation, test[0] if test else None))
+    return results

@@ -59,7 +59,7 @@ class Diversity:
 
 def show(study: Study, chosen: Sequence[Evaluation]) -> list[Shown]:
     tests = study.reported(chosen)
-    return [Shown(e, tests[place] if tests else None) for place, e in enumerate(chosen)]
+    return [Shown(e, tests[index] if tests else None) for index, e in enumerate(chosen)]
 
 
 def singles_to_match(study: Study) -> list[Evaluation]:
@@ -76,14 +76,14 @@ def match(study: Study) -> tuple[Match, ...]:
     singles = singles_to_match(study)
     if len(study.cards()) < 2:
         raise AbsentError("there is one model only, so nothing can match it; extract or import another")
-    found = study.frontier()
-    if found.axis != "average":
+    frontier = study.frontier()
+    if frontier.axis != "average":
         raise UsageError(
-            f"models are matched by their average cost, and this frontier was searched over the {found.axis} cost; "
+            f"models are matched by their average cost, and this frontier was searched over the {frontier.axis} cost; "
             f"leave it out, or save one that was searched without {option('axis')}"
         )
-    costs = [found.within(average_cost=e.average_cost) for e in singles]
-    qualities = [found.matching(e.quality) for e in singles]
+    costs = [frontier.within(average_cost=e.average_cost) for e in singles]
+    qualities = [frontier.matching(e.quality) for e in singles]
     shown = show(study, [*singles, *costs, *qualities])
     n = len(singles)
     return tuple(Match(*rows) for rows in zip(shown[:n], shown[n : 2 * n], shown[2 * n :], strict=True))

@@ -37,6 +37,6 @@ def members(study: Study) -> MemberCurves:
     exact = tuple(dict.fromkeys(map(float, targets)))
     curves = {}
     for most in range(1, min(study.max_models, len(study.cards())) + 1):
-        found = study.search(max_models=most)
-        curves[most] = tuple(show(study, [found.within(average_cost=target) for target in exact]))
+        frontier = study.search(max_models=most)
+        curves[most] = tuple(show(study, [frontier.within(average_cost=target) for target in exact]))
     return MemberCurves(exact, curves)

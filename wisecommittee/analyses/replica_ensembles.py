@@ -100,8 +100,8 @@ def reporting_pool(study: Study) -> Pool:
 def by_architecture(cards: Sequence[StoredCard]) -> dict[str, list[int]]:
     """{architecture: places of its replicas, in order}."""
     members: dict[str, list[int]] = {}
-    for place, card in enumerate(cards):
-        members.setdefault(card.architecture, []).append(place)
+    for index, card in enumerate(cards):
+        members.setdefault(card.architecture, []).append(index)
     return members
 
 
@@ -144,7 +144,7 @@ def draws(models: Sequence[int], size: int) -> list[tuple[int, ...]]:
     if math.comb(len(models), size) <= DRAWS:
         return list(combinations(models, size))
     rng = np.random.default_rng(SEED)
-    found: set[tuple[int, ...]] = set()
-    while len(found) < DRAWS:
-        found.add(tuple(sorted(int(m) for m in rng.choice(models, size, replace=False))))
-    return sorted(found)
+    subsets: set[tuple[int, ...]] = set()
+    while len(subsets) < DRAWS:
+        subsets.add(tuple(sorted(int(m) for m in rng.choice(models, size, replace=False))))
+    return sorted(subsets)

@@ -77,9 +77,10 @@ def replicas(study: Study) -> tuple[ArchitectureReplicas, ...]:
             ensemble = together[min(pair), max(pair)]
             cascades.append(cheapest(given.frontier([pair], study.query.levels), ensemble.quality) or ensemble)
         chosen = [*singles, *together.values(), *cascades]
-        for some in filter(None, (chosen, study.reported(chosen))):
+        for evaluations in filter(None, (chosen, study.reported(chosen))):
             a, b = len(singles), len(singles) + len(together)
-            out.append(ArchitectureReplicas(name, some[0].split, tuple(some[:a]), tuple(some[a:b]), tuple(some[b:])))
+            parts = (tuple(evaluations[:a]), tuple(evaluations[a:b]), tuple(evaluations[b:]))
+            out.append(ArchitectureReplicas(name, evaluations[0].split, *parts))
         if study.progress:
             study.progress("replicas", done + 1, len(enough))
     return tuple(out)

@@ -120,9 +120,9 @@ class Study:
 
     def reported(self, chosen: Sequence[Evaluation]) -> list[Evaluation]:
         """The same committees on the reporting split; empty if the store lacks it, or a member there."""
-        found = self.reported_where_possible(chosen)
-        whole = [e for e in found if e is not None]
-        return whole if len(whole) == len(found) else []
+        evaluations = self.reported_where_possible(chosen)
+        whole = [e for e in evaluations if e is not None]
+        return whole if len(whole) == len(evaluations) else []
 
     def reported_where_possible(self, chosen: Sequence[Evaluation]) -> list[Evaluation | None]:
         """The same committees on the reporting split, None where a member is not there; empty without such a split."""
@@ -167,7 +167,7 @@ def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -
     options
         None is the default.
     """
-    own = {name: value for name in OWN if (value := options.pop(name, None)) is not None}
+    fields_of_study = {name: value for name in OWN if (value := options.pop(name, None)) is not None}
     parts = from_options({"query": Query, "execution": Execution}, options)
     asked, run = ({name: value for name, value in part.items() if value is not None} for part in parts.values())
     query = Query()
@@ -180,7 +180,7 @@ def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -
                 )
         models = given.query.models and tuple(map(escape, given.query.models))
         query = replace(Query(), models=models, **{name: getattr(given.query, name) for name in TAKEN_OVER})
-    return Study(store, replace(query, **asked), given=given, execution=Execution(**run), **own)
+    return Study(store, replace(query, **asked), given=given, execution=Execution(**run), **fields_of_study)
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:

@@ -53,13 +53,13 @@ def _sweeps(study: Study, committee: Committee) -> list[ThresholdSweep]:
     pool = cascade_pool(study, committee, study.split)
     score, _ = stage_values(pool, committee)
     test = _reporting(study, committee)
-    found = []
+    results = []
     for stage in range(len(committee.stages) - 1):
         thresholds = levels(score[stage])
         runs = [_run(p, committee, stage, thresholds) for p in (pool, test) if p is not None]
-        told = tuple(e.committee.thresholds.values[stage] for e in runs[0])
-        found.append(ThresholdSweep(committee, stage, told, runs[0], runs[1] if test else ()))
-    return found
+        shown = tuple(e.committee.thresholds.values[stage] for e in runs[0])
+        results.append(ThresholdSweep(committee, stage, shown, runs[0], runs[1] if test else ()))
+    return results
 
 
 def levels(score: NDArray[np.float32], most: int = LEVELS) -> tuple[float, ...]:

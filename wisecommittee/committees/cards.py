@@ -141,14 +141,14 @@ class ModelCard:
     @property
     def key(self) -> tuple[str, int, str]:
         """Canonical order: architecture, then replica, as given or as the name by itself says them; then the name."""
-        place = split_model_name(self.model) if self.placed_by_name else (self.architecture, self.replica)
-        return (*place, self.model)
+        identity = split_model_name(self.model) if self.placed_by_name else (self.architecture, self.replica)
+        return (*identity, self.model)
 
     @property
     def placed_by_name(self) -> bool:
         """Whether architecture and replica say nothing that the name does not."""
-        places = (split_model_name(self.model), (self.model, 0))
-        return not self.replica_given and (self.architecture, self.replica) in places
+        read = (split_model_name(self.model), (self.model, 0))
+        return not self.replica_given and (self.architecture, self.replica) in read
 
     @property
     def members(self) -> frozenset[str]:
@@ -201,10 +201,10 @@ def check_name(noun: str, name: str) -> None:
     """A name can be seen and is no way to a folder: nothing in it is hidden or acts on a terminal."""
     if not name or name != name.strip() or name in (".", ".."):
         raise StoreError(f"{noun} name {name!r}: expected text without outer spaces, and neither . nor ..")
-    if found := HIDDEN.search(name):
+    if hidden := HIDDEN.search(name):
         raise StoreError(
             f"{noun} name {name!r}: expected text without control characters, marks of direction and signs without "
-            f"width; {found[0]!a} is one, give it another name"
+            f"width; {hidden[0]!a} is one, give it another name"
         )
 
 

@@ -156,13 +156,13 @@ class Committee:
         except AbsentError:
             raise
         except (CommitteeError, ValueError) as error:
-            what = recognised(file) if file.is_file() else None
-            if what is not None and not what.startswith("a committee"):
-                raise CommitteeError(f"{file}: {what}; expected a committee, as `search --save` writes it") from error
+            kind = recognised(file) if file.is_file() else None
+            if kind is not None and not kind.startswith("a committee"):
+                raise CommitteeError(f"{file}: {kind}; expected a committee, as `search --save` writes it") from error
             if not isinstance(error, CommitteeError):
                 raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
-            place = f"{file}: "
-            raise CommitteeError(f"{place}{str(error).removeprefix(place)}") from error
+            prefix = f"{file}: "
+            raise CommitteeError(f"{prefix}{str(error).removeprefix(prefix)}") from error
 
     @classmethod
     def from_json(cls, data: Any) -> Committee:

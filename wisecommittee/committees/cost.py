@@ -175,11 +175,11 @@ def cost_model(
         for block, value in costs.items():
             if ids.setdefault(block, value) != value:
                 model, _, cost = block.partition("\0")
-                what, remedy = (
+                subject, remedy = (
                     (f"{name} of {model}", "import the cost file again") if cost else (f"block {block!r}", "")
                 )
                 raise CostError(
-                    f"{what} costs {ids[block]} in one card and {value} in another; {remedy or 'give it two ids'}"
+                    f"{subject} costs {ids[block]} in one card and {value} in another; {remedy or 'give it two ids'}"
                 )
     names = list(ids)
     integers, unit = fixed_point(list(ids.values()), headroom=units)

@@ -54,7 +54,7 @@ class Origin:
     @classmethod
     def of(cls, architecture: str) -> Origin | None:
         """None for any other name."""
-        found = _ARCHITECTURE.match(architecture)
-        if found is None:
+        match = _ARCHITECTURE.match(architecture)
+        if match is None:
             return None
-        return cls(found["method"], found["data"], found["backbone"], int(found["seed"] or 0), found["variant"] or "")
+        return cls(match["method"], match["data"], match["backbone"], int(match["seed"] or 0), match["variant"] or "")

@@ -144,7 +144,7 @@ def _frozen(value: Any) -> Any:
     """A JSON value with its lists as tuples."""
     if isinstance(value, list):
         return tuple(map(_frozen, value))
-    return {name: _frozen(each) for name, each in value.items()} if isinstance(value, dict) else value
+    return {name: _frozen(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def reaches(score: NDArray[np.float32], threshold: np.float32 | float) -> NDArray[np.bool_]:
@@ -188,7 +188,7 @@ class Thresholds(Policy):
     def of(cls, pairs: Sequence[tuple[float, float | None]]) -> Self:
         """From (value, log-odds or None) of every stage but the last."""
         odds = tuple(log_odds for _, log_odds in pairs)
-        return cls(tuple(value for value, _ in pairs), odds if any(each is not None for each in odds) else ())
+        return cls(tuple(value for value, _ in pairs), odds if any(number is not None for number in odds) else ())
 
     @property
     def pairs(self) -> list[tuple[float, float | None]]:

@@ -98,11 +98,11 @@ def resolve_replicas(cards: Sequence[Card]) -> tuple[Card, ...]:
     numbers = numbers_of(cards)
     out = []
     for card in cards:
-        place = card.key[:2]
+        identity = card.key[:2]
         if card.placed_by_name and not numbers[card.key[0]].count:
-            place = card.model, 0
-        if place != (card.architecture, card.replica):
-            card = replace(card, architecture=place[0], replica=place[1])
+            identity = card.model, 0
+        if identity != (card.architecture, card.replica):
+            card = replace(card, architecture=identity[0], replica=identity[1])
         out.append(card)
     return tuple(out)
 

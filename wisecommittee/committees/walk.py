@@ -16,7 +16,7 @@ from wisecommittee.committees.policy import EXIT, Policy, Route, State
 from wisecommittee.errors import CommitteeError
 
 
-class Batch(Protocol):
+class UnitBatch(Protocol):
     """Units that have run the same stages."""
 
     def __len__(self) -> int: ...
@@ -31,7 +31,7 @@ class Batch(Protocol):
 
 
 FILLED = frozenset({"prediction", "members", "unit_ids"})  # what both kinds of batches can tell a policy
-AnyBatch = TypeVar("AnyBatch", bound=Batch)
+AnyBatch = TypeVar("AnyBatch", bound=UnitBatch)
 
 
 def walk(committee: Committee, batch: AnyBatch) -> Iterator[tuple[Route, AnyBatch, NDArray[np.int64]]]:
@@ -40,7 +40,7 @@ def walk(committee: Committee, batch: AnyBatch) -> Iterator[tuple[Route, AnyBatc
     Parameters
     ----------
     committee : Committee
-    batch : Batch
+    batch : UnitBatch
         Units that have run nothing yet.
 
     Yields

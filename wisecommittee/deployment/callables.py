@@ -62,8 +62,8 @@ def as_member(name: str, given: Any, kind: str) -> LoadedModel:
     facts: dict[str, Any] = {}
     if estimates and classes is not None and list(classes) != list(range(len(classes))):
         facts["classes"] = {"given": tuple(map(str, classes))}
-    what = type(given).__qualname__ if estimates else getattr(given, "__qualname__", type(given).__qualname__)
-    return LoadedModel.called(name, Called(name, call).eval(), what, "", **facts)
+    origin = type(given).__qualname__ if estimates else getattr(given, "__qualname__", type(given).__qualname__)
+    return LoadedModel.called(name, Called(name, call).eval(), origin, "", **facts)
 
 
 def is_estimator(given: Any) -> bool:

@@ -84,7 +84,7 @@ def load_members(
         refuse(_programs(sources))
     borrowed = {source.lender for source in sources if source.lender}
     lenders = {spec: load_model(spec, random_weights=True) for spec in sorted(borrowed)}
-    found: dict[str, LoadedModel] = {}
+    models: dict[str, LoadedModel] = {}
     for source in sources:
         if not force:
             _check_stored(source)
@@ -94,8 +94,8 @@ def load_members(
         _check_preprocess(source, loaded)
         if source.expected and loaded.weights not in ("", source.expected) and not force:  # functions have none
             raise _other_weights(source, loaded.origin, loaded.weights)
-        found[source.name] = loaded
-    return found
+        models[source.name] = loaded
+    return models
 
 
 def programs(
@@ -105,10 +105,10 @@ def programs(
     return _programs([_source(name, (modules or {}).get(name), store, preprocess, {}) for name in names])
 
 
-def refuse(found: Mapping[str, str]) -> None:
+def refuse(named: Mapping[str, str]) -> None:
     """TrustError if any program is found that only a card names. found : {member: description}."""
-    if found:
-        listed = "; ".join(f"{who}: {what}" for who, what in found.items())
+    if named:
+        listed = "; ".join(f"{who}: {program}" for who, program in named.items())
         raise TrustError(
             f"the store names code, which would run here: {listed}. Look at it, then allow it with "
             f"{option('trust', True)}, or name what you trust yourself: NAME=SPEC, "
@@ -163,8 +163,8 @@ def _check_preprocess(source: _Source, loaded: LoadedModel) -> None:
 
 def _programs(sources: Sequence[_Source]) -> dict[str, str]:
     named = {who: spec for source in sources for who, spec in source.named.items()}
-    found = {who: (spec, program_in(spec)) for who, spec in named.items()}
-    return {who: f"{spec!r}, {program}" for who, (spec, program) in found.items() if program}
+    programs_of = {who: (spec, program_in(spec)) for who, spec in named.items()}
+    return {who: f"{spec!r}, {program}" for who, (spec, program) in programs_of.items() if program}
 
 
 def _check_stored(source: _Source) -> None:

@@ -87,8 +87,8 @@ def as_latex(table: Table) -> str:
         r"\midrule",
     ]
     breaks = table.breaks()
-    for place, row in enumerate(table.cells()):
-        if place in breaks:
+    for index, row in enumerate(table.cells()):
+        if index in breaks:
             lines.append(r"\midrule")
         lines.append(" & ".join(map(escaped, row)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]

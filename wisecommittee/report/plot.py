@@ -183,9 +183,9 @@ def of_study(ax: Axes, kind: str, study: Study) -> Axes:
 def figure(kind: str, *, size: tuple[float, float] | None = None, dpi: int = 150, **what: Any) -> Figure:
     """One plot on a figure of its own; arguments as for `draw`."""
     plot = plot_named(kind)
-    made = Figure(figsize=size or plot.size(**what), dpi=dpi, layout="constrained")
-    plot.draw(made.add_subplot(), **what)
-    return made
+    drawn = Figure(figsize=size or plot.size(**what), dpi=dpi, layout="constrained")
+    plot.draw(drawn.add_subplot(), **what)
+    return drawn
 
 
 def draw(
@@ -201,22 +201,22 @@ def draw(
     path = Path(path)
     _check_ending(path)
     with matplotlib.rc_context({"font.size": 9}), missing_signs():
-        made = figure(kind, size=size, dpi=dpi, **what)
+        drawn = figure(kind, size=size, dpi=dpi, **what)
         with written_whole(path) as file:
-            made.savefig(file, dpi=dpi, format=path.suffix[1:].lower())
+            drawn.savefig(file, dpi=dpi, format=path.suffix[1:].lower())
         return path
 
 
 @contextlib.contextmanager
 def missing_signs() -> Iterator[None]:
     """One warning for all signs that the font lacks, instead of one for each."""
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     lacking: dict[str, None] = {}
-    for warning in heard:
-        if found := re.match(r"Glyph (\d+)", str(warning.message)):
-            lacking[chr(int(found[1]))] = None
+    for warning in caught:
+        if match := re.match(r"Glyph (\d+)", str(warning.message)):
+            lacking[chr(int(match[1]))] = None
         else:
             warnings.warn(warning.message, warning.category, stacklevel=2)
     if lacking:

@@ -31,12 +31,12 @@ def exits(ax: Axes, evaluations: Evaluation | Iterable[Evaluation]) -> Axes:
     for stage, color in enumerate(stage_colors(max(len(e.exit_ratios) for e in rows))):
         ink = "black" if luminance(color) > 0.35 else "white"
         reaching = [(row, e.exit_ratios) for row, e in enumerate(rows) if stage < len(e.exit_ratios)]
-        places = [row for row, _ in reaching]
+        bar_rows = [row for row, _ in reaching]
         shares = [ratios[stage] for _, ratios in reaching]
         before = [sum(ratios[:stage]) for _, ratios in reaching]
         bars: dict[str, Any] = {"height": 0.46, "color": color, "edgecolor": "white", "linewidth": 0.8}
-        ax.barh(places, shares, left=before, label=f"stage {stage + 1}", **bars)
-        for row, share, left in zip(places, shares, before, strict=True):
+        ax.barh(bar_rows, shares, left=before, label=f"stage {stage + 1}", **bars)
+        for row, share, left in zip(bar_rows, shares, before, strict=True):
             inside: dict[str, Any] = {
                 "room": 0.9 * share,
                 "least": 7.0,

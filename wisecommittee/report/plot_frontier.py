@@ -147,11 +147,12 @@ def frontiers(
 
 def gather(study: Study) -> dict[str, Any]:
     """The frontier with its single models and, where the store has test, the same committees there."""
-    found = study.frontier()
+    searched = study.frontier()
+    as_printed = study.published and (searched.cost, searched.axis) == ("flops", "average")
     return {
-        "frontier": found,
-        "test": [e for e in study.reported_where_possible(spread(list(found), HOLLOW)) if e] or None,
-        "ensembles": study.search(family="ensemble", axis=found.axis) if study.ensembles else None,
-        "published": printed.points() if study.published and (found.cost, found.axis) == ("flops", "average") else None,
+        "frontier": searched,
+        "test": [e for e in study.reported_where_possible(spread(list(searched), HOLLOW)) if e] or None,
+        "ensembles": study.search(family="ensemble", axis=searched.axis) if study.ensembles else None,
+        "published": printed.points() if as_printed else None,
         "quality": study.quality,
     }

@@ -44,9 +44,9 @@ def anytime(ax: Axes, leaves: Leaves, *, published: Mapping[str, Points] | None 
         numbers += [(str(rung.leaves), point) for rung, *point in zip(group.rungs, x, y, strict=True)]
         costs += x
     style: dict[str, Any] = {"color": PUBLISHED, "linestyle": ":", "linewidth": 0.9, "marker": "*"}
-    for place, (name, points) in enumerate((published or {}).items()):
+    for number, (name, points) in enumerate((published or {}).items()):
         sizes, x, y = (list(values) for values in zip(*points, strict=True))
-        ax.plot(x, y, **style, markersize=8, markeredgewidth=0, label=None if place else "published")
+        ax.plot(x, y, **style, markersize=8, markeredgewidth=0, label=None if number else "published")
         names = [*map(str, sizes[:-1]), f"{sizes[-1]}: {name}"]
         numbers += [(text, point) for text, *point in zip(names, x, y, strict=True)]
         costs += x
@@ -116,8 +116,8 @@ def _styles(leaves: Leaves) -> Sequence[tuple[str, str, str]]:
 
 def _costs(ax: Axes, leaves: Leaves, costs: Sequence[float]) -> None:
     name_axes(ax, leaves.cost, costs)
-    what = "FLOPs (multiply-adds)" if leaves.cost == "flops" else leaves.cost
-    ax.set_xlabel(f"{what} of the first leaves per unit")
+    unit = "FLOPs (multiply-adds)" if leaves.cost == "flops" else leaves.cost
+    ax.set_xlabel(f"{unit} of the first leaves per unit")
 
 
 def gather(study: Study) -> dict[str, Any]:
@@ -126,19 +126,19 @@ def gather(study: Study) -> dict[str, Any]:
 
 def gather_anytime(study: Study) -> dict[str, Any]:
     """With the paper's Table 1 where it is asked for: of the data that the networks' names tell, or of all."""
-    found = analysis.leaves(study)
+    result = analysis.leaves(study)
     if not study.published or study.cost != "flops":
-        return {"leaves": found}
-    trained_on = {DATA.get(group.name.split("-")[1]) for group in found.groups if group.name.count("-") > 1} - {None}
-    return {"leaves": found, "published": table_1(trained_on or set(DATA.values()))}
+        return {"leaves": result}
+    trained_on = {DATA.get(group.name.split("-")[1]) for group in result.groups if group.name.count("-") > 1} - {None}
+    return {"leaves": result, "published": table_1(trained_on or set(DATA.values()))}
 
 
 def table_1(datasets: set[Any]) -> dict[str, Points]:
     """Networks trained with hierarchical distillation: {name: points}."""
-    found: dict[str, list[tuple[int, float, float]]] = {}
+    points_of: dict[str, list[tuple[int, float, float]]] = {}
     for row in published.rows("hne_table1"):
         if row["loss"] == "LHD" and row["dataset"] in datasets:
             size = row["models_evaluated"]
             macs = MACS[row["network"], row["dataset"]][size.bit_length() - 1]
-            found.setdefault(f"{row['network']}, {row['dataset']}", []).append((size, macs * 1e6, row["top1"]))
-    return {name: tuple(points) for name, points in found.items()}
+            points_of.setdefault(f"{row['network']}, {row['dataset']}", []).append((size, macs * 1e6, row["top1"]))
+    return {name: tuple(points) for name, points in points_of.items()}

@@ -36,8 +36,8 @@ def draw(ax: Axes, ensembles: ReplicaEnsembles, *, parallel: bool = False, quali
         numbers += [labels[0], *labels[1:][-1:]] if parallel else labels  # in parallel all stand above one another
         costs += x
     name_axes(ax, ensembles.cost, costs)
-    what = "FLOPs (multiply-adds)" if ensembles.cost == "flops" else ensembles.cost
-    ax.set_xlabel(f"{what} of {'the dearest member' if parallel else 'all members'} per unit")
+    unit = "FLOPs (multiply-adds)" if ensembles.cost == "flops" else ensembles.cost
+    ax.set_xlabel(f"{unit} of {'the dearest member' if parallel else 'all members'} per unit")
     ax.set_ylabel(f"median {quality} (%) on {ensembles.split} (n = {ensembles.n:,})")
     Names(ax, [name for name, _ in numbers], [point for _, point in numbers], fontsize="x-small", color="0.25")
     return legend(ax)

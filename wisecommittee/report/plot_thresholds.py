@@ -85,8 +85,8 @@ def sweep(ax: Axes, sweep: ThresholdSweep, *, quality: str = "accuracy") -> Axes
     ax.set_xlim(x[0], x[-1] + 0.01 * (x[-1] - x[0]))  # the last rise stays off the right axis
     ax.grid(True, color="0.9", linewidth=0.6)
     ax.set_axisbelow(True)
-    for one in (ax, right):
-        one.spines["top"].set_visible(False)
+    for axes in (ax, right):
+        axes.spines["top"].set_visible(False)
     return legend(ax, twin=right)
 
 
@@ -102,14 +102,14 @@ def gather_first(study: Study) -> dict[str, Any]:
 def _ends(ax: Axes, only: ThresholdSweep) -> list[tuple[str, Evaluation]]:
     """The first stage alone and the whole committee, between which the threshold of a two-stage cascade leads."""
     first, second = only.committee.stages
-    one, everyone = only.evaluations[0], only.evaluations[-1]
+    alone, whole = only.evaluations[0], only.evaluations[-1]
     shape = "single" if len(first) == 1 else "ensemble"
-    scatter(ax, [one], shape, 6.5, NOUNS[shape])
+    scatter(ax, [alone], shape, 6.5, NOUNS[shape])
     if combine_named(only.committee.combine).ordered:  # the newest member answers alone
-        scatter(ax, [everyone], "ensemble", 6.5, f"{together(second)} for all, after {together(first)}")
-        return [(together(first), one)]
-    scatter(ax, [everyone], "ensemble", 6.5, NOUNS["ensemble"] if shape == "single" else None)
-    return [(together(first), one), (together((*first, *second)), everyone)]
+        scatter(ax, [whole], "ensemble", 6.5, f"{together(second)} for all, after {together(first)}")
+        return [(together(first), alone)]
+    scatter(ax, [whole], "ensemble", 6.5, NOUNS["ensemble"] if shape == "single" else None)
+    return [(together(first), alone), (together((*first, *second)), whole)]
 
 
 def _name(sweep: ThresholdSweep, several: bool) -> str:

@@ -117,13 +117,13 @@ def name_points(
         model = e.committee.models[0]
         copies.setdefault((architecture_of.get(model, model), cost), []).append(e)
     undominated: list[tuple[str, tuple[float, float]]] = []
-    rest: list[tuple[str, tuple[float, float]]] = []
+    dominated: list[tuple[str, tuple[float, float]]] = []
     best = -1.0
     for (architecture, cost), group in copies.items():
         name = architecture if len(group) > 1 else group[0].committee.label()
-        (undominated if group[0].quality > best else rest).append((name, (cost, group[0].quality)))
+        (undominated if group[0].quality > best else dominated).append((name, (cost, group[0].quality)))
         best = max(best, group[0].quality)
-    names = [*undominated, *published.items(), *rest][:NAMED_AT_MOST]
+    names = [*undominated, *published.items(), *dominated][:NAMED_AT_MOST]
     if names:
         Names(ax, [n for n, _ in names], [p for _, p in names], fontsize="small", color="0.25")
 
@@ -159,9 +159,9 @@ def legend(ax: Axes, further: Mapping[str, tuple[Artist, ...]] | None = None, *,
     further : {label: marks that share it}; twin : an Axes that shares the x axis.
     """
     width, height = width_in_points(ax), float(ax.bbox.height / ax.figure.dpi * 72)
-    for each in (ax, *([twin] if twin else [])):
-        _as_text(each.xaxis.label, 1.3 * width)
-        _as_text(each.yaxis.label, 1.3 * height)
+    for axes in (ax, *([twin] if twin else [])):
+        _as_text(axes.xaxis.label, 1.3 * width)
+        _as_text(axes.yaxis.label, 1.3 * height)
     drawn, names = ax.get_legend_handles_labels()
     handles: list[Any] = [*drawn, *(further or {}).values()]
     labels = [shown(name.removeprefix(" ")) for name in (*names, *(further or {}))]

@@ -84,8 +84,8 @@ class Table:
 
     def column(self, name: str) -> list[Value]:
         """The raw values of one column."""
-        place = next(i for i, column in enumerate(self.columns) if column.name == name)
-        return [row[place] for row in self.rows]
+        index = next(i for i, column in enumerate(self.columns) if column.name == name)
+        return [row[index] for row in self.rows]
 
     def headings(self) -> list[tuple[str, str]]:
         """[(over, heading with its unit)] per column."""
@@ -100,11 +100,11 @@ class Table:
         """The rows as printed; a grouped table leaves out the leading texts that repeat those of the row above."""
         scale = self._scale()
         out = [[_printed(v, c.kind, scale) for v, c in zip(row, self.columns, strict=True)] for row in self.rows]
-        for place in range(len(out) - 1, 0, -1) if self.grouped else ():
+        for index in range(len(out) - 1, 0, -1) if self.grouped else ():
             for i, column in enumerate(self.columns):
-                if column.kind != "text" or out[place][i] != out[place - 1][i]:
+                if column.kind != "text" or out[index][i] != out[index - 1][i]:
                     break
-                out[place][i] = ""
+                out[index][i] = ""
         return out
 
     def right(self) -> list[bool]:
@@ -138,8 +138,8 @@ class Table:
         span more than SPAN: each cell then names its unit."""
         if self.cost != "flops":
             return 1.0, ""
-        places = [i for i, column in enumerate(self.columns) if column.kind == "cost"]
-        values = [abs(v) for row in self.rows for i in places if isinstance(v := row[i], (int, float)) and v]
+        indices = [i for i, column in enumerate(self.columns) if column.kind == "cost"]
+        values = [abs(v) for row in self.rows for i in indices if isinstance(v := row[i], (int, float)) and v]
         least = min(values, default=1.0)
         if max(values, default=1.0) > SPAN * least:
             return None

@@ -53,7 +53,7 @@ def fill(study: Study) -> Table:
 
 def chosen(shown: Shown) -> str:
     """Who chose and who reports, with n."""
-    told = f"Committees were chosen on {shown.val.split} (n = {shown.val.n:,}), whose figures are optimistic"
+    choice = f"Committees were chosen on {shown.val.split} (n = {shown.val.n:,}), whose figures are optimistic"
     if shown.test is None:
-        return f"{told}; no split to report on has all of them."
-    return f"{told}; {shown.test.split} (n = {shown.test.n:,}) reports."
+        return f"{choice}; no split to report on has all of them."
+    return f"{choice}; {shown.test.split} (n = {shown.test.n:,}) reports."

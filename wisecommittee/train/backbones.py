@@ -175,17 +175,17 @@ def _from_code(spec: str, classes: int, channels: int) -> Backbone:
         factory = partial(factory, **{name: n for name, n in given.items() if name in _parameters(factory)})
     net = call(factory, spec)
     if isinstance(net, Backbone):
-        made = net
+        backbone = net
     elif isinstance(net, nn.Module):
-        made = _split(net, spec)
+        backbone = _split(net, spec)
     else:
         raise UsageError(f"backbone {spec!r}: gave a {type(net).__name__}; expected a torch.nn.Module")
-    if made.classes != classes:
+    if backbone.classes != classes:
         raise UsageError(
-            f"backbone {spec!r}: has {made.classes:,} classes, the data {classes:,}; "
+            f"backbone {spec!r}: has {backbone.classes:,} classes, the data {classes:,}; "
             f"let its factory take the number as an argument named `classes`"
         )
-    return made
+    return backbone
 
 
 def _parameters(factory: Callable[..., object]) -> list[str]:
@@ -206,18 +206,18 @@ def _split(net: nn.Module, spec: str) -> Backbone:
     return Backbone(net, head)
 
 
-def check_backbone(made: Backbone, name: str, shape: tuple[int, int, int]) -> None:
+def check_backbone(backbone: Backbone, name: str, shape: tuple[int, int, int]) -> None:
     """UsageError unless images of that shape (channels, height, width) give features [n, width] of that backbone."""
     size = " x ".join(map(str, shape))
-    made.eval()
+    backbone.eval()
     try:
         with torch.inference_mode():
-            found = tuple(made.features(torch.zeros(2, *shape)).shape)
+            given = tuple(backbone.features(torch.zeros(2, *shape)).shape)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"backbone {name!r}: cannot take images of {size} ({reason})") from error
-    if found != (2, made.width):
+    if given != (2, backbone.width):
         raise UsageError(
-            f"backbone {name!r}: its last linear layer takes {made.width} features, "
-            f"but images of {size} give {' x '.join(map(str, found[1:]))} of them"
+            f"backbone {name!r}: its last linear layer takes {backbone.width} features, "
+            f"but images of {size} give {' x '.join(map(str, given[1:]))} of them"
         )

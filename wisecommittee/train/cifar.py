@@ -69,10 +69,10 @@ def _find(name: str, folder: Path) -> tuple[Path, CifarLayout]:
         for path in (folder, folder / layout.folder):
             if all((path / file).is_file() for file in layout.train + layout.test):
                 return path, layout
-    ways = " or ".join(f"{layout.folder}/ (from {layout.archive})" for layout in LAYOUTS[name])
+    versions = " or ".join(f"{layout.folder}/ (from {layout.archive})" for layout in LAYOUTS[name])
     raise AbsentError(
-        f"{name}: no data in {str(folder)!r}; unpack {ways} there, as its authors publish it, or name the folder with "
-        f"{name}:FOLDER"
+        f"{name}: no data in {str(folder)!r}; unpack {versions} there, as its authors publish it, or name the folder "
+        f"with {name}:FOLDER"
     )
 
 

@@ -61,5 +61,5 @@ class Tree:
         """For each of `nodes(block)`, the index of its parent in `nodes(block - 1)`."""
         if block == 0:
             return (0,) * len(self.nodes(0))
-        place = {node: i for i, node in enumerate(self.nodes(block - 1))}
-        return tuple(place[node * self.groups[block - 1] // self.groups[block]] for node in self.nodes(block))
+        index_of = {node: i for i, node in enumerate(self.nodes(block - 1))}
+        return tuple(index_of[node * self.groups[block - 1] // self.groups[block]] for node in self.nodes(block))

@@ -256,10 +256,10 @@ def _restore(run: _Run, phase: Phase, scaler: torch.amp.GradScaler, file: Path |
 def load_checkpoint(data: bytes, name: str, key: str, device: torch.device | str = "cpu") -> dict[str, Any]:
     try:
         state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-        found = state["key"]
+        recorded = state["key"]
     except Exception as error:
         raise ContentError(f"{name!r} is no checkpoint of this version; remove it to train again") from error
-    if found != key:
+    if recorded != key:
         raise ContentError(f"{name!r} belongs to other settings; name another folder of checkpoints, or remove it")
     return state
 

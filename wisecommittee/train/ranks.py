@@ -27,10 +27,10 @@ class TrainingRanks:
 
     def read(self, file: Path) -> bytes | None:
         """The bytes that rank 0 reads from a file, None where there is none; other ranks need not see its disk."""
-        found = [file.read_bytes() if self.rank == 0 and file.exists() else None]
+        contents = [file.read_bytes() if self.rank == 0 and file.exists() else None]
         if self.count > 1:
-            distributed.broadcast_object_list(found, src=0)
-        return found[0]
+            distributed.broadcast_object_list(contents, src=0)
+        return contents[0]
 
     def equalise(self, modules: Iterable[nn.Module]) -> None:
         """Parameters and buffers as rank 0 has them."""
@@ -64,9 +64,9 @@ class TrainingRanks:
             return {name: float(value) for name, value in sums.items()}, units
         every: list[dict[str, float] | None] = [None] * self.count
         distributed.all_gather_object(every, {"": float(units), **{name: float(v) for name, v in sums.items()}})
-        known = [one for one in every if one is not None]
-        names = {name for one in known for name in one}
-        added = {name: sum(one.get(name, 0.0) for one in known) for name in sorted(names)}
+        known = [sums_of_rank for sums_of_rank in every if sums_of_rank is not None]
+        names = {name for sums_of_rank in known for name in sums_of_rank}
+        added = {name: sum(sums_of_rank.get(name, 0.0) for sums_of_rank in known) for name in sorted(names)}
         return {name: value for name, value in added.items() if name}, int(added[""])
 
 

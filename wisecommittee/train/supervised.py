@@ -114,8 +114,8 @@ class Setup:
     def key(self, method: str, **facts: Any) -> str:
         """Changes with the method, its facts, the data, the networks' shapes and the version of torch."""
         shapes = [list(parameter.shape) for parameter in self.start().parameters()]
-        own = [self.backbone, asdict(self.recipe), self.seed, self.data.key, shapes, torch.__version__]
-        return hashlib.sha256(json.dumps([method, facts, own], sort_keys=True).encode()).hexdigest()[:16]
+        settings = [self.backbone, asdict(self.recipe), self.seed, self.data.key, shapes, torch.__version__]
+        return hashlib.sha256(json.dumps([method, facts, settings], sort_keys=True).encode()).hexdigest()[:16]
 
     def origin(self, method: str) -> Origin:
         return Origin(method, self.data.name, short_name(self.backbone), self.seed)

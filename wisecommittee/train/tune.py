@@ -124,8 +124,8 @@ def tune(
         study.tell(trial, worth)
     if progress:
         progress("tune", trials, trials)
-    found = [_trial(number, trial) for number, trial in enumerate(done)]
-    return sorted(found, key=lambda trial: -trial.worth)
+    finished = [_trial(number, trial) for number, trial in enumerate(done)]
+    return sorted(finished, key=lambda trial: -trial.worth)
 
 
 def _trial(number: int, trial: FrozenTrial) -> Trial:

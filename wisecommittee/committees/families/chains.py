@@ -69,13 +69,13 @@ def walks(chains: Sequence[Chain], models: int, size: int, *, ascending: bool = 
     every = steps(chains, models)
     sequences = np.zeros((1, 0), dtype=np.int64)
     used = np.zeros((1, len(chains)), dtype=np.int16)  # members of each chain that are in use
-    for place in range(size):
+    for stage in range(size):
         fits = used[:, every.chain] == every.before
-        if ascending and place:
+        if ascending and stage:
             fits &= sequences[:, -1:] < np.arange(len(every.tiers))
         row, step = np.nonzero(fits)
         sequences = np.column_stack([sequences[row], step])
-        if place < size - 1:
+        if stage < size - 1:
             used = used[row]
             used[np.arange(len(row)), every.chain[step]] = every.after[step]
     return sequences

@@ -55,11 +55,11 @@ def application(names: Collection[str] = COMMANDS) -> typer.Typer:
     app.callback()(_root)
     for name in names:
         module, member = COMMANDS[name]
-        found = getattr(importlib.import_module(f".{module}", __name__), member)
-        if isinstance(found, typer.Typer):
-            app.add_typer(found, name=name)
+        command = getattr(importlib.import_module(f".{module}", __name__), member)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
         else:
-            app.command(name)(found)
+            app.command(name)(command)
     return app
 
 

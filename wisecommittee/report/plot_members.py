@@ -13,7 +13,26 @@ from wisecommittee.report.style import SERIES, SHAPES, legend, name_axes, sample
 
 
 def draw(ax: Axes, members: MemberCurves, *, quality: str = "top-1 accuracy") -> Axes:
-    """A line for each number of members at most, over the targets, on the split that reports where there is one."""
+    """Draw quality over target costs, a line per largest number of members (Wang et al. 2022, Fig. 7).
+
+    Parameters
+    ----------
+    ax : Axes
+    members : MemberCurves
+        Drawn on the reporting split if there is one.
+    quality : str
+        What the y axis measures; it is printed in percent.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    UsageError
+        There are more lines than line styles.
+    """
     if len(members.curves) > len(SERIES):
         raise UsageError(f"{len(members.curves)} lines in one plot; at most {len(SERIES)} can be told apart")
     styles = ((*SHAPES["single"][:2], "-"), *SERIES)

@@ -22,10 +22,18 @@ OURS = "this store"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """name : for programs (csv, JSON), which get values at full precision: shares in [0, 1], costs in their own unit.
+    """One column of a table.
 
-    heading : for people; the unit is added in brackets. kind : 'cost' or a name in KINDS. over : heading above several
-    columns.
+    Parameters
+    ----------
+    name : str
+        Name for programs (csv, JSON), which get values at full precision: shares in [0, 1], costs in their own unit.
+    heading : str
+        Heading for people; the unit is added in brackets.
+    kind : str
+        'cost', or a key of KINDS: how values are printed.
+    over : str
+        Heading above several columns.
     """
 
     name: str
@@ -83,21 +91,21 @@ class Table:
         return self.to_html()
 
     def column(self, name: str) -> list[Value]:
-        """The raw values of one column."""
+        """The raw values of a column, by its name."""
         index = next(i for i, column in enumerate(self.columns) if column.name == name)
         return [row[index] for row in self.rows]
 
     def headings(self) -> list[tuple[str, str]]:
-        """[(over, heading with its unit)] per column."""
+        """(heading above, heading with its unit) of every column."""
         units = {"percent": " (%)", "points": " (points)", "exits": " (%)", "cost": self._unit()}
         return [(c.over, c.heading + units.get(c.kind, "")) for c in self.columns]
 
     def spans(self) -> list[tuple[str, int]]:
-        """[(heading above, number of columns below it)] of neighbouring columns, "" where there is none above."""
+        """(heading above, number of columns below it) of every run of neighbouring columns; "" stands for no heading."""
         return [(over, len(list(columns))) for over, columns in itertools.groupby(c.over for c in self.columns)]
 
     def cells(self) -> list[list[str]]:
-        """The rows as printed; a grouped table leaves out the leading texts that repeat those of the row above."""
+        """The rows as printed. A grouped table leaves out the leading texts that are the same in the row above."""
         scale = self._scale()
         out = [[_printed(v, c.kind, scale) for v, c in zip(row, self.columns, strict=True)] for row in self.rows]
         for index in range(len(out) - 1, 0, -1) if self.grouped else ():

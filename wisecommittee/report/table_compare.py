@@ -60,7 +60,7 @@ def _values(c: MethodComparison, row: MethodRow) -> tuple[Value, ...]:
 
 
 def _printed(trained: set[tuple[str, str]], everything: bool) -> tuple[list[tuple[Value, ...]], str]:
-    """The paper's rows for what was trained, or all of them; and where they are from."""
+    """The paper's rows for the data and backbones that were trained, or all its rows; and the name of their source."""
     rows: list[tuple[Value, ...]] = []
     for data, name in PRINTED.items():
         for r in published.rows(name):

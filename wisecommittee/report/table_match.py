@@ -52,7 +52,7 @@ def fill(study: Study) -> Table:
 
 
 def chosen(shown: Shown) -> str:
-    """Who chose and who reports, with n."""
+    """A note: which split chose the committees and which split reports, with n."""
     choice = f"Committees were chosen on {shown.val.split} (n = {shown.val.n:,}), whose figures are optimistic"
     if shown.test is None:
         return f"{choice}; no split to report on has all of them."

@@ -109,7 +109,7 @@ def name_points(
 ) -> None:
     """Write names beside points, the important names first.
 
-    First the single models that no single model beats at their cost, then published points, then the other single models.
+    First the single models that no single model beats at their cost, then published points, then the other models.
     Replicas of an architecture at one cost share the architecture's name, beside the most accurate of them.
     """
     architecture_of = named_architectures([e.committee.models[0] for e in singles if len(e.committee.models) == 1])

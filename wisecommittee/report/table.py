@@ -101,7 +101,7 @@ class Table:
         return [(c.over, c.heading + units.get(c.kind, "")) for c in self.columns]
 
     def spans(self) -> list[tuple[str, int]]:
-        """(heading above, number of columns below it) of every run of neighbouring columns; "" stands for no heading."""
+        """(heading above, number of columns below it) of every run of neighbouring columns; "" for no heading."""
         return [(over, len(list(columns))) for over, columns in itertools.groupby(c.over for c in self.columns)]
 
     def cells(self) -> list[list[str]]:

@@ -44,11 +44,11 @@ class Combine:
     ----------
     name : str
     summand : {kind: callable}
-        From stored rows [.., C] to what is summed.
+        From stored rows [.., C] to the rows that are summed.
     space : {kind: str}
         Whether the mean of the sum is 'logits' or 'probabilities'.
     ordered : bool
-        Only the newest member answers, so that the order of members matters and not their set.
+        Whether only the newest member decides; if so, the order of the members matters.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Fields of a JSON object that anybody may have written: checked, and shown in one line where they are wrong."""
+"""Checks for the fields of a JSON object that may have been written by anybody, and one-line texts for wrong values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def typed(
 
 
 def shown(value: Any) -> str:
-    """A value that is not as it must be, short enough for a line."""
+    """A wrong value, shortened for one line."""
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:97]}.."
 

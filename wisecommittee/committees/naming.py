@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TrainingMethod:
-    """A method whose models `compare` sets beside the others'.
+    """A training method that `compare` has a row for.
 
-    label : its row in that table, as Li et al. print it; command : module and function of `wisecommittee train` in
-    cli/; combine : how its members are combined, None for a cascade that halts by their stored score.
+    label : the row's name, as Li et al. print it; command : module and function of `wisecommittee train` in cli/;
+    combine : the combining rule of its members, None for a cascade that halts by their stored score.
     """
 
     label: str
@@ -35,7 +35,7 @@ _ARCHITECTURE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a model was trained, as its architecture says; seed 0 is not written.
+    """How a model was trained, read from the name of its architecture; seed 0 is not written.
 
     variant : the value that differs within a sweep, such as w2=0.05.
     """
@@ -53,7 +53,7 @@ class Origin:
 
     @classmethod
     def of(cls, architecture: str) -> Origin | None:
-        """None for any other name."""
+        """The origin in the name of an architecture; None if the name was not made by `train`."""
         match = _ARCHITECTURE.match(architecture)
         if match is None:
             return None

@@ -1,6 +1,6 @@
-"""The cascade itself: units go from stage to stage until the policy lets them exit (Wang et al. 2022, Algorithm 1).
+"""The cascade: units go from stage to stage until the policy lets them exit (Wang et al. 2022, Algorithm 1).
 
-Stored outputs (searches/exits.py) and deployed models (deployment/deploy.py) are two kinds of batches on the same walk.
+The units are a UnitBatch: stored outputs (searches/exits.py) or deployed models (deployment/deployed.py).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ class UnitBatch(Protocol):
     def __len__(self) -> int: ...
 
     def run(self, route: Route) -> State:
-        """Run the newest stage of `route`, after the others; the empty route runs nothing."""
+        """Run the newest stage of `route`, after its earlier stages; the empty route runs nothing."""
         ...
 
     def only(self, rows: NDArray[np.int64]) -> Self:
-        """The units at these positions, which have run the same stages."""
+        """The units at these positions of the batch."""
         ...
 
 
-FILLED = frozenset({"prediction", "members", "unit_ids"})  # what both kinds of batches can tell a policy
+FILLED = frozenset({"prediction", "members", "unit_ids"})  # fields of a State that every UnitBatch can fill
 AnyBatch = TypeVar("AnyBatch", bound=UnitBatch)
 
 

@@ -278,13 +278,20 @@ class Frontier:
         StoreError
             The file is not a saved frontier.
         """
-        found = read_frontier(path)
-        made = cls(found.evaluations, found.singles, found.query, found.searched, found.store, found.quality)
-        if any(a.quality >= b.quality or made.x(a) >= made.x(b) for a, b in pairwise(made.evaluations)):
+        contents = read_frontier(path)
+        frontier = cls(
+            contents.evaluations,
+            contents.singles,
+            contents.query,
+            contents.searched,
+            contents.store,
+            contents.quality,
+        )
+        if any(a.quality >= b.quality or frontier.x(a) >= frontier.x(b) for a, b in pairwise(frontier.evaluations)):
             raise StoreError(f"{os.fspath(path)!r}: its committees do not rise in cost and quality; write it again")
-        if len({e.committee.cost for e in made.evaluations + made.singles}) > 1:
+        if len({e.committee.cost for e in frontier.evaluations + frontier.singles}) > 1:
             raise StoreError(f"{os.fspath(path)!r}: committees with different costs; write it again")
-        return made
+        return frontier
 
 
 def skyline(evaluations: Iterable[Evaluation], cost: str = "average_cost") -> tuple[Evaluation, ...]:

@@ -36,7 +36,10 @@ class SeedSpread:
 
 @dataclass(frozen=True, slots=True)
 class MethodResult:
-    """One method at one seed. threshold : as chosen on the choosing split, None where there is none."""
+    """One method at one seed.
+
+    threshold : the threshold chosen on the choosing split, None if the method has none.
+    """
 
     quality: float
     cost: float
@@ -45,8 +48,11 @@ class MethodResult:
 
 @dataclass(frozen=True, slots=True)
 class MethodRow:
-    """One method. cost : in the study's cost; models : the same in single models, None without any in the store;
-    utility : of the means, NaN for a `reason`; results : {seed: MethodResult}."""
+    """One method over all its seeds.
+
+    cost : in the study's cost; models : the cost in single models, None without any in the store; utility : utility of
+    the means, NaN if there is a `reason`; results : {seed: MethodResult}.
+    """
 
     method: str
     quality: SeedSpread
@@ -199,7 +205,7 @@ def _together(study: Study, models: Sequence[str], split: str, rule: str = "mean
 
 
 def _shared(study: Study, committees: Sequence[Committee], reference: Reference | None, split: str) -> MethodResult:
-    """What the split reports of the committee that is the best on the choosing split."""
+    """Figures, on a split, of the committee that is best on the choosing split."""
     chosen = _best(study, committees, reference)
     (evaluation,) = evaluate_all([chosen.committee], study.store, split)
     return MethodResult(evaluation.quality, evaluation.average_cost, evaluation.committee.thresholds.values[0])

@@ -1,4 +1,4 @@
-"""How well confidence functions tell right from wrong, and what that is worth to a cascade (Wang et al. 2022, D.1)."""
+"""How well confidence functions tell right from wrong units, and the effect on a cascade (Wang et al. 2022, D.1)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class AtEqualCost:
 
 
 def curves(study: Study, shares: Sequence[float] = SHARES) -> ConfidenceCurves:
-    """Of the first stage of the committee named, else of the cheapest of the models asked for."""
+    """The curves of the first stage of the committee that the user named, else of the cheapest model of the study."""
     if study.committees:
         committee = study.committees[0]
         return curves_in(cascade_pool(study, committee, study.split), committee.stages[0], shares)
@@ -68,10 +68,10 @@ def curves_in(pool: Pool, models: tuple[str, ...], shares: Sequence[float] = SHA
 def accuracy_within(
     score: NDArray[np.floating], quality: NDArray[np.float64], shares: Sequence[float]
 ) -> tuple[float, ...]:
-    """Mean quality of the share of units with the highest score [N], for each share.
+    """Mean quality of the units with the highest score [N], for each share of units.
 
-    Units of one score come in any order, so that a share which takes some of them gets their mean: the result depends
-    neither on the order of units nor on how a share rounds.
+    If a share includes only some of the units with one score, they count with their mean: the result depends neither on
+    the order of units nor on how a share rounds.
     """
     values, group = np.unique(-score.astype(np.float64), return_inverse=True)
     count = np.bincount(group, minlength=len(values))

@@ -18,7 +18,7 @@ from wisecommittee.searches.sequences import GivenSequences, cheapest
 class Conversion:
     """single : the cheapest model as accurate as the ensemble on the split that chooses, None if there is none.
 
-    The cascade may leave a member out: then everybody exits before it.
+    The cascade may leave a member out, if all units exit before it.
     """
 
     ensemble: Shown
@@ -27,7 +27,7 @@ class Conversion:
 
 
 def conversion(study: Study) -> tuple[Conversion, ...]:
-    """Of the ensembles that the user named, or of all on the frontier of ensembles, by cost."""
+    """Convert the ensembles that the user named, else all ensembles on the frontier of ensembles, by cost."""
     pool = study.pool()
     index = {card.model: i for i, card in enumerate(pool.cards)}
     if study.committees:

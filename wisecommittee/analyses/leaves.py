@@ -46,7 +46,10 @@ class Leaves:
 
 
 def leaves(study: Study) -> Leaves:
-    """On the split that reports, where there is one: nothing is chosen here. The rule is the mean of logits."""
+    """Evaluate the first leaves, and every leaf alone, on the reporting split if there is one (nothing is chosen here).
+
+    The combining rule is the mean of logits.
+    """
     store = study.store
     split = study.reports if store.has_split(study.reports) else study.split
     present = set(store.models(split))

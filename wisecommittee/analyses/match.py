@@ -15,7 +15,7 @@ from wisecommittee.searches.evaluation import Evaluation
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A committee on the split that chose it, and on the one that reports (None where the store lacks it)."""
+    """A committee on the split that chose it, and on the reporting split (None if the split or a member is missing)."""
 
     val: Evaluation
     test: Evaluation | None
@@ -25,14 +25,16 @@ class Shown:
 
     @property
     def best(self) -> Evaluation:
-        """The figures to go by: those that report, where there are some."""
+        """The evaluation on the reporting split if there is one, else on the split that chose."""
         return self.test or self.val
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """similar_cost : the most accurate committee that costs no more than the model on average; similar_quality : the
-    cheapest that is at least as accurate; both on the split that chooses, so on the other they are only similar."""
+    """A model, the most accurate committee that costs no more on average, and the cheapest that is no less accurate.
+
+    Both hold on the split that chooses; on the reporting split cost and accuracy are only similar.
+    """
 
     single: Shown
     similar_cost: Shown
@@ -41,7 +43,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Guaranteed:
-    """The cheapest committee as accurate as a model, and the cheapest of which all members together cost no more."""
+    """A model, and the cheapest committees that are as accurate: `without` and `within` a bound on the worst case.
+
+    The bound is the cost of the model: all members together cost no more.
+    """
 
     single: Shown
     without: Shown
@@ -50,7 +55,7 @@ class Guaranteed:
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
-    """The cheapest committee as accurate as a model among those of one architecture, and among all."""
+    """A model, and the cheapest committees as accurate: of one architecture (`same`) and of any (`mixed`)."""
 
     single: Shown
     same: Shown
@@ -58,6 +63,7 @@ class Diversity:
 
 
 def show(study: Study, chosen: Sequence[Evaluation]) -> list[Shown]:
+    """The chosen evaluations, each with its evaluation on the reporting split."""
     tests = study.reported(chosen)
     return [Shown(e, tests[index] if tests else None) for index, e in enumerate(chosen)]
 
@@ -72,7 +78,7 @@ def singles_to_match(study: Study) -> list[Evaluation]:
 
 
 def match(study: Study) -> tuple[Match, ...]:
-    """In order of the models' cost. A model that nothing beats is matched by itself."""
+    """Matches by rising cost of the models. A model that no committee beats is matched by itself."""
     singles = singles_to_match(study)
     if len(study.cards()) < 2:
         raise AbsentError("there is one model only, so nothing can match it; extract or import another")
@@ -90,7 +96,7 @@ def match(study: Study) -> tuple[Match, ...]:
 
 
 def guaranteed(study: Study) -> tuple[Guaranteed, ...]:
-    """The limit is part of each search: filtering one frontier would lose committees."""
+    """Search with a worst-case limit for every model, since filtering one frontier would lose committees."""
     matches = match(study)
     within = [study.search(max_worst_cost=m.single.val.worst_case_cost).matching(m.single.val.quality) for m in matches]
     shown = show(study, within)
@@ -98,7 +104,7 @@ def guaranteed(study: Study) -> tuple[Guaranteed, ...]:
 
 
 def diversity(study: Study) -> tuple[Diversity, ...]:
-    """Needs replicas: a committee of one architecture has several of them."""
+    """Search the committees of each architecture; it needs replicas."""
     members: dict[str, list[str]] = {}
     for card in study.cards():
         members.setdefault(card.architecture, []).append(card.model)

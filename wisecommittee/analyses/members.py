@@ -1,5 +1,4 @@
-"""What more members buy: the most accurate committees of up to 2, 3, 4 members over target costs (Wang et al. 2022,
-Fig. 7)."""
+"""The most accurate committees of up to 2, 3, 4 members over target costs (Wang et al. 2022, Fig. 7)."""
 
 from __future__ import annotations
 

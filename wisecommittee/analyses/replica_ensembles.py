@@ -58,7 +58,7 @@ class Crossover:
 
     @property
     def beats(self) -> bool:
-        """As accurate, for less."""
+        """Whether such an ensemble is as accurate and costs less."""
         return self.ensemble is not None and self.ensemble.cost < self.larger.cost
 
 
@@ -72,7 +72,7 @@ class ReplicaEnsembles:
     curves: tuple[tuple[CurvePoint, ...], ...]
 
     def crossovers(self) -> tuple[Crossover, ...]:
-        """Of each architecture with the next larger one."""
+        """A crossover of each architecture with the next larger one."""
         return tuple(_crossover(smaller, larger) for smaller, larger in pairwise(self.curves))
 
 
@@ -85,8 +85,10 @@ def _crossover(smaller: tuple[CurvePoint, ...], larger: tuple[CurvePoint, ...]) 
 
 
 def reporting_pool(study: Study) -> Pool:
-    """The models on the split that reports, where there is one: nothing is chosen here. The rule is the geometric mean
-    (= mean of logits) unless another is asked for."""
+    """The models on the reporting split if there is one (nothing is chosen here).
+
+    The combining rule is the geometric mean (= mean of logits) unless the study names another.
+    """
     split = study.reports if study.store.has_split(study.reports) else study.split
     there = {card.model for card in study.store.cards(split)}
     cards = [card for card in study.cards() if card.model in there]
@@ -98,7 +100,7 @@ def reporting_pool(study: Study) -> Pool:
 
 
 def by_architecture(cards: Sequence[StoredCard]) -> dict[str, list[int]]:
-    """{architecture: places of its replicas, in order}."""
+    """{architecture: indices of its replicas, in order}."""
     members: dict[str, list[int]] = {}
     for index, card in enumerate(cards):
         members.setdefault(card.architecture, []).append(index)

@@ -54,7 +54,7 @@ def checkpoints(cards: tuple[StoredCard, ...]) -> list[list[StoredCard]]:
 
 
 def self_cascades(study: Study) -> tuple[SelfCascade, ...]:
-    """By the cost of the single models."""
+    """The best self-cascade for every single model, by the cost of the models."""
     every = checkpoints(study.cards())
     pool = study.pool()
     sides = {card.model: input_side(card) for card in pool.cards}

@@ -40,8 +40,11 @@ def ladder_name(architecture: str) -> str:
 
 
 def scaled_cascades(study: Study) -> tuple[ScaledCascade, ...]:
-    """C0, C1, .. as far as every member can climb. The base cascade is the one the user names, or the best of up to 3
-    members from the lower half of the longest ladder that costs no more than its second model."""
+    """C0, C1, .. until a member has no larger architecture.
+
+    The base cascade is the one that the user names, else the best cascade of up to 3 members from the lower half of the
+    longest ladder that costs no more than the ladder's second model.
+    """
     singles = {e.committee.models[0]: e for e in study.search(max_models=1).singles}
     costs = {model: e.average_cost for model, e in singles.items()}
     every = _ladders([c for c in study.cards() if c.model in costs], costs)  # not the mean of several, as r50+r101
@@ -93,7 +96,10 @@ def _found_base(
 def _named_base(
     study: Study, every: Mapping[str, Ladder], costs: Mapping[str, float]
 ) -> tuple[list[Place], Ladder, int]:
-    """The ladder is the longest its members stand on, the first limit the model of it whose cost is nearest."""
+    """The base cascade that the user named.
+
+    Its ladder is the longest ladder of its members; the first limit is the model of that ladder with the nearest cost.
+    """
     base = study.named()[0]
     positions = _places(every, base.committee.models)
     ladder = max((every[name] for name, _, _ in positions), key=len)
@@ -117,7 +123,7 @@ def _places(every: Mapping[str, Ladder], models: Sequence[str]) -> list[Place]:
 
 
 def _climbed(every: Mapping[str, Ladder], base: Sequence[Place], steps: int) -> tuple[str, ...]:
-    """The models so many rungs higher; empty where a ladder ends or a replica is missing."""
+    """The models `steps` rungs higher; empty if a ladder ends or a replica is missing."""
     out = []
     for name, rung, replica in base:
         if rung + steps >= len(every[name]) or replica >= len(every[name][rung + steps]):

@@ -1,4 +1,4 @@
-"""What a threshold does to a cascade: its sweep from the first model to the ensemble (Wang et al. 2022, Fig. 4)."""
+"""The sweep of a cascade's threshold, from the first model alone to the ensemble (Wang et al. 2022, Fig. 4)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ TOLERANCE = 0.001  # what the plateau may lack of the accuracy without early exi
 class ThresholdSweep:
     """A committee evaluated at many values of the threshold of one stage, its other thresholds kept.
 
-    evaluations : by rising threshold: at the first every unit that reaches the stage exits there, at the last none
-    does; test : the same on the reporting split, empty without one. plateau : index of the least threshold from which
-    on the quality is never more than TOLERANCE below that of the last.
+    evaluations : by rising threshold. At the first all units that reach the stage exit there, at the last none does;
+    test : the same on the reporting split, empty without one. plateau : index of the least threshold from which on the
+    quality is never more than TOLERANCE below that at the last threshold.
     """
 
     committee: Committee
@@ -45,7 +45,7 @@ class ThresholdSweep:
 
 
 def sweeps(study: Study) -> list[ThresholdSweep]:
-    """Every threshold of the cascades that are meant, one after the other."""
+    """A sweep of every threshold of every chosen cascade."""
     return [sweep for committee in chosen_cascades(study) for sweep in _sweeps(study, committee)]
 
 

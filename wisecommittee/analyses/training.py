@@ -1,4 +1,4 @@
-"""What it costs to train committees instead of a larger model (Wang et al. 2022, App. C.2, Tables 10 and 11)."""
+"""The cost of training committees instead of a larger model (Wang et al. 2022, App. C.2, Tables 10 and 11)."""
 
 from __future__ import annotations
 

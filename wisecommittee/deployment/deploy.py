@@ -1,4 +1,4 @@
-"""From a committee, or its committee.json, to one that runs."""
+"""Loads a committee, or its committee.json, into a Deployed that runs."""
 
 from __future__ import annotations
 

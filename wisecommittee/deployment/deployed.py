@@ -1,4 +1,4 @@
-"""A committee on real inputs: every stage runs on the units that have not exited (Wang et al. 2022, Algorithm 1)."""
+"""Runs a committee on real inputs: every stage on the units that have not exited (Wang et al. 2022, Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -206,11 +206,11 @@ class Deployed:
         return np.array(unit_ids, np.str_)
 
     def kind(self, name: str) -> str:
-        """'logits' or 'probabilities': what a member's outputs are."""
+        """Kind of a member's outputs: 'logits' or 'probabilities'."""
         return self._members[name].kind
 
     def outputs(self, name: str, units: Units) -> Rows:
-        """Outputs float32 [n, C] of a member, as the store would hold them."""
+        """Outputs float32 [n, C] of a member, in the kind and with the columns of the stored outputs."""
         member, forward = self._members[name], self._forwards[name]
         parts = [forward(part) for part in slices(units.of(self.models[name]), self.batch_size)]
         outputs = self._as_chosen(name, parts[0] if len(parts) == 1 else np.concatenate(parts))
@@ -223,7 +223,7 @@ class Deployed:
         return outputs[:, member.columns]
 
     def _as_chosen(self, name: str, outputs: Rows) -> Rows:
-        """Outputs of the kind that the committee was chosen on; CommitteeError if they are of the other kind."""
+        """Outputs of the kind that the committee was chosen on; CommitteeError for the other kind."""
         if self._members[name].kind == "probabilities":
             if look_like_probabilities(outputs):
                 return normalised(outputs)
@@ -242,7 +242,7 @@ class Deployed:
         return outputs
 
     def summands(self, name: str, units: Units) -> Rows:
-        """float32 [n, C]: what a member adds to the sum that decides."""
+        """float32 [n, C]: the rows of a member that are summed to decide."""
         member, outputs = self._members[name], self.outputs(name, units)
         if member.calibration is not None:
             outputs = member.calibration.rows(as_logits(outputs, member.kind))
@@ -251,7 +251,7 @@ class Deployed:
 
 @dataclass(slots=True)
 class _DeployedBatch:
-    """Units on their way through a deployed committee (committees/walk.py).
+    """Units that have run the same stages of a deployed committee: a UnitBatch of committees/walk.py.
 
     index : int64 [n] among all units; rows : {member: float32 [n, C] summands} of the members that have run, in the
     order in which they ran; prediction : int32 [n] after the newest stage; scores : float32 [n] after each stage.

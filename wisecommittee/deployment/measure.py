@@ -1,8 +1,8 @@
-"""Measured speed of a committee beside single models, in the layouts of Wang et al. 2022: average latency at batch
-size 1 (Tables 1 and 8) and throughput of offline batches, stage by stage on the units left (Tables 2 and 9).
+"""Measured speed of a committee beside single models, in the layouts of Wang et al. 2022.
 
-All run on the same real units, which stand ready as tensors: reading and preprocessing are not measured, the way to the
-device and back is. A single model is a committee of one, so both go the same way.
+Average latency at batch size 1 follows Tables 1 and 8, throughput of offline batches Tables 2 and 9. All models run on
+the same real units, which are tensors in memory already: reading and preprocessing are not measured, copies to the
+device and back are. A single model is a committee of one, so both run the same code.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _refuse_programs(
     data: str | Data | None,
     split: str,
 ) -> None:
-    """TrustError if only a card names code that would run."""
+    """TrustError if code would run that only a card names."""
     code = programs(dict.fromkeys([*committee.models, *named]), loading.modules, store, loading.preprocess)
     if data is None:
         spec = data_spec(committee, store, split)
@@ -183,7 +183,7 @@ class _Loader:
 def _rows(
     store: LogitStore, split: str, data: Data, unit_ids: Sequence[str], labels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """int64 [n]: the rows of these units in the split; AlignmentError if ids or labels are not those of the split."""
+    """int64 [n]: the rows of these units in the split; AlignmentError if an id or a label differs from the split's."""
     index = store.unit_index(split)
     remedy = f"name the data of the split with {option('data')}, or the {option('split')} they are in"
     if strange := [unit for unit in unit_ids if unit not in index]:
@@ -225,7 +225,7 @@ def _singles(store: LogitStore, split: str, rows: NDArray[np.int64], right: floa
 
 
 def _stage_flops(committee: Committee, store: LogitStore) -> list[float] | None:
-    """Multiply-adds of each stage, of its members run whole; None where those of a member are unknown."""
+    """Multiply-adds of the members of each stage, run whole; None if those of a member are unknown."""
     stages = []
     for names in committee.stages:
         cards = [find_card(store, name) for name in names]

@@ -1,4 +1,4 @@
-"""Outputs of the members of a committee, and what they decide together."""
+"""Outputs of the members of a committee, and their combination."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def class_names(cards: Iterable[StoredCard | None], models: Mapping[str, LoadedM
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """What members that have run decide together: prediction, confidence, probabilities."""
+    """Combines the members that have run into prediction, confidence and probabilities."""
 
     rule: Combine
     confidence: Confidence

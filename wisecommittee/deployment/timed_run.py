@@ -1,4 +1,4 @@
-"""The time that a deployed committee takes, in batches and one unit at a time."""
+"""Measured time of a deployed committee, in batches and one unit at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEAST_PASSES, MOST_PASSES = 5, 1000
 
 @dataclass(frozen=True, slots=True)
 class TimedRun:
-    """A deployed committee and the units that it is timed on."""
+    """A deployed committee and the units on which it is timed."""
 
     run: Deployed
     units: Units
@@ -33,7 +33,7 @@ class TimedRun:
         return TimedRun(self.run, self.units.only(np.array([row])), self.unit_ids[row : row + 1])
 
     def elapsed(self) -> float:
-        """Milliseconds of a run; its decisions are on the CPU at the end, so the device is done."""
+        """Milliseconds of one run; the decisions are on the CPU at its end, so the device has finished."""
         started = time.perf_counter()
         self.decide()
         return 1e3 * (time.perf_counter() - started)
@@ -55,7 +55,10 @@ def measured(timed: TimedRun, labels: NDArray[np.int64], flops: Sequence[float] 
 
 
 class OneByOne:
-    """Average latency: one unit of every route, each by itself, weighted by how many units take that route."""
+    """Average latency in milliseconds.
+
+    One unit of every route runs by itself; its time is weighted by the number of units on that route.
+    """
 
     def __init__(self, timed: TimedRun, decisions: Decisions) -> None:
         self.timed, self.total, self.turn = timed, len(decisions), 0

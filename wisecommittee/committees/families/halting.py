@@ -24,7 +24,7 @@ def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArra
 
 
 def members(cards: Cards, confidence: str | None) -> tuple[StoredCard, ...]:
-    """Cards of groups whose members all store the score; cards of all groups if `confidence` is computed from outputs."""
+    """Cards of groups whose members all store the score; of all groups if `confidence` is computed from outputs."""
     whole = whole_groups(cards, "halting", "train one with `wisecommittee train irene`")
     score = confidence or SCORE
     if score in CONFIDENCES:

@@ -129,7 +129,7 @@ def single(study: Study, model: str) -> Effect:
 
 
 def calibrations_of(study: Study, models: Sequence[str]) -> dict[str, Calibration]:
-    """{model: calibration} on the cards if every model has one, else temperatures that are fitted here and not stored."""
+    """{model: calibration} on the cards if every model has one, else temperatures that are fitted now, not stored."""
     if not models:
         return {}
     stored = {model: study.store.card(model, study.split).calibration for model in models}

@@ -1,4 +1,4 @@
-"""Texts that are positioned when the figure is drawn, so that they fit at any size, resolution and limits."""
+"""Texts that get their positions when the figure is drawn, so that they fit at any size, resolution and limits."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One page that answers: which committee, how much faster, how sure. A single HTML file without a network.
+"""One page about a store: which committee, how much faster, how sure. A single HTML file that needs no network.
 
-Everything on it is a table, a plot or an evaluation that other commands give too; texts from the store are escaped, and
-a content policy forbids whatever is not in the file.
+The tables, plots and evaluations on it are those of the other commands. Texts from the store are escaped, and a content
+policy forbids whatever is not in the file.
 """
 
 from __future__ import annotations

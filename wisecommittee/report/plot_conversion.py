@@ -1,4 +1,4 @@
-"""Ensembles, the cascades of their members and single models (Wang et al. 2022, Fig. 2)."""
+"""Ensembles, the cascades of their members, and single models (Wang et al. 2022, Fig. 2)."""
 
 from __future__ import annotations
 

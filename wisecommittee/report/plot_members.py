@@ -1,4 +1,4 @@
-"""What more members buy, over target costs (Wang et al. 2022, Fig. 7)."""
+"""Quality over target costs for 2, 3, 4 members (Wang et al. 2022, Fig. 7)."""
 
 from __future__ import annotations
 

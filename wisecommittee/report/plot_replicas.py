@@ -1,4 +1,4 @@
-"""How much it matters which replicas are taken (Wang et al. 2022, Table 17), as points."""
+"""Spread over replicas (Wang et al. 2022, Table 17), as points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What calibrating the models does to committees, in rows."""
+"""The table of calibration effects."""
 
 from __future__ import annotations
 

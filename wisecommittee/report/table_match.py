@@ -1,4 +1,4 @@
-"""Single models beside the committees of their cost and of their accuracy (Wang et al. 2022, Table 13)."""
+"""Single models beside committees of similar cost and of similar accuracy (Wang et al. 2022, Table 13)."""
 
 from __future__ import annotations
 

@@ -53,9 +53,9 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 def read_cifar(name: str, folder: str) -> dict[str, Arrays]:
-    """{"train": (images uint8 [50000, 3, 32, 32], labels int64 [50000]), "test": the same of 10,000}.
+    """{"train": (images uint8 [50000, 3, 32, 32], labels int64 [50000]), "test": the same with 10,000 images}.
 
-    name : 'cifar10' or 'cifar100'; folder : an official folder, or the one it lies in.
+    name : 'cifar10' or 'cifar100'; folder : an official folder, or its parent.
     """
     path, layout = _find(name, Path(folder))
     return {

@@ -29,9 +29,11 @@ from wisecommittee.train.parts import SEED, OpenedData, TensorPart, TrainingPart
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a method trains on. shape : (channels, height, width) of an image; key : changes with the data; preprocess :
-    for models of images in files, None where the data come prepared; variant : how val and test differ from their usual
-    content."""
+    """The data that a method trains on.
+
+    shape : (channels, height, width) of an image; key : changes with the data; preprocess : for models of images in
+    files, None if the data come prepared; variant : how val and test differ from their usual content.
+    """
 
     name: str
     spec: str
@@ -80,11 +82,12 @@ def open_training_data(
     seed: int = 0,
     workers: int = 0,
 ) -> TrainingData:
-    """The data a spec stands for.
+    """The training data of a spec.
 
     label_noise : share of the training labels that is redrawn, uniformly over all classes; pixel_noise : standard
-    deviation of the noise on digits; held_out : share of the training images, of each class, that becomes the split
-    `held_out`, with labels as noisy as the rest; seed : of both; workers : processes that load images from files.
+    deviation of the noise on digits; held_out : share of the training images of each class that becomes the split
+    `held_out`, whose labels are noisy too; seed : of label noise and held-out images; workers : processes that load
+    images from files.
     """
     scheme, _, location = spec.partition(":")
     if scheme not in SOURCES:

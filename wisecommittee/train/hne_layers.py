@@ -1,4 +1,4 @@
-"""Layers of which several nodes run at once, as the groups of one convolution. Channels are those of one node."""
+"""Layers that run several nodes at once, as the groups of one convolution. Channels are those of one node."""
 
 from __future__ import annotations
 

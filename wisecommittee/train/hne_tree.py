@@ -1,4 +1,4 @@
-"""Schedules of groups: how many nodes each block has, and which of them a leaf passes through."""
+"""Schedules of groups: the number of nodes of each block, and the nodes that a leaf passes through."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""IRENE trained and in the store: T members that hold log y, each with its halting score.
+"""IRENE's members in the store: T models that hold log y, each with its halting score.
 
-Stopping after the first member whose score exceeds m is a cascade (family `halting`): any m is searched offline.
+Stopping after the first member whose score exceeds m is a cascade (family `halting`), and any m is searched offline.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One network on labelled images: its start, its optimiser and schedule, its phase. Every method is made of these."""
+"""One network on labelled images: its initial weights, optimiser, schedule and phase. All methods build on these."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ USUAL_BACKBONES = {"digits": "digits-cnn", "cifar10": "resnet18", "cifar100": "r
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a method that trains networks of one backbone starts from."""
+    """The data, backbone, recipe and seed from which a method trains networks."""
 
     data: TrainingData
     backbone: str
@@ -90,7 +90,7 @@ class Setup:
     seed: int = 0
 
     def start(self, number: int = 0) -> Backbone:
-        """The backbone before training, the same at every call; number : tells the replicas of a seed apart."""
+        """The backbone before training, the same at every call; number : distinguishes the replicas of a seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1000 * self.seed + number)
             net = build(self.backbone, self.data.classes, self.data.shape[0])

@@ -1,7 +1,7 @@
-"""Search of IRENE's hyper-parameters (Li et al. 2023, Table 3) with Optuna, judged on val by whoever calls it.
+"""Search of IRENE's hyper-parameters (Li et al. 2023, Table 3) with Optuna; the caller judges committees on val.
 
-A folder holds the search: one line per event in journal.log, and the committee of every trial in a store of its own.
-The same call goes on where it was interrupted, within the trial that was running.
+A folder holds the search: one line per event in journal.log, and a store with the committee of every trial. The same
+call continues an interrupted search, within the trial that was running.
 """
 
 from __future__ import annotations

@@ -73,8 +73,8 @@ def remove(
     from wisecommittee.store import LogitStore
 
     target = LogitStore(store)
-    if found := target.remove(model, source):
-        out.print(f"removed {model} from {', '.join(found)}", markup=False)
+    if splits := target.remove(model, source):
+        out.print(f"removed {model} from {', '.join(splits)}", markup=False)
         return
     near = nearest(model, {other for split in target.splits() for other in target.models(split)})
     removed_from = f"split {source}" if source else "any split"

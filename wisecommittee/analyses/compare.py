@@ -165,8 +165,8 @@ class PoolJudge:
 
     @classmethod
     def by_pool(cls, study: Study, pool: Origin) -> PoolJudge:
-        there = study.store.cards(study.split) if study.store.has_split(study.split) else ()
-        models = [card.model for card in there if card.architecture == pool.architecture]
+        cards = study.store.cards(study.split) if study.store.has_split(study.split) else ()
+        models = [card.model for card in cards if card.architecture == pool.architecture]
         if len(models) < 2:
             raise StoreError(
                 f"utility is measured by {pool.architecture}/0, /1, .., of which {study.store.files.uri!r} has "

@@ -23,7 +23,8 @@ SHARES = tuple(k / 100 for k in range(1, 101))
 class ConfidenceCurves:
     """Accuracy within the most confident share of units (Fig. 3), of one stage: the mean of `models`.
 
-    shares [k] in (0, 1]; accuracy {confidence: [k]}; ideal [k] : of a confidence that knows what is right.
+    shares [k] in (0, 1]; accuracy {confidence: [k]}; ideal [k] : accuracy of a confidence
+    that ranks all units that are right first.
     """
 
     models: tuple[str, ...]
@@ -104,9 +105,9 @@ def _at_equal_cost(study: Study, committee: Committee) -> list[AtEqualCost]:
     exits = exits_of(pool, committee)
     results = []
     for name in functions(pool):
-        own = with_confidence(pool, name)
-        twin = with_exits(own, committee, exits)
-        evaluation = evaluate_in(own, [twin])[0]
+        scored = with_confidence(pool, name)
+        twin = with_exits(scored, committee, exits)
+        evaluation = evaluate_in(scored, [twin])[0]
         test = study.reported([evaluation])
         results.append(AtEqualCost(name, evaluation, test[0] if test else None))
     return results

@@ -18,7 +18,7 @@ from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.stage_tables import tables_for
 
 MOST = 8  # replicas, as in the paper
-DRAWS = 100  # sets of replicas of one size at most; all of them where there are fewer
+DRAWS = 100  # at most this many sets of replicas of one size
 SEED = 0
 
 
@@ -27,7 +27,7 @@ class CurvePoint:
     """Ensembles of `members` replicas of one architecture, over `draws` sets of them.
 
     median, low, high (quartiles), least, most : quality; cost : all members; parallel : the dearest member, which is
-    the latency where each runs on a worker of its own (Sec. 5). Both are medians over the draws.
+    the latency if every member has its own worker (Sec. 5). Both are medians over the draws.
     """
 
     architecture: str
@@ -90,8 +90,8 @@ def reporting_pool(study: Study) -> Pool:
     The combining rule is the geometric mean (= mean of logits) unless the study names another.
     """
     split = study.reports if study.store.has_split(study.reports) else study.split
-    there = {card.model for card in study.store.cards(split)}
-    cards = [card for card in study.cards() if card.model in there]
+    present = {card.model for card in study.store.cards(split)}
+    cards = [card for card in study.cards() if card.model in present]
     if not cards:
         raise AbsentError(f"none of these models is in split {split!r}; extract or import them there too")
     pool = open_pool(study.store, split, cards, combine=study.query.combine or "mean_logits", cost=study.cost)

@@ -90,7 +90,7 @@ def _found_base(
     low = ladder[: max(2, (len(ladder) + 1) // 2)]
     models = tuple(escape(card.model) for replicas in low for card in replicas)
     frontier = study.search(models=models, max_models=min(MEMBERS, study.max_models))
-    return _places(every, frontier.within(average_cost=costs[ladder[1][0].model]).committee.models), ladder, 1
+    return _positions(every, frontier.within(average_cost=costs[ladder[1][0].model]).committee.models), ladder, 1
 
 
 def _named_base(
@@ -101,14 +101,14 @@ def _named_base(
     Its ladder is the longest ladder of its members; the first limit is the model of that ladder with the nearest cost.
     """
     base = study.named()[0]
-    positions = _places(every, base.committee.models)
+    positions = _positions(every, base.committee.models)
     ladder = max((every[name] for name, _, _ in positions), key=len)
     ratios = [costs[replicas[0].model] / base.average_cost if base.average_cost else 0.0 for replicas in ladder]
     away = [abs(math.log(ratio)) if ratio else math.inf for ratio in ratios]
     return positions, ladder, away.index(min(away))
 
 
-def _places(every: Mapping[str, Ladder], models: Sequence[str]) -> list[Place]:
+def _positions(every: Mapping[str, Ladder], models: Sequence[str]) -> list[Place]:
     positions = {
         card.model: (name, rung, replica)
         for name, ladder in every.items()

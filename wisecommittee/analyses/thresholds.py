@@ -19,7 +19,7 @@ from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.store import LogitStore
 
 LEVELS = 500  # of a sweep at most
-TOLERANCE = 0.001  # what the plateau may lack of the accuracy without early exits
+TOLERANCE = 0.001  # largest loss of accuracy on the plateau, against no early exits
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from wisecommittee.errors import CostError, StoreError
 from wisecommittee.text import HIDDEN
 
 CARD_VERSION = 1
-MAX_COUNT = 1 << 53  # of replicas, parameters and positions: what a JSON number holds exactly
+MAX_COUNT = 1 << 53  # largest replica, parameter count and position: JSON numbers are exact below
 KINDS = ("logits", "probabilities", "answers", "cell_counts")
 OLD_KINDS = {"statistics": "cell_counts"}  # earlier spellings, as cards and committees may have them
 _REPLICA_NAME = re.compile(r"(?P<architecture>.+)/(?P<replica>[0-9]+)")

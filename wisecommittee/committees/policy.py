@@ -5,7 +5,7 @@ stage that runs next. The last stage always exits. `committees/walk.py` calls th
 deployed models alike.
 
 May be added: a kind of policy. Write a frozen, slotted subclass of `Policy` with `kind` and `next`, name in `needs`
-what it reads besides the scores, and add it to POLICIES. CONTRIBUTING.md has an example.
+the fields of `State` that it reads besides the scores, and add it to POLICIES. CONTRIBUTING.md has an example.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Policy(ABC):
     def routes(self, stages: int) -> Sequence[Route]:
         """Every sequence of stages after which a unit can exit, of a committee of K stages.
 
-        By default a unit runs the stages in order: (0,), (0, 1), .. A policy that skips stages lists what it can run;
-        the members of the stages of a route answer together, and nothing else is charged.
+        By default a unit runs the stages in order: (0,), (0, 1), .. A policy that skips stages lists its
+        routes; the members of the stages of a route answer together, and only these are charged.
         """
         return [tuple(range(size)) for size in range(1, stages + 1)]
 

@@ -1,6 +1,6 @@
 """Plots: each takes an Axes, draws on it and returns it; `draw` makes a figure of one of them and writes it to a file.
 
-May be added: a file plot_<kind>.py with the function that draws and the one that gathers what it draws from a study,
+May be added: a file plot_<kind>.py with a function that draws and a function that gathers its arguments from a study,
 and its line in PLOTS.
 """
 

@@ -163,8 +163,8 @@ def frontiers(
     pool = {e.committee.label(): e for f in frontiers.values() for e in f.singles} if singles else {}
     if pool:
         scatter(ax, list(pool.values()), "single", 5.0, NOUNS["single"], axis=axis)
-    for z, ((name, one), (color, marker, dashes)) in enumerate(zip(frontiers.items(), SERIES, strict=False)):
-        evaluations = spread(list(one), DRAWN)
+    for z, ((name, searched), (color, marker, dashes)) in enumerate(zip(frontiers.items(), SERIES, strict=False)):
+        evaluations = spread(list(searched), DRAWN)
         ax.plot(
             *coordinates(evaluations, axis),
             color=color,

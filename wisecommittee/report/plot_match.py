@@ -1,4 +1,4 @@
-"""Single models, the committees of their cost and those of their accuracy (Wang et al. 2022, Fig. 5)."""
+"""Single models with the committees of similar cost and of similar accuracy (Wang et al. 2022, Fig. 5)."""
 
 from __future__ import annotations
 

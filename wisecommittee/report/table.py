@@ -15,7 +15,7 @@ from wisecommittee.report.markup import escape
 
 Value = str | int | float | tuple[float, ...] | None
 SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-SPAN = 1e5  # costs of one table that span more are printed each in a unit of its own
+SPAN = 1e5  # if the costs of a table span more, every cell has its own unit
 DASH = "-"
 OURS = "this store"
 
@@ -59,9 +59,10 @@ class Table:
                 raise ValueError(f"{self.title}: a row of {len(row)} values, {len(self.columns)} columns")
 
     def to_html(self, *, folded: bool = False) -> str:
-        """As HTML with the texts of the terminal. folded : hidden below its title until that is clicked, or printed.
+        """The table as HTML with the texts of the terminal.
 
-        The classes of its outer element keep notebooks from setting mathematics between the dollar signs of names.
+        folded : hide it below its title until that is clicked or the page is printed. The classes of the outer element
+        keep notebooks from setting mathematics between the dollar signs of names.
         """
         sides = ["right" if right else "" for right in self.right()]
         groups = "".join(
@@ -87,7 +88,7 @@ class Table:
         return f"<details><summary>{escape(self.title)}</summary>{text}</details>" if folded else text
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """The HTML that a notebook shows."""
         return self.to_html()
 
     def column(self, name: str) -> list[Value]:

@@ -7,7 +7,7 @@ from wisecommittee.analyses.thresholds import TOLERANCE, sweeps
 from wisecommittee.committees.committee import together
 from wisecommittee.report.table import Column, Table, Value
 
-ROWS = 16  # of each sweep
+ROWS = 16  # per sweep
 
 
 def fill(study: Study) -> Table:

@@ -54,8 +54,10 @@ def make_irene(
 def variants(
     method: Irene, *, w2: Sequence[float] = (), models: Sequence[int] = (), ablations: Sequence[str | None] = ()
 ) -> dict[str, Irene]:
-    """{variant: method} for all combinations. A variant names the settings that vary, an ablation, and a selector
-    that is fitted on held-out units."""
+    """{variant: method} for all combinations of the settings that vary.
+
+    A variant's name holds those settings, an ablation, and whether the selector is fitted on held-out units.
+    """
     w2, models, ablations = w2 or [method.w2], models or [len(method.backbones)], ablations or [method.ablation]
     methods: dict[str, Irene] = {}
     for weight, count, ablation in product(w2, models, ablations):

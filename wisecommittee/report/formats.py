@@ -39,7 +39,7 @@ NUMBERS = re.compile(r"-?[\d.]+(e[-+]?\d+)?(, -?[\d.]+(e[-+]?\d+)?)*")
 
 
 def no_formula(text: str) -> str:
-    """A text for csv. Texts that begin with =, +, -, @ or their wide forms get an apostrophe: spreadsheets compute them."""
+    """A text for csv; an apostrophe goes before =, +, -, @ and their wide forms, which begin formulas."""
     return f"'{shown(text)}" if FORMULA.match(text) and not NUMBERS.fullmatch(text) else shown(text)
 
 

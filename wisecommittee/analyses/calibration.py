@@ -65,6 +65,7 @@ def effects(study: Study) -> list[Effect]:
 
 
 def effects_of(study: Study, committees: Sequence[Committee]) -> list[Effect]:
+    """The effects on these committees, whose models are calibrated unless they are calibrated already."""
     plain = [committee for committee in committees if not _calibrated(committee)]
     calibrations = calibrations_of(study, sorted({model for committee in plain for model in committee.models}))
     return [_effect(study, committee, calibrations) for committee in committees]

@@ -92,8 +92,7 @@ def with_confidence(pool: Pool, name: str) -> Pool:
 
 
 def at_equal_cost(study: Study) -> list[list[AtEqualCost]]:
-    """The cascades that are meant, each with every confidence function, as many units exiting at each stage as with its
-    own.
+    """The chosen cascades with every confidence function, at the cascade's number of exits at each stage.
 
     Thresholds come from the split that chooses; the reporting split runs them.
     """

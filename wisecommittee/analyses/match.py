@@ -126,5 +126,5 @@ def diversity(study: Study) -> tuple[Diversity, ...]:
 
 
 def speedup(single: Evaluation, committee: Evaluation) -> float | None:
-    """How many times less the committee costs on average; None if it costs nothing."""
+    """Average cost of the single model divided by that of the committee; None if the committee costs nothing."""
     return single.average_cost / committee.average_cost if committee.average_cost else None

@@ -48,5 +48,6 @@ def draw(
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """Ensembles, their cascades, and the single models of the study."""
     singles = [s.best for s in show(study, study.search(family="ensemble").singles)]
     return {"conversions": conversion(study), "singles": singles, "quality": study.quality}

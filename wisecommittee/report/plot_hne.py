@@ -163,6 +163,7 @@ def _costs(ax: Axes, leaves: Leaves, costs: Sequence[float]) -> None:
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The leaves of the study's networks."""
     return {"leaves": analysis.leaves(study)}
 
 

@@ -54,4 +54,5 @@ def draw(ax: Axes, matches: Sequence[Match], *, quality: str = "top-1 accuracy")
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The matches of the study's models."""
     return {"matches": match(study), "quality": study.quality}

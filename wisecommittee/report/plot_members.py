@@ -49,4 +49,5 @@ def draw(ax: Axes, members: MemberCurves, *, quality: str = "top-1 accuracy") ->
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The curves of the study over target costs."""
     return {"members": members(study), "quality": study.quality}

@@ -63,8 +63,10 @@ def draw(ax: Axes, ensembles: ReplicaEnsembles, *, parallel: bool = False, quali
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The ensembles of replicas of the study's architectures."""
     return {"ensembles": replica_ensembles(study), "quality": study.quality}
 
 
 def gather_parallel(study: Study) -> dict[str, Any]:
+    """The same ensembles, drawn over the cost of the dearest member."""
     return {"ensembles": replica_ensembles(study), "parallel": True, "quality": study.quality}

@@ -60,5 +60,6 @@ def draw(
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The scaled cascades of the study and, if published figures are asked for, the paper's."""
     points = printed.points() if study.published and study.cost == "flops" else None
     return {"family": scaled_cascades(study), "published": points, "quality": study.quality}

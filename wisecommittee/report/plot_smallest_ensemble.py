@@ -69,6 +69,7 @@ def draw(ax: Axes, shares: Sequence[SmallestEnsemble]) -> Axes:
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The shares of the study's architectures."""
     return {"shares": smallest_ensembles(study)}
 
 

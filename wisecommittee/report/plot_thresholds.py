@@ -122,6 +122,7 @@ def sweep(ax: Axes, sweep: ThresholdSweep, *, quality: str = "accuracy") -> Axes
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The sweeps of the study's cascades."""
     return {"sweeps": sweeps(study), "quality": study.quality}
 
 

@@ -61,7 +61,11 @@ def usual_ranges(method: Irene) -> dict[str, Range]:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """worth : larger is better, from 0; quality, cost : on val, of which worth is computed; None where it diverged."""
+    """One trial of the search.
+
+    worth : larger is better, from 0; quality, cost : on val, from which worth is computed; None if the training
+    diverged.
+    """
 
     number: int
     settings: dict[str, float]
@@ -90,10 +94,10 @@ def tune(
     ranges: Mapping[str, Range] | None = None,
     **options: Unpack[TrainOptions],
 ) -> list[Trial]:
-    """Search until there are as many trials as asked for; all of them, the best first.
+    """Run trials until there are `trials` of them in the folder; returns all of them, the best first.
 
-    ranges : fields of the method and their values, by default `usual_ranges`; folder : of the search, default one for
-    its settings in the user's cache folder. The networks are kept there too. A training that diverges is worth 0.
+    ranges : fields of the method and their values, by default `usual_ranges`; folder : folder of the search and its
+    networks, by default one for its settings in the user's cache folder. A training that diverges is worth 0.
     """
     if trials < 1:
         raise UsageError(f"{trials} trials: expected at least 1")

@@ -21,6 +21,7 @@ class Shown:
     test: Evaluation | None
 
     def on(self) -> tuple[Evaluation, ...]:
+        """The evaluations on the split that chose and, if there is one, on the reporting split."""
         return (self.val,) if self.test is None else (self.val, self.test)
 
     @property

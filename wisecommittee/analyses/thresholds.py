@@ -39,6 +39,7 @@ class ThresholdSweep:
 
     @property
     def plateau(self) -> int:
+        """Index of the least threshold of the plateau."""
         least = self.evaluations[-1].quality - TOLERANCE
         below = [i for i, e in enumerate(self.evaluations) if e.quality < least]
         return below[-1] + 1 if below else 0

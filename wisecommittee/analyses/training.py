@@ -22,6 +22,7 @@ class TrainingCost:
 
 
 def training(study: Study) -> tuple[TrainingCost, ...]:
+    """A comparison for every single model, by cost."""
     known = {card.model: card.training_cost for card in study.cards()}
     if missing := [model for model, cost in known.items() if cost is None]:
         raise AbsentError(

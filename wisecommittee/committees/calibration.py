@@ -201,6 +201,7 @@ def calibrated_scores(method: str, parameters: Parameters, scores: NDArray[np.fl
 
 
 def method_named(name: str) -> str:
+    """The name itself if it is a calibration method, else UnknownNameError."""
     if name not in METHODS:
         raise UnknownNameError("calibration method", name, [*METHODS, "none"])
     return name

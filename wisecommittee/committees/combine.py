@@ -81,6 +81,7 @@ ALIASES = {"geometric_mean": "mean_logits"}
 
 
 def combine_named(name: str) -> Combine:
+    """The combining rule of that name or alias; UnknownNameError if there is none."""
     try:
         return COMBINES[ALIASES.get(name, name)]
     except KeyError:

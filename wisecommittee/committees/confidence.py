@@ -67,6 +67,7 @@ class Confidence:
     scale: Scale = PLAIN
 
     def needs(self, space: str) -> tuple[str, ...]:
+        """Names of the statistics that it reads from rows of 'logits' or of 'probabilities'."""
         return self.logits_need if space == "logits" else self.probabilities_need
 
     def __call__(self, statistics: Statistics, space: str) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from wisecommittee.errors import WiseCommitteeError
 def typed(
     data: Mapping[str, Any], name: str, types: tuple[type, ...], error: Callable[[str], WiseCommitteeError]
 ) -> Any:
+    """The field `name` of an object, None if it is missing; `error` for a value of another type."""
     value = data.get(name)
     if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
         raise error(f"{name!r} is {shown(value)}; expected {' or '.join(t.__name__ for t in types)}")
@@ -41,4 +42,5 @@ def checked_object(
 
 
 def listed(names: Sequence[str]) -> str:
+    """The first names, for a message."""
     return ", ".join(shown(name) for name in names[:8])

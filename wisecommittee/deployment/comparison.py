@@ -87,6 +87,7 @@ class Comparison:
     torch: str
 
     def speedup(self, single: Measured) -> Speedup:
+        """The speed-up of the committee over one of the single models."""
         ours = self.committee
         flops = None if ours.flops is None or single.flops is None else single.flops / ours.flops
         return Speedup(flops, single.latency.median / ours.latency.median, ours.throughput / single.throughput)

@@ -50,6 +50,7 @@ class MemberOutputs:
         classes: Sequence[str] | None,
         card: StoredCard | None,
     ) -> MemberOutputs:
+        """How a member's outputs enter a committee, from committee.json, the loaded model and its card."""
         recorded = committee.members.get(name, {})
         kind = str(recorded.get("kind") or (card.kind if card is not None else "logits"))
         if kind not in ("logits", "probabilities"):

@@ -30,6 +30,7 @@ class TimedRun:
         return self.run(self.units, self.unit_ids)
 
     def only(self, row: int) -> TimedRun:
+        """The same committee on one of the units."""
         return TimedRun(self.run, self.units.only(np.array([row])), self.unit_ids[row : row + 1])
 
     def elapsed(self) -> float:
@@ -40,6 +41,11 @@ class TimedRun:
 
 
 def measured(timed: TimedRun, labels: NDArray[np.int64], flops: Sequence[float] | None, seconds: float) -> Measured:
+    """Accuracy, exits and times of a deployed committee.
+
+    labels : int64 [n]; flops : multiply-adds of each stage, None if unknown; seconds : approximate time per
+    measurement.
+    """
     decisions = timed.decide()
     ratios = np.bincount(decisions.stage, minlength=decisions.ran.shape[1]) / len(decisions)
     batch = _spread(lambda: timed.elapsed() / len(decisions), seconds)

@@ -234,6 +234,7 @@ def _short(value: float) -> bool:
 
 
 def amount(value: float, cost: str) -> str:
+    """A cost with its unit, as plots print it."""
     return (
         f"{EngFormatter(places=1, sep='')(value)} FLOPs"
         if cost == "flops"

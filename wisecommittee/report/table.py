@@ -174,6 +174,7 @@ def extended(table: Table, rows: Sequence[tuple[Value, ...]], source: str) -> Ta
 
 
 def cost_heading(cost: str, average: str = "average ") -> str:
+    """The heading of a column of costs, after the word `average`."""
     return f"{average}FLOPs" if cost == "flops" else f"{average}cost"
 
 

@@ -12,6 +12,7 @@ BACKBONES = {"ResNet-18": "resnet18", "ResNet-32": "resnet32"}
 
 
 def fill(study: Study) -> Table:
+    """A row per method and backbone, over the seeds in the store."""
     comparisons = compare(study)
     columns = (
         Column("trained", "data, backbone"),

@@ -10,6 +10,7 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
+    """A row per ensemble and its cascade."""
     conversions = conversion(study)
     flops = cost_heading(study.cost, "")
     columns = (

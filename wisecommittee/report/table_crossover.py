@@ -9,6 +9,7 @@ from wisecommittee.report.table import Column, Table, Value, cost_heading, exten
 
 
 def fill(study: Study) -> Table:
+    """A row per architecture and the next larger one."""
     ensembles = replica_ensembles(study)
     quality, flops = study.quality, cost_heading(study.cost, "")
     columns = (

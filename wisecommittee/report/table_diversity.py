@@ -10,6 +10,7 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
+    """A row per model and its two committees."""
     comparisons = diversity(study)
     cost = comparisons[0].single.val.committee.cost
     columns = (

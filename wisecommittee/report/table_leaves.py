@@ -10,6 +10,7 @@ from wisecommittee.report.table import Column, Table
 
 
 def fill(study: Study) -> Table:
+    """A row per network and number of leaves."""
     result = leaves(study)
     columns = (
         Column("network", "network"),

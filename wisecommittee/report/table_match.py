@@ -9,6 +9,7 @@ from wisecommittee.report.table import Column, Table, cost_heading, extended
 
 
 def fill(study: Study) -> Table:
+    """A row per model and its two committees, on the split that chose and on the one that reports."""
     matches = match(study)
     cost, quality = matches[0].single.val.committee.cost, study.quality
     flops = cost_heading(cost, "")

@@ -9,6 +9,7 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
+    """A row per target cost, a column per largest number of members."""
     result = members(study)
     flops = cost_heading(study.cost, "")
     columns = [Column("target", f"target {flops}", "cost"), Column("split", "split")]

@@ -8,6 +8,7 @@ from wisecommittee.report.table import Column, Table, cost_heading
 
 
 def fill(study: Study) -> Table:
+    """A row per architecture and number of replicas."""
     ensembles = replica_ensembles(study)
     quality, flops = study.quality, cost_heading(study.cost, "")
     columns = (

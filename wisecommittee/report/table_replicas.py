@@ -9,6 +9,7 @@ from wisecommittee.report.table import Column, Table, Value, cost_heading, exten
 
 
 def fill(study: Study) -> Table:
+    """A row per architecture, split, and kind of committee."""
     architectures = replicas(study)
     names = ("max", "min", "mean", "std")
     flops = cost_heading(study.cost)

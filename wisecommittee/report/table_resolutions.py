@@ -11,6 +11,7 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
+    """A row per single model and its self-cascade."""
     results = self_cascades(study)
     flops = cost_heading(study.cost, "")
     columns = (

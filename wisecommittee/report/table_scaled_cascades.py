@@ -11,6 +11,7 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
+    """A row per cascade C0, C1, .. and its model."""
     results = scaled_cascades(study)
     flops = cost_heading(study.cost, "")
     columns = (

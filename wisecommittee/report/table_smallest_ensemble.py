@@ -8,6 +8,7 @@ from wisecommittee.report.table import Column, Table
 
 
 def fill(study: Study) -> Table:
+    """A row per architecture, a column per number of members."""
     architectures = smallest_ensembles(study)
     most = max(len(e.first) for e in architectures)
     columns = (

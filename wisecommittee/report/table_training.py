@@ -10,6 +10,7 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
+    """A row per model with the cheapest ensemble and committee as accurate."""
     comparisons = training(study)
     columns = (
         Column("model", "as accurate as"),

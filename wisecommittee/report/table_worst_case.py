@@ -10,6 +10,7 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
+    """A row per model with its committees without and with the bound."""
     bounded = guaranteed(study)
     cost = bounded[0].single.val.committee.cost
     columns = (

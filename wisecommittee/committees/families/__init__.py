@@ -16,6 +16,7 @@ FAMILIES = {
 
 
 def family_named(name: str) -> Family:
+    """The family of that name; UnknownNameError if there is none."""
     if name not in FAMILIES:
         raise UnknownNameError("family", name, FAMILIES)
     return FAMILIES[name]

@@ -36,6 +36,7 @@ def independent(cards: Cards, replicas: str) -> list[Chain]:
 
 
 def tiers(cards: Cards, replicas: str = "canonical") -> Tiers:
+    """The groups of models that one stage can add; the first M are the single models."""
     return steps(chains(cards, replicas), len(cards)).tiers
 
 

@@ -20,7 +20,7 @@ from wisecommittee.version import __version__
 
 from .console import fail, say, use_any_text
 
-COMMANDS = {  # where each command is: a function, for `train` an app of its own
+COMMANDS = {  # name: module and function of the command; `train` is an app with commands of its own
     "demo": ("demo", "demo"),
     "extract": ("extract", "extract"),
     "import": ("import_", "import_"),
@@ -55,11 +55,11 @@ def application(names: Collection[str] = COMMANDS) -> typer.Typer:
     app.callback()(_root)
     for name in names:
         module, member = COMMANDS[name]
-        found = getattr(importlib.import_module(f".{module}", __name__), member)
-        if isinstance(found, typer.Typer):
-            app.add_typer(found, name=name)
+        command = getattr(importlib.import_module(f".{module}", __name__), member)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
         else:
-            app.command(name)(found)
+            app.command(name)(command)
     return app
 
 
@@ -80,7 +80,7 @@ def _root(
 def main() -> None:
     """Run a command; a mistake of the user's ends in one line on stderr and exit code 1 or 2, never in a traceback."""
     use_any_text()
-    atexit.register(gc.freeze)  # what is left goes with the process: no half second of looking for garbage in it
+    atexit.register(gc.freeze)  # no garbage collection at exit, which takes half a second
     warnings.showwarning = lambda message, *_args, **_named: say(f"warning: {message}")
     try:
         named = [name for name in sys.argv[1:2] if name in COMMANDS]

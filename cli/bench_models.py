@@ -92,11 +92,11 @@ def bench_models(
     common: dict[str, Any] = {"batch_size": batch_size, "device": device, "seconds": seconds, "split": split}
     if committee:
         from wisecommittee.committees.committee import Committee
-        from wisecommittee.deployment.measure import Loading, Setup, compare
+        from wisecommittee.deployment.measure import Loading, MeasureSetup, compare
 
         chosen, specs = Committee.load(committee), dict(map(_named_spec, models or []))
         loading = Loading(specs, preprocess, softmax, trust, force)
-        setup = Setup(data=data, limit=limit, **common)
+        setup = MeasureSetup(data=data, limit=limit, **common)
         with progress(quiet=as_json) as update:
             singles = several("--against", against)
             compared = compare(chosen, LogitStore(store), singles, loading=loading, setup=setup, progress=update)
@@ -120,7 +120,7 @@ def bench_models(
             **common,
         )
     if as_json:
-        print_json({"batch_size": batch_size, "models": [one.to_json() for one in timings]})
+        print_json({"batch_size": batch_size, "models": [timing.to_json() for timing in timings]})
     else:
         show_timings(timings, batch_size)
 
@@ -137,18 +137,22 @@ def show_timings(timings: Sequence[Timing], batch_size: int) -> None:
     columns += [("latency ms", "right"), ("quartiles", "right"), ("ms per unit", "right"), ("quartiles", "right")]
     rows = [
         [
-            one.model,
-            "x".join(map(str, one.input_shape)),
-            human(one.macs) if one.macs else "-",
-            human(one.params),
-            *(text for s in (one.latency, one.batch) for text in (f"{s.median:.3g}", f"{s.q1:.3g} to {s.q3:.3g}")),
-            f"{one.throughput:,.0f}",
+            timing.model,
+            "x".join(map(str, timing.input_shape)),
+            human(timing.macs) if timing.macs else "-",
+            human(timing.params),
+            *(
+                text
+                for s in (timing.latency, timing.batch)
+                for text in (f"{s.median:.3g}", f"{s.q1:.3g} to {s.q3:.3g}")
+            ),
+            f"{timing.throughput:,.0f}",
         ]
-        for one in timings
+        for timing in timings
     ]
     first = timings[0]
-    where = f"{first.device}, torch {first.torch}, {first.threads} threads"
-    table(where, [*columns, ("units/s", "right")], rows, f"Batch 1, and batches of {batch_size}.")
+    conditions = f"{first.device}, torch {first.torch}, {first.threads} threads"
+    table(conditions, [*columns, ("units/s", "right")], rows, f"Batch 1, and batches of {batch_size}.")
 
 
 def show_comparison(compared: Comparison) -> None:
@@ -157,29 +161,29 @@ def show_comparison(compared: Comparison) -> None:
     columns += [("latency ms", "right"), ("quartiles", "right"), ("speed-up in latency", "right")]
     columns += [("units/s", "right"), ("quartiles", "right"), ("speed-up in units/s", "right"), ("realised %", "right")]
 
-    def row(one: Measured) -> list[str]:
-        gain = None if one is compared.committee else compared.speedup(one)
+    def row(measured: Measured) -> list[str]:
+        gain = None if measured is compared.committee else compared.speedup(measured)
         times = "-" if gain is None or gain.flops is None else f"{gain.flops:.2f}x"
         realised = "-" if gain is None or gain.realised is None else "/".join(f"{100 * r:.0f}" for r in gain.realised)
-        slow, fast = (1e3 / one.batch.q3, 1e3 / one.batch.q1)
+        slow, fast = (1e3 / measured.batch.q3, 1e3 / measured.batch.q1)
         return [
-            one.model,
-            percent(one.accuracy),
-            "-" if one.flops is None else human(one.flops),
+            measured.model,
+            percent(measured.accuracy),
+            "-" if measured.flops is None else human(measured.flops),
             times,
-            f"{one.latency.median:.3g}",
-            f"{one.latency.q1:.3g} to {one.latency.q3:.3g}",
+            f"{measured.latency.median:.3g}",
+            f"{measured.latency.q1:.3g} to {measured.latency.q3:.3g}",
             "-" if gain is None else f"{gain.latency:.2f}x",
-            f"{one.throughput:,.0f}",
+            f"{measured.throughput:,.0f}",
             f"{slow:,.0f} to {fast:,.0f}",
             "-" if gain is None else f"{gain.throughput:.2f}x",
             realised,
         ]
 
-    where = f"{compared.device}, torch {compared.torch}, {compared.threads} threads"
+    conditions = f"{compared.device}, torch {compared.torch}, {compared.threads} threads"
     caption = (
         f"{compared.units:,} units of {compared.split}; latency of batch size 1, throughput of offline batches of "
         f"{compared.batch_size}. Exits {shares(compared.committee.exit_ratios)} %. Speed-ups are the committee's over "
         f"the row's model; realised: how much of that in MACs shows in latency/throughput."
     )
-    table(where, columns, [row(one) for one in (compared.committee, *compared.singles)], caption)
+    table(conditions, columns, [row(measured) for measured in (compared.committee, *compared.singles)], caption)

@@ -55,40 +55,40 @@ def calibrate(
     if as_json:
         # One model asked for by name is one object; patterns and several names are a list, however many they match.
         single = len(model) == 1 and model == [done[0].model]
-        print_json(done[0].to_json() if single else {"models": [one.to_json() for one in done]})
+        print_json(done[0].to_json() if single else {"models": [fitted.to_json() for fitted in done]})
         _require_stored(done)
         return
     if method == "none":
-        out.print(f"{', '.join(one.model for one in done)}: without calibration now", markup=False)
+        out.print(f"{', '.join(fitted.model for fitted in done)}: without calibration now", markup=False)
         return
     columns = [("model", "left"), ("fitted", "left"), ("NLL", "right"), ("ECE %", "right")]
     columns += [("cross-fitted", "right"), ("test NLL", "right"), ("test ECE %", "right")]
     rows = []
-    for one in done:
-        row = [one.model, _fitted(one), _nll(one.before, one.after), _ece(one.before, one.after)]
-        row.append(_ece(one.before, one.cross_fitted))
-        rows.append(row + ([_nll(*one.test), _ece(*one.test)] if one.test else ["-", "-"]))
+    for fitted in done:
+        row = [fitted.model, _fitted(fitted), _nll(fitted.before, fitted.after), _ece(fitted.before, fitted.after)]
+        row.append(_ece(fitted.before, fitted.cross_fitted))
+        rows.append(row + ([_nll(*fitted.test), _ece(*fitted.test)] if fitted.test else ["-", "-"]))
     caption = (
         f"n = {done[0].n:,} units of {split}; before → after; NLL in nats per unit, ECE over 15 bins. "
         f"Cross-fitted: ECE of each unit by a fit without its fold, as `search --calibrated` sees it."
     )
     table(f"{method}, fitted on {split}", columns, rows, caption)
-    for one in done:
-        if one.note:
-            out.print(f"  {one.model}: {one.note}", markup=False)
+    for fitted in done:
+        if fitted.note:
+            out.print(f"  {fitted.model}: {fitted.note}", markup=False)
     _require_stored(done)
 
 
 def _require_stored(done: list[Calibrated]) -> None:
     """Exit code 1 if nothing was; the warnings have said why."""
-    if not any(one.stored for one in done):
+    if not any(fitted.stored for fitted in done):
         raise typer.Exit(1)
 
 
-def _fitted(one: Calibrated) -> str:
-    assert one.calibration is not None
-    p = one.calibration.parameters
-    if one.method == "isotonic":
+def _fitted(fitted: Calibrated) -> str:
+    assert fitted.calibration is not None
+    p = fitted.calibration.parameters
+    if fitted.method == "isotonic":
         return f"{counted(len(p['x']), 'knot')}"
     return ", ".join(f"{'T' if name == 'temperature' else name} {value:.4f}" for name, value in p.items())
 

@@ -48,10 +48,10 @@ def compare(
     from wisecommittee.store import LogitStore
 
     layout = form_of(form, out_file)
-    made = fill(study_of(LogitStore(store), split=split, published=published, **chosen))
+    filled = fill(study_of(LogitStore(store), split=split, published=published, **chosen))
     if out_file:
-        out.print(f"wrote {write(made, layout, out_file)}", markup=False)
+        out.print(f"wrote {write(filled, layout, out_file)}", markup=False)
     if as_json:
-        print_json(made.to_json())
+        print_json(filled.to_json())
     elif not out_file:
-        show_table(made, layout)
+        show_table(filled, layout)

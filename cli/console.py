@@ -96,8 +96,8 @@ def fail(error: BaseException) -> int:
         _complain("out of memory; choose fewer models with --models, or lower --max-models or --batch-size")
         return 1
     if isinstance(error, OSError):
-        place = error.filename or "input/output"
-        _complain(f"{place}: {reason(error)}; what was finished is kept, run the same command again")
+        path = error.filename or "input/output"
+        _complain(f"{path}: {reason(error)}; what was finished is kept, run the same command again")
         return 1
     usage = getattr(error, "format_message", None)  # typer's own usage errors
     if usage is not None:
@@ -233,22 +233,22 @@ def table(
     if title:
         out.print(Text(shown(title), style="bold"))
     for block in layout.blocks:
-        made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+        grid = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0))
         if numbered:
-            made.add_column(justify="right", style="dim", no_wrap=True)
+            grid.add_column(justify="right", style="dim", no_wrap=True)
         for i in block:
-            made.add_column(
+            grid.add_column(
                 Text("\n".join(layout.headings[i])),
                 justify="left" if names[i] else "right",
                 no_wrap=not names[i],
                 overflow="fold",
                 min_width=layout.least[i],
             )
-        for place, row in enumerate(cells):
-            if place in breaks:
-                made.add_section()
-            made.add_row(*([str(place + 1)] if numbered else []), *(Text(row[i]) for i in block))
-        out.print(made)
+        for index, row in enumerate(cells):
+            if index in breaks:
+                grid.add_section()
+            grid.add_row(*([str(index + 1)] if numbered else []), *(Text(row[i]) for i in block))
+        out.print(grid)
     if caption:
         out.print(Text(shown_lines(caption), style="dim"))
 

@@ -40,12 +40,12 @@ def demo(
     with progress() as update:
         frontier = search(target, execution=Execution(threads, progress=update))
     single = frontier.best_single().committee.models[0]
-    found = choose(frontier, target, Target("match", single))
+    choice = choose(frontier, target, Target("match", single))
     show_frontier(frontier, target)
     out.print()
     out.print(f"As accurate as the best single model, {single}, for less:", markup=False)
-    show_choice(found, target)
-    found.val.committee.save(save)
+    show_choice(choice, target)
+    choice.val.committee.save(save)
     from wisecommittee.analyses.study import Study
     from wisecommittee.report.plot import picture
 

@@ -185,10 +185,10 @@ def show(extracted: list[Extracted], store: str, as_json: bool) -> None:
     table(store, columns, rows)
 
 
-def show_estimate(found: ExtractionEstimate, store: str, as_json: bool) -> None:
+def show_estimate(estimate: ExtractionEstimate, store: str, as_json: bool) -> None:
     """What a run would do: a table, or {"store", "units", "passes", "bytes", "seconds", "models": [..]}."""
     if as_json:
-        print_json({"store": store, **asdict(found)})
+        print_json({"store": store, **asdict(estimate)})
         return
     headings = (("model", "left"), ("input", "left"), ("classes", "right"), ("MACs", "right"), ("params", "right"))
     columns = [*headings, ("disk", "right"), ("time", "right"), ("status", "left")]
@@ -203,12 +203,12 @@ def show_estimate(found: ExtractionEstimate, store: str, as_json: bool) -> None:
             _time(model.seconds),
             model.status,
         ]
-        for model in found.models
+        for model in estimate.models
     ]
-    units = "an unknown number of" if found.units is None else f"{found.units:,}"
+    units = "an unknown number of" if estimate.units is None else f"{estimate.units:,}"
     caption = (
-        f"dry run, nothing written: {units} units, {found.passes} passes over the data, at most {_size(found.bytes)} "
-        f"of disk, about {_time(found.seconds)} with reading"
+        f"dry run, nothing written: {units} units, {estimate.passes} passes over the data, at most "
+        f"{_size(estimate.bytes)} of disk, about {_time(estimate.seconds)} with reading"
     )
     table(store, columns, rows, caption)
 
@@ -221,6 +221,6 @@ def _size(count: int | None) -> str:
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "?"
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, whole = divmod(rest, 60)
+    hours, left = divmod(round(seconds), 3600)
+    minutes, whole = divmod(left, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {whole:02} s" if minutes else f"{seconds:.2g} s"

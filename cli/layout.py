@@ -52,8 +52,8 @@ def narrow(heading: str, most: int = WRAPPED) -> tuple[str, ...]:
 def _shares(wishes: Sequence[int], room: int) -> list[int]:
     """The room among columns of names: each what it wishes, the long ones the same part of what the short leave."""
     shares = [0] * len(wishes)
-    for place, i in enumerate(sorted(range(len(wishes)), key=wishes.__getitem__)):
-        shares[i] = min(wishes[i], max(LEAST, (room - sum(shares)) // (len(wishes) - place)))
+    for index, i in enumerate(sorted(range(len(wishes)), key=wishes.__getitem__)):
+        shares[i] = min(wishes[i], max(LEAST, (room - sum(shares)) // (len(wishes) - index)))
     return shares
 
 

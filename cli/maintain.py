@@ -73,13 +73,13 @@ def remove(
     from wisecommittee.store import LogitStore
 
     target = LogitStore(store)
-    if found := target.remove(model, source):
-        out.print(f"removed {model} from {', '.join(found)}", markup=False)
+    if splits := target.remove(model, source):
+        out.print(f"removed {model} from {', '.join(splits)}", markup=False)
         return
     near = nearest(model, {other for split in target.splits() for other in target.models(split)})
-    where = f"split {source}" if source else "any split"
+    removed_from = f"split {source}" if source else "any split"
     out.print(
-        f"nothing to remove: {model} is not in {where} of {target.files.uri}"
+        f"nothing to remove: {model} is not in {removed_from} of {target.files.uri}"
         + (f"; {near} is, should that be meant" if near else ""),
         markup=False,
     )

@@ -42,9 +42,9 @@ def plot(
     check_folder(file)
     with progress() as update:
         committees = tuple(map(Committee.load, committee or ()))
-        made = study(progress=update, committees=committees, ensembles=ensembles, curves=curves)
-        plots.check(kind, file, made)
+        asked = study(progress=update, committees=committees, ensembles=ensembles, curves=curves)
+        plots.check(kind, file, asked)
         if ensembles and kind != "frontier":
             say(f"--ensembles adds nothing to plot {kind}; plot frontier draws them")
-        path = plots.picture(kind, made, file)
+        path = plots.picture(kind, asked, file)
     out.print(f"wrote {path}", markup=False)

@@ -42,11 +42,11 @@ def report(
 
     check_folder(out_file)
     with progress() as update:
-        made = study(progress=update)
+        asked = study(progress=update)
         target = Target.one_of(
             target_flops=target_flops, target_cost=target_cost, target_accuracy=target_accuracy, match=match
         )
         if target is not None:
-            target.require_unit(made.cost)
-        path = write_page(made, out_file, target, shlex.join(["wisecommittee", *sys.argv[1:]]))
+            target.require_unit(asked.cost)
+        path = write_page(asked, out_file, target, shlex.join(["wisecommittee", *sys.argv[1:]]))
     out.print(f"wrote {path}", markup=False)

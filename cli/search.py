@@ -78,8 +78,8 @@ def search(
         leave("interrupted" if ctrl_c.keeping else "interrupted before a committee was found")
 
     def stopping(searched: bool) -> None:
-        what = "the search has ended: its answer" if searched else "stopping: the best found so far"
-        say_at_once(f"{what} follows; Ctrl-C again ends at once")
+        message = "the search has ended: its answer" if searched else "stopping: the best found so far"
+        say_at_once(f"{message} follows; Ctrl-C again ends at once")
 
     with interruptible(ended, stopping) as ctrl_c:
         from wisecommittee.errors import UsageError

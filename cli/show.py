@@ -151,9 +151,9 @@ def show_references(choice: Choice) -> None:
     best, cheapest, matched = choice.best_single, choice.cheapest_single, choice.matched
     unit = Unit(choice.val.committee.cost, [choice.val.average_cost])
 
-    def line(noun: str, e: Evaluation, told: str = "") -> None:
+    def line(noun: str, e: Evaluation, suffix: str = "") -> None:
         figures = f"{percent(e.quality)} % at {unit(e.average_cost)}"
-        out.print(f"  {noun}: {e.committee.label()}, {figures}{told}", markup=False)
+        out.print(f"  {noun}: {e.committee.label()}, {figures}{suffix}", markup=False)
 
     if matched is not None:
         line("to be matched", matched, _compared(choice, matched))
@@ -190,15 +190,15 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
     extra = [name for name in limited[0] if (name, frontier.axis) != ("p99", "p99")]
     figures = [field for field in FIGURES if field in ("average", "worst", frontier.axis)]
     rows = []
-    for place, e in enumerate(chosen):
+    for index, e in enumerate(chosen):
         speedup = frontier.speedup(e)
         rows.append(
             [
                 e.committee.label(),
                 f"{percent(e.quality)} ±{50 * (e.interval[1] - e.interval[0]):.1f}",
-                *([_quality(tests[place])] if tests else []),
+                *([_quality(tests[index])] if tests else []),
                 *(unit(getattr(e.cost, field)) for field in figures),
-                *(_amount(name, limited[place][name], unit) for name in extra),
+                *(_amount(name, limited[index][name], unit) for name in extra),
                 f"{speedup:.2f}x" if speedup else "-",
                 shares(e.exit_ratios),
             ]
@@ -238,13 +238,13 @@ def _around(e: Evaluation) -> str:
     return f"[{percent(low)}, {percent(high)}]"
 
 
-def show_table(made: Table, form: str) -> None:
+def show_table(shown: Table, form: str) -> None:
     """On the terminal, or as text in another format on stdout."""
     from wisecommittee.report.formats import render
 
     if form != "rich":
-        print(render(made, form), end="")
+        print(render(shown, form), end="")
         return
-    sides = ["right" if right else "left" for right in made.right()]
-    headings = [f"{over}\n{heading}" if over else heading for over, heading in made.headings()]
-    table(made.title, list(zip(headings, sides, strict=True)), made.cells(), "\n".join(made.notes), made.breaks())
+    sides = ["right" if right else "left" for right in shown.right()]
+    headings = [f"{over}\n{heading}" if over else heading for over, heading in shown.headings()]
+    table(shown.title, list(zip(headings, sides, strict=True)), shown.cells(), "\n".join(shown.notes), shown.breaks())

@@ -55,7 +55,7 @@ def make_study(
 
 def with_study(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the options of a study, which reach it as one argument: `study(progress=..)` makes it."""
-    own = inspect.signature(make_study, eval_str=True).parameters.values()
-    options_of_it = {p.name: p.replace(kind=p.KEYWORD_ONLY) for p in own if p.kind is p.POSITIONAL_OR_KEYWORD}
+    fields = inspect.signature(make_study, eval_str=True).parameters.values()
+    options_of_it = {p.name: p.replace(kind=p.KEYWORD_ONLY) for p in fields if p.kind is p.POSITIONAL_OR_KEYWORD}
     asked = options_of_it | parameters(Query, OF_QUERY, unset=True)
     return with_parameters(command, {"study": (partial(partial, make_study), asked)})

@@ -53,10 +53,10 @@ def tables(
     with progress(quiet=as_json) as update:
         asked = study(progress=update, committees=tuple(map(Committee.load, committee or ())))
         check(kind, asked)
-        made = fill(kind, asked)
+        filled = fill(kind, asked)
     if out_file:
-        out.print(f"wrote {write(made, chosen, out_file)}", markup=False)
+        out.print(f"wrote {write(filled, chosen, out_file)}", markup=False)
     if as_json:
-        print_json(made.to_json())
+        print_json(filled.to_json())
     elif not out_file:
-        show_table(made, chosen)
+        show_table(filled, chosen)

@@ -19,6 +19,6 @@ def methods() -> None:
     """Train models and put their logits into the store."""
 
 
-for name, place in COMMANDS.items():
-    module, function = place.split(":")
+for name, target in COMMANDS.items():
+    module, function = target.split(":")
     app.command(name)(getattr(import_module(f".{module}", __package__), function))

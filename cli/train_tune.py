@@ -60,12 +60,12 @@ def tune(
     store, spaces = training.open_store(), usual_ranges(method) | dict(map(read_range, ranges or ()))
     judge = PoolJudge.by_pool(Study(store), pool_of(method))
     with training.reporting() as how:
-        found = search(method, judge, folder=folder, trials=trials, ranges=spaces, **how)
-        put_best(method, found[0], store, **how)
+        finished = search(method, judge, folder=folder, trials=trials, ranges=spaces, **how)
+        put_best(method, finished[0], store, **how)
     if training.as_json:
-        print_json({"store": store.files.uri, "trials": [asdict(trial) for trial in found]})
+        print_json({"store": store.files.uri, "trials": [asdict(trial) for trial in finished]})
         return
-    show_trials(found)
+    show_trials(finished)
 
 
 def show_trials(trials: Sequence[Trial]) -> None:

@@ -114,7 +114,13 @@ def swept(arrays, seed, method):
 
 def test_every_row_against_loops(store, arrays):
     (found,) = compare(Study(store))
-    assert (found.data, found.backbone, found.split, found.n, found.one) == ("cifar10", "resnet18", "test", N, 100)
+    assert (found.data, found.backbone, found.split, found.n, found.single_cost) == (
+        "cifar10",
+        "resnet18",
+        "test",
+        N,
+        100,
+    )
     expected = {
         "Single model": [single(arrays, "test", seed) for seed in (0, 1, 2)],
         "Average ensemble": [together(arrays, "test", names("pool", seed), 100) for seed in (0, 1, 2)],
@@ -155,7 +161,7 @@ def test_spread():
 def test_without_a_pool_there_is_no_utility(store):
     (found,) = compare(study_of(store, models=["irene-*", "moe-*"]))
     assert [row.method for row in found.rows] == ["MoE", "IRENE"]
-    assert found.one is None
+    assert found.single_cost is None
     for row in found.rows:
         assert row.models is None
         assert math.isnan(row.utility)

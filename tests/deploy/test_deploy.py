@@ -22,9 +22,9 @@ from wisecommittee.committees.policy import Thresholds
 from wisecommittee.deployment.comparison import Measured, Speedup
 from wisecommittee.deployment.decisions import Decisions
 from wisecommittee.deployment.deployed import Deployed
-from wisecommittee.deployment.measure import Loading, Setup, compare
+from wisecommittee.deployment.measure import Loading, MeasureSetup, compare
 from wisecommittee.deployment.members import load_members
-from wisecommittee.deployment.trial import Trial, measured
+from wisecommittee.deployment.timed_run import TimedRun, measured
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import (
     AbsentNameError,
@@ -401,7 +401,7 @@ def test_names_say_sizes_and_views(timm, tmp_path):
 def test_a_comparison(pool):
     models, store = pool
     committee = with_thresholds(plain([["linear/0"], ["conv4/0"], ["conv8/0"]]), store, "test")
-    setup = Setup(data=open_data("digits", "test"), seconds=0.01, limit=None, device="cpu")
+    setup = MeasureSetup(data=open_data("digits", "test"), seconds=0.01, limit=None, device="cpu")
     found = compare(committee, store, loading=Loading(models), setup=setup)
     expected = wc.evaluate(committee, store, "test")
     ours = found.committee
@@ -431,16 +431,16 @@ def test_latency_is_an_average_over_exits(pool, monkeypatch):
     committee = with_thresholds(plain([["linear/0"], ["conv4/0"], ["conv8/0"]]), store, "test")
     images, labels, ids = images_of("test")
 
-    def elapsed(trial):
-        said = trial.decide()
+    def elapsed(timed):
+        said = timed.decide()
         calls.append(len(said))
         return float(np.sum(10.0**said.stage))
 
     calls = []
-    monkeypatch.setattr(Trial, "elapsed", elapsed)
+    monkeypatch.setattr(TimedRun, "elapsed", elapsed)
     with Deployed(committee, models, device="cpu") as run:
-        trial = Trial(run, Units({None: images}), ids)
-        found = measured(trial, labels, None, 0.001)
+        timed = TimedRun(run, Units({None: images}), ids)
+        found = measured(timed, labels, None, 0.001)
     average = float(np.dot(found.exit_ratios, [1, 10, 100]))
     assert found.latency.median == pytest.approx(average)
     assert found.batch.median == pytest.approx(average)
@@ -450,7 +450,7 @@ def test_latency_is_an_average_over_exits(pool, monkeypatch):
 
 def test_what_is_compared_can_be_chosen(nets):
     committee = Committee.load("committee.json")
-    loading, setup = Loading(trust=True), Setup(seconds=0.01, device="cpu", limit=40)
+    loading, setup = Loading(trust=True), MeasureSetup(seconds=0.01, device="cpu", limit=40)
     found = compare(committee, nets, ["small/*", "big"], loading=loading, setup=setup)
     assert [single.model for single in found.singles] == ["small/0", "small/1", "big"]
     assert (found.split, found.units) == ("val", 40)
@@ -474,7 +474,7 @@ def test_what_is_compared_can_be_chosen(nets):
         with pytest.raises(error, match=message):
             compare(committee, nets, **{"loading": loading, "setup": setup, **more})
     with pytest.raises(UsageError, match="0 seconds"):
-        Setup(seconds=0)
+        MeasureSetup(seconds=0)
 
 
 class Photographs(Dataset):
@@ -491,7 +491,7 @@ def test_members_with_different_preprocessing_are_measured(tmp_path):
     store, data = LogitStore(tmp_path / "logits"), wrap_data(Photographs, "photographs")
     extract(list(models.values()), data, "val", store, device="cpu")
     committee = with_thresholds(plain([["a"], ["ccc"]]), store, "val")
-    setup = Setup(data=data, seconds=0.01, device="cpu")
+    setup = MeasureSetup(data=data, seconds=0.01, device="cpu")
     found = compare(committee, store, loading=Loading(models), setup=setup)
     assert found.committee.accuracy == wc.evaluate(committee, store, "val").quality
     bare = {name: replace(model, preprocess=None) for name, model in models.items()}

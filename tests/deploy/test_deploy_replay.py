@@ -18,7 +18,7 @@ import wisecommittee as wc
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policy import Thresholds
-from wisecommittee.deployment.measure import Loading, Setup, compare
+from wisecommittee.deployment.measure import Loading, MeasureSetup, compare
 from wisecommittee.errors import (
     AbsentNameError,
     AlignmentError,
@@ -111,7 +111,7 @@ def test_networks_that_give_logits_are_no_members_chosen_on_probabilities(tmp_pa
         run(torch.from_numpy(X))
     with pytest.raises(CommitteeError, match=message):
         wc.deploy(committee, NETS, store=store, data=wrap_data(lambda: (X, Y), "x"), device="cpu")
-    setup = Setup(data=wrap_data(lambda: (X, Y), "x"), seconds=0.01, device="cpu")
+    setup = MeasureSetup(data=wrap_data(lambda: (X, Y), "x"), seconds=0.01, device="cpu")
     with pytest.raises(CommitteeError, match=message):
         compare(committee, store, loading=Loading(NETS), setup=setup)
     with wc.deploy(committee, NETS, store=store, replay=0, softmax=True, device="cpu") as run:
@@ -173,7 +173,7 @@ def test_stored_outputs_are_compared_before_anything_is_served(tmp_path):
     ):
         wc.deploy(committee, wrong, store=store, data=data, device="cpu")
     with pytest.raises(CommitteeError, match="large: unit"):
-        compare(committee, store, loading=Loading(wrong), setup=Setup(data=data, seconds=0.01, device="cpu"))
+        compare(committee, store, loading=Loading(wrong), setup=MeasureSetup(data=data, seconds=0.01, device="cpu"))
     with wc.deploy(committee, wrong, store=store, data=data, force=True, device="cpu") as run:
         assert len(run(torch.from_numpy(X))) == N
     with wc.deploy(committee, NETS, store=store, data=data, device="cpu") as run:
@@ -406,7 +406,7 @@ def test_preprocessing_and_chosen_outputs_are_those_of_the_extraction(pictures, 
         decided = run(images)
     assert decided.prediction.tolist() == pictures.outputs("net", "val").argmax(axis=1).tolist()
     assert decided.probabilities.shape == (len(images), 2)
-    found = compare(committee, pictures, loading=Loading(trust=True), setup=Setup(seconds=0.01, device="cpu"))
+    found = compare(committee, pictures, loading=Loading(trust=True), setup=MeasureSetup(seconds=0.01, device="cpu"))
     assert found.committee.accuracy == wc.evaluate(committee, pictures, "val").quality
     other = replace(load_other(), name="net")
     with pytest.warns(UserWarning, match=r"net: prepares images in another way \(other\) than .* \(corner\)"):

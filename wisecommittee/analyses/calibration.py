@@ -1,4 +1,4 @@
-"""What calibrating the models does to single models, ensembles and cascades (Wang et al. 2022, D.2 and Fig. 6)."""
+"""Single models, ensembles and cascades before and after calibration (Wang et al. 2022, D.2 and Fig. 6)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ ROWS = 6  # ensembles, and cascades, of a frontier
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One committee before and after its models are calibrated, at equal cost: the same stages, and as many units exit
-    at each. On the split that chooses, calibrations are cross-fitted; test figures are None without a test split.
+    """One committee before and after its models are calibrated, at equal cost.
 
-    method : of the members' calibrations
+    Before and after have the same stages, and the same number of units exits at each. On the split that chooses,
+    calibrations are cross-fitted. Figures of test are None without a test split.
+
+    method : name of the members' calibration methods
     """
 
     method: str
@@ -40,7 +42,7 @@ class Effect:
 
     @property
     def shown(self) -> tuple[tuple[Evaluation, Evaluation], tuple[Reliability, Reliability]]:
-        """What is honest to look at: test, where there is one."""
+        """(evaluations, reliabilities) before and after, on test if there is one, else on the split that chooses."""
         return (
             ((self.before, self.after), self.reliability)
             if self.test is None or self.test_reliability is None
@@ -49,8 +51,10 @@ class Effect:
 
 
 def effects(study: Study) -> list[Effect]:
-    """The effects on the committees named by the user, else on committees spread over the frontiers of ensembles and of
-    cascades."""
+    """The effects on the committees that the user named.
+
+    By default the committees are spread over the frontiers of ensembles and of cascades.
+    """
     if study.committees:
         return effects_of(study, study.committees)
     averaged = not study.pool().combine.ordered  # where the newest member answers, there are no ensembles
@@ -61,17 +65,18 @@ def effects(study: Study) -> list[Effect]:
 
 
 def effects_of(study: Study, committees: Sequence[Committee]) -> list[Effect]:
+    """The effects on these committees, whose models are calibrated unless they are calibrated already."""
     plain = [committee for committee in committees if not _calibrated(committee)]
     calibrations = calibrations_of(study, sorted({model for committee in plain for model in committee.models}))
     return [_effect(study, committee, calibrations) for committee in committees]
 
 
 def _effect(study: Study, committee: Committee, calibrations: Mapping[str, Calibration]) -> Effect:
-    """The committee as it was chosen, with calibrated models or without, and its twin of equal cost."""
+    """The effect on one committee; its twin has the other calibration and the same number of exits at each stage."""
 
     def pools(split: str) -> tuple[Pool, Pool]:
-        own = _calibrated(committee)
-        after = cascade_pool(study, committee, split) if own else _pool(study, committee, split, calibrations)
+        calibrated = _calibrated(committee)
+        after = cascade_pool(study, committee, split) if calibrated else _pool(study, committee, split, calibrations)
         return _pool(study, committee, split, {}), after
 
     raw, mended = pools(study.split)
@@ -79,10 +84,10 @@ def _effect(study: Study, committee: Committee, calibrations: Mapping[str, Calib
         both = with_exits(raw, committee, exits_of(mended, committee)), committee
     else:
         both = committee, with_exits(mended, committee, exits_of(raw, committee))
-    there = study.reports != study.split and study.store.has_split(study.reports)
-    there = there and set(committee.models) <= set(study.store.models(study.reports))
+    has_test = study.reports != study.split and study.store.has_split(study.reports)
+    has_test = has_test and set(committee.models) <= set(study.store.models(study.reports))
     before, after = _evaluated((raw, mended), both)
-    test = pools(study.reports) if there else None
+    test = pools(study.reports) if has_test else None
     return Effect(
         " and ".join(sorted({card.calibration.method for card in mended.cards if card.calibration})),
         before,
@@ -98,17 +103,17 @@ def _calibrated(committee: Committee) -> bool:
 
 
 def _evaluated(pools: tuple[Pool, Pool], committees: tuple[Committee, Committee]) -> tuple[Evaluation, Evaluation]:
-    before, after = (evaluate_in(pool, [one])[0] for pool, one in zip(pools, committees, strict=True))
+    before, after = (evaluate_in(pool, [committee])[0] for pool, committee in zip(pools, committees, strict=True))
     return before, after
 
 
 def _reliable(pools: tuple[Pool, Pool], committees: tuple[Committee, Committee]) -> tuple[Reliability, Reliability]:
-    before, after = (reliability_in(pool, one) for pool, one in zip(pools, committees, strict=True))
+    before, after = (reliability_in(pool, committee) for pool, committee in zip(pools, committees, strict=True))
     return before, after
 
 
 def single(study: Study, model: str) -> Effect:
-    """Of one model: its predictions stay, so only its reliability changes."""
+    """The effect on one model: its predictions stay, so only its reliability changes."""
     pool = study.pool()
     return effects_of(
         study,
@@ -125,19 +130,19 @@ def single(study: Study, model: str) -> Effect:
 
 
 def calibrations_of(study: Study, models: Sequence[str]) -> dict[str, Calibration]:
-    """Those on the cards where every one of these models has one; else temperatures, fitted here and not stored."""
+    """{model: calibration} on the cards if every model has one, else temperatures that are fitted now, not stored."""
     if not models:
         return {}
     stored = {model: study.store.card(model, study.split).calibration for model in models}
-    found = {model: calibration for model, calibration in stored.items() if calibration is not None}
-    if len(found) == len(models):
-        return found
+    on_cards = {model: calibration for model, calibration in stored.items() if calibration is not None}
+    if len(on_cards) == len(models):
+        return on_cards
     fits = fit(study.store, models, split=study.split, threads=study.threads, progress=study.progress)
-    return {one.model: one.calibration for one in fits if one.calibration is not None}
+    return {fitted.model: fitted.calibration for fitted in fits if fitted.calibration is not None}
 
 
 def reliability_in(pool: Pool, committee: Committee) -> Reliability:
-    """Of the maximum probability (for answers the stored confidence) each unit has where it exits."""
+    """Reliability of a committee's units: the maximum probability (the stored confidence of answers) at their exit."""
     row, everyone = exit_rows(stage_table(pool, committee), committee), np.arange(pool.units)
     used = pool if isinstance(pool.confidence, str) else replace(pool, confidence=CONFIDENCES["max_prob"])
     score, quality = stage_values(used, committee)

@@ -1,5 +1,7 @@
-"""What analyses of one cascade share: which cascade it is, confidence and quality at every stage, and thresholds at
-which given numbers of units exit."""
+"""Functions that the analyses of one cascade share.
+
+They choose the cascade, give confidence and quality at every stage, and find thresholds for given numbers of exits.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,11 @@ from wisecommittee.searches.stages.pool import Pool
 
 
 def chosen_cascades(study: Study) -> tuple[Committee, ...]:
-    """The cascades an analysis is about: the committees named; else of the two models named, the first before the
-    second; else the most accurate cascade on the frontier, of two models unless a frontier was given."""
+    """The cascades that an analysis is about.
+
+    First the committees that the user named; else the cascade of the two models named, in that order; else the most
+    accurate cascade on the frontier, of two models unless a frontier was given.
+    """
     for committee in study.committees:
         if len(committee.thresholds.values) < 1:
             raise UsageError(f"{committee.label()} has no threshold; name committees with two stages or more")

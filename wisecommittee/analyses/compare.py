@@ -36,7 +36,10 @@ class SeedSpread:
 
 @dataclass(frozen=True, slots=True)
 class MethodResult:
-    """One method at one seed. threshold : as chosen on the choosing split, None where there is none."""
+    """One method at one seed.
+
+    threshold : the threshold chosen on the choosing split, None if the method has none.
+    """
 
     quality: float
     cost: float
@@ -45,8 +48,11 @@ class MethodResult:
 
 @dataclass(frozen=True, slots=True)
 class MethodRow:
-    """One method. cost : in the study's cost; models : the same in single models, None without any in the store;
-    utility : of the means, NaN for a `reason`; results : {seed: MethodResult}."""
+    """One method over all its seeds.
+
+    cost : in the study's cost; models : the cost in single models, None without any in the store; utility : utility of
+    the means, NaN if there is a `reason`; results : {seed: MethodResult}.
+    """
 
     method: str
     quality: SeedSpread
@@ -61,14 +67,14 @@ class MethodRow:
 class MethodComparison:
     """All methods that trained one backbone on the same data.
 
-    split, n : the split that reports and its number of units; one : cost of the single model
+    split, n : the split that reports and its number of units; single_cost : cost of the single model
     """
 
     data: str
     backbone: str
     split: str
     n: int
-    one: float | None
+    single_cost: float | None
     rows: tuple[MethodRow, ...]
 
 
@@ -86,27 +92,27 @@ class Reference:
 
 def compare(study: Study) -> list[MethodComparison]:
     """One comparison per data and backbone, in the order of their names."""
-    found: dict[tuple[str, str], TrainedModels] = {}
+    trained: dict[tuple[str, str], TrainedModels] = {}
     for card in sorted(study.cards(), key=lambda card: (card.position or 0, card.replica)):
         if origin := Origin.of(card.architecture):
-            methods = found.setdefault((origin.data, origin.backbone), {})
+            methods = trained.setdefault((origin.data, origin.backbone), {})
             seeds = methods.setdefault((origin.method, origin.variant), {})
             seeds.setdefault(origin.seed, []).append(card.model)
-    if not found:
+    if not trained:
         raise StoreError(
             f"store {study.store.files.uri!r} has no trained committees in {study.split!r}; put some there with "
             f"`wisecommittee train pool --backbone ..`, `train irene`, `train snapshot`, .."
         )
-    return [_comparison(study, *key, methods) for key, methods in sorted(found.items())]
+    return [_comparison(study, *key, methods) for key, methods in sorted(trained.items())]
 
 
 # {(method, variant): {seed: members in order}}
 TrainedModels = dict[tuple[str, str], dict[int, list[str]]]
 
 
-def _comparison(study: Study, data: str, backbone: str, found: TrainedModels) -> MethodComparison:
+def _comparison(study: Study, data: str, backbone: str, trained: TrainedModels) -> MethodComparison:
     split = study.reports if study.store.has_split(study.reports) else study.split
-    pool = found.pop(("pool", ""), {})
+    pool = trained.pop(("pool", ""), {})
     several = {seed: models for seed, models in pool.items() if len(models) > 1}
     choosing = {seed: _reference(study, models, study.split) for seed, models in several.items()}
     reporting = {seed: _reference(study, models, split) for seed, models in several.items()}
@@ -116,7 +122,7 @@ def _comparison(study: Study, data: str, backbone: str, found: TrainedModels) ->
     results[METHODS["pool"].label] = {seed: reference.ensemble for seed, reference in reporting.items()}
     sweeps = {"WoC": {seed: _cascades(study, models) for seed, models in several.items()}}
     order = list(METHODS)
-    for (name, variant), seeds in sorted(found.items(), key=lambda entry: (order.index(entry[0][0]), entry[0][1])):
+    for (name, variant), seeds in sorted(trained.items(), key=lambda entry: (order.index(entry[0][0]), entry[0][1])):
         method = METHODS[name]
         label = f"{method.label} {variant}".strip()
         if method.combine is None:
@@ -126,17 +132,17 @@ def _comparison(study: Study, data: str, backbone: str, found: TrainedModels) ->
     for label, by_seed in sweeps.items():
         results[label] = {seed: _shared(study, c, choosing.get(seed), split) for seed, c in by_seed.items()}
 
-    one = next((result.cost for result in results["Single model"].values()), None)
-    rows = tuple(_row(label, by_seed, one, reporting) for label, by_seed in results.items() if by_seed)
-    return MethodComparison(data, backbone, split, len(study.store.labels(split)), one, rows)
+    single_cost = next((result.cost for result in results["Single model"].values()), None)
+    rows = tuple(_row(label, by_seed, single_cost, reporting) for label, by_seed in results.items() if by_seed)
+    return MethodComparison(data, backbone, split, len(study.store.labels(split)), single_cost, rows)
 
 
 def _row(
-    label: str, results: dict[int, MethodResult], one: float | None, references: dict[int, Reference]
+    label: str, results: dict[int, MethodResult], single_cost: float | None, references: dict[int, Reference]
 ) -> MethodRow:
     quality = SeedSpread.of([result.quality for result in results.values()])
     cost = SeedSpread.of([result.cost for result in results.values()])
-    models = SeedSpread.of([result.cost / one for result in results.values()]) if one else None
+    models = SeedSpread.of([result.cost / single_cost for result in results.values()]) if single_cost else None
     if known := [references[seed] for seed in results if seed in references]:
         reference = Reference(_mean([r.single for r in known]), _mean([r.ensemble for r in known]))
         value, reason = reference.utility(quality.mean, cost.mean)
@@ -159,8 +165,8 @@ class PoolJudge:
 
     @classmethod
     def by_pool(cls, study: Study, pool: Origin) -> PoolJudge:
-        there = study.store.cards(study.split) if study.store.has_split(study.split) else ()
-        models = [card.model for card in there if card.architecture == pool.architecture]
+        cards = study.store.cards(study.split) if study.store.has_split(study.split) else ()
+        models = [card.model for card in cards if card.architecture == pool.architecture]
         if len(models) < 2:
             raise StoreError(
                 f"utility is measured by {pool.architecture}/0, /1, .., of which {study.store.files.uri!r} has "
@@ -175,9 +181,9 @@ class PoolJudge:
 
     def __call__(self, store: LogitStore, models: Sequence[str]) -> tuple[float, float, float]:
         study = study_of(store, split=self.split)
-        found = _best(study, _halting(study, models), self.reference)
-        value, _ = self.reference.utility(found.quality, found.average_cost)
-        return value, found.quality, found.average_cost / self.reference.single.cost
+        best = _best(study, _halting(study, models), self.reference)
+        value, _ = self.reference.utility(best.quality, best.average_cost)
+        return value, best.quality, best.average_cost / self.reference.single.cost
 
 
 # What is evaluated
@@ -194,15 +200,15 @@ def _single(study: Study, models: Sequence[str], split: str) -> MethodResult:
 
 
 def _together(study: Study, models: Sequence[str], split: str, rule: str = "mean_probs") -> MethodResult:
-    (found,) = evaluate_all([_committee(study, [tuple(models)], rule=rule)], study.store, split)
-    return MethodResult(found.quality, found.average_cost)
+    (evaluation,) = evaluate_all([_committee(study, [tuple(models)], rule=rule)], study.store, split)
+    return MethodResult(evaluation.quality, evaluation.average_cost)
 
 
 def _shared(study: Study, committees: Sequence[Committee], reference: Reference | None, split: str) -> MethodResult:
-    """What the split reports of the committee that is the best on the choosing split."""
+    """Figures, on a split, of the committee that is best on the choosing split."""
     chosen = _best(study, committees, reference)
-    (found,) = evaluate_all([chosen.committee], study.store, split)
-    return MethodResult(found.quality, found.average_cost, found.committee.thresholds.values[0])
+    (evaluation,) = evaluate_all([chosen.committee], study.store, split)
+    return MethodResult(evaluation.quality, evaluation.average_cost, evaluation.committee.thresholds.values[0])
 
 
 def _best(study: Study, committees: Sequence[Committee], reference: Reference | None) -> Evaluation:
@@ -210,9 +216,9 @@ def _best(study: Study, committees: Sequence[Committee], reference: Reference | 
     return max(evaluate_all(committees, study.store, study.split), key=lambda e: _worth(e, reference))
 
 
-def _worth(found: Evaluation, reference: Reference | None) -> tuple[float, float, float]:
-    value = math.nan if reference is None else reference.utility(found.quality, found.average_cost)[0]
-    return (-math.inf if math.isnan(value) else value, found.quality, -found.average_cost)
+def _worth(evaluation: Evaluation, reference: Reference | None) -> tuple[float, float, float]:
+    value = math.nan if reference is None else reference.utility(evaluation.quality, evaluation.average_cost)[0]
+    return (-math.inf if math.isnan(value) else value, evaluation.quality, -evaluation.average_cost)
 
 
 def _cascades(study: Study, models: Sequence[str]) -> list[Committee]:

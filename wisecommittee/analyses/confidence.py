@@ -1,4 +1,4 @@
-"""How well confidence functions tell right from wrong, and what that is worth to a cascade (Wang et al. 2022, D.1)."""
+"""How well confidence functions tell right from wrong units, and the effect on a cascade (Wang et al. 2022, D.1)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ SHARES = tuple(k / 100 for k in range(1, 101))
 class ConfidenceCurves:
     """Accuracy within the most confident share of units (Fig. 3), of one stage: the mean of `models`.
 
-    shares [k] in (0, 1]; accuracy {confidence: [k]}; ideal [k] : of a confidence that knows what is right.
+    shares [k] in (0, 1]; accuracy {confidence: [k]}; ideal [k] : accuracy of a confidence
+    that ranks all units that are right first.
     """
 
     models: tuple[str, ...]
@@ -44,7 +45,7 @@ class AtEqualCost:
 
 
 def curves(study: Study, shares: Sequence[float] = SHARES) -> ConfidenceCurves:
-    """Of the first stage of the committee named, else of the cheapest of the models asked for."""
+    """The curves of the first stage of the committee that the user named, else of the cheapest model of the study."""
     if study.committees:
         committee = study.committees[0]
         return curves_in(cascade_pool(study, committee, study.split), committee.stages[0], shares)
@@ -54,28 +55,28 @@ def curves(study: Study, shares: Sequence[float] = SHARES) -> ConfidenceCurves:
 
 
 def curves_in(pool: Pool, models: tuple[str, ...], shares: Sequence[float] = SHARES) -> ConfidenceCurves:
-    found: dict[str, tuple[float, ...]] = {}
+    accuracy: dict[str, tuple[float, ...]] = {}
     quality = np.zeros(pool.units)
     for name in functions(pool):
         score, of_stage = stage_values(with_confidence(pool, name), Committee((models,)))
         quality = of_stage[0]
-        found[name] = accuracy_within(score[0], quality, shares)
+        accuracy[name] = accuracy_within(score[0], quality, shares)
     return ConfidenceCurves(
-        models, pool.split, pool.units, tuple(shares), found, accuracy_within(quality, quality, shares)
+        models, pool.split, pool.units, tuple(shares), accuracy, accuracy_within(quality, quality, shares)
     )
 
 
 def accuracy_within(
     score: NDArray[np.floating], quality: NDArray[np.float64], shares: Sequence[float]
 ) -> tuple[float, ...]:
-    """Mean quality of the share of units with the highest score [N], for each share.
+    """Mean quality of the units with the highest score [N], for each share of units.
 
-    Units of one score come in any order, so that a share which takes some of them gets their mean: the result depends
-    neither on the order of units nor on how a share rounds.
+    If a share includes only some of the units with one score, they count with their mean: the result depends neither on
+    the order of units nor on how a share rounds.
     """
-    values, place = np.unique(-score.astype(np.float64), return_inverse=True)
-    count = np.bincount(place, minlength=len(values))
-    total = np.bincount(place, weights=quality, minlength=len(values))
+    values, group = np.unique(-score.astype(np.float64), return_inverse=True)
+    count = np.bincount(group, minlength=len(values))
+    total = np.bincount(group, weights=quality, minlength=len(values))
     wanted = np.array(shares) * len(score)
     return tuple((np.interp(wanted, np.r_[0, np.cumsum(count)], np.r_[0, np.cumsum(total)]) / wanted).tolist())
 
@@ -91,8 +92,7 @@ def with_confidence(pool: Pool, name: str) -> Pool:
 
 
 def at_equal_cost(study: Study) -> list[list[AtEqualCost]]:
-    """The cascades that are meant, each with every confidence function, as many units exiting at each stage as with its
-    own.
+    """The chosen cascades with every confidence function, at the cascade's number of exits at each stage.
 
     Thresholds come from the split that chooses; the reporting split runs them.
     """
@@ -102,11 +102,11 @@ def at_equal_cost(study: Study) -> list[list[AtEqualCost]]:
 def _at_equal_cost(study: Study, committee: Committee) -> list[AtEqualCost]:
     pool = cascade_pool(study, committee, study.split)
     exits = exits_of(pool, committee)
-    found = []
+    results = []
     for name in functions(pool):
-        own = with_confidence(pool, name)
-        twin = with_exits(own, committee, exits)
-        evaluation = evaluate_in(own, [twin])[0]
+        scored = with_confidence(pool, name)
+        twin = with_exits(scored, committee, exits)
+        evaluation = evaluate_in(scored, [twin])[0]
         test = study.reported([evaluation])
-        found.append(AtEqualCost(name, evaluation, test[0] if test else None))
-    return found
+        results.append(AtEqualCost(name, evaluation, test[0] if test else None))
+    return results

@@ -18,7 +18,7 @@ from wisecommittee.searches.sequences import GivenSequences, cheapest
 class Conversion:
     """single : the cheapest model as accurate as the ensemble on the split that chooses, None if there is none.
 
-    The cascade may leave a member out: then everybody exits before it.
+    The cascade may leave a member out, if all units exit before it.
     """
 
     ensemble: Shown
@@ -27,7 +27,7 @@ class Conversion:
 
 
 def conversion(study: Study) -> tuple[Conversion, ...]:
-    """Of the ensembles that the user named, or of all on the frontier of ensembles, by cost."""
+    """Convert the ensembles that the user named, else all ensembles on the frontier of ensembles, by cost."""
     pool = study.pool()
     index = {card.model: i for i, card in enumerate(pool.cards)}
     if study.committees:
@@ -42,21 +42,21 @@ def conversion(study: Study) -> tuple[Conversion, ...]:
     else:
         if len(index) < 2:
             raise AbsentError("there is one model only, so there is no ensemble; extract or import another")
-        found = study.search(family="ensemble")
-        together = [e.committee.models for e in found if len(e.committee.models) > 1]
+        frontier = study.search(family="ensemble")
+        together = [e.committee.models for e in frontier if len(e.committee.models) > 1]
         if not together:
             raise AbsentError(
                 "no ensemble is worth its cost here: a single model is as accurate as each; name one with "
                 f"{option('committees', flag='committee')}"
             )
     members = [tuple(sorted(index[m] for m in models)) for models in together]
-    orders = {some: _orders(study, some) for some in members}
+    orders = {ensemble: _orders(study, ensemble) for ensemble in members}
     threads = study.threads
-    given = GivenSequences(pool, [o for some in orders.values() for o in some], threads=threads)
+    given = GivenSequences(pool, [o for ensemble in orders.values() for o in ensemble], threads=threads)
     ensembles, cascades = [], []
-    for done, some in enumerate(members):
-        ensembles.append(given.ensemble(some))
-        least = cheapest(given.frontier(orders[some], study.query.levels), ensembles[-1].quality)
+    for done, ensemble in enumerate(members):
+        ensembles.append(given.ensemble(ensemble))
+        least = cheapest(given.frontier(orders[ensemble], study.query.levels), ensembles[-1].quality)
         cascades.append(least or ensembles[-1])
         if study.progress:
             study.progress("conversions", done + 1, len(members))

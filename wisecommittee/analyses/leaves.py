@@ -46,26 +46,29 @@ class Leaves:
 
 
 def leaves(study: Study) -> Leaves:
-    """On the split that reports, where there is one: nothing is chosen here. The rule is the mean of logits."""
+    """Evaluate the first leaves, and every leaf alone, on the reporting split if there is one (nothing is chosen here).
+
+    The combining rule is the mean of logits.
+    """
     store = study.store
     split = study.reports if store.has_split(study.reports) else study.split
-    there = set(store.models(split))
+    present = set(store.models(split))
     remedy = "train one with `wisecommittee train hne`"
     # Members that halt by scores of their own (IRENE) are no ensemble of their first few.
     leaving = [c for c in study.cards() if c.kind == "logits" and not c.contents.scores]
-    cards = whole_groups([card for card in leaving if card.model in there], "anytime", remedy)
+    cards = whole_groups([card for card in leaving if card.model in present], "anytime", remedy)
     groups = []
-    for name, places in groups_of(cards).items():
-        models = [cards[place].model for place in places]
+    for name, indices in groups_of(cards).items():
+        models = [cards[index].model for index in indices]
         sizes = doublings(len(models))
         committees = [Committee((tuple(models[:size]),), cost=study.cost) for size in sizes]
         committees += [Committee(((model,),), cost=study.cost) for model in models]
-        found = evaluate_all(committees, store, split)
+        evaluations = evaluate_all(committees, store, split)
         rungs = [
             Rung(size, evaluation, deviation(store, split, models[:size]))
-            for size, evaluation in zip(sizes, found, strict=False)
+            for size, evaluation in zip(sizes, evaluations, strict=False)
         ]
-        groups.append(LeafGroup(name, tuple(rungs), tuple(found[len(sizes) :])))
+        groups.append(LeafGroup(name, tuple(rungs), tuple(evaluations[len(sizes) :])))
     if any(rung.evaluation.graded_interval for group in groups for rung in group.rungs):
         raise UsageError("leaves are compared by accuracy; the units of these models are graded")
     first = groups[0].rungs[0].evaluation

@@ -15,24 +15,27 @@ from wisecommittee.searches.evaluation import Evaluation
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A committee on the split that chose it, and on the one that reports (None where the store lacks it)."""
+    """A committee on the split that chose it, and on the reporting split (None if the split or a member is missing)."""
 
     val: Evaluation
     test: Evaluation | None
 
     def on(self) -> tuple[Evaluation, ...]:
+        """The evaluations on the split that chose and, if there is one, on the reporting split."""
         return (self.val,) if self.test is None else (self.val, self.test)
 
     @property
     def best(self) -> Evaluation:
-        """The figures to go by: those that report, where there are some."""
+        """The evaluation on the reporting split if there is one, else on the split that chose."""
         return self.test or self.val
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """similar_cost : the most accurate committee that costs no more than the model on average; similar_quality : the
-    cheapest that is at least as accurate; both on the split that chooses, so on the other they are only similar."""
+    """A model, the most accurate committee that costs no more on average, and the cheapest that is no less accurate.
+
+    Both hold on the split that chooses; on the reporting split cost and accuracy are only similar.
+    """
 
     single: Shown
     similar_cost: Shown
@@ -41,7 +44,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Guaranteed:
-    """The cheapest committee as accurate as a model, and the cheapest of which all members together cost no more."""
+    """A model, and the cheapest committees that are as accurate: `without` and `within` a bound on the worst case.
+
+    The bound is the cost of the model: all members together cost no more.
+    """
 
     single: Shown
     without: Shown
@@ -50,7 +56,7 @@ class Guaranteed:
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
-    """The cheapest committee as accurate as a model among those of one architecture, and among all."""
+    """A model, and the cheapest committees as accurate: of one architecture (`same`) and of any (`mixed`)."""
 
     single: Shown
     same: Shown
@@ -58,8 +64,9 @@ class Diversity:
 
 
 def show(study: Study, chosen: Sequence[Evaluation]) -> list[Shown]:
+    """The chosen evaluations, each with its evaluation on the reporting split."""
     tests = study.reported(chosen)
-    return [Shown(e, tests[place] if tests else None) for place, e in enumerate(chosen)]
+    return [Shown(e, tests[index] if tests else None) for index, e in enumerate(chosen)]
 
 
 def singles_to_match(study: Study) -> list[Evaluation]:
@@ -72,25 +79,25 @@ def singles_to_match(study: Study) -> list[Evaluation]:
 
 
 def match(study: Study) -> tuple[Match, ...]:
-    """In order of the models' cost. A model that nothing beats is matched by itself."""
+    """Matches by rising cost of the models. A model that no committee beats is matched by itself."""
     singles = singles_to_match(study)
     if len(study.cards()) < 2:
         raise AbsentError("there is one model only, so nothing can match it; extract or import another")
-    found = study.frontier()
-    if found.axis != "average":
+    frontier = study.frontier()
+    if frontier.axis != "average":
         raise UsageError(
-            f"models are matched by their average cost, and this frontier was searched over the {found.axis} cost; "
+            f"models are matched by their average cost, and this frontier was searched over the {frontier.axis} cost; "
             f"leave it out, or save one that was searched without {option('axis')}"
         )
-    costs = [found.within(average_cost=e.average_cost) for e in singles]
-    qualities = [found.matching(e.quality) for e in singles]
+    costs = [frontier.within(average_cost=e.average_cost) for e in singles]
+    qualities = [frontier.matching(e.quality) for e in singles]
     shown = show(study, [*singles, *costs, *qualities])
     n = len(singles)
     return tuple(Match(*rows) for rows in zip(shown[:n], shown[n : 2 * n], shown[2 * n :], strict=True))
 
 
 def guaranteed(study: Study) -> tuple[Guaranteed, ...]:
-    """The limit is part of each search: filtering one frontier would lose committees."""
+    """Search with a worst-case limit for every model, since filtering one frontier would lose committees."""
     matches = match(study)
     within = [study.search(max_worst_cost=m.single.val.worst_case_cost).matching(m.single.val.quality) for m in matches]
     shown = show(study, within)
@@ -98,7 +105,7 @@ def guaranteed(study: Study) -> tuple[Guaranteed, ...]:
 
 
 def diversity(study: Study) -> tuple[Diversity, ...]:
-    """Needs replicas: a committee of one architecture has several of them."""
+    """Search the committees of each architecture; it needs replicas."""
     members: dict[str, list[str]] = {}
     for card in study.cards():
         members.setdefault(card.architecture, []).append(card.model)
@@ -120,5 +127,5 @@ def diversity(study: Study) -> tuple[Diversity, ...]:
 
 
 def speedup(single: Evaluation, committee: Evaluation) -> float | None:
-    """How many times less the committee costs on average; None if it costs nothing."""
+    """Average cost of the single model divided by that of the committee; None if the committee costs nothing."""
     return single.average_cost / committee.average_cost if committee.average_cost else None

@@ -23,7 +23,7 @@ class MeasuredCost:
 
 
 def measured(study: Study, cost: str) -> tuple[MeasuredCost, ...]:
-    """For every single model, by its measured cost ('latency_ms', or 'batch_ms' per unit of a batch)."""
+    """The comparison for every single model, by measured cost ('latency_ms', or 'batch_ms' per unit of a batch)."""
     if missing := [card.model for card in study.cards() if cost not in card.costs]:
         raise AbsentError(
             f"no {cost} on the card of {missing[0]} (lacking on {len(missing)} of {len(study.cards())}); measure "

@@ -1,5 +1,4 @@
-"""What more members buy: the most accurate committees of up to 2, 3, 4 members over target costs (Wang et al. 2022,
-Fig. 7)."""
+"""The most accurate committees of up to 2, 3, 4 members over target costs (Wang et al. 2022, Fig. 7)."""
 
 from __future__ import annotations
 
@@ -37,6 +36,6 @@ def members(study: Study) -> MemberCurves:
     exact = tuple(dict.fromkeys(map(float, targets)))
     curves = {}
     for most in range(1, min(study.max_models, len(study.cards())) + 1):
-        found = study.search(max_models=most)
-        curves[most] = tuple(show(study, [found.within(average_cost=target) for target in exact]))
+        frontier = study.search(max_models=most)
+        curves[most] = tuple(show(study, [frontier.within(average_cost=target) for target in exact]))
     return MemberCurves(exact, curves)

@@ -18,7 +18,7 @@ from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.stage_tables import tables_for
 
 MOST = 8  # replicas, as in the paper
-DRAWS = 100  # sets of replicas of one size at most; all of them where there are fewer
+DRAWS = 100  # at most this many sets of replicas of one size
 SEED = 0
 
 
@@ -27,7 +27,7 @@ class CurvePoint:
     """Ensembles of `members` replicas of one architecture, over `draws` sets of them.
 
     median, low, high (quartiles), least, most : quality; cost : all members; parallel : the dearest member, which is
-    the latency where each runs on a worker of its own (Sec. 5). Both are medians over the draws.
+    the latency if every member has its own worker (Sec. 5). Both are medians over the draws.
     """
 
     architecture: str
@@ -58,7 +58,7 @@ class Crossover:
 
     @property
     def beats(self) -> bool:
-        """As accurate, for less."""
+        """Whether such an ensemble is as accurate and costs less."""
         return self.ensemble is not None and self.ensemble.cost < self.larger.cost
 
 
@@ -72,7 +72,7 @@ class ReplicaEnsembles:
     curves: tuple[tuple[CurvePoint, ...], ...]
 
     def crossovers(self) -> tuple[Crossover, ...]:
-        """Of each architecture with the next larger one."""
+        """A crossover of each architecture with the next larger one."""
         return tuple(_crossover(smaller, larger) for smaller, larger in pairwise(self.curves))
 
 
@@ -85,11 +85,13 @@ def _crossover(smaller: tuple[CurvePoint, ...], larger: tuple[CurvePoint, ...]) 
 
 
 def reporting_pool(study: Study) -> Pool:
-    """The models on the split that reports, where there is one: nothing is chosen here. The rule is the geometric mean
-    (= mean of logits) unless another is asked for."""
+    """The models on the reporting split if there is one (nothing is chosen here).
+
+    The combining rule is the geometric mean (= mean of logits) unless the study names another.
+    """
     split = study.reports if study.store.has_split(study.reports) else study.split
-    there = {card.model for card in study.store.cards(split)}
-    cards = [card for card in study.cards() if card.model in there]
+    present = {card.model for card in study.store.cards(split)}
+    cards = [card for card in study.cards() if card.model in present]
     if not cards:
         raise AbsentError(f"none of these models is in split {split!r}; extract or import them there too")
     pool = open_pool(study.store, split, cards, combine=study.query.combine or "mean_logits", cost=study.cost)
@@ -98,10 +100,10 @@ def reporting_pool(study: Study) -> Pool:
 
 
 def by_architecture(cards: Sequence[StoredCard]) -> dict[str, list[int]]:
-    """{architecture: places of its replicas, in order}."""
+    """{architecture: indices of its replicas, in order}."""
     members: dict[str, list[int]] = {}
-    for place, card in enumerate(cards):
-        members.setdefault(card.architecture, []).append(place)
+    for index, card in enumerate(cards):
+        members.setdefault(card.architecture, []).append(index)
     return members
 
 
@@ -144,7 +146,7 @@ def draws(models: Sequence[int], size: int) -> list[tuple[int, ...]]:
     if math.comb(len(models), size) <= DRAWS:
         return list(combinations(models, size))
     rng = np.random.default_rng(SEED)
-    found: set[tuple[int, ...]] = set()
-    while len(found) < DRAWS:
-        found.add(tuple(sorted(int(m) for m in rng.choice(models, size, replace=False))))
-    return sorted(found)
+    subsets: set[tuple[int, ...]] = set()
+    while len(subsets) < DRAWS:
+        subsets.add(tuple(sorted(int(m) for m in rng.choice(models, size, replace=False))))
+    return sorted(subsets)

@@ -1,5 +1,7 @@
-"""How much it matters which copies are taken: all single models, pairs as ensembles and ordered pairs as cascades of
-one architecture (Wang et al. 2022, Table 17)."""
+"""Spread over replicas of one architecture (Wang et al. 2022, Table 17).
+
+Singles, pairs as ensembles and ordered pairs as cascades.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ LEAST = 3
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSpread:
-    """Over `count` committees; std divides by count: these are all there are, not a sample."""
+    """Statistics over `count` committees; std divides by count, because these are all committees and not a sample."""
 
     count: int
     most: float
@@ -46,10 +48,10 @@ class ArchitectureReplicas:
 
 
 def replicas(study: Study) -> tuple[ArchitectureReplicas, ...]:
-    """Of every architecture with at least 3 replicas, first on the split that chooses, then on the one that reports.
+    """The replicas of every architecture with at least 3, first on the split that chooses, then on the reporting split.
 
-    The threshold of a cascade is the one of least average cost, over all real ones, at which it is as accurate as its
-    two members together on the split that chooses.
+    The threshold of a cascade is the one of least average cost at which the cascade is as accurate, on the split that
+    chooses, as its two members together.
     """
     members: dict[str, list[StoredCard]] = {}
     for card in study.cards():
@@ -77,9 +79,10 @@ def replicas(study: Study) -> tuple[ArchitectureReplicas, ...]:
             ensemble = together[min(pair), max(pair)]
             cascades.append(cheapest(given.frontier([pair], study.query.levels), ensemble.quality) or ensemble)
         chosen = [*singles, *together.values(), *cascades]
-        for some in filter(None, (chosen, study.reported(chosen))):
+        for evaluations in filter(None, (chosen, study.reported(chosen))):
             a, b = len(singles), len(singles) + len(together)
-            out.append(ArchitectureReplicas(name, some[0].split, tuple(some[:a]), tuple(some[a:b]), tuple(some[b:])))
+            parts = (tuple(evaluations[:a]), tuple(evaluations[a:b]), tuple(evaluations[b:]))
+            out.append(ArchitectureReplicas(name, evaluations[0].split, *parts))
         if study.progress:
             study.progress("replicas", done + 1, len(enough))
     return tuple(out)

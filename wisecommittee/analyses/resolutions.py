@@ -47,21 +47,21 @@ def input_side(card: StoredCard) -> int | None:
 
 def checkpoints(cards: tuple[StoredCard, ...]) -> list[list[StoredCard]]:
     """The cards of each checkpoint (the same weights, or the same name before the @), by input size."""
-    found: dict[str, list[StoredCard]] = {}
+    by_weights: dict[str, list[StoredCard]] = {}
     for card in cards:
-        found.setdefault(card.weights or base_name(card.model), []).append(card)
-    return [sorted(some, key=lambda card: (input_side(card) or 0, card.key)) for some in found.values()]
+        by_weights.setdefault(card.weights or base_name(card.model), []).append(card)
+    return [sorted(versions, key=lambda card: (input_side(card) or 0, card.key)) for versions in by_weights.values()]
 
 
 def self_cascades(study: Study) -> tuple[SelfCascade, ...]:
-    """By the cost of the single models."""
+    """The best self-cascade for every single model, by the cost of the models."""
     every = checkpoints(study.cards())
     pool = study.pool()
     sides = {card.model: input_side(card) for card in pool.cards}
     pairs = [
         (pool.index(low.model), pool.index(high.model))
-        for some in every
-        for low, high in combinations(some, 2)
+        for versions in every
+        for low, high in combinations(versions, 2)
         if sides[low.model] is not None and sides[high.model] is not None and sides[low.model] != sides[high.model]
     ]
     if not pairs:
@@ -73,12 +73,12 @@ def self_cascades(study: Study) -> tuple[SelfCascade, ...]:
     cascades = [
         e for pair in pairs for e in given.frontier([pair], study.query.levels) if e.committee.shape == "cascade"
     ]
-    least = {some[0].model for some in every}
+    least = {versions[0].model for versions in every}
     singles = [e for e in study.search(max_models=1).singles if e.committee.models[0] in least]
     matching = [cheapest(cascades, e.quality) for e in singles]
     shown = iter(show(study, [e for e in matching if e is not None]))
     out = []
-    for single, found in zip(show(study, singles), matching, strict=True):
-        sizes = None if found is None else tuple(sides[model] or 0 for model in found.committee.models)
-        out.append(SelfCascade(single, None if found is None else next(shown), sizes))
+    for single, cascade in zip(show(study, singles), matching, strict=True):
+        sizes = None if cascade is None else tuple(sides[model] or 0 for model in cascade.committee.models)
+        out.append(SelfCascade(single, None if cascade is None else next(shown), sizes))
     return tuple(out)

@@ -40,8 +40,11 @@ def ladder_name(architecture: str) -> str:
 
 
 def scaled_cascades(study: Study) -> tuple[ScaledCascade, ...]:
-    """C0, C1, .. as far as every member can climb. The base cascade is the one the user names, or the best of up to 3
-    members from the lower half of the longest ladder that costs no more than its second model."""
+    """C0, C1, .. until a member has no larger architecture.
+
+    The base cascade is the one that the user names, else the best cascade of up to 3 members from the lower half of the
+    longest ladder that costs no more than the ladder's second model.
+    """
     singles = {e.committee.models[0]: e for e in study.search(max_models=1).singles}
     costs = {model: e.average_cost for model, e in singles.items()}
     every = _ladders([c for c in study.cards() if c.model in costs], costs)  # not the mean of several, as r50+r101
@@ -69,10 +72,10 @@ def _ladders(cards: Sequence[StoredCard], costs: Mapping[str, float]) -> dict[st
     copies: dict[str, list[StoredCard]] = {}
     for card in cards:
         copies.setdefault(card.architecture, []).append(card)
-    found: dict[str, Ladder] = {}
+    ladders: dict[str, Ladder] = {}
     for architecture, replicas in copies.items():
-        found.setdefault(ladder_name(architecture), []).append(replicas)
-    return {name: sorted(rungs, key=lambda r: (costs[r[0].model], r[0].key)) for name, rungs in found.items()}
+        ladders.setdefault(ladder_name(architecture), []).append(replicas)
+    return {name: sorted(rungs, key=lambda r: (costs[r[0].model], r[0].key)) for name, rungs in ladders.items()}
 
 
 def _found_base(
@@ -86,41 +89,44 @@ def _found_base(
         )
     low = ladder[: max(2, (len(ladder) + 1) // 2)]
     models = tuple(escape(card.model) for replicas in low for card in replicas)
-    found = study.search(models=models, max_models=min(MEMBERS, study.max_models))
-    return _places(every, found.within(average_cost=costs[ladder[1][0].model]).committee.models), ladder, 1
+    frontier = study.search(models=models, max_models=min(MEMBERS, study.max_models))
+    return _positions(every, frontier.within(average_cost=costs[ladder[1][0].model]).committee.models), ladder, 1
 
 
 def _named_base(
     study: Study, every: Mapping[str, Ladder], costs: Mapping[str, float]
 ) -> tuple[list[Place], Ladder, int]:
-    """The ladder is the longest its members stand on, the first limit the model of it whose cost is nearest."""
+    """The base cascade that the user named.
+
+    Its ladder is the longest ladder of its members; the first limit is the model of that ladder with the nearest cost.
+    """
     base = study.named()[0]
-    places = _places(every, base.committee.models)
-    ladder = max((every[name] for name, _, _ in places), key=len)
+    positions = _positions(every, base.committee.models)
+    ladder = max((every[name] for name, _, _ in positions), key=len)
     ratios = [costs[replicas[0].model] / base.average_cost if base.average_cost else 0.0 for replicas in ladder]
     away = [abs(math.log(ratio)) if ratio else math.inf for ratio in ratios]
-    return places, ladder, away.index(min(away))
+    return positions, ladder, away.index(min(away))
 
 
-def _places(every: Mapping[str, Ladder], models: Sequence[str]) -> list[Place]:
-    where = {
-        card.model: (name, rung, place)
+def _positions(every: Mapping[str, Ladder], models: Sequence[str]) -> list[Place]:
+    positions = {
+        card.model: (name, rung, replica)
         for name, ladder in every.items()
         for rung, replicas in enumerate(ladder)
-        for place, card in enumerate(replicas)
+        for replica, card in enumerate(replicas)
     }
-    if missing := [m for m in models if m not in where]:
+    if missing := [m for m in models if m not in positions]:
         raise AbsentError(
             f"{missing[0]} of the base cascade is not among the models here; leave {option('models')} out"
         )
-    return [where[m] for m in models]
+    return [positions[m] for m in models]
 
 
 def _climbed(every: Mapping[str, Ladder], base: Sequence[Place], steps: int) -> tuple[str, ...]:
-    """The models so many rungs higher; empty where a ladder ends or a replica is missing."""
+    """The models `steps` rungs higher; empty if a ladder ends or a replica is missing."""
     out = []
-    for name, rung, place in base:
-        if rung + steps >= len(every[name]) or place >= len(every[name][rung + steps]):
+    for name, rung, replica in base:
+        if rung + steps >= len(every[name]) or replica >= len(every[name][rung + steps]):
             return ()
-        out.append(every[name][rung + steps][place].model)
+        out.append(every[name][rung + steps][replica].model)
     return tuple(out)

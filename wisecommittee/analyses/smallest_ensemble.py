@@ -25,7 +25,7 @@ class SmallestEnsemble:
 
 
 def smallest_ensembles(study: Study) -> tuple[SmallestEnsemble, ...]:
-    """Of every architecture with replicas, by the cost of one; members are added in the order of their replicas."""
+    """The shares of every architecture with replicas, by the cost of one replica; members join in replica order."""
     pool = reporting_pool(study)
     if not pool.task.counts:
         raise UsageError("units must be right or wrong here; graded answers are neither")

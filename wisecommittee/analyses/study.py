@@ -1,4 +1,4 @@
-"""A store and a query; every search and evaluation of them runs once, however many tables and plots need it."""
+"""A store and a query. Every search and evaluation of a study runs once, for all tables and plots that need it."""
 
 from __future__ import annotations
 
@@ -37,22 +37,28 @@ class Study:
 
     Parameters
     ----------
-    store
-        The models; a folder or a URI is opened.
-    query
-        What the study searches; its split chooses.
-    reports
-        The split that reports, where the store has it.
-    committees
-        Committees named by the user, for the analyses of given committees.
-    given
-        A frontier instead of a search.
-    ensembles, published
-        Whether to draw the frontier of ensembles, or list the papers' figures, too.
-    curves
+    store : LogitStore or path
+        A folder or a URI is opened.
+    query : Query
+        The search of the study; its split chooses.
+    reports : str
+        Name of the reporting split, which the store may lack.
+    committees : tuple of Committee
+        Committees that the user named, for the analyses of given committees.
+    given : Frontier, optional
+        A frontier that replaces the search.
+    ensembles : bool
+        Whether plots draw the frontier of ensembles too.
+    published : bool
+        Whether tables and plots show the papers' figures too.
+    curves : Path, optional
         File with learning curves.
-    execution
-        How searches are run.
+    execution : Execution
+        How searches run.
+
+    Examples
+    --------
+    >>> plot.picture("frontier", Study("logits"), "frontier.pdf")               # doctest: +SKIP
     """
 
     store: LogitStore
@@ -71,6 +77,7 @@ class Study:
 
     @property
     def split(self) -> str:
+        """The split that chooses."""
         return self.query.split
 
     @property
@@ -84,6 +91,7 @@ class Study:
 
     @property
     def max_models(self) -> int:
+        """Most members of a committee."""
         return self.query.max_models or MAX_MODELS
 
     @property
@@ -95,7 +103,23 @@ class Study:
         return self.execution.progress
 
     def search(self, **changes: Any) -> Frontier:
-        """The frontier of the study's query with these changes."""
+        """The frontier of the study's query with some of its fields changed.
+
+        Parameters
+        ----------
+        **changes
+            Fields of Query.
+
+        Returns
+        -------
+        Frontier
+            Searched once per query.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C ended the search before it was complete.
+        """
         query = replace(self.query, cost=self.cost, max_models=self.max_models)
         query = replace(query, **changes)
         key = repr(query)
@@ -108,31 +132,36 @@ class Study:
         return kept
 
     def over(self, cost: str) -> Study:
-        """The same models and options over another cost, with searches of its own."""
+        """A study of the same models and options over another cost."""
         return replace(self, query=replace(self.query, cost=cost), given=None)
 
     def frontier(self) -> Frontier:
+        """The given frontier, else that of the query."""
         return self.given or self.search()
 
     def cards(self) -> tuple[StoredCard, ...]:
-        """Of the models asked for, in canonical order."""
+        """The cards of the query's models, in canonical order."""
         return select_cards(self.store, self.split, self.query.models, with_calibration=self.query.calibrated)
 
     def reported(self, chosen: Sequence[Evaluation]) -> list[Evaluation]:
-        """The same committees on the reporting split; empty if the store lacks it, or a member there."""
-        found = self.reported_where_possible(chosen)
-        whole = [e for e in found if e is not None]
-        return whole if len(whole) == len(found) else []
+        """The same committees on the reporting split; empty if the store lacks that split, or a member in it."""
+        evaluations = self.reported_where_possible(chosen)
+        whole = [e for e in evaluations if e is not None]
+        return whole if len(whole) == len(evaluations) else []
 
     def reported_where_possible(self, chosen: Sequence[Evaluation]) -> list[Evaluation | None]:
-        """The same committees on the reporting split, None where a member is not there; empty without such a split."""
+        """The same committees on the reporting split, None for committees with a member that is not there.
+
+        Empty if the store lacks that split.
+        """
         return reported(chosen, self.store, self.reports)
 
     def named(self) -> list[Evaluation]:
-        """The committees named by the user, on the split."""
+        """The committees that the user named, evaluated on the split that chooses."""
         return [evaluate(committee, self.store, self.split) for committee in self.committees]
 
     def require_named(self, what: str) -> list[Evaluation]:
+        """The committees that the user named; UsageError if there are none. what : name of the table or plot."""
         if not self.committees:
             raise UsageError(
                 f"{what} is about given committees; name one with {option('committees', flag='committee')} "
@@ -141,7 +170,7 @@ class Study:
         return self.named()
 
     def pool(self) -> Pool:
-        """The models asked for, checked to be combined, scored and charged together on the split."""
+        """The query's models, checked to be combined, scored and charged together on the split."""
         if Pool not in self._kept:
             combine, confidence = self.query.combine, self.query.confidence
             self._kept[Pool] = open_pool(
@@ -152,22 +181,32 @@ class Study:
 
     @property
     def quality(self) -> str:
-        """What is measured, as axes and headings name it."""
+        """The name of the quality, as axes and headings show it."""
         name = self.given.quality if self.given else self.pool().task.name
         return TASKS[name].label if name in TASKS else "accuracy"
 
 
 def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -> Study:
-    """A study by keywords: options of a query and of its execution, and fields of a study.
+    """A study from keywords.
 
     Parameters
     ----------
-    given
-        A frontier instead of a search. Its query's models and options are the defaults of the options.
-    options
-        None is the default.
+    store : LogitStore or path
+    given : Frontier, optional
+        A frontier that replaces the search. The models and options of its query become defaults.
+    **options
+        Fields of Query, Execution and Study; None stands for the default.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    UsageError
+        The split or the cost differs from the given frontier's, or there is no such option.
     """
-    own = {name: value for name in OWN if (value := options.pop(name, None)) is not None}
+    fields_of_study = {name: value for name in OWN if (value := options.pop(name, None)) is not None}
     parts = from_options({"query": Query, "execution": Execution}, options)
     asked, run = ({name: value for name, value in part.items() if value is not None} for part in parts.values())
     query = Query()
@@ -180,11 +219,11 @@ def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -
                 )
         models = given.query.models and tuple(map(escape, given.query.models))
         query = replace(Query(), models=models, **{name: getattr(given.query, name) for name in TAKEN_OVER})
-    return Study(store, replace(query, **asked), given=given, execution=Execution(**run), **own)
+    return Study(store, replace(query, **asked), given=given, execution=Execution(**run), **fields_of_study)
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:
-    """At most that many of them, evenly spaced, first and last included."""
+    """At most `most` of the items, evenly spaced, with the first and the last."""
     if len(items) <= most:
         return list(items)
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]

@@ -1,4 +1,4 @@
-"""What a threshold does to a cascade: its sweep from the first model to the ensemble (Wang et al. 2022, Fig. 4)."""
+"""The sweep of a cascade's threshold, from the first model alone to the ensemble (Wang et al. 2022, Fig. 4)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.store import LogitStore
 
 LEVELS = 500  # of a sweep at most
-TOLERANCE = 0.001  # what the plateau may lack of the accuracy without early exits
+TOLERANCE = 0.001  # largest loss of accuracy on the plateau, against no early exits
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdSweep:
     """A committee evaluated at many values of the threshold of one stage, its other thresholds kept.
 
-    evaluations : by rising threshold: at the first every unit that reaches the stage exits there, at the last none
-    does; test : the same on the reporting split, empty without one. plateau : index of the least threshold from which
-    on the quality is never more than TOLERANCE below that of the last.
+    evaluations : by rising threshold. At the first all units that reach the stage exit there, at the last none does;
+    test : the same on the reporting split, empty without one. plateau : index of the least threshold from which on the
+    quality is never more than TOLERANCE below that at the last threshold.
     """
 
     committee: Committee
@@ -39,13 +39,14 @@ class ThresholdSweep:
 
     @property
     def plateau(self) -> int:
+        """Index of the least threshold of the plateau."""
         least = self.evaluations[-1].quality - TOLERANCE
         below = [i for i, e in enumerate(self.evaluations) if e.quality < least]
         return below[-1] + 1 if below else 0
 
 
 def sweeps(study: Study) -> list[ThresholdSweep]:
-    """Every threshold of the cascades that are meant, one after the other."""
+    """A sweep of every threshold of every chosen cascade."""
     return [sweep for committee in chosen_cascades(study) for sweep in _sweeps(study, committee)]
 
 
@@ -53,13 +54,13 @@ def _sweeps(study: Study, committee: Committee) -> list[ThresholdSweep]:
     pool = cascade_pool(study, committee, study.split)
     score, _ = stage_values(pool, committee)
     test = _reporting(study, committee)
-    found = []
+    results = []
     for stage in range(len(committee.stages) - 1):
         thresholds = levels(score[stage])
         runs = [_run(p, committee, stage, thresholds) for p in (pool, test) if p is not None]
-        told = tuple(e.committee.thresholds.values[stage] for e in runs[0])
-        found.append(ThresholdSweep(committee, stage, told, runs[0], runs[1] if test else ()))
-    return found
+        shown = tuple(e.committee.thresholds.values[stage] for e in runs[0])
+        results.append(ThresholdSweep(committee, stage, shown, runs[0], runs[1] if test else ()))
+    return results
 
 
 def levels(score: NDArray[np.float32], most: int = LEVELS) -> tuple[float, ...]:

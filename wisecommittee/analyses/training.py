@@ -1,4 +1,4 @@
-"""What it costs to train committees instead of a larger model (Wang et al. 2022, App. C.2, Tables 10 and 11)."""
+"""The cost of training committees instead of a larger model (Wang et al. 2022, App. C.2, Tables 10 and 11)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class TrainingCost:
 
 
 def training(study: Study) -> tuple[TrainingCost, ...]:
+    """A comparison for every single model, by cost."""
     known = {card.model: card.training_cost for card in study.cards()}
     if missing := [model for model, cost in known.items() if cost is None]:
         raise AbsentError(

@@ -68,12 +68,14 @@ class Calibration:
     Parameters
     ----------
     method : str
-        In METHODS.
+        One of METHODS.
     parameters : {name: number or list of numbers}
-    split, content : str
-        The split that it was fitted on, and the hash of the decoded outputs there.
+    split : str
+        The split that the map was fitted on.
+    content : str
+        Hash of the decoded outputs that the map was fitted on.
     folds : tuple of parameters
-        For the units of each fold, fitted without them; a committee records none.
+        For each fold, the parameters fitted without its units; empty in a committee.
     """
 
     method: str
@@ -84,14 +86,17 @@ class Calibration:
 
     @property
     def digest(self) -> str:
-        """Hash of method and parameters; folds do not matter."""
+        """Hash of method and parameters, without the folds."""
         return hashlib.sha256(json.dumps([self.method, self.parameters], sort_keys=True).encode()).hexdigest()[:16]
 
     def without_folds(self) -> Calibration:
         return replace(self, folds=())
 
     def rows(self, rows: Rows, folds: NDArray[np.integer] | None = None) -> Rows:
-        """Calibrated logits [n, C] of logits [n, C] in their own precision; folds [n] choose the parameters."""
+        """Calibrated logits [n, C] from logits [n, C], in the same precision.
+
+        folds : fold [n] of each unit, which chooses its parameters; None uses the parameters fitted on all units.
+        """
         if folds is None:
             out = calibrated_rows(self.method, self.parameters, rows)
         else:
@@ -104,7 +109,7 @@ class Calibration:
         return np.clip(out, -largest, largest, out=out)  # finite, as stored outputs are
 
     def scores(self, scores: NDArray[np.floating], folds: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
-        """Calibrated confidences [n] in [0, 1] of stored ones [n]."""
+        """Calibrated confidences [n] in [0, 1] from stored confidences [n]; folds as of `rows`."""
         if folds is None:
             return calibrated_scores(self.method, self.parameters, scores)
         out = np.empty(len(scores))
@@ -139,7 +144,7 @@ class Calibration:
         return read
 
     def _sound(self, p: Parameters) -> bool:
-        """Parameters of the right names, finite, and monotone."""
+        """Whether the parameters have the method's names, are finite, and make the map monotone."""
         numbers, lists = _NUMBERS[self.method], _LISTS[self.method]
         if set(p) != {*numbers, *lists}:
             return False
@@ -156,7 +161,7 @@ class Calibration:
 
 
 def as_logits(rows: Rows, kind: str) -> Rows:
-    """Stored rows as logits in their own precision: log p, floored, of probabilities."""
+    """Stored rows as logits in the same precision: probabilities become log p, floored."""
     return log_probabilities(rows) if kind == "probabilities" else rows
 
 
@@ -196,12 +201,13 @@ def calibrated_scores(method: str, parameters: Parameters, scores: NDArray[np.fl
 
 
 def method_named(name: str) -> str:
+    """The name itself if it is a calibration method, else UnknownNameError."""
     if name not in METHODS:
         raise UnknownNameError("calibration method", name, [*METHODS, "none"])
     return name
 
 
 def unit_folds(unit_ids: Iterable[str]) -> NDArray[np.int8]:
-    """Fold [N] of every unit, by the hash of its id alone."""
+    """Fold [N] of every unit, from the hash of its id alone."""
     hashes = (hashlib.blake2b(unit.encode(), digest_size=8).digest() for unit in unit_ids)
     return np.fromiter((int.from_bytes(h, "little") % FOLDS for h in hashes), np.int8)

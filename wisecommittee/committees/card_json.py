@@ -1,4 +1,4 @@
-"""card.json of the store -> StoredCard; StoreError names the field that is wrong."""
+"""Reads a card.json into a StoredCard; a StoreError names the field that is wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wisecommittee.errors import CostError, StoreError
 
 
 def card_from_json(data: Any) -> StoredCard:
-    """The card in a card.json; StoredCard.to_json writes it. StoredCard refuses names and costs that cannot be."""
+    """The card in a card.json that StoredCard.to_json wrote. StoredCard checks names and costs."""
     known, required = {f.name for f in fields(StoredCard)}, {"model", "contents"}
     data = checked_object(data, "card.json", CARD_VERSION, known, required, StoreError)
     try:
@@ -94,7 +94,7 @@ def _sizes(value: Any) -> tuple[int, ...]:
 
 
 def _check_meta(meta: Mapping[str, Any], kind: str | None) -> None:
-    """The facts of `meta` that are read again are as they were written; all others are free."""
+    """Check the fields of `meta` that this program reads: data, members and cell. All other fields are free."""
     data, members = meta.get("data"), meta.get("members", {})
     if data is not None and not isinstance(data, str):
         raise StoreError(f"'meta.data' is {shown(data)}; expected text")

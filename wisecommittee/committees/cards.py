@@ -1,4 +1,4 @@
-"""ModelCard and StoredCard: what is known of a model, before and after the store holds it."""
+"""ModelCard and StoredCard: the facts about a model, before and after the store holds it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from wisecommittee.errors import CostError, StoreError
 from wisecommittee.text import HIDDEN
 
 CARD_VERSION = 1
-MAX_COUNT = 1 << 53  # of replicas, parameters and positions: what a JSON number holds exactly
+MAX_COUNT = 1 << 53  # largest replica, parameter count and position: JSON numbers are exact below
 KINDS = ("logits", "probabilities", "answers", "cell_counts")
 OLD_KINDS = {"statistics": "cell_counts"}  # earlier spellings, as cards and committees may have them
 _REPLICA_NAME = re.compile(r"(?P<architecture>.+)/(?P<replica>[0-9]+)")
 
 
 def split_model_name(model: str) -> tuple[str, int]:
-    """'b3/0' -> ('b3', 0), as far as a name alone can say (replicas.py); without a number it is replica 0 of itself."""
+    """'b3/0' -> ('b3', 0), from this name alone (replicas.py reads all names); a name without a number is replica 0."""
     match = _REPLICA_NAME.fullmatch(model)
     return (match["architecture"], int(match["replica"])) if match else (model, 0)
 
@@ -36,27 +36,29 @@ class PartFile:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the store holds of a model in one split.
+    """The contents of the store for a model in one split.
 
     Attributes
     ----------
-    rows
+    rows : int
         Number of units.
-    classes
-        Number of columns of the outputs, None for answers.
-    dtype
-        'float32' or 'float16', as outputs are stored.
-    content
+    classes : int or None
+        Number of columns of the outputs; None for answers.
+    dtype : str
+        'float32' or 'float16', the precision of the stored outputs.
+    content : str
         Hash of the decoded values, independent of row order, part boundaries and compression.
-    parts
-        The files that hold them.
-    scores, unit_costs
-        Names of the stored confidences and of the costs that vary per unit.
-    graded
-        Whether answers carry a graded quality.
-    calibration
-        Fitted on these outputs, which it leaves as they are.
-    units
+    parts : tuple of PartFile
+        The files with the values.
+    scores : tuple of str
+        Names of the stored confidences.
+    unit_costs : tuple of str
+        Names of the costs that vary per unit.
+    graded : bool
+        Whether the answers have a graded quality.
+    calibration : Calibration or None
+        The calibration fitted on these outputs; the stored outputs themselves are not calibrated.
+    units : str or None
         Hash of the split's unit ids and labels that the model was written for.
     """
 
@@ -74,31 +76,49 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Who a model is and what it costs. `LogitStore.add` takes one, and hands out a StoredCard of it.
+    """The name, origin and cost of a model. `LogitStore.add` takes a ModelCard; the store returns StoredCards.
 
     Attributes
     ----------
-    model
-        Its name, unique in a store, such as 'b3/0'.
-    architecture, replica
-        Default: read from the name ('b3', 0). Names count as far as those of the whole pool bear it out (replicas.py).
-    replica_given
-        Architecture and replica were given beside the name, and count in any case.
-    kind
-        Of its outputs, one of KINDS.
-    blocks
-        {block id: MACs}. A set of members costs the UNION of its blocks, so networks that share a trunk list the trunk
-        under one id. Independent models have one block each.
-    costs
-        Further costs per forward of one unit, by name (``latency_ms``, ``usd``).
-    weights
-        sha256 of the checkpoint, None where unknown.
-    class_names
-        Names of classes 0, 1, .., None where classes are only numbered.
-    group, position
-        Of members of a jointly trained network.
-    params, input_size, training_cost, origin, meta
-        Optional and free.
+    model : str
+        Name, unique in a store, such as 'b3/0'.
+    architecture : str
+    replica : int
+        By default both are read from the name ('b3', 0), as far as the names of the whole pool support it
+        (replicas.py).
+    replica_given : bool
+        Whether architecture and replica were given beside the name; if so they count whatever the other names are.
+    kind : str
+        Kind of the outputs, one of KINDS.
+    blocks : {block id: MACs}
+        A set of members costs the UNION of its blocks, so networks that share a trunk list the trunk under one id.
+        Independent models have one block each.
+    costs : {name: number}
+        Further costs of one unit (``latency_ms``, ``usd``), in their own units.
+    weights : str or None
+        sha256 of the checkpoint; None if unknown.
+    class_names : tuple of str or None
+        Names of classes 0, 1, ..; None if classes have numbers only.
+    group : str or None
+        The jointly trained network that the model is a member of.
+    position : int or None
+        Position of the member in its group, from 0.
+    params : int or None
+        Number of parameters.
+    input_size : tuple of int or None
+        Shape of one input; its last number is the width in pixels of an image.
+    training_cost : float or None
+    origin : str or None
+        Model spec or file that the outputs came from.
+    meta : {name: value}
+        Anything else; JSON values.
+
+    Raises
+    ------
+    StoreError
+        A name, the kind or a number is not allowed.
+    CostError
+        A block costs no finite number above 0, or a further cost is not finite or below 0.
     """
 
     model: str
@@ -140,28 +160,28 @@ class ModelCard:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """Canonical order: architecture, then replica, as given or as the name by itself says them; then the name."""
-        place = split_model_name(self.model) if self.placed_by_name else (self.architecture, self.replica)
-        return (*place, self.model)
+        """(architecture, replica, name), the sort key of models. Both are read from the name unless they were given."""
+        identity = split_model_name(self.model) if self.placed_by_name else (self.architecture, self.replica)
+        return (*identity, self.model)
 
     @property
     def placed_by_name(self) -> bool:
-        """Whether architecture and replica say nothing that the name does not."""
-        places = (split_model_name(self.model), (self.model, 0))
-        return not self.replica_given and (self.architecture, self.replica) in places
+        """Whether architecture and replica follow from the name alone."""
+        read = (split_model_name(self.model), (self.model, 0))
+        return not self.replica_given and (self.architecture, self.replica) in read
 
     @property
     def members(self) -> frozenset[str]:
-        """The models behind an entry of statistics (store/imports/segmentation.py); any other model is by itself."""
+        """The models behind an entry of cell counts (store/imports/segmentation.py); else the model itself."""
         together = self.meta.get("members") if self.kind == "cell_counts" else None
         return frozenset(together or (self.model,))
 
     def with_contents(self, contents: Contents) -> StoredCard:
-        """The card of the same model once the store holds these outputs of it."""
+        """The card of the same model after the store has written these contents."""
         return StoredCard(**_fields_of(self), contents=contents)
 
     def without_contents(self) -> ModelCard:
-        """The card as it is before the model is written: what `LogitStore.add` takes."""
+        """The card without contents, as `LogitStore.add` takes it."""
         return self
 
     def to_json(self) -> dict[str, Any]:
@@ -178,7 +198,7 @@ def _fields_of(card: ModelCard) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCard(ModelCard):
-    """The card of a model whose outputs the store holds: a ModelCard, and the contents that card.json records."""
+    """The card of a model in the store: a ModelCard with the contents that card.json records."""
 
     contents: Contents
 
@@ -190,7 +210,7 @@ class StoredCard(ModelCard):
         return self.contents.calibration
 
     def with_calibration(self, calibration: Calibration | None) -> StoredCard:
-        """The same model with another calibration of its outputs, or none."""
+        """The same card with another calibration, or with none."""
         return replace(self, contents=replace(self.contents, calibration=calibration))
 
     def to_json(self) -> dict[str, Any]:
@@ -198,18 +218,21 @@ class StoredCard(ModelCard):
 
 
 def check_name(noun: str, name: str) -> None:
-    """A name can be seen and is no way to a folder: nothing in it is hidden or acts on a terminal."""
+    """StoreError unless a name is visible text and safe as a folder name.
+
+    Hidden characters, and characters that act on a terminal, are refused.
+    """
     if not name or name != name.strip() or name in (".", ".."):
         raise StoreError(f"{noun} name {name!r}: expected text without outer spaces, and neither . nor ..")
-    if found := HIDDEN.search(name):
+    if hidden := HIDDEN.search(name):
         raise StoreError(
             f"{noun} name {name!r}: expected text without control characters, marks of direction and signs without "
-            f"width; {found[0]!a} is one, give it another name"
+            f"width; {hidden[0]!a} is one, give it another name"
         )
 
 
 def check_cost(value: object, what: str, *, free: bool = False) -> None:
-    """A cost is a finite number above zero, or `free` of charge."""
+    """CostError unless a cost is a finite number above 0; `free` allows 0."""
     expected = "a finite number from 0" if free else "a finite number above 0"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise CostError(f"{what} is {shown(value)}; expected {expected}")

@@ -44,11 +44,11 @@ class Combine:
     ----------
     name : str
     summand : {kind: callable}
-        From stored rows [.., C] to what is summed.
+        From stored rows [.., C] to the rows that are summed.
     space : {kind: str}
         Whether the mean of the sum is 'logits' or 'probabilities'.
     ordered : bool
-        Only the newest member answers, so that the order of members matters and not their set.
+        Whether only the newest member decides; if so, the order of the members matters.
     """
 
     name: str
@@ -81,6 +81,7 @@ ALIASES = {"geometric_mean": "mean_logits"}
 
 
 def combine_named(name: str) -> Combine:
+    """The combining rule of that name or alias; UnknownNameError if there is none."""
     try:
         return COMBINES[ALIASES.get(name, name)]
     except KeyError:

@@ -28,7 +28,7 @@ MAX_COMMITTEE = 4 << 20  # bytes of a committee.json
 
 @dataclass(frozen=True, slots=True)
 class Committee:
-    """An ensemble or a cascade: which members answer at each stage, and when a unit exits.
+    """An ensemble or a cascade: the members of every stage, and the policy that decides when a unit exits.
 
     Parameters
     ----------
@@ -39,15 +39,25 @@ class Committee:
     confidence : str
         Name of the confidence function (confidence.py), or of a score that the store holds for every member.
     combine : str
-        How the members that have run become one prediction (combine.py).
+        Name of the rule that turns the outputs of several members into one prediction (combine.py).
     family : str
-        The family of combinations it was chosen from (families/).
+        The family of combinations that the search chose it from (families/).
     cost : str
         Name of the cost that it is charged in.
     chosen_on : str or None
         The split it was chosen on.
     members : {model: {"kind", "blocks", "weights", "calibration"}}
-        The members as they were when it was chosen.
+        The members' cards at the time of the choice.
+
+    Raises
+    ------
+    CommitteeError
+        There is no stage, a model is in two stages, or the policy does not fit the stages.
+
+    Examples
+    --------
+    >>> Committee((("b3/0",), ("b5/0", "b5/1")), Thresholds((0.83,))).label()
+    'b3/0 | b5/0 + b5/1'
     """
 
     stages: tuple[tuple[str, ...], ...]
@@ -86,21 +96,39 @@ class Committee:
 
     @property
     def thresholds(self) -> Thresholds:
-        """Its policy; CommitteeError if that is of another kind."""
+        """The policy, if it is Thresholds; CommitteeError for any other policy."""
         if not isinstance(self.policy, Thresholds):
             raise CommitteeError(f"{self.label()} exits by {self.policy.kind!r}; expected a committee with thresholds")
         return self.policy
 
     def conditions(self) -> list[str]:
-        """For each stage but the last, what has to hold for a unit to exit there: 'max_prob >= 0.83'."""
+        """The condition to exit at each stage but the last, as text: 'max_prob >= 0.83'."""
         return self.policy.conditions(len(self.stages), self.confidence)
 
     @property
     def models(self) -> tuple[str, ...]:
+        """All members, in the order of the stages."""
         return tuple(model for stage in self.stages for model in stage)
 
     def at(self, threshold: float | None = None, *, above: float | None = None) -> Committee:
-        """The same stages with one threshold for all: exit iff confidence >= threshold, or iff confidence > above."""
+        """The same stages with one threshold for all of them.
+
+        Parameters
+        ----------
+        threshold : float
+            Exit iff confidence >= threshold.
+        above : float
+            Exit iff confidence > above, instead of `threshold`.
+
+        Returns
+        -------
+        Committee
+
+        Raises
+        ------
+        CommitteeError
+            Not exactly one of the two is given.
+        """
         if (threshold is None) == (above is None):
             raise CommitteeError("at: name one of a threshold and above=..")
         value = threshold_above(above) if threshold is None else float(threshold)  # type: ignore[arg-type]
@@ -118,13 +146,18 @@ class Committee:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
     def label(self) -> str:
-        """'b3/0 | b5/0 + b5/1 | h/0..7': stages separated by bars, members of a tier joined by plus signs, three
-        successive replicas or more by dots. A name that holds one of these signs stands in quotes: no two committees
-        have the same label."""
+        """The committee in one line: 'b3/0 | b5/0 + b5/1 | h/0..7'.
+
+        Bars separate stages, plus signs the members of a stage; two dots stand for three or more successive replicas. A
+        name that contains one of these signs is quoted, so that no two committees have the same label.
+        """
         return " | ".join(map(together, self.stages))
 
     def to_json(self) -> dict[str, Any]:
-        """The contents of committee.json: `thresholds` and `log_odds` of that kind of policy, else `policy`."""
+        """The contents of committee.json.
+
+        A committee with thresholds has the fields `thresholds` and `log_odds`, any other policy the field `policy`.
+        """
         out: dict[str, Any] = {"version": COMMITTEE_VERSION, "stages": [list(stage) for stage in self.stages]}
         thresholds = self.policy if isinstance(self.policy, Thresholds) else Thresholds()
         out["thresholds"] = list(thresholds.values)
@@ -141,14 +174,30 @@ class Committee:
         return out
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write committee.json: the deployable artefact."""
+        """Write a committee.json, the file that `deploy` and `evaluate` take."""
         text = json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
         with written_whole(path, CommitteeError) as file:
             file.write(text.encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Committee:
-        """Read a committee.json; CommitteeError names what is wrong with it."""
+        """Read a committee.json.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Committee
+
+        Raises
+        ------
+        AbsentError
+            There is no such file.
+        CommitteeError
+            The file is no committee; the message names the field that is wrong.
+        """
         file = Path(path)
         remedy = f"write one with `wisecommittee search --target-accuracy 0.9 --save {shlex.quote(str(file))}`"
         try:
@@ -156,13 +205,13 @@ class Committee:
         except AbsentError:
             raise
         except (CommitteeError, ValueError) as error:
-            what = recognised(file) if file.is_file() else None
-            if what is not None and not what.startswith("a committee"):
-                raise CommitteeError(f"{file}: {what}; expected a committee, as `search --save` writes it") from error
+            kind = recognised(file) if file.is_file() else None
+            if kind is not None and not kind.startswith("a committee"):
+                raise CommitteeError(f"{file}: {kind}; expected a committee, as `search --save` writes it") from error
             if not isinstance(error, CommitteeError):
                 raise CommitteeError(f"{file}: not a committee in JSON ({error})") from error
-            place = f"{file}: "
-            raise CommitteeError(f"{place}{str(error).removeprefix(place)}") from error
+            prefix = f"{file}: "
+            raise CommitteeError(f"{prefix}{str(error).removeprefix(prefix)}") from error
 
     @classmethod
     def from_json(cls, data: Any) -> Committee:
@@ -187,7 +236,7 @@ class Committee:
 
 
 def _policy_from_json(data: Mapping[str, Any]) -> Policy:
-    """From the fields `thresholds` and `log_odds` of a committee.json, or from its field `policy`."""
+    """The policy in the fields `thresholds` and `log_odds` of a committee.json, or in its field `policy`."""
     values = _float32s(data.get("thresholds", []), "thresholds")
     odds = data.get("log_odds", [])
     if not isinstance(odds, list):
@@ -251,5 +300,5 @@ def together(models: Sequence[str]) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as a label holds it: in quotes where it could be taken for several, quotes of its own doubled."""
+    """A name as a label holds it: quoted if it contains a sign of labels; quotes inside it are doubled."""
     return '"' + name.replace('"', '""') + '"' if re.search(r'[|+"]|\.\.', name) else name

@@ -1,4 +1,4 @@
-"""Confidence functions: how willing a stage is to answer (Wang et al. 2022, Sec. 4.1). Higher exits earlier.
+"""Confidence functions: the confidence of a stage in its prediction (Wang et al. 2022, Sec. 4.1). Higher exits earlier.
 
 A confidence is a numpy function of a few statistics of each output row, which the stage kernel computes in one pass:
 
@@ -67,6 +67,7 @@ class Confidence:
     scale: Scale = PLAIN
 
     def needs(self, space: str) -> tuple[str, ...]:
+        """Names of the statistics that it reads from rows of 'logits' or of 'probabilities'."""
         return self.logits_need if space == "logits" else self.probabilities_need
 
     def __call__(self, statistics: Statistics, space: str) -> NDArray[np.float32]:
@@ -84,7 +85,7 @@ def _log(p: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _rest(s: Statistics) -> NDArray[np.float64]:
-    """`rest`, 0 where the kernel gives its logarithm."""
+    """The statistic `rest`; 0 where the kernel gives its logarithm instead."""
     return np.maximum(s["rest"].astype(np.float64), 0)
 
 
@@ -116,7 +117,7 @@ def _neg_entropy(s: Statistics) -> NDArray[np.float32]:
 
 
 def _others(s: Statistics) -> NDArray[np.float64]:
-    """1 - top: the sum of the other columns, which is more precise, within the rounding error of top."""
+    """1 - top [..]. The sum of the other columns is more precise; it is used within the rounding error of top."""
     below = 1 - s["top"].astype(np.float64)
     return np.maximum(np.clip(s["rest"], below - _OPEN, below + _OPEN), 0)
 
@@ -151,7 +152,7 @@ CONFIDENCES = {
 
 
 def scale_of(confidence: Confidence | str) -> Scale:
-    """The scale of a confidence, given itself or by name; STORED for the name of a stored score."""
+    """The scale of a confidence function or of its name; STORED for the name of a stored score."""
     named = CONFIDENCES.get(confidence) if isinstance(confidence, str) else confidence
     return STORED if named is None else named.scale
 

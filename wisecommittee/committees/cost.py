@@ -1,7 +1,7 @@
-"""What a set of members costs: the union of their blocks, in exact integers.
+"""The cost of a set of members: the union of their blocks, in exact integers.
 
-Inside a search every cost is an integer multiple of one unit: FLOPs as they are, dollars and milliseconds in fixed
-point, all divided by their gcd, and guarded against int64 overflow of the sum over units.
+Inside a search every cost is an integer multiple of one unit. FLOPs are integers, dollars and milliseconds become fixed
+point numbers; all are divided by their greatest common divisor, and the sum over units is kept within int64.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class CostModel:
         return [np.full(units, step) for step in np.diff(self.cumulative(np.array(sequence, np.int64)), prepend=0)]
 
     def worst(self, sequences: NDArray[np.integer]) -> NDArray[np.int64]:
-        """int64 [..]: cost of all members of each sequence; where cost varies, of the most expensive unit."""
+        """int64 [..]: cost of all members of each sequence; if the cost varies per unit, for the dearest unit."""
         if self.per_unit is None:
             return self.cumulative(sequences)[..., -1]
         flat = sequences.reshape(-1, sequences.shape[-1])
@@ -72,7 +72,7 @@ class CostModel:
         return np.array(sums, dtype=np.int64).reshape(sequences.shape[:-1])
 
     def stages(self, stages: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-        """int64 [K], or [K, N] where cost varies: cumulative cost of a unit that exits at stage k."""
+        """int64 [K], or [K, N] for a cost that varies per unit: cumulative cost of a unit that exits at stage k."""
         if self.per_unit is not None:
             return np.cumsum([self.per_unit[list(stage)].sum(axis=0) for stage in stages], axis=0)
         used = np.zeros(len(self.blocks), dtype=bool)
@@ -83,7 +83,7 @@ class CostModel:
         return np.array(out, dtype=np.int64)
 
     def of(self, sets: Sequence[Sequence[int]]) -> CostModel:
-        """The cost model of sets of models (tiers), each of which runs as one: entry i is sets[i]."""
+        """The cost model of tiers: entry i is the cost of running all models of sets[i] together."""
         uses = np.array([self.uses[list(models)].any(axis=0) for models in sets], dtype=bool)
         added = None
         if self.per_unit is not None:
@@ -128,10 +128,10 @@ def fixed_point(values: Sequence[int | float], headroom: int = 1) -> tuple[list[
 def cost_model(
     cards: Sequence[ModelCard], name: str, units: int, per_unit: Mapping[str, NDArray[np.float64]] | None = None
 ) -> CostModel:
-    """Costs called `name` of these cards over `units` units.
+    """The cost `name` of these cards, over `units` units.
 
     per_unit : {model: float64 [N]} for models whose cost varies per unit. 'flops' is the union of blocks; any other
-    name is looked up in the card's costs and adds up over members.
+    cost is on the cards and adds up over members.
     """
     varying = dict(per_unit or {})
     # A column that is constant over units is a cost of the model, such as the price of a call.
@@ -175,11 +175,11 @@ def cost_model(
         for block, value in costs.items():
             if ids.setdefault(block, value) != value:
                 model, _, cost = block.partition("\0")
-                what, remedy = (
+                subject, remedy = (
                     (f"{name} of {model}", "import the cost file again") if cost else (f"block {block!r}", "")
                 )
                 raise CostError(
-                    f"{what} costs {ids[block]} in one card and {value} in another; {remedy or 'give it two ids'}"
+                    f"{subject} costs {ids[block]} in one card and {value} in another; {remedy or 'give it two ids'}"
                 )
     names = list(ids)
     integers, unit = fixed_point(list(ids.values()), headroom=units)
@@ -197,20 +197,20 @@ def cost_names(cards: Sequence[ModelCard]) -> set[str]:
 
 
 def default_cost(cards: Sequence[ModelCard]) -> str:
-    """The cost to use where none is named: the only one on these cards, else FLOPs."""
+    """The cost to use if none is named: the only cost on these cards, else FLOPs."""
     known = cost_names(cards)
     return known.pop() if len(known) == 1 else "flops"
 
 
 def common_costs(cards: Sequence[StoredCard]) -> tuple[str, ...]:
-    """Names of the costs that every card has, and that do not vary per unit."""
+    """Names of the costs that every card has and that do not vary per unit."""
     named = [set(card.costs) | ({"flops"} if card.blocks else set()) for card in cards]
     varying = {name for card in cards for name in card.contents.unit_costs}
     return tuple(sorted(set.intersection(*named) - varying))
 
 
 def _shares(card: ModelCard, name: str) -> Mapping[str, int | float]:
-    """{model: cost} of the models behind a card: cell counts of several models cost what each of them costs."""
+    """{model: cost} of the models behind a card; a card of cell counts stands for several models."""
     if len(card.members) == 1:
         return {card.model: card.costs[name]}
     return {model: costs[name] for model, costs in card.meta["members"].items()}

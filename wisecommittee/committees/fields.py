@@ -1,4 +1,4 @@
-"""Fields of a JSON object that anybody may have written: checked, and shown in one line where they are wrong."""
+"""Checks for the fields of a JSON object that may have been written by anybody, and one-line texts for wrong values."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from wisecommittee.errors import WiseCommitteeError
 def typed(
     data: Mapping[str, Any], name: str, types: tuple[type, ...], error: Callable[[str], WiseCommitteeError]
 ) -> Any:
+    """The field `name` of an object, None if it is missing; `error` for a value of another type."""
     value = data.get(name)
     if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
         raise error(f"{name!r} is {shown(value)}; expected {' or '.join(t.__name__ for t in types)}")
@@ -18,7 +19,7 @@ def typed(
 
 
 def shown(value: Any) -> str:
-    """A value that is not as it must be, short enough for a line."""
+    """A wrong value, shortened for one line."""
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:97]}.."
 
@@ -41,4 +42,5 @@ def checked_object(
 
 
 def listed(names: Sequence[str]) -> str:
+    """The first names, for a message."""
     return ", ".join(shown(name) for name in names[:8])

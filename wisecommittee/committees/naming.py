@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TrainingMethod:
-    """A method whose models `compare` sets beside the others'.
+    """A training method that `compare` has a row for.
 
-    label : its row in that table, as Li et al. print it; command : module and function of `wisecommittee train` in
-    cli/; combine : how its members are combined, None for a cascade that halts by their stored score.
+    label : the row's name, as Li et al. print it; command : module and function of `wisecommittee train` in cli/;
+    combine : the combining rule of its members, None for a cascade that halts by their stored score.
     """
 
     label: str
@@ -35,7 +35,7 @@ _ARCHITECTURE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a model was trained, as its architecture says; seed 0 is not written.
+    """How a model was trained, read from the name of its architecture; seed 0 is not written.
 
     variant : the value that differs within a sweep, such as w2=0.05.
     """
@@ -53,8 +53,8 @@ class Origin:
 
     @classmethod
     def of(cls, architecture: str) -> Origin | None:
-        """None for any other name."""
-        found = _ARCHITECTURE.match(architecture)
-        if found is None:
+        """The origin in the name of an architecture; None if the name was not made by `train`."""
+        match = _ARCHITECTURE.match(architecture)
+        if match is None:
             return None
-        return cls(found["method"], found["data"], found["backbone"], int(found["seed"] or 0), found["variant"] or "")
+        return cls(match["method"], match["data"], match["backbone"], int(match["seed"] or 0), match["variant"] or "")

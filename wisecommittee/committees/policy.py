@@ -1,11 +1,11 @@
 """Policies: at which stage each unit exits, and which stage it runs next if it does not.
 
-After every stage the policy of a committee sees a `State` of the units that have run it, and answers for each unit:
-exit, or the stage that runs next. The last stage always exits. `committees/walk.py` asks it, for stored outputs and for
+After every stage the policy gets a `State` of the units that have run it, and returns for each unit: exit, or the
+stage that runs next. The last stage always exits. `committees/walk.py` calls the policy, for stored outputs and for
 deployed models alike.
 
 May be added: a kind of policy. Write a frozen, slotted subclass of `Policy` with `kind` and `next`, name in `needs`
-what it reads besides the scores, and add it to POLICIES. CONTRIBUTING.md has an example.
+the fields of `State` that it reads besides the scores, and add it to POLICIES. CONTRIBUTING.md has an example.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Route = tuple[int, ...]  # the stages that a unit has run, from 0, ascending
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is known of n units that have run the same stages.
+    """The values that a policy may read about n units that have run the same stages.
 
     The last four fields are filled only if the policy names them in `needs`.
 
@@ -46,9 +46,9 @@ class State:
     scale : Scale
         How `scores` relate to the confidence that is printed (committees/scale.py).
     prediction : integer class or text [n]
-        What the combination predicts after the newest stage.
+        Prediction of the combination after the newest stage.
     members : {model: integer class or text [n]}
-        What each member that has run predicts by itself, in the order in which they ran.
+        Prediction of each member that has run, by itself, in the order in which they ran.
     unit_ids : text [n]
     features : {column: [n]}
         Columns of a table of the units. Stores have none so far.
@@ -103,8 +103,8 @@ class Policy(ABC):
     def routes(self, stages: int) -> Sequence[Route]:
         """Every sequence of stages after which a unit can exit, of a committee of K stages.
 
-        By default a unit runs the stages in order: (0,), (0, 1), .. A policy that skips stages lists what it can run;
-        the members of the stages of a route answer together, and nothing else is charged.
+        By default a unit runs the stages in order: (0,), (0, 1), .. A policy that skips stages lists its
+        routes; the members of the stages of a route answer together, and only these are charged.
         """
         return [tuple(range(size)) for size in range(1, stages + 1)]
 
@@ -112,7 +112,7 @@ class Policy(ABC):
         """CommitteeError if the policy does not fit a committee of K stages that exits by this confidence."""
 
     def conditions(self, stages: int, confidence: str) -> list[str]:
-        """For each stage but the last, what has to hold for a unit to exit there, as it is printed."""
+        """The condition to exit at each stage but the last, as text."""
         return [f"its policy, {self.kind}, says so"] * (stages - 1)
 
     def to_json(self) -> dict[str, Any]:
@@ -144,13 +144,14 @@ def _frozen(value: Any) -> Any:
     """A JSON value with its lists as tuples."""
     if isinstance(value, list):
         return tuple(map(_frozen, value))
-    return {name: _frozen(each) for name, each in value.items()} if isinstance(value, dict) else value
+    return {name: _frozen(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def reaches(score: NDArray[np.float32], threshold: np.float32 | float) -> NDArray[np.bool_]:
-    """Whether units exit by a threshold: the one comparison of scores with thresholds outside the kernels.
+    """Whether units exit by a threshold: score >= threshold. Equality exits; a threshold of infinity lets no unit exit.
 
-    Both as they are carried (committees/scale.py); equality exits. A threshold of infinity lets nobody exit.
+    Both are carried numbers (committees/scale.py). Outside the kernels only this function compares scores with
+    thresholds.
     """
     return score >= np.float32(threshold)
 
@@ -188,7 +189,7 @@ class Thresholds(Policy):
     def of(cls, pairs: Sequence[tuple[float, float | None]]) -> Self:
         """From (value, log-odds or None) of every stage but the last."""
         odds = tuple(log_odds for _, log_odds in pairs)
-        return cls(tuple(value for value, _ in pairs), odds if any(each is not None for each in odds) else ())
+        return cls(tuple(value for value, _ in pairs), odds if any(number is not None for number in odds) else ())
 
     @property
     def pairs(self) -> list[tuple[float, float | None]]:

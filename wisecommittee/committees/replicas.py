@@ -1,8 +1,8 @@
 """Which models of a pool are replicas of one architecture.
 
-A name that ends in a number, b3/0, says so only among all the names: b3/0, b3/1, b3/2 are replicas 0 to 2 of b3, but
-run/1000 and run/3000 are two steps of a training. So numbers in names count where those of an architecture are 0, 1, 2,
-.. without a gap (b3 alone is number 0), and each model is an architecture of its own where they are not. What was given
+A name that ends in a number, b3/0, means a replica only among all the names: b3/0, b3/1, b3/2 are replicas 0 to 2 of
+b3, but run/1000 and run/3000 are two steps of a training. So numbers in names count if those of an architecture are
+0, 1, 2, .. without a gap (b3 alone is number 0); otherwise each model is an architecture by itself. A replica given
 beside the name (`ModelCard.replica_given`) always counts. The canonical order, `ModelCard.key`, does not depend on it.
 """
 
@@ -19,10 +19,10 @@ SHOWN = 4  # names in one warning
 
 
 class Numbers:
-    """The replica numbers of one architecture.
+    """The replica numbers of one architecture. All methods take constant time, also with thousands of models.
 
     firm : {number: models} given beside the name, or 0 for a model with the name of the architecture; read : {number:
-    models} read from names. Every question takes constant time, also with thousands of models.
+    models} read from names.
     """
 
     def __init__(self) -> None:
@@ -33,14 +33,14 @@ class Numbers:
         self._firm_twice: set[int] = set()  # firm numbers of several models
 
     def add(self, card: ModelCard) -> None:
-        known, number = self._place(card)
+        known, number = self._table_and_number(card)
         if not self._has(number):
             self._begin += (not self._has(number - 1)) - self._has(number + 1)
         known.setdefault(number, []).append(card.model)
         self._recount(number)
 
     def remove(self, card: ModelCard) -> None:
-        known, number = self._place(card)
+        known, number = self._table_and_number(card)
         known[number].remove(card.model)
         if not known[number]:
             del known[number]
@@ -48,7 +48,7 @@ class Numbers:
             self._begin -= (not self._has(number - 1)) - self._has(number + 1)
         self._recount(number)
 
-    def _place(self, card: ModelCard) -> tuple[dict[int, list[str]], int]:
+    def _table_and_number(self, card: ModelCard) -> tuple[dict[int, list[str]], int]:
         numbered = card.placed_by_name and card.key[0] != card.model
         return self.read if numbered else self.firm, card.key[1]
 
@@ -94,15 +94,15 @@ def numbers_of(cards: Iterable[ModelCard]) -> dict[str, Numbers]:
 
 
 def resolve_replicas(cards: Sequence[Card]) -> tuple[Card, ...]:
-    """The cards of a whole pool, with the architecture and the replica that each has in that pool."""
+    """The cards of a whole pool, each with its architecture and replica in that pool."""
     numbers = numbers_of(cards)
     out = []
     for card in cards:
-        place = card.key[:2]
+        identity = card.key[:2]
         if card.placed_by_name and not numbers[card.key[0]].count:
-            place = card.model, 0
-        if place != (card.architecture, card.replica):
-            card = replace(card, architecture=place[0], replica=place[1])
+            identity = card.model, 0
+        if identity != (card.architecture, card.replica):
+            card = replace(card, architecture=identity[0], replica=identity[1])
         out.append(card)
     return tuple(out)
 

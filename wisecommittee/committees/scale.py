@@ -7,11 +7,11 @@ Tables carry a float32 number that rises with the confidence: the confidence its
                          1e30 grow too fast for float32, there their logarithm, scaled
     neg_entropy          above -1e-28: minus the logarithm of the entropy
 
-`Scale.shown` turns carried numbers back into the confidence that is printed. Orders and levels are those of the
+`Scale.shown` turns carried numbers back into the confidence that is printed. Carried numbers have the same order as the
 confidence.
 
 The same sum in another order, or in another program, gives a confidence that differs in its last bits. A threshold
-between the two would be an accident of rounding: `Scale.lowest` makes one number of those that lie no further apart.
+between the two would be an accident of rounding: `Scale.lowest` replaces numbers that rounding can confuse by one.
 """
 
 from __future__ import annotations
@@ -120,12 +120,13 @@ Function = Callable[[NDArray[np.floating]], NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Between carried numbers and the confidence.
+    """The map between carried numbers and a confidence.
 
     Parameters
     ----------
     rounding : callable or None
-        From carried numbers to the distance that rounding may put between equal ones; None if numbers are exact.
+        From carried numbers to the largest distance that rounding puts between equal confidences; None for exact
+        numbers.
     edge : float32
         Up to the edge, carried numbers are the confidence itself.
     start : float32
@@ -151,7 +152,7 @@ class Scale:
         return bool(np.isfinite(self.edge))
 
     def shown(self, carried: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 confidences, as they are printed, of carried numbers of any shape."""
+        """float32 confidences, as printed, of carried numbers of any shape."""
         if not (carried > self.edge).any():
             return carried
         return self.value(carried).astype(np.float32) + np.float32(0)  # never -0
@@ -182,7 +183,7 @@ class Scale:
     def carried(self, thresholds: ArrayLike, log_odds: Sequence[float | None] = ()) -> Carried:
         """float32 [n]: the least carried number that reaches each threshold; infinity if none does.
 
-        thresholds : confidences [n]; log_odds : for each the number that decides in its place, or None; may be empty.
+        thresholds : confidences [n]; log_odds : [n] the number that replaces the threshold, or None; may be empty.
         """
         wanted = np.asarray(thresholds, np.float32)
         out = wanted.copy()

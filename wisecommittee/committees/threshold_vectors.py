@@ -1,7 +1,7 @@
-"""Many vectors of thresholds on the same stages at once, counted by bits; `Thresholds.next` unit by unit says the same.
+"""Many vectors of thresholds on the same stages at once, counted by bits. `Thresholds.next` decides the same per unit.
 
-A vector holds the thresholds of all stages but the last as they are carried (scale.py): float32 [K - 1], a row of an
-array [n, K - 1].
+A vector holds the carried thresholds (scale.py) of all stages but the last: float32 [K - 1], a row of an array
+[n, K - 1].
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def carried_vectors(policies: Sequence[Thresholds], confidence: str) -> NDArray[
 
 
 def batches(count: int, bits: int) -> Iterator[slice]:
-    """Slices of `count` committees, each of as many as fit into BATCH_BITS if one takes `bits`."""
+    """Slices of `count` committees that need `bits` bits each; a slice fits into BATCH_BITS."""
     step = max(1, BATCH_BITS // bits)
     for start in range(0, count, step):
         yield slice(start, start + step)
 
 
 def continuing(score: NDArray[np.float32], vectors: NDArray[np.float32]) -> Iterator[Bits]:
-    """After each stage but the last, the units that have not exited, with each vector: bits [n, ceil(N / 64)].
+    """Yields, after each stage but the last, bits [n, ceil(N / 64)]: the units that have not exited, for each vector.
 
     score : float32 [K, N], of which the last row is not read; vectors : float32 [n, K - 1].
     """
@@ -45,7 +45,7 @@ def continuing(score: NDArray[np.float32], vectors: NDArray[np.float32]) -> Iter
 
 
 def exit_counts(score: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.int64]:
-    """int64 [n, K]: how many units exit at each stage with each vector [n, K - 1]."""
+    """int64 [n, K]: number of units that exit at each stage, for each vector [n, K - 1]."""
     exits = []
     for part in batches(len(vectors), score.shape[1]):
         batch = vectors[part]
@@ -55,7 +55,7 @@ def exit_counts(score: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDA
 
 
 def exit_stages(score: NDArray[np.float32], vectors: NDArray[np.float32]) -> Iterator[NDArray[np.int64]]:
-    """int64 [N] for each vector [n, K - 1]: the stage at which each unit exits."""
+    """Yields int64 [N] for each vector [n, K - 1]: the stage at which each unit exits."""
     units = score.shape[1]
     for vector in vectors:
         stage = np.zeros(units, np.int64)

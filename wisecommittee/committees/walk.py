@@ -1,6 +1,6 @@
-"""The cascade itself: units go from stage to stage until the policy lets them exit (Wang et al. 2022, Algorithm 1).
+"""The cascade: units go from stage to stage until the policy lets them exit (Wang et al. 2022, Algorithm 1).
 
-Stored outputs (searches/exits.py) and deployed models (deployment/deploy.py) are two kinds of batches on the same walk.
+The units are a UnitBatch: stored outputs (searches/exits.py) or deployed models (deployment/deployed.py).
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from wisecommittee.committees.policy import EXIT, Policy, Route, State
 from wisecommittee.errors import CommitteeError
 
 
-class Batch(Protocol):
+class UnitBatch(Protocol):
     """Units that have run the same stages."""
 
     def __len__(self) -> int: ...
 
     def run(self, route: Route) -> State:
-        """Run the newest stage of `route`, after the others; the empty route runs nothing."""
+        """Run the newest stage of `route`, after its earlier stages; the empty route runs nothing."""
         ...
 
     def only(self, rows: NDArray[np.int64]) -> Self:
-        """The units at these positions, which have run the same stages."""
+        """The units at these positions of the batch."""
         ...
 
 
-FILLED = frozenset({"prediction", "members", "unit_ids"})  # what both kinds of batches can tell a policy
-AnyBatch = TypeVar("AnyBatch", bound=Batch)
+FILLED = frozenset({"prediction", "members", "unit_ids"})  # fields of a State that every UnitBatch can fill
+AnyBatch = TypeVar("AnyBatch", bound=UnitBatch)
 
 
 def walk(committee: Committee, batch: AnyBatch) -> Iterator[tuple[Route, AnyBatch, NDArray[np.int64]]]:
@@ -40,7 +40,7 @@ def walk(committee: Committee, batch: AnyBatch) -> Iterator[tuple[Route, AnyBatc
     Parameters
     ----------
     committee : Committee
-    batch : Batch
+    batch : UnitBatch
         Units that have run nothing yet.
 
     Yields

@@ -18,8 +18,11 @@ Rows = NDArray[np.float32]  # [n, C]
 
 
 class Called(nn.Module):
-    """A function as a module: from the inputs as the caller of the committee gave them (a tensor, an array, a list, a
-    table) to outputs float32 [n, C] on the CPU."""
+    """A function as a module.
+
+    It takes the inputs as the caller of the committee gave them (a tensor, an array, a list, a table) and returns
+    outputs float32 [n, C] on the CPU.
+    """
 
     def __init__(self, name: str, call: Any) -> None:
         super().__init__()
@@ -54,7 +57,7 @@ def as_member(name: str, given: Any, kind: str) -> LoadedModel:
     """A function, or an estimator with predict_proba or decision_function, as a member.
 
     kind : 'logits' or 'probabilities', the outputs that the committee was chosen on. For logits an estimator gives its
-    decision function, or else log probabilities: they lead to the same decisions as any logits with that softmax.
+    decision function, or else log probabilities: these lead to the same decisions as any logits with that softmax.
     """
     classes = getattr(given, "classes_", None)
     estimates = is_estimator(given)
@@ -62,8 +65,8 @@ def as_member(name: str, given: Any, kind: str) -> LoadedModel:
     facts: dict[str, Any] = {}
     if estimates and classes is not None and list(classes) != list(range(len(classes))):
         facts["classes"] = {"given": tuple(map(str, classes))}
-    what = type(given).__qualname__ if estimates else getattr(given, "__qualname__", type(given).__qualname__)
-    return LoadedModel.called(name, Called(name, call).eval(), what, "", **facts)
+    origin = type(given).__qualname__ if estimates else getattr(given, "__qualname__", type(given).__qualname__)
+    return LoadedModel.called(name, Called(name, call).eval(), origin, "", **facts)
 
 
 def is_estimator(given: Any) -> bool:
@@ -103,7 +106,7 @@ def count(rows: Any) -> int:
 
 
 def taken(rows: Any, chosen: NDArray[np.int64]) -> Any:
-    """The rows at these positions of a sequence, an array, a sparse matrix or a table."""
+    """The rows at positions `chosen` of a sequence, an array, a sparse matrix or a table."""
     if hasattr(rows, "iloc"):
         return rows.iloc[chosen]
     return rows[chosen] if hasattr(rows, "shape") else [rows[row] for row in chosen]

@@ -1,4 +1,4 @@
-"""A committee beside single models, as measured: values and their JSON."""
+"""Measurements of a committee and of single models, as values and JSON."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Speedup:
 
     @property
     def realised(self) -> tuple[float, float] | None:
-        """Speed-ups of latency and of throughput as shares of that in multiply-adds; None if that is unknown."""
+        """(latency, throughput): their speed-ups divided by the speed-up in multiply-adds; None if that is unknown."""
         return None if self.flops is None else (self.latency / self.flops, self.throughput / self.flops)
 
     def to_json(self) -> dict[str, float | None]:
@@ -87,6 +87,7 @@ class Comparison:
     torch: str
 
     def speedup(self, single: Measured) -> Speedup:
+        """The speed-up of the committee over one of the single models."""
         ours = self.committee
         flops = None if ours.flops is None or single.flops is None else single.flops / ours.flops
         return Speedup(flops, single.latency.median / ours.latency.median, ours.throughput / single.throughput)

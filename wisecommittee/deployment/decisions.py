@@ -1,4 +1,4 @@
-"""What a deployed committee decides on a batch of units."""
+"""The decisions of a deployed committee on a batch of units."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ SHOWN = 3  # decisions that are printed
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Decisions:
-    """What a committee decides on n units.
+    """The decisions of a committee on n units.
 
     Parameters
     ----------
     prediction : int64 [n]
-        Class.
+        Class numbers.
     stage : int64 [n]
-        Stage at which the unit exits, from 0.
+        Stage at which each unit exits, from 0.
     confidence : float32 [n]
-        Of the members that have run.
+        Confidence of the members that have run.
     probabilities : float32 [n, C]
-        Of the members that have run, together.
+        Probabilities of the members that have run, combined.
     ran : bool [n, K]
-        Which stages have run.
+        The stages that have run.
     classes : tuple of str or None
-        Names of the classes, where they are known.
+        Names of the classes; None if unknown.
     """
 
     prediction: NDArray[np.int64]
@@ -41,14 +41,14 @@ class Decisions:
 
     @property
     def names(self) -> list[str]:
-        """The predicted classes by name, by number where they have none."""
+        """Names of the predicted classes; their numbers as text if classes have no names."""
         return [str(c) if self.classes is None else self.classes[c] for c in self.prediction.tolist()]
 
     def __len__(self) -> int:
         return len(self.prediction)
 
     def __repr__(self) -> str:
-        """The first SHOWN decisions, and how many there are."""
+        """The first SHOWN decisions, and the number of units."""
         first = slice(0, SHOWN)
         rows = zip(self.names[first], self.stage[first].tolist(), self.confidence[first].tolist(), strict=True)
         shown = "; ".join(f"{name} at stage {stage}, confidence {sure:.4g}" for name, stage, sure in rows)

@@ -1,4 +1,4 @@
-"""From a committee, or its committee.json, to one that runs."""
+"""Loads a committee, or its committee.json, into a Deployed that runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.deployment.deployed import Deployed
+from wisecommittee.deployment.deployed import Deployed, OutputChecks
 from wisecommittee.deployment.members import Module, load_members
 from wisecommittee.deployment.replay import REPLAYED
 from wisecommittee.deployment.replay import replay as replay_units
@@ -28,26 +28,29 @@ def deploy(
     force: bool = False,
     **options: Any,
 ) -> Deployed:
-    """A committee, or its committee.json, ready to run.
+    """Load the members of a committee, so that it runs on real inputs.
 
     Parameters
     ----------
     committee : Committee or path
+        A path is the path of a committee.json.
     models : {member: spec, torch module, function or scikit-learn estimator}, optional
-        The cards of the store say where the other members came from.
+        The cards of the store say where the other members are loaded from.
     store : LogitStore or path, optional
+        The store that the committee was searched in.
     data : str or Data, optional
-        What the split of the replay was extracted from; by default what the cards say.
+        The data that the replayed split was extracted from; by default the data that the cards name.
     replay : int
-        Units of the store whose outputs are compared with those of the members first; 0 for none.
+        Number of units of the store on which the members run first, to compare their outputs with the stored ones; 0
+        for none.
     preprocess : str, optional
-        Spec of the model whose preprocessing serves members that bring none.
+        Spec of the model whose preprocessing serves members without one.
     trust : bool
-        Run Python modules and programs (.pt2, .ts) that only a card names, which anybody may have written.
+        Run Python modules and programs (.pt2, .ts) that only a card names. Anybody may have written a card.
     force : bool
-        Also with other weights and outputs than those it was chosen with.
+        Run members whose weights or outputs differ from those the committee was chosen with.
     **options
-        device, precision, batch_size, classes, softmax: as of `Deployed`.
+        device, precision, batch_size, classes: as of `Deployed`; softmax: as of `OutputChecks`.
 
     Returns
     -------
@@ -57,9 +60,13 @@ def deploy(
     Raises
     ------
     CommitteeError
-        If members give other outputs than those in the store, or cannot be loaded.
+        A member gives other outputs than those in the store, or has other weights than the committee records.
+    UsageError
+        `replay` is negative, or no spec says where a member is loaded from.
+    UnknownNameError
+        `models` names a model that is not a member.
     TrustError
-        If only a card names code that would run.
+        Code would run that only a card names.
     """
     if replay < 0:
         raise UsageError(f"replay {replay}: expected a number of units, 0 for none")
@@ -68,7 +75,8 @@ def deploy(
     loaded = load_members(
         chosen.models, models, store, preprocess=preprocess, recorded=chosen.members, trust=trust, force=force
     )
-    run = Deployed(chosen, loaded, store=store, force=force, **options)
+    checks = OutputChecks(store, softmax=options.pop("softmax", False), force=force)
+    run = Deployed(chosen, loaded, checks=checks, **options)
     if store is not None and replay and not force:
         try:
             replay_units(run, store, data, trust=trust, units=replay)

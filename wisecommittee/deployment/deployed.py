@@ -1,4 +1,4 @@
-"""A committee on real inputs: every stage runs on the units that have not exited (Wang et al. 2022, Algorithm 1)."""
+"""Runs a committee on real inputs: every stage on the units that have not exited (Wang et al. 2022, Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -24,36 +24,59 @@ from wisecommittee.deployment.members import find_card
 from wisecommittee.deployment.outputs import Combination, MemberOutputs, Rows, class_names
 from wisecommittee.deployment.replay import compare_outputs, look_like_probabilities, normalised
 from wisecommittee.deployment.units import Units
-from wisecommittee.errors import CommitteeError, UsageError
+from wisecommittee.errors import CommitteeError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.store import LogitStore
 
-TELLING = 4  # rows of logits do not all look like probabilities by chance
+TELLING = 4  # this many rows of logits do not all look like probabilities by chance
+
+
+@dataclass(frozen=True, slots=True)
+class OutputChecks:
+    """What the members' outputs have to agree with.
+
+    Parameters
+    ----------
+    store : LogitStore, optional
+        Its cards say whether members give logits or probabilities, and which of their outputs the committee uses.
+    softmax : bool
+        Put a softmax behind members that were chosen on probabilities and give logits.
+    force : bool
+        Run members whose outputs contradict the store.
+    """
+
+    store: LogitStore | None = None
+    softmax: bool = False
+    force: bool = False
 
 
 class Deployed:
-    """A committee with its modules on a device, until it is closed: `with deploy(committee) as run: run(images)`.
+    """A committee whose modules are on a device until it is closed: `with deploy(committee) as run: run(images)`.
 
-    Members run whole: what they could share is computed by each.
+    Every member runs whole, also where members have blocks in common: those are computed once for each member.
 
     Parameters
     ----------
     committee : Committee
     models : {model: LoadedModel}
         Every member.
-    device, precision : str
-        Of the forward passes.
+    device : str
+        'auto', 'cpu', 'cuda', ..: where the modules run.
+    precision : str
+        Precision of the forward passes, as of `extract`.
     batch_size : int
         Units in a forward pass.
     classes : sequence of str, optional
-        Names of the classes it decides between, where a model has more outputs.
-    store : LogitStore, optional
-        Its cards say what the members' outputs are.
-    softmax : bool
-        Put a softmax behind members that were chosen on probabilities and give logits.
-    force : bool
-        Run members whose outputs contradict the store.
+        Names of the classes that the committee decides between, where a model has more outputs.
+    checks : OutputChecks
+
+    Raises
+    ------
+    UsageError
+        The batch size is below 1.
+    CommitteeError
+        The committee exits by a stored score, or a member gives outputs that the committee cannot use.
     """
 
     def __init__(
@@ -65,21 +88,21 @@ class Deployed:
         precision: str = "float32",
         batch_size: int = 256,
         classes: Sequence[str] | None = None,
-        store: LogitStore | None = None,
-        softmax: bool = False,
-        force: bool = False,
+        checks: OutputChecks = OutputChecks(),
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size {batch_size}: expected at least 1")
         if committee.confidence not in CONFIDENCES:
             raise CommitteeError(
                 f"{committee.label()}: exits by {committee.confidence!r}, a score kept in the store, which its "
-                f"members' outputs do not contain; choose one with --confidence {', '.join(sorted(CONFIDENCES))}"
+                f"members' outputs do not contain; choose one with {option('confidence')} "
+                f"({', '.join(sorted(CONFIDENCES))})"
             )
         self.committee, self.batch_size, self.device = committee, batch_size, pick_device(device)
         self.models = {name: models[name] for name in committee.models}
-        self._store, self._softmax, self._force = store, softmax, force
-        self.compared = set(committee.models) if force else set()  # members whose outputs are those of the store
+        self._checks = checks
+        self.compared = set(committee.models) if checks.force else set()  # members known to give the stored outputs
+        store = checks.store
         cards = {name: None if store is None else find_card(store, name) for name in committee.models}
         self._members = {
             name: MemberOutputs.of(name, committee, model, classes, cards[name]) for name, model in self.models.items()
@@ -114,29 +137,43 @@ class Deployed:
     def check(self, inputs: Any, unit_ids: Sequence[str], split: str = "val") -> None:
         """CommitteeError unless every member's outputs for these units equal those in the store, up to rounding.
 
-        inputs : as for a call; unit_ids : [n] their ids in the split.
+        Parameters
+        ----------
+        inputs : [n, ..]
+            As for a call.
+        unit_ids : text [n]
+            Ids of these units in the split.
+        split : str
         """
-        if self._store is None:
+        if self._checks.store is None:
             raise UsageError(f"{self.committee.label()}: nothing to compare with; deploy it with store=..")
         units = Units.of_inputs(inputs, list(self.models.values()))
-        compare_outputs(self, units, list(unit_ids), self._store, split)
+        compare_outputs(self, units, list(unit_ids), self._checks.store, split)
 
     def __call__(
         self, inputs: torch.Tensor | Units | Sequence[Any], unit_ids: Sequence[str] | None = None
     ) -> Decisions:
-        """Run the committee stage by stage, each on all units that the policy sends there (committees/walk.py).
+        """Run the committee: every stage on the units that the policy sends to it (committees/walk.py).
 
         Parameters
         ----------
         inputs : [n, ..]
             A tensor or array as every member takes it, or n images (PIL, or uint8 [H, W, 3]) for the members'
-            preprocessing; functions among the members get the inputs as they are.
+            preprocessing; functions among the members get the inputs unchanged.
         unit_ids : text [n], optional
-            Only needed by policies that decide by them.
+            Needed only if the policy decides by unit ids.
 
         Returns
         -------
         Decisions
+            Prediction, stage, confidence and probabilities of the n units.
+
+        Raises
+        ------
+        UsageError
+            The policy decides by unit ids, and there are not n of them.
+        CommitteeError
+            A member gives outputs of another kind or number than the committee was chosen on.
         """
         units = Units.of_inputs(inputs, list(self.models.values()))
         n, k = len(units), len(self.committee.stages)
@@ -144,12 +181,13 @@ class Deployed:
         prediction, stage = np.empty(n, np.int64), np.empty(n, np.int64)
         confidence, ran = np.empty(n, np.float32), np.zeros((n, k), np.bool_)
         probabilities = np.empty((0, 0), np.float32)
-        for route, batch, exits in walk(self.committee, _Batch(self, np.arange(n), units, ids)):
+        for route, batch, exits in walk(self.committee, _DeployedBatch(self, np.arange(n), units, ids)):
             at = batch.index[exits]
-            said = self.combination.probabilities({name: rows[exits] for name, rows in batch.rows.items()})
+            combined = self.combination.probabilities({name: rows[exits] for name, rows in batch.rows.items()})
             if not probabilities.size:
-                probabilities = np.empty((n, said.shape[1]), np.float32)
-            probabilities[at], prediction[at], confidence[at] = said, batch.prediction[exits], batch.scores[-1][exits]
+                probabilities = np.empty((n, combined.shape[1]), np.float32)
+            probabilities[at], prediction[at] = combined, batch.prediction[exits]
+            confidence[at] = batch.scores[-1][exits]
             stage[at], ran[at[:, None], list(route)] = route[-1], True
         classes = self.classes if self.classes is not None and len(self.classes) == probabilities.shape[1] else None
         return Decisions(
@@ -168,11 +206,11 @@ class Deployed:
         return np.array(unit_ids, np.str_)
 
     def kind(self, name: str) -> str:
-        """'logits' or 'probabilities': what a member's outputs are."""
+        """Kind of a member's outputs: 'logits' or 'probabilities'."""
         return self._members[name].kind
 
     def outputs(self, name: str, units: Units) -> Rows:
-        """Outputs float32 [n, C] of a member, as the store would hold them."""
+        """Outputs float32 [n, C] of a member, in the kind and with the columns of the stored outputs."""
         member, forward = self._members[name], self._forwards[name]
         parts = [forward(part) for part in slices(units.of(self.models[name]), self.batch_size)]
         outputs = self._as_chosen(name, parts[0] if len(parts) == 1 else np.concatenate(parts))
@@ -185,16 +223,16 @@ class Deployed:
         return outputs[:, member.columns]
 
     def _as_chosen(self, name: str, outputs: Rows) -> Rows:
-        """Outputs of the kind that the committee was chosen on; CommitteeError if they are of the other kind."""
+        """Outputs of the kind that the committee was chosen on; CommitteeError for the other kind."""
         if self._members[name].kind == "probabilities":
             if look_like_probabilities(outputs):
                 return normalised(outputs)
-            if self._softmax:
+            if self._checks.softmax:
                 return softmax(outputs)
-            if not self._force:
+            if not self._checks.force:
                 raise CommitteeError(
                     f"{name}: the committee was chosen on its probabilities, and it gives logits here (rows that do "
-                    f"not sum to 1); end it with a softmax, or have one put behind it with --softmax (softmax=True)"
+                    f"not sum to 1); end it with a softmax, or have one put behind it with {option('softmax', True)}"
                 )
         elif name not in self.compared and len(outputs) >= TELLING and look_like_probabilities(outputs):
             raise CommitteeError(
@@ -204,7 +242,7 @@ class Deployed:
         return outputs
 
     def summands(self, name: str, units: Units) -> Rows:
-        """float32 [n, C]: what a member adds to the sum that decides."""
+        """float32 [n, C]: the rows of a member that are summed to decide."""
         member, outputs = self._members[name], self.outputs(name, units)
         if member.calibration is not None:
             outputs = member.calibration.rows(as_logits(outputs, member.kind))
@@ -212,8 +250,8 @@ class Deployed:
 
 
 @dataclass(slots=True)
-class _Batch:
-    """Units on their way through a deployed committee (committees/walk.py).
+class _DeployedBatch:
+    """Units that have run the same stages of a deployed committee: a UnitBatch of committees/walk.py.
 
     index : int64 [n] among all units; rows : {member: float32 [n, C] summands} of the members that have run, in the
     order in which they ran; prediction : int32 [n] after the newest stage; scores : float32 [n] after each stage.
@@ -246,8 +284,8 @@ class _Batch:
             self.unit_ids,
         )
 
-    def only(self, rows: NDArray[np.int64]) -> _Batch:
-        return _Batch(
+    def only(self, rows: NDArray[np.int64]) -> _DeployedBatch:
+        return _DeployedBatch(
             self.deployed,
             self.index[rows],
             self.units.only(rows),

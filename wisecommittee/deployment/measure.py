@@ -1,8 +1,8 @@
-"""Measured speed of a committee beside single models, in the layouts of Wang et al. 2022: average latency at batch
-size 1 (Tables 1 and 8) and throughput of offline batches, stage by stage on the units left (Tables 2 and 9).
+"""Measured speed of a committee beside single models, in the layouts of Wang et al. 2022.
 
-All run on the same real units, which stand ready as tensors: reading and preprocessing are not measured, the way to the
-device and back is. A single model is a committee of one, so both go the same way.
+Average latency at batch size 1 follows Tables 1 and 8, throughput of offline batches Tables 2 and 9. All models run on
+the same real units, which are tensors in memory already: reading and preprocessing are not measured, copies to the
+device and back are. A single model is a committee of one, so both run the same code.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.comparison import Comparison, Measured
-from wisecommittee.deployment.deployed import Deployed
+from wisecommittee.deployment.deployed import Deployed, OutputChecks
 from wisecommittee.deployment.members import Module, find_card, load_members, programs, refuse
 from wisecommittee.deployment.replay import REPLAYED, compare_outputs, data_spec, load_units, stored_data
-from wisecommittee.deployment.trial import Trial, measured
+from wisecommittee.deployment.timed_run import TimedRun, measured
 from wisecommittee.errors import AbsentNameError, AlignmentError, UsageError, option
 from wisecommittee.extraction.data.data import Data
 from wisecommittee.extraction.data.spec import open_data, program_in_data
@@ -34,7 +34,7 @@ Progress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How members are loaded: as of `deploy`."""
+    """How members are loaded: the parameters of `deploy` with these names."""
 
     modules: Mapping[str, Module] = field(default_factory=dict)
     preprocess: str | None = None
@@ -44,22 +44,22 @@ class Loading:
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """What is measured on, and how long.
+class MeasureSetup:
+    """The units, the device and the time of a measurement.
 
     Parameters
     ----------
     split : str, optional
-        Of the store; by default test, else val.
+        A split of the store; by default test, else val.
     data : str or Data, optional
-        The units; by default what the members were extracted from.
+        The data of that split; by default the data that the members were extracted from.
     limit : int, optional
-        Most units, of every class its share; None for all of them.
+        Largest number of units, drawn from the classes in proportion; None for all units.
     batch_size : int
         Units in a forward pass of offline batches.
     device : str
     seconds : float
-        Time for each measurement, about; each model has two.
+        Approximate time of one measurement; every model is measured twice (latency and batches).
     """
 
     split: str | None = None
@@ -80,7 +80,7 @@ def compare(
     against: Sequence[str] = (),
     *,
     loading: Loading = Loading(),
-    setup: Setup = Setup(),
+    setup: MeasureSetup = MeasureSetup(),
     progress: Progress | None = None,
 ) -> Comparison:
     """Run the committee and single models of the store on real units and take the time.
@@ -93,7 +93,7 @@ def compare(
         Globs of the single models; by default the cheapest that is as accurate as the committee on these units, and the
         most accurate.
     loading : Loading
-    setup : Setup
+    setup : MeasureSetup
     progress : callable, optional
 
     Returns
@@ -129,7 +129,8 @@ def compare(
             loaded = load(subject.models)
             units = load_units(data, list(loaded.values()))[0]
         with Deployed(subject, loaded, **options) as run:
-            results.append(measured(Trial(run, units, unit_ids), labels, _stage_flops(subject, store), setup.seconds))
+            timed = TimedRun(run, units, unit_ids)
+            results.append(measured(timed, labels, _stage_flops(subject, store), setup.seconds))
             where = device_name(run.device)
     if progress:
         progress("measured", len(todo), len(todo))
@@ -139,11 +140,11 @@ def compare(
 
 
 def _options(
-    committee: Committee, store: LogitStore, loading: Loading, setup: Setup, split: str, data: Data
+    committee: Committee, store: LogitStore, loading: Loading, setup: MeasureSetup, split: str, data: Data
 ) -> dict[str, Any]:
     """Options of every `Deployed`."""
-    options: dict[str, Any] = {"device": setup.device, "batch_size": setup.batch_size, "store": store}
-    options |= {"softmax": loading.softmax, "force": loading.force}
+    checks = OutputChecks(store, loading.softmax, loading.force)
+    options: dict[str, Any] = {"device": setup.device, "batch_size": setup.batch_size, "checks": checks}
     stored = [store.card(name, split) for name in committee.models if name in store.models(split)]
     if not any(card.meta.get("data") for card in stored):
         options["classes"] = data.classes  # nothing says which outputs were stored
@@ -158,7 +159,7 @@ def _refuse_programs(
     data: str | Data | None,
     split: str,
 ) -> None:
-    """TrustError if only a card names code that would run."""
+    """TrustError if code would run that only a card names."""
     code = programs(dict.fromkeys([*committee.models, *named]), loading.modules, store, loading.preprocess)
     if data is None:
         spec = data_spec(committee, store, split)
@@ -182,16 +183,16 @@ class _Loader:
 def _rows(
     store: LogitStore, split: str, data: Data, unit_ids: Sequence[str], labels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """int64 [n]: the rows of these units in the split; AlignmentError if ids or labels are not those of the split."""
+    """int64 [n]: the rows of these units in the split; AlignmentError if an id or a label differs from the split's."""
     index = store.unit_index(split)
     remedy = f"name the data of the split with {option('data')}, or the {option('split')} they are in"
     if strange := [unit for unit in unit_ids if unit not in index]:
         raise AlignmentError(f"{data.what}: unit {strange[0]!r} is not in {split}; {remedy}")
     rows = np.array([index[unit] for unit in unit_ids])
-    there = store.labels(split)[rows]
-    for place in np.flatnonzero(there != labels)[:1]:
+    stored = store.labels(split)[rows]
+    for row in np.flatnonzero(stored != labels)[:1]:
         raise AlignmentError(
-            f"{data.what}: unit {unit_ids[place]!r} has label {there[place]} in {split}, {labels[place]} here; {remedy}"
+            f"{data.what}: unit {unit_ids[row]!r} has label {stored[row]} in {split}, {labels[row]} here; {remedy}"
         )
     return rows
 
@@ -224,7 +225,7 @@ def _singles(store: LogitStore, split: str, rows: NDArray[np.int64], right: floa
 
 
 def _stage_flops(committee: Committee, store: LogitStore) -> list[float] | None:
-    """Multiply-adds of each stage, of its members run whole; None where those of a member are unknown."""
+    """Multiply-adds of the members of each stage, run whole; None if those of a member are unknown."""
     stages = []
     for names in committee.stages:
         cards = [find_card(store, name) for name in names]

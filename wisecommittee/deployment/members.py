@@ -1,7 +1,8 @@
-"""The modules behind the members of a committee: from what the caller names, else from the origin on their cards.
+"""Loads the members of a committee: from the modules that the caller names, else from the origins on their cards.
 
-A card may come from anybody. What it names runs only if that is this package and installed libraries: weights without
-code. Python modules, TorchScript and torch.export files run only if the caller trusts the store, or names them.
+A card may have been written by anybody. Its origin is loaded without asking only if it is weights without code, for
+this package and installed libraries. Python modules, TorchScript and torch.export files run only if the caller trusts
+the store, or names them.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ VARIANT = re.compile(r"(?:@([0-9]+))?(?:\+([a-z]+))?")  # b3@240+flip: an input 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where a member is loaded from.
+    """The place that a member is loaded from.
 
-    expected : hash of its weights in the committee, else on its card; None if any will do. kind : 'logits' or
+    expected : hash of its weights in the committee, else on its card; None accepts any weights. kind : 'logits' or
     'probabilities', as the committee was chosen on. lender : spec of the model whose preprocessing it uses if it has
-    none. named : {what: spec} of the module and the lender, as far as only its card names them.
+    none. named : {name: spec} of the module and the lender, if only its card names them.
     """
 
     name: str
@@ -55,26 +56,38 @@ def load_members(
     trust: bool = False,
     force: bool = False,
 ) -> dict[str, LoadedModel]:
-    """{name: model} for every name, at the input size and with the view that the name says.
+    """Load members at the input size and with the view in their names.
 
     Parameters
     ----------
-    names : names of models of the store
+    names : iterable of str
+        Names of models of the store.
     modules : {name: spec or module}, optional
-        The cards of the store say where the other models came from.
+        By default models are loaded from the origins on their cards.
     store : LogitStore, optional
     preprocess : str, optional
-        Spec of the model whose preprocessing serves models that have none.
+        Spec of the model whose preprocessing serves models without one.
     recorded : {name: {"weights", "kind"}}, optional
-        What is expected of members; it goes before their cards.
+        Expected weights and kind; they override those on the cards.
     trust : bool
         Run code that only a card names.
     force : bool
-        Also with other weights than expected.
+        Accept other weights than expected.
+
+    Returns
+    -------
+    {name: LoadedModel}
 
     Raises
     ------
-    TrustError, CommitteeError, UsageError, UnknownNameError
+    TrustError
+        Code would run that only a card names.
+    CommitteeError
+        The weights of a model are not the expected ones.
+    UsageError
+        No spec is known for a model.
+    UnknownNameError
+        `modules` names a model that is not in `names`.
     """
     names, modules = list(names), dict(modules or {})
     if unknown := [name for name in modules if name not in names]:
@@ -84,7 +97,7 @@ def load_members(
         refuse(_programs(sources))
     borrowed = {source.lender for source in sources if source.lender}
     lenders = {spec: load_model(spec, random_weights=True) for spec in sorted(borrowed)}
-    found: dict[str, LoadedModel] = {}
+    models: dict[str, LoadedModel] = {}
     for source in sources:
         if not force:
             _check_stored(source)
@@ -94,8 +107,8 @@ def load_members(
         _check_preprocess(source, loaded)
         if source.expected and loaded.weights not in ("", source.expected) and not force:  # functions have none
             raise _other_weights(source, loaded.origin, loaded.weights)
-        found[source.name] = loaded
-    return found
+        models[source.name] = loaded
+    return models
 
 
 def programs(
@@ -105,10 +118,10 @@ def programs(
     return _programs([_source(name, (modules or {}).get(name), store, preprocess, {}) for name in names])
 
 
-def refuse(found: Mapping[str, str]) -> None:
-    """TrustError if any program is found that only a card names. found : {member: description}."""
-    if found:
-        listed = "; ".join(f"{who}: {what}" for who, what in found.items())
+def refuse(named: Mapping[str, str]) -> None:
+    """TrustError if any program is named. named : {member: description of a program that only a card names}."""
+    if named:
+        listed = "; ".join(f"{who}: {program}" for who, program in named.items())
         raise TrustError(
             f"the store names code, which would run here: {listed}. Look at it, then allow it with "
             f"{option('trust', True)}, or name what you trust yourself: NAME=SPEC, "
@@ -117,7 +130,7 @@ def refuse(found: Mapping[str, str]) -> None:
 
 
 def find_card(store: LogitStore, name: str) -> StoredCard | None:
-    """The card of a model in whichever split has it."""
+    """The card of a model in the first split that has it, or None."""
     return next((store.card(name, split) for split in store.splits() if name in store.models(split)), None)
 
 
@@ -163,8 +176,8 @@ def _check_preprocess(source: _Source, loaded: LoadedModel) -> None:
 
 def _programs(sources: Sequence[_Source]) -> dict[str, str]:
     named = {who: spec for source in sources for who, spec in source.named.items()}
-    found = {who: (spec, program_in(spec)) for who, spec in named.items()}
-    return {who: f"{spec!r}, {program}" for who, (spec, program) in found.items() if program}
+    programs_of = {who: (spec, program_in(spec)) for who, spec in named.items()}
+    return {who: f"{spec!r}, {program}" for who, (spec, program) in programs_of.items() if program}
 
 
 def _check_stored(source: _Source) -> None:
@@ -189,7 +202,7 @@ def _is_random(source: _Source) -> bool:
 
 
 def _loaded(source: _Source, lender: LoadedModel | None) -> LoadedModel:
-    """The model of a source, under its name, at the size and with the view in that name; a module stays as it is."""
+    """The model of a source under its name, at the size and with the view in that name; a module is used unchanged."""
     name, module = source.name, source.module
     if not isinstance(module, str):
         return _lent(_wrapped(source), lender)

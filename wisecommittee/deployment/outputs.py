@@ -1,4 +1,4 @@
-"""Outputs of the members of a committee, and what they decide together."""
+"""Outputs of the members of a committee, and their combination."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ class MemberOutputs:
         classes: Sequence[str] | None,
         card: StoredCard | None,
     ) -> MemberOutputs:
+        """How a member's outputs enter a committee, from committee.json, the loaded model and its card."""
         recorded = committee.members.get(name, {})
         kind = str(recorded.get("kind") or (card.kind if card is not None else "logits"))
         if kind not in ("logits", "probabilities"):
@@ -97,7 +98,7 @@ def class_names(cards: Iterable[StoredCard | None], models: Mapping[str, LoadedM
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """What members that have run decide together: prediction, confidence, probabilities."""
+    """Combines the members that have run into prediction, confidence and probabilities."""
 
     rule: Combine
     confidence: Confidence

@@ -149,7 +149,7 @@ def _card_with_data(committee: Committee, store: LogitStore, split: str) -> Stor
 
 
 def load_units(data: Data, models: Sequence[LoadedModel]) -> tuple[Units, list[str], NDArray[np.int64]]:
-    """All units as tensors for each preprocessing, with their ids and labels."""
+    """All units as tensors, once per preprocessing, with their ids and labels."""
     wanted: Mapping[str | None, Preprocess | None] = {None: None}
     if data.images:
         wanted = {model.preprocess_key: model.preprocess for model in models}

@@ -1,8 +1,8 @@
-"""Plots that take an Axes and return it, tables as values, and the page. Their figures are computed in analyses/ and
-searches/; these modules only show them.
+"""Plots that take an Axes and return it, tables as values, and the page. analyses/ and searches/ compute their figures;
+these modules only show them.
 
 May be added: a plot (plot_<kind>.py and its line in plot.PLOTS), a table (table_<kind>.py and its line in
-tables.TABLES); what they need is loaded when they are first used.
+tables.TABLES). Their modules are loaded when they are first used.
 """
 
 from __future__ import annotations

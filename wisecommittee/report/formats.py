@@ -15,8 +15,11 @@ from wisecommittee.writing import written_whole
 
 
 def as_csv(table: Table) -> str:
-    """Raw values under names for programs; shares of stages joined by '/'; no notes. A text that a spreadsheet would
-    take for a formula begins with an apostrophe."""
+    """The table as csv, without notes.
+
+    Raw values under the columns' names for programs; shares of stages are joined by '/'. A text that a spreadsheet
+    would take for a formula begins with an apostrophe.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([no_formula(column.name) for column in table.columns])
@@ -36,7 +39,7 @@ NUMBERS = re.compile(r"-?[\d.]+(e[-+]?\d+)?(, -?[\d.]+(e[-+]?\d+)?)*")
 
 
 def no_formula(text: str) -> str:
-    """A text for csv: spreadsheets compute what begins with =, +, -, @ or their wide forms."""
+    """A text for csv; an apostrophe goes before =, +, -, @ and their wide forms, which begin formulas."""
     return f"'{shown(text)}" if FORMULA.match(text) and not NUMBERS.fullmatch(text) else shown(text)
 
 
@@ -62,7 +65,7 @@ BLOCK = re.compile(r"^(\d*)([-+#>=.)])")  # at its beginning: lists, headings, q
 
 
 def in_markdown(text: str) -> str:
-    """A text that Markdown shows as it is."""
+    """A text with Markdown's signs escaped."""
     marked = INLINE.sub(r"\\\g<0>", shown(text)).replace("<", "&lt;")
     return re.sub(r"&(?=#?\w+;)(?!lt;)", "&amp;", marked)
 
@@ -72,7 +75,7 @@ def _begun(start: re.Match[str]) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """A table environment; needs the package booktabs."""
+    """The table as a LaTeX table environment; needs the package booktabs."""
     columns = "".join("r" if right else "l" for right in table.right())
     headings = table.headings()
     above, rules = _heading_groups(table.spans())
@@ -87,8 +90,8 @@ def as_latex(table: Table) -> str:
         r"\midrule",
     ]
     breaks = table.breaks()
-    for place, row in enumerate(table.cells()):
-        if place in breaks:
+    for index, row in enumerate(table.cells()):
+        if index in breaks:
             lines.append(r"\midrule")
         lines.append(" & ".join(map(escaped, row)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
@@ -141,7 +144,7 @@ def render(table: Table, form: str) -> str:
 
 
 def form_of(asked: str | None, file: Path | None) -> str:
-    """The format asked for, else the one a file's ending says, else 'rich' for the terminal."""
+    """The format that was asked for, else the one of the file's ending, else 'rich' for the terminal."""
     if asked is not None:
         if asked not in (*FORMATS, "rich"):
             raise UnknownNameError("format", asked, (*FORMATS, "rich"))

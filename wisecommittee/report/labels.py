@@ -1,4 +1,4 @@
-"""Texts that are positioned when the figure is drawn, so that they fit at any size, resolution and limits."""
+"""Texts that get their positions when the figure is drawn, so that they fit at any size, resolution and limits."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _drawn(ax: Axes, step: float) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 class Fitted(Text):
-    """Text that shrinks to fit a width `room` in data units; left out below `least` points."""
+    """A text that shrinks to a width `room` in data units; below a size of `least` points it is not drawn."""
 
     def __init__(self, x: float, y: float, text: str, *, room: float, least: float, size: float, **style: Any) -> None:
         super().__init__(x, y, shown(text), fontsize=size, in_layout=False, parse_math=False, **style)

@@ -1,4 +1,4 @@
-"""Texts as HTML and SVG."""
+"""Text for HTML and SVG."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One page that answers: which committee, how much faster, how sure. A single HTML file without a network.
+"""One page about a store: which committee, how much faster, how sure. A single HTML file that needs no network.
 
-Everything on it is a table, a plot or an evaluation that other commands give too; texts from the store are escaped, and
-a content policy forbids whatever is not in the file.
+The tables, plots and evaluations on it are those of the other commands. Texts from the store are escaped, and a content
+policy forbids whatever is not in the file.
 """
 
 from __future__ import annotations
@@ -50,9 +50,16 @@ CHAPTERS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 def write_page(
     study: Study, path: str | os.PathLike[str], target: Target | None = None, command: str | None = None
 ) -> Path:
-    """Write the page.
+    """Write the page about a study.
 
-    target : by default the accuracy of the best single model; command : what made the page, printed on it.
+    Parameters
+    ----------
+    study : Study
+    path : path
+    target : Target, optional
+        Target of the committee on the page; by default the accuracy of the best single model.
+    command : str, optional
+        The command that made the page, printed on it.
     """
     text = page(study, target, command)
     with written_whole(path) as file:
@@ -61,7 +68,7 @@ def write_page(
 
 
 def page(study: Study, target: Target | None = None, command: str | None = None) -> str:
-    """The page as HTML."""
+    """The page about a study as HTML."""
     frontier = study.frontier()
     choice = choose(frontier, study.store, target or _default_target(frontier))
     study = study if study.committees else replace(study, committees=(choice.val.committee,))
@@ -113,7 +120,7 @@ def _head(study: Study, choice: Choice) -> str:
 
 
 def _doctor(study: Study) -> str:
-    """Doubts about the data stand before every figure that they would make wrong."""
+    """Warnings about the data, before the figures that they concern."""
     splits = [split for split in dict.fromkeys((study.split, study.reports)) if study.store.has_split(split)]
     doubts = examine(study.store, splits)
     if not doubts:
@@ -157,7 +164,7 @@ def _saving(val: Evaluation, best: Evaluation, cheapest: Evaluation | None, fron
 
 
 def _much(cost: float, other: float) -> str:
-    """A cost beside another, in words that are true as printed."""
+    """A cost in proportion to another, in words that agree with the printed figures."""
     if cost == other:
         return "<b>as much</b> as"
     if not min(cost, other):
@@ -210,7 +217,7 @@ def _chapter(study: Study, heading: str, tables: Sequence[str], plots: Sequence[
 
 
 def _or_reason(make: Any) -> str:
-    """A table or a plot as HTML, or in its place why the pool has none."""
+    """A table or a plot as HTML, or else the reason why the pool has none."""
     try:
         return str(make())
     except WiseCommitteeError as error:

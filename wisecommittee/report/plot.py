@@ -1,6 +1,6 @@
 """Plots: each takes an Axes, draws on it and returns it; `draw` makes a figure of one of them and writes it to a file.
 
-May be added: a file plot_<kind>.py with the function that draws and the one that gathers what it draws from a study,
+May be added: a file plot_<kind>.py with a function that draws and a function that gathers its arguments from a study,
 and its line in PLOTS.
 """
 
@@ -47,9 +47,18 @@ SIZE = (7.2, 4.6)  # inches
 class Plot:
     """One kind of plot.
 
-    draw : takes an Axes and the values to draw, and returns the Axes; says : one line for --help; gather : the
-    arguments of draw from a study (None: only Python can draw it); size : (width, height) in inches from those
-    arguments; uses : the options of a study that it can show.
+    Parameters
+    ----------
+    draw : callable
+        Takes an Axes and the values to draw, and returns the Axes.
+    says : str
+        One line for --help.
+    gather : callable or None
+        From a study to the arguments of `draw`; None if only Python can draw this plot.
+    size : callable
+        From the arguments of `draw` to (width, height) in inches.
+    uses : Uses
+        The options of a study that the plot can show.
     """
 
     draw: Callable[..., Axes]
@@ -145,18 +154,40 @@ def __getattr__(name: str) -> Callable[..., Axes]:
 
 
 def plot_named(kind: str) -> Plot:
+    """The plot of that kind; UnknownNameError if there is none."""
     if kind not in PLOTS:
         raise UnknownNameError("plot", kind, PLOTS)
     return PLOTS[kind]
 
 
 def kinds() -> dict[str, str]:
-    """{kind: what it shows} of the plots that a study can fill."""
+    """{kind: one line about it} of the plots that can be drawn from a study."""
     return {kind: plot.says for kind, plot in PLOTS.items() if plot.gather}
 
 
 def picture(kind: str, study: Study, path: str | os.PathLike[str]) -> Path:
-    """Draw a plot of a study and write it to a file."""
+    """Draw a plot of a study and write it to a file.
+
+    Parameters
+    ----------
+    kind : str
+        A key of `kinds()`.
+    study : Study
+    path : path
+        Its ending names the format.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind of plot.
+    UsageError
+        The ending names no known format.
+    """
     check(kind, Path(path))
     gather = PLOTS[kind].gather
     assert gather is not None
@@ -164,7 +195,22 @@ def picture(kind: str, study: Study, path: str | os.PathLike[str]) -> Path:
 
 
 def check(kind: str, path: Path, study: Study | None = None) -> None:
-    """Raise, before a search, if the kind or the ending is unknown or the plot would ignore an option of the study."""
+    """Check a plot before its search runs.
+
+    Parameters
+    ----------
+    kind : str
+    path : Path
+        The file to write; its ending names the format.
+    study : Study, optional
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind of plot.
+    UsageError
+        The ending names no known format, or the study has an option that the plot would ignore.
+    """
     if kind not in kinds():
         raise UnknownNameError("plot", kind, kinds())
     _check_ending(path)
@@ -173,7 +219,25 @@ def check(kind: str, path: Path, study: Study | None = None) -> None:
 
 
 def of_study(ax: Axes, kind: str, study: Study) -> Axes:
-    """Draw a plot of a study on an Axes."""
+    """Draw a plot of a study on an Axes.
+
+    Parameters
+    ----------
+    ax : Axes
+    kind : str
+        A key of `kinds()`.
+    study : Study
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind of plot.
+    """
     known = plot_named(kind)
     if known.gather is None:
         raise UnknownNameError("plot of a study", kind, kinds())
@@ -181,42 +245,88 @@ def of_study(ax: Axes, kind: str, study: Study) -> Axes:
 
 
 def figure(kind: str, *, size: tuple[float, float] | None = None, dpi: int = 150, **what: Any) -> Figure:
-    """One plot on a figure of its own; arguments as for `draw`."""
+    """Draw one plot on a new figure.
+
+    Parameters
+    ----------
+    kind : str
+        A key of PLOTS.
+    size : (float, float), optional
+        Width and height in inches; by default the plot's usual size.
+    dpi : int
+        Dots per inch.
+    **what
+        Arguments of the plot's drawing function, such as `frontier=` of plot.frontier.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind of plot.
+    """
     plot = plot_named(kind)
-    made = Figure(figsize=size or plot.size(**what), dpi=dpi, layout="constrained")
-    plot.draw(made.add_subplot(), **what)
-    return made
+    drawn = Figure(figsize=size or plot.size(**what), dpi=dpi, layout="constrained")
+    plot.draw(drawn.add_subplot(), **what)
+    return drawn
 
 
 def draw(
     kind: str, path: str | os.PathLike[str], *, size: tuple[float, float] | None = None, dpi: int = 150, **what: Any
 ) -> Path:
-    """Draw one plot on a figure of its own and write it; the path's ending names the format.
+    """Draw one plot on a new figure and write it to a file.
 
-    kind : a name in PLOTS; what : that function's arguments; size : width and height in inches.
+    Parameters
+    ----------
+    kind : str
+        A key of PLOTS.
+    path : path
+        Its ending names the format.
+    size : (float, float), optional
+        Width and height in inches; by default the plot's usual size.
+    dpi : int
+        Dots per inch.
+    **what
+        Arguments of the plot's drawing function, such as `frontier=` of plot.frontier.
 
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind of plot.
+    UsageError
+        The ending names no known format.
+
+    Examples
+    --------
     >>> draw("frontier", "frontier.png", frontier=frontier)                     # doctest: +SKIP
     """
     plot_named(kind)
     path = Path(path)
     _check_ending(path)
     with matplotlib.rc_context({"font.size": 9}), missing_signs():
-        made = figure(kind, size=size, dpi=dpi, **what)
+        drawn = figure(kind, size=size, dpi=dpi, **what)
         with written_whole(path) as file:
-            made.savefig(file, dpi=dpi, format=path.suffix[1:].lower())
+            drawn.savefig(file, dpi=dpi, format=path.suffix[1:].lower())
         return path
 
 
 @contextlib.contextmanager
 def missing_signs() -> Iterator[None]:
-    """One warning for all signs that the font lacks, instead of one for each."""
-    with warnings.catch_warnings(record=True) as heard:
+    """Give one warning for all signs that the font lacks, instead of one warning per sign."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     lacking: dict[str, None] = {}
-    for warning in heard:
-        if found := re.match(r"Glyph (\d+)", str(warning.message)):
-            lacking[chr(int(found[1]))] = None
+    for warning in caught:
+        if match := re.match(r"Glyph (\d+)", str(warning.message)):
+            lacking[chr(int(match[1]))] = None
         else:
             warnings.warn(warning.message, warning.category, stacklevel=2)
     if lacking:

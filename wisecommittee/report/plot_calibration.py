@@ -1,4 +1,4 @@
-"""Whether confidence is what it says, before and after calibration."""
+"""Whether confidence equals accuracy, before and after calibration."""
 
 from __future__ import annotations
 
@@ -16,9 +16,20 @@ BEFORE, AFTER = ("#D55E00", "s", "--"), ("#0072B2", "o", "-")
 
 
 def draw(ax: Axes, effect: Effect) -> Axes:
-    """Reliability before and after calibration (Wang et al. 2022, Fig. 6): accuracy of the units of each interval of
-    confidence, with its 95 % interval; on the dotted line confidence is accuracy. Bars: share of units in each interval
-    of confidence, after calibration. On the reporting split where there is one.
+    """Draw reliability before and after calibration (Wang et al. 2022, Fig. 6), on the reporting split if there is one.
+
+    A curve shows the accuracy of the units in each interval of confidence, with its 95 % interval. On the dotted line
+    confidence equals accuracy. Bars show the share of units in each interval of confidence, after calibration.
+
+    Parameters
+    ----------
+    ax : Axes
+    effect : Effect
+
+    Returns
+    -------
+    Axes
+        `ax`.
     """
     (before, _), (raw, mended) = effect.shown
     lows, width = mended.edges[:-1], mended.edges[1]
@@ -42,7 +53,7 @@ def draw(ax: Axes, effect: Effect) -> Axes:
 
 
 def gather(study: Study) -> dict[str, Any]:
-    """The committee named, else the cheapest of the models asked for."""
+    """The first committee that the user named, else the cheapest model of the study."""
     if study.committees:
         return {"effect": effects_of(study, study.committees[:1])[0]}
     pool = study.pool()
@@ -51,7 +62,7 @@ def gather(study: Study) -> dict[str, Any]:
 
 
 def size(effect: Effect) -> tuple[float, float]:
-    """Nearly square: both axes are shares."""
+    """Nearly square, because both axes are shares."""
     return 5.6, 5.2
 
 

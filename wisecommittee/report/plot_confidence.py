@@ -14,7 +14,27 @@ from wisecommittee.report.style import SERIES, Percent, entry, legend
 
 
 def draw(ax: Axes, curves: ConfidenceCurves, *, quality: str = "accuracy") -> Axes:
-    """Accuracy within the most confident units for each confidence function, and ideally (Wang et al. 2022, Fig. 3)."""
+    """Draw the accuracy within the most confident units (Wang et al. 2022, Fig. 3).
+
+    One curve per confidence function, and an ideal one that ranks all units that are right first.
+
+    Parameters
+    ----------
+    ax : Axes
+    curves : ConfidenceCurves
+    quality : str
+        What the y axis measures.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    UsageError
+        There are more confidence functions than line styles.
+    """
     if len(curves.accuracy) > len(SERIES):
         raise UsageError(f"{len(curves.accuracy)} confidences in one plot; at most {len(SERIES)} can be told apart")
     ax.plot(curves.shares, curves.ideal, color="0.45", linewidth=1.0, linestyle=(0, (1, 1)), label="ideal")
@@ -33,5 +53,5 @@ def draw(ax: Axes, curves: ConfidenceCurves, *, quality: str = "accuracy") -> Ax
 
 
 def gather(study: Study) -> dict[str, Any]:
-    """The first stage of the committee named, or the cheapest of the models asked for."""
+    """The first stage of the committee that the user named, else the cheapest model of the study."""
     return {"curves": curves(study), "quality": study.quality}

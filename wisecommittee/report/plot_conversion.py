@@ -1,4 +1,4 @@
-"""Ensembles, the cascades of their members and single models (Wang et al. 2022, Fig. 2)."""
+"""Ensembles, the cascades of their members, and single models (Wang et al. 2022, Fig. 2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,23 @@ from wisecommittee.searches.evaluation import Evaluation
 def draw(
     ax: Axes, conversions: Sequence[Conversion], *, singles: Sequence[Evaluation] = (), quality: str = "top-1 accuracy"
 ) -> Axes:
-    """On the split that reports, where there is one; a thin line joins an ensemble and its cascade."""
+    """Draw ensembles and the cascades of their members; a thin line joins the two (Wang et al. 2022, Fig. 2).
+
+    Parameters
+    ----------
+    ax : Axes
+    conversions : sequence of Conversion
+        Drawn on the reporting split if there is one.
+    singles : sequence of Evaluation
+        Single models to draw beside them.
+    quality : str
+        What the y axis measures; it is printed in percent.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+    """
     ensembles = [c.ensemble.best for c in conversions]
     cascades = [c.cascade.best for c in conversions]
     for pair in zip(ensembles, cascades, strict=True):
@@ -32,5 +48,6 @@ def draw(
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """Ensembles, their cascades, and the single models of the study."""
     singles = [s.best for s in show(study, study.search(family="ensemble").singles)]
     return {"conversions": conversion(study), "singles": singles, "quality": study.quality}

@@ -20,7 +20,23 @@ LONG = 150  # characters of a label that one line holds
 
 
 def exits(ax: Axes, evaluations: Evaluation | Iterable[Evaluation]) -> Axes:
-    """Where the units of one or several committees exit (Wang et al. 2022, Table 16): a bar each, a piece per stage."""
+    """Draw where units exit: a bar per committee, a piece of it per stage (Wang et al. 2022, Table 16).
+
+    Parameters
+    ----------
+    ax : Axes
+    evaluations : Evaluation or iterable of Evaluation
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    UsageError
+        There is no committee, or there are too many for one plot.
+    """
     rows = [evaluations] if isinstance(evaluations, Evaluation) else list(evaluations)
     if not rows:
         raise UsageError("exits: name at least one evaluated committee")
@@ -31,12 +47,12 @@ def exits(ax: Axes, evaluations: Evaluation | Iterable[Evaluation]) -> Axes:
     for stage, color in enumerate(stage_colors(max(len(e.exit_ratios) for e in rows))):
         ink = "black" if luminance(color) > 0.35 else "white"
         reaching = [(row, e.exit_ratios) for row, e in enumerate(rows) if stage < len(e.exit_ratios)]
-        places = [row for row, _ in reaching]
+        bar_rows = [row for row, _ in reaching]
         shares = [ratios[stage] for _, ratios in reaching]
         before = [sum(ratios[:stage]) for _, ratios in reaching]
         bars: dict[str, Any] = {"height": 0.46, "color": color, "edgecolor": "white", "linewidth": 0.8}
-        ax.barh(places, shares, left=before, label=f"stage {stage + 1}", **bars)
-        for row, share, left in zip(places, shares, before, strict=True):
+        ax.barh(bar_rows, shares, left=before, label=f"stage {stage + 1}", **bars)
+        for row, share, left in zip(bar_rows, shares, before, strict=True):
             inside: dict[str, Any] = {
                 "room": 0.9 * share,
                 "least": 7.0,
@@ -69,10 +85,10 @@ def _lines(label: str) -> list[str]:
 
 
 def gather(study: Study) -> dict[str, Any]:
-    """The committees asked for on the split asked for, or a spread over the frontier."""
+    """The committees that the user named on the study's split, else committees spread over the frontier."""
     return {"evaluations": study.named() or spread(list(study.frontier()), BARS)}
 
 
 def size(evaluations: Evaluation | Iterable[Evaluation]) -> tuple[float, float]:
-    """As high as the bars need."""
+    """Taller for more bars."""
     return 7.2, 1.1 + 0.5 * (1 if isinstance(evaluations, Evaluation) else len(list(evaluations)))

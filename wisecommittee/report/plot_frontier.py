@@ -43,15 +43,37 @@ def frontier(
     band: bool = False,
     quality: str = "top-1 accuracy",
 ) -> Axes:
-    """The accuracy/cost frontier of a search with all single models of its pool (Wang et al. 2022, Fig. 2), over the
-    figure of the cost that was searched.
+    """Draw the frontier of a search with all single models of its pool (Wang et al. 2022, Fig. 2).
 
-    The legend stands above the axes, where a title would: give a figure layout="constrained" and use its suptitle.
+    The x axis is the figure of the cost that the search ran over. The legend stands above the axes, in the place of a
+    title: give a figure layout="constrained" and use its suptitle.
 
-    test : evaluations of the same committees on another split, drawn hollow. ensembles : frontier of a search with
-    family='ensemble', a thin line. published : {name: (average cost, quality in [0, 1])} of others. label_points : name
-    the single models (as many as find room, the best for their cost first). band : 95 % intervals of the frontier.
-    quality : what the y axis measures; it is printed in percent.
+    Parameters
+    ----------
+    ax : Axes
+    frontier : Frontier
+    test : iterable of Evaluation, optional
+        Committees of the frontier on another split, drawn hollow.
+    ensembles : Frontier, optional
+        The frontier of a search with family='ensemble', drawn as a thin line.
+    published : {name: (average cost, quality in [0, 1])}, optional
+        Published points.
+    label_points : bool
+        Name the single models. If space is short, the most accurate models for their cost are named first.
+    band : bool
+        Draw the 95 % intervals of the frontier.
+    quality : str
+        What the y axis measures; it is printed in percent.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    UsageError
+        `test` or `ensembles` is over another cost than the frontier.
     """
     evaluations, singles = spread(list(frontier), DRAWN), list(frontier.singles)
     reported = [] if test is None else list(test)
@@ -107,9 +129,26 @@ def frontiers(
     label_points: bool = False,
     quality: str = "top-1 accuracy",
 ) -> Axes:
-    """Several frontiers over one cost side by side, by name, each with its own colour, dashes and markers.
+    """Draw several frontiers over the same cost, each with its own colour, dashes and markers.
 
-    singles : also draw the single models of their pools. label_points, quality : as in `frontier`.
+    Parameters
+    ----------
+    ax : Axes
+    frontiers : {name: Frontier}
+    singles : bool
+        Also draw the single models of their pools.
+    label_points, quality
+        As of `frontier`.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    UsageError
+        There is no frontier, there are more than line styles, or they do not share one cost.
     """
     if not frontiers:
         raise UsageError("frontiers: name at least one, for example {'cascades': frontier}")
@@ -124,8 +163,8 @@ def frontiers(
     pool = {e.committee.label(): e for f in frontiers.values() for e in f.singles} if singles else {}
     if pool:
         scatter(ax, list(pool.values()), "single", 5.0, NOUNS["single"], axis=axis)
-    for z, ((name, one), (color, marker, dashes)) in enumerate(zip(frontiers.items(), SERIES, strict=False)):
-        evaluations = spread(list(one), DRAWN)
+    for z, ((name, searched), (color, marker, dashes)) in enumerate(zip(frontiers.items(), SERIES, strict=False)):
+        evaluations = spread(list(searched), DRAWN)
         ax.plot(
             *coordinates(evaluations, axis),
             color=color,
@@ -146,12 +185,13 @@ def frontiers(
 
 
 def gather(study: Study) -> dict[str, Any]:
-    """The frontier with its single models and, where the store has test, the same committees there."""
-    found = study.frontier()
+    """The frontier with its single models, and committees of it on the reporting split if the store has that split."""
+    searched = study.frontier()
+    as_printed = study.published and (searched.cost, searched.axis) == ("flops", "average")
     return {
-        "frontier": found,
-        "test": [e for e in study.reported_where_possible(spread(list(found), HOLLOW)) if e] or None,
-        "ensembles": study.search(family="ensemble", axis=found.axis) if study.ensembles else None,
-        "published": printed.points() if study.published and (found.cost, found.axis) == ("flops", "average") else None,
+        "frontier": searched,
+        "test": [e for e in study.reported_where_possible(spread(list(searched), HOLLOW)) if e] or None,
+        "ensembles": study.search(family="ensemble", axis=searched.axis) if study.ensembles else None,
+        "published": printed.points() if as_printed else None,
         "quality": study.quality,
     }

@@ -30,9 +30,21 @@ DATA = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 
 
 def anytime(ax: Axes, leaves: Leaves, *, published: Mapping[str, Points] | None = None) -> Axes:
-    """Accuracy over the cost of the first 1, 2, 4, .. leaves, with their number beside each point (Figs. 3, 5 and 6).
+    """Draw accuracy over cost of the first 1, 2, 4, .. leaves; the number of leaves stands beside each point.
 
-    published : {name: points} of others, as stars; the name stands beside the last point.
+    Ruiz and Verbeek 2021, Figs. 3, 5 and 6.
+
+    Parameters
+    ----------
+    ax : Axes
+    leaves : Leaves
+    published : {name: points (leaves, multiply-adds, accuracy in [0, 1])}, optional
+        Published networks, drawn as stars; the name stands beside the last point.
+
+    Returns
+    -------
+    Axes
+        `ax`.
     """
     numbers, costs = [], []
     for group, (color, marker, dashes) in zip(leaves.groups, _styles(leaves), strict=False):
@@ -44,9 +56,9 @@ def anytime(ax: Axes, leaves: Leaves, *, published: Mapping[str, Points] | None 
         numbers += [(str(rung.leaves), point) for rung, *point in zip(group.rungs, x, y, strict=True)]
         costs += x
     style: dict[str, Any] = {"color": PUBLISHED, "linestyle": ":", "linewidth": 0.9, "marker": "*"}
-    for place, (name, points) in enumerate((published or {}).items()):
+    for number, (name, points) in enumerate((published or {}).items()):
         sizes, x, y = (list(values) for values in zip(*points, strict=True))
-        ax.plot(x, y, **style, markersize=8, markeredgewidth=0, label=None if place else "published")
+        ax.plot(x, y, **style, markersize=8, markeredgewidth=0, label=None if number else "published")
         names = [*map(str, sizes[:-1]), f"{sizes[-1]}: {name}"]
         numbers += [(text, point) for text, *point in zip(names, x, y, strict=True)]
         costs += x
@@ -57,7 +69,25 @@ def anytime(ax: Axes, leaves: Leaves, *, published: Mapping[str, Points] | None 
 
 
 def deviation(ax: Axes, leaves: Leaves) -> Axes:
-    """How much the first 2, 4, .. leaves differ: the standard deviation of their logits, over cost (Figs. 3 and 5)."""
+    """Draw the standard deviation of the logits of the first 2, 4, .. leaves over their cost.
+
+    Ruiz and Verbeek 2021, Figs. 3 and 5.
+
+    Parameters
+    ----------
+    ax : Axes
+    leaves : Leaves
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    AbsentError
+        Every network has one leaf only.
+    """
     numbers, costs = [], []
     for group, (color, marker, dashes) in zip(leaves.groups, _styles(leaves), strict=False):
         several = [rung for rung in group.rungs if rung.leaves > 1]
@@ -76,8 +106,20 @@ def deviation(ax: Axes, leaves: Leaves) -> Axes:
 
 
 def leaves(ax: Axes, leaves: Leaves) -> Axes:
-    """Every leaf alone, as a bar, and the first 1, 2, 4, .. together, as a line over them (Fig. 4); networks side by
-    side."""
+    """Draw the accuracy of every leaf alone as a bar, and of the first 1, 2, 4, .. leaves together as a line.
+
+    Networks stand side by side (Ruiz and Verbeek 2021, Fig. 4).
+
+    Parameters
+    ----------
+    ax : Axes
+    leaves : Leaves
+
+    Returns
+    -------
+    Axes
+        `ax`.
+    """
     start, ticks = 0.0, []
     heights: list[float] = []
     for group, (color, marker, dashes) in zip(leaves.groups, _styles(leaves), strict=False):
@@ -116,29 +158,33 @@ def _styles(leaves: Leaves) -> Sequence[tuple[str, str, str]]:
 
 def _costs(ax: Axes, leaves: Leaves, costs: Sequence[float]) -> None:
     name_axes(ax, leaves.cost, costs)
-    what = "FLOPs (multiply-adds)" if leaves.cost == "flops" else leaves.cost
-    ax.set_xlabel(f"{what} of the first leaves per unit")
+    unit = "FLOPs (multiply-adds)" if leaves.cost == "flops" else leaves.cost
+    ax.set_xlabel(f"{unit} of the first leaves per unit")
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The leaves of the study's networks."""
     return {"leaves": analysis.leaves(study)}
 
 
 def gather_anytime(study: Study) -> dict[str, Any]:
-    """With the paper's Table 1 where it is asked for: of the data that the networks' names tell, or of all."""
-    found = analysis.leaves(study)
+    """The leaves and, if published figures are asked for, the paper's Table 1.
+
+    Its rows are those for the data that the networks' names mention; all rows if no name mentions any data.
+    """
+    result = analysis.leaves(study)
     if not study.published or study.cost != "flops":
-        return {"leaves": found}
-    trained_on = {DATA.get(group.name.split("-")[1]) for group in found.groups if group.name.count("-") > 1} - {None}
-    return {"leaves": found, "published": table_1(trained_on or set(DATA.values()))}
+        return {"leaves": result}
+    trained_on = {DATA.get(group.name.split("-")[1]) for group in result.groups if group.name.count("-") > 1} - {None}
+    return {"leaves": result, "published": table_1(trained_on or set(DATA.values()))}
 
 
 def table_1(datasets: set[Any]) -> dict[str, Points]:
-    """Networks trained with hierarchical distillation: {name: points}."""
-    found: dict[str, list[tuple[int, float, float]]] = {}
+    """{name: points} of the networks that the paper trained with hierarchical distillation on these data sets."""
+    points_of: dict[str, list[tuple[int, float, float]]] = {}
     for row in published.rows("hne_table1"):
         if row["loss"] == "LHD" and row["dataset"] in datasets:
             size = row["models_evaluated"]
             macs = MACS[row["network"], row["dataset"]][size.bit_length() - 1]
-            found.setdefault(f"{row['network']}, {row['dataset']}", []).append((size, macs * 1e6, row["top1"]))
-    return {name: tuple(points) for name, points in found.items()}
+            points_of.setdefault(f"{row['network']}, {row['dataset']}", []).append((size, macs * 1e6, row["top1"]))
+    return {name: tuple(points) for name, points in points_of.items()}

@@ -19,10 +19,25 @@ ALWAYS = ("phase", "epoch", "loss")
 
 
 def learning(ax: Axes, curves: pd.DataFrame, *, measure: str | None = None) -> Axes:
-    """Loss per epoch, dashed, and another measure, solid on an axis of its own; a line for every phase.
+    """Draw loss per epoch (dashed) and one more measure (solid, on its own axis), a line for every training phase.
 
-    curves : a row per phase and epoch with phase, epoch, loss and what the method measured. measure : a column in
-    [0, 1], printed in percent; default val_accuracy or accuracy where there is one.
+    Parameters
+    ----------
+    ax : Axes
+    curves : DataFrame
+        A row per phase and epoch with the columns phase, epoch, loss and the measures of the method.
+    measure : str, optional
+        A column with values in [0, 1], printed in percent; by default val_accuracy, else accuracy, if there is one.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    UsageError
+        `curves` has no such measure.
     """
     known = [name for name in curves.columns if name not in (*ALWAYS, "lr", "seconds")]
     if measure is not None and measure not in known:
@@ -62,7 +77,7 @@ def learning(ax: Axes, curves: pd.DataFrame, *, measure: str | None = None) -> A
 
 
 def gather(study: Study) -> dict[str, Any]:
-    """The curves file that was named."""
+    """The learning curves in the file that the user named."""
     if study.curves is None:
         raise UsageError(
             f"learning curves come from a file; name it with {option('curves')} (`wisecommittee train .. --curves "
@@ -72,7 +87,7 @@ def gather(study: Study) -> dict[str, Any]:
 
 
 def read_curves(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """[phase, epoch, loss, ..], checked."""
+    """The learning curves in a file, checked: columns phase, epoch, loss and measures."""
     name = repr(str(path))
     try:
         curves = read_parquet(path).to_pandas(ignore_metadata=True)

@@ -1,4 +1,4 @@
-"""Single models, the committees of their cost and those of their accuracy (Wang et al. 2022, Fig. 5)."""
+"""Single models with the committees of similar cost and of similar accuracy (Wang et al. 2022, Fig. 5)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,24 @@ MOST_LINKED = 8  # models
 
 
 def draw(ax: Axes, matches: Sequence[Match], *, quality: str = "top-1 accuracy") -> Axes:
-    """On the split that reports, where there is one. Thin lines lead from each model to its two committees, unless
-    there are more than can be followed. Committees are hollow and of two sizes, so that one does not hide another."""
+    """Draw every single model with the committee of similar cost and the committee of similar accuracy.
+
+    Wang et al. 2022, Fig. 5. Thin lines join a model and its two committees, unless there are too many lines to follow.
+    Committees are hollow and of two sizes, so that neither hides the other.
+
+    Parameters
+    ----------
+    ax : Axes
+    matches : sequence of Match
+        Drawn on the reporting split if there is one.
+    quality : str
+        What the y axis measures; it is printed in percent.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+    """
     singles = [m.single.best for m in matches]
     costly = [m.similar_cost.best for m in matches]
     good = [m.similar_quality.best for m in matches]
@@ -38,4 +54,5 @@ def draw(ax: Axes, matches: Sequence[Match], *, quality: str = "top-1 accuracy")
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The matches of the study's models."""
     return {"matches": match(study), "quality": study.quality}

@@ -1,4 +1,4 @@
-"""What more members buy, over target costs (Wang et al. 2022, Fig. 7)."""
+"""Quality over target costs for 2, 3, 4 members (Wang et al. 2022, Fig. 7)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,26 @@ from wisecommittee.report.style import SERIES, SHAPES, legend, name_axes, sample
 
 
 def draw(ax: Axes, members: MemberCurves, *, quality: str = "top-1 accuracy") -> Axes:
-    """A line for each number of members at most, over the targets, on the split that reports where there is one."""
+    """Draw quality over target costs, a line per largest number of members (Wang et al. 2022, Fig. 7).
+
+    Parameters
+    ----------
+    ax : Axes
+    members : MemberCurves
+        Drawn on the reporting split if there is one.
+    quality : str
+        What the y axis measures; it is printed in percent.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    UsageError
+        There are more lines than line styles.
+    """
     if len(members.curves) > len(SERIES):
         raise UsageError(f"{len(members.curves)} lines in one plot; at most {len(SERIES)} can be told apart")
     styles = ((*SHAPES["single"][:2], "-"), *SERIES)
@@ -30,4 +49,5 @@ def draw(ax: Axes, members: MemberCurves, *, quality: str = "top-1 accuracy") ->
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The curves of the study over target costs."""
     return {"members": members(study), "quality": study.quality}

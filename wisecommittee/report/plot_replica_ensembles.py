@@ -14,10 +14,29 @@ from wisecommittee.report.style import SERIES, entry, legend, name_axes
 
 
 def draw(ax: Axes, ensembles: ReplicaEnsembles, *, parallel: bool = False, quality: str = "top-1 accuracy") -> Axes:
-    """Medians over sets of replicas with their quartiles as a band, and the number of members beside each point.
+    """Draw the accuracy of ensembles of 1, 2, .. replicas over their cost (Kondratyuk et al. 2020, Figs. 1 and 2).
 
-    parallel : over the dearest member instead of the sum, the latency where each runs on a worker of its own; only the
-    least and the greatest number stand beside their points.
+    A point is the median over sets of replicas, with the quartiles as a band and the number of members beside it.
+
+    Parameters
+    ----------
+    ax : Axes
+    ensembles : ReplicaEnsembles
+    parallel : bool
+        The x axis is the cost of the dearest member instead of the sum: the latency if every member has its own worker.
+        Only the smallest and the largest number of members stand beside their points.
+    quality : str
+        What the y axis measures; it is printed in percent.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    UsageError
+        There are more architectures than line styles.
     """
     if len(ensembles.curves) > len(SERIES):
         raise UsageError(
@@ -36,16 +55,18 @@ def draw(ax: Axes, ensembles: ReplicaEnsembles, *, parallel: bool = False, quali
         numbers += [labels[0], *labels[1:][-1:]] if parallel else labels  # in parallel all stand above one another
         costs += x
     name_axes(ax, ensembles.cost, costs)
-    what = "FLOPs (multiply-adds)" if ensembles.cost == "flops" else ensembles.cost
-    ax.set_xlabel(f"{what} of {'the dearest member' if parallel else 'all members'} per unit")
+    unit = "FLOPs (multiply-adds)" if ensembles.cost == "flops" else ensembles.cost
+    ax.set_xlabel(f"{unit} of {'the dearest member' if parallel else 'all members'} per unit")
     ax.set_ylabel(f"median {quality} (%) on {ensembles.split} (n = {ensembles.n:,})")
     Names(ax, [name for name, _ in numbers], [point for _, point in numbers], fontsize="x-small", color="0.25")
     return legend(ax)
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The ensembles of replicas of the study's architectures."""
     return {"ensembles": replica_ensembles(study), "quality": study.quality}
 
 
 def gather_parallel(study: Study) -> dict[str, Any]:
+    """The same ensembles, drawn over the cost of the dearest member."""
     return {"ensembles": replica_ensembles(study), "parallel": True, "quality": study.quality}

@@ -1,4 +1,4 @@
-"""How much it matters which replicas are taken (Wang et al. 2022, Table 17), as points."""
+"""Spread over replicas (Wang et al. 2022, Table 17), as points."""
 
 from __future__ import annotations
 
@@ -13,7 +13,23 @@ from wisecommittee.report.style import coordinates, legend, name_axes, name_poin
 
 
 def draw(ax: Axes, replicas: Sequence[ArchitectureReplicas], *, quality: str = "top-1 accuracy") -> Axes:
-    """Every single model, every pair as an ensemble and every ordered pair as a cascade, on one split."""
+    """Draw every single model, every pair as an ensemble and every ordered pair as a cascade.
+
+    Wang et al. 2022, Table 17.
+
+    Parameters
+    ----------
+    ax : Axes
+    replicas : sequence of ArchitectureReplicas
+        All on the same split.
+    quality : str
+        What the y axis measures; it is printed in percent.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+    """
     singles = [e for r in replicas for e in r.singles]
     cascades = [e for r in replicas for e in r.cascades]
     ensembles = [e for r in replicas for e in r.ensembles]
@@ -28,7 +44,7 @@ def draw(ax: Axes, replicas: Sequence[ArchitectureReplicas], *, quality: str = "
 
 
 def gather(study: Study) -> dict[str, Any]:
-    """On the split that reports, where there is one."""
+    """The replicas on the reporting split if there is one, else on the split that chooses."""
     every_split = replicas(study)
     split = every_split[-1].split
     return {"replicas": [r for r in every_split if r.split == split], "quality": study.quality}

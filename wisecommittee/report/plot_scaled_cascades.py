@@ -21,7 +21,23 @@ def draw(
     published: dict[str, tuple[float, float]] | None = None,
     quality: str = "top-1 accuracy",
 ) -> Axes:
-    """On the split that reports, where there is one. published : {name: (average cost, quality)} of others."""
+    """Draw a base cascade, its scaled-up versions and the models of its ladder (Wang et al. 2022, Table 15).
+
+    Parameters
+    ----------
+    ax : Axes
+    family : sequence of ScaledCascade
+        Drawn on the reporting split if there is one.
+    published : {name: (average cost, quality in [0, 1])}, optional
+        Published cascades.
+    quality : str
+        What the y axis measures; it is printed in percent.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+    """
     singles = [c.single.best for c in family]
     cascades = {c.name: c.cascade.best for c in family if c.cascade is not None}
     others = published or {}
@@ -44,5 +60,6 @@ def draw(
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The scaled cascades of the study and, if published figures are asked for, the paper's."""
     points = printed.points() if study.published and study.cost == "flops" else None
     return {"family": scaled_cascades(study), "published": points, "quality": study.quality}

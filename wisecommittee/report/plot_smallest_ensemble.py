@@ -19,7 +19,25 @@ LONGEST = 28  # characters of a name in a line beside its bar
 
 
 def draw(ax: Axes, shares: Sequence[SmallestEnsemble]) -> Axes:
-    """A bar per architecture: units by how many members they need, grey where no number suffices."""
+    """Draw the share of units by the number of members they need (Li et al. 2023, Fig. 1(b)).
+
+    One bar per architecture; the grey part is the units for which no ensemble is right.
+
+    Parameters
+    ----------
+    ax : Axes
+    shares : sequence of SmallestEnsemble
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    UsageError
+        There are too many architectures for one plot.
+    """
     if len(shares) > MOST_BARS:
         raise UsageError(f"{len(shares)} architectures cannot be read in one plot; choose at most {MOST_BARS}")
     most = max(len(e.first) for e in shares)
@@ -51,9 +69,10 @@ def draw(ax: Axes, shares: Sequence[SmallestEnsemble]) -> Axes:
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The shares of the study's architectures."""
     return {"shares": smallest_ensembles(study)}
 
 
 def size(shares: Sequence[SmallestEnsemble]) -> tuple[float, float]:
-    """As high as the bars need."""
+    """Taller for more bars."""
     return 7.2, 1.3 + 0.36 * len(shares)

@@ -1,4 +1,4 @@
-"""What a cascade's thresholds do."""
+"""Accuracy and cost of a cascade against its thresholds."""
 
 from __future__ import annotations
 
@@ -33,10 +33,28 @@ NAMED = 6  # thresholds that are written beside their points
 
 
 def thresholds(ax: Axes, sweeps: Sequence[ThresholdSweep], *, quality: str = "accuracy") -> Axes:
-    """Accuracy against average cost while one threshold of a cascade rises (Wang et al. 2022, Fig. 4).
+    """Draw accuracy against average cost while one threshold of a cascade rises (Wang et al. 2022, Fig. 4).
 
-    A line per threshold of each cascade, the others as they are: from everybody exiting at its stage to nobody. The
-    star is where the plateau begins, the thin line the same thresholds on the reporting split.
+    One line per threshold; the other thresholds of its cascade are kept. At one end of the line all units that reach
+    the stage exit there, at the other end none does. A star marks where the plateau begins. A thin line shows the same
+    thresholds on the reporting split.
+
+    Parameters
+    ----------
+    ax : Axes
+    sweeps : sequence of ThresholdSweep
+    quality : str
+        What the y axis measures; it is printed in percent.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+
+    Raises
+    ------
+    UsageError
+        There are more thresholds than line styles.
     """
     if len(sweeps) >= len(SERIES):
         raise UsageError(f"{len(sweeps)} thresholds in one plot; at most {len(SERIES) - 1} can be told apart")
@@ -61,7 +79,20 @@ def thresholds(ax: Axes, sweeps: Sequence[ThresholdSweep], *, quality: str = "ac
 
 
 def sweep(ax: Axes, sweep: ThresholdSweep, *, quality: str = "accuracy") -> Axes:
-    """Accuracy (left) and average cost (right) against one threshold of a cascade."""
+    """Draw accuracy (left axis) and average cost (right axis) against one threshold of a cascade.
+
+    Parameters
+    ----------
+    ax : Axes
+    sweep : ThresholdSweep
+    quality : str
+        What the left axis measures; it is printed in percent.
+
+    Returns
+    -------
+    Axes
+        `ax`.
+    """
     runs, cost = sweep.evaluations, sweep.committee.cost
     (blue, _, solid), (orange, _, dashed), *_ = SERIES
     x, start = sweep.thresholds, sweep.thresholds[sweep.plateau]
@@ -85,31 +116,32 @@ def sweep(ax: Axes, sweep: ThresholdSweep, *, quality: str = "accuracy") -> Axes
     ax.set_xlim(x[0], x[-1] + 0.01 * (x[-1] - x[0]))  # the last rise stays off the right axis
     ax.grid(True, color="0.9", linewidth=0.6)
     ax.set_axisbelow(True)
-    for one in (ax, right):
-        one.spines["top"].set_visible(False)
+    for axes in (ax, right):
+        axes.spines["top"].set_visible(False)
     return legend(ax, twin=right)
 
 
 def gather(study: Study) -> dict[str, Any]:
+    """The sweeps of the study's cascades."""
     return {"sweeps": sweeps(study), "quality": study.quality}
 
 
 def gather_first(study: Study) -> dict[str, Any]:
-    """The first threshold of the cascade."""
+    """The sweep of the cascade's first threshold."""
     return {"sweep": sweeps(study)[0], "quality": study.quality}
 
 
 def _ends(ax: Axes, only: ThresholdSweep) -> list[tuple[str, Evaluation]]:
-    """The first stage alone and the whole committee, between which the threshold of a two-stage cascade leads."""
+    """Mark the two ends of the sweep of a two-stage cascade: the first stage alone, and all members together."""
     first, second = only.committee.stages
-    one, everyone = only.evaluations[0], only.evaluations[-1]
+    alone, whole = only.evaluations[0], only.evaluations[-1]
     shape = "single" if len(first) == 1 else "ensemble"
-    scatter(ax, [one], shape, 6.5, NOUNS[shape])
+    scatter(ax, [alone], shape, 6.5, NOUNS[shape])
     if combine_named(only.committee.combine).ordered:  # the newest member answers alone
-        scatter(ax, [everyone], "ensemble", 6.5, f"{together(second)} for all, after {together(first)}")
-        return [(together(first), one)]
-    scatter(ax, [everyone], "ensemble", 6.5, NOUNS["ensemble"] if shape == "single" else None)
-    return [(together(first), one), (together((*first, *second)), everyone)]
+        scatter(ax, [whole], "ensemble", 6.5, f"{together(second)} for all, after {together(first)}")
+        return [(together(first), alone)]
+    scatter(ax, [whole], "ensemble", 6.5, NOUNS["ensemble"] if shape == "single" else None)
+    return [(together(first), alone), (together((*first, *second)), whole)]
 
 
 def _name(sweep: ThresholdSweep, several: bool) -> str:
@@ -122,7 +154,7 @@ def _name(sweep: ThresholdSweep, several: bool) -> str:
 
 
 def _spaced(sweep: ThresholdSweep, most: int) -> list[int]:
-    """Thresholds evenly spaced in cost; the two ends are left out, they are named by their committees."""
+    """Indices of thresholds evenly spaced in cost, without both ends, which carry the names of their committees."""
     costs = [e.average_cost for e in sweep.evaluations]
     targets = [costs[0] + (costs[-1] - costs[0]) * k / (most + 1) for k in range(1, most + 1)]
     inner = range(1, len(costs) - 1)
@@ -130,5 +162,5 @@ def _spaced(sweep: ThresholdSweep, most: int) -> list[int]:
 
 
 def _number(threshold: float) -> str:
-    """As many digits as tell thresholds near 1 apart."""
+    """The threshold with enough digits to tell thresholds near 1 apart."""
     return f"{threshold:.6g}" if 0.9995 < threshold < 1 else f"{threshold:.3g}"

@@ -1,4 +1,4 @@
-"""The papers' printed rows in the units of tables and axes: shares in [0, 1], multiply-adds."""
+"""The rows that the papers print, in the units of tables and axes: shares in [0, 1], multiply-adds."""
 
 from __future__ import annotations
 

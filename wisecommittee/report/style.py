@@ -1,7 +1,7 @@
-"""What all plots share: colours and markers, axes named with their units, ticks, the legend.
+"""Style that all plots share: colours and markers, axes named with their units, ticks, the legend.
 
-Qualities and shares stay in [0, 1] on the axes, as everywhere, and only their ticks are printed in percent. Colours are
-those of Okabe and Ito; a marker's shape always says the same as its colour.
+Qualities and shares stay in [0, 1] on the axes, and only their ticks are printed in percent. Colours are those of
+Okabe and Ito; a marker's shape always carries the same information as its colour.
 """
 
 from __future__ import annotations
@@ -107,9 +107,10 @@ def width_in_points(ax: Axes) -> float:
 def name_points(
     ax: Axes, singles: Sequence[Evaluation], published: Mapping[str, tuple[float, float]], axis: str = "average"
 ) -> None:
-    """Names beside points, the important first: models that none beats at their cost, the published, the rest.
+    """Write names beside points, the important names first.
 
-    Replicas of an architecture at one cost share the architecture's name, beside the best of them.
+    First the single models that no single model beats at their cost, then published points, then the other models.
+    Replicas of an architecture at one cost share the architecture's name, beside the most accurate of them.
     """
     architecture_of = named_architectures([e.committee.models[0] for e in singles if len(e.committee.models) == 1])
     copies: dict[tuple[str, float], list[Evaluation]] = {}
@@ -117,13 +118,13 @@ def name_points(
         model = e.committee.models[0]
         copies.setdefault((architecture_of.get(model, model), cost), []).append(e)
     undominated: list[tuple[str, tuple[float, float]]] = []
-    rest: list[tuple[str, tuple[float, float]]] = []
+    dominated: list[tuple[str, tuple[float, float]]] = []
     best = -1.0
     for (architecture, cost), group in copies.items():
         name = architecture if len(group) > 1 else group[0].committee.label()
-        (undominated if group[0].quality > best else rest).append((name, (cost, group[0].quality)))
+        (undominated if group[0].quality > best else dominated).append((name, (cost, group[0].quality)))
         best = max(best, group[0].quality)
-    names = [*undominated, *published.items(), *rest][:NAMED_AT_MOST]
+    names = [*undominated, *published.items(), *dominated][:NAMED_AT_MOST]
     if names:
         Names(ax, [n for n, _ in names], [p for _, p in names], fontsize="small", color="0.25")
 
@@ -154,14 +155,25 @@ def _as_text(drawn: Text, points: float) -> None:
 
 
 def legend(ax: Axes, further: Mapping[str, tuple[Artist, ...]] | None = None, *, twin: Axes | None = None) -> Axes:
-    """The last step of every plot: the legend above the axes, where no data are, and all names as they are.
+    """Finish a plot: put the legend above the axes, where no data are, and show all names as plain text.
 
-    further : {label: marks that share it}; twin : an Axes that shares the x axis.
+    Parameters
+    ----------
+    ax : Axes
+    further : {label: marks that share it}, optional
+        Entries beside those of the drawn marks.
+    twin : Axes, optional
+        A second Axes that shares the x axis.
+
+    Returns
+    -------
+    Axes
+        `ax`.
     """
     width, height = width_in_points(ax), float(ax.bbox.height / ax.figure.dpi * 72)
-    for each in (ax, *([twin] if twin else [])):
-        _as_text(each.xaxis.label, 1.3 * width)
-        _as_text(each.yaxis.label, 1.3 * height)
+    for axes in (ax, *([twin] if twin else [])):
+        _as_text(axes.xaxis.label, 1.3 * width)
+        _as_text(axes.yaxis.label, 1.3 * height)
     drawn, names = ax.get_legend_handles_labels()
     handles: list[Any] = [*drawn, *(further or {}).values()]
     labels = [shown(name.removeprefix(" ")) for name in (*names, *(further or {}))]
@@ -222,6 +234,7 @@ def _short(value: float) -> bool:
 
 
 def amount(value: float, cost: str) -> str:
+    """A cost with its unit, as plots print it."""
     return (
         f"{EngFormatter(places=1, sep='')(value)} FLOPs"
         if cost == "flops"

@@ -15,17 +15,25 @@ from wisecommittee.report.markup import escape
 
 Value = str | int | float | tuple[float, ...] | None
 SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-SPAN = 1e5  # costs of one table that span more are printed each in a unit of its own
+SPAN = 1e5  # if the costs of a table span more, every cell has its own unit
 DASH = "-"
 OURS = "this store"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """name : for programs (csv, JSON), which get values at full precision: shares in [0, 1], costs in their own unit.
+    """One column of a table.
 
-    heading : for people; the unit is added in brackets. kind : 'cost' or a name in KINDS. over : heading above several
-    columns.
+    Parameters
+    ----------
+    name : str
+        Name for programs (csv, JSON), which get values at full precision: shares in [0, 1], costs in their own unit.
+    heading : str
+        Heading for people; the unit is added in brackets.
+    kind : str
+        'cost', or a key of KINDS: how values are printed.
+    over : str
+        Heading above several columns.
     """
 
     name: str
@@ -51,9 +59,10 @@ class Table:
                 raise ValueError(f"{self.title}: a row of {len(row)} values, {len(self.columns)} columns")
 
     def to_html(self, *, folded: bool = False) -> str:
-        """As HTML with the texts of the terminal. folded : hidden below its title until that is clicked, or printed.
+        """The table as HTML with the texts of the terminal.
 
-        The classes of its outer element keep notebooks from setting mathematics between the dollar signs of names.
+        folded : hide it below its title until that is clicked or the page is printed. The classes of the outer element
+        keep notebooks from setting mathematics between the dollar signs of names.
         """
         sides = ["right" if right else "" for right in self.right()]
         groups = "".join(
@@ -79,32 +88,32 @@ class Table:
         return f"<details><summary>{escape(self.title)}</summary>{text}</details>" if folded else text
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """The HTML that a notebook shows."""
         return self.to_html()
 
     def column(self, name: str) -> list[Value]:
-        """The raw values of one column."""
-        place = next(i for i, column in enumerate(self.columns) if column.name == name)
-        return [row[place] for row in self.rows]
+        """The raw values of a column, by its name."""
+        index = next(i for i, column in enumerate(self.columns) if column.name == name)
+        return [row[index] for row in self.rows]
 
     def headings(self) -> list[tuple[str, str]]:
-        """[(over, heading with its unit)] per column."""
+        """(heading above, heading with its unit) of every column."""
         units = {"percent": " (%)", "points": " (points)", "exits": " (%)", "cost": self._unit()}
         return [(c.over, c.heading + units.get(c.kind, "")) for c in self.columns]
 
     def spans(self) -> list[tuple[str, int]]:
-        """[(heading above, number of columns below it)] of neighbouring columns, "" where there is none above."""
+        """(heading above, number of columns below it) of every run of neighbouring columns; "" for no heading."""
         return [(over, len(list(columns))) for over, columns in itertools.groupby(c.over for c in self.columns)]
 
     def cells(self) -> list[list[str]]:
-        """The rows as printed; a grouped table leaves out the leading texts that repeat those of the row above."""
+        """The rows as printed. A grouped table leaves out the leading texts that are the same in the row above."""
         scale = self._scale()
         out = [[_printed(v, c.kind, scale) for v, c in zip(row, self.columns, strict=True)] for row in self.rows]
-        for place in range(len(out) - 1, 0, -1) if self.grouped else ():
+        for index in range(len(out) - 1, 0, -1) if self.grouped else ():
             for i, column in enumerate(self.columns):
-                if column.kind != "text" or out[place][i] != out[place - 1][i]:
+                if column.kind != "text" or out[index][i] != out[index - 1][i]:
                     break
-                out[place][i] = ""
+                out[index][i] = ""
         return out
 
     def right(self) -> list[bool]:
@@ -138,8 +147,8 @@ class Table:
         span more than SPAN: each cell then names its unit."""
         if self.cost != "flops":
             return 1.0, ""
-        places = [i for i, column in enumerate(self.columns) if column.kind == "cost"]
-        values = [abs(v) for row in self.rows for i in places if isinstance(v := row[i], (int, float)) and v]
+        indices = [i for i, column in enumerate(self.columns) if column.kind == "cost"]
+        values = [abs(v) for row in self.rows for i in indices if isinstance(v := row[i], (int, float)) and v]
         least = min(values, default=1.0)
         if max(values, default=1.0) > SPAN * least:
             return None
@@ -165,6 +174,7 @@ def extended(table: Table, rows: Sequence[tuple[Value, ...]], source: str) -> Ta
 
 
 def cost_heading(cost: str, average: str = "average ") -> str:
+    """The heading of a column of costs, after the word `average`."""
     return f"{average}FLOPs" if cost == "flops" else f"{average}cost"
 
 

@@ -1,4 +1,4 @@
-"""What calibrating the models does to committees, in rows."""
+"""The table of calibration effects."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from wisecommittee.report.table import Column, Table, Value
 
 def fill(study: Study) -> Table:
     """Committees with their models as they are and calibrated, at equal cost (Wang et al. 2022, D.2)."""
-    found = effects(study)
-    if not found:
+    calibrated = effects(study)
+    if not calibrated:
         raise InfeasibleError("the frontier holds neither an ensemble nor a cascade; add models, or name a committee")
-    first = found[0].before
-    tests = found[0].test is not None
+    first = calibrated[0].before
+    tests = calibrated[0].test is not None
     where = study.reports if tests else first.split
     splits = [first.split, *([study.reports] if tests else [])]
     columns = (
@@ -31,7 +31,7 @@ def fill(study: Study) -> Table:
         Column("ece_after", "after", "percent", f"{where} ECE"),
     )
     rows: list[tuple[Value, ...]] = []
-    for e in found:
+    for e in calibrated:
         (before, after), (raw, mended) = e.shown
         pairs = [(e.before, e.after), *([e.test] if e.test else [])]
         rows.append(
@@ -39,13 +39,13 @@ def fill(study: Study) -> Table:
                 before.committee.shape,
                 before.committee.label(),
                 e.before.average_cost,
-                *(one.quality for pair in pairs for one in pair),
+                *(evaluation.quality for pair in pairs for evaluation in pair),
                 after.quality - before.quality,
                 raw.ece,
                 mended.ece,
             )
         )
-    methods = " and ".join(sorted({e.method for e in found}))
+    methods = " and ".join(sorted({e.method for e in calibrated}))
     chose = f" {first.split} chose the committees uncalibrated, so that its figures before are optimistic."
     notes = (
         f"Calibration: {methods}, fitted on {first.split} (n = {first.n:,}); there each unit by a fit without its "

@@ -12,7 +12,8 @@ BACKBONES = {"ResNet-18": "resnet18", "ResNet-32": "resnet32"}
 
 
 def fill(study: Study) -> Table:
-    found = compare(study)
+    """A row per method and backbone, over the seeds in the store."""
+    comparisons = compare(study)
     columns = (
         Column("trained", "data, backbone"),
         Column("method", "method"),
@@ -24,13 +25,13 @@ def fill(study: Study) -> Table:
         Column("utility", "utility", "fixed"),
         Column("seeds", "seeds", "count"),
     )
-    rows = [_values(c, row) for c in found for row in c.rows]
-    first = found[0]
+    rows = [_values(c, row) for c in comparisons for row in c.rows]
+    first = comparisons[0]
     notes = [
         f"Figures of {first.split} (n = {first.n:,}), mean ± standard deviation over seeds. Cost in single models. "
         f"Utility (Eq. 14): 1 for the single model and for the average ensemble."
     ]
-    methods = {row.method.partition(" ")[0] for c in found for row in c.rows}
+    methods = {row.method.partition(" ")[0] for c in comparisons for row in c.rows}
     if methods & {"WoC", "IRENE"}:
         chosen = (
             f"One threshold for all stages of WoC and IRENE, of 0, 0.01, .., 1 that of most utility on {study.split}"
@@ -38,10 +39,10 @@ def fill(study: Study) -> Table:
         notes.append(f"{chosen}{', whose figures are optimistic' if first.split == study.split else ''}.")
     if methods & {"MoE", "Sparse-MoE"}:
         notes.append("Mixtures are charged for the network whose features their gate reads; the paper leaves it out.")
-    reasons = {row.reason: row.method for c in found for row in c.rows if row.reason}
+    reasons = {row.reason: row.method for c in comparisons for row in c.rows if row.reason}
     notes += [f"No utility ({method}): {reason}." for reason, method in reasons.items()]
     table = Table("Trained committees", columns, tuple(rows), tuple(notes), study.cost, grouped=True)
-    printed, source = _printed({(c.data, c.backbone) for c in found}, study.published)
+    printed, source = _printed({(c.data, c.backbone) for c in comparisons}, study.published)
     return extended(table, printed, source) if printed else table
 
 
@@ -60,7 +61,7 @@ def _values(c: MethodComparison, row: MethodRow) -> tuple[Value, ...]:
 
 
 def _printed(trained: set[tuple[str, str]], everything: bool) -> tuple[list[tuple[Value, ...]], str]:
-    """The paper's rows for what was trained, or all of them; and where they are from."""
+    """The paper's rows for the data and backbones that were trained, or all its rows; and the name of their source."""
     rows: list[tuple[Value, ...]] = []
     for data, name in PRINTED.items():
         for r in published.rows(name):

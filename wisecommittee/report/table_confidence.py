@@ -13,9 +13,9 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 def fill(study: Study) -> Table:
     """Table 12 of Wang et al. 2022, cascades at equal cost with each confidence, and some points of their Fig. 3."""
-    every = at_equal_cost(study)
-    first = every[0][0].evaluation
-    tests, several = any(found[0].test for found in every), len(every) > 1
+    cascades = at_equal_cost(study)
+    first = cascades[0][0].evaluation
+    tests, several = any(cascade[0].test for cascade in cascades), len(cascades) > 1
     columns = (
         *([Column("committee", "committee")] if several else []),
         Column("confidence", "confidence"),
@@ -28,8 +28,8 @@ def fill(study: Study) -> Table:
     )
     rows: list[tuple[Value, ...]] = []
     notes = []
-    for found in every:
-        committee = found[0].evaluation.committee
+    for cascade in cascades:
+        committee = cascade[0].evaluation.committee
         label = committee.label()
         within = curves_in(cascade_pool(study, committee, study.split), committee.stages[0], SHARES)
         named = (label,) if several else ()
@@ -44,7 +44,7 @@ def fill(study: Study) -> Table:
                 row.evaluation.average_cost,
                 row.evaluation.exit_ratios,
             )
-            for row in found
+            for row in cascade
         ]
         ideal = (*named, "ideal", *within.ideal)
         rows.append((*ideal, *(None,) * (len(columns) - len(ideal))))

@@ -10,7 +10,8 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
-    found = conversion(study)
+    """A row per ensemble and its cascade."""
+    conversions = conversion(study)
     flops = cost_heading(study.cost, "")
     columns = (
         Column("ensemble", "ensemble"),
@@ -24,7 +25,7 @@ def fill(study: Study) -> Table:
         Column("speedup_single", "over a single model", "times"),
     )
     rows: list[tuple[Value, ...]] = []
-    for c in found:
+    for c in conversions:
         for e, cascade in zip(c.ensemble.on(), c.cascade.on(), strict=True):
             single = None if c.single is None else speedup(c.single, cascade)
             rows.append(
@@ -32,7 +33,7 @@ def fill(study: Study) -> Table:
                  cascade.average_cost, speedup(e, cascade), single)
             )  # fmt: skip
     notes = (
-        chosen(found[0].ensemble),
+        chosen(conversions[0].ensemble),
         f"A cascade has the least average cost of all orders and thresholds that lose no accuracy on {study.split}.",
         "Over a single model: the cheapest that is as accurate as the ensemble there.",
     )

@@ -9,7 +9,8 @@ from wisecommittee.report.table import Column, Table, Value, cost_heading, exten
 
 
 def fill(study: Study) -> Table:
-    found = replica_ensembles(study)
+    """A row per architecture and the next larger one."""
+    ensembles = replica_ensembles(study)
     quality, flops = study.quality, cost_heading(study.cost, "")
     columns = (
         Column("larger", "larger"),
@@ -25,7 +26,7 @@ def fill(study: Study) -> Table:
         Column("overtaken", "overtaken from", "count"),
     )
     rows: list[tuple[Value, ...]] = []
-    for c in found.crossovers():
+    for c in ensembles.crossovers():
         e = c.ensemble
         rows.append(
             (c.larger.architecture, c.larger.median, c.larger.cost, c.smaller.architecture,
@@ -33,10 +34,10 @@ def fill(study: Study) -> Table:
                (e.members, e.median, e.cost, c.larger.cost / e.cost, c.larger.parallel / e.parallel)),
              "yes" if c.beats else "no", c.overtaken)
         )  # fmt: skip
-    most = max(len(curve) for curve in found.curves)
+    most = max(len(curve) for curve in ensembles.curves)
     notes = (
-        f"On {found.split} (n = {found.n:,}); medians over sets of up to {most} replicas. Beats: as accurate as the "
-        "next larger model, for less.",
+        f"On {ensembles.split} (n = {ensembles.n:,}); medians over sets of up to {most} replicas. Beats: as "
+        "accurate as the next larger model, for less.",
         "Overtaken from: the number of members from which an ensemble of the larger is as accurate at no more cost.",
     )
     table = Table("Small ensembles against larger models", columns, tuple(rows), notes, study.cost)

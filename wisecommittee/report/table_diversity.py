@@ -10,8 +10,9 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
-    found = diversity(study)
-    cost = found[0].single.val.committee.cost
+    """A row per model and its two committees."""
+    comparisons = diversity(study)
+    cost = comparisons[0].single.val.committee.cost
     columns = (
         Column("model", "as accurate as"),
         Column("kind", "members"),
@@ -22,13 +23,13 @@ def fill(study: Study) -> Table:
         Column("speedup", "speed-up", "times"),
     )
     rows: list[tuple[Value, ...]] = []
-    for d in found:
+    for d in comparisons:
         name = d.single.val.committee.label()
         for kind, shown in (("single", d.single), ("one architecture", d.same), ("any", d.mixed)):
             for single, e in zip(d.single.on(), shown.on(), strict=True):
                 ratio = None if kind == "single" else speedup(single, e)
                 rows.append((name, kind, e.committee.label(), e.split, e.quality, e.average_cost, ratio))
-    notes = (chosen(found[0].single),)
+    notes = (chosen(comparisons[0].single),)
     table = Table("One architecture against several", columns, tuple(rows), notes, cost, grouped=True)
     if not study.published or cost != "flops":
         return table

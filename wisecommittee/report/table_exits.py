@@ -52,8 +52,8 @@ def _rows(model: str, why: str, shown: Shown, most: int) -> list[tuple[Value, ..
 
 
 def _named(study: Study) -> Table:
-    found = study.named()
-    most, cost = max(len(e.exit_ratios) for e in found), found[0].committee.cost
+    evaluations = study.named()
+    most, cost = max(len(e.exit_ratios) for e in evaluations), evaluations[0].committee.cost
     columns = (
         Column("committee", "committee"),
         Column("split", "split"),
@@ -61,5 +61,5 @@ def _named(study: Study) -> Table:
         Column("average_cost", cost_heading(cost, ""), "cost"),
         *(Column(f"exit{k + 1}", str(k + 1), "exits", "exits at stage") for k in range(most)),
     )
-    rows = tuple(row[2:] for e in found for row in _rows("", "", Shown(e, None), most))
-    return Table("Exit ratios of committees", columns, rows, (f"n = {found[0].n:,}.",), cost)
+    rows = tuple(row[2:] for e in evaluations for row in _rows("", "", Shown(e, None), most))
+    return Table("Exit ratios of committees", columns, rows, (f"n = {evaluations[0].n:,}.",), cost)

@@ -16,19 +16,19 @@ ROWS = 20
 
 def fill(study: Study) -> Table:
     """A spread over the frontier: on the split that chose it, and on the one that reports."""
-    found = study.frontier()
-    chosen = spread(list(found), ROWS)
+    searched = study.frontier()
+    chosen = spread(list(searched), ROWS)
     tests = study.reported_where_possible(chosen)
     test = next((e for e in tests if e is not None), None)
     first = chosen[0]
-    figures = [field for field in FIGURES if field in ("average", "worst", found.axis)]
+    figures = [field for field in FIGURES if field in ("average", "worst", searched.axis)]
     columns = (
         Column("committee", "committee"),
         Column("quality", f"{first.split} {study.quality}", "percent"),
         *([Column("test_quality", f"{test.split} {study.quality}", "percent")] if test else []),
         *(
             Column(
-                FIGURES[field].of(), cost_heading(found.cost) if field == "average" else FIGURES[field].words, "cost"
+                FIGURES[field].of(), cost_heading(searched.cost) if field == "average" else FIGURES[field].words, "cost"
             )
             for field in figures
         ),
@@ -41,7 +41,7 @@ def fill(study: Study) -> Table:
             e.quality,
             *([on_test.quality if on_test else None] if test else []),
             *(getattr(e.cost, field) for field in figures),
-            found.speedup(e),
+            searched.speedup(e),
             e.exit_ratios,
         )
         for e, on_test in zip_longest(chosen, tests)
@@ -52,8 +52,8 @@ def fill(study: Study) -> Table:
     if lacks := lacking(chosen, study.store, study.reports):
         n += f"; {study.reports} lacks {', '.join(lacks)}"
     notes = (
-        f"{len(rows)} of {counted(len(found), 'committee')} of the frontier; {n}.",
-        f"Speed-up: cheapest single model as accurate on {first.split} over the committee, {HOW[found.axis]}.",
+        f"{len(rows)} of {counted(len(searched), 'committee')} of the frontier; {n}.",
+        f"Speed-up: cheapest single model as accurate on {first.split} over the committee, {HOW[searched.axis]}.",
     )
-    over = "" if found.axis == "average" else f" over the {found.axis} cost"
-    return Table(f"Frontier{over}", columns, rows, notes, found.cost)
+    over = "" if searched.axis == "average" else f" over the {searched.axis} cost"
+    return Table(f"Frontier{over}", columns, rows, notes, searched.cost)

@@ -10,11 +10,12 @@ from wisecommittee.report.table import Column, Table
 
 
 def fill(study: Study) -> Table:
-    found = leaves(study)
+    """A row per network and number of leaves."""
+    result = leaves(study)
     columns = (
         Column("network", "network"),
         Column("leaves", "leaves", "count"),
-        Column("cost", "FLOPs" if found.cost == "flops" else "cost", "cost"),
+        Column("cost", "FLOPs" if result.cost == "flops" else "cost", "cost"),
         Column("accuracy", "accuracy", "percent"),
         Column("deviation", "std of logits", "number"),
         Column("least", "least", "percent", "one leaf alone"),
@@ -22,7 +23,7 @@ def fill(study: Study) -> Table:
         Column("most", "most", "percent", "one leaf alone"),
     )
     rows = []
-    for group in found.groups:
+    for group in result.groups:
         for rung in group.rungs:
             alone = [e.quality for e in group.alone[: rung.leaves]]
             rows.append(
@@ -37,5 +38,5 @@ def fill(study: Study) -> Table:
                     max(alone),
                 )
             )
-    notes = (f"On {found.split} (n = {found.n:,}); std of logits over the leaves, mean over classes and units.",)
-    return Table("Ensembles of the first leaves", columns, tuple(rows), notes, found.cost, grouped=True)
+    notes = (f"On {result.split} (n = {result.n:,}); std of logits over the leaves, mean over classes and units.",)
+    return Table("Ensembles of the first leaves", columns, tuple(rows), notes, result.cost, grouped=True)

@@ -1,4 +1,4 @@
-"""Single models beside the committees of their cost and of their accuracy (Wang et al. 2022, Table 13)."""
+"""Single models beside committees of similar cost and of similar accuracy (Wang et al. 2022, Table 13)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from wisecommittee.report.table import Column, Table, cost_heading, extended
 
 
 def fill(study: Study) -> Table:
+    """A row per model and its two committees, on the split that chose and on the one that reports."""
     matches = match(study)
     cost, quality = matches[0].single.val.committee.cost, study.quality
     flops = cost_heading(cost, "")
@@ -52,8 +53,8 @@ def fill(study: Study) -> Table:
 
 
 def chosen(shown: Shown) -> str:
-    """Who chose and who reports, with n."""
-    told = f"Committees were chosen on {shown.val.split} (n = {shown.val.n:,}), whose figures are optimistic"
+    """A note: which split chose the committees and which split reports, with n."""
+    choice = f"Committees were chosen on {shown.val.split} (n = {shown.val.n:,}), whose figures are optimistic"
     if shown.test is None:
-        return f"{told}; no split to report on has all of them."
-    return f"{told}; {shown.test.split} (n = {shown.test.n:,}) reports."
+        return f"{choice}; no split to report on has all of them."
+    return f"{choice}; {shown.test.split} (n = {shown.test.n:,}) reports."

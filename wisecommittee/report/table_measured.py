@@ -40,7 +40,7 @@ def throughput(study: Study) -> Table:
 
 
 def _fill(study: Study, cost: str, time: Column, shown_as: Callable[[float], float]) -> Table:
-    found = measured(study, cost)
+    comparisons = measured(study, cost)
     columns = (
         Column("model", "as accurate as"),
         Column("chosen_by", "chosen by"),
@@ -53,7 +53,7 @@ def _fill(study: Study, cost: str, time: Column, shown_as: Callable[[float], flo
         Column("realised", "realised", "percent"),
     )
     rows: list[tuple[Value, ...]] = []
-    for m in found:
+    for m in comparisons:
         name = m.single.val.committee.label()
         rows += [_row(name, "-", e, None, None, shown_as) for e in m.single.on()]
         if m.by_flops is not None and m.flops is not None:
@@ -63,7 +63,7 @@ def _fill(study: Study, cost: str, time: Column, shown_as: Callable[[float], flo
             _row(name, cost, e, single, None, shown_as) for single, e in zip(m.single.on(), m.by_cost.on(), strict=True)
         ]
     notes = (
-        chosen(found[0].single),
+        chosen(comparisons[0].single),
         f"From {cost} on the cards, added over the members that run. Realised: the part of the speed-up in FLOPs that "
         "is left in time.",
     )

@@ -9,19 +9,20 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
-    found = members(study)
+    """A row per target cost, a column per largest number of members."""
+    result = members(study)
     flops = cost_heading(study.cost, "")
     columns = [Column("target", f"target {flops}", "cost"), Column("split", "split")]
-    for most in found.curves:
+    for most in result.curves:
         over = "single model" if most == 1 else f"up to {most} members"
         columns += [
             Column(f"quality{most}", study.quality, "percent", over),
             Column(f"cost{most}", flops, "cost", over),
         ]
     rows: list[tuple[Value, ...]] = []
-    for place, target in enumerate(found.targets):
-        shown = [curve[place].on() for curve in found.curves.values()]
+    for index, target in enumerate(result.targets):
+        shown = [curve[index].on() for curve in result.curves.values()]
         for on in zip(*shown, strict=True):
             rows.append((target, on[0].split, *(v for e in on for v in (e.quality, e.average_cost))))
-    notes = (chosen(found.curves[1][0]),)
+    notes = (chosen(result.curves[1][0]),)
     return Table("Number of members", tuple(columns), tuple(rows), notes, study.cost, grouped=True)

@@ -8,7 +8,8 @@ from wisecommittee.report.table import Column, Table, cost_heading
 
 
 def fill(study: Study) -> Table:
-    found = replica_ensembles(study)
+    """A row per architecture and number of replicas."""
+    ensembles = replica_ensembles(study)
     quality, flops = study.quality, cost_heading(study.cost, "")
     columns = (
         Column("architecture", "architecture"),
@@ -24,11 +25,11 @@ def fill(study: Study) -> Table:
     )
     rows = tuple(
         (p.architecture, p.members, p.draws, p.median, p.low, p.high, p.least, p.most, p.cost, p.parallel)
-        for curve in found.curves
+        for curve in ensembles.curves
         for p in curve
     )
     notes = (
-        f"On {found.split} (n = {found.n:,}), over sets of replicas; in parallel: the dearest member, where each runs "
-        "on a worker of its own.",
+        f"On {ensembles.split} (n = {ensembles.n:,}), over sets of replicas; in parallel: the dearest member, where "
+        "each runs on a worker of its own.",
     )
     return Table("Ensembles of replicas", columns, rows, notes, study.cost, grouped=True)

@@ -9,7 +9,8 @@ from wisecommittee.report.table import Column, Table, Value, cost_heading, exten
 
 
 def fill(study: Study) -> Table:
-    found = replicas(study)
+    """A row per architecture, split, and kind of committee."""
+    architectures = replicas(study)
     names = ("max", "min", "mean", "std")
     flops = cost_heading(study.cost)
     columns = (
@@ -21,17 +22,21 @@ def fill(study: Study) -> Table:
         *(Column(f"cost_{name}", name, "cost", flops) for name in names),
     )
     rows: list[tuple[Value, ...]] = []
-    for r in found:
-        for kind, some in (("single model", r.singles), ("2-ensembles", r.ensembles), ("2-cascades", r.cascades)):
+    for r in architectures:
+        for kind, evaluations in (
+            ("single model", r.singles),
+            ("2-ensembles", r.ensembles),
+            ("2-cascades", r.cascades),
+        ):
             quality, cost = (
-                ReplicaSpread.of([e.quality for e in some]),
-                ReplicaSpread.of([e.average_cost for e in some]),
+                ReplicaSpread.of([e.quality for e in evaluations]),
+                ReplicaSpread.of([e.average_cost for e in evaluations]),
             )
             figures = (v for s in (quality, cost) for v in (s.most, s.least, s.mean, s.std))
-            rows.append((r.architecture, r.split, kind, len(some), *figures))
+            rows.append((r.architecture, r.split, kind, len(evaluations), *figures))
     notes = (
         f"Every ordered pair is a cascade; its threshold has the least cost at the accuracy of the pair as an ensemble "
-        f"on {study.split} (n = {found[0].singles[0].n:,}).",
+        f"on {study.split} (n = {architectures[0].singles[0].n:,}).",
     )
     table = Table("Spread over replicas", columns, tuple(rows), notes, study.cost, grouped=True)
     if not study.published or study.cost != "flops":

@@ -11,7 +11,8 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
-    found = self_cascades(study)
+    """A row per single model and its self-cascade."""
+    results = self_cascades(study)
     flops = cost_heading(study.cost, "")
     columns = (
         Column("model", "model"),
@@ -24,14 +25,14 @@ def fill(study: Study) -> Table:
         Column("speedup", "speed-up", "times", "self-cascade"),
     )
     rows: list[tuple[Value, ...]] = []
-    for s in found:
+    for s in results:
         cascades = (None,) * len(s.single.on()) if s.cascade is None else s.cascade.on()
         for single, e in zip(s.single.on(), cascades, strict=True):
             figures = (None,) * 3 if e is None else (e.quality, e.average_cost, speedup(single, e))
             name = single.committee.label()
             rows.append((name, s.checkpoint or None, single.split, single.quality, single.average_cost, *figures))
     notes = (
-        chosen(found[0].single),
+        chosen(results[0].single),
         "A self-cascade (checkpoint - size - size) has the least average cost at the model's accuracy.",
     )
     table = Table("Self-cascades", columns, tuple(rows), notes, study.cost, grouped=True)

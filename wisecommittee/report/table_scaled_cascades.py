@@ -11,7 +11,8 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
-    found = scaled_cascades(study)
+    """A row per cascade C0, C1, .. and its model."""
+    results = scaled_cascades(study)
     flops = cost_heading(study.cost, "")
     columns = (
         Column("name", "name"),
@@ -25,7 +26,7 @@ def fill(study: Study) -> Table:
         Column("delta", "gain", "points"),
     )
     rows: list[tuple[Value, ...]] = []
-    for c in found:
+    for c in results:
         cascades = (None,) * len(c.single.on()) if c.cascade is None else c.cascade.on()
         for single, e in zip(c.single.on(), cascades, strict=True):
             figures = (None, None) if e is None else (e.quality, e.average_cost)
@@ -35,7 +36,7 @@ def fill(study: Study) -> Table:
                  single.quality, single.average_cost, gain)
             )  # fmt: skip
     notes = (
-        chosen(found[0].single),
+        chosen(results[0].single),
         "Every member of C0 climbs its ladder by one architecture per step; thresholds are fitted again to the model's "
         f"{flops} on {study.split}. A dash: the first member alone costs more.",
     )

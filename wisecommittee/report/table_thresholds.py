@@ -7,14 +7,14 @@ from wisecommittee.analyses.thresholds import TOLERANCE, sweeps
 from wisecommittee.committees.committee import together
 from wisecommittee.report.table import Column, Table, Value
 
-ROWS = 16  # of each sweep
+ROWS = 16  # per sweep
 
 
 def fill(study: Study) -> Table:
     """Accuracy and average cost against the threshold (Wang et al. 2022, Fig. 4), with the beginning of the plateau."""
-    found = sweeps(study)
-    first, tests = found[0].evaluations[0], any(sweep.test for sweep in found)
-    labels = list(dict.fromkeys(sweep.committee.label() for sweep in found))
+    curves = sweeps(study)
+    first, tests = curves[0].evaluations[0], any(sweep.test for sweep in curves)
+    labels = list(dict.fromkeys(sweep.committee.label() for sweep in curves))
     columns = (
         *([Column("committee", "committee")] if len(labels) > 1 else []),
         Column("after", "after"),
@@ -27,7 +27,7 @@ def fill(study: Study) -> Table:
         Column("plateau", ""),
     )
     rows: list[tuple[Value, ...]] = []
-    for sweep in found:
+    for sweep in curves:
         never = sweep.evaluations[-1].average_cost
         for i in sorted({*spread(range(len(sweep.thresholds)), ROWS), sweep.plateau}):
             e = sweep.evaluations[i]
@@ -44,7 +44,7 @@ def fill(study: Study) -> Table:
                     "plateau" if i == sweep.plateau else "",
                 )
             )
-    confidences = {sweep.committee.label(): sweep.committee.confidence for sweep in found}
+    confidences = {sweep.committee.label(): sweep.committee.confidence for sweep in curves}
     notes = (
         *(f"{label}: exit if {confidence} >= threshold." for label, confidence in confidences.items()),
         f"The other thresholds are as they are; the last row of a threshold lets nobody exit there. {first.split} n = "
@@ -52,4 +52,4 @@ def fill(study: Study) -> Table:
         f"Plateau: from this threshold on {first.split} accuracy is never more than {100 * TOLERANCE:g} points below "
         f"the last row's.",
     )
-    return Table("Threshold sweep", columns, tuple(rows), notes, first.committee.cost, grouped=len(found) > 1)
+    return Table("Threshold sweep", columns, tuple(rows), notes, first.committee.cost, grouped=len(curves) > 1)

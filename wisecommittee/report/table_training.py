@@ -10,7 +10,8 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
-    found = training(study)
+    """A row per model with the cheapest ensemble and committee as accurate."""
+    comparisons = training(study)
     columns = (
         Column("model", "as accurate as"),
         Column("kind", "kind"),
@@ -22,7 +23,7 @@ def fill(study: Study) -> Table:
         Column("training_ratio", "of the model's", "times"),
     )
     rows: list[tuple[Value, ...]] = []
-    for t in found:
+    for t in comparisons:
         name = t.single.val.committee.label()
         kinds = zip(("single", "ensemble", "committee"), (t.single, t.ensemble, t.committee), t.costs, strict=True)
         for kind, shown, spent in kinds:
@@ -32,7 +33,7 @@ def fill(study: Study) -> Table:
                     (name, kind, e.committee.label(), e.split, e.quality, e.average_cost, spent, ratio)
                 )  # fmt: skip
     notes = (
-        chosen(found[0].single),
+        chosen(comparisons[0].single),
         "Training cost: the sum over members, in the unit of the cards. Ensemble, committee: the cheapest to run.",
     )
     table = Table("Training cost of committees", columns, tuple(rows), notes, study.cost, grouped=True)

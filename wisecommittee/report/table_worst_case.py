@@ -10,8 +10,9 @@ from wisecommittee.report.table_match import chosen
 
 
 def fill(study: Study) -> Table:
-    found = guaranteed(study)
-    cost = found[0].single.val.committee.cost
+    """A row per model with its committees without and with the bound."""
+    bounded = guaranteed(study)
+    cost = bounded[0].single.val.committee.cost
     columns = (
         Column("model", "as accurate as"),
         Column("kind", "committee"),
@@ -22,14 +23,14 @@ def fill(study: Study) -> Table:
         Column("speedup", "speed-up", "times"),
     )
     rows: list[tuple[Value, ...]] = []
-    for g in found:
+    for g in bounded:
         name = g.single.val.committee.label()
         for kind, shown in (("single model", g.single), ("w/o guarantee", g.without), ("with guarantee", g.within)):
             for single, e in zip(g.single.on(), shown.on(), strict=True):
                 ratio = None if kind == "single model" else speedup(single, e)
                 rows.append((name, kind, e.split, e.quality, e.average_cost, e.worst_case_cost, ratio))
     notes = (
-        chosen(found[0].single),
+        chosen(bounded[0].single),
         "With guarantee: all members together cost no more than the single model. Speed-up: of the average.",
     )
     table = Table("Committees with a guarantee on the worst case", columns, tuple(rows), notes, cost, grouped=True)

@@ -1,4 +1,7 @@
-"""The tables a study can fill. May be added: a file table_<kind>.py with a function of a Study, and its line here."""
+"""The tables that can be made from a study.
+
+May be added: a file table_<kind>.py with a function from a Study to a Table, and its line in TABLES.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,17 @@ from wisecommittee.report.uses import MANY, NOTHING, Uses
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """fill : the table of a study; says : one line for --help; uses : the options of a study that it can show."""
+    """One kind of table.
+
+    Parameters
+    ----------
+    fill : callable
+        From a study to the table.
+    says : str
+        One line for --help.
+    uses : Uses
+        The options of a study that the table can show.
+    """
 
     fill: Callable[[Study], Table]
     says: str
@@ -79,15 +92,47 @@ TABLES: dict[str, Kind] = {
 
 
 def table_named(kind: str) -> Kind:
+    """The table of that kind; UnknownNameError if there is none."""
     if kind not in TABLES:
         raise UnknownNameError("table", kind, TABLES)
     return TABLES[kind]
 
 
 def check(kind: str, study: Study) -> None:
-    """Raise before the search if the table would ignore an option of the study."""
+    """Check a table before its search runs.
+
+    Parameters
+    ----------
+    kind : str
+        A key of TABLES.
+    study : Study
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind of table.
+    UsageError
+        The study has an option that the table would ignore.
+    """
     table_named(kind).uses.check(f"table {kind}", study)
 
 
 def fill(kind: str, study: Study) -> Table:
+    """Make a table of a study.
+
+    Parameters
+    ----------
+    kind : str
+        A key of TABLES, such as 'match'.
+    study : Study
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind of table.
+    """
     return table_named(kind).fill(study)

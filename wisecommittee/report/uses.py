@@ -12,9 +12,19 @@ MANY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """committees : most committees that may be given with --committee; mixed : whether their costs may differ;
-    published : the unit of the papers' rows or points: 'flops', 'own' (a cost of the papers), '' (there are none);
-    curves : whether it draws learning curves."""
+    """The options of a study that a table or a plot can show.
+
+    Parameters
+    ----------
+    committees : int
+        Largest number of committees that may be given with --committee.
+    published : str
+        Unit of the papers' rows or points: 'flops', 'own' (a cost of the papers), or '' if there are no such rows.
+    curves : bool
+        Whether it draws learning curves.
+    mixed : bool
+        Whether the committees may differ in the cost that they count.
+    """
 
     committees: int = 0
     published: str = ""
@@ -22,7 +32,14 @@ class Uses:
     mixed: bool = False
 
     def check(self, what: str, study: Study) -> None:
-        """Raise UsageError for an option that it cannot show. what : its name, such as 'table match'."""
+        """UsageError if the study has an option that cannot be shown.
+
+        Parameters
+        ----------
+        what : str
+            Name of the table or plot in messages, such as 'table match'.
+        study : Study
+        """
         given = len(study.committees)
         if given and not self.committees:
             raise UsageError(

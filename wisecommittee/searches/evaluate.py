@@ -31,7 +31,7 @@ def evaluate(
     cost: str | None = None,
     threads: int | None = None,
 ) -> Evaluation:
-    """Evaluate a committee, of any policy, on a split of a store that holds its members.
+    """Evaluate a committee, with any policy, on a split of a store that holds its members.
 
     Parameters
     ----------
@@ -39,19 +39,24 @@ def evaluate(
     store : LogitStore or path
     split : str
     force : bool
-        Also with members that differ from those the committee was chosen with.
+        Also evaluate members that differ from those the committee was chosen with.
     cost : str, optional
-        The cost to charge instead of the committee's.
+        Name of the cost to charge; by default the committee's.
     threads : int, optional
+        By default one per core.
 
     Returns
     -------
     Evaluation
+        Quality in [0, 1] with its 95 % interval, costs per unit, and exit ratios.
 
     Raises
     ------
     CommitteeError
-        If the weights, multiply-adds or calibration of a member differ from those the committee was chosen with.
+        The split lacks a member, or the weights, multiply-adds or calibration of a member differ from those the
+        committee was chosen with.
+    StoreError
+        The store has no such split.
     """
     return evaluate_all([committee], store, split, force=force, cost=cost, threads=threads)[0]
 
@@ -67,7 +72,21 @@ def evaluate_all(
 ) -> list[Evaluation]:
     """Evaluate committees that share confidence, rule and cost, in one pass over their members' outputs.
 
-    Parameters, errors: as of `evaluate`.
+    Parameters
+    ----------
+    committees : sequence of Committee
+    store, split, force, cost, threads
+        As of `evaluate`.
+
+    Returns
+    -------
+    list of Evaluation
+        In the order of the committees.
+
+    Raises
+    ------
+    CommitteeError, StoreError
+        As of `evaluate`; also if the committees differ in confidence, rule or cost.
     """
     if not committees:
         return []
@@ -76,7 +95,7 @@ def evaluate_all(
 
 
 def evaluate_in(pool: Pool, committees: Sequence[Committee], threads: int | None = None) -> list[Evaluation]:
-    """Evaluate committees of models of an open pool, straight from the stored outputs, in one pass over them."""
+    """Evaluate committees of models of an open pool in one pass over the stored outputs."""
     return evaluate_with(pool, prefix_tables(pool, committees, threads=thread_count(threads)), committees)
 
 
@@ -121,7 +140,7 @@ def evaluate_table(
 
 
 def _further(table: ExitTable, sums: Sequence[_Sums]) -> list[dict[str, Cost]]:
-    """The costs of each committee besides its own, by name."""
+    """{name: cost} of every committee, for the costs that it is not charged in."""
     exits = np.array([s.exits for s in sums])
     costs = {charges.name: Cost.of(charges, cost, exits, int(cost.max())) for charges, cost in table.further}
     return [{name: column[i] for name, column in costs.items()} for i in range(len(sums))]
@@ -135,10 +154,10 @@ def _exit_ratios(exits: Sequence[int], last: Sequence[int], stages: int) -> tupl
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """Over all units, of one committee.
+    """Sums over all units for one committee.
 
-    exits : units that exit in each row of the table; correct, quality : as of Evaluation; interval : of a graded
-    quality or mIoU; cost : in the committee's own cost.
+    exits : number of units that exit in each row of the table; correct, quality : as of Evaluation; interval : 95 %
+    interval of a graded quality or mIoU, else None; cost : the committee's own cost.
     """
 
     exits: Sequence[int]
@@ -149,7 +168,7 @@ class _Sums:
 
 
 def _counted(table: ExitTable, committees: Sequence[Committee], task: Task, charges: CostModel) -> list[_Sums]:
-    """Where units are right or wrong, cost the same and exit by thresholds: by counting bits."""
+    """Sums by counting bits, for units that are right or wrong, all cost the same and exit by thresholds."""
     rows, units = table.score.shape
     right_at = [as_bits(table.stats[k, :, 0] != 0) for k in range(rows)]
     every, worst, out = vectors_of(committees), int(table.cost[-1]), []
@@ -170,7 +189,7 @@ def _counted(table: ExitTable, committees: Sequence[Committee], task: Task, char
 
 
 def _summed(table: ExitTable, committees: Sequence[Committee], task: Task, charges: CostModel) -> list[_Sums]:
-    """From the statistics and the cost of every unit in the row where it exits."""
+    """Sums over the statistics and the cost of every unit, in the row of the table where it exits."""
     rows, units = table.score.shape
     everyone, worst = np.arange(units), int(np.max(table.cost))
     flat = table.stats.reshape(rows * units, -1)

@@ -21,10 +21,10 @@ from wisecommittee.tasks.intervals import wilson_interval
 
 
 class Cost(NamedTuple):
-    """What a committee costs over the units of a split, in units of that cost ('flops' = multiply-adds).
+    """The cost of a committee over the units of a split, in units of that cost ('flops' = multiply-adds).
 
     average : mean over units of the cumulative cost at their exit; p99 : the least cost that 99 % of the units do not
-    exceed; worst : of a unit that runs every member, the dearest one where the cost varies per unit.
+    exceed; worst : cost of a unit that runs every member, the dearest unit if the cost varies per unit.
     """
 
     average: float
@@ -57,8 +57,11 @@ class Cost(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """The texts of a statistic. name : in JSON and columns, before the cost ('average' in average_cost and
-    average_latency_ms); heading : of a narrow column; words : before an amount, and of a wide column."""
+    """The texts of a figure of the cost.
+
+    name : in JSON and columns, before the cost ('average' in average_cost and average_latency_ms); heading : above a
+    narrow column; words : before an amount, and above a wide column.
+    """
 
     name: str
     heading: str
@@ -85,19 +88,19 @@ class Evaluation:
     committee : Committee
     split : str
     n : int
-        Units.
+        Number of units.
     correct : float
-        Sum of the task's statistic: units that are right, of segmentation pixels that are right.
+        Sum of the task's statistic: number of units that are right, or of pixels for segmentation.
     quality : float
         In [0, 1].
     costs : {name: Cost}
         The committee's own cost and every other cost that all its members' cards name.
     exit_ratios : tuple of float
-        Share of the units that exit at each stage.
+        Share of the units that exit at each stage, [K].
     graded_interval : (float, float) or None
         95 % interval of a graded quality or of mIoU; None if units are right or wrong.
     measure : str
-        What quality is: 'accuracy' (also of graded answers) or 'mIoU'.
+        'accuracy' (also for graded answers) or 'mIoU'.
     """
 
     committee: Committee
@@ -117,23 +120,42 @@ class Evaluation:
 
     @property
     def further(self) -> dict[str, Cost]:
-        """The other costs."""
+        """{name: cost} of the costs besides the committee's own."""
         return {name: cost for name, cost in self.costs.items() if name != self.committee.cost}
 
     @property
     def average_cost(self) -> float:
+        """Mean cost of a unit, in units of the committee's cost."""
         return self.cost.average
 
     @property
     def p99_cost(self) -> float:
+        """The least cost that 99 % of the units do not exceed, in units of the committee's cost."""
         return self.cost.p99
 
     @property
     def worst_case_cost(self) -> float:
+        """Cost of a unit that runs every member, in units of the committee's cost."""
         return self.cost.worst
 
     def cost_named(self, name: str) -> float:
-        """average_cost, p99_cost or worst_case_cost; or average_NAME, p99_NAME or worst_case_NAME of the cost NAME."""
+        """A figure of a cost by its name.
+
+        Parameters
+        ----------
+        name : str
+            'average_cost', 'p99_cost' or 'worst_case_cost'; or average_NAME, p99_NAME or worst_case_NAME for the cost
+            NAME.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such figure.
+        """
         known = {
             figure.of(cost): getattr(self.costs[cost], field)
             for field, figure in FIGURES.items()
@@ -149,7 +171,7 @@ class Evaluation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of quality: Wilson for counts, bootstrap for grades, linearised for mIoU."""
+        """95 % interval of the quality, in [0, 1]: Wilson for counts, bootstrap for grades, linearised for mIoU."""
         return self.graded_interval or wilson_interval(int(self.correct), self.n)
 
     def figures(self) -> dict[str, Any]:

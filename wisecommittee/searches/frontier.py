@@ -1,4 +1,4 @@
-"""The result of one search: its committees by rising cost and rising quality, and the questions it answers."""
+"""The result of one search: committees by rising cost and quality, and methods that choose among them."""
 
 from __future__ import annotations
 
@@ -26,25 +26,32 @@ HOW = {"average": "on average", "worst": "in the worst case", "p99": "for 99 % o
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """The exact cost / quality frontier of one search.
+    """The cost / quality frontier of one search.
 
-    A worst-case limit is part of the search: filtering a frontier afterwards would lose committees.
+    A worst-case limit has to be given to the search: committees that keep it may lack on a frontier searched without
+    it.
 
     Parameters
     ----------
-    evaluations
+    evaluations : tuple of Evaluation
         Committees on the split that chose them, by strictly rising cost and quality. Cost is the figure that the
         query's `axis` names.
-    singles
-        Every model of the pool by itself, by cost.
-    query
-        What was asked, with every default filled in; its models are names.
-    searched
-        What was tried: "combinations", "threshold_vectors", "method", "complete", "exact", "seconds", ..
-    store
+    singles : tuple of Evaluation
+        Every model of the pool as a committee of one, by cost.
+    query : Query
+        The query of the search, with every default filled in; its models are names.
+    searched : {name: value}
+        Counts and properties of the search: "combinations", "threshold_vectors", "method", "complete", "exact",
+        "seconds".
+    store : str
         The URI of the store that holds the models.
-    quality
+    quality : str
         The name of the task's quality.
+
+    Examples
+    --------
+    >>> frontier = search(store, max_models=3)                                  # doctest: +SKIP
+    >>> frontier.within(average_flops=4e9).committee.save("committee.json")     # doctest: +SKIP
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -69,19 +76,20 @@ class Frontier:
 
     @property
     def cost(self) -> str:
+        """Name of the cost that the committees are charged in, such as 'flops'."""
         return self.evaluations[0].committee.cost
 
     @property
     def axis(self) -> str:
-        """The figure of the cost that the frontier is over: 'average', 'worst' or 'p99'."""
+        """The figure of the cost that rises along the frontier: 'average', 'worst' or 'p99'."""
         return self.query.axis
 
     def asked(self) -> dict[str, Any]:
-        """The query as JSON, with the store and the quality that it was asked of."""
+        """The query as JSON, with the URI of the store and the name of the quality."""
         return {"store": self.store, **self.query.to_json(), "quality": self.quality}
 
     def x(self, evaluation: Evaluation) -> float:
-        """The cost that the frontier is over."""
+        """The cost of an evaluation along the frontier: its figure named `axis`, in units of the cost."""
         return float(getattr(evaluation.cost, self.axis))
 
     def within(
@@ -92,15 +100,21 @@ class Frontier:
         worst_case_cost: float | None = None,
         p99_cost: float | None = None,
     ) -> Evaluation:
-        """The most accurate committee whose cost does not exceed the target.
+        """The most accurate committee whose cost does not exceed a limit.
 
         Parameters
         ----------
-        average_flops, average_cost, worst_case_cost, p99_cost
-            One target: the largest cost, of the figure that the frontier is over.
+        average_flops, average_cost, worst_case_cost, p99_cost : float
+            Exactly one of them: the largest cost, for the figure that the frontier is over.
+
+        Returns
+        -------
+        Evaluation
 
         Raises
         ------
+        UsageError
+            Not exactly one limit is given, or it is for another figure or cost than the frontier's.
         InfeasibleError
             No committee is that cheap; the message names the cheapest.
         """
@@ -128,18 +142,42 @@ class Frontier:
         return fitting[-1]
 
     def skyline(self, x: str) -> tuple[Evaluation, ...]:
-        """The committees of the frontier that none of the others beats over another cost `x`, such as
-        average_latency_ms or worst_case_cost; by rising cost and quality.
+        """The committees of this frontier that no other of them beats over another cost, by rising cost and quality.
 
         The best committees over that cost may not be on this frontier. `search` finds them with cost= and axis=.
+
+        Parameters
+        ----------
+        x : str
+            A figure of a cost, such as 'average_latency_ms' or 'worst_case_cost'.
+
+        Returns
+        -------
+        tuple of Evaluation
+
+        Raises
+        ------
+        UnknownNameError
+            The committees have no such cost.
         """
         return skyline(self.evaluations, x)
 
     def matching(self, quality: float) -> Evaluation:
-        """The cheapest committee of at least this quality, in [0, 1].
+        """The cheapest committee of at least this quality.
+
+        Parameters
+        ----------
+        quality : float
+            In [0, 1].
+
+        Returns
+        -------
+        Evaluation
 
         Raises
         ------
+        UsageError
+            The quality is not a number in [0, 1].
         InfeasibleError
             No committee is that good; the message names the best.
         """
@@ -156,27 +194,42 @@ class Frontier:
         )
 
     def best(self) -> Evaluation:
-        """The most accurate committee, at whatever cost the search allowed."""
+        """The most accurate committee of the frontier."""
         return self.evaluations[-1]
 
     def best_single(self) -> Evaluation:
-        """The most accurate model by itself; among equally accurate ones the cheapest."""
+        """The most accurate single model; the cheapest of several that are equally accurate."""
         return max(self.singles, key=lambda e: (e.quality, -e.average_cost))
 
     def cheapest_single_matching(self, quality: float) -> Evaluation | None:
-        """The cheapest model that alone is at least this good, or None."""
+        """The cheapest single model of at least this quality in [0, 1], or None."""
         as_good = [e for e in self.singles if e.quality >= quality]
         return min(as_good, key=lambda e: (self.x(e), -e.quality), default=None)
 
     def speedup(self, evaluation: Evaluation) -> float | None:
-        """Cost of the cheapest single model as accurate over the committee's; None if there is none, or if the
-        committee costs nothing."""
+        """How many times less a committee costs than the cheapest single model that is as accurate.
+
+        Parameters
+        ----------
+        evaluation : Evaluation
+
+        Returns
+        -------
+        float or None
+            None if no single model is as accurate, or if the committee costs nothing.
+        """
         single, cost = self.cheapest_single_matching(evaluation.quality), self.x(evaluation)
         return None if single is None or not cost else self.x(single) / cost
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per committee: figures, stages, thresholds; `kind` is 'frontier' or 'single' (the models by
-        themselves)."""
+        """The frontier and the single models as a table.
+
+        Returns
+        -------
+        DataFrame
+            One row per committee: figures, stages and thresholds. The column `kind` is 'frontier', or 'single' for a
+            single model. Quality is in [0, 1], costs are in their own units.
+        """
         import pandas as pd
 
         rows = []
@@ -211,25 +264,38 @@ class Frontier:
         return pd.DataFrame(rows)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write as Parquet: `to_frame` with query and searched in the file's metadata."""
+        """Write a Parquet file: the table of `to_frame`, with query and searched in the file's metadata."""
         further = list(self.evaluations[0].further)
         about = json.dumps({"query": self.asked(), "searched": dict(self.searched), "further": further})
         write_parquet(path, self.to_frame(), {FRONTIER: about.encode()})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Frontier:
-        """Read what `save` wrote; StoreError for anything else."""
-        found = read_frontier(path)
-        made = cls(found.evaluations, found.singles, found.query, found.searched, found.store, found.quality)
-        if any(a.quality >= b.quality or made.x(a) >= made.x(b) for a, b in pairwise(made.evaluations)):
+        """Read a file that `save` wrote.
+
+        Raises
+        ------
+        StoreError
+            The file is not a saved frontier.
+        """
+        contents = read_frontier(path)
+        frontier = cls(
+            contents.evaluations,
+            contents.singles,
+            contents.query,
+            contents.searched,
+            contents.store,
+            contents.quality,
+        )
+        if any(a.quality >= b.quality or frontier.x(a) >= frontier.x(b) for a, b in pairwise(frontier.evaluations)):
             raise StoreError(f"{os.fspath(path)!r}: its committees do not rise in cost and quality; write it again")
-        if len({e.committee.cost for e in made.evaluations + made.singles}) > 1:
+        if len({e.committee.cost for e in frontier.evaluations + frontier.singles}) > 1:
             raise StoreError(f"{os.fspath(path)!r}: committees with different costs; write it again")
-        return made
+        return frontier
 
 
 def skyline(evaluations: Iterable[Evaluation], cost: str = "average_cost") -> tuple[Evaluation, ...]:
-    """By rising cost of that name, keeping only rising quality."""
+    """The evaluations by rising cost that are better than all cheaper ones; `cost` as of `cost_named`."""
     kept: list[Evaluation] = []
     for point in sorted(evaluations, key=lambda e: (e.cost_named(cost), -e.quality, e.average_cost)):
         if not kept or point.quality > kept[-1].quality:

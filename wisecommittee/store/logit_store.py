@@ -50,6 +50,7 @@ class LogitStore(Catalog):
         return f"LogitStore({self.files.uri!r})"
 
     def refresh(self) -> None:
+        """Forget everything that was read; needed after another process changed the splits."""
         super().refresh()
         self.admission.refresh()
 
@@ -58,17 +59,22 @@ class LogitStore(Catalog):
     def outputs(self, model: str, split: str) -> NDArray[np.floating]:
         """Logits or probabilities of a model.
 
+        Parameters
+        ----------
+        model, split : str
+
         Returns
         -------
-        Array [N, C] in unit order, memory-mapped from the decoded cache and read-only. float32, or float16 if it is
-        stored so: half the memory; compute with float32 blocks of it.
+        float32 or float16 [N, C]
+            In the order of `unit_ids`, memory-mapped from the decoded cache and read-only. float16 if it is stored so,
+            for half the memory: convert blocks of it to float32 to compute.
 
         Raises
         ------
         AbsentNameError
             The split has no such model.
         StoreError
-            It holds answers, or its files are not what its card says.
+            The model holds answers, or its files differ from its card.
         """
         stored = self._stored(model, split)
         contents = stored.card.contents
@@ -77,18 +83,25 @@ class LogitStore(Catalog):
         return stored.column("outputs", np.dtype(contents.dtype), lambda rows: rows.outputs, contents.classes)
 
     def scores(self, model: str, split: str, name: str) -> NDArray[np.float32]:
-        """A stored confidence of a model, by name.
+        """A stored confidence of a model.
+
+        Parameters
+        ----------
+        model, split : str
+        name : str
+            One of the names in the card's `contents.scores`.
 
         Returns
         -------
-        float32 [N] in unit order, memory-mapped and read-only.
+        float32 [N]
+            In the order of `unit_ids`, memory-mapped and read-only.
 
         Raises
         ------
         AbsentNameError
             The split has no such model, or the model no such score.
         StoreError
-            The units of the split changed, or its files are not what its card says.
+            The units of the split changed, or the model's files differ from its card.
         """
         stored = self._stored(model, split)
         if name not in stored.card.contents.scores:
@@ -96,18 +109,25 @@ class LogitStore(Catalog):
         return stored.column(f"score_{name}", np.float32, lambda rows: rows.scores[name])
 
     def unit_costs(self, model: str, split: str, name: str) -> NDArray[np.float64]:
-        """A cost of a model that varies per unit, by name.
+        """A cost of a model that varies per unit.
+
+        Parameters
+        ----------
+        model, split : str
+        name : str
+            One of the names in the card's `contents.unit_costs`, such as 'usd'.
 
         Returns
         -------
-        float64 [N] in unit order and in the unit of that cost, memory-mapped and read-only.
+        float64 [N]
+            In the order of `unit_ids` and in the unit of that cost, memory-mapped and read-only.
 
         Raises
         ------
         AbsentNameError
             The split has no such model, or the model no such cost.
         StoreError
-            The units of the split changed, or its files are not what its card says.
+            The units of the split changed, or the model's files differ from its card.
         """
         stored = self._stored(model, split)
         if name not in stored.card.contents.unit_costs:
@@ -115,18 +135,23 @@ class LogitStore(Catalog):
         return stored.column(f"cost_{name}", np.float64, lambda rows: rows.unit_costs[name])
 
     def quality(self, model: str, split: str) -> NDArray[np.float32]:
-        """Graded quality of a model's answers.
+        """The graded quality of a model's answers.
+
+        Parameters
+        ----------
+        model, split : str
 
         Returns
         -------
-        float32 [N] in [0, 1], in unit order, memory-mapped and read-only.
+        float32 [N]
+            In [0, 1], in the order of `unit_ids`, memory-mapped and read-only.
 
         Raises
         ------
         AbsentNameError
             The split has no such model.
         StoreError
-            Its answers are not graded, or its files are not what its card says.
+            The answers are not graded, or the model's files differ from its card.
         """
         stored = self._stored(model, split)
         if not stored.card.contents.graded:
@@ -134,25 +159,30 @@ class LogitStore(Catalog):
         return stored.column("quality", np.float32, lambda rows: rows.quality)
 
     def answers(self, model: str, split: str) -> NDArray[np.str_]:
-        """Answers of a model.
+        """The answers of a model.
+
+        Parameters
+        ----------
+        model, split : str
 
         Returns
         -------
-        Text [N] in unit order.
+        text [N]
+            In the order of `unit_ids`.
 
         Raises
         ------
         AbsentNameError
             The split has no such model.
         StoreError
-            It holds outputs, or its files are not what its card says.
+            The model holds outputs instead of answers, or its files differ from its card.
         """
         stored = self._stored(model, split)
         if stored.card.contents.classes is not None:
             raise StoreError(f"{model} in {split} holds {stored.card.kind}, not answers; read them with outputs()")
         out = np.empty(stored.card.contents.rows, dtype=object)
-        for places, values in stored.blocks(lambda rows: np.array(rows.answers, dtype=object)):
-            out[places] = values
+        for indices, values in stored.blocks(lambda rows: np.array(rows.answers, dtype=object)):
+            out[indices] = values
         return checks.text_array(out.tolist(), stored.what)
 
     def _stored(self, model: str, split: str) -> StoredModel:
@@ -177,35 +207,42 @@ class LogitStore(Catalog):
         dtype: str = "float32",
         replace: bool = False,
     ) -> str:
-        """Put one model's arrays into a split. Everything is checked before anything is written.
+        """Add one model's arrays to a split. Everything is checked before anything is written.
 
         Parameters
         ----------
-        card, split
-            The model, and where it goes.
-        labels
-            [N] class numbers from 0; for answers, true answers as text or numbers.
-        outputs
-            Floating [N, C], C >= 2; may be memory-mapped. Or else `answers`.
-        unit_ids
-            [N] text; default '0' .. 'N-1'.
-        answers, quality
-            [N] text, and optionally their graded quality in [0, 1] instead of answer == label.
-        scores, unit_costs
-            {name: [N]}: stored confidences, and costs that vary per unit.
-        dtype
+        card : ModelCard
+            The model.
+        split : str
+            The split to write to; the first model of a split fixes its units and labels.
+        labels : integer or text [N]
+            Class numbers from 0; for answers, the true answers.
+        outputs : floating [N, C], optional
+            Logits or probabilities, C >= 2; may be memory-mapped. Either these or `answers`.
+        unit_ids : text [N], optional
+            By default '0' .. 'N-1'.
+        answers : text [N], optional
+        quality : float [N], optional
+            Graded quality of the answers in [0, 1]; without it an answer is right if it equals its label.
+        scores : {name: float [N]}, optional
+            Confidences to store.
+        unit_costs : {name: float [N]}, optional
+            Costs that vary per unit, in their own units.
+        dtype : str
             'float32', or 'float16' for half the disk.
-        replace
-            Exchange other content of the same model. Equal content is left as it is in any case.
+        replace : bool
+            Replace other content of the same model. Equal content is never written again.
 
         Returns
         -------
-        'added', 'unchanged', 'card updated' or 'replaced'.
+        str
+            'added', 'unchanged', 'card updated' or 'replaced'.
 
         Raises
         ------
         StoreError
-            Or one of its kinds (AlignmentError, ContentError), which names the model, the value and the remedy.
+            Or one of its subclasses AlignmentError and ContentError. The message names the model, the value and the
+            remedy.
         """
         what = f"{card.model} in {split}"
         given = checks.as_labels(labels, what)
@@ -216,11 +253,49 @@ class LogitStore(Catalog):
     def checked(
         self, card: ModelCard, split: str, rows: ModelRows, labels: ArrayLike, dtype: str = "float32"
     ) -> CheckedModel:
-        """Every check of a model about to enter a split; changes nothing. `put` writes what this returns."""
+        """Check a model completely without writing anything.
+
+        Parameters
+        ----------
+        card : ModelCard
+        split : str
+        rows : ModelRows
+            The N rows of the model.
+        labels : integer or text [N]
+        dtype : str
+            'float32' or 'float16'.
+
+        Returns
+        -------
+        CheckedModel
+            The argument of `put`.
+
+        Raises
+        ------
+        StoreError
+            Or one of its subclasses.
+        """
         return checked(self.admission, card, split, rows, labels, dtype)
 
     def put(self, model: CheckedModel, *, replace: bool = False) -> str:
-        """Write a checked model; returns 'added', 'unchanged', 'card updated' or 'replaced'."""
+        """Write a checked model.
+
+        Parameters
+        ----------
+        model : CheckedModel
+        replace : bool
+            Replace other content of the same model.
+
+        Returns
+        -------
+        str
+            'added', 'unchanged', 'card updated' or 'replaced'.
+
+        Raises
+        ------
+        StoreError
+            The split holds the model with other content, and `replace` is False.
+        """
         committed = self.committed(model.split, model.card.model, replace=replace)
         if committed is not None and not replace:
             return self._keep_or_refuse(committed, model)
@@ -234,7 +309,7 @@ class LogitStore(Catalog):
         return "added" if committed is None else "replaced"
 
     def _keep_or_refuse(self, committed: StoredCard, model: CheckedModel) -> str:
-        """Equal content stays, and its card is brought up to date; other content is refused."""
+        """Keep equal content and bring its card up to date; StoreError for other content."""
         contents, card, dtype = committed.contents, model.card, np.dtype(model.dtype)
         content = 0
         for start in range(0, len(model.rows), parts.ROW_GROUP):
@@ -250,30 +325,67 @@ class LogitStore(Catalog):
         return self.update_card(model.split, committed, lambda now: card.with_contents(now.contents))
 
     def writer(self, card: ModelCard, split: str, *, classes: int | None, **options: Any) -> Writer:
-        """A streamed writer of one model; options : the other fields of WriteJob."""
-        return Writer(self.admission, WriteJob(card, split, classes, **options))
-
-    def adding_many(self, split: str) -> AbstractContextManager[None]:
-        """A block in which many models are added to a split: the cards before them are looked at once for all."""
-        return self.admission.adding_many(split)
-
-    def check_siblings(self, split: str, card: ModelCard, classes: int | None, *, graded: bool = False) -> None:
-        """Raise unless a card fits the other models of its split, and the same model in other splits."""
-        self.admission.check(split, card, classes, graded=graded)
-
-    def update_card(self, split: str, read: StoredCard, change: Callable[[StoredCard], StoredCard]) -> str:
-        """Exchange the card of a model (costs, calibration, metadata) without touching its outputs.
+        """A writer that takes one model in blocks of rows.
 
         Parameters
         ----------
-        split, read
-            The card that the change was made for. If the model has other outputs by now, the change is refused.
-        change
-            Is given the card as it is now, which another process may have changed, and returns the new one.
+        card : ModelCard
+        split : str
+        classes : int or None
+            Number of columns C; None for answers.
+        **options
+            The other fields of WriteJob.
 
         Returns
         -------
-        'unchanged' or 'card updated'.
+        Writer
+            A context manager.
+        """
+        return Writer(self.admission, WriteJob(card, split, classes, **options))
+
+    def adding_many(self, split: str) -> AbstractContextManager[None]:
+        """A context in which many models are added to a split; the cards in the split are read once for all of them."""
+        return self.admission.adding_many(split)
+
+    def check_siblings(self, split: str, card: ModelCard, classes: int | None, *, graded: bool = False) -> None:
+        """Check that a card fits the other models of its split, and the same model in other splits.
+
+        Parameters
+        ----------
+        split : str
+        card : ModelCard
+        classes : int or None
+            Number of columns C; None for answers.
+        graded : bool
+            Whether the answers have a graded quality.
+
+        Raises
+        ------
+        StoreError
+            Or one of its subclasses; the message names the other model.
+        """
+        self.admission.check(split, card, classes, graded=graded)
+
+    def update_card(self, split: str, read: StoredCard, change: Callable[[StoredCard], StoredCard]) -> str:
+        """Replace the card of a model (costs, calibration, metadata) without touching its outputs.
+
+        Parameters
+        ----------
+        split : str
+        read : StoredCard
+            The card that the change was made for. If the model has other outputs by now, the change is refused.
+        change : callable
+            From the present card, which another process may have changed, to the new card.
+
+        Returns
+        -------
+        str
+            'unchanged' or 'card updated'.
+
+        Raises
+        ------
+        StoreError
+            The model was removed or replaced after `read` was read.
         """
         what = f"{read.model} in {split}"
         with (
@@ -295,20 +407,28 @@ class LogitStore(Catalog):
         return "card updated"
 
     def remove(self, model: str, split: str | None = None) -> tuple[str, ...]:
-        """Remove a model from one split or from all. The units of a split go with its last model.
+        """Remove a model from one split or from all splits. The units of a split are removed with its last model.
+
+        Parameters
+        ----------
+        model : str
+        split : str, optional
+            By default all splits.
 
         Returns
         -------
-        The splits it was in; none where it is removed already.
+        tuple of str
+            The splits that held the model; empty if no split did.
         """
         return removing.remove(self.admission, model, split)
 
     def verify(self) -> list[str]:
-        """Every check of the store over all splits; changes nothing.
+        """Run every check of the store over all splits, without changing anything.
 
         Returns
         -------
-        One line per problem, none if all is sound.
+        list of str
+            One line per problem; empty if the store is sound.
         """
         return verifying.verify(self.admission)
 
@@ -317,5 +437,5 @@ StoreLike: TypeAlias = LogitStore | str | os.PathLike[str]
 
 
 def open_store(store: StoreLike) -> LogitStore:
-    """The store itself, or the one at that folder or URI."""
+    """The store itself, or the store at a folder or URI."""
     return LogitStore(store) if isinstance(store, (str, os.PathLike)) else store

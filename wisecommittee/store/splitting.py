@@ -98,26 +98,35 @@ def split_store(
     source: str | None = None,
     by: str | None = None,
 ) -> dict[str, int]:
-    """Divide a split of every model into new ones.
+    """Divide a split of every model into new splits.
 
-    What was divided in this way already is left as it is; what was cut off is completed.
+    A division that is complete is left unchanged; one that was interrupted is completed.
 
     Parameters
     ----------
-    into
-        {name: share}, two or more, shares above 0 (they are normalised).
-    seed
-        Of the random division.
-    source
-        The split to divide; default the only split of the store. It stays, unless its own name is among the new ones:
-        then its part replaces it as the last step.
-    by
-        A column of the labels file that the units were imported with: units that are equal in it come into the same
-        split.
+    store : LogitStore
+    into : {name: share}
+        Two or more new splits with shares above 0, which are normalised.
+    seed : int
+        Seed of the random division.
+    source : str, optional
+        The split to divide; by default the only split of the store. It stays, unless one of the new splits has its
+        name: in that case the new split replaces it in the last step.
+    by : str, optional
+        A column of the labels file that the units were imported with. Units with equal values come into the same split.
 
     Returns
     -------
     {new split: number of units}
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two new splits, or a share is not above 0.
+    AbsentError
+        A new split would be empty.
+    StoreError
+        The store, the source or the column is missing, or a new split holds models already.
     """
     if len(into) < 2 or any(not share > 0 or not share < float("inf") for share in into.values()):
         raise UsageError(

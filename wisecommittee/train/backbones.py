@@ -1,4 +1,4 @@
-"""Networks to train committees of, each as features and one linear layer on top.
+"""Networks from which committees are trained: each is features and one linear layer on top.
 
 CIFAR's ResNets (He et al. 2016: ResNet-32 of Sec. 4.2 with parameter-free shortcuts; ResNet-18 of Table 1 with a 3x3
 stem at full resolution and projections), Wide ResNets 16-k (Zagoruyko and Komodakis 2016, without dropout), the
@@ -55,7 +55,7 @@ def build(name: str, classes: int = 10, channels: int = 3) -> Backbone:
 
 
 def short_name(name: str) -> str:
-    """What stands for a backbone in the names of models: 'mine.nets:tiny' is 'tiny'."""
+    """The backbone's part of model names: 'mine.nets:tiny' gives 'tiny'."""
     return name.rpartition(":")[2]
 
 
@@ -168,24 +168,27 @@ def _conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 
 
 def _from_code(spec: str, classes: int, channels: int) -> Backbone:
-    """The factory is called with those of `classes` and `channels` that it names; its last linear layer is the head."""
+    """A backbone from the user's factory, which gets those of `classes` and `channels` that are among its parameters.
+
+    The last linear layer of its network becomes the head.
+    """
     factory = find_object(spec, spec)
     given = {"classes": classes, "channels": channels}
     if callable(factory):
         factory = partial(factory, **{name: n for name, n in given.items() if name in _parameters(factory)})
     net = call(factory, spec)
     if isinstance(net, Backbone):
-        made = net
+        backbone = net
     elif isinstance(net, nn.Module):
-        made = _split(net, spec)
+        backbone = _split(net, spec)
     else:
         raise UsageError(f"backbone {spec!r}: gave a {type(net).__name__}; expected a torch.nn.Module")
-    if made.classes != classes:
+    if backbone.classes != classes:
         raise UsageError(
-            f"backbone {spec!r}: has {made.classes:,} classes, the data {classes:,}; "
+            f"backbone {spec!r}: has {backbone.classes:,} classes, the data {classes:,}; "
             f"let its factory take the number as an argument named `classes`"
         )
-    return made
+    return backbone
 
 
 def _parameters(factory: Callable[..., object]) -> list[str]:
@@ -196,7 +199,7 @@ def _parameters(factory: Callable[..., object]) -> list[str]:
 
 
 def _split(net: nn.Module, spec: str) -> Backbone:
-    """The last linear layer becomes the head, and an identity in the network."""
+    """A network as a backbone: its last linear layer becomes the head, and an identity takes that layer's place."""
     names = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
     if not names or not names[-1]:
         raise UsageError(f"backbone {spec!r}: has no linear layer on top of its features")
@@ -206,18 +209,18 @@ def _split(net: nn.Module, spec: str) -> Backbone:
     return Backbone(net, head)
 
 
-def check_backbone(made: Backbone, name: str, shape: tuple[int, int, int]) -> None:
-    """UsageError unless images of that shape (channels, height, width) give features [n, width] of that backbone."""
+def check_backbone(backbone: Backbone, name: str, shape: tuple[int, int, int]) -> None:
+    """UsageError unless images of this shape (channels, height, width) give features [n, width] of the backbone."""
     size = " x ".join(map(str, shape))
-    made.eval()
+    backbone.eval()
     try:
         with torch.inference_mode():
-            found = tuple(made.features(torch.zeros(2, *shape)).shape)
+            given = tuple(backbone.features(torch.zeros(2, *shape)).shape)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"backbone {name!r}: cannot take images of {size} ({reason})") from error
-    if found != (2, made.width):
+    if given != (2, backbone.width):
         raise UsageError(
-            f"backbone {name!r}: its last linear layer takes {made.width} features, "
-            f"but images of {size} give {' x '.join(map(str, found[1:]))} of them"
+            f"backbone {name!r}: its last linear layer takes {backbone.width} features, "
+            f"but images of {size} give {' x '.join(map(str, given[1:]))} of them"
         )

@@ -53,9 +53,9 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 def read_cifar(name: str, folder: str) -> dict[str, Arrays]:
-    """{"train": (images uint8 [50000, 3, 32, 32], labels int64 [50000]), "test": the same of 10,000}.
+    """{"train": (images uint8 [50000, 3, 32, 32], labels int64 [50000]), "test": the same with 10,000 images}.
 
-    name : 'cifar10' or 'cifar100'; folder : an official folder, or the one it lies in.
+    name : 'cifar10' or 'cifar100'; folder : an official folder, or its parent.
     """
     path, layout = _find(name, Path(folder))
     return {
@@ -69,10 +69,10 @@ def _find(name: str, folder: Path) -> tuple[Path, CifarLayout]:
         for path in (folder, folder / layout.folder):
             if all((path / file).is_file() for file in layout.train + layout.test):
                 return path, layout
-    ways = " or ".join(f"{layout.folder}/ (from {layout.archive})" for layout in LAYOUTS[name])
+    versions = " or ".join(f"{layout.folder}/ (from {layout.archive})" for layout in LAYOUTS[name])
     raise AbsentError(
-        f"{name}: no data in {str(folder)!r}; unpack {ways} there, as its authors publish it, or name the folder with "
-        f"{name}:FOLDER"
+        f"{name}: no data in {str(folder)!r}; unpack {versions} there, as its authors publish it, or name the folder "
+        f"with {name}:FOLDER"
     )
 
 

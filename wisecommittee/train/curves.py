@@ -1,4 +1,4 @@
-"""Learning curves: the rows a training logs, as a table and in a Parquet file."""
+"""Learning curves: the rows that a training logs, as a table and in a Parquet file."""
 
 from __future__ import annotations
 

@@ -29,9 +29,11 @@ from wisecommittee.train.parts import SEED, OpenedData, TensorPart, TrainingPart
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a method trains on. shape : (channels, height, width) of an image; key : changes with the data; preprocess :
-    for models of images in files, None where the data come prepared; variant : how val and test differ from their usual
-    content."""
+    """The data that a method trains on.
+
+    shape : (channels, height, width) of an image; key : changes with the data; preprocess : for models of images in
+    files, None if the data come prepared; variant : how val and test differ from their usual content.
+    """
 
     name: str
     spec: str
@@ -80,13 +82,14 @@ def open_training_data(
     seed: int = 0,
     workers: int = 0,
 ) -> TrainingData:
-    """The data a spec stands for.
+    """The training data of a spec.
 
     label_noise : share of the training labels that is redrawn, uniformly over all classes; pixel_noise : standard
-    deviation of the noise on digits; held_out : share of the training images, of each class, that becomes the split
-    `held_out`, with labels as noisy as the rest; seed : of both; workers : processes that load images from files.
+    deviation of the noise on digits; held_out : share of the training images of each class that becomes the split
+    `held_out`, whose labels are noisy too; seed : of label noise and held-out images; workers : processes that load
+    images from files.
     """
-    scheme, _, rest = spec.partition(":")
+    scheme, _, location = spec.partition(":")
     if scheme not in SOURCES:
         raise UnknownNameError("training data", scheme, SOURCES)
     if scheme != "digits" and pixel_noise is not None:
@@ -97,7 +100,7 @@ def open_training_data(
     noise = NOISE if pixel_noise is None else pixel_noise
     if not 0 <= noise < 10:
         raise UsageError(f"pixel noise {noise}: expected a standard deviation from 0; pixels lie in [0, 1]")
-    opened = SOURCES[scheme](rest, noise, workers)
+    opened = SOURCES[scheme](location, noise, workers)
     parts, generator = dict(opened.parts), np.random.default_rng((SEED, seed))
     if label_noise:
         parts["train"] = parts["train"].labelled(
@@ -123,10 +126,10 @@ def _redrawn(labels: Tensor, share: float, classes: int, generator: np.random.Ge
 # Sources: (the part after the scheme, pixel noise, workers) -> OpenedData
 
 
-def _image_folder(rest: str, noise: float, workers: int) -> OpenedData:
-    if not rest:
+def _image_folder(location: str, noise: float, workers: int) -> OpenedData:
+    if not location:
         raise UsageError("training data 'imagefolder': name the folder, imagefolder:FOLDER")
-    classes, parts, preprocess = open_folder(rest, workers)
+    classes, parts, preprocess = open_folder(location, workers)
     return OpenedData(classes, preprocess.size, parts, preprocess.key, preprocess)
 
 

@@ -20,8 +20,8 @@ CIFAR_PIXELS = {
 CIFAR_VAL = 5_000
 
 
-def open_cifar(name: str, rest: str, noise: float, workers: int) -> OpenedData:
-    official = read_cifar(name, rest or f"data/{name}")
+def open_cifar(name: str, location: str, noise: float, workers: int) -> OpenedData:
+    official = read_cifar(name, location or f"data/{name}")
     images, labels = official["train"]
     if len(labels) <= CIFAR_VAL:
         raise ContentError(f"{name}: {len(labels):,} training images; expected 50,000")

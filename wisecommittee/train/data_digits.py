@@ -12,9 +12,9 @@ from wisecommittee.extraction.data.digits import CLASSES, SPLITS, digits
 from wisecommittee.train.parts import OpenedData, TensorPart, TrainingPart, shifted_crops
 
 
-def open_digits(rest: str, noise: float, workers: int) -> OpenedData:
-    if rest:
-        raise UsageError(f"training data 'digits:{rest}': all splits belong to it; write digits")
+def open_digits(location: str, noise: float, workers: int) -> OpenedData:
+    if location:
+        raise UsageError(f"training data 'digits:{location}': all splits belong to it; write digits")
     parts: dict[str, TrainingPart] = {}
     for split in SPLITS:
         images, labels, ids = digits(split, noise=0.0 if split == "train" else noise)

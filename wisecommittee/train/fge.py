@@ -1,5 +1,7 @@
-"""Fast geometric ensembling (Garipov et al. 2018): short triangular lr cycles after a normal training, a copy of the
-network at the lowest lr of each."""
+"""Fast geometric ensembling (Garipov et al. 2018).
+
+After a normal training, short triangular cycles of the lr; the network is copied at the lowest lr of every cycle.
+"""
 
 from __future__ import annotations
 

@@ -68,10 +68,10 @@ class Hierarchy:
         self._shapes()  # refuses groups that do not fit
         shape = DESIGNS[self.preset].shape
         if self.data.shape != shape:
-            found, expected = (" x ".join(map(str, size)) for size in (self.data.shape, shape))
+            given, expected = (" x ".join(map(str, size)) for size in (self.data.shape, shape))
             fitting = [name for name, design in DESIGNS.items() if design.shape == self.data.shape]
             raise UsageError(
-                f"data {self.data.spec!r} has images of {found}, preset {self.preset} takes {expected}; "
+                f"data {self.data.spec!r} has images of {given}, preset {self.preset} takes {expected}; "
                 + (f"presets for them: {', '.join(fitting)}" if fitting else "there is no preset for them")
             )
         for split in self.data.parts:
@@ -87,8 +87,8 @@ class Hierarchy:
     @property
     def key(self) -> str:
         """Changes with the data, the network, the loss, the training and the version of torch."""
-        own = [self.preset, self.groups, asdict(self.loss), asdict(self.recipe), self.seed, self.data.key]
-        return hashlib.sha256(json.dumps([own, self._shapes(), torch.__version__]).encode()).hexdigest()[:16]
+        settings = [self.preset, self.groups, asdict(self.loss), asdict(self.recipe), self.seed, self.data.key]
+        return hashlib.sha256(json.dumps([settings, self._shapes(), torch.__version__]).encode()).hexdigest()[:16]
 
     def start(self) -> LeafNet:
         """The network before training, the same at every call."""
@@ -128,9 +128,9 @@ class Hierarchy:
             logits = net(images.to(device)).float().cpu()
             right += torch.stack([(logits[:, :size].sum(dim=1).argmax(dim=1) == labels).sum() for size in steps])
             units += len(labels)
-        found = [int(count) / units for count in right]
-        few = {f"{split}_accuracy_{size}": value for size, value in zip(steps[:-1], found, strict=False)}
-        return {f"{split}_accuracy": found[-1], **few}
+        accuracies = [int(count) / units for count in right]
+        few = {f"{split}_accuracy_{size}": value for size, value in zip(steps[:-1], accuracies, strict=False)}
+        return {f"{split}_accuracy": accuracies[-1], **few}
 
     def models(self, net: LeafNet) -> list[LoadedModel]:
         """The leaves of the trained network as `extract` takes them."""
@@ -138,11 +138,11 @@ class Hierarchy:
         leaves, images = net.tree.leaves, len(self.data.labels("train"))
         whole = sum(len(net.tree.nodes(block)) * cost for block, cost in enumerate(macs))
         facts = {"training": self.key, "groups": list(self.groups), **asdict(self.loss)}
-        made = []
+        members = []
         for leaf in leaves:
             path = nn.Sequential(net.part([leaf]), MeanOfLeaves()).eval()
             nodes = [(block, *net.tree.part([leaf]).nodes(block)) for block in range(len(macs))]
-            made.append(
+            members.append(
                 LoadedModel(
                     path,
                     f"{self.name}/{leaf}",
@@ -158,7 +158,7 @@ class Hierarchy:
                     position=leaf,
                 )
             )
-        return made
+        return members
 
 
 class MeanOfLeaves(nn.Module):

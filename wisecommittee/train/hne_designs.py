@@ -1,4 +1,4 @@
-"""Networks without their schedule: the blocks of each, for any number of nodes."""
+"""Designs of networks: the blocks of a network for any number of nodes, without a schedule of groups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Blocks = Callable[[Sequence[int], int], list[nn.Module]]
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """A network without its schedule. shape : channels, height and width of its images; depth : number of blocks."""
+    """A design of a network. shape : channels, height and width of its images; depth : number of blocks."""
 
     shape: tuple[int, int, int]
     depth: int

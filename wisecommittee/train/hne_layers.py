@@ -1,4 +1,4 @@
-"""Layers of which several nodes run at once, as the groups of one convolution. Channels are those of one node."""
+"""Layers that run several nodes at once, as the groups of one convolution. Channels are those of one node."""
 
 from __future__ import annotations
 
@@ -96,6 +96,6 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.mean(dim=(2, 3)).unflatten(1, (self.nodes, -1)).transpose(0, 1)
-        for place, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, nn.functional.relu6(x) if place else x, weight)
+        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = torch.baddbmm(bias, nn.functional.relu6(x) if index else x, weight)
         return x.transpose(0, 1)

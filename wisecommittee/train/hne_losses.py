@@ -1,4 +1,4 @@
-"""What a network with N leaves is trained on (Ruiz and Verbeek 2021, Eqs. 3-6). All are means over the batch."""
+"""Losses of a network with N leaves (Ruiz and Verbeek 2021, Eqs. 3-6). All are means over the batch."""
 
 from __future__ import annotations
 

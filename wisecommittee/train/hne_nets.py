@@ -35,8 +35,8 @@ class LeafNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         if tuple(images.shape[1:]) != self.shape:
-            found, expected = (" x ".join(map(str, shape)) for shape in (images.shape[1:], self.shape))
-            raise ContentError(f"{self.design}: images of {found}; expected {expected}")
+            given, expected = (" x ".join(map(str, shape)) for shape in (images.shape[1:], self.shape))
+            raise ContentError(f"{self.design}: images of {given}; expected {expected}")
         x, before = images, 1
         for index, block in enumerate(self.blocks):
             x = _branch(x, before, self.tree.parents(index))

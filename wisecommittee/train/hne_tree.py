@@ -1,4 +1,4 @@
-"""Schedules of groups: how many nodes each block has, and which of them a leaf passes through."""
+"""Schedules of groups: the number of nodes of each block, and the nodes that a leaf passes through."""
 
 from __future__ import annotations
 
@@ -61,5 +61,5 @@ class Tree:
         """For each of `nodes(block)`, the index of its parent in `nodes(block - 1)`."""
         if block == 0:
             return (0,) * len(self.nodes(0))
-        place = {node: i for i, node in enumerate(self.nodes(block - 1))}
-        return tuple(place[node * self.groups[block - 1] // self.groups[block]] for node in self.nodes(block))
+        index_of = {node: i for i, node in enumerate(self.nodes(block - 1))}
+        return tuple(index_of[node * self.groups[block - 1] // self.groups[block]] for node in self.nodes(block))

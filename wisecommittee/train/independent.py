@@ -1,4 +1,4 @@
-"""Independently trained replicas of one backbone: single models, the average ensemble and cascades are made of them."""
+"""Independently trained replicas of one backbone, for single models, the average ensemble and cascades."""
 
 from __future__ import annotations
 

@@ -33,12 +33,13 @@ ABLATIONS = ("no-cost", "no-ens", "no-rank", "rank-not-to-models", "selector-unt
 
 @dataclass(frozen=True, slots=True)
 class Irene:
-    """A Method. The selector is fitted on the split `held_out` where the data have one, else on what the models see.
+    """A Method. The selector is fitted on the split `held_out` if the data have one, else on the training units.
 
-    backbones : one per step. features, hidden : of the selector; its Adam follows the recipe's schedule with a factor
-    of its own. w1, w2, w3 : weights of L_ens, L_cost, L_rank; diversity : of the distance between the heads (lambda).
-    temperature, threshold : of the Gumbel softmax and the binariser while training; the m of inference is chosen
-    afterwards. first : the trained first model, where another run has it: w1, w2, w3 and the selector do not reach it.
+    backbones : one per step. features, hidden : of the selector, whose Adam follows the recipe's schedule with its own
+    factor. w1, w2, w3 : weights of L_ens, L_cost, L_rank; diversity : weight of the distance between the heads
+    (lambda). temperature, threshold : of the Gumbel softmax and the binariser during training; the m of inference is
+    chosen afterwards. first : the trained first model, if another run has it; it depends neither on w1, w2, w3 nor on
+    the selector.
     """
 
     data: TrainingData

@@ -1,6 +1,6 @@
-"""IRENE trained and in the store: T members that hold log y, each with its halting score.
+"""IRENE's members in the store: T models that hold log y, each with its halting score.
 
-Stopping after the first member whose score exceeds m is a cascade (family `halting`): any m is searched offline.
+Stopping after the first member whose score exceeds m is a cascade (family `halting`), and any m is searched offline.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def train_irene(store: LogitStore, methods: Mapping[str, Irene], **options: Unpa
     first: Mapping[str, Tensor] | None = None
     rows_of_first: list[CurveRow] = []
     for variant, method in methods.items():
-        own = options.copy()
-        curves = own.pop("curves", None)
+        changed = options.copy()
+        curves = changed.pop("curves", None)
         if variant and (folder := options.get("checkpoints")):
-            own["checkpoints"] = folder / variant
+            changed["checkpoints"] = folder / variant
         known = method.first if first is None else first
-        run = fit(with_fields(method, first=known), method.data, seed=method.seed, **own)
+        run = fit(with_fields(method, first=known), method.data, seed=method.seed, **changed)
         if first is None:
             first = run.modules[FIRST]["model"].state_dict()
             rows_of_first = [row for row in run.curve if row["phase"] == FIRST]
@@ -69,9 +69,9 @@ def train_irene(store: LogitStore, methods: Mapping[str, Irene], **options: Unpa
 def with_first(method: Irene, **options: Unpack[TrainOptions]) -> Irene:
     """The method with its first model, trained or loaded: w1, w2, w3 and the selector do not reach it."""
     only = FirstModel(method)
-    own = options.copy()
-    own.pop("curves", None)
-    run = fit(only, method.data, seed=method.seed, **own)
+    changed = options.copy()
+    changed.pop("curves", None)
+    run = fit(only, method.data, seed=method.seed, **changed)
     return with_fields(method, first=run.modules[FIRST]["model"].state_dict())
 
 
@@ -149,15 +149,15 @@ def _into_store(
     for split in ("val", "test"):
         if split not in method.data.parts:
             continue
-        found = said(committee, method.data, split, options.get("device") or "cpu", options.get("progress"))
+        outcomes = said(committee, method.data, split, options.get("device") or "cpu", options.get("progress"))
         for step, card in enumerate(cards):
             status = store.add(
                 card,
                 split,
-                labels=found.labels,
-                outputs=np.ascontiguousarray(found.log_y[:, step]),
-                unit_ids=found.unit_ids,
-                scores={SCORE: found.stop[:, step]},
+                labels=outcomes.labels,
+                outputs=np.ascontiguousarray(outcomes.log_y[:, step]),
+                unit_ids=outcomes.unit_ids,
+                scores={SCORE: outcomes.stop[:, step]},
                 replace=options.get("replace", False),
             )
             done.append(Extracted(store.card(card.model, split), split, status))

@@ -42,22 +42,24 @@ def make_irene(
         raise UsageError(f"{len(backbones)} backbones for {models} models; name one for all, or one for each")
     names = tuple(backbones) if len(backbones) > 1 else (setup.backbone,) * (3 if models is None else max(0, models))
     usual = SELECTORS[preset or ("digits" if data.name == "digits" else "cifar")]
-    made = Irene(data, names, setup.recipe, seed, **usual | settings)
+    method = Irene(data, names, setup.recipe, seed, **usual | settings)
     if "selector_factor" in settings and not setup.recipe.milestones:
         raise UsageError(
             "selector factor: the learning rates of these data fall by a cosine, without milestones to drop at; leave "
             "it out, or choose a preset with milestones (cifar)"
         )
-    return made
+    return method
 
 
 def variants(
     method: Irene, *, w2: Sequence[float] = (), models: Sequence[int] = (), ablations: Sequence[str | None] = ()
 ) -> dict[str, Irene]:
-    """{variant: method} for all combinations. A variant names the settings that vary, an ablation, and a selector
-    that is fitted on held-out units."""
+    """{variant: method} for all combinations of the settings that vary.
+
+    A variant's name holds those settings, an ablation, and whether the selector is fitted on held-out units.
+    """
     w2, models, ablations = w2 or [method.w2], models or [len(method.backbones)], ablations or [method.ablation]
-    made: dict[str, Irene] = {}
+    methods: dict[str, Irene] = {}
     for weight, count, ablation in product(w2, models, ablations):
         if count != len(method.backbones) and len(set(method.backbones)) > 1:
             raise UsageError(f"{count} models: backbones of several kinds make {len(method.backbones)}")
@@ -66,5 +68,5 @@ def variants(
         parts += [ablation] if ablation else []
         parts += ["held-out"] if method.fits_held_out else []
         backbones = (*method.backbones, *[method.backbones[0]] * count)[:count]
-        made[",".join(parts)] = with_fields(method, w2=weight, backbones=backbones, ablation=ablation)
-    return made
+        methods[",".join(parts)] = with_fields(method, w2=weight, backbones=backbones, ablation=ablation)
+    return methods

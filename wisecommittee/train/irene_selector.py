@@ -17,7 +17,7 @@ from torch.nn import functional
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.train.backbones import Backbone
 
-FLOOR = 1e-6  # of what is about to be logged: a share of 0 is -6
+FLOOR = 1e-6  # added before log10, so that a share of 0 becomes -6
 
 
 class MemberOutcome(NamedTuple):

@@ -51,11 +51,11 @@ class Step:
 class Phase:
     """One stretch of training.
 
-    modules : all that is in train mode and saved, by name (frozen predecessors and copies included if they must survive
-    a restart; a hook that wants one in eval mode says so in `on_epoch`). batches : the minibatches of an epoch.
-    loss : (batch, step) -> {"loss": scalar to minimise, and means over the batch to be logged, such as "accuracy"}.
-    optimizers : each with the schedule of its lr; all of them step after one backward pass.
-    on_epoch, on_step : called before each epoch, after each step; evaluate : figures added to the row of an epoch.
+    modules : all modules that are in train mode and saved, by name. Frozen predecessors and copies belong here if they
+    must survive a restart; a hook puts a module into eval mode in `on_epoch`. batches : the minibatches of an epoch.
+    loss : (batch, step) -> {"loss": scalar to minimise, and means over the batch to log, such as "accuracy"}.
+    optimizers : each with the schedule of its lr; all of them step after one backward pass. on_epoch, on_step : called
+    before each epoch, after each step; evaluate : figures added to the row of an epoch.
     """
 
     name: str
@@ -78,7 +78,8 @@ class Trained:
 
 
 class Method(Protocol):
-    """What can be trained. key : text that changes whenever the result would; others' checkpoints are refused."""
+    """A method that `train` can run. key : text that changes whenever the result would; checkpoints of another key are
+    refused."""
 
     @property
     def key(self) -> str: ...
@@ -87,18 +88,21 @@ class Method(Protocol):
 
 
 class Batches(Protocol):
-    """The minibatches of an epoch, shuffled by a generator: all but the last of the same number of units."""
+    """The minibatches of an epoch, shuffled by a generator. All have the same number of units except the last."""
 
     def __len__(self) -> int: ...
 
     def epoch(self, generator: torch.Generator, rank: int = 0, count: int = 1) -> Iterator[Minibatch]:
-        """Every `count`-th unit of each minibatch, from number `rank` on; the shares of all ranks make it up."""
+        """Yields units rank, rank + count, rank + 2 count, .. of each minibatch; together the ranks get every unit."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Minibatches:
-    """Of aligned tensors [N, ..] in memory. augment : (x [n, ..], generator) -> x, on the first tensor."""
+    """Minibatches of aligned tensors [N, ..] in memory.
+
+    augment : (x [n, ..], generator) -> x, applied to the first tensor.
+    """
 
     tensors: Minibatch
     size: int
@@ -256,10 +260,10 @@ def _restore(run: _Run, phase: Phase, scaler: torch.amp.GradScaler, file: Path |
 def load_checkpoint(data: bytes, name: str, key: str, device: torch.device | str = "cpu") -> dict[str, Any]:
     try:
         state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-        found = state["key"]
+        recorded = state["key"]
     except Exception as error:
         raise ContentError(f"{name!r} is no checkpoint of this version; remove it to train again") from error
-    if found != key:
+    if recorded != key:
         raise ContentError(f"{name!r} belongs to other settings; name another folder of checkpoints, or remove it")
     return state
 

@@ -1,7 +1,7 @@
-"""Several processes train one model: each takes its share of every minibatch, gradients are averaged over all units.
+"""One model trained by several processes: each takes a share of every minibatch, gradients are averaged over all units.
 
-Started by torchrun, every rank makes the same call. A method needs to know nothing of it. Batch normalisation sees the
-units of its own rank, as usual; the statistics kept are those of rank 0.
+Under torchrun every rank makes the same call, and methods need no code for it. Batch normalisation uses the units of
+its own rank, as usual; the statistics of rank 0 are kept.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class TrainingRanks:
     count: int = 1
 
     def read(self, file: Path) -> bytes | None:
-        """The bytes that rank 0 reads from a file, None where there is none; other ranks need not see its disk."""
-        found = [file.read_bytes() if self.rank == 0 and file.exists() else None]
+        """The bytes that rank 0 reads from a file, None if there is no file; other ranks need no access to its disk."""
+        contents = [file.read_bytes() if self.rank == 0 and file.exists() else None]
         if self.count > 1:
-            distributed.broadcast_object_list(found, src=0)
-        return found[0]
+            distributed.broadcast_object_list(contents, src=0)
+        return contents[0]
 
     def equalise(self, modules: Iterable[nn.Module]) -> None:
         """Parameters and buffers as rank 0 has them."""
@@ -59,20 +59,20 @@ class TrainingRanks:
             parameter.grad = gradient
 
     def total(self, sums: dict[str, Tensor], units: int, device: torch.device) -> tuple[dict[str, float], int]:
-        """Sums and numbers of units over all ranks."""
+        """(sums, number of units) over all ranks."""
         if self.count == 1:
             return {name: float(value) for name, value in sums.items()}, units
         every: list[dict[str, float] | None] = [None] * self.count
         distributed.all_gather_object(every, {"": float(units), **{name: float(v) for name, v in sums.items()}})
-        known = [one for one in every if one is not None]
-        names = {name for one in known for name in one}
-        added = {name: sum(one.get(name, 0.0) for one in known) for name in sorted(names)}
+        known = [sums_of_rank for sums_of_rank in every if sums_of_rank is not None]
+        names = {name for sums_of_rank in known for name in sums_of_rank}
+        added = {name: sum(sums_of_rank.get(name, 0.0) for sums_of_rank in known) for name in sorted(names)}
         return {name: value for name, value in added.items() if name}, int(added[""])
 
 
 @contextlib.contextmanager
 def replicas(device: torch.device) -> Iterator[TrainingRanks]:
-    """The ranks for the length of a training; connects them where nobody has yet."""
+    """The ranks during a training; connects the processes if they are not connected."""
     ranks = find_ranks()
     if ranks.count == 1:
         yield TrainingRanks()

@@ -1,4 +1,4 @@
-"""What every command that trains does around the loop: device, checkpoints, curves, and the way into the store."""
+"""The steps around the training loop that all training commands share: device, checkpoints, curves, store."""
 
 from __future__ import annotations
 

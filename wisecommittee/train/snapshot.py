@@ -1,4 +1,4 @@
-"""Snapshot ensembles (Huang et al. 2017): one training of cosine cycles, a copy of the network at the end of each."""
+"""Snapshot ensembles (Huang et al. 2017): one training of cosine cycles; the network is copied after every cycle."""
 
 from __future__ import annotations
 

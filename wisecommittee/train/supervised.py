@@ -1,4 +1,4 @@
-"""One network on labelled images: its start, its optimiser and schedule, its phase. Every method is made of these."""
+"""One network on labelled images: its initial weights, optimiser, schedule and phase. All methods build on these."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ USUAL_BACKBONES = {"digits": "digits-cnn", "cifar10": "resnet18", "cifar100": "r
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a method that trains networks of one backbone starts from."""
+    """The data, backbone, recipe and seed from which a method trains networks."""
 
     data: TrainingData
     backbone: str
@@ -90,7 +90,7 @@ class Setup:
     seed: int = 0
 
     def start(self, number: int = 0) -> Backbone:
-        """The backbone before training, the same at every call; number : tells the replicas of a seed apart."""
+        """The backbone before training, the same at every call; number : distinguishes the replicas of a seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1000 * self.seed + number)
             net = build(self.backbone, self.data.classes, self.data.shape[0])
@@ -114,8 +114,8 @@ class Setup:
     def key(self, method: str, **facts: Any) -> str:
         """Changes with the method, its facts, the data, the networks' shapes and the version of torch."""
         shapes = [list(parameter.shape) for parameter in self.start().parameters()]
-        own = [self.backbone, asdict(self.recipe), self.seed, self.data.key, shapes, torch.__version__]
-        return hashlib.sha256(json.dumps([method, facts, own], sort_keys=True).encode()).hexdigest()[:16]
+        settings = [self.backbone, asdict(self.recipe), self.seed, self.data.key, shapes, torch.__version__]
+        return hashlib.sha256(json.dumps([method, facts, settings], sort_keys=True).encode()).hexdigest()[:16]
 
     def origin(self, method: str) -> Origin:
         return Origin(method, self.data.name, short_name(self.backbone), self.seed)

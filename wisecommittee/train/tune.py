@@ -1,7 +1,7 @@
-"""Search of IRENE's hyper-parameters (Li et al. 2023, Table 3) with Optuna, judged on val by whoever calls it.
+"""Search of IRENE's hyper-parameters (Li et al. 2023, Table 3) with Optuna; the caller judges committees on val.
 
-A folder holds the search: one line per event in journal.log, and the committee of every trial in a store of its own.
-The same call goes on where it was interrupted, within the trial that was running.
+A folder holds the search: one line per event in journal.log, and a store with the committee of every trial. The same
+call continues an interrupted search, within the trial that was running.
 """
 
 from __future__ import annotations
@@ -61,7 +61,11 @@ def usual_ranges(method: Irene) -> dict[str, Range]:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """worth : larger is better, from 0; quality, cost : on val, of which worth is computed; None where it diverged."""
+    """One trial of the search.
+
+    worth : larger is better, from 0; quality, cost : on val, from which worth is computed; None if the training
+    diverged.
+    """
 
     number: int
     settings: dict[str, float]
@@ -90,10 +94,10 @@ def tune(
     ranges: Mapping[str, Range] | None = None,
     **options: Unpack[TrainOptions],
 ) -> list[Trial]:
-    """Search until there are as many trials as asked for; all of them, the best first.
+    """Run trials until there are `trials` of them in the folder; returns all of them, the best first.
 
-    ranges : fields of the method and their values, by default `usual_ranges`; folder : of the search, default one for
-    its settings in the user's cache folder. The networks are kept there too. A training that diverges is worth 0.
+    ranges : fields of the method and their values, by default `usual_ranges`; folder : folder of the search and its
+    networks, by default one for its settings in the user's cache folder. A training that diverges is worth 0.
     """
     if trials < 1:
         raise UsageError(f"{trials} trials: expected at least 1")
@@ -124,8 +128,8 @@ def tune(
         study.tell(trial, worth)
     if progress:
         progress("tune", trials, trials)
-    found = [_trial(number, trial) for number, trial in enumerate(done)]
-    return sorted(found, key=lambda trial: -trial.worth)
+    finished = [_trial(number, trial) for number, trial in enumerate(done)]
+    return sorted(finished, key=lambda trial: -trial.worth)
 
 
 def _trial(number: int, trial: FrozenTrial) -> Trial:

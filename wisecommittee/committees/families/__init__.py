@@ -1,6 +1,6 @@
-"""Which combinations of members exist: one file per family, each with one value `FAMILY`.
+"""Families: which combinations of members exist. One file per family, each with one value `FAMILY`.
 
-May be added: a family that enumerates sequences of stages from cards alone; how they are evaluated is not its business.
+May be added: a family that enumerates sequences of stages from cards alone, without evaluating them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ FAMILIES = {
 
 
 def family_named(name: str) -> Family:
+    """The family of that name; UnknownNameError if there is none."""
     if name not in FAMILIES:
         raise UnknownNameError("family", name, FAMILIES)
     return FAMILIES[name]

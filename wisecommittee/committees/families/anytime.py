@@ -12,7 +12,7 @@ from wisecommittee.committees.families.groups import doublings, groups_of, stops
 
 
 def chains(cards: Cards, replicas: str = "canonical") -> list[Chain]:
-    """One stage of the first 1, 2, 4, .. members of a group; with replicas 'all' of any number of them."""
+    """A group takes part as one stage of its first 1, 2, 4, .. members; with replicas 'all', of any number of them."""
     stop = (lambda size: stops(size, "all")) if replicas == "all" else doublings
     return [Chain.once(members, stop(len(members))) for members in groups_of(cards).values()]
 
@@ -22,7 +22,7 @@ def tiers(cards: Cards, replicas: str = "canonical") -> Tiers:
 
 
 def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArray[np.int64]:
-    """int64 [combinations, 1]: the first members of a group as one stage; none of any other size."""
+    """int64 [combinations, 1]: the first members of a group as one stage; empty for size > 1."""
     return walks(chains(cards, replicas), len(cards), size) if size == 1 else np.zeros((0, size), np.int64)
 
 

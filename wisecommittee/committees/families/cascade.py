@@ -1,7 +1,8 @@
-"""Cascades (Wang et al. 2022, Alg. 1): every ordered sequence of members, each stage but the last with a threshold.
+"""Cascades (Wang et al. 2022, Alg. 1): every ordered sequence of members; each stage but the last has a threshold.
 
-Departs: a stage where nobody exits on the choosing split is merged into the next, so tiers and ensembles are found too;
-and one stage may add several members of a group (the next leaves of a hierarchical neural ensemble).
+Departs from the paper: a stage at which no unit exits on the choosing split is merged into the next stage, so the
+search also finds tiers and ensembles; and one stage may add several members of a group (the next leaves of a
+hierarchical neural ensemble).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ def chains(cards: Cards, replicas: str = "canonical") -> list[Chain]:
     """The chains of architectures and groups.
 
     replicas : 'canonical': an architecture used r times stands for its first r replicas (8 architectures with 4
-    replicas give 8**4 sequences of 4); 'all': every model is a chain of its own. Members of a group join in order of
-    position; after a stage 1, 2, 3, 4, 6, 8, 12, .. or all of them are in use, with 'all' any number.
+    replicas give 8**4 sequences of 4); 'all': every model is a chain by itself. Members of a group join in order of
+    position; after a stage 1, 2, 3, 4, 6, 8, 12, .. or all members of the group are in use; with 'all', any number.
     """
     groups = groups_of(cards).values()
     return [Chain.leaping(members, stops(len(members), replicas)) for members in groups] + independent(cards, replicas)
@@ -35,6 +36,7 @@ def independent(cards: Cards, replicas: str) -> list[Chain]:
 
 
 def tiers(cards: Cards, replicas: str = "canonical") -> Tiers:
+    """The groups of models that one stage can add; the first M are the single models."""
     return steps(chains(cards, replicas), len(cards)).tiers
 
 

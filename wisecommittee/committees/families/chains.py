@@ -1,7 +1,7 @@
-"""Chains: models that join a committee in a fixed order, and all walks over several of them.
+"""Chains of models that join a committee in a fixed order, and all sequences of stages over several chains.
 
-The replicas of an architecture join one by one. Of a group (leaves of a hierarchical neural ensemble, steps of IRENE)
-several members may join at once: such a tier runs as one stage.
+The replicas of an architecture join one by one. Several members of a group (leaves of a hierarchical neural ensemble,
+steps of IRENE) may join at once: such a tier runs as one stage.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 class Chain:
     """Models that join a committee in a fixed order.
 
-    members : models in that order; moves : (a, b) for every stage that may bring the members in use from a to b.
+    members : models in that order; moves : (a, b) for every stage that raises the number of members in use from a to b.
     """
 
     members: tuple[int, ...]
@@ -25,23 +25,23 @@ class Chain:
 
     @classmethod
     def single_file(cls, members: tuple[int, ...]) -> Chain:
-        """One member a stage."""
+        """A chain of which every stage adds one member."""
         return cls(members, tuple((a, a + 1) for a in range(len(members))))
 
     @classmethod
     def leaping(cls, members: tuple[int, ...], stops: Sequence[int]) -> Chain:
-        """A stage leads from any number of members in `stops`, or from none, to any larger one in `stops`."""
+        """A stage leads from 0 members, or a number in `stops`, to any larger number in `stops`."""
         return cls(members, tuple((a, b) for a in (0, *stops) for b in stops if a < b))
 
     @classmethod
     def once(cls, members: tuple[int, ...], stops: Sequence[int]) -> Chain:
-        """One stage adds a number of members in `stops`; no other stage follows."""
+        """One stage adds a number of members in `stops`; no other stage adds members of this chain."""
         return cls(members, tuple((0, b) for b in stops))
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What one stage can add.
+    """The tiers that one stage can add.
 
     tiers : tuples of models, first the M single models; chain : int64 [S] the chain of each tier; before, after : int64
     [S] members of the chain in use before and after the stage; before is -1 for single models that no stage adds.
@@ -69,13 +69,13 @@ def walks(chains: Sequence[Chain], models: int, size: int, *, ascending: bool = 
     every = steps(chains, models)
     sequences = np.zeros((1, 0), dtype=np.int64)
     used = np.zeros((1, len(chains)), dtype=np.int16)  # members of each chain that are in use
-    for place in range(size):
+    for stage in range(size):
         fits = used[:, every.chain] == every.before
-        if ascending and place:
+        if ascending and stage:
             fits &= sequences[:, -1:] < np.arange(len(every.tiers))
         row, step = np.nonzero(fits)
         sequences = np.column_stack([sequences[row], step])
-        if place < size - 1:
+        if stage < size - 1:
             used = used[row]
             used[np.arange(len(row)), every.chain[step]] = every.after[step]
     return sequences

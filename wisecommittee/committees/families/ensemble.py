@@ -12,7 +12,7 @@ from wisecommittee.committees.families.groups import groups_of, stops
 
 
 def chains(cards: Cards, replicas: str = "canonical") -> list[Chain]:
-    """The chains of a cascade, but a group takes part with its first 1, 2, 3, 4, 6, 8, .. members at once."""
+    """The chains of a cascade, but one stage adds the first 1, 2, 3, 4, 6, 8, .. members of a group at once."""
     groups = groups_of(cards).values()
     return [Chain.once(members, stops(len(members), replicas)) for members in groups] + independent(cards, replicas)
 

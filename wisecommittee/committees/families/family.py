@@ -1,4 +1,4 @@
-"""A family: which models take part, what a stage can add, and which sequences of stages exist."""
+"""A family: the models that take part, the tiers that a stage can add, and the sequences of stages that exist."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Family:
     members : callable
         (cards, confidence) -> the cards that take part; AbsentError if there are none.
     chains : callable or None
-        (cards, replicas) -> chains whose walks are the combinations, for families that may be too large to list.
+        (cards, replicas) -> chains from which the combinations follow, for families that may be too large to list.
     combine, confidence : str or None
-        Defaults; None for those of the kind of outputs.
+        Default rule and confidence; None for the defaults of the kind of outputs.
     stages : int or None
-        Default of the most stages; None for no limit.
+        Default of the largest number of stages; None for no limit.
     """
 
     name: str
@@ -59,9 +59,9 @@ class Family:
     stages: int | None = 4
 
     def sequences(self, cards: Cards, size: int, replicas: str = "canonical") -> NDArray[np.int64]:
-        """int64 [n, size]: the combinations, and of size 1 also every single model, in lexicographic order.
+        """int64 [n, size]: the combinations in lexicographic order; for size 1 also every single model.
 
-        Canonical replicas and the order within a group restrict members of a committee, not single models.
+        Canonical replicas and the order within a group restrict the members of a committee, but not single models.
         """
         combinations = self.combinations(cards, size, replicas)
         return combinations if size > 1 else np.union1d(combinations, np.arange(len(cards)))[:, None]

@@ -27,8 +27,10 @@ def doublings(members: int) -> tuple[int, ...]:
 
 
 def stops(members: int, replicas: str) -> tuple[int, ...]:
-    """How many of a group's members may be in use after a stage: 1, 2, 3, 4, 6, 8, 12, .. (every doubling and half way
-    between) and all; every number with replicas 'all'."""
+    """Numbers of a group's members that may be in use after a stage: 1, 2, 3, 4, 6, 8, 12, .. and all members.
+
+    These are the doublings and the middle between two doublings; with replicas 'all', every number.
+    """
     if replicas == "all":
         return tuple(range(1, members + 1))
     between = (3 * 2**b for b in range(members.bit_length()) if 3 * 2**b < members)

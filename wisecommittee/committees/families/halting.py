@@ -18,13 +18,13 @@ SCORE = "halting"
 
 
 def combinations(cards: Cards, size: int, replicas: str = "canonical") -> NDArray[np.int64]:
-    """int64 [combinations, size]: the first `size` members of every group, each a stage."""
+    """int64 [combinations, size]: the first `size` members of every group, one per stage."""
     first = [members[:size] for members in groups_of(cards).values() if len(members) >= size]
     return np.array(sorted(first), dtype=np.int64).reshape(-1, size)
 
 
 def members(cards: Cards, confidence: str | None) -> tuple[StoredCard, ...]:
-    """Cards of groups whose members all store the score; of all groups if the confidence is a function of outputs."""
+    """Cards of groups whose members all store the score; of all groups if `confidence` is computed from outputs."""
     whole = whole_groups(cards, "halting", "train one with `wisecommittee train irene`")
     score = confidence or SCORE
     if score in CONFIDENCES:

@@ -14,7 +14,7 @@ from wisecommittee.errors import AbsentError
 
 
 def checkpoints(cards: Cards) -> list[tuple[int, ...]]:
-    """Indices of the cards of every checkpoint with two input sizes or more, by rising multiply-adds.
+    """For every checkpoint with two input sizes or more, the indices of its cards by rising multiply-adds.
 
     A checkpoint is known by the hash of its weights, else by the name that extraction gives: b3@240/1 is b3, replica 1.
     """

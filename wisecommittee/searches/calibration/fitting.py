@@ -146,14 +146,19 @@ def calibrate(
 
     Parameters
     ----------
-    models
+    store : LogitStore
+    models : sequence of str
         Globs of model names.
-    method
+    method : str
         'temperature' (Guo et al. 2017), 'platt' or 'isotonic'; 'none' removes the calibration.
-    split
+    split : str
         The split that chooses; test is refused.
-    force
+    force : bool
         Store also a calibration that makes its model worse on units that it was not fitted on.
+    threads : int, optional
+        By default one per core.
+    progress : callable, optional
+        Called with (task, models done, models in total).
 
     Returns
     -------
@@ -164,6 +169,12 @@ def calibrate(
     ------
     ContentError
         The outputs of a model leave the method without a best fit.
+    AbsentNameError
+        A glob matches no model.
+    UnknownNameError
+        There is no such method.
+    UsageError
+        The split is test.
     """
     calibrated = []
     for fitted in fit(store, models, method, split=split, threads=threads, progress=progress):

@@ -33,7 +33,7 @@ HIGHEST = 1.05  # of them: a committee can be better than its best member
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class PartialCascade:
     """A cascade under construction.
 
     waiting : bool [N] units that no stage has answered yet. correct, cost : totals of the units that have exited.
@@ -79,25 +79,25 @@ class Greedy:
         self.worst: dict[Combination, int] = {}  # worst-case cost of every combination that was counted
         self.reference: NDArray[np.int64] = np.zeros(space.pool.units, np.int64)
 
-    def start(self) -> list[State]:
+    def start(self) -> list[PartialCascade]:
         """Every committee of one stage is counted; the most accurate becomes the reference. One empty cascade per
         target."""
         starts = self.space.starts()
         stages = Stages(self.pool, (), starts.sequences, self.space.threads)
-        empty = State(1.0, (), (), np.ones(self.pool.units, dtype=bool), 0, 0)
+        empty = PartialCascade(1.0, (), (), np.ones(self.pool.units, dtype=bool), 0, 0)
         self._close(empty, stages, starts)
         best = min(self.counted, key=lambda c: (c.less_correct, c.cost, c.sequence))
         self.reference = stages.correct(best.sequence).astype(np.int64)
         lowest = max(c.less_correct for c in self.counted) / min(-1, best.less_correct)
         return [replace(empty, target=float(t)) for t in np.linspace(min(lowest, 0.95), HIGHEST, TARGETS)]
 
-    def step(self, states: list[State], last: bool) -> list[State]:
+    def step(self, states: list[PartialCascade], last: bool) -> list[PartialCascade]:
         """Let everything that can come next answer all that is left, for each cascade under construction, and append
         to each what answers most units per cost, unless this is the last stage."""
-        grouped: dict[Combination, list[State]] = {}
+        grouped: dict[Combination, list[PartialCascade]] = {}
         for state in states:
             grouped.setdefault(state.sequence, []).append(state)
-        grown: list[State] = []
+        grown: list[PartialCascade] = []
         every = [e for e in map(self.space.extensions, sorted(grouped)) if len(e.lasts)]
         for batch in batches(every, [len(e.lasts) * (3 if last else 40) * self.pool.units for e in every]):
             if self.space.stop.is_set():
@@ -112,7 +112,7 @@ class Greedy:
                         grown.append(found)
         return grown
 
-    def _close(self, state: State, stages: Stages, every: Extensions) -> None:
+    def _close(self, state: PartialCascade, stages: Stages, every: Extensions) -> None:
         for sequence, worst in zip(every.sequences, every.worst.tolist(), strict=True):
             correct = state.correct + int(stages.correct(sequence)[state.waiting].sum(dtype=np.int64))
             cost = state.cost + self._marginal(sequence, state.waiting)
@@ -125,10 +125,10 @@ class Greedy:
         added = np.diff(cumulative, axis=0, prepend=np.zeros_like(cumulative[:1]))[-1]
         return int(np.broadcast_to(added, waiting.shape)[waiting].sum())
 
-    def _best(self, state: State, stages: Stages, every: Extensions) -> State | None:
+    def _best(self, state: PartialCascade, stages: Stages, every: Extensions) -> PartialCascade | None:
         """The most units answered per cost, then least cost, then first name; None where nobody can answer."""
         best: tuple[float, int, int] | None = None
-        chosen: State | None = None
+        chosen: PartialCascade | None = None
         for sequence in every.sequences:
             answered, value = self._threshold(state, stages, sequence)
             if not answered:
@@ -140,7 +140,7 @@ class Greedy:
                 leaves = state.waiting & reaches(score, value)
                 correct = state.correct + int(stages.correct(sequence)[leaves].sum(dtype=np.int64))
                 best = key
-                chosen = State(
+                chosen = PartialCascade(
                     state.target,
                     sequence,
                     (*state.values, value),
@@ -150,7 +150,7 @@ class Greedy:
                 )
         return chosen
 
-    def _threshold(self, state: State, stages: Stages, sequence: Combination) -> tuple[int, float]:
+    def _threshold(self, state: PartialCascade, stages: Stages, sequence: Combination) -> tuple[int, float]:
         """The most waiting units that may be answered under the target, and the least confidence among them."""
         order = stages.order(sequence)[::-1]
         order = order[state.waiting[order]]

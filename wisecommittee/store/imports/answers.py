@@ -76,31 +76,33 @@ def import_answers(
 
     Parameters
     ----------
-    store, split
-        Where they go.
-    answers
+    store : LogitStore
+    split : str
+        The split to write to.
+    answers : path
         A .csv or .parquet table with columns unit_id, model, answer, confidence, then per-unit costs (usd, tokens) and
         optionally score: graded quality in [0, 1] instead of answer == label.
-    labels
-        True answers, as for outputs; default the column label of `answers`. An answer is right if it is its label by
-        the rule of tasks/text.py; an empty one never is.
-    costs
-        models.csv (models_csv.py); not needed where the table has per-unit costs.
-    by_position
-        Pair units and labels in order although only one side has unit ids.
-    ignore_case
-        'Yes' and 'yes' are the same answer.
-    replace
-        Exchange models that have other content in the store.
+    labels : path, optional
+        True answers, in the formats of `import_outputs`; by default the column label of `answers`. An answer is right
+        if it equals its label by the rule of tasks/text.py; an empty answer is never right.
+    costs : path, optional
+        models.csv (models_csv.py); not needed if the table has per-unit costs.
+    by_position : bool
+        Pair units and labels in order although only one of the two files has unit ids.
+    ignore_case : bool
+        Take 'Yes' and 'yes' for the same answer.
+    replace : bool
+        Replace models that have other content in the store.
 
     Returns
     -------
-    {model: 'added' | 'unchanged' | 'card updated' | 'replaced'}
+    {model: str}
+        'added', 'unchanged', 'card updated' or 'replaced'.
 
     Raises
     ------
     WiseCommitteeError
-        Of the kind that fits (errors.py), with the file, the row and the remedy. Then nothing was written.
+        Its subclasses are in errors.py. The message names the file, the row and the remedy; then nothing was written.
     """
     frame = read_table(answers, text=("unit_id", "model", "answer", "label"), blank=("answer", "label"))
     for name in ("unit_id", "model", "answer", "confidence"):

@@ -39,33 +39,35 @@ def import_outputs(
 
     Parameters
     ----------
-    store, split
-        Where they go.
-    files
-        (kind, model, file) with kind 'logits' or 'probabilities'. A .npy or .npz array [N, C], or a .csv or .parquet
+    store : LogitStore
+    split : str
+        The split to write to.
+    files : sequence of (kind, model, path)
+        Kind is 'logits' or 'probabilities'. The path is that of a .npy or .npz array [N, C], or of a .csv or .parquet
         table with unit_id and one column per class, aligned by name.
-    labels
+    labels : path
         .npy [N], or a table with unit_id and label; class numbers or class names.
-    costs
+    costs : path
         models.csv (models_csv.py).
-    classes
-        A file that names the classes (store/readers/classes.py); needed where the names in the files do not say which
-        class is which number.
-    by_position
-        Pair rows and labels in order although only one side has unit ids.
-    dtype
+    classes : path, optional
+        A file that names the classes (store/readers/classes.py); needed if the names in the files do not fix the number
+        of each class.
+    by_position : bool
+        Pair rows and labels in order although only one of the two files has unit ids.
+    dtype : str
         'float32', or 'float16' for half the disk.
-    replace
-        Exchange models that have other content in the store.
+    replace : bool
+        Replace models that have other content in the store.
 
     Returns
     -------
-    {model: 'added' | 'unchanged' | 'card updated' | 'replaced'}
+    {model: str}
+        'added', 'unchanged', 'card updated' or 'replaced'.
 
     Raises
     ------
     WiseCommitteeError
-        Of the kind that fits (errors.py), with the file, the row and the remedy. Then nothing was written.
+        Its subclasses are in errors.py. The message names the file, the row and the remedy; then nothing was written.
     """
     names = [model for _, model, _ in files]
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):

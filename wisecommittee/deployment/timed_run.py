@@ -1,4 +1,4 @@
-"""The time that a deployed committee takes, in batches and one unit at a time."""
+"""Measured time of a deployed committee, in batches and one unit at a time."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LEAST_PASSES, MOST_PASSES = 5, 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """A deployed committee and the units that it is timed on."""
+class TimedRun:
+    """A deployed committee and the units on which it is timed."""
 
     run: Deployed
     units: Units
@@ -29,23 +29,29 @@ class Trial:
     def decide(self) -> Decisions:
         return self.run(self.units, self.unit_ids)
 
-    def only(self, row: int) -> Trial:
-        return Trial(self.run, self.units.only(np.array([row])), self.unit_ids[row : row + 1])
+    def only(self, row: int) -> TimedRun:
+        """The same committee on one of the units."""
+        return TimedRun(self.run, self.units.only(np.array([row])), self.unit_ids[row : row + 1])
 
     def elapsed(self) -> float:
-        """Milliseconds of a run; its decisions are on the CPU at the end, so the device is done."""
+        """Milliseconds of one run; the decisions are on the CPU at its end, so the device has finished."""
         started = time.perf_counter()
         self.decide()
         return 1e3 * (time.perf_counter() - started)
 
 
-def measured(trial: Trial, labels: NDArray[np.int64], flops: Sequence[float] | None, seconds: float) -> Measured:
-    decisions = trial.decide()
+def measured(timed: TimedRun, labels: NDArray[np.int64], flops: Sequence[float] | None, seconds: float) -> Measured:
+    """Accuracy, exits and times of a deployed committee.
+
+    labels : int64 [n]; flops : multiply-adds of each stage, None if unknown; seconds : approximate time per
+    measurement.
+    """
+    decisions = timed.decide()
     ratios = np.bincount(decisions.stage, minlength=decisions.ran.shape[1]) / len(decisions)
-    batch = _spread(lambda: trial.elapsed() / len(decisions), seconds)
-    latency = _spread(OneByOne(trial, decisions), seconds)
+    batch = _spread(lambda: timed.elapsed() / len(decisions), seconds)
+    latency = _spread(OneByOne(timed, decisions), seconds)
     return Measured(
-        trial.run.committee.label(),
+        timed.run.committee.label(),
         float((decisions.prediction == labels).mean()),
         None if flops is None else float(np.dot(decisions.ran.mean(axis=0), flops)),
         latency,
@@ -55,10 +61,13 @@ def measured(trial: Trial, labels: NDArray[np.int64], flops: Sequence[float] | N
 
 
 class OneByOne:
-    """Average latency: one unit of every route, each by itself, weighted by how many units take that route."""
+    """Average latency in milliseconds.
 
-    def __init__(self, trial: Trial, decisions: Decisions) -> None:
-        self.trial, self.total, self.turn = trial, len(decisions), 0
+    One unit of every route runs by itself; its time is weighted by the number of units on that route.
+    """
+
+    def __init__(self, timed: TimedRun, decisions: Decisions) -> None:
+        self.timed, self.total, self.turn = timed, len(decisions), 0
         routes, route = np.unique(decisions.ran, axis=0, return_inverse=True)
         rng = np.random.default_rng(0)
         self.groups = [rng.permutation(np.flatnonzero(route.ravel() == r)) for r in range(len(routes))]
@@ -67,7 +76,7 @@ class OneByOne:
         average = 0.0
         for rows in self.groups:
             row = int(rows[self.turn % len(rows)])
-            average += len(rows) / self.total * self.trial.only(row).elapsed()
+            average += len(rows) / self.total * self.timed.only(row).elapsed()
         self.turn += 1
         return average
 

@@ -9,7 +9,7 @@ from typing import Any
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policy import Thresholds
-from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted
+from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted, option
 from wisecommittee.searches.stages.calibrated import as_chosen, recorded
 from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.store import LogitStore
@@ -92,7 +92,8 @@ def check_identity(card: StoredCard, recorded: Mapping[str, Any]) -> None:
         if before and now[name] and before != now[name]:
             raise CommitteeError(
                 f"{card.model}: its {noun} differ from those the committee was chosen with "
-                f"({_short(before)}, now {_short(now[name])}); search again, or evaluate anyway with --force"
+                f"({_short(before)}, now {_short(now[name])}); search again, or evaluate anyway with "
+                f"{option('force', True)}"
             )
 
 

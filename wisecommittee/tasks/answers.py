@@ -59,6 +59,10 @@ class GradedAnswers(Task):
         """int32 [.., N]: grades in steps."""
         return np.rint(predictions * np.float64(self.steps)).astype(np.int32)
 
+    def shares(self, model: ModelOutputs) -> NDArray[np.float64]:
+        """The grades as they are stored, which may be finer than the steps."""
+        return model.grades().astype(np.float64)
+
     def alone(self, model: ModelOutputs) -> float:
         """The mean grade as it is stored, which may be finer than the steps."""
         return float(model.grades().mean(dtype=np.float64))

@@ -101,6 +101,10 @@ class Task(ABC):
         totals = statistics.reshape(len(statistics), self.width).sum(axis=0, dtype=np.int64)
         return float(self.quality(totals, len(statistics)))
 
+    def shares(self, model: ModelOutputs) -> NDArray[np.float64]:
+        """float64 [N]: how right one model by itself is on each unit, in [0, 1], where S = 1."""
+        return self.statistics(self.read(model), model.labels()) / np.float64(self.scale)
+
     def correct(self, totals: NDArray[np.integer]) -> float:
         """What counts as right in totals [S]: units, or as many fully right units as are worth the same."""
         total = int(totals[0])

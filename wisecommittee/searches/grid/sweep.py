@@ -25,7 +25,6 @@ from wisecommittee.searches.grid.cost_axis import CostAxis
 from wisecommittee.searches.grid.levels import GridLevels
 from wisecommittee.searches.grid.virtual_stages import padded
 from wisecommittee.searches.limits import Limits
-from wisecommittee.searches.stages.lookup import StageLookup
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
@@ -72,7 +71,7 @@ class GridSearch:
         assert pool.task.width == 1  # else miou.py
         self.candidates, self.limits, self.units = candidates, limits, pool.units
         self.axis = CostAxis.of(axis, pool.cost, pool.units, [c.sequences for c in candidates])
-        self.lookup = StageLookup.of(pool, tables)
+        self.lookup = tables.lookup
         self.scale = scale_of(pool.confidence)
         self.grid = GridLevels.of(tables.score, levels, self.scale, threads)
         self.envelope = Envelope.empty(pool.task.scale * self.units)

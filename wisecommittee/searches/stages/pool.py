@@ -105,6 +105,12 @@ def members_of(tiers: Tiers | None, combination: Sequence[int]) -> tuple[int, ..
     return tuple(combination) if tiers is None else tuple(m for tier in combination for m in tiers[tier])
 
 
+def deciding_models(members: tuple[int, ...], ordered: bool) -> tuple[int, ...]:
+    """The models whose outputs decide the prediction after these members, as Prefixes.find has them: the newest if the
+    rule is ordered, else all, ascending."""
+    return members[-1:] if ordered else tuple(sorted(members))
+
+
 def select_cards(
     store: LogitStore, split: str, models: Sequence[str] | None, *, with_calibration: bool = False
 ) -> tuple[StoredCard, ...]:

@@ -13,7 +13,8 @@ from wisecommittee.kernels import jit
 from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.blocks import RowStatistics, TableRequest, walk_blocks
 from wisecommittee.searches.stages.correctness import Correctness
-from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.stages.lookup import StageLookup
+from wisecommittee.searches.stages.pool import Pool, deciding_models
 from wisecommittee.searches.stages.prefixes import Prefixes, build_prefixes
 from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.searches.workers.threads import Progress, Workers
@@ -39,28 +40,31 @@ class StageTables:
     score_row: NDArray[np.int64]
     prediction: NDArray[np.generic] | None = None
 
+    @property
+    def lookup(self) -> StageLookup:
+        """Node and row of every combination."""
+        ordered, stored = self.pool.combine.ordered, isinstance(self.pool.confidence, str)
+        return StageLookup(self.pool.tiers, self.prefixes.find, self.score_row, self.correct, ordered, stored)
+
     def node(self, combination: Sequence[int]) -> int:
-        """The node that decides the prediction after these stages."""
-        return self.prefixes.find[correct_key(self.pool, combination)]
+        """The node of the prefix that decides the prediction after these tiers."""
+        return self.lookup.node(combination)
 
     def nodes(self, combinations: Iterable[Sequence[int]]) -> list[int]:
-        return [self.node(combination) for combination in combinations]
+        return [*map(self.lookup.node, combinations)]
 
     def row(self, combination: Sequence[int]) -> int:
-        """The row of `score` with the confidence after these stages; -1 if it is never compared."""
-        if isinstance(self.pool.confidence, str):
-            return self.pool.members(combination)[-1]
-        return int(self.score_row[self.node(combination)])
+        """The row of `score` with the confidence after these tiers; -1 if it is never compared."""
+        return self.lookup.score_row(combination)
 
     def scores(self, combinations: Iterable[Sequence[int]]) -> NDArray[np.float32]:
-        """float32 [n, N]: the confidence after each of these, all of which are compared."""
-        return self.score[[self.row(combination) for combination in combinations]]
+        """float32 [n, N]: the confidence after each of these combinations, all of which are compared."""
+        return self.score[[*map(self.lookup.score_row, combinations)]]
 
 
 def correct_key(pool: Pool, combination: Sequence[int]) -> tuple[int, ...]:
     """The models whose outputs decide the prediction after these stages, as Prefixes.find has them."""
-    members = pool.members(combination)
-    return members[-1:] if pool.combine.ordered else tuple(sorted(members))
+    return deciding_models(pool.members(combination), pool.combine.ordered)
 
 
 def prefixes_for(

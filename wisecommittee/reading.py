@@ -33,22 +33,22 @@ def open_regular(
 
     remedy : what to do about a file that is not there.
     """
-    place = os.fspath(path)
+    name = os.fspath(path)
     try:
         # O_NONBLOCK: opening a named pipe returns at once instead of waiting for a writer.
-        handle = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise AbsentError(f"{place}: no such file; {remedy}") from None
+        raise AbsentError(f"{name}: no such file; {remedy}") from None
     except (OSError, ValueError) as refused:
         reason = refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
-        raise error(f"{place}: cannot be read ({reason})") from refused
+        raise error(f"{name}: cannot be read ({reason})") from refused
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
         if stat.S_ISDIR(mode):
-            raise error(f"{place}: a folder; expected a file")
+            raise error(f"{name}: a folder; expected a file")
         kind = "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
-        raise error(f"{place}: {kind}; expected a regular file; write its content to one and name that")
+        raise error(f"{name}: {kind}; expected a regular file; write its content to one and name that")
     return os.fdopen(handle, "rb")
 
 
@@ -95,10 +95,10 @@ def recognised(path: str | os.PathLike[str]) -> str | None:
         return "a csv table; `wisecommittee import` takes it with --labels, --costs or --answers"
     if beginning.lstrip().startswith(b"{") and size <= _TAIL:
         try:
-            found = parse_json(beginning)
+            content = parse_json(beginning)
         except ValueError:
             return None
-        return next((says for field, says in _FIELDS.items() if field in found), None)
+        return next((says for field, says in _FIELDS.items() if field in content), None)
     return None
 
 
@@ -107,8 +107,8 @@ def parse_json(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     depth = 0
-    for found in _BRACKETS.finditer(text):
-        first = found[0][0]
+    for bracket in _BRACKETS.finditer(text):
+        first = bracket[0][0]
         depth += (first in "[{") - (first in "]}")
         if depth > MAX_DEPTH:
             raise ValueError(f"lists and objects nested more than {MAX_DEPTH} deep")

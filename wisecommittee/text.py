@@ -22,7 +22,7 @@ HIDDEN = re.compile(
 
 def shown(text: str) -> str:
     r"""The text with every hidden character as Python writes it: a name that clears the screen becomes '\x1b[2J'."""
-    return HIDDEN.sub(lambda found: ascii(found[0])[1:-1], text)
+    return HIDDEN.sub(lambda hidden: ascii(hidden[0])[1:-1], text)
 
 
 def shown_lines(text: str) -> str:
@@ -38,7 +38,7 @@ def one_line(text: str) -> str:
 def as_json(value: Any) -> str:
     """ONE line of JSON that reads back exactly; hidden characters as JSON's own codes, no number as null."""
     text = json.dumps(_finite(value), allow_nan=False, ensure_ascii=False)
-    return HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return HIDDEN.sub(lambda hidden: json.dumps(hidden[0])[1:-1], text)
 
 
 def _finite(value: Any) -> Any:

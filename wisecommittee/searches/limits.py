@@ -48,15 +48,15 @@ class Limits:
 
     def __str__(self) -> str:
         """As a user would say it."""
-        told = []
+        limits = []
         if self.dear is not None:
-            told.append(
+            limits.append(
                 f"all but {self.allowed:,} of {self.units:,} units (the percentile) cost at most "
                 f"{self.cost.true(self.dear):.6g} {self.cost.name}"
             )
         for other, ceiling in zip(self.others, self.ceilings, strict=True):
-            told.append(f"{other.name} is at most {other.true(ceiling, self.units):.6g} on average")
-        return " and ".join(told)
+            limits.append(f"{other.name} is at most {other.true(ceiling, self.units):.6g} on average")
+        return " and ".join(limits)
 
     def caps(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64 [m, n]: the most units that may run each stage of these sequences [m, n]."""
@@ -155,7 +155,7 @@ class LimitFigures:
                     self._cards[model, e.split] = self.store.card(model, e.split)
             cards = [self._cards[model, e.split] for model in committee.models]
             charges = _constant_costs(self.store, e.split, cards, name, e.n)
-            place = {card.model: i for i, card in enumerate(cards)}
-            totals = charges.stages([[place[m] for m in stage] for stage in committee.stages])
+            index_of = {card.model: i for i, card in enumerate(cards)}
+            totals = charges.stages([[index_of[m] for m in stage] for stage in committee.stages])
             self._known[key] = [charges.true(int(total)) for total in totals]
         return self._known[key]

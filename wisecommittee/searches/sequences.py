@@ -51,9 +51,9 @@ class GivenSequences:
         longest = len(prefixes[-1])
         candidates, rank = [], 0
         for size in range(1, longest + 1):
-            some = np.array([s for s in prefixes if len(s) == size], np.int64)
-            candidates.append(Candidates(size, some, np.arange(rank, rank + len(some))))
-            rank += len(some)
+            of_size = np.array([s for s in prefixes if len(s) == size], np.int64)
+            candidates.append(Candidates(size, of_size, np.arange(rank, rank + len(of_size))))
+            rank += len(of_size)
         sweep = GridSearch(self.pool, self.tables, candidates, levels)
         mapper = Threads(self.threads)
         sweep.run(mapper)

@@ -27,8 +27,8 @@ from wisecommittee.errors import UsageError
 from wisecommittee.reading import check_memory
 from wisecommittee.writing import is_temporary, whole_file
 
-Places: TypeAlias = NDArray[np.int64] | slice
-Block: TypeAlias = tuple[Places, NDArray[Any]]  # places in the array, and their values
+Positions: TypeAlias = NDArray[np.int64] | slice
+Block: TypeAlias = tuple[Positions, NDArray[Any]]  # where in the array, and the values
 
 _ROW = 64 << 10  # bytes of a row of the checksum
 _ROWS = 256  # rows that are summed by column: 16 MB
@@ -51,8 +51,8 @@ def cached(
 ) -> NDArray[Any]:
     """Read-only array of that key, decoded once from `blocks`. Without a usable cache it is decoded into memory.
 
-    blocks : yields places and values until every place is filled. The first is drawn before room is made for the array.
-    what : the array in messages.
+    blocks : yields positions in the array and their values until the array is filled. The first block is computed
+    before room is made for the array. what : the array, in messages.
     """
     limit = _limit()
     size = math.prod(shape) * dtype.itemsize
@@ -68,8 +68,8 @@ def cached(
     source = _drawn(blocks())
     check_memory(size, what, "give the cache room for it with WISECOMMITTEE_CACHE and WISECOMMITTEE_CACHE_GB")
     out = np.empty(shape, dtype)
-    for places, values in source:
-        out[places] = values
+    for positions, values in source:
+        out[positions] = values
     out.flags.writeable = False
     return out
 
@@ -124,8 +124,8 @@ def _decode(
         handle.write(header)
         handle.flush()
         out = np.memmap(handle, dtype, "r+", offset=len(header), shape=shape)
-        for places, values in blocks:
-            out[places] = values
+        for positions, values in blocks:
+            out[positions] = values
         handle.seek(end)
         handle.write(_checksum(key, out))
         handle.flush()

@@ -97,7 +97,7 @@ class Catalog:
             data = self.files.read(path, MAX_JSON)
         except FileNotFoundError:
             return None
-        return decode_card(data, model, self.files.place(path))
+        return decode_card(data, model, self.files.uri_of(path))
 
     def committed(self, split: str, model: str, *, replace: bool = False) -> StoredCard | None:
         """As `read_card`; replace : a card that cannot be read is no card, so that the model can be replaced."""
@@ -127,7 +127,7 @@ class Catalog:
         """The units of a split; StoreError unless its models were written for these very units."""
         check_split_name(split)
         path = units_path(split)
-        file, stamp = self.files.place(path), self.files.stamp(path)
+        file, stamp = self.files.uri_of(path), self.files.stamp(path)
         known = self._units.get(split)
         if known is not None and known.stamp == stamp:
             return known

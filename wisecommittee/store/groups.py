@@ -40,14 +40,14 @@ def read_groups(store: Catalog, split: str) -> dict[str, list[str]]:
     """{column: text [N]} in unit order."""
     path = groups_path(split)
     try:
-        columns = decode_texts(store.files.read(path), store.files.place(path))
+        columns = decode_texts(store.files.read(path), store.files.uri_of(path))
     except FileNotFoundError:
         return {}
     rows = {unit: row for row, unit in enumerate(columns.pop("unit_id", ()))}
     units = store.unit_ids(split)
     if set(rows) != set(units):
         raise AlignmentError(
-            f"{store.files.place(path)}: other units than those of {split}; import the labels again with their columns"
+            f"{store.files.uri_of(path)}: other units than those of {split}; import the labels again with their columns"
         )
     return {name: [values[rows[unit]] for unit in units] for name, values in columns.items()}
 

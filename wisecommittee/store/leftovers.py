@@ -86,7 +86,7 @@ def read_part(files: Files, folder: str, rank: int, number: int, classes: int | 
         groups.append((rows, labels[start:stop]))
         start = stop
     if start != len(unit_ids):
-        raise StoreError(f"{files.place(folder)}/{name} has other units than its labels; {remedy}")
+        raise StoreError(f"{files.uri_of(folder)}/{name} has other units than its labels; {remedy}")
     return WrittenPart(data, groups)
 
 

@@ -151,8 +151,8 @@ class LogitStore(Catalog):
         if stored.card.contents.classes is not None:
             raise StoreError(f"{model} in {split} holds {stored.card.kind}, not answers; read them with outputs()")
         out = np.empty(stored.card.contents.rows, dtype=object)
-        for places, values in stored.blocks(lambda rows: np.array(rows.answers, dtype=object)):
-            out[places] = values
+        for positions, values in stored.blocks(lambda rows: np.array(rows.answers, dtype=object)):
+            out[positions] = values
         return checks.text_array(out.tolist(), stored.what)
 
     def _stored(self, model: str, split: str) -> StoredModel:

@@ -1,5 +1,6 @@
 """One split -> several, stratified by label: the usual way to get val and test from one set of cached outputs. Cells of
-an image stay together, and so do units of a group where the caller names a column of groups."""
+an image stay together, and so do units of a group where the caller names a column of groups.
+"""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ class _Verification:
         self.blocks: dict[str, tuple[str, float]] = {}  # {block: (the first model that has it, its cost there)}
 
     def run(self) -> list[str]:
-        self.problems += [f"{self.files.place(path)}: {kind}; {_ODD}" for path, kind in _odd(self.files)]
+        self.problems += [f"{self.files.uri_of(path)}: {kind}; {_ODD}" for path, kind in _odd(self.files)]
         self.problems += [
-            f"{self.files.place(name)}: a `wisecommittee split` was cut off; run it again, it is completed then"
+            f"{self.files.uri_of(name)}: a `wisecommittee split` was cut off; run it again, it is completed then"
             for name in self.files.names()
             if name == DIVIDING or name.startswith(HELD)
         ]

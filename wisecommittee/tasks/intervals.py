@@ -50,8 +50,8 @@ def _drawn(units: int) -> Iterator[NDArray[np.uint32]]:
     """uint32 [some, units]: of each resample, how many of the places it draws are at or before each place."""
     rng = np.random.default_rng(0)
     for start in range(0, RESAMPLES, RESAMPLED):
-        places = rng.integers(0, units, (min(RESAMPLED, RESAMPLES - start), units))
-        yield np.stack([np.cumsum(np.bincount(line, minlength=units), dtype=np.uint32) for line in places])
+        draws = rng.integers(0, units, (min(RESAMPLED, RESAMPLES - start), units))
+        yield np.stack([np.cumsum(np.bincount(line, minlength=units), dtype=np.uint32) for line in draws])
 
 
 @lru_cache(maxsize=1)

@@ -51,13 +51,13 @@ class Data:
             return self
         if limit < 1:
             raise UsageError(f"limit {limit}: expected at least 1 unit")
-        made = with_fields(self, limit=limit, units=None if self.units is None else min(limit, self.units))
+        limited = with_fields(self, limit=limit, units=None if self.units is None else min(limit, self.units))
         if not self.random_access:
-            return made
+            return limited
         rows, known = self._rows(self._count()), self.known()
         if limit >= len(rows):
-            return made
-        return with_fields(made, chosen=rows[drawn(len(rows), limit, None if known is None else known[1])])
+            return limited
+        return with_fields(limited, chosen=rows[drawn(len(rows), limit, None if known is None else known[1])])
 
     def only(self, unit_ids: Container[str]) -> Data:
         """Only the units with these ids, where ids are known beforehand and there are such units; else all."""
@@ -70,9 +70,9 @@ class Data:
         rows = self._rows(self._count())[kept]
         return with_fields(self, chosen=rows, units=len(rows), corrupt=())
 
-    def without_corrupt(self, found: Iterable[Corrupt]) -> Data:
+    def without_corrupt(self, images: Iterable[Corrupt]) -> Data:
         """Without these units. What counts as corrupt is settled once, before the first model: all see the same."""
-        corrupt = tuple(sorted(found, key=lambda unit: unit.row))
+        corrupt = tuple(sorted(images, key=lambda unit: unit.row))
         units = len(self._rows(self._count())) - len(corrupt)
         if units < 1:
             raise ContentError(f"{self.what}: none of its {len(corrupt):,} images can be decoded, first {corrupt[0]}")

@@ -106,9 +106,9 @@ class ImageFolder(ImageItems):
         units: list[tuple[str, str]] = []
         others: list[str] = [entry.name for entry in entries if not entry.is_dir()]
         for entry in folders:
-            found = sorted(_files(entry))
-            images = [path for path in found if path.suffix.lower() in ENDINGS]
-            others += [path.relative_to(self.folder).as_posix() for path in found if path.suffix.lower() not in ENDINGS]
+            files = sorted(_files(entry))
+            images = [path for path in files if path.suffix.lower() in ENDINGS]
+            others += [path.relative_to(self.folder).as_posix() for path in files if path.suffix.lower() not in ENDINGS]
             if not images:
                 raise ContentError(
                     f"{what}: class {entry.name!r} has no images (known endings: {' '.join(ENDINGS)}); "
@@ -138,15 +138,15 @@ class ImageFolder(ImageItems):
 def _files(folder: Path) -> Iterator[Path]:
     """Regular files below a folder, links followed, no folder entered twice."""
     seen: set[tuple[int, int]] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        status = os.stat(place)
+        status = os.stat(parent)
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
         for name in files:
-            path = Path(place, name)
+            path = Path(parent, name)
             if not name.startswith(".") and (not path.exists() or stat.S_ISREG(path.stat().st_mode)):
                 yield path
 

@@ -37,14 +37,14 @@ def numbered(
     """Labels int64 [n] of class names [n], and the classes: those given, else the distinct names, sorted by value if
     all are whole numbers, else as text."""
     classes = _sorted(set(names), what) if classes is None else tuple(classes)
-    places = {name: label for label, name in enumerate(classes)}
-    unknown = sorted(set(names) - set(places))
+    label_of = {name: label for label, name in enumerate(classes)}
+    unknown = sorted(set(names) - set(label_of))
     if unknown:
         raise ContentError(
             f"{what}: class {unknown[0]!r} (and {len(unknown) - 1} more) is not one of the {len(classes)} given with "
             f"?classes=FILE ({', '.join(classes[:3])}, ..); add it there"
         )
-    return np.array([places[name] for name in names], dtype=np.int64), classes
+    return np.array([label_of[name] for name in names], dtype=np.int64), classes
 
 
 def _sorted(names: set[str], what: str) -> tuple[str, ...]:
@@ -107,8 +107,8 @@ def drawn(count: int, limit: int, labels: NDArray[np.generic] | None = None) -> 
     order = np.random.default_rng(DRAW).permutation(count)
     if labels is None or labels.ndim != 1:
         return np.sort(order[:limit])
-    _, places, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
+    _, classes, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
     rank = np.empty(count, np.int64)  # of a row among those of its class, in the order of the draw
-    rank[np.argsort(places, kind="stable")] = np.arange(count) - np.repeat(np.cumsum(counts) - counts, counts)
-    share = (rank + 0.5) / counts[places]
+    rank[np.argsort(classes, kind="stable")] = np.arange(count) - np.repeat(np.cumsum(counts) - counts, counts)
+    share = (rank + 0.5) / counts[classes]
     return np.sort(order[np.argsort(share, kind="stable")[:limit]])

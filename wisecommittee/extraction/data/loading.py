@@ -52,12 +52,12 @@ def load(
 
 def find_corrupt(items: ImageItems, rows: NDArray[np.int64], workers: int) -> list[Corrupt]:
     """Decode these rows and keep none of them."""
-    found: list[Corrupt] = []
+    corrupt: list[Corrupt] = []
     for batch in _loaded(_Probed(items, rows), 64, workers):
         if isinstance(batch, _Failed):
             raise WiseCommitteeError(batch.message)
-        found += batch
-    return found
+        corrupt += batch
+    return corrupt
 
 
 class _Rows(Dataset[Any]):
@@ -69,8 +69,8 @@ class _Rows(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitems__(self, places: Sequence[int]) -> Any:
-        rows = [int(self.rows[place]) for place in places]
+    def __getitems__(self, indices: Sequence[int]) -> Any:
+        rows = [int(self.rows[index]) for index in indices]
         try:
             read = self._read(rows)
             corrupt = [item[0] for item in read if isinstance(item, (tuple, list)) and isinstance(item[0], Corrupt)]
@@ -117,9 +117,9 @@ class _Probed(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitems__(self, places: Sequence[int]) -> list[Corrupt] | _Failed:
+    def __getitems__(self, indices: Sequence[int]) -> list[Corrupt] | _Failed:
         try:
-            return [image for p in places if isinstance(image := self.items[int(self.rows[p])][0], Corrupt)]
+            return [image for p in indices if isinstance(image := self.items[int(self.rows[p])][0], Corrupt)]
         except WiseCommitteeError as error:
             return _Failed(str(error))
 

@@ -119,10 +119,10 @@ class ParquetImages(ImageItems):
 def _files(path: str, what: str) -> list[str]:
     if Path(path).is_file():
         return [path]
-    found = sorted(glob.glob(str(Path(glob.escape(path), "*.parquet")) if Path(path).is_dir() else path))
-    if not found:
+    files = sorted(glob.glob(str(Path(glob.escape(path), "*.parquet")) if Path(path).is_dir() else path))
+    if not files:
         raise AbsentError(f"{what}: no such file; name a Parquet file, a folder of them or a pattern such as 'val-*'")
-    return found
+    return files
 
 
 def _image_column(schema: pa.Schema, chosen: str | None, what: str) -> str:
@@ -132,14 +132,14 @@ def _image_column(schema: pa.Schema, chosen: str | None, what: str) -> str:
         return _is_binary(kind)
 
     if chosen is None:
-        found = [field.name for field in schema if holds_images(field.type)]
-        named = [name for name in IMAGES if name in found]
-        if not named and len(found) != 1:
+        columns = [field.name for field in schema if holds_images(field.type)]
+        named = [name for name in IMAGES if name in columns]
+        if not named and len(columns) != 1:
             raise ContentError(
-                f"{what}: {counted(len(found), 'column')} of images ({', '.join(found) or 'none'}); "
+                f"{what}: {counted(len(columns), 'column')} of images ({', '.join(columns) or 'none'}); "
                 f"expected bytes, or a struct of bytes and path; name one with ?image=COLUMN"
             )
-        return named[0] if named else found[0]
+        return named[0] if named else columns[0]
     name = _column(schema, chosen, (), "image", what)
     if not holds_images(schema.field(name).type):
         raise ContentError(
@@ -195,11 +195,11 @@ def _labels(
 def _beside(file: str, path: str) -> bytes:
     """An image the row only names; it has to lie in the folder of its Parquet file."""
     folder = Path(file).resolve().parent
-    place = (folder / path).resolve()
-    if not place.is_relative_to(folder):
+    image = (folder / path).resolve()
+    if not image.is_relative_to(folder):
         raise WiseCommitteeError(f"parquet {file!r}: image {path!r} lies outside its folder; move it there")
     try:
-        with open_regular(place) as source:
+        with open_regular(image) as source:
             return source.read()
     except WiseCommitteeError as error:
         raise WiseCommitteeError(f"parquet {file!r}: image {path!r}: {error}") from error

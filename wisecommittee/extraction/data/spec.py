@@ -76,11 +76,11 @@ def open_data(spec: str, split: str, *, limit: int | None = None, workers: int =
         raise UsageError(f"data {spec!r}: expected package.module:factory or {FORMS}")
     else:
         check_scheme("data source", scheme, SOURCES)
-        found = find_object(spec, spec)
-        if isinstance(found, (Dataset, DataLoader, tuple, list)) or not callable(found):
-            make = lambda: found  # noqa: E731
+        source = find_object(spec, spec)
+        if isinstance(source, (Dataset, DataLoader, tuple, list)) or not callable(source):
+            make = lambda: source  # noqa: E731
         else:
-            make = lambda: call(found, spec)  # noqa: E731
+            make = lambda: call(source, spec)  # noqa: E731
     return wrap_data(make, spec, limit=limit, workers=workers)
 
 

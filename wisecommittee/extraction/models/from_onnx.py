@@ -44,7 +44,7 @@ class OnnxModule(nn.Module):
         stored = {initializer.name: initializer for initializer in graph.initializer}
         self.params = sum(int(np.prod(i.dims)) for i in stored.values() if i.dims and i.data_type in FLOATS)
         # Empty: it only tells the module's device and dtype.
-        self.place = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
+        self.marker = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
         self._sessions: dict[str, Any] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -82,9 +82,9 @@ class OnnxModule(nn.Module):
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = torch.get_num_threads()
             options.log_severity_level = 3
-            place = (provider, {"device_id": device.index or 0}) if device.type == "cuda" else provider
+            chosen = (provider, {"device_id": device.index or 0}) if device.type == "cuda" else provider
             try:
-                self._sessions[str(device)] = onnxruntime.InferenceSession(self.path, options, providers=[place])
+                self._sessions[str(device)] = onnxruntime.InferenceSession(self.path, options, providers=[chosen])
             except Exception as error:  # its exceptions have no common base
                 raise WiseCommitteeError(f"{self.path}: onnxruntime cannot run it ({first_line(error)})") from error
         return self._sessions[str(device)]
@@ -164,11 +164,11 @@ def _tensors(message: Any) -> Iterator[Any]:
     """Every tensor of a model, also those of nodes, of graphs in nodes and of functions."""
     waiting = [message]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, onnx.TensorProto):
-            yield one
+        part = waiting.pop()
+        if isinstance(part, onnx.TensorProto):
+            yield part
             continue
-        for field, value in one.ListFields():
+        for field, value in part.ListFields():
             if field.message_type is not None:
                 waiting += [value] if hasattr(value, "ListFields") else value
 

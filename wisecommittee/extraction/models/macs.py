@@ -69,8 +69,8 @@ def count_macs(module: nn.Module, example: torch.Tensor, what: str = "the model"
     remedy = f"declare its multiply-adds per unit with {option('macs', placeholder='N')}"
     if isinstance(module, ViewMean):  # [n, V, C, H, W]
         return example.shape[1] * count_macs(module.module, example[:, 0], what)
-    if callable(own := getattr(module, "count_macs", None)):
-        return _positive(own(tuple(example.shape[1:]), what), what)
+    if callable(counter := getattr(module, "count_macs", None)):
+        return _positive(counter(tuple(example.shape[1:]), what), what)
     seen = _Operators()
     counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
     try:

@@ -42,25 +42,25 @@ class Checkpoint:
 
     def state_for(self, names: Mapping[str, Any]) -> Mapping[str, Any]:
         """The state dict with the names of a module's. Of several that differ the averaged one, which is said."""
-        found = fitting(self.content, names)
+        fits = fitting(self.content, names)
         if self.place:
-            found = [fit for fit in found if self.place in (fit.place, fit.place.rpartition("/")[0])]
-            if not found:
+            fits = [fit for fit in fits if self.place in (fit.place, fit.place.rpartition("/")[0])]
+            if not fits:
                 there = ", ".join(repr(place) for place, _ in mappings(self.content)) or "none"
                 raise ContentError(
                     f"model {self.spec!r}: {str(self.path)!r} has no state dict of its names at {self.place!r}; "
                     f"mappings of tensors in it: {there}"
                 )
         else:
-            whole = [fit for fit in found if not fit.others]
-            if found and not whole:
+            whole = [fit for fit in fits if not fit.others]
+            if fits and not whole:
                 raise ContentError(
-                    f"model {self.spec!r}: {str(self.path)!r} has all of its weights under {found[0].place!r}, beside "
-                    f"those of others (as {found[0].others[0]!r}); if they are these, say so with "
-                    f"{' or '.join(self._named(CHOICE + fit.place) for fit in found)}"
+                    f"model {self.spec!r}: {str(self.path)!r} has all of its weights under {fits[0].place!r}, beside "
+                    f"those of others (as {fits[0].others[0]!r}); if they are these, say so with "
+                    f"{' or '.join(self._named(CHOICE + fit.place) for fit in fits)}"
                 )
-            found = whole
-        distinct = [fit for i, fit in enumerate(found) if not any(equal(fit.state, f.state) for f in found[:i])]
+            fits = whole
+        distinct = [fit for i, fit in enumerate(fits) if not any(equal(fit.state, f.state) for f in fits[:i])]
         if len(distinct) > 1:
             places = [fit.place for fit in distinct]
             averages = [fit for fit in distinct if fit.is_average]

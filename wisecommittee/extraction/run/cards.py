@@ -119,9 +119,9 @@ def compare(run: Run, committed: StoredCard, card: ModelCard, probe: Batch, logi
         if old != new:
             raise StoreError(f"{what} with other {noun} ({str(old)[:40]}, now {str(new)[:40]}); {remedy}")
     rows = next(StoredModel(run.store, committed, run.split).row_groups())
-    place = {unit: row for row, unit in enumerate(rows.unit_ids)}
-    if set(probe.unit_ids) <= set(place):
-        stored = np.asarray(rows.outputs, np.float32)[[place[unit] for unit in probe.unit_ids]]
+    row_of = {unit: row for row, unit in enumerate(rows.unit_ids)}
+    if set(probe.unit_ids) <= set(row_of):
+        stored = np.asarray(rows.outputs, np.float32)[[row_of[unit] for unit in probe.unit_ids]]
         # Loose enough for float16 and another device, far below what other code or preprocessing changes.
         if not np.allclose(stored, logits, rtol=1e-2, atol=1e-2 * max(1e-6, float(np.abs(stored).max()))):
             raise StoreError(f"{what}, with the same weights but other outputs; its code or its data changed; {remedy}")

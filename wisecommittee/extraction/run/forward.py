@@ -61,7 +61,7 @@ class Forward:
         self.precision, self.layout = precision, layout
         self.at_once: int | None = None
         self._dtype = floating_dtype(module)
-        self._told_of_precision = False
+        self._warned_of_precision = False
 
     def __enter__(self) -> Self:
         try:
@@ -158,15 +158,15 @@ class Forward:
         if self.precision != "float32":
             again = self._logits(inputs, None)
             if _all_finite(again):
-                if not self._told_of_precision:
+                if not self._warned_of_precision:
                     warnings.warn(
                         f"{self.what}: NaN or infinity in {self.precision}; such batches are computed in float32",
                         stacklevel=4,
                     )
-                self._told_of_precision = True
+                self._warned_of_precision = True
                 return again
             logits = again
-        row, column = (int(places[0]) for places in torch.nonzero(~torch.isfinite(logits), as_tuple=True))
+        row, column = (int(indices[0]) for indices in torch.nonzero(~torch.isfinite(logits), as_tuple=True))
         unit = f" (unit {unit_ids[done + row]!r})" if unit_ids is not None else ""
         raise ContentError(
             f"{self.what}: NaN or infinity, {logits[row, column]} in row {start + done + row}{unit}, class {column}; "

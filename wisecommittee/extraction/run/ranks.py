@@ -54,15 +54,15 @@ class Ranks:
         """The value of every rank."""
         if self.count == 1:
             return [value]
-        found: list[Any] = [None] * self.count
+        values: list[Any] = [None] * self.count
         try:
-            distributed.all_gather_object(found, value, group=self.group)
+            distributed.all_gather_object(values, value, group=self.group)
         except RuntimeError as error:
             raise WiseCommitteeError(
                 f"rank {self.rank} of {self.count}: another rank is gone ({first_line(error)}); "
                 f"run all of them again, whole parts are kept"
             ) from error
-        return found
+        return values
 
     def agree(self, problem: Exception | None) -> None:
         """Raise this rank's problem, or an error that names the problem of another rank."""
@@ -126,8 +126,8 @@ def connected(ranks: Ranks, backend: str = "gloo") -> Iterator[None]:
     try:
         meeting, rank, count = next(distributed.rendezvous("env://"))
         # Keys that an earlier connection left at this address must not be read by this one.
-        own = distributed.PrefixStore(f"wisecommittee {next(_meetings)}", meeting)
-        distributed.init_process_group(backend, store=own, rank=rank, world_size=count, timeout=PATIENCE)
+        store = distributed.PrefixStore(f"wisecommittee {next(_meetings)}", meeting)
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise WiseCommitteeError(
             f"rank {ranks.rank} of {ranks.count} cannot reach the others ({first_line(error)}); start all with torchrun"

@@ -21,7 +21,7 @@ except ImportError:  # it is no promise of numba's
     allocate = None  # type: ignore[assignment]
 
 
-def _made(clear: bool) -> Callable[..., Any]:
+def _allocating(clear: bool) -> Callable[..., Any]:
     def typed(typing_context: Any, shape: Any, dtype: Any) -> Any:
         several = isinstance(shape, types.BaseTuple)
         axes = list(shape) if several else [shape]
@@ -43,4 +43,4 @@ def _made(clear: bool) -> Callable[..., Any]:
 if config.DISABLE_JIT or allocate is None:  # type: ignore[attr-defined]
     empty, zeros = np.empty, np.zeros
 else:
-    empty, zeros = intrinsic(_made(clear=False)), intrinsic(_made(clear=True))
+    empty, zeros = intrinsic(_allocating(clear=False)), intrinsic(_allocating(clear=True))

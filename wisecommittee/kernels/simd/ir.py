@@ -72,8 +72,8 @@ def loop(
 
 def spread(builder: Any, value: Any) -> Any:
     """A number in every lane."""
-    one = builder.insert_element(ir.Constant(ir.VectorType(value.type, LANES), None), value, INT(0))
-    return builder.shuffle_vector(one, one, ints(0))
+    first = builder.insert_element(ir.Constant(ir.VectorType(value.type, LANES), None), value, INT(0))
+    return builder.shuffle_vector(first, first, ints(0))
 
 
 def fold(builder: Any, value: Any, join: Callable[[Any, Any], Any]) -> Any:

@@ -337,12 +337,12 @@ else:
             below = load(builder, data_of(context, builder, kinds[3], tops, t), INDEX(0))
             target = data_of(context, builder, kinds[5], z, INDEX(0))
 
-            def mixed(values, distance, one, other):
+            def mixed(values, distance, lanes, other):
                 """Each value and the one `distance` behind it, by two shuffles."""
                 out = list(values)
                 for i in range(LANES):
                     if not i & distance:
-                        out[i] = builder.shuffle_vector(values[i], values[i | distance], ints(one))
+                        out[i] = builder.shuffle_vector(values[i], values[i | distance], ints(lanes))
                         out[i | distance] = builder.shuffle_vector(values[i], values[i | distance], ints(other))
                 return out
 

@@ -213,7 +213,7 @@ def _spans(winners, marked, spans):
 
 
 @njit_inner
-def _sums_of_one(plan, t, n, products, spans, many):
+def _sums_of_unit(plan, t, n, products, spans, many):
     """One step of the plan for one unit; winners lie in spans[:many]."""
     steps, targets = plan.steps, plan.targets
     rows, winners, sums, apart = products
@@ -566,7 +566,7 @@ def walk_classes(block, order, plan, logits, results):
             if steps[t, 0] == 0:
                 _form(steps, targets[t, 0], t, n, rows)
             else:
-                _sums_of_one(plan, t, n, products, spans, filled)
+                _sums_of_unit(plan, t, n, products, spans, filled)
         for row in range(scores):
             if apart[row] < _TINY or sums[row] < LEAST:
                 statistic[0, row, i] = _rest_of_sum(x, classes, i, paths[row], winners[row])

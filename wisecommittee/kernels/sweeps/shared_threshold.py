@@ -1,5 +1,6 @@
 """One threshold for all stages, raised through every confidence of a group of cascades (see
-searches/grid/shared_threshold.py)."""
+searches/grid/shared_threshold.py).
+"""
 
 from __future__ import annotations
 

@@ -56,15 +56,15 @@ def examine(
     models : look at the outputs of these only.
     """
     named = None if models is None else set(models)
-    found: list[Doubt] = []
+    all_doubts: list[Doubt] = []
     everywhere = store.splits()
     for split in everywhere if splits is None else splits:
         every = store.cards(split)
         look = Look(store, split, tuple(card for card in every if named is None or card.model in named), tuple(every))
-        found += [Doubt(kind, split, text) for kind, doubts in DOUBTS.items() for text in doubts(look)]
+        all_doubts += [Doubt(kind, split, text) for kind, doubts in DOUBTS.items() for text in doubts(look)]
         chooses = CHOOSING if split == REPORTING else split
         # Other splits may well be of the same units: what val and test were divided from.
         if {chooses, REPORTING} <= set(everywhere) and (splits is not None or chooses == CHOOSING):
             doubt = overlap(store, chooses, REPORTING)
-            found += [] if doubt is None else [Doubt(doubt[0], REPORTING, doubt[1])]
-    return tuple(dict.fromkeys(found))
+            all_doubts += [] if doubt is None else [Doubt(doubt[0], REPORTING, doubt[1])]
+    return tuple(dict.fromkeys(all_doubts))

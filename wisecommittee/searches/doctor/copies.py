@@ -109,11 +109,11 @@ def _signatures(store: LogitStore, splits: tuple[str, str], card: StoredCard) ->
 
 def _top(outputs: NDArray[np.floating], kind: str) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
     """The five highest of at most 64 columns, and how far they lie below the first: [N, k] each."""
-    some = np.asarray(outputs[:, :: -(-outputs.shape[1] // MANY_COLUMNS)], np.float64)
+    columns = np.asarray(outputs[:, :: -(-outputs.shape[1] // MANY_COLUMNS)], np.float64)
     if kind == "probabilities":
-        some = np.log(np.maximum(some, 1e-6))
-    order = np.argsort(-some, axis=1, kind="stable")[:, :5]
-    values = np.take_along_axis(some, order, axis=1)
+        columns = np.log(np.maximum(columns, 1e-6))
+    order = np.argsort(-columns, axis=1, kind="stable")[:, :5]
+    values = np.take_along_axis(columns, order, axis=1)
     return order.astype(np.uint64), np.minimum(values[:, :1] - values, 1e6)
 
 

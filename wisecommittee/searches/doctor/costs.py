@@ -25,13 +25,13 @@ def doubts(look: Look) -> list[str]:
 def _of_models(cards: Sequence[StoredCard]) -> list[str]:
     """Units of costs that cannot be the same; of cards whose costs somebody wrote, not of counted multiply-adds."""
     written = [card for card in cards if card.origin is None or card.origin.startswith("imported")]
-    found = []
+    texts = []
     flops = {card.model: float(sum(card.blocks.values())) for card in written if card.blocks}
     params = {card.model: card.params for card in written if card.params}
     few = [model for model, value in flops.items() if value < (params.get(model) or 0)]
     if few:
         model = few[0]
-        found.append(
+        texts.append(
             f"{listed(few)}: {flops[model]:,.6g} FLOPs (multiply-adds) with {params[model]:,} parameters; a network "
             f"that uses each parameter once has more; are the FLOPs in millions or billions? Write them out and "
             f"`wisecommittee import --costs FILE`"
@@ -39,7 +39,7 @@ def _of_models(cards: Sequence[StoredCard]) -> list[str]:
     small = [model for model, count in params.items() if flops.get(model, 0) > MACS_PER_PARAMETER * count]
     if small:
         model = small[0]
-        found.append(
+        texts.append(
             f"{listed(small)}: {params[model]:,} parameters with {flops[model]:,.6g} FLOPs (multiply-adds); are the "
             f"parameters in thousands or millions? Write them out and `wisecommittee import --costs FILE`"
         )
@@ -58,13 +58,13 @@ def _of_models(cards: Sequence[StoredCard]) -> list[str]:
                 continue
             least, largest = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
             if values[largest] >= most * values[least]:
-                found.append(
+                texts.append(
                     f"{name} of {largest} is {column[largest]:,.6g}, of {least} {column[least]:,.6g}: "
                     f"{values[largest] / values[least]:,.0f} times as much{per}; are they in the same unit (MACs or "
                     f"GMACs, per call or in total)? Mend the file and `wisecommittee import --costs FILE`"
                 )
                 break
-    return found
+    return texts
 
 
 def _of_units(store: LogitStore, split: str, cards: Sequence[StoredCard]) -> list[str]:

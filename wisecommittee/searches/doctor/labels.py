@@ -26,8 +26,8 @@ def doubts(look: Look) -> list[str]:
             wrong.setdefault(text, []).append(f"{card.model} ({100 * doubt.right:.1f}{gain} %)")
         elif (odd := _never_a_label(said, look.labels)) is not None:
             wrong.setdefault(odd, []).append(card.model)
-    found = [text + look.note for text in _at_chance(look.split, alone)]
-    return found + [f"{listed(names)} in {look.split}: {text}{look.note}" for text, names in wrong.items()]
+    texts = [text + look.note for text in _at_chance(look.split, alone)]
+    return texts + [f"{listed(names)} in {look.split}: {text}{look.note}" for text, names in wrong.items()]
 
 
 def accuracy(said: NDArray[np.int64], labels: NDArray[np.generic]) -> tuple[float, float, int]:

@@ -19,12 +19,12 @@ ALIKE_HALVES = 0.5  # of the classes: two halves of a split have them in common
 
 
 def doubts(look: Look) -> list[str]:
-    found = []
+    texts = []
     for card in look.with_outputs:
         sample = look.sample(card)
         if _halves_differ(sample.said, look.labels[sample.rows]):
-            found += _out_of_step(look.store, look.split, card)
-    return found
+            texts += _out_of_step(look.store, look.split, card)
+    return texts
 
 
 def _halves_differ(said: NDArray[np.int64], labels: NDArray[np.generic]) -> bool:
@@ -69,6 +69,6 @@ def _out_of_step(store: LogitStore, split: str, card: StoredCard) -> list[str]:
 
 def _alike(first: NDArray[np.generic], second: NDArray[np.generic]) -> bool:
     """Whether two halves have most of their classes in common."""
-    classes, places = np.unique(np.concatenate([first, second]), return_inverse=True)
-    shares = [np.bincount(part, minlength=len(classes)) / len(part) for part in np.split(places, [len(first)])]
+    classes, numbers = np.unique(np.concatenate([first, second]), return_inverse=True)
+    shares = [np.bincount(part, minlength=len(classes)) / len(part) for part in np.split(numbers, [len(first)])]
     return float(np.minimum(*shares).sum()) >= ALIKE_HALVES

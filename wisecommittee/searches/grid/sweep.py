@@ -2,7 +2,8 @@
 
 Semantics: levels are order statistics over all units, t_j = sorted[min(N-1, ceil(j N / (P-1)))] for j < P-1 and +inf; a
 unit continues at level j iff at most j of the levels are <= its confidence. Units with equal confidences, or with
-confidences that differ by rounding only (committees/scale.py), are never split."""
+confidences that differ by rounding only (committees/scale.py), are never split.
+"""
 
 from __future__ import annotations
 

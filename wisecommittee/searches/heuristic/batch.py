@@ -95,8 +95,9 @@ class Stages:
         return self.value(sequence, int(np.searchsorted(self.numbers(sequence)[self.order(sequence)], number)))
 
 
-def level_places(units: int, levels: int) -> NDArray[np.int64]:
-    """int64 [P - 1]: places of the finite levels among the ascending confidences, denser where few continue."""
+def level_indices(units: int, levels: int) -> NDArray[np.int64]:
+    """int64 [P - 1]: indices of the finite levels among the ascending confidences, closer together where few units
+    continue."""
     steps = np.arange(levels - 1) / (levels - 1)
     return np.minimum(units - 1, np.ceil(units * steps**3)).astype(np.int64)
 

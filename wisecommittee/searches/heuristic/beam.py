@@ -1,12 +1,13 @@
 """Search of pools too large for the whole grid: cascades grown one stage at a time, then refined. Not certified.
 
-Pairs are exhaustive and exact. From then on a beam of heads, each the first stages of a cascade, is extended by
-everything that can come next. The last three thresholds of an extension are swept jointly on a coarse grid (sweeps.py),
-earlier ones stay among the few states that served the head best. An extension counts by how far it gets beyond what
-shorter committees reach at the same cost; the beam keeps the best in each of several bands of cost, so it serves the
-whole frontier and no single target. What is on the envelope is then refined until nothing improves (refine.py): each
-threshold over all its values with the others fixed, members swapped, inserted, removed and exchanged with their
-neighbours, and the last three thresholds jointly on a fine grid of gain confidences around those in use.
+Pairs are exhaustive and exact. From then on every head in the beam (the first stages of a cascade) is extended by every
+tier that can come next. The last three thresholds of an extension are swept jointly on a coarse grid
+(threshold_sweeps.py); earlier thresholds stay among the few vectors that served the head best. An extension is ranked by
+how many more units it gets right than shorter committees of the same cost. The beam keeps the best extensions in each of
+several bands of cost, so it serves the whole frontier and no single target. The cascades on the envelope are then
+refined until nothing improves (refine.py): each threshold over all its values with the others fixed; members swapped,
+inserted, removed and exchanged with their neighbours; and the last three thresholds jointly on a fine grid of gain
+confidences around the thresholds in use.
 
 Every cascade that is offered is counted exactly, so the envelope is reached; that nothing beats it is not proved.
 """
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from wisecommittee.errors import UsageError
 from wisecommittee.kernels.envelope import steps
 from wisecommittee.kernels.sweeps.beam import BUCKET_BITS, Lead
-from wisecommittee.searches.heuristic.batch import LEVELS, level_places
+from wisecommittee.searches.heuristic.batch import LEVELS, level_indices
 from wisecommittee.searches.heuristic.incumbents import Incumbents
 from wisecommittee.searches.heuristic.neighbours import Combination
 from wisecommittee.searches.heuristic.refine import Below, Refinement, sweep_lines
@@ -46,12 +47,12 @@ def beam_points(space: SearchSpace, levels: int, width: int = WIDTH) -> Outcome:
     if width < 1:
         raise UsageError(f"width {width}; expected at least 1")
     incumbents = Incumbents(space)
-    fill(incumbents, level_places(space.pool.units, max(2, min(levels, LEVELS))), width)
+    fill(incumbents, level_indices(space.pool.units, max(2, min(levels, LEVELS))), width)
     return incumbents.outcome()
 
 
-def fill(incumbents: Incumbents, places: NDArray[np.int64], width: int) -> None:
-    """Singles and pairs, the beam, the refinement. places : of the coarse levels (see stages.py)."""
+def fill(incumbents: Incumbents, levels: NDArray[np.int64], width: int) -> None:
+    """Singles and pairs, the beam, the refinement. levels : the coarse levels of a stage (see level_indices)."""
     space = incumbents.space
     none = Cells(space.pool.units, ((),), ())
     incumbents.sweep("singles", [space.starts()], lambda stages, e: JointSweep(stages, e, none), stoppable=False)
@@ -65,12 +66,12 @@ def fill(incumbents: Incumbents, places: NDArray[np.int64], width: int) -> None:
     beam: Beam = {head: [] for head in heads}
     near: dict[Combination, list[Below]] = {}
     for size in range(2, space.max_models + 1):
-        grown = _grow(incumbents, beam, places, size)
+        grown = _grow(incumbents, beam, levels, size)
         if space.stop.is_set():
             return
         grown.remember(near)
         beam = grown.best(width)
-    Refinement(incumbents, places, near).run()
+    Refinement(incumbents, levels, near).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +119,11 @@ class Grown:
                     near.setdefault(tuple(self.sequences[i].tolist()), []).append(below)
 
 
-def _grow(incumbents: Incumbents, beam: Beam, places: NDArray[np.int64], size: int) -> Grown:
+def _grow(incumbents: Incumbents, beam: Beam, levels: NDArray[np.int64], size: int) -> Grown:
     """Sweep every extension of these heads."""
     space, units = incumbents.space, incumbents.space.pool.units
     every = [e for e in map(space.extensions, beam) if len(e.lasts)]
-    cells = {e.head: Cells.of(e.head, units, [places] * SWEPT, beam[e.head]) for e in every}
+    cells = {e.head: Cells.of(e.head, units, [levels] * SWEPT, beam[e.head]) for e in every}
     least = -1 - incumbents.best // SLACK
     scale = _scale(incumbents.cost)
     leads = {e.head: Lead(*scale, *(np.full((len(e.lasts), BANDS), v) for v in (least, -1))) for e in every}

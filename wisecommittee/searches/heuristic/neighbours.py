@@ -72,8 +72,8 @@ class Neighbours:
         return tuple(out)
 
 
-def moved(below: tuple[int, ...], place: int, longer: int, units: int) -> tuple[int, ...]:
+def moved(below: tuple[int, ...], stage: int, longer: int, units: int) -> tuple[int, ...]:
     """Thresholds of a neighbour: the same shares of units continue at the stages that stay."""
     if longer > 0:
-        return (*below[:place], below[place] if place < len(below) else units, *below[place:])
-    return (*below[:place], *below[place + 1 :]) if longer < 0 else below
+        return (*below[:stage], below[stage] if stage < len(below) else units, *below[stage:])
+    return (*below[:stage], *below[stage + 1 :]) if longer < 0 else below

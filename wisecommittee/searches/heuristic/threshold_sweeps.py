@@ -1,5 +1,6 @@
-"""Two ways to count many thresholds of a cascade at once (kernels/sweeps/beam.py): the last few jointly, and one
-alone."""
+"""Two ways to count many thresholds of a cascade at once (kernels/sweeps/beam.py): the last few jointly (JointSweep), and
+each by itself while the others are fixed (LineSweep).
+"""
 
 from __future__ import annotations
 
@@ -57,9 +58,9 @@ class Cells:
     def below(self, level: int) -> tuple[int, ...]:
         """The vector behind a level index."""
         swept: list[int] = []
-        for some in reversed(self.levels):
-            level, place = divmod(level, len(some) + 1)
-            swept.insert(0, int(some[place]) if place < len(some) else self.units)
+        for values in reversed(self.levels):
+            level, index = divmod(level, len(values) + 1)
+            swept.insert(0, int(values[index]) if index < len(values) else self.units)
         return (*self.states[level], *swept)
 
 
@@ -124,11 +125,11 @@ class JointSweep:
         that all units have paid so far."""
         waiting = np.ones(self.cells.units, dtype=bool)
         correct = cost = 0
-        for prefix, below, own, fee in zip(self.extensions.prefixes, state, right, fees, strict=False):
+        for prefix, below, stage_correct, fee in zip(self.extensions.prefixes, state, right, fees, strict=False):
             cost += int(fee[waiting].sum())
             score = self.stages.tables.score[self.stages.row(prefix)]
             leaves = waiting & reaches(score, self.stages.value(prefix, below))
-            correct += int(own[leaves].sum())
+            correct += int(stage_correct[leaves].sum())
             waiting &= ~leaves
         return np.flatnonzero(waiting), correct, cost
 

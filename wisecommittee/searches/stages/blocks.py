@@ -154,7 +154,7 @@ def _products(
         members, trie.sizes, int(trie.sizes.max()), _followers(trie, members), np.flatnonzero(scored), paths
     )  # fmt: skip
     rows = [source.in_place for source in summands]
-    firsts = np.array([0 if own is None else own.ctypes.data for own in rows])
+    firsts = np.array([0 if stored is None else stored.ctypes.data for stored in rows])
 
     def walk(
         start: int,
@@ -164,11 +164,14 @@ def _products(
         predicted: NDArray[np.int32],
         statistics: NDArray[np.float32],
     ) -> None:
-        made = [source.block(start, stop) if own is None else own for source, own in zip(summands, rows, strict=True)]
+        arrays = [
+            source.block(start, stop) if stored is None else stored
+            for source, stored in zip(summands, rows, strict=True)
+        ]
         addresses = firsts + 4 * classes * start
-        for m, own in enumerate(rows):
-            if own is None:
-                addresses[m] = made[m].ctypes.data
+        for m, stored in enumerate(rows):
+            if stored is None:
+                addresses[m] = arrays[m].ctypes.data
         statistics = statistics if len(statistics) else np.empty((1, 0, stop - start), np.float32)
         block = products.Block(addresses, labels, start, classes)
         results = products.Results(correct.cells, predicted, statistics)

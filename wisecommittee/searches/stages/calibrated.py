@@ -76,10 +76,10 @@ def _folds_of(unit_ids: tuple[str, ...]) -> NDArray[np.int8]:
 def require_calibrated(cards: Sequence[StoredCard], split: str) -> None:
     """Raise unless every model has a calibration fitted on this split."""
     if missing := [card.model for card in cards if card.calibration is None]:
-        some = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+        named = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
         of_split = "" if split == "val" else f" --split {split}"
         raise AbsentError(
-            f"not calibrated on {split}: {some}; run `wisecommittee calibrate --model '*' --method "
+            f"not calibrated on {split}: {named}; run `wisecommittee calibrate --model '*' --method "
             f"temperature{of_split}`, or choose models with {option('models')}"
         )
 
@@ -103,15 +103,17 @@ def as_chosen(
         chosen = Calibration.from_json(member["calibration"])
     except StoreError as error:
         raise CommitteeError(f"{card.model}: {error}") from error
-    own = card.contents.content == chosen.content
-    there = card if own else store.read_card(chosen.split, card.model) if store.has_split(chosen.split) else None
-    now = there.calibration if there and there.contents.content == chosen.content else None
+    same_outputs = card.contents.content == chosen.content
+    holder = (
+        card if same_outputs else store.read_card(chosen.split, card.model) if store.has_split(chosen.split) else None
+    )
+    now = holder.calibration if holder and holder.contents.content == chosen.content else None
     if now is not None and now.digest == chosen.digest:
         return card.with_calibration(now)
-    if not force and (now is not None or own):
-        found = f"now {now.method}" if now else "since removed"
+    if not force and (now is not None or same_outputs):
+        now_text = f"now {now.method}" if now else "since removed"
         raise CommitteeError(
             f"{card.model}: its {chosen.method} calibration differs from the one the committee was chosen with "
-            f"({found}); search again, or use the committee's own with {option('force', True)}"
+            f"({now_text}); search again, or use the committee's own with {option('force', True)}"
         )
     return card.with_calibration(chosen)

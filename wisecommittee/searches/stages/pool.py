@@ -124,11 +124,11 @@ def select_cards(
     if not cards:
         raise StoreError(f"store {store.files.uri!r} has no models in split {split!r}; extract or import some")
     names = selected([card.model for card in cards], models, split) if models else {card.model for card in cards}
-    found = tuple(card for card in cards if card.model in names)
+    chosen = tuple(card for card in cards if card.model in names)
     if with_calibration:
-        calibrated.require_calibrated(found, split)
-        return found
-    return tuple(card.with_calibration(None) for card in found)
+        calibrated.require_calibrated(chosen, split)
+        return chosen
+    return tuple(card.with_calibration(None) for card in chosen)
 
 
 def open_pool(

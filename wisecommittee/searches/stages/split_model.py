@@ -1,5 +1,6 @@
 """One model on one split, as a task reads it, straight from the store: no kernels, which take longer to load than a
-model by itself takes to be scored."""
+model by itself takes to be scored.
+"""
 
 from __future__ import annotations
 

@@ -196,8 +196,8 @@ def _opened(pool: Pool, members: Sequence[int], threads: int, progress: Progress
     with Workers(min(threads, READERS)) as workers:
         opening = [workers.submit(pool.summands, m) for m in members]
         jit.load()
-        for one in opening:
-            opened.append(one.result())
+        for future in opening:
+            opened.append(future.result())
             if progress:
                 progress("outputs", len(opened), len(members))
     return opened

@@ -87,22 +87,22 @@ class Cluster:
         control = Control(self.deadline)
         futures = [self._submit(run_chunk, *rest, chunk, control) for chunk in chunks]
         tries = [0] * len(chunks)
-        for place, chunk in enumerate(chunks):
-            while not self._stopped and (status := futures[place].status) != "finished":
+        for index, chunk in enumerate(chunks):
+            while not self._stopped and (status := futures[index].status) != "finished":
                 if status == "pending":
                     with (
                         contextlib.suppress(TimeoutError, CancelledError, AsyncCancelledError),
                         self.client.as_current(),
                     ):
-                        wait([futures[place]], timeout=POLL)
+                        wait([futures[index]], timeout=POLL)
                     self._tell(task, futures, total)
-                elif tries[place] < TRIES:  # killed with its worker once too often, or lost
-                    tries[place] += 1
+                elif tries[index] < TRIES:  # killed with its worker once too often, or lost
+                    tries[index] += 1
                     self.client.wait_for_workers(1, timeout=WAIT)
-                    futures[place] = self._submit(run_chunk, *rest, chunk, control)
+                    futures[index] = self._submit(run_chunk, *rest, chunk, control)
                 else:
-                    futures[place].result()  # says why
-            yield futures[place].result() if futures[place].status == "finished" else (None, 0)
+                    futures[index].result()  # says why
+            yield futures[index].result() if futures[index].status == "finished" else (None, 0)
         self._tell(task, futures, total)
         self.client.cancel([future for future in futures if future.status == "pending"])
 

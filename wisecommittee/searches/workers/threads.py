@@ -217,8 +217,8 @@ def interruptible(
 
 def interrupts() -> Interrupts:
     """The interrupts of the search that runs in the main thread; in another thread, ones that no signal reaches."""
-    here = _active if threading.current_thread() is threading.main_thread() else None
-    return here or Interrupts()
+    active = _active if threading.current_thread() is threading.main_thread() else None
+    return active or Interrupts()
 
 
 class Workers(ThreadPoolExecutor):

@@ -70,11 +70,11 @@ def in_class_order(
     if classes is None:
         return values, None
     if columns is not None and (columns.order is None or set(columns.names) <= set(classes.numbers)):
-        places = place_columns(columns, classes, what)
+        column_of = place_columns(columns, classes, what)
         if columns.order is not None:  # the values are in the order of the headings' numbers already
-            places = np.argsort(np.array(columns.order))[places]
-        if not np.array_equal(places, np.arange(len(places))):
-            values = values[:, places]
+            column_of = np.argsort(np.array(columns.order))[column_of]
+        if not np.array_equal(column_of, np.arange(len(column_of))):
+            values = values[:, column_of]
     if values.shape[1] != len(classes.names):
         raise ContentError(
             f"{what}: {counted(values.shape[1], 'class', 'classes')}, {len(classes.names)} are named "

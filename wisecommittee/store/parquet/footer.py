@@ -153,15 +153,15 @@ def _read(source: BinaryIO, at: int, length: int) -> bytes:
     return source.read(length)
 
 
-def _named(fields: Struct, known: dict[int, _Field], place: str) -> dict[str, Any]:
+def _named(fields: Struct, known: dict[int, _Field], struct: str) -> dict[str, Any]:
     """{name: value} of a struct, structs and lists in it included, each of the kind it must be."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for number, field in known.items():
         if number not in fields:
-            _expect(not field.needed, f"{place}: no {field.name}")
+            _expect(not field.needed, f"{struct}: no {field.name}")
             continue
         kind, value = fields[number]
-        what = f"{place}: {field.name}"
+        what = f"{struct}: {field.name}"
         _expect(kind == (LIST if field.many else field.kind), f"{what} is of kind {kind}")
         if field.many:
             element, value = value
@@ -169,8 +169,8 @@ def _named(fields: Struct, known: dict[int, _Field], place: str) -> dict[str, An
         of = field.of
         if of is not None:
             value = [_named(v, of, field.name) for v in value] if field.many else _named(value, of, field.name)
-        found[field.name] = value
-    return found
+        values[field.name] = value
+    return values
 
 
 def _leaves(schema: list[dict[str, Any]]) -> Iterator[_Leaf]:

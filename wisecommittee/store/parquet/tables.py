@@ -40,8 +40,8 @@ def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = N
             check_unpacked(source, file, range(file.num_row_groups), columns, what)
             table = file.read(columns, use_threads=False)
             table.validate(full=True)  # text is UTF-8, places lie in their dictionary
-            told = table.schema.metadata or {}
-            table = table.replace_schema_metadata({name: text for name, text in told.items() if name != b"pandas"})
+            metadata = table.schema.metadata or {}
+            table = table.replace_schema_metadata({name: text for name, text in metadata.items() if name != b"pandas"})
             return _spelled_out(table, what, os.fstat(source.fileno()).st_size)
         except WiseCommitteeError:
             raise
@@ -90,17 +90,17 @@ def check_unpacked(
 
 def _unpacked(data: mmap.mmap, chunk: Any, column: Any, rows: int, referred: bool) -> int:
     """Bytes that a column of a row group takes. referred : text that is read as a dictionary and spelled out later."""
-    found = list(pages(data, chunk))
-    values = sum(page.values for page in found if not page.is_dictionary)
+    pages_read = list(pages(data, chunk))
+    values = sum(page.values for page in pages_read if not page.is_dictionary)
     if values != chunk.num_values or (not column.max_repetition_level and values != rows):
         raise ValueError(f"{chunk.path_in_schema}: {values:,} values in its pages, {rows:,} rows")
     if width := value_width(column):
         return values * width
-    unpacked = sum(page.unpacked for page in found)
+    unpacked = sum(page.unpacked for page in pages_read)
     longest = (
-        0 if referred else max((_longest(data, p, chunk.compression) for p in found if p.is_dictionary), default=0)
+        0 if referred else max((_longest(data, p, chunk.compression) for p in pages_read if p.is_dictionary), default=0)
     )
-    return unpacked + values * TEXT_ROW + longest * sum(page.values for page in found if page.refers)
+    return unpacked + values * TEXT_ROW + longest * sum(page.values for page in pages_read if page.refers)
 
 
 def _longest(data: mmap.mmap, page: Page, compression: str) -> int:
@@ -125,11 +125,11 @@ def _spelled_out(table: pa.Table, what: str, size: int) -> pa.Table:
             indices = chunk.indices.drop_null().to_numpy(zero_copy_only=False)
             spelled += int(lengths[indices].sum())
     check_claim(spelled, size, what, REMEDY)
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
-            chunks = [chunk.dictionary_decode() for chunk in table.column(place).chunks]
+            chunks = [chunk.dictionary_decode() for chunk in table.column(index).chunks]
             plain = pa.chunked_array(chunks, field.type.value_type)
-            table = table.set_column(place, field.with_type(plain.type), plain)
+            table = table.set_column(index, field.with_type(plain.type), plain)
     return table
 
 

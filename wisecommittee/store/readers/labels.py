@@ -109,7 +109,7 @@ def pair(
     numbered = [str(i) for i in range(max(n, rows))]
     known = labels.unit_ids
     if unit_ids is not None and known is not None:
-        return list(unit_ids), _places(known, unit_ids, labels.file, what)
+        return list(unit_ids), _label_rows(known, unit_ids, labels.file, what)
     if rows != n:
         raise AlignmentError(
             f"{what}: {counted(rows, 'row')}, {labels.file} has {counted(n, 'label')}; expected one label for each row"
@@ -125,13 +125,13 @@ def pair(
     return named if named is not None else numbered, np.arange(n)
 
 
-def _places(known: Sequence[str], given: Sequence[str], file: Path, what: str) -> NDArray[np.int64]:
-    places = {unit: i for i, unit in enumerate(known)}
-    if len(places) != len(known):
-        twice = next(unit for i, unit in enumerate(known) if places[unit] != i)
+def _label_rows(known: Sequence[str], given: Sequence[str], file: Path, what: str) -> NDArray[np.int64]:
+    row_of = {unit: i for i, unit in enumerate(known)}
+    if len(row_of) != len(known):
+        twice = next(unit for i, unit in enumerate(known) if row_of[unit] != i)
         raise AlignmentError(f"{file}: unit id {twice!r} stands more than once; every unit needs one label")
-    unknown = [unit for unit in given if unit not in places]
-    lost = set(places) - set(given)
+    unknown = [unit for unit in given if unit not in row_of]
+    lost = set(row_of) - set(given)
     if unknown:
         first = unknown[0]
         other = _likeness(first, known if not lost else [unit for unit in known if unit in lost])
@@ -145,7 +145,7 @@ def _places(known: Sequence[str], given: Sequence[str], file: Path, what: str) -
             f"{what}: {counted(len(given), 'row')}, {file} has {counted(len(known), 'label')}; unit {_shown(unit)} has "
             f"no row; leave its label out, or give its outputs"
         )
-    return np.array([places[unit] for unit in given], dtype=np.int64)
+    return np.array([row_of[unit] for unit in given], dtype=np.int64)
 
 
 def _likeness(unit: str, others: Sequence[str]) -> str:

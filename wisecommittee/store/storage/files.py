@@ -1,7 +1,8 @@
 """The few file operations a store needs: on local disks (local.py) and on object stores (object_store.py).
 
 Writes are whole or absent. What the system refuses (no permission, a full disk, a file where a folder should be)
-becomes one StoreError with the remedy."""
+becomes one StoreError with the remedy.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +55,10 @@ class Files(ABC):
     uri: str
     local: Path | None = None
 
-    def place(self, path: str) -> str:
-        """A path as messages name it."""
-        place = f"{self.uri.partition('?')[0].rstrip('/')}/{path}" if path else self.uri
-        return place.encode("utf-8", "backslashreplace").decode()
+    def uri_of(self, path: str) -> str:
+        """The URI of a path, as messages name it."""
+        text = f"{self.uri.partition('?')[0].rstrip('/')}/{path}" if path else self.uri
+        return text.encode("utf-8", "backslashreplace").decode()
 
     @contextlib.contextmanager
     def _explained(self, path: str) -> Iterator[None]:
@@ -69,7 +70,7 @@ class Files(ABC):
             number = error.errno if isinstance(error, OSError) else None
             said = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
             refusal = _REFUSALS.get(number or 0, f"{said}; check that it can be reached, then run again")
-            raise StoreError(f"{self.place(path)}: {refusal}") from error
+            raise StoreError(f"{self.uri_of(path)}: {refusal}") from error
 
     @abstractmethod
     def exists(self, path: str = "") -> bool: ...
@@ -125,5 +126,5 @@ class Files(ABC):
     def _check_size(self, path: str, size: int, limit: int) -> None:
         if size > limit:
             raise StoreError(
-                f"{self.place(path)}: {size:,} bytes; expected {limit:,} at most; no store writes that, restore it"
+                f"{self.uri_of(path)}: {size:,} bytes; expected {limit:,} at most; no store writes that, restore it"
             )

@@ -129,17 +129,17 @@ class ObjectFiles(Files):
 
     def stamps(self, path: str, name: str) -> dict[str, Stamp]:
         start = len(self._full(path)) + 1
-        found = {}
+        stamps = {}
         for info in self._list(path, recursive=True):
             folder, _, file = info.path[start:].partition("/")
             if file == name and info.type == fs.FileType.File:
-                found[folder] = _stamp(info)
-        return found
+                stamps[folder] = _stamp(info)
+        return stamps
 
     def read(self, path: str, limit: int = MAX_FILE) -> bytes:
         info = self._info(path)
         if info.type != fs.FileType.File:
-            raise FileNotFoundError(self.place(path))
+            raise FileNotFoundError(self.uri_of(path))
         self._check_size(path, info.size or 0, limit)
         with self._explained(path):
             return _heeding(lambda: self._get(path))
@@ -178,7 +178,7 @@ class ObjectFiles(Files):
         try:
             while not self._is_alone(folder, claim, watched, signs):
                 if now() > deadline:
-                    raise BusyError(f"{what}: others keep {self.place(folder)} busy; wait for them, then run again")
+                    raise BusyError(f"{what}: others keep {self.uri_of(folder)} busy; wait for them, then run again")
                 pause(random.uniform(0.01, 0.05))
             beating = threading.Thread(target=self._beat, args=(claim, signs, ended), daemon=True)
             beating.start()
@@ -194,21 +194,21 @@ class ObjectFiles(Files):
         """Claim a turn. Of two claims the later listing sees both, so two never have it; all but the first by name step
         back meanwhile."""
         self.write(claim, next(signs))
-        own = claim.rpartition("/")[2]
-        there = {i.base_name: _stamp(i) for i in self._list(folder) if i.base_name.startswith(CLAIM)}
+        name_of_claim = claim.rpartition("/")[2]
+        claims = {i.base_name: _stamp(i) for i in self._list(folder) if i.base_name.startswith(CLAIM)}
         others = []
-        for name in there.keys() - {own}:
+        for name in claims.keys() - {name_of_claim}:
             stamp, since = watched.get(name, (None, 0.0))
-            if stamp != there[name]:
-                watched[name] = there[name], now()
+            if stamp != claims[name]:
+                watched[name] = claims[name], now()
                 others.append(name)
             elif now() - since < TURN_STALE:
                 others.append(name)
             else:
                 self.delete(f"{folder}/{name}")
-        if others and own > min(others):
+        if others and name_of_claim > min(others):
             self.delete(claim)
-        return not others and own in there  # if not there, somebody took us for dead
+        return not others and name_of_claim in claims  # if not there, somebody took us for dead
 
     def _beat(self, claim: str, signs: Iterator[bytes], ended: threading.Event) -> None:
         while not ended.wait(TURN_BEAT):

@@ -77,7 +77,7 @@ def spread(builder: Any, value: Any) -> Any:
 
 
 def fold(builder: Any, value: Any, join: Callable[[Any, Any], Any]) -> Any:
-    """All lanes joined, by halves; every lane of the result holds it."""
+    """Combine all lanes into one value, by halves; every lane of the result holds that value."""
     for distance in (4, 2, 1):
         value = join(value, builder.shuffle_vector(value, value, ints([(u + distance) % LANES for u in range(LANES)])))
     return value

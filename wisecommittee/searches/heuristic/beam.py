@@ -2,12 +2,12 @@
 
 Pairs are exhaustive and exact. From then on every head in the beam (the first stages of a cascade) is extended by every
 tier that can come next. The last three thresholds of an extension are swept jointly on a coarse grid
-(threshold_sweeps.py); earlier thresholds stay among the few vectors that served the head best. An extension is ranked by
-how many more units it gets right than shorter committees of the same cost. The beam keeps the best extensions in each of
-several bands of cost, so it serves the whole frontier and no single target. The cascades on the envelope are then
-refined until nothing improves (refine.py): each threshold over all its values with the others fixed; members swapped,
-inserted, removed and exchanged with their neighbours; and the last three thresholds jointly on a fine grid of gain
-confidences around the thresholds in use.
+(threshold_sweeps.py); the thresholds before them stay among the few vectors that served the head best. An extension is
+ranked by how many more units it gets right than shorter committees of the same cost. The beam keeps the best extensions
+in each of several bands of cost, so it serves the whole frontier and no single target. The cascades on the envelope are
+then refined until nothing improves (refine.py): each threshold over all its values with the others fixed; members
+swapped, inserted, removed and exchanged with their neighbours; and the last three thresholds jointly on a fine grid of
+gain confidences around the thresholds in use.
 
 Every cascade that is offered is counted exactly, so the envelope is reached; that nothing beats it is not proved.
 """

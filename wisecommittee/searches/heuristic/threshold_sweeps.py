@@ -1,5 +1,5 @@
-"""Two ways to count many thresholds of a cascade at once (kernels/sweeps/beam.py): the last few jointly (JointSweep), and
-each by itself while the others are fixed (LineSweep).
+"""Two ways to count many thresholds of a cascade at once (kernels/sweeps/beam.py): the last few jointly (JointSweep)
+and each by itself while the others are fixed (LineSweep).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Evaluation of committees on a split. Every reported figure comes from here."""
+"""Evaluation of committees on a split. Every reported figure is computed here."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def evaluate(
     ----------
     committee : Committee
     store : LogitStore or path
-    split : str
-    force : bool
-        Also with members that differ from those the committee was chosen with.
+    split : str force : bool Evaluate even if members differ from those that the committee was chosen with.
     cost : str, optional
         The cost to charge instead of the committee's.
     threads : int, optional
@@ -128,14 +126,15 @@ def _further(table: ExitTable, sums: Sequence[_Sums]) -> list[dict[str, Cost]]:
 
 
 def _exit_ratios(exits: Sequence[int], last: Sequence[int], stages: int) -> tuple[float, ...]:
-    """Share of the units whose last stage is k, for each k; exits : units of each row, last : its last stage."""
+    """Share of the units that exit at each stage. exits : number of units of each row; last : last stage of each
+    row."""
     counts = np.bincount(last, weights=exits, minlength=stages)
     return tuple((counts / sum(exits)).tolist())
 
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """Over all units, of one committee.
+    """Sums over all units, of one committee.
 
     exits : units that exit in each row of the table; correct, quality : as of Evaluation; interval : of a graded
     quality or mIoU; cost : in the committee's own cost.
@@ -149,7 +148,7 @@ class _Sums:
 
 
 def _counted(table: ExitTable, committees: Sequence[Committee], task: Task, charges: CostModel) -> list[_Sums]:
-    """Where units are right or wrong, cost the same and exit by thresholds: by counting bits."""
+    """Sums by counting bits: for units that are right or wrong, all cost the same and exit by thresholds."""
     rows, units = table.score.shape
     right_at = [as_bits(table.stats[k, :, 0] != 0) for k in range(rows)]
     every, worst, out = vectors_of(committees), int(table.cost[-1]), []
@@ -170,7 +169,7 @@ def _counted(table: ExitTable, committees: Sequence[Committee], task: Task, char
 
 
 def _summed(table: ExitTable, committees: Sequence[Committee], task: Task, charges: CostModel) -> list[_Sums]:
-    """From the statistics and the cost of every unit in the row where it exits."""
+    """Sums of the statistics and the cost of every unit in the row at which it exits."""
     rows, units = table.score.shape
     everyone, worst = np.arange(units), int(np.max(table.cost))
     flat = table.stats.reshape(rows * units, -1)

@@ -62,10 +62,10 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
 
 
 class _Committees:
-    """Reads the committees of a frontier; the members that many of them share are parsed and checked once.
+    """Reads the committees of a frontier; members that several committees share are parsed and checked once.
 
     The JSON of a committee ends in its members and their fingerprint, and this tail is the same text for all committees
-    of the same members. Whatever is not of this form is parsed whole.
+    of the same members. A committee without such a tail is parsed as a whole.
     """
 
     MEMBERS = '"members": {'

@@ -1,6 +1,6 @@
 """Limits on committees beside the worst case: a percentile of the cost per unit, and averages of further costs.
 
-With the same stage costs for every unit both are limits on how many units may RUN each stage. A unit costs more than X
+If every unit has the same stage costs, both are limits on how many units may RUN each stage. A unit costs more than X
 iff it runs the first stage whose cumulative cost passes X, so "the 99th percentile is at most X" says that at most
 floor(N / 100) units run that stage; an average is linear in the same counts. Lowering any threshold lowers every count,
 so a sweep that raises thresholds may stop at the first violation, and the gain lemma of the exact mode stays valid.
@@ -30,7 +30,7 @@ from wisecommittee.store import LogitStore
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In integers of the cost models, over `units` units.
+    """Limits of a query, in integers of the cost models, over `units` units.
 
     dear : integer cost of one unit that `allowed` units may exceed, or None for no such limit
     others : further costs (each the same for every unit); ceilings : the most each may total over all units
@@ -47,7 +47,7 @@ class Limits:
         return self.dear is not None or bool(self.others)
 
     def __str__(self) -> str:
-        """As a user would say it."""
+        """The limits in words, for messages."""
         limits = []
         if self.dear is not None:
             limits.append(

@@ -1,4 +1,4 @@
-"""Members of a committee in a store: the models it was chosen with, or a refusal."""
+"""The members of a committee in a store, checked to be the models it was chosen with."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def members_pool(
 
 
 def identity(card: StoredCard) -> dict[str, Any]:
-    """{"kind", "blocks", "weights", "calibration"}: what must be equal for a model elsewhere to be the same one.
+    """{"kind", "blocks", "weights", "calibration"}: the fields in which a model of another store must be equal to be
+    the same model.
 
     weights is None where unknown; calibration is missing where there is none.
     """

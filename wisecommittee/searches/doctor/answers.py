@@ -1,4 +1,4 @@
-"""Answers that are written in another way than the labels."""
+"""Answers that are spelled in another way than the labels."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which models a list of patterns means: 'b*' those it matches, '!b7' all but those, 'a,b' several in one.
+"""Which models a list of patterns means: 'b*' all that it matches, '!b7' all but b7, 'a,b' both a and b.
 
-What is a name, or matches one, as it stands is not taken apart: a model called 'a,b' or '!x' is reached by its name.
+A pattern that is a name, or matches one, is taken as a whole: a model called 'a,b' or '!x' is reached by its name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def selected(names: Sequence[str], patterns: Sequence[str], where: str) -> set[s
     """The names that a pattern matches, less those that a pattern after ! matches; where all patterns begin with !, all
     names less those. A pattern that matches nothing is an error, and so is an empty result.
 
-    where : the place of the names, as errors call it.
+    where : the split of the names, for messages.
     """
     included: set[str] = set()
     excluded: set[str] = set()
@@ -32,7 +32,7 @@ def selected(names: Sequence[str], patterns: Sequence[str], where: str) -> set[s
 
 
 def _rules(names: Sequence[str], pattern: str, where: str) -> Iterator[tuple[bool, set[str]]]:
-    """(whether they are left out, names) for each part of a pattern."""
+    """(whether the names are excluded, names) for each part of a pattern."""
     if matches := _matching(names, pattern):
         yield False, matches
     elif pattern.startswith("!") and (matches := _matching(names, pattern[1:])):

@@ -31,7 +31,7 @@ UNAVERAGED = {"answers": "answers", "cell_counts": "counts of pixels"}
 class Pool:
     """The models of a search on one split, in canonical order, with how they are combined, scored and charged.
 
-    cards : of the models; each is used with the calibration on its card here, which need not be the store's
+    cards : of the models; each model is used with the calibration on this card, which may differ from the store's
     confidence : a function of combined outputs, or the name of a score stored with every model
     tiers : the groups of models that a stage can add; tier m < M is model m alone. None: single models only
     cost : the cost that is searched; further : the other costs that every card names
@@ -117,7 +117,8 @@ def select_cards(
     """Cards of the models that the patterns mean (patterns.py; None: all models), in canonical order, each with the
     architecture and the replica that it has among all models of the split.
 
-    with_calibration : with the calibration fitted on this split, which every model must have; else without any.
+    with_calibration : cards keep the calibration fitted on this split, which every model must have; else they have
+    none.
     """
     store.require_split(split)
     cards = resolve_replicas(store.cards(split))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.kernels.stages.products import ProductPlan
 
-ONES = 0  # row that is no factor
+ONES = 0  # the row of ones, a factor that changes nothing
 LEFTS, RIGHTS = 2, 4  # left and right factors whose products one step sums
 
 

@@ -1,4 +1,4 @@
-"""Stage tables: what every prefix of members answers on every unit, and how sure it is."""
+"""Stage tables: correctness, prediction and confidence of every prefix of members on every unit."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from wisecommittee.searches.stages.prefixes import Prefixes, build_prefixes
 from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.searches.workers.threads import Progress, Workers
 
-READERS = 4  # models that are opened at a time: each that is decoded takes some row groups of memory
+READERS = 4  # models that are opened at a time: decoding a model takes the memory of a few row groups
 
 
 @dataclass(frozen=True, slots=True)
 class StageTables:
-    """Correctness and confidence of every prefix of some combinations of a pool's models.
+    """Correctness and confidence of every prefix of a set of combinations of a pool's models.
 
     prefixes : a node for each prefix that decides a prediction; correct : of each node (Task.scale of a fully right
-    unit); score : float32 [rows, N] confidences; score_row : int64 [nodes] row of a node in score, -1 where it is never
-    compared (stored scores: by member instead). prediction : int32 class or text [nodes, N] where asked for.
+    unit); score : float32 [rows, N] confidences; score_row : int64 [nodes] row of a node in `score`, -1 where it is
+    never compared. Stored scores have a row for each model instead. prediction : int32 class or text [nodes, N] where
+    asked for.
 
-    Combinations are of tiers in the order in which they run, as Pool has them.
+    A combination lists tiers of the pool in the order in which they run.
     """
 
     pool: Pool
@@ -71,7 +72,7 @@ def prefixes_for(
     pool: Pool, combinations: Iterable[Sequence[int]], compared: Iterable[Sequence[int]] = ()
 ) -> tuple[Prefixes, NDArray[np.bool_]]:
     """The prefixes that decide the predictions after these combinations of tiers, and bool [nodes] those whose
-    confidence is to be computed: of the compared ones, unless confidences are stored."""
+    confidence is to be computed: the compared prefixes, unless confidences are stored."""
     keys = {correct_key(pool, combination) for combination in combinations}
     asked = {correct_key(pool, combination) for combination in compared}
     trie = build_prefixes(keys | asked)
@@ -149,7 +150,8 @@ def _scored_by_task(pool: Pool, nodes: int, predictions: Iterable[NDArray[np.gen
 
 
 def _confidence_of(pool: Pool, members: NDArray[np.int64]) -> Callable[[RowStatistics], NDArray[np.float32]]:
-    """Function from the kernel's row statistics [rows, n] to confidences; members : the newest of each row's prefix."""
+    """The function from the kernel's row statistics [rows, n] to confidences. members : the newest member of each row's
+    prefix."""
     spaces = np.array([pool.space(int(m)) for m in members])
     different = np.unique(spaces).tolist()
 

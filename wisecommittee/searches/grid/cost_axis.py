@@ -1,4 +1,5 @@
-"""What a frontier counts as the cost of a committee: the average over units, the worst case, or the 99th percentile.
+"""The figure that a frontier counts as the cost of a committee: the average over units, the worst case, or the 99th
+percentile.
 
 The sweeps minimise the total cost over the units plus a price of the combination. For the average the price is 0. For
 the worst case it is the cost of all members together. The 99th percentile is the cumulative cost of the first stage
@@ -37,7 +38,7 @@ class CostAxis:
 
     @classmethod
     def of(cls, name: str, cost: CostModel, units: int, sequences: Iterable[NDArray[np.int64]]) -> CostAxis:
-        """sequences : all that will be swept, int64 [n, size] by size."""
+        """sequences : all combinations that will be swept: int64 [n, size] for each size."""
         if name == "average":
             return cls(name, units, cost, cost, np.zeros(0, np.int64))
         if name == "p99" and cost.per_unit is not None:
@@ -54,8 +55,8 @@ class CostAxis:
         return cls(name, units, coarse, cost, prices, (most >> shift) + 1)
 
     def variants(self, sequences: NDArray[np.int64]) -> Variants:
-        """How each of sequences [m, n] is to be swept: its row int64 [v], what its totals start at int64 [v], and caps
-        int64 [v, n] on the units that run each stage."""
+        """The sweeps of the sequences [m, n]: the row of the sequence int64 [v], the start of its totals int64 [v], and
+        caps int64 [v, n] on the units that run each stage."""
         m, n = sequences.shape
         if self.name == "p99":
             rows = np.repeat(np.arange(m), n)

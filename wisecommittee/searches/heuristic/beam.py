@@ -31,11 +31,11 @@ from wisecommittee.searches.heuristic.threshold_sweeps import SWEPT, Cells, Join
 from wisecommittee.searches.workers.threads import interrupts
 
 WIDTH = 512  # heads kept at each size
-BANDS = 16  # of cost, on a logarithmic scale
+BANDS = 16  # bands of cost, on a logarithmic scale
 SLACK = 200  # an extension that stays more than 1/200 of all units behind shorter committees is not grown
-NEAR = 12  # extensions of each size and band that take part in the last joint sweep beside the envelope's
+NEAR = 12  # extensions of each size and band that join the envelope's cascades in the last joint sweep
 
-Beam = dict[Combination, list[Below]]  # heads, and thresholds that served each
+Beam = dict[Combination, list[Below]]  # {head: threshold vectors that served it best}
 
 
 def beam_points(space: SearchSpace, levels: int, width: int = WIDTH) -> Outcome:
@@ -76,10 +76,10 @@ def fill(incumbents: Incumbents, levels: NDArray[np.int64], width: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """Extensions of one size, one after the other.
+    """The extensions of one size and their leads.
 
-    sequences : int64 [n, size]; cells_of : of the head of each; ahead, level : int64 [n, BANDS] as in Lead; least : how
-    far one may stay behind.
+    sequences : int64 [n, size]; cells_of : the Cells of the head of each extension; ahead, level : int64 [n, BANDS] as
+    in Lead; least : the lead that an extension must exceed to be grown.
     """
 
     sequences: NDArray[np.int64]
@@ -93,7 +93,7 @@ class Grown:
         return np.lexsort((*self.sequences.T[::-1], -ahead))
 
     def best(self, width: int) -> Beam:
-        """The best of each band of cost, then the best of the rest."""
+        """The best extensions of each band of cost, then the best of the others."""
         n = len(self.sequences)
         chosen: dict[int, None] = dict.fromkeys(range(n)) if n <= width else {}
         if n > width:
@@ -111,7 +111,7 @@ class Grown:
         }
 
     def remember(self, near: dict[Combination, list[Below]]) -> None:
-        """Add the best of each band, whose coarse levels may have missed the envelope by a little."""
+        """Add the best extensions of each band: with finer levels they may reach the envelope."""
         for band in range(BANDS):
             for i in self.ordered(self.ahead[:, band])[:NEAR].tolist():
                 if self.level[i, band] >= 0:
@@ -142,8 +142,8 @@ def _grow(incumbents: Incumbents, beam: Beam, levels: NDArray[np.int64], size: i
 
 
 def _scale(cost: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
-    """For each bucket of cost: the number correct that the envelope reaches (int64), and the band; between them the
-    number of the first bucket."""
+    """Returns (expected, first, bands): for each bucket of cost, the number correct that the envelope reaches (int64)
+    and the band; `first` is the number of the first bucket."""
     at = cost[steps(cost)]
     bits = np.array([max(1, at[0]), max(1, at[-1])], np.float32).view(np.int32) >> BUCKET_BITS
     first, buckets = int(bits[0]), int(bits[1] - bits[0]) + 1

@@ -29,10 +29,10 @@ class Sweep(Protocol):
 
     @property
     def vectors(self) -> int:
-        """How many vectors of thresholds it stands for."""
+        """How many vectors of thresholds the sweep counts."""
 
     def count(self, ranks: NDArray[np.int64], envelope: Envelope) -> None:
-        """Offer them to an envelope. ranks : int64 [m] in the order of ties."""
+        """Offer all of them to an envelope. ranks : int64 [m] ranks of the extensions in the order of ties."""
 
     def values(self, entry: int, level: int) -> tuple[float, ...]:
         """The thresholds behind a level index of this extension."""
@@ -40,7 +40,8 @@ class Sweep(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Incumbent:
-    """A point of the envelope: tiers, thresholds, and for each the number of units below it among all."""
+    """A point of the envelope: tiers, thresholds, and for each threshold the number of units below it among all
+    units."""
 
     sequence: Combination
     values: tuple[float, ...]
@@ -85,9 +86,10 @@ class Incumbents:
         *,
         stoppable: bool = True,
     ) -> None:
-        """Count all of these, in batches whose stage tables fit the memory; ends early when `stop` is set."""
+        """Count the sweeps of all these extensions, in batches whose stage tables fit in memory; ends early when `stop`
+        is set."""
         pool, stop = self.space.pool, self.space.stop
-        # Neighbours in this order share prefixes.
+        # Successive extensions in this order share prefixes.
         tasks = sorted((e for e in every if len(e.lasts)), key=lambda e: (correct_key(pool, e.head), e.head))
         done = 0
         for batch in batches(tasks, [(3 * len(e.lasts) + 40 * len(e.head)) * pool.units for e in tasks]):

@@ -31,7 +31,7 @@ def sweep_lines(incumbents: Incumbents, points: Sequence[tuple[Combination, tupl
 
 
 class Refinement:
-    """The refinement of incumbents, and which of them it has already been applied to."""
+    """The refinement of incumbents, and the incumbents that it has been applied to."""
 
     def __init__(
         self, incumbents: Incumbents, coarse: NDArray[np.int64], near: Mapping[Combination, Sequence[Below]]
@@ -92,8 +92,8 @@ class Refinement:
         return True
 
     def _polish(self, everything: bool) -> None:
-        """Sweep the last thresholds of cascades jointly on fine levels: of those on the envelope, and with `everything`
-        of those that were on it earlier or came near it."""
+        """Sweep the last thresholds of cascades jointly on fine levels: cascades on the envelope, and with `everything`
+        also cascades that were on it earlier or came near it."""
         incumbents, space = self.incumbents, self.incumbents.space
         points = range(len(incumbents.cascades)) if everything else incumbents.held.tolist()
         used = {s: [f.below for f in cascades] for s, cascades in incumbents.by_sequence(points).items()}
@@ -111,7 +111,7 @@ class Refinement:
 
 def gain_levels(stages: Stages, sequence: Combination, used: Sequence[Below]) -> list[NDArray[np.int64]]:
     """Levels just above the gain confidences (see kernels/exact/gain_levels.py) of each swept stage, as numbers of
-    units below them; around those in use where there are more than FINE."""
+    units below them; if there are more than FINE, only levels around the thresholds in use."""
     correct = [stages.correct(sequence[:k]).astype(np.int64) for k in range(1, len(sequence) + 1)]
     out: list[NDArray[np.int64]] = []
     best = correct[-1]
@@ -131,6 +131,6 @@ def gain_levels(stages: Stages, sequence: Combination, used: Sequence[Below]) ->
 
 
 def _spread(states: Collection[Below]) -> list[Below]:
-    """At most STATES of them, evenly over their order."""
+    """At most STATES of the states, evenly spaced in their order."""
     ordered = sorted(states)
     return [ordered[i * len(ordered) // STATES] for i in range(STATES)] if len(ordered) > STATES else ordered

@@ -68,7 +68,7 @@ def walk_blocks(
     predicted = np.empty((nodes if predict else 0, units), np.int32)
     score = np.empty((judged, units), np.float32)
     names = [name for name in direct.STATISTICS if name in wanted]
-    # The choice of the walk depends on the rule, the confidence and the number of classes alone, so that a committee has
+    # The choice of the walk depends on the rule, the confidence and the number of classes only, so that a committee has
     # the same scores in a search of many models and in its own evaluation.
     served = {"rest"} if all(source.space == "logits" for source in summands) else {"top", "rest"}
     products_serve = not request.ordered and (not wanted or wanted == served)

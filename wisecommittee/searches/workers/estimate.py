@@ -78,12 +78,14 @@ def estimate(
     """
     sizes = range(1, min(max_models, len(cards)) + 1)
     combinations = count_combinations(cards, sizes, family, replicas)
-    if family.chains is None:  # no two sequences share more than their beginnings
+    if family.chains is None:  # sequences share only their beginnings
         sets, alone = combinations, 0
     else:
         nodes = [_ways(chain)[1] for chain in family.chains(cards, replicas)]
         sets = {n: arrangements(nodes, n, ordered=False) for n in sizes}
-        alone = combinations[1] - len(family.combinations(cards, 1, replicas))  # models that begin nothing
+        alone = combinations[1] - len(
+            family.combinations(cards, 1, replicas)
+        )  # models that no longer sequence starts with
     total = sum(combinations.values())
     earlier = 0
     if shared:
@@ -110,7 +112,7 @@ def count_combinations(
     cards: Sequence[StoredCard], sizes: Iterable[int], family: Family, replicas: str
 ) -> dict[int, int]:
     """{stages: how many sequences of so many stages a search tries}, without listing the long ones."""
-    if family.chains is None:  # listing is a small matter
+    if family.chains is None:  # few enough to list
         return {n: len(family.sequences(cards, n, replicas)) for n in sizes}
     walks = [_ways(chain)[0] for chain in family.chains(cards, replicas)]
     return {

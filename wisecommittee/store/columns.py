@@ -43,7 +43,7 @@ class StoredModel:
     ) -> NDArray[Any]:
         """A column [N, *tail] in unit order, memory-mapped from the decoded cache; read-only.
 
-        name : of the column in the cache; pick : takes the column out of rows.
+        name : name of the column in the cache; pick : returns the column of given rows.
         """
         described = self.card.with_calibration(None).to_json()["contents"]
         identity = json.dumps([self.card.kind, described, self.catalog.units(self.split).hash, name, tail])
@@ -52,7 +52,7 @@ class StoredModel:
         return cached(key, shape, np.dtype(dtype), lambda: self.blocks(pick), self.what)
 
     def blocks(self, pick: Callable[[ModelRows], Any]) -> Iterator[tuple[Positions, Any]]:
-        """(places in unit order, values) of every row group; raises unless every unit comes once."""
+        """Yields (positions in unit order, values) for every row group; raises unless every unit occurs once."""
         self._check_claim()
         units = self.catalog.units(self.split)
         filled = np.zeros(len(units.index), dtype=bool)
@@ -95,7 +95,7 @@ class StoredModel:
                 raise StoreError(f"{file}: {counted(total, 'row')}; its card says {part.rows:,}; {remedy}")
 
     def _read(self, path: str, sha256: str) -> bytes:
-        """The bytes of a part, which have that hash."""
+        """The bytes of a part, checked to have that hash."""
         try:
             data = self.catalog.files.read(path)
         except FileNotFoundError:
@@ -110,7 +110,8 @@ class StoredModel:
         )
 
     def _check_claim(self) -> None:
-        """What the card says the parts unpack to is plausible for their size, before anything is unpacked."""
+        """Raise unless the unpacked size that the card claims is plausible for the size of the parts; nothing is
+        unpacked yet."""
         contents, folder = self.card.contents, model_folder(self.split, self.card.model)
         stamps = (self.catalog.files.stamp(f"{folder}/{part.file}") for part in contents.parts)
         sizes = [stamp[1] for stamp in stamps if stamp is not None]

@@ -1,4 +1,4 @@
-"""Parquet files of strangers -> pyarrow tables. What one would unpack to is added up from its page headers first.
+"""Parquet files of other programs -> pyarrow tables. The unpacked size is first added up from the page headers.
 
 A dictionary may hold one long text that a million rows refer to: text is read as a dictionary and measured before it
 is spelled out.
@@ -31,7 +31,8 @@ REMEDY = "if it is right, write it with compression=None, use_dictionary=False"
 def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of a Parquet file, or these of its columns; text and numbers as they are, no dictionaries, no index.
 
-    StoreError for everything else, and for what claims to unpack to more than memory or than a file of its size should.
+    StoreError for any other file, and for a file that claims to unpack to more than memory, or to more than its size
+    makes plausible.
     """
     what = os.fspath(path)
     with open_regular(path) as source:
@@ -39,7 +40,7 @@ def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = N
             file = open_parquet(source, dictionaries=True)
             check_unpacked(source, file, range(file.num_row_groups), columns, what)
             table = file.read(columns, use_threads=False)
-            table.validate(full=True)  # text is UTF-8, places lie in their dictionary
+            table.validate(full=True)  # text is UTF-8, indices lie within their dictionary
             metadata = table.schema.metadata or {}
             table = table.replace_schema_metadata({name: text for name, text in metadata.items() if name != b"pandas"})
             return _spelled_out(table, what, os.fstat(source.fileno()).st_size)
@@ -58,7 +59,7 @@ def write_parquet(path: str | os.PathLike[str], frame: pd.DataFrame, metadata: M
 
 
 def open_parquet(source: BinaryIO, *, dictionaries: bool = False) -> pq.ParquetFile:
-    """An open Parquet file whose footer is one that pyarrow can bear. dictionaries : read all flat text as such."""
+    """An open Parquet file whose footer is safe for pyarrow. dictionaries : read all flat text as dictionaries."""
     check_footer(source)
     metadata = pq.read_metadata(source)
     plain = pq.ParquetFile(source, metadata=metadata).schema_arrow if dictionaries else ()

@@ -1,4 +1,4 @@
-"""Files of strangers: opened only where they are regular files, measured against memory, their JSON bounded.
+"""Files of other programs: only regular files are opened, sizes are checked against memory, and JSON is bounded.
 
 A pipe would be waited for without end, a small compressed file may unpack to more than the machine has, and JSON may be
 nested deeper than any program can follow.
@@ -76,11 +76,11 @@ _FIELDS = {
     "stages": "a committee; `wisecommittee evaluate` takes it, `plot` and `tables` with --committee",
     "contents": "the card of a model in a store; name the store's folder with --store",
 }
-_TAIL = 1 << 20  # bytes at the end of a Parquet file that are looked at for the name of what it is
+_TAIL = 1 << 20  # bytes at the end of a Parquet file that are searched for its kind
 
 
 def recognised(path: str | os.PathLike[str]) -> str | None:
-    """What a file is that was given where another kind is expected, and which command takes it; None if unknown."""
+    """The kind of a file that was given in place of another kind, and the command that takes it; None if unknown."""
     with open_regular(path) as source:
         beginning = source.read(_TAIL)
         size = os.fstat(source.fileno()).st_size
@@ -158,7 +158,7 @@ def check_claim(claimed: int, size: int, what: str, remedy: str) -> None:
 
 
 def check_memory(needed: int, what: str, remedy: str) -> None:
-    """Raise ContentError if so many bytes are not to be had."""
+    """Raise ContentError unless so many bytes of memory are available."""
     free = free_memory()
     if free is not None and needed > free:
         raise ContentError(f"{what}: {needed / 1e9:,.1f} GB of memory needed, {free / 1e9:,.1f} GB are free; {remedy}")
@@ -194,7 +194,7 @@ def _of_machine() -> int | None:
 
 
 def _of_container() -> int | None:
-    """Of the control group: its limit less what is in use and could not be dropped."""
+    """Free bytes of the control group: its limit less the memory in use that cannot be dropped."""
     for limit, used, dropped in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),

@@ -1,4 +1,5 @@
-"""How text that came from elsewhere leaves the program: what would act instead of showing is written as its code.
+"""Text from elsewhere on its way out of the program: characters that act instead of being shown are written as their
+codes.
 
 Names of models, costs, splits and files come from strangers. A terminal obeys control characters, and marks of
 direction and characters without width make one name look like another. Every way out passes its text through `shown`
@@ -26,12 +27,12 @@ def shown(text: str) -> str:
 
 
 def shown_lines(text: str) -> str:
-    """The same of a text whose lines are meant."""
+    """As `shown`, for a text whose line breaks stay."""
     return "\n".join(map(shown, text.split("\n")))
 
 
 def one_line(text: str) -> str:
-    """For a message: its lines and spaces joined, everything else hidden as its code."""
+    """The text for a message: lines and spaces joined, other hidden characters as their codes."""
     return shown(" ".join(part for part in re.split(r"[ \t\r\n]+", text) if part))
 
 
@@ -42,7 +43,7 @@ def as_json(value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has neither NaN nor infinity."""
+    """The value with NaN and infinity, which JSON lacks, as None."""
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, dict):

@@ -47,7 +47,7 @@ class BenchSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """A model to measure. shape : of one unit; cards : (split, card) of the cards that get its costs."""
+    """A model to measure. shape : of one unit; cards : (split, card) for each card that gets the measured costs."""
 
     loaded: LoadedModel
     shape: tuple[int, ...]
@@ -152,7 +152,7 @@ def _timed(card: StoredCard, timing: Timing) -> StoredCard:
 def _shape(
     loaded: LoadedModel, cards: Sequence[tuple[str, StoredCard]], given: tuple[int, ...] | None
 ) -> tuple[int, ...]:
-    """One unit's shape: of the model, of its card, or as given. They must agree."""
+    """The shape of one unit: from the model, its card or the settings, which must agree."""
     known = loaded.unit_shape
     for where, card in cards:
         if card.input_size is not None and known is None:

@@ -254,7 +254,8 @@ class LogitStore(Catalog):
         return Writer(self.admission, WriteJob(card, split, classes, **options))
 
     def adding_many(self, split: str) -> AbstractContextManager[None]:
-        """A block in which many models are added to a split: the cards before them are looked at once for all."""
+        """A block in which many models are added to a split: cards already in the split are read once for all of
+        them."""
         return self.admission.adding_many(split)
 
     def check_siblings(self, split: str, card: ModelCard, classes: int | None, *, graded: bool = False) -> None:
@@ -266,10 +267,8 @@ class LogitStore(Catalog):
 
         Parameters
         ----------
-        split, read
-            The card that the change was made for. If the model has other outputs by now, the change is refused.
-        change
-            Is given the card as it is now, which another process may have changed, and returns the new one.
+        split, read The card that the change was made for. If the model has other outputs by now, the change is refused.
+        change Function from the card as it is now, which another process may have changed, to the new card.
 
         Returns
         -------

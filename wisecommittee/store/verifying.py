@@ -1,4 +1,4 @@
-"""Every check of the store over all that it holds, changing nothing."""
+"""Every check of the store, over everything that it holds; changes nothing."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class _Verification:
             )
 
     def _compare_blocks(self, card: StoredCard, what: str) -> None:
-        """A block costs the same wherever it is."""
+        """Check that a block costs the same in all models."""
         for block, cost in card.blocks.items():
             first, known = self.blocks.setdefault(block, (what, cost))
             if known != cost:
@@ -87,7 +87,8 @@ class _Verification:
 
 
 def _odd(files: Files) -> Iterator[tuple[str, str]]:
-    """(path, what it is) of all in the store that no writer of it makes: links, pipes, names that are not UTF-8."""
+    """Yields (path, description) of everything in the store that no writer makes: links, pipes, names that are not
+    UTF-8."""
     folders = [""]
     while folders:
         folder = folders.pop(0)

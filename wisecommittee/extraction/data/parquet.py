@@ -39,7 +39,8 @@ IMAGES, LABELS, IDS = ("image", "img"), ("label", "labels"), ("unit_id", "id")
 
 
 class ParquetImages(ImageItems):
-    """Row groups are read when an image of theirs is asked for; the newest one is kept, in each loading process."""
+    """Images in Parquet. A row group is read when one of its images is asked for; each loading process keeps the last
+    row group."""
 
     def __init__(
         self,
@@ -155,7 +156,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 def _column(
     schema: pa.Schema, chosen: str | None, usual: tuple[str, ...], noun: str, what: str, *, needed: bool = True
 ) -> str:
-    """The name of a column, '' if there is none and none is needed."""
+    """The name of a column; '' if there is none and it is optional."""
     if chosen is not None and chosen not in schema.names:
         raise UnknownNameError(f"column of {what}", chosen, schema.names)
     name = chosen or next((name for name in usual if name in schema.names), "")
@@ -193,7 +194,7 @@ def _labels(
 
 
 def _beside(file: str, path: str) -> bytes:
-    """An image the row only names; it has to lie in the folder of its Parquet file."""
+    """An image of which the row holds the path only; it must lie in the folder of the Parquet file."""
     folder = Path(file).resolve().parent
     image = (folder / path).resolve()
     if not image.is_relative_to(folder):

@@ -85,6 +85,6 @@ def open_data(spec: str, split: str, *, limit: int | None = None, workers: int =
 
 
 def program_in_data(spec: str) -> str | None:
-    """Which code runs when a data spec is opened, in words; None where that is this package only."""
+    """The code that runs when a data spec is opened, in words; None if it is code of this package only."""
     scheme, colon, _ = spec.partition(":")
     return located(spec) if colon and scheme not in SOURCES else None

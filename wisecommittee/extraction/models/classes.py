@@ -1,4 +1,4 @@
-"""Which output column of a model is which class of the data, by name."""
+"""The output column of a model for each class of the data, matched by name."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _shown(names: Sequence[str], most: int = 5) -> str:
 def imagenet_vocabularies(
     names: Sequence[str] | None = None, subset: str = "imagenet-1k"
 ) -> dict[str, tuple[str, ...]]:
-    """{'synset': n01440764.., 'name': tench.., 'description': ..} of an ImageNet subset in its order; needs timm,
-    which carries the lists. names : the model's own, if any. Without timm only these."""
+    """{'synset': n01440764.., 'name': tench.., 'description': ..} of an ImageNet subset in its order; needs timm, which
+    carries the lists. names : the model's own names, if any; without timm, the result holds these only."""
     own_names = {} if names is None else {"name": tuple(names)}
     try:
         from timm.data import ImageNetInfo

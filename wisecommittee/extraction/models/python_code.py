@@ -27,7 +27,7 @@ def check_scheme(noun: str, scheme: str, sources: Mapping[str, object]) -> None:
 
 
 def located(code: str) -> str:
-    """Where the module of 'package.module:name' lies, in words; neither it nor its packages are imported."""
+    """The location of the module of 'package.module:name', in words; neither it nor its packages are imported."""
     module = code.partition(":")[0]
     if module.partition(".")[0] in sys.builtin_module_names:
         return f"module {module}, part of Python"
@@ -46,7 +46,7 @@ def located(code: str) -> str:
 
 def find_object(code: str, spec: str, *, from_here: bool = True) -> Any:
     """'package.module:name' -> the object. from_here : the current folder can be imported from, as with `python -m`;
-    what this package itself names is never looked for there."""
+    names that this package itself uses are never looked up there."""
     if from_here:
         _allow_current_folder()
     module_name, _, attribute = code.partition(":")

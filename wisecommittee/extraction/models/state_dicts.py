@@ -1,8 +1,8 @@
-"""Where in a checkpoint the state dict of a module lies, as trainers save it.
+"""Finds the state dict of a module in a checkpoint, in the forms in which trainers save it.
 
 A state dict fits if its names, less a common prefix (`model.`, `module.`) and `_orig_mod.` of torch.compile, are those
-of the module. What stands beside the tensors (numbers, counters of averages) does not matter. Each has a place, the
-keys that lead to it and the prefix: `state_dict/model.`, `model_ema/module.`, `` for the whole file.
+of the module. Entries beside the tensors (numbers, counters of averages) do not matter. The place of a state dict is
+the path of keys to it, and the prefix: `state_dict/model.`, `model_ema/module.`, `` for the whole file.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Any
 
 import torch
 
-MOST_DEPTH = 5  # of mappings in mappings
+MOST_DEPTH = 5  # nesting of mappings
 COMPILED = "_orig_mod."
-COUNTERS = frozenset({"n_averaged", "num_updates", "decay", "step", "initted"})  # of averaged copies of a module
+COUNTERS = frozenset(
+    {"n_averaged", "num_updates", "decay", "step", "initted"}
+)  # entries of averaged copies of a module
 RESTORED = "num_batches_tracked"  # torch fills it in where an old file lacks it
 AVERAGED = re.compile(r"(^|[^a-z])(ema|swa|averaged)([^a-z]|$)", re.IGNORECASE)
 

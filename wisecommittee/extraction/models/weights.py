@@ -26,12 +26,12 @@ from wisecommittee.reading import check_memory, open_regular
 
 FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 CHOICE = "?state="
-UNCLAIMED = 64 << 20  # bytes that the text of an archive, which may be compressed, can be larger than its file
+UNCLAIMED = 64 << 20  # bytes by which an archive, whose text may be compressed, can exceed its file when unpacked
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a weights file holds. place : of the state dict that is asked for, '' where none is named;
+    """The content of a weights file. place : of the wanted state dict, '' if none is named;
     weights : sha256 of the file, and of the place where one is named."""
 
     content: Any
@@ -41,7 +41,8 @@ class Checkpoint:
     spec: str
 
     def state_for(self, names: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The state dict with the names of a module's. Of several that differ the averaged one, which is said."""
+        """The state dict with the names of a module. Of several different ones, the averaged one is taken, with a
+        warning."""
         fits = fitting(self.content, names)
         if self.place:
             fits = [fit for fit in fits if self.place in (fit.place, fit.place.rpartition("/")[0])]
@@ -83,7 +84,7 @@ class Checkpoint:
 
 
 def load_weights(module: nn.Module, file: str | Path, spec: str) -> str:
-    """Load a weights file into the module; returns what its weights are known by (`Checkpoint.weights`)."""
+    """Load a weights file into the module; returns the hash of its weights (`Checkpoint.weights`)."""
     checkpoint = read_weights(file, spec)
     fill(module, checkpoint.state_for(module.state_dict()), checkpoint.path, spec)
     return checkpoint.weights
@@ -104,7 +105,7 @@ def read_weights(file: str | Path, spec: str) -> Checkpoint:
         _check_tensors(content)
     except (ContentError, MissingExtraError):
         raise
-    except Exception as error:  # whatever the libraries below stumble over in a damaged or hostile file
+    except Exception as error:  # a damaged or hostile file can make the libraries below raise anything
         raise ContentError(
             f"model {spec!r}: {str(path)!r} holds no plain tensors ({_reason(error)}); save its state_dict() with "
             f"torch.save"
@@ -131,7 +132,7 @@ def _reason(error: Exception) -> str:
 
 
 def check_claims(path: Path, what: str) -> None:
-    """Raise unless an archive is as large as its file when it is read, and fits into memory."""
+    """Raise unless the unpacked size of an archive is plausible for its file and fits into memory."""
     size = path.stat().st_size
     claimed = size
     try:

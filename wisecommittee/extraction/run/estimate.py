@@ -1,4 +1,4 @@
-"""What an extraction will take, from two batches of every pass."""
+"""An estimate of the time and space of an extraction, from two batches of every pass."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ def make_plan(
     ranks: Ranks,
     settings: Settings,
 ) -> tuple[Run, list[ModelPlan]]:
-    """Load every model, run it on a few units, and check it against the data and the store. Of several ranks all get
-    through, or none."""
+    """Load every model, run it on a few units, and check it against the data and the store. Of several ranks, all
+    succeed or none."""
     models = list(models)
     settings.check_models(len(models))
     check_split_name(split)

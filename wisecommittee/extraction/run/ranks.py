@@ -1,8 +1,8 @@
 """Several processes on one split, each on its GPU or machine: which units each extracts, and when all are done.
 
 Started by torchrun, every rank runs the same call on its own consecutive batches and writes its own parts; rank 0
-commits once all have finished. They talk through torch.distributed, connected here where nobody has yet. A rank that
-dies ends the others; started again, all continue after their whole parts.
+commits once all have finished. They communicate through torch.distributed, which is connected here unless it is
+already. A rank that dies ends the others; started again, all continue after their whole parts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import UsageError, WiseCommitteeError, first_line
 from wisecommittee.store.writer import Writer
 
-PATIENCE = timedelta(days=1)  # that the first to finish waits for the last; torch's own half an hour is too short
+PATIENCE = timedelta(days=1)  # longest wait of the first rank for the last; torch's half an hour is too short
 _meetings = itertools.count()  # connections of this process; all ranks count alike
 
 
@@ -114,7 +114,8 @@ def together() -> Iterator[Ranks]:
 
 @contextlib.contextmanager
 def connected(ranks: Ranks, backend: str = "gloo") -> Iterator[None]:
-    """Connected where nobody has yet. Whoever connects also disconnects, or torch may abort the process at its end."""
+    """A block in which torch.distributed is connected. A connection made here is closed here, or torch may abort the
+    process at its end."""
     if _is_connected():
         yield
         return

@@ -52,7 +52,7 @@ def check_split(run: Run, probes: Probes) -> None:
 
 
 def _left_out(run: Run, data: Data, there: int) -> AlignmentError | None:
-    """Where a split lacks units because they could not be decoded, that is what to say."""
+    """The error for a split that lacks units because they could not be decoded."""
     for model in run.store.models(run.split):
         corrupt = run.store.card(model, run.split).meta.get("corrupt")
         missing, names = (corrupt.get("units"), corrupt.get("first")) if isinstance(corrupt, dict) else (None, None)

@@ -16,9 +16,9 @@ from wisecommittee.errors import ContentError, counted, option
 from wisecommittee.reading import parse_json, read_text
 from wisecommittee.tasks.text import comparable
 
-MAX_BYTES = 64 << 20  # of a file of class names
+MAX_BYTES = 64 << 20  # most bytes of a file of class names
 _NUMBER = re.compile(r"(?P<before>.*?)(?P<number>\d+)(?:\.0+)?(?P<after>[\])}]?)", re.DOTALL)
-# What these headings stand for elsewhere is no class: reading them as classes would be silent nonsense.
+# Headings that other programs use for indices, labels or splits: read as classes, they would silently give nonsense.
 _OTHER = frozenset(
     """
     id ids idx index row rowid row_id rownames row_names sample_id image_id item_id unit unitid uid uuid guid image file
@@ -115,7 +115,7 @@ def _numbered(names: Sequence[str], what: str, known: frozenset[str]) -> dict[in
         form == ("", "") or sorted(column_of) in (list(range(len(names))), list(range(1, len(names) + 1)))
     ):
         if sorted(column_of)[0] == 1 and set(names) <= known:
-            return None  # names after all: the labels hold the same
+            return None  # names after all: the labels hold the same names
         return column_of
     if (
         len(columns) > 1

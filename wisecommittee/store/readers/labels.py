@@ -1,4 +1,4 @@
-"""Labels of a file, and which of them belongs to which row of a model: by unit id, or in order where that is safe."""
+"""Labels of a file, and the label of each row of a model: paired by unit id, or in order where that is safe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wisecommittee.tasks.text import comparable, is_missing
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Labels as a file has them.
+    """The labels of a file.
 
     values : int64 or float64 [N] of an array of numbers, else text [N] (see tasks/text.py). unit_ids : [N], None where
     the file has none: then labels are in the order of the rows they belong to. groups : {column: text [N]} of further
@@ -149,7 +149,7 @@ def _label_rows(known: Sequence[str], given: Sequence[str], file: Path, what: st
 
 
 def _likeness(unit: str, others: Sequence[str]) -> str:
-    """An id of the other side, and why it may be the same unit written differently."""
+    """A similar id of the other side, and why it may be the same unit, for messages."""
     forms = (
         ("Unicode form (NFC or NFD)", lambda text: unicodedata.normalize("NFC", text)),
         ("white space", lambda text: "".join(text.split())),
@@ -175,5 +175,5 @@ def _as_number(text: str) -> str:
 
 
 def _shown(unit: str) -> str:
-    """An id so that what cannot be seen is seen."""
+    """An id with its invisible characters shown."""
     return ascii(unit)

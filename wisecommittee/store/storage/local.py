@@ -84,7 +84,7 @@ class LocalFiles(Files):
         if not folders:
             return stamps
         with self._explained(path), _opened(self._full(path), _FOLDER) as opened:
-            for folder in folders:  # thousands: each is looked up from here, which halves the time
+            for folder in folders:  # thousands: relative to the open folder, each look-up takes half the time
                 with contextlib.suppress(OSError):
                     status = os.stat(f"{folder}/{name}", dir_fd=opened)
                     if stat.S_ISREG(status.st_mode):
@@ -176,11 +176,11 @@ class LocalFiles(Files):
             os.unlink(name, dir_fd=opened)
 
     def delete_folder(self, path: str) -> None:
-        """Also a link, pipe or file of that name; never what a link points to."""
+        """Delete a folder, or a link, pipe or file of that name; never the target of a link."""
         folder, name = _divided(path)
         with contextlib.suppress(FileNotFoundError), self._explained(path), self._folder(folder) as opened:
             while stat.S_ISDIR(os.stat(name, dir_fd=opened, follow_symlinks=False).st_mode):
-                with contextlib.suppress(FileNotFoundError):  # somebody else removes it too
+                with contextlib.suppress(FileNotFoundError):  # another process removes it too
                     shutil.rmtree(name, dir_fd=opened)
             os.unlink(name, dir_fd=opened)
 
@@ -229,7 +229,7 @@ class LocalFiles(Files):
             self._unlock(held, path)
 
     def _locked(self, path: str) -> _Lock | None:
-        """The locked file; None if another process has it. Without locks in the file system everybody gets it."""
+        """The locked file; None if another process has it. On a file system without locks, every process gets it."""
         folder, name = _divided(path)
         while True:
             with contextlib.suppress(FileNotFoundError), self._folder(folder, make=True) as opened:

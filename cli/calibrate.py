@@ -12,7 +12,7 @@ from . import options
 from .console import out, percent, print_json, progress, table
 
 if TYPE_CHECKING:
-    from wisecommittee.searches.calibration.fitting import Calibrated, Measures
+    from wisecommittee.searches.calibration.result import Calibrated, Measures
 
 
 def calibrate(
@@ -47,7 +47,7 @@ def calibrate(
 
     `wisecommittee calibrate --model '*' --method none`
     """
-    from wisecommittee.searches.calibration.fitting import calibrate as fit
+    from wisecommittee.searches.calibration.calibrate import calibrate as fit
     from wisecommittee.store import LogitStore
 
     with progress() as update:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wisecommittee.deployment.deploy import deploy
     from wisecommittee.extraction.extract import extract
     from wisecommittee.report import plot, tables
-    from wisecommittee.searches.calibration.fitting import calibrate
+    from wisecommittee.searches.calibration.calibrate import calibrate
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
     from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
@@ -37,7 +37,7 @@ _HOMES = {
     "search": "wisecommittee.searches.search",
     "deploy": "wisecommittee.deployment.deploy",
     "extract": "wisecommittee.extraction.extract",
-    "calibrate": "wisecommittee.searches.calibration.fitting",
+    "calibrate": "wisecommittee.searches.calibration.calibrate",
     "import_answers": "wisecommittee.store.imports.answers",
     "import_outputs": "wisecommittee.store.imports.outputs",
     "split_store": "wisecommittee.store.splitting",

@@ -55,7 +55,7 @@ def option(name: str, value: object = None, *, placeholder: str = "", flag: str 
 
 @contextmanager
 def options_as_flags() -> Iterator[None]:
-    """Within it messages name options as the command line does."""
+    """A block in which messages name options as the command line does."""
     global _flags
     before, _flags = _flags, True
     try:
@@ -92,7 +92,7 @@ class AbsentError(WiseCommitteeError):
 
 
 class AbsentNameError(AbsentError):
-    """As UnknownNameError, of names that depend on what is there."""
+    """As UnknownNameError, for names that depend on the content of a store or file."""
 
     def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
         super().__init__(_unknown(noun, name, known))
@@ -167,7 +167,8 @@ class MissingExtraError(WiseCommitteeError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what another library complains of, to be quoted; its kind where it says nothing."""
+    """The first line of the message of another library's error, for quotation; the name of its class if it has no
+    message."""
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__
 

@@ -1,5 +1,6 @@
 """Checks of the values of options. Each takes the option's name and the value given, returns the value to keep, and
-raises UsageError for another one."""
+raises UsageError for another one.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Values whose fields are options: each field says what it means and checks itself, and functions take the fields as
-keywords."""
+keywords.
+"""
 
 from __future__ import annotations
 
@@ -75,8 +76,8 @@ def takes_options(*kinds: type[Any]) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         signature = inspect.signature(function, eval_str=True)
         before = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        own = [_parameter(each, get_type_hints(kind)[each.name]) for kind in kinds for each in fields(kind)]
-        function.__signature__ = signature.replace(parameters=[*before, *own])  # type: ignore[attr-defined]
+        parameters = [_parameter(each, get_type_hints(kind)[each.name]) for kind in kinds for each in fields(kind)]
+        function.__signature__ = signature.replace(parameters=[*before, *parameters])  # type: ignore[attr-defined]
         text = "\n".join(_entry(each) for kind in kinds for each in fields(kind))
         function.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("{options}", text)
         return function

@@ -1,4 +1,4 @@
-"""Files of strangers: opened only where they are regular files, measured against memory, their JSON bounded.
+"""Files of other programs: only regular files are opened, sizes are checked against memory, and JSON is bounded.
 
 A pipe would be waited for without end, a small compressed file may unpack to more than the machine has, and JSON may be
 nested deeper than any program can follow.
@@ -33,22 +33,22 @@ def open_regular(
 
     remedy : what to do about a file that is not there.
     """
-    place = os.fspath(path)
+    name = os.fspath(path)
     try:
         # O_NONBLOCK: opening a named pipe returns at once instead of waiting for a writer.
-        handle = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise AbsentError(f"{place}: no such file; {remedy}") from None
+        raise AbsentError(f"{name}: no such file; {remedy}") from None
     except (OSError, ValueError) as refused:
         reason = refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
-        raise error(f"{place}: cannot be read ({reason})") from refused
+        raise error(f"{name}: cannot be read ({reason})") from refused
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
         if stat.S_ISDIR(mode):
-            raise error(f"{place}: a folder; expected a file")
+            raise error(f"{name}: a folder; expected a file")
         kind = "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
-        raise error(f"{place}: {kind}; expected a regular file; write its content to one and name that")
+        raise error(f"{name}: {kind}; expected a regular file; write its content to one and name that")
     return os.fdopen(handle, "rb")
 
 
@@ -76,11 +76,11 @@ _FIELDS = {
     "stages": "a committee; `wisecommittee evaluate` takes it, `plot` and `tables` with --committee",
     "contents": "the card of a model in a store; name the store's folder with --store",
 }
-_TAIL = 1 << 20  # bytes at the end of a Parquet file that are looked at for the name of what it is
+_TAIL = 1 << 20  # bytes at the end of a Parquet file that are searched for its kind
 
 
 def recognised(path: str | os.PathLike[str]) -> str | None:
-    """What a file is that was given where another kind is expected, and which command takes it; None if unknown."""
+    """The kind of a file that was given in place of another kind, and the command that takes it; None if unknown."""
     with open_regular(path) as source:
         beginning = source.read(_TAIL)
         size = os.fstat(source.fileno()).st_size
@@ -95,10 +95,10 @@ def recognised(path: str | os.PathLike[str]) -> str | None:
         return "a csv table; `wisecommittee import` takes it with --labels, --costs or --answers"
     if beginning.lstrip().startswith(b"{") and size <= _TAIL:
         try:
-            found = parse_json(beginning)
+            content = parse_json(beginning)
         except ValueError:
             return None
-        return next((says for field, says in _FIELDS.items() if field in found), None)
+        return next((says for field, says in _FIELDS.items() if field in content), None)
     return None
 
 
@@ -107,8 +107,8 @@ def parse_json(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     depth = 0
-    for found in _BRACKETS.finditer(text):
-        first = found[0][0]
+    for bracket in _BRACKETS.finditer(text):
+        first = bracket[0][0]
         depth += (first in "[{") - (first in "]}")
         if depth > MAX_DEPTH:
             raise ValueError(f"lists and objects nested more than {MAX_DEPTH} deep")
@@ -158,7 +158,7 @@ def check_claim(claimed: int, size: int, what: str, remedy: str) -> None:
 
 
 def check_memory(needed: int, what: str, remedy: str) -> None:
-    """Raise ContentError if so many bytes are not to be had."""
+    """Raise ContentError unless so many bytes of memory are available."""
     free = free_memory()
     if free is not None and needed > free:
         raise ContentError(f"{what}: {needed / 1e9:,.1f} GB of memory needed, {free / 1e9:,.1f} GB are free; {remedy}")
@@ -194,7 +194,7 @@ def _of_machine() -> int | None:
 
 
 def _of_container() -> int | None:
-    """Of the control group: its limit less what is in use and could not be dropped."""
+    """Free bytes of the control group: its limit less the memory in use that cannot be dropped."""
     for limit, used, dropped in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),

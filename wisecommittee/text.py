@@ -1,4 +1,5 @@
-"""How text that came from elsewhere leaves the program: what would act instead of showing is written as its code.
+"""Text from elsewhere on its way out of the program: characters that act instead of being shown are written as their
+codes.
 
 Names of models, costs, splits and files come from strangers. A terminal obeys control characters, and marks of
 direction and characters without width make one name look like another. Every way out passes its text through `shown`
@@ -22,27 +23,27 @@ HIDDEN = re.compile(
 
 def shown(text: str) -> str:
     r"""The text with every hidden character as Python writes it: a name that clears the screen becomes '\x1b[2J'."""
-    return HIDDEN.sub(lambda found: ascii(found[0])[1:-1], text)
+    return HIDDEN.sub(lambda hidden: ascii(hidden[0])[1:-1], text)
 
 
 def shown_lines(text: str) -> str:
-    """The same of a text whose lines are meant."""
+    """As `shown`, for a text whose line breaks stay."""
     return "\n".join(map(shown, text.split("\n")))
 
 
 def one_line(text: str) -> str:
-    """For a message: its lines and spaces joined, everything else hidden as its code."""
+    """The text for a message: lines and spaces joined, other hidden characters as their codes."""
     return shown(" ".join(part for part in re.split(r"[ \t\r\n]+", text) if part))
 
 
 def as_json(value: Any) -> str:
     """ONE line of JSON that reads back exactly; hidden characters as JSON's own codes, no number as null."""
     text = json.dumps(_finite(value), allow_nan=False, ensure_ascii=False)
-    return HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return HIDDEN.sub(lambda hidden: json.dumps(hidden[0])[1:-1], text)
 
 
 def _finite(value: Any) -> Any:
-    """JSON has neither NaN nor infinity."""
+    """The value with NaN and infinity, which JSON lacks, as None."""
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, dict):

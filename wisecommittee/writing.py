@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all: how every file of this project is written."""
+"""Writes files as a whole or not at all; every file of this project is written in this way."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def is_temporary(name: str) -> bool:
 
 
 def reason(error: OSError) -> str:
-    """What the system said, and what to do about it."""
+    """The message of the system, and the remedy."""
     said = error.strerror or str(error) or type(error).__name__
     remedy = REMEDIES.get(error.errno or 0)
     return f"{said}; {remedy}" if remedy else said

@@ -19,7 +19,7 @@ from wisecommittee.committees.threshold_vectors import carried_vectors
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.report import plot
 from wisecommittee.report.tables import fill
-from wisecommittee.searches.calibration.fitting import calibrate
+from wisecommittee.searches.calibration.calibrate import calibrate
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.search import search

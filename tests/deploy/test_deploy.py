@@ -42,7 +42,7 @@ from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.extraction.timing import Quartiles
-from wisecommittee.searches.calibration.fitting import calibrate
+from wisecommittee.searches.calibration.calibrate import calibrate
 from wisecommittee.searches.exits import exit_rows
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables

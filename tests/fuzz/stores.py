@@ -16,7 +16,7 @@ from fuzz.damage import damage_file, damaged_json, replace
 from fuzz.product import DefectError, run
 from wisecommittee import LogitStore, ModelCard
 from wisecommittee.errors import WiseCommitteeError
-from wisecommittee.searches.calibration.fitting import calibrate
+from wisecommittee.searches.calibration.calibrate import calibrate
 
 UNITS, CLASSES = 24, 3
 IMPORT = ("--store", "store", "--split", "val", "--labels", "given/labels.csv", "--costs", "given/models.csv")

@@ -20,7 +20,7 @@ from wisecommittee.errors import UsageError
 from wisecommittee.kernels.envelope import Envelope, steps
 from wisecommittee.kernels.sweeps.beam import Lead
 from wisecommittee.searches.heuristic import beam
-from wisecommittee.searches.heuristic.batch import Stages, level_places
+from wisecommittee.searches.heuristic.batch import Stages, level_indices
 from wisecommittee.searches.heuristic.greedy import Greedy, greedy_points
 from wisecommittee.searches.heuristic.incumbents import Incumbents
 from wisecommittee.searches.heuristic.neighbours import Neighbours, moved
@@ -199,7 +199,7 @@ def test_claimed_counts_are_the_evaluators(width):
     models, labels = small_pool(3, units=200, models=6)
     pool = open_all(MemoryStore(models, labels))
     incumbents = Incumbents(scope_of(pool, 6, threads=2))
-    beam.fill(incumbents, level_places(pool.units, 8), width)
+    beam.fill(incumbents, level_indices(pool.units, 8), width)
     points, at = incumbents.outcome().points, steps(incumbents.cost)
     assert counts(pool, models, labels, points) == list(zip(incumbents.cost[at].tolist(), at.tolist(), strict=True))
     assert max(len(sequence) for sequence, _ in points) > 4
@@ -375,7 +375,7 @@ def test_joint_sweep_equals_every_cell(size, varying):
     head = (3, 0, 5, 1, 6)[: size - 1]
     used = [(9, 14, 2, 2), (20, 30, 2, 2), (9, 14, 4, 4)]  # of which the first size - 4 count
     stages = Stages(pool, [head[:k] for k in range(1, size)], [(*head, m) for m in (2, 4)], 1)
-    cells = Cells.of(head, 30, [level_places(30, 4)] * 3, used)
+    cells = Cells.of(head, 30, [level_indices(30, 4)] * 3, used)
     assert len(cells.states) == (2 if size > 4 else 1)
     envelope = Envelope.empty(30)
     ahead = np.full((2, 2), -99, np.int64)

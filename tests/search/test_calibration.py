@@ -37,9 +37,11 @@ from wisecommittee.errors import (
     UnknownNameError,
     UsageError,
 )
-from wisecommittee.searches.calibration import fitting
-from wisecommittee.searches.calibration.fitting import calibrate, fit_isotonic, fit_platt
+from wisecommittee.searches.calibration import fit_data
+from wisecommittee.searches.calibration.calibrate import calibrate
+from wisecommittee.searches.calibration.odds import fit_isotonic, fit_platt
 from wisecommittee.searches.calibration.reliability import reliability
+from wisecommittee.searches.calibration.temperature import minimise
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
@@ -198,21 +200,21 @@ def test_the_command_fails_where_nothing_could_be_stored(store, run, monkeypatch
 
 def test_far_temperatures_are_found_too():
     """A quartic and an exponential, whose Newton steps leave the range or crawl."""
-    found = fitting.minimise(
+    found = minimise(
         lambda betas: {k: (4 * (b - k) ** 3, 12 * (b - k) ** 2) for k, b in betas.items()}, {7.0: 1.0, 0.01: 1.0}, 1e-12
     )
     assert found[7.0] == pytest.approx(7, rel=1e-9)
     assert found[0.01] == pytest.approx(0.01, rel=1e-9)
-    (far,) = fitting.minimise(lambda betas: {0: (1e-9 - math.exp(-betas[0]), math.exp(-betas[0]))}, {0: 1.0}).values()
+    (far,) = minimise(lambda betas: {0: (1e-9 - math.exp(-betas[0]), math.exp(-betas[0]))}, {0: 1.0}).values()
     assert far == pytest.approx(9 * math.log(10), rel=1e-9)
-    (low,) = fitting.minimise(lambda betas: {0: (math.log(betas[0] / 0.002), 1 / betas[0])}, {0: 1.0}).values()
+    (low,) = minimise(lambda betas: {0: (math.log(betas[0] / 0.002), 1 / betas[0])}, {0: 1.0}).values()
     assert low == pytest.approx(0.002, rel=1e-9)
 
 
 def test_blocks_and_threads_change_no_bit(store, monkeypatch):
     one = calibrate(store, ["a/0"], threads=1)[0]
     assert calibrate(store, ["a/0"], threads=3)[0] == one
-    monkeypatch.setattr(fitting, "BLOCK", 7 * C)
+    monkeypatch.setattr(fit_data, "BLOCK", 7 * C)
     few = calibrate(store, ["a/0"])[0]
     assert few.calibration.parameters["temperature"] == pytest.approx(one.calibration.parameters["temperature"], 1e-12)
 

@@ -20,7 +20,7 @@ from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.threshold_vectors import carried_vectors
-from wisecommittee.searches.calibration.fitting import calibrate
+from wisecommittee.searches.calibration.calibrate import calibrate
 from wisecommittee.searches.search import search
 from wisecommittee.store import LogitStore
 

@@ -15,7 +15,7 @@ import pytest
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import StoreError, WiseCommitteeError
-from wisecommittee.searches.calibration.fitting import calibrate
+from wisecommittee.searches.calibration.calibrate import calibrate
 from wisecommittee.store import LogitStore
 from wisecommittee.store.layout import lock_name
 from wisecommittee.store.splitting import split_store

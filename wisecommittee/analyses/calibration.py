@@ -13,7 +13,7 @@ from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES, scale_of
 from wisecommittee.errors import UsageError
-from wisecommittee.searches.calibration.fitting import fit
+from wisecommittee.searches.calibration.calibrate import fit
 from wisecommittee.searches.calibration.reliability import Reliability, reliability
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation

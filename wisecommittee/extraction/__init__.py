@@ -1,6 +1,7 @@
 """Models and data -> store: each model runs once over a split and its logits are kept. Needs the extra `torch`.
 
-May be added: a model source (models.py), a data source (data.py); each is one entry of a dict. No training, no search.
+May be added: a model source (models/spec.py), a data source (data/spec.py); each is one entry of a dict. No training,
+no search.
 """
 
 from wisecommittee.errors import MissingExtraError

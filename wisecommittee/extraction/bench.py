@@ -47,7 +47,7 @@ class BenchSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """A model to measure. shape : of one unit; cards : (split, card) of the cards that get its costs."""
+    """A model to measure. shape : of one unit; cards : (split, card) for each card that gets the measured costs."""
 
     loaded: LoadedModel
     shape: tuple[int, ...]
@@ -126,23 +126,23 @@ def _benches(
 
 def _cards(store: LogitStore, split: str | None, loaded: LoadedModel) -> list[tuple[str, StoredCard]]:
     """The model's cards by split; StoreError if there is none, or one of another model."""
-    found = []
+    cards = []
     for where in [split] if split else store.splits():
         if loaded.name in store.models(where):
             card = store.card(loaded.name, where)
-            found.append((where, card))
+            cards.append((where, card))
             if card.params is not None and card.params != loaded.params:
                 raise StoreError(
                     f"{loaded.name} in {where} has {card.params:,} parameters, {loaded.origin} has {loaded.params:,}; "
                     f"name the model that was extracted, or its name in the store with {option('names', flag='name')}"
                 )
-    if not found:
+    if not cards:
         there = split or ", ".join(store.splits()) or "an empty store"
         raise StoreError(
             f"{loaded.name}: not in {there} of {store.files.uri}; extract it first, or give its name there with "
             f"{option('names', flag='name')}"
         )
-    return found
+    return cards
 
 
 def _timed(card: StoredCard, timing: Timing) -> StoredCard:
@@ -152,7 +152,7 @@ def _timed(card: StoredCard, timing: Timing) -> StoredCard:
 def _shape(
     loaded: LoadedModel, cards: Sequence[tuple[str, StoredCard]], given: tuple[int, ...] | None
 ) -> tuple[int, ...]:
-    """One unit's shape: of the model, of its card, or as given. They must agree."""
+    """The shape of one unit: from the model, its card or the settings, which must agree."""
     known = loaded.unit_shape
     for where, card in cards:
         if card.input_size is not None and known is None:

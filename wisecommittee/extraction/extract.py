@@ -1,4 +1,4 @@
-"""The one way in: every model runs once over a split, its logits go to the store in batches.
+"""`extract`: every model runs once over a split, and its logits go to the store in batches.
 
 Two phases. First every model is loaded, runs on a few units and is checked against the data and the store; nothing is
 written. Then they are streamed, models that see the same tensors in one pass over the data. A killed run leaves whole
@@ -100,13 +100,13 @@ def estimate(
     settings: Settings | None = None,
     **options: Any,
 ) -> ExtractionEstimate:
-    """What `extract` with the same arguments would do, cost and take, from two batches; writes nothing."""
+    """The plan, the cost and the time of `extract` with the same arguments, from two batches; writes nothing."""
     with together() as ranks:
         return measure(*make_plan(models, data, split, store, ranks, _settings(settings, options)))
 
 
 def _settings(given: Settings | None, options: dict[str, Any]) -> Settings:
-    """The options of a call: those named by themselves go before those of `settings`."""
+    """The options of a call: keywords override the fields of `settings`."""
     return with_fields(given or Settings(), **from_options({"settings": Settings}, options)["settings"])
 
 

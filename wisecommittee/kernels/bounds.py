@@ -26,7 +26,7 @@ class Bounds(NamedTuple):
 @njit_inner
 def room(bounds, m, ran1, ran2, ran3):
     """The most units that may run the last of the four stages of cascade m when these numbers run the first three; -1
-    if the three break a limit by themselves."""
+    if the first three stages break a limit by themselves."""
     caps, charges, ceilings = bounds.caps[m], bounds.charges[m], bounds.ceilings
     if ran1 > caps[0] or ran2 > caps[1] or ran3 > caps[2]:
         return np.int64(-1)

@@ -46,7 +46,7 @@ class Envelope(NamedTuple):
         return Envelope(*(array.copy() for array in self))
 
     def corners(self) -> Corners:
-        """All that another envelope needs to know of this one: at ten million units a whole one is 240 MB."""
+        """The entries that `merge` needs of this envelope: at ten million units a whole envelope is 240 MB."""
         at = steps(self.cost)
         return Corners(at, *(array[at] for array in self))
 

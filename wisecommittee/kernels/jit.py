@@ -4,10 +4,10 @@ Kernels are serial and release the GIL; callers run them in Python threads over 
 has a crash history (numba #4807, #8578, #10128). Floating-point flags are the fewest that let a loop vectorise:
 
 njit_exact  no reordering: integers, comparisons, and the polynomial of exp, whose error terms must stay where they are
-njit_inner  the same, for functions that only other kernels call; so are those of the next two
-njit_poly   products and sums may be contracted
-njit_sums   sums may be reassociated into lanes. Inputs are finite (checked at the gate), but sums of masked classes
-may overflow: nothing promises finite numbers, and that none is NaN, which max needs, only for classes that can win
+njit_inner  the same, for functions that only other kernels call; njit_poly and njit_sums are such functions too
+njit_poly   products and sums may be contracted njit_sums   sums may be reassociated into lanes. Inputs are finite
+(store/checks.py), but sums of masked classes may overflow: nothing promises finite numbers, and that none is NaN, which
+max needs, only for classes that can win
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _warn_uncached() -> None:
 
 
 def _kernel(inner: bool = True, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    # Wrappers for C, which nothing calls, would take a quarter of compiling; those for Python a little more.
+    # C wrappers, which nothing calls, would take a quarter of the time to compile; Python wrappers a little more.
     options |= {"no_cfunc_wrapper": True, "no_cpython_wrapper": inner}
 
     def compiled(function: Callable[..., Any]) -> Any:
@@ -204,7 +204,8 @@ def _nothing():
 
 
 def load() -> None:
-    """Make numba import what it needs to run a kernel, half a second that the first call of any would take."""
+    """Make numba import the modules that it needs to run a kernel; else the first kernel call takes half a second
+    longer."""
     _nothing()
 
 
@@ -228,5 +229,6 @@ class _Compiling(event.Listener):
 
 
 def announced(progress: Callable[[str, int, int], None] | None) -> AbstractContextManager[object]:
-    """Within it, progress is told of functions that have to be compiled: half a minute at the first search of all."""
+    """A block in which `progress` is called for every function that numba compiles: half a minute at the first
+    search."""
     return nullcontext() if progress is None else event.install_listener("numba:compile", _Compiling(progress))

@@ -99,10 +99,8 @@ def search_and_choose(
     """Search, and choose the committee that meets the target.
 
     Parameters
-    ----------
-    target
-        None: the most accurate committee. An ensemble to match sets which models are searched, all replicas and as
-        many members as it has.
+    ---------- target None: the most accurate committee. An ensemble to match decides what is searched: its models, all
+    replicas, and at most as many members as it has.
     """
     if target is not None and target.kind == "match_ensemble":
         members = texts(target.kind, target.value)
@@ -183,10 +181,11 @@ def single_named(frontier: Frontier, model: str) -> Evaluation:
 def reported(
     chosen: Sequence[Evaluation], store: LogitStore, split: str = REPORTING, *, threads: int | None = None
 ) -> list[Evaluation | None]:
-    """The same committees on the reporting split, None for one of which the split lacks a member (see `lacking`).
+    """The same committees evaluated on the reporting split; None for a committee with a member that the split lacks
+    (see `lacking`).
 
-    Empty if the split lacks a member of each, if it is the split that chose, or, with a warning, if its units are those
-    of the split that chose.
+    Empty if the split lacks a member of every committee, if it is the split that chose, or, with a warning, if it holds
+    the units of the split that chose.
     """
     if not store.has_split(split) or any(e.split == split for e in chosen):
         return []

@@ -1,4 +1,4 @@
-"""Evaluation of committees on a split. Every reported figure comes from here."""
+"""Evaluation of committees on a split. Every reported figure is computed here."""
 
 from __future__ import annotations
 
@@ -147,7 +147,8 @@ def _further(table: ExitTable, sums: Sequence[_Sums]) -> list[dict[str, Cost]]:
 
 
 def _exit_ratios(exits: Sequence[int], last: Sequence[int], stages: int) -> tuple[float, ...]:
-    """Share of the units whose last stage is k, for each k; exits : units of each row, last : its last stage."""
+    """Share of the units that exit at each stage. exits : number of units of each row; last : last stage of each
+    row."""
     counts = np.bincount(last, weights=exits, minlength=stages)
     return tuple((counts / sum(exits)).tolist())
 

@@ -19,7 +19,8 @@ from wisecommittee.searches.stages.exit_table import ExitTable
 
 @dataclass(frozen=True, slots=True)
 class StoredBatch:
-    """Units of an exit table (their indices, int64 [n]) on their walk: nothing runs, their row is looked up."""
+    """Units of an exit table (indices, int64 [n]) as a batch of a walk: no model runs, stages are looked up in the
+    table."""
 
     table: ExitTable
     committee: Committee
@@ -47,7 +48,7 @@ class StoredBatch:
 
 
 def exit_rows(table: ExitTable, committee: Committee) -> NDArray[np.int64]:
-    """int64 [N]: the row of the table with the stages that each unit has run when it exits."""
+    """int64 [N]: the row of the table whose stages each unit has run when it exits."""
     out = np.empty(table.units, np.int64)
     for route, batch, rows in walk(committee, StoredBatch(table, committee, np.arange(table.units))):
         out[batch.units[rows]] = table.routes.index(route)
@@ -55,7 +56,7 @@ def exit_rows(table: ExitTable, committee: Committee) -> NDArray[np.int64]:
 
 
 def exit_rows_of(table: ExitTable, committees: Sequence[Committee]) -> Iterator[NDArray[np.int64]]:
-    """`exit_rows` of committees with the same stages, routes and confidence; threshold vectors a little faster."""
+    """`exit_rows` of committees with the same stages, routes and confidence; faster for threshold vectors."""
     if all_thresholds(committees):
         yield from exit_stages(table.score, vectors_of(committees))
     else:

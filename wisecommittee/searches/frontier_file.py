@@ -32,9 +32,9 @@ class FrontierFile:
 
 def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
     """The fields of a frontier that `Frontier.save` wrote; StoreError for anything else."""
-    place = os.fspath(path)
+    file = os.fspath(path)
     try:
-        table = read_parquet(place)
+        table = read_parquet(file)
         about = parse_json((table.schema.metadata or {})[FRONTIER])
         asked, searched = _fields(about, "query", _ASKED), _fields(about, "searched", _SEARCHED)
         query = Query.from_json(asked)
@@ -44,28 +44,28 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
         for row in table.to_pylist():
             rows[row["kind"]].append(_evaluation(row, committees.parse(row["json"]), further))
     except AbsentError:
-        raise AbsentError(f"{place}: no such file; write one with `wisecommittee search --frontier {place}`") from None
+        raise AbsentError(f"{file}: no such file; write one with `wisecommittee search --frontier {file}`") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, WiseCommitteeError) as error:
-        what = recognised(path) if os.path.isfile(place) else None
+        what = recognised(path) if os.path.isfile(file) else None
         if what is not None and not what.startswith("a frontier"):
-            raise StoreError(f"{place}: {what}; expected a frontier, as `search --frontier` writes it") from error
+            raise StoreError(f"{file}: {what}; expected a frontier, as `search --frontier` writes it") from error
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise StoreError(
-            f"{place!r} is not a frontier written by `search --frontier` ({reason[:300]}); write it again"
+            f"{file!r} is not a frontier written by `search --frontier` ({reason[:300]}); write it again"
         ) from error
     if not rows["frontier"]:
-        raise StoreError(f"{place!r} holds no committee; write it again with `wisecommittee search --frontier`")
+        raise StoreError(f"{file!r} holds no committee; write it again with `wisecommittee search --frontier`")
     if not rows["single"]:
-        raise StoreError(f"{place!r} holds no single model, which committees are compared with; write it again")
+        raise StoreError(f"{file!r} holds no single model, which committees are compared with; write it again")
     evaluations, singles = tuple(rows["frontier"]), tuple(rows["single"])
     return FrontierFile(evaluations, singles, query, searched, asked.get("store", ""), asked.get("quality", ""))
 
 
 class _Committees:
-    """Reads the committees of a frontier; the members that many of them share are parsed and checked once.
+    """Reads the committees of a frontier; members that several committees share are parsed and checked once.
 
     The JSON of a committee ends in its members and their fingerprint, and this tail is the same text for all committees
-    of the same members. Whatever is not of this form is parsed whole.
+    of the same members. A committee without such a tail is parsed as a whole.
     """
 
     MEMBERS = '"members": {'
@@ -178,8 +178,8 @@ def _fields(about: Any, name: str, known: Mapping[str, Callable[[Any], bool]]) -
     """The object `name` of the metadata, after its known fields have been checked."""
     if not isinstance(about, dict) or not isinstance(about.get(name), dict):
         raise ValueError(f"no {name} in its metadata")
-    found: dict[str, Any] = about[name]
+    values: dict[str, Any] = about[name]
     for field, test in known.items():
-        if field in found:
-            _sound(found[field], f"{name}.{field}", test)
-    return found
+        if field in values:
+            _sound(values[field], f"{name}.{field}", test)
+    return values

@@ -1,6 +1,6 @@
 """Limits on committees beside the worst case: a percentile of the cost per unit, and averages of further costs.
 
-With the same stage costs for every unit both are limits on how many units may RUN each stage. A unit costs more than X
+If every unit has the same stage costs, both are limits on how many units may RUN each stage. A unit costs more than X
 iff it runs the first stage whose cumulative cost passes X, so "the 99th percentile is at most X" says that at most
 floor(N / 100) units run that stage; an average is linear in the same counts. Lowering any threshold lowers every count,
 so a sweep that raises thresholds may stop at the first violation, and the gain lemma of the exact mode stays valid.
@@ -30,7 +30,7 @@ from wisecommittee.store import LogitStore
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In integers of the cost models, over `units` units.
+    """Limits of a query, in integers of the cost models, over `units` units.
 
     dear : integer cost of one unit that `allowed` units may exceed, or None for no such limit
     others : further costs (each the same for every unit); ceilings : the most each may total over all units
@@ -47,16 +47,16 @@ class Limits:
         return self.dear is not None or bool(self.others)
 
     def __str__(self) -> str:
-        """As a user would say it."""
-        told = []
+        """The limits in words, for messages."""
+        limits = []
         if self.dear is not None:
-            told.append(
+            limits.append(
                 f"all but {self.allowed:,} of {self.units:,} units (the percentile) cost at most "
                 f"{self.cost.true(self.dear):.6g} {self.cost.name}"
             )
         for other, ceiling in zip(self.others, self.ceilings, strict=True):
-            told.append(f"{other.name} is at most {other.true(ceiling, self.units):.6g} on average")
-        return " and ".join(told)
+            limits.append(f"{other.name} is at most {other.true(ceiling, self.units):.6g} on average")
+        return " and ".join(limits)
 
     def caps(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64 [m, n]: the most units that may run each stage of these sequences [m, n]."""
@@ -155,7 +155,7 @@ class LimitFigures:
                     self._cards[model, e.split] = self.store.card(model, e.split)
             cards = [self._cards[model, e.split] for model in committee.models]
             charges = _constant_costs(self.store, e.split, cards, name, e.n)
-            place = {card.model: i for i, card in enumerate(cards)}
-            totals = charges.stages([[place[m] for m in stage] for stage in committee.stages])
+            index_of = {card.model: i for i, card in enumerate(cards)}
+            totals = charges.stages([[index_of[m] for m in stage] for stage in committee.stages])
             self._known[key] = [charges.true(int(total)) for total in totals]
         return self._known[key]

@@ -1,4 +1,4 @@
-"""Members of a committee in a store: the models it was chosen with, or a refusal."""
+"""The members of a committee in a store, checked to be the models it was chosen with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policy import Thresholds
-from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted
+from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted, option
 from wisecommittee.searches.stages.calibrated import as_chosen, recorded
 from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.store import LogitStore
@@ -72,7 +72,8 @@ def members_pool(
 
 
 def identity(card: StoredCard) -> dict[str, Any]:
-    """{"kind", "blocks", "weights", "calibration"}: what must be equal for a model elsewhere to be the same one.
+    """{"kind", "blocks", "weights", "calibration"}: the fields in which a model of another store must be equal to be
+    the same model.
 
     weights is None where unknown; calibration is missing where there is none.
     """
@@ -92,7 +93,8 @@ def check_identity(card: StoredCard, recorded: Mapping[str, Any]) -> None:
         if before and now[name] and before != now[name]:
             raise CommitteeError(
                 f"{card.model}: its {noun} differ from those the committee was chosen with "
-                f"({_short(before)}, now {_short(now[name])}); search again, or evaluate anyway with --force"
+                f"({_short(before)}, now {_short(now[name])}); search again, or evaluate anyway with "
+                f"{option('force', True)}"
             )
 
 

@@ -1,4 +1,4 @@
-"""The percentile of the cost per unit that is reported and that a frontier may be over."""
+"""The percentile of the cost per unit that is reported, and that can be the axis of a frontier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search is asked. A new option of searches is a field of `Query`: its default, its check, what it means."""
+"""The query of a search. A new search option is a field of `Query`: its default, its check, its meaning."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ class Query:
     filled in; its `models` are then names as they stand, no globs.
 
     Raises
-    ------
-    UsageError
-        A value that no search can be asked, whatever the store holds.
+    ------ UsageError A value that is invalid whatever the store holds.
     """
 
     split: str = described("val", "Split that chooses; test is refused, it reports.", check=text)
@@ -119,13 +117,14 @@ class Query:
         return self.max_worst_cost if self.max_worst_flops is None else self.max_worst_flops
 
     def to_json(self) -> dict[str, Any]:
-        """What decided the result, as `search --json` prints it; of a query whose defaults are filled in."""
+        """The options that decided the result, as `search --json` prints them; for a query whose defaults are filled
+        in."""
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["json"]}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Query:
-        """The query of `to_json`; other names are left out, and absent ones are the defaults."""
+        """The query that `to_json` wrote; unknown names are ignored, absent ones get their defaults."""
         known = [each.name for each in fields(cls) if each.metadata["json"] and each.name in value]
         return cls(**{name: value[name] for name in known})
 

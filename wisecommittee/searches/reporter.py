@@ -1,4 +1,4 @@
-"""From a point of a search to the committee that is reported: merged stages, midpoint thresholds, its evaluation."""
+"""From a point of a search to the reported committee: merged stages, midpoint thresholds, evaluation."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ class Reporter:
     ----------
     pool, tables : Pool, StageTables
         With all prefixes of the points.
-    family : str
-    shared : bool
-        All stages have the same threshold, which then lies midway between confidences of all of them.
+    family : str shared : bool All stages have the same threshold, which lies midway between confidences of all stages.
     """
 
     def __init__(self, pool: Pool, tables: StageTables, family: str, *, shared: bool = False) -> None:
@@ -61,7 +59,7 @@ class Reporter:
         self.members = {card.model: identity(card) for card in pool.cards}
         self._sorted: dict[Rows, NDArray[np.float32]] = {}  # confidences of these rows, ascending
         self._thresholds: dict[tuple[Rows, float], Pair] = {}
-        self._ran: dict[Rows, list[str]] = {}  # models that had run where these rows are compared with a threshold
+        self._ran: dict[Rows, list[str]] = {}  # models that have run when these rows are compared with a threshold
         self._names: dict[tuple[tuple[int, ...], ...], tuple[tuple[str, ...], ...]] = {}
 
     def report(self, points: Sequence[Point]) -> list[Evaluation]:
@@ -97,8 +95,8 @@ class Reporter:
             )
 
     def ties(self) -> dict[str, Any] | None:
-        """{"share", "after"}: the largest share of units with one confidence, up to rounding, at a stage where a
-        reported committee has a threshold, and the models that had run there; None without thresholds."""
+        """{"share", "after"}: the largest share of units with one confidence, up to rounding, at a stage at which a
+        reported committee has a threshold, and the models that have run by then; None without thresholds."""
         largest: tuple[float, list[str]] | None = None
         for rows, models in self._ran.items():
             if rows in self._sorted:

@@ -32,9 +32,8 @@ def search(
     Parameters
     ----------
     store
-        The store that holds the outputs of the models.
-    query, execution
-        What is asked and how it is run, as values; by default those of all defaults.
+        The store that holds the outputs of the models. query, execution The search options and how to run them, as
+        values; by default all defaults.
     {options}
 
     Returns

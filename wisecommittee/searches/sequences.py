@@ -1,4 +1,4 @@
-"""The search's sweeps over given sequences of members only."""
+"""The sweeps of a search, over given sequences of members only."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ class GivenSequences:
     def frontier(self, sequences: Sequence[Members], levels: int = 100) -> list[Evaluation]:
         """The frontier of the sequences and of their beginnings, by rising cost and quality.
 
-        Over all real thresholds of sequences of up to 4 members, over percentile levels of longer ones.
+        Exact over all real thresholds for sequences of up to 4 members; over percentile levels for longer ones.
         """
         prefixes = sorted({s[:k] for s in sequences for k in range(1, len(s) + 1)}, key=lambda s: (len(s), s))
         longest = len(prefixes[-1])
         candidates, rank = [], 0
         for size in range(1, longest + 1):
-            some = np.array([s for s in prefixes if len(s) == size], np.int64)
-            candidates.append(Candidates(size, some, np.arange(rank, rank + len(some))))
-            rank += len(some)
+            of_size = np.array([s for s in prefixes if len(s) == size], np.int64)
+            candidates.append(Candidates(size, of_size, np.arange(rank, rank + len(of_size))))
+            rank += len(of_size)
         sweep = GridSearch(self.pool, self.tables, candidates, levels)
         mapper = Threads(self.threads)
         sweep.run(mapper)

@@ -53,9 +53,7 @@ class Target:
         The number, the model's name, or the names of the members.
 
     Raises
-    ------
-    UsageError
-        The value is none of its kind.
+    ------ UsageError The value does not fit the kind.
     """
 
     kind: str
@@ -68,12 +66,10 @@ class Target:
 
     @classmethod
     def one_of(cls, **targets: Any) -> Target | None:
-        """The target that is given among these, each None or its value; None where there is none.
+        """The one target whose value is not None; None if all are None.
 
         Raises
-        ------
-        UsageError
-            Two are given.
+        ------ UsageError More than one is given.
         """
         given = {name: value for name, value in targets.items() if value is not None}
         if len(given) > 1:

@@ -1,4 +1,4 @@
-"""What a committee does with every unit: its stage of exit, prediction, confidence and cost."""
+"""Per-unit results of a committee: stage of exit, prediction, confidence and cost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def evaluate_units(
     cost: str | None = None,
     threads: int | None = None,
 ) -> pd.DataFrame:
-    """What a committee does with every unit of a split; the means are the figures of `evaluate`.
+    """Per-unit results of a committee on a split; their means are the figures of `evaluate`.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ torch.
 
 from wisecommittee.reading import check_address_space
 
-check_address_space(130 << 20, "the libraries of the store")  # where it is not to be had, loading Arrow fails or aborts
+check_address_space(130 << 20, "the libraries of the store")  # with less, loading Arrow fails or aborts the process
 
 from wisecommittee.store.logit_store import LogitStore, StoreLike, open_store  # noqa: E402
 

@@ -1,7 +1,7 @@
 """Which cards a split admits: those that fit the cards it has, and the same model in other splits.
 
-Cards of a split change in turns (Files.turn). Whoever adds many models looks at the cards of the split once, and again
-only after another process had a turn.
+Cards of a split change in turns (Files.turn). A process that adds many models reads the cards of the split once, and
+again only after another process had a turn.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Admission:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog, self.files = catalog, catalog.files
         self._known: dict[str, _Known] = {}  # by split
-        self._adding: dict[str, bytes] = {}  # splits that many models are added to, and a name of this process
+        self._adding: dict[str, bytes] = {}  # {split that many models are being added to: a name of this process}
 
     def refresh(self) -> None:
         """Forget the cards that were read so far."""
@@ -51,7 +51,7 @@ class Admission:
         except WiseCommitteeError:
             if self._known.pop(split, None) is None:
                 raise
-            self._siblings(split, card.model).check(card, classes, graded=graded)  # as they are now
+            self._siblings(split, card.model).check(card, classes, graded=graded)  # against the cards as they are now
 
     def check_elsewhere(self, split: str, card: ModelCard, classes: int | None) -> None:
         """Raise unless the same model has the same classes in every other split."""
@@ -65,7 +65,7 @@ class Admission:
     def _siblings(self, split: str, model: str) -> Siblings:
         """The models of a split; a card is read once until its file changes. The card of `model` may be unreadable.
 
-        While many models are added, what is known counts until a turn shows that another process had one.
+        While many models are added, the cards read before stay valid until another process had a turn.
         """
         known = self._known.get(split)
         if known is not None and split in self._adding:
@@ -86,11 +86,11 @@ class Admission:
 
     @contextlib.contextmanager
     def adding_many(self, split: str) -> Iterator[None]:
-        """Look at the cards of a split once for all models that are added meanwhile, and again after another process
-        had a turn. Else every model that is added looks at the cards of all before it."""
+        """A block in which the cards of a split are read once for all models that are added, and again only after
+        another process had a turn. Outside it, adding a model reads the cards of all models before it."""
         check_split_name(split)
         path = f"{split}/{LAST_WRITER}"
-        self.files.delete(path)  # of a process that was killed; one that is alive looks again
+        self.files.delete(path)  # left by a killed process; a live process reads the cards again
         self._adding[split] = secrets.token_hex(8).encode()
         try:
             yield

@@ -1,7 +1,7 @@
 """Decoded outputs as memory-mapped .npy files in the user's cache folder, keyed by the hash of their content.
 
 WISECOMMITTEE_CACHE names another folder; WISECOMMITTEE_CACHE_GB (default 50) bounds it; the least recently used go
-first. A file ends with a checksum: one that was cut or changed is decoded again. A mapped array keeps no file open.
+first. A file ends with a checksum: a file that was cut or changed is decoded again. A mapped array keeps no file open.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from wisecommittee.errors import UsageError
 from wisecommittee.reading import check_memory
 from wisecommittee.writing import is_temporary, whole_file
 
-Places: TypeAlias = NDArray[np.int64] | slice
-Block: TypeAlias = tuple[Places, NDArray[Any]]  # places in the array, and their values
+Positions: TypeAlias = NDArray[np.int64] | slice
+Block: TypeAlias = tuple[Positions, NDArray[Any]]  # where in the array, and the values
 
-_ROW = 64 << 10  # bytes of a row of the checksum
+_ROW = 64 << 10  # bytes in a row of the checksum
 _ROWS = 256  # rows that are summed by column: 16 MB
-_ABANDONED = 86_400  # seconds after which a temporary file has no writer any more
+_ABANDONED = 86_400  # seconds after which a temporary file counts as abandoned
 _RESCAN = 20  # the folder is looked at again when a twentieth of its limit was written
-_believed: set[tuple[Path, int, int, int]] = set()  # files whose checksum this process has seen to be right
+_believed: set[tuple[Path, int, int, int]] = set()  # files whose checksum this process has verified
 
 
 def cache_folder() -> Path:
@@ -51,8 +51,8 @@ def cached(
 ) -> NDArray[Any]:
     """Read-only array of that key, decoded once from `blocks`. Without a usable cache it is decoded into memory.
 
-    blocks : yields places and values until every place is filled. The first is drawn before room is made for the array.
-    what : the array in messages.
+    blocks : yields positions in the array and their values until the array is filled. The first block is computed
+    before room is made for the array. what : the array, in messages.
     """
     limit = _limit()
     size = math.prod(shape) * dtype.itemsize
@@ -68,8 +68,8 @@ def cached(
     source = _drawn(blocks())
     check_memory(size, what, "give the cache room for it with WISECOMMITTEE_CACHE and WISECOMMITTEE_CACHE_GB")
     out = np.empty(shape, dtype)
-    for places, values in source:
-        out[places] = values
+    for positions, values in source:
+        out[positions] = values
     out.flags.writeable = False
     return out
 
@@ -80,11 +80,11 @@ def _drawn(blocks: Iterator[Block]) -> Iterable[Block]:
 
 
 def _whole_array(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any] | None:
-    """The mapped array, if the file is whole."""
+    """The mapped array, or None unless the file is complete and unchanged."""
     header = _header(shape, dtype)
     end = len(header) + math.prod(shape) * dtype.itemsize
     try:
-        # What is no plain file, such as a link or a pipe of that name, is neither followed nor waited for.
+        # A link of that name is not followed, and a pipe is not waited for.
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
@@ -124,13 +124,13 @@ def _decode(
         handle.write(header)
         handle.flush()
         out = np.memmap(handle, dtype, "r+", offset=len(header), shape=shape)
-        for places, values in blocks:
-            out[places] = values
+        for positions, values in blocks:
+            out[positions] = values
         handle.seek(end)
         handle.write(_checksum(key, out))
         handle.flush()
         stamp = _stamp(path, os.fstat(handle.fileno()))
-    _believed.add(stamp)  # another look would bring all of it into memory
+    _believed.add(stamp)  # verifying it again would read the whole file into memory
 
 
 def _stamp(path: Path, status: os.stat_result) -> tuple[Path, int, int, int]:
@@ -145,7 +145,7 @@ def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
 
 
 def _allocate(file: int, size: int) -> None:
-    """A full disk fails here, not in a page fault."""
+    """Reserve the space, so that a full disk fails here and not in a page fault."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     else:
@@ -182,8 +182,8 @@ def _limit() -> float:
 
 
 class _Room:
-    """Bytes of the cache folder that this process may fill without looking through it again: a twentieth of the limit
-    while that is free, else none."""
+    """The bytes that this process may add to the cache folder before it lists the folder again: a twentieth of the
+    limit while so much is free, else none."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -205,10 +205,10 @@ _room = _Room()
 
 
 def _make_room(folder: Path, limit: float, size: int) -> float:
-    """Remove what killed processes left, and what was used least recently, until `size` more bytes keep the limit.
-    Returns the bytes that are free after these.
+    """Remove files of killed processes and the least recently used files, until `size` more bytes fit into the limit.
+    Returns the bytes that are then still free.
 
-    What is being written counts, by this process and by others: it is allocated as a whole.
+    Files that this or another process is writing count in full: their space is allocated at the start.
     """
     entries = []
     total = size

@@ -1,6 +1,7 @@
 """card.json: a card and a checksum of all it says.
 
-Costs, calibrations and names decide what is chosen as much as outputs do, so that a flipped bit of them is found too.
+Costs, calibrations and names decide the choice of a committee as much as outputs do, so a flipped bit in them must be
+found too.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _checksum(data: dict[str, Any]) -> str:
 
 
 def _check_as_written(data: Any, card: StoredCard) -> None:
-    """A card has to be what its file says, without conversions, and its contents have to make sense."""
+    """Raise unless the card equals its file without conversions, and its contents are consistent."""
     written = card.to_json()
     contents = card.contents
     given = [(name, value, written.get(name)) for name, value in data.items() if name not in ("contents", "kind")]

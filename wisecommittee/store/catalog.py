@@ -1,4 +1,4 @@
-"""What a store holds: its splits, their models, the card of each, and the units that the models of a split share."""
+"""The catalog of a store: splits, models, cards, and the units that the models of a split share."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Catalog:
     def __init__(self, files: Files) -> None:
         self.files = files
         self._units: dict[str, SplitUnits] = {}
-        self._committed_folder: dict[str, str] = {}  # by split: the folder of a model that was committed
+        self._committed_folder: dict[str, str] = {}  # {split: folder of one of its committed models}
 
     def refresh(self) -> None:
-        """Forget what was read so far; needed after something else changed the splits."""
+        """Forget everything read so far; needed after other code has changed the splits."""
         self._units.clear()
 
     # Splits
@@ -97,10 +97,11 @@ class Catalog:
             data = self.files.read(path, MAX_JSON)
         except FileNotFoundError:
             return None
-        return decode_card(data, model, self.files.place(path))
+        return decode_card(data, model, self.files.uri_of(path))
 
     def committed(self, split: str, model: str, *, replace: bool = False) -> StoredCard | None:
-        """As `read_card`; replace : a card that cannot be read is no card, so that the model can be replaced."""
+        """As `read_card`; with `replace`, a card that cannot be read counts as absent, so that the model can be
+        replaced."""
         try:
             return self.read_card(split, model)
         except StoreError:
@@ -109,7 +110,7 @@ class Catalog:
             raise
 
     def class_names(self, split: str) -> tuple[str, ...] | None:
-        """Names of classes 0, 1, .. as the models of a split have them, or else those of all other splits agree on."""
+        """Names of classes 0, 1, .. of the models of the split, or else those on which all other splits agree."""
         for splits in ([split], self.splits()):
             named = set()
             for name in splits:
@@ -127,7 +128,7 @@ class Catalog:
         """The units of a split; StoreError unless its models were written for these very units."""
         check_split_name(split)
         path = units_path(split)
-        file, stamp = self.files.place(path), self.files.stamp(path)
+        file, stamp = self.files.uri_of(path), self.files.stamp(path)
         known = self._units.get(split)
         if known is not None and known.stamp == stamp:
             return known
@@ -147,7 +148,7 @@ class Catalog:
         return units
 
     def _readable_card(self, split: str) -> StoredCard | None:
-        """Any card of a split; one that cannot be read is reported to those who read that model."""
+        """Any readable card of a split. Unreadable cards are reported to callers that read the model."""
         for model in self.models(split):
             with contextlib.suppress(StoreError):
                 if (card := self.read_card(split, model)) is not None:

@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted, option
 from wisecommittee.tasks.text import comparable, is_missing
 
-PROBABILITY_TOLERANCE = 1e-3  # real rows miss 1 by 3e-4
-ROUNDED_TOLERANCE = 0.02  # what rounding to bfloat16 can make rows miss; mended before they are stored (preparing.py)
-BLOCK_VALUES = 1 << 20  # checked at a time: memory-mapped arrays stay on disk
+PROBABILITY_TOLERANCE = 1e-3  # sums of real rows differ from 1 by up to 3e-4
+ROUNDED_TOLERANCE = 0.02  # differences that rounding to bfloat16 makes; corrected before rows are stored (preparing.py)
+BLOCK_VALUES = 1 << 20  # values checked at a time: memory-mapped arrays stay on disk
 MAX_TEXT = 10_000  # characters of an id, an answer or a label: a row group of them is a few MB
-MAX_TEXT_ARRAY = 4 << 30  # bytes
+MAX_TEXT_ARRAY = 4 << 30  # most bytes of an array of texts
 ANY_TEXT_ARRAY = 256 << 20  # .. if the longest text is a hundred times as long as the others
 MAX_COUNT = 1 << 24  # pixels of a cell: float32 counts are exact below
 DTYPES = ("float32", "float16")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AlignmentError, StoreError, counted, option
 from wisecommittee.store import checks
-from wisecommittee.store.cache import Places, cached
+from wisecommittee.store.cache import Positions, cached
 from wisecommittee.store.catalog import Catalog
 from wisecommittee.store.layout import model_folder
 from wisecommittee.store.parquet import parts
@@ -43,7 +43,7 @@ class StoredModel:
     ) -> NDArray[Any]:
         """A column [N, *tail] in unit order, memory-mapped from the decoded cache; read-only.
 
-        name : of the column in the cache; pick : takes the column out of rows.
+        name : name of the column in the cache; pick : returns the column of given rows.
         """
         described = self.card.with_calibration(None).to_json()["contents"]
         identity = json.dumps([self.card.kind, described, self.catalog.units(self.split).hash, name, tail])
@@ -51,27 +51,27 @@ class StoredModel:
         shape = (self.card.contents.rows, *tail)
         return cached(key, shape, np.dtype(dtype), lambda: self.blocks(pick), self.what)
 
-    def blocks(self, pick: Callable[[ModelRows], Any]) -> Iterator[tuple[Places, Any]]:
-        """(places in unit order, values) of every row group; raises unless every unit comes once."""
+    def blocks(self, pick: Callable[[ModelRows], Any]) -> Iterator[tuple[Positions, Any]]:
+        """Yields (positions in unit order, values) for every row group; raises unless every unit occurs once."""
         self._check_claim()
         units = self.catalog.units(self.split)
         filled = np.zeros(len(units.index), dtype=bool)
         for rows in self.row_groups():
             try:
-                places = np.fromiter((units.index[unit] for unit in rows.unit_ids), dtype=np.int64, count=len(rows))
+                positions = np.fromiter((units.index[unit] for unit in rows.unit_ids), dtype=np.int64, count=len(rows))
             except KeyError as error:
                 raise AlignmentError(
                     f"{self.what}: unit {error.args[0]!r} is not in the split; extract or import it again"
                 ) from None
-            if filled[places].any() or len(np.unique(places)) != len(places):
+            if filled[positions].any() or len(np.unique(positions)) != len(positions):
                 raise AlignmentError(f"{self.what}: a unit id stands more than once; extract or import it again")
-            filled[places] = True
+            filled[positions] = True
             if self.card.kind == "cell_counts" and rows.outputs is not None:
-                checks.check_pixels(rows.outputs, units.labels[places], self.what)
-            if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
-                yield slice(int(places[0]), int(places[0]) + len(places)), pick(rows)
+                checks.check_pixels(rows.outputs, units.labels[positions], self.what)
+            if len(positions) and np.array_equal(positions, np.arange(positions[0], positions[0] + len(positions))):
+                yield slice(int(positions[0]), int(positions[0]) + len(positions)), pick(rows)
             else:
-                yield places, pick(rows)
+                yield positions, pick(rows)
         if not filled.all():
             missing = f"{(~filled).sum():,} of {counted(len(filled), 'unit')} missing"
             raise AlignmentError(f"{self.what}: {missing}; extract or import it again")
@@ -83,19 +83,19 @@ class StoredModel:
         remedy = f"extract or import {self.card.model} again with {option('replace', True)}"
         for part in contents.parts:
             path = f"{folder}/{part.file}"
-            place = self.catalog.files.place(path)
+            file = self.catalog.files.uri_of(path)
             total = 0
-            for rows in parts.decode(self._read(path, part.sha256), place, contents.classes):
+            for rows in parts.decode(self._read(path, part.sha256), file, contents.classes):
                 if rows.columns != columns:
-                    raise StoreError(f"{place}: columns {rows.columns}; its card says {columns}; {remedy}")
-                check_values(place, self.card.kind, rows, first=total)
+                    raise StoreError(f"{file}: columns {rows.columns}; its card says {columns}; {remedy}")
+                check_values(file, self.card.kind, rows, first=total)
                 total += len(rows)
                 yield rows
             if total != part.rows:
-                raise StoreError(f"{place}: {counted(total, 'row')}; its card says {part.rows:,}; {remedy}")
+                raise StoreError(f"{file}: {counted(total, 'row')}; its card says {part.rows:,}; {remedy}")
 
     def _read(self, path: str, sha256: str) -> bytes:
-        """The bytes of a part, which have that hash."""
+        """The bytes of a part, checked to have that hash."""
         try:
             data = self.catalog.files.read(path)
         except FileNotFoundError:
@@ -105,12 +105,13 @@ class StoredModel:
         if self.catalog.read_card(self.split, self.card.model) != self.card:
             raise StoreError(f"{self.what} was replaced while it was read; run again")
         raise StoreError(
-            f"{self.catalog.files.place(path)} {'changed since it was written' if data else 'is missing'}; "
+            f"{self.catalog.files.uri_of(path)} {'changed since it was written' if data else 'is missing'}; "
             f"extract or import {self.card.model} again with {option('replace', True)}"
         )
 
     def _check_claim(self) -> None:
-        """What the card says the parts unpack to is plausible for their size, before anything is unpacked."""
+        """Raise unless the unpacked size that the card claims is plausible for the size of the parts; nothing is
+        unpacked yet."""
         contents, folder = self.card.contents, model_folder(self.split, self.card.model)
         stamps = (self.catalog.files.stamp(f"{folder}/{part.file}") for part in contents.parts)
         sizes = [stamp[1] for stamp in stamps if stamp is not None]

@@ -1,4 +1,4 @@
-"""Groups of units that belong together (a patient, a video, an author), so that no group is divided between splits.
+"""Groups of units that belong together (a patient, a video, an author), none of which is divided between splits.
 
 groups.parquet of a split holds unit_id and a text column for each way of grouping: the columns of the labels file in
 which units are equal. A split without the file has no groups.
@@ -20,7 +20,7 @@ MOST_COLUMNS = 64
 
 
 def grouping(columns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """The columns [N] that group units: those in which two units at least are equal."""
+    """The columns [N] that group units: columns in which at least two units are equal."""
     return {name: list(values) for name, values in columns.items() if len(set(values)) < len(values)}
 
 
@@ -40,14 +40,14 @@ def read_groups(store: Catalog, split: str) -> dict[str, list[str]]:
     """{column: text [N]} in unit order."""
     path = groups_path(split)
     try:
-        columns = decode_texts(store.files.read(path), store.files.place(path))
+        columns = decode_texts(store.files.read(path), store.files.uri_of(path))
     except FileNotFoundError:
         return {}
     rows = {unit: row for row, unit in enumerate(columns.pop("unit_id", ()))}
     units = store.unit_ids(split)
     if set(rows) != set(units):
         raise AlignmentError(
-            f"{store.files.place(path)}: other units than those of {split}; import the labels again with their columns"
+            f"{store.files.uri_of(path)}: other units than those of {split}; import the labels again with their columns"
         )
     return {name: [values[rows[unit]] for unit in units] for name, values in columns.items()}
 
@@ -72,8 +72,8 @@ def groups_of(store: Catalog, split: str, column: str) -> NDArray[np.int64]:
 def assign_groups(
     labels: NDArray[np.generic], groups: NDArray[np.int64], shares: Mapping[str, float], seed: int
 ) -> dict[str, NDArray[np.int64]]:
-    """Rows of each new split, ascending; no group is in two. Groups go, the largest first and else at random, to the
-    split whose counts of each label they bring nearest to its share."""
+    """Rows of each new split, ascending; no group is in two splits. Groups are assigned from the largest on, in random
+    order among equals, each to the split whose counts by label it brings closest to its share."""
     names = list(shares)
     weights = np.array([shares[name] for name in names], np.float64)
     weights /= weights.sum()

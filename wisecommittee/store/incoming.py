@@ -28,8 +28,8 @@ ColumnNames = tuple[
 class CheckedModel:
     """A model that has passed every check of the store and can be written.
 
-    rows : outputs in any floating type, stored as dtype 'float32' or 'float16'; labels : int64 or text [N].
-    units : those of the split that rows and labels were compared with; None while the split has no model.
+    rows : outputs in any floating type, stored as dtype 'float32' or 'float16'; labels : int64 or text [N]. units : the
+    units of the split, which rows and labels were compared with; None while the split has no model.
     """
 
     card: ModelCard
@@ -49,7 +49,7 @@ class CheckedModel:
 
     @property
     def stored_card(self) -> StoredCard:
-        """The card once the model is written, but for its parts and hashes."""
+        """The card of the written model, without its parts and hashes."""
         graded = self.rows.quality is not None
         return self.card.with_contents(Contents(len(self.rows), self.classes, self.dtype, "", graded=graded))
 
@@ -57,9 +57,9 @@ class CheckedModel:
 def checked(
     admission: Admission, card: ModelCard, split: str, rows: ModelRows, labels: ArrayLike, dtype: str
 ) -> CheckedModel:
-    """Every check of a model about to enter a split; changes nothing in the store.
+    """Check a model that is about to enter a split; changes nothing in the store.
 
-    Logits of -inf and half-precision probabilities become what is stored of them (preparing.py).
+    Logits of -inf and half-precision probabilities are converted to their stored values (preparing.py).
     """
     card = card.without_contents()
     what = f"{card.model} in {split}"

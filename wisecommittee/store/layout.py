@@ -18,9 +18,9 @@ from wisecommittee.errors import StoreError, UsageError
 DEFAULT_STORE = "logits"
 MAX_NAME = 240  # bytes of a folder's name; file systems allow 255
 PREFIX = "model="
-DIVIDING = ".dividing"  # splits made of another split, before they are moved to their own names (splitting.py)
+DIVIDING = ".dividing"  # new splits of a division, before they are moved to their names (splitting.py)
 HELD = ".held-"  # prefix of a split while the one that replaces it is moved
-LAST_WRITER = ".last-writer"  # in a split while many models are added to it: which process had the last turn
+LAST_WRITER = ".last-writer"  # in a split that many models are being added to: the process that had the last turn
 PART_NAME = re.compile(r"part-([0-9]+)-([0-9]+)\.parquet")
 PLAN_NAME = re.compile(r"\.writing-([0-9]+)\.json")
 
@@ -78,7 +78,7 @@ def part_units_path(folder: str, rank: int, number: int) -> str:
 
 
 def plan_path(folder: str, rank: int) -> str:
-    """What a rank is writing, until the model is committed (leftovers.py)."""
+    """The plan of a rank, until the model is committed (leftovers.py)."""
     return f"{folder}/.writing-{rank}.json"
 
 

@@ -1,4 +1,4 @@
-"""What a writer leaves in a model's folder until the model is committed: its plan, its parts and their labels.
+"""The files of a writer in a model's folder until the model is committed: its plan, its parts and their labels.
 
 A writer that was killed leaves them behind; the next one continues after them or clears them away.
 """
@@ -26,7 +26,8 @@ MAX_PLAN = 1 << 16  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a rank is writing: whose rows, the number of its first part, and how many parts once it has finished."""
+    """The plan of a rank: the identity of its job, the number of its first part, and the number of its parts once it
+    has finished."""
 
     identity: str
     first: int
@@ -86,13 +87,13 @@ def read_part(files: Files, folder: str, rank: int, number: int, classes: int | 
         groups.append((rows, labels[start:stop]))
         start = stop
     if start != len(unit_ids):
-        raise StoreError(f"{files.place(folder)}/{name} has other units than its labels; {remedy}")
+        raise StoreError(f"{files.uri_of(folder)}/{name} has other units than its labels; {remedy}")
     return WrittenPart(data, groups)
 
 
 def clear_leftovers(catalog: Catalog, split: str, model: str) -> None:
-    """Remove what a writer that was killed right after its commit has left beside a model. Only where a lock can tell
-    that nobody is replacing it."""
+    """Remove the files that a writer killed right after its commit has left beside a model. Only if a lock shows that
+    no process is replacing the model."""
     files = catalog.files
     if files.local is None:
         return
@@ -107,5 +108,5 @@ def clear(files: Files, split: str, card: StoredCard) -> None:
     folder = model_folder(split, card.model)
     for name in files.names(folder):
         if name not in kept:
-            with contextlib.suppress(StoreError):  # a folder that somebody made; the model is complete without it
+            with contextlib.suppress(StoreError):  # a foreign folder, which the model does not need
                 files.delete(f"{folder}/{name}")

@@ -1,8 +1,8 @@
-"""Outputs on their way into a store become what can be stored, before they are checked (checks.py).
+"""Outputs are converted to values that can be stored, before they are checked (checks.py).
 
 Logits of -inf say that a class does not exist for a unit. They become the least number that is stored, whose
 exponential is 0 beside any other: its probability is 0 in every mean, also with models that know nothing of it.
-Probabilities that miss 1 by what half precision rounds are divided by their sum.
+Probabilities whose sum differs from 1 by rounding to half precision are divided by their sum.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from wisecommittee.store.checks import BLOCK_VALUES, PROBABILITY_TOLERANCE, ROUN
 def prepared(
     outputs: NDArray[np.floating], labels: ArrayLike, kind: str, what: str, dtype: str = "float32"
 ) -> NDArray[np.floating]:
-    """Outputs [n, C] as they are stored, the same array where nothing changes. What is not such an array is returned
-    for the checks to refuse. Warns of every change; ContentError where a label is a class that does not exist."""
+    """Outputs [n, C] as they are stored, the same array where nothing changes. Any other value is returned unchanged,
+    for the checks to refuse. Warns of every change; ContentError if a label is a class that does not exist for its
+    unit."""
     if not isinstance(outputs, np.ndarray) or outputs.ndim != 2 or outputs.dtype.kind != "f" or not outputs.size:
         return outputs
     if kind == "logits":
@@ -68,7 +69,7 @@ def _without_infinity(
 
 def _check_labels(missing: NDArray[np.bool_], labels: NDArray[np.generic], what: str, first: int) -> None:
     if labels.dtype.kind not in "iu" or len(labels) != len(missing):
-        return  # the checks say what is wrong with them
+        return  # the checks report the error
     classes: NDArray[np.int64] = labels.astype(np.int64)
     inside = np.flatnonzero((classes >= 0) & (classes < missing.shape[1]))
     wrong = inside[missing[inside, classes[inside]]]

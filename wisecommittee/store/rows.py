@@ -1,4 +1,4 @@
-"""Rows of one model as a value: made of what a caller gave, checked, cut and joined, and hashed."""
+"""Rows of one model as a value: built from the arrays of a caller, checked, cut and joined, and hashed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ModelRows:
         return with_fields(self, outputs=self.outputs.astype(dtype))
 
     def copy(self) -> ModelRows:
-        """The same rows, which no longer change with the arrays they were made of."""
+        """A copy of the rows, independent of the arrays that they were built from."""
         return ModelRows(
             self.unit_ids,
             None if self.outputs is None else self.outputs.copy(),
@@ -76,7 +76,7 @@ def make_rows(
     scores: Mapping[str, ArrayLike] | None = None,
     unit_costs: Mapping[str, ArrayLike] | None = None,
 ) -> ModelRows:
-    """Rows of what a caller gave; outputs are not copied."""
+    """Rows from the arrays of a caller; outputs are not copied."""
     return ModelRows(
         checks.as_text(unit_ids, "unit id", what),
         None if outputs is None else checks.as_array(outputs, "outputs", what),

@@ -11,7 +11,7 @@ from wisecommittee.errors import ContentError, StoreError, option
 
 class Siblings:
     """The models of a split. They have the same classes and the same task, and no two are the same replica of one
-    architecture. Since all agree, a new card is compared with four of them instead of with each."""
+    architecture. As all of them agree, a new card is compared with four of them only."""
 
     def __init__(self, split: str, cards: Iterable[StoredCard]) -> None:
         self._split = split
@@ -22,7 +22,7 @@ class Siblings:
             self.add(card)
 
     def add(self, card: StoredCard) -> None:
-        """Also in place of the card that the model had."""
+        """Add a card, or replace the card that the model had."""
         before = self._cards.get(card.model)
         self._cards[card.model] = card
         if before is not None:

@@ -1,5 +1,6 @@
 """One split -> several, stratified by label: the usual way to get val and test from one set of cached outputs. Cells of
-an image stay together, and so do units of a group where the caller names a column of groups."""
+an image stay together, and so do units of a group where the caller names a column of groups.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from wisecommittee.store.storage.local import LocalFiles
 
 STAGING = ".staging"  # new splits while they are written
 LOCK = ".lock-split"
-DIVISION = "division"  # in a card's meta: how its split was made, of which content
+DIVISION = "division"  # field of a card's meta: how its split was made, and from which content
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,13 @@ class Division:
     by: str | None
 
     def recorded(self) -> dict[str, Any]:
-        """What the cards of new splits say of it."""
+        """The record of the division on the cards of new splits."""
         whole = sum(self.into.values())
         shares = {name: share / whole for name, share in self.into.items()}
         return {"source": self.source, "shares": shares, "seed": self.seed, "by": self.by}
 
     def divided_contents(self, store: LogitStore, split: str) -> dict[str, str]:
-        """{model: content that was divided} of the models of a new split that this division has made."""
+        """{model: content that was divided}, for the models of a new split that this division has made."""
         how, contents = self.recorded(), {}
         for card in store.cards(split):
             record = card.meta.get(DIVISION)
@@ -75,7 +76,7 @@ def assign(labels: NDArray[np.generic], shares: Mapping[str, float], seed: int) 
     weights /= weights.sum()
     rng = np.random.default_rng(seed)
     taken: dict[str, list[NDArray[np.int64]]] = {name: [] for name in names}
-    owed = np.zeros(len(names))  # what earlier labels rounded away, so that totals stay in proportion
+    owed = np.zeros(len(names))  # remainders of earlier labels, so that totals stay in proportion
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
         exact = weights * len(rows) + owed
@@ -168,8 +169,8 @@ def is_divided(
     source: str | None = None,
     by: str | None = None,
 ) -> bool:
-    """Whether the new splits are there already, made in the same way of the same outputs. Models that were added to
-    them since are no matter."""
+    """Whether the new splits exist already, made in the same way from the same outputs. Models that were added to them
+    later do not matter."""
     if not set(into) <= set(store.splits()):
         return False
     origins = {origin for card in store.cards(next(iter(into))) if (origin := _origin(card)) is not None}
@@ -216,7 +217,7 @@ def _origin(card: StoredCard) -> str | None:
 
 
 def _complete(store: LogitStore, files: LocalFiles) -> None:
-    """Put new splits in their places once all of them are written: what was begun is never taken back. The one that
+    """Move the new splits to their names once all of them are written; moves are never taken back. The split that
     replaces its source comes last."""
     if DIVIDING in files.names() and not files.is_link(DIVIDING):
         new = LogitStore(files.local / DIVIDING)
@@ -229,7 +230,7 @@ def _complete(store: LogitStore, files: LocalFiles) -> None:
                     )
                 files.rename(name, f"{HELD}{name}")
             else:
-                files.delete_folder(name)  # what an unfinished writer may have left
+                files.delete_folder(name)  # files that an unfinished writer may have left
             files.rename(f"{DIVIDING}/{name}", name)
         files.delete_folder(DIVIDING)
     names = files.names()

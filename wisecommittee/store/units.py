@@ -1,4 +1,4 @@
-"""The units of a split: their ids, in the order of every array, and their labels; all its models share them."""
+"""The units of a split, which all its models share: ids, in the order of every array, and labels."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from wisecommittee.store.storage.files import Stamp
 class SplitUnits:
     """The units of one split, as units.parquet has them.
 
-    file : as messages name it; stamp : of the file when it was read. index : {unit id: row}; labels : int64
-    or text [N]; hash : of both, as every card of the split records it. labelled : the (number of classes, whether
+    file : name of units.parquet in messages; stamp : of the file when it was read. index : {unit id: row}; labels :
+    int64 or text [N]; hash : of both, as every card of the split records it. labelled : the (number of classes, whether
     answers are graded) that the labels were checked for and fit.
     """
 
@@ -49,7 +49,7 @@ class SplitUnits:
             self.labelled.add(labelled)
 
     def check_rows(self, what: str, unit_ids: Sequence[str], labels: NDArray[np.generic], *, whole: bool) -> None:
-        """Raise unless every row is one of these units with its label; whole : and every unit has its row."""
+        """Raise unless every row is one of these units with its label; whole : every unit must also have a row."""
         check_against_units(what, unit_ids, labels, self.index, self.labels)
         if whole and len(unit_ids) != len(self.index):
             raise missing_units(what, unit_ids, self.index)

@@ -1,4 +1,4 @@
-"""Every check of the store over all that it holds, changing nothing."""
+"""Every check of the store, over everything that it holds; changes nothing."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class _Verification:
         self.blocks: dict[str, tuple[str, float]] = {}  # {block: (the first model that has it, its cost there)}
 
     def run(self) -> list[str]:
-        self.problems += [f"{self.files.place(path)}: {kind}; {_ODD}" for path, kind in _odd(self.files)]
+        self.problems += [f"{self.files.uri_of(path)}: {kind}; {_ODD}" for path, kind in _odd(self.files)]
         self.problems += [
-            f"{self.files.place(name)}: a `wisecommittee split` was cut off; run it again, it is completed then"
+            f"{self.files.uri_of(name)}: a `wisecommittee split` was cut off; run it again, it is completed then"
             for name in self.files.names()
             if name == DIVIDING or name.startswith(HELD)
         ]
@@ -79,7 +79,7 @@ class _Verification:
             )
 
     def _compare_blocks(self, card: StoredCard, what: str) -> None:
-        """A block costs the same wherever it is."""
+        """Check that a block costs the same in all models."""
         for block, cost in card.blocks.items():
             first, known = self.blocks.setdefault(block, (what, cost))
             if known != cost:
@@ -87,7 +87,8 @@ class _Verification:
 
 
 def _odd(files: Files) -> Iterator[tuple[str, str]]:
-    """(path, what it is) of all in the store that no writer of it makes: links, pipes, names that are not UTF-8."""
+    """Yields (path, description) of everything in the store that no writer makes: links, pipes, names that are not
+    UTF-8."""
     folders = [""]
     while folders:
         folder = folders.pop(0)

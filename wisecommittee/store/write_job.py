@@ -1,4 +1,4 @@
-"""What a writer writes, and how, as one value."""
+"""The job of a writer as one value: the model, its options, and the rank."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ class WriteJob:
 
     @property
     def can_be_continued(self) -> bool:
-        """Whether rows that a killed writer left can be known to be the ones of this job."""
+        """Whether rows of a killed writer can be recognised as rows of this job."""
         return self.identity is not None or self.model is not None
 
     def fingerprint(self) -> str:
-        """Equal for jobs whose parts are interchangeable."""
+        """A hash that is equal for jobs whose parts are interchangeable."""
         card = encode_card(self.card.without_contents()).decode()
         described = [card, self.classes, self.dtype, self.identity, self.part_rows, self.ranks]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()

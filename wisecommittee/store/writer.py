@@ -47,7 +47,7 @@ class Writer:
         self._buffer = PartBuffer(np.dtype(job.dtype), job.group_rows, job.part_rows)
         self._first = 0  # number of the first part of this job
         self._parts: list[PartFile] = []
-        self._taken_content = 0  # of parts that others have written
+        self._taken_content = 0  # content sum of the parts that this writer has not encoded itself
 
     def __enter__(self) -> Self:
         job = self.job
@@ -70,13 +70,13 @@ class Writer:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    # What an earlier run left
+    # Parts of an earlier run
 
     def _continue_or_clear(self, committed: StoredCard | None) -> None:
         kept = {part.file for part in committed.contents.parts} if committed else set()
         names = [(name, match) for name in self._files.names(self._folder) if (match := PART_NAME.fullmatch(name))]
         of_this_rank = {int(match[2]): name for name, match in names if int(match[1]) == self.job.rank}
-        # Parts are immutable: a replacement is numbered after what it replaces.
+        # Parts are immutable: parts of a replacement are numbered after those of the replaced model.
         self._first = 1 + max((number for number, name in of_this_rank.items() if name in kept), default=-1)
         number = self._first
         plan = leftovers.read_plan(self._files, self._folder, self.job.rank)
@@ -130,7 +130,7 @@ class Writer:
             self._checks.check(rows, labels)
 
     def _record_other(self, rank: int, number: int, part: WrittenPart) -> None:
-        """Take a part into the model that this writer has not encoded itself."""
+        """Record a part of the model that this writer has not encoded itself."""
         self._taken_content += sum(content_sum(rows) for rows, _ in part.groups)
         self._record(rank, number, part.rows, part.data)
 
@@ -171,7 +171,7 @@ class Writer:
                 self._write(part)
 
     def _write(self, part: EncodedPart) -> None:
-        """Write a part. Its labels go first: a part that is there is whole."""
+        """Write a part. Its labels are written first, so that a part that exists is complete."""
         rank, number, rows = self.job.rank, self._first + len(self._parts), len(part.unit_ids)
         width = (self.job.classes or 1) * np.dtype(self.job.dtype).itemsize
         check_expansion(rows * width, len(part.data), self.job.what)
@@ -242,7 +242,8 @@ class Writer:
         return written
 
     def _settle_units(self, rows: int, keep_turn: Callable[[], None]) -> str:
-        """The split's units are this model's: compared if it has models, written if this is the first. Their hash."""
+        """Returns the hash of the split's units. They are compared with this model's units, or written if it is the
+        first model."""
         split = self.job.split
         if not self._catalog.has_split(split):
             unit_ids, labels = self._gather_units()
@@ -256,7 +257,7 @@ class Writer:
         return units.hash
 
     def _gather_units(self) -> tuple[list[str], NDArray[np.generic]]:
-        """Unit ids and labels of all rows, as they stand beside the parts."""
+        """Unit ids and labels of all rows, from the files beside the parts."""
         unit_ids: list[str] = []
         labels: list[NDArray[np.generic]] = []
         for part in self._parts:

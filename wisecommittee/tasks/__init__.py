@@ -1,4 +1,4 @@
-"""What is scored: integer statistics that add over units, and the quality that their sum means.
+"""Tasks: integer statistics that add over units, and the quality computed from their sum.
 
 May be added: a task, one file with a subclass of Task and its line in TASKS; a task knows nothing of stages, thresholds
 and costs.
@@ -14,8 +14,8 @@ from wisecommittee.tasks.classification import Classification
 from wisecommittee.tasks.segmentation import Segmentation
 from wisecommittee.tasks.task import ModelOutputs, Task
 
-# The first that is the task of the models is theirs: a task of the same kind of outputs stands before the one that it
-# specialises.
+# The first task whose `of` accepts the models is taken: a special task stands before the general task of the same kind
+# of outputs.
 TASKS: dict[str, type[Task]] = {
     "mIoU": Segmentation,
     "score": GradedAnswers,
@@ -25,7 +25,7 @@ TASKS: dict[str, type[Task]] = {
 
 
 def task_of(models: Sequence[ModelOutputs]) -> Task:
-    """Which task a pool of models has, by the kind of their outputs and what their cards say."""
+    """The task of a pool of models, by the kind of their outputs and by their cards."""
     for task in TASKS.values():
         if (theirs := task.of(models)) is not None:
             return theirs

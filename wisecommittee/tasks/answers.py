@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.tasks.task import ModelOutputs, Task
 
-MAX_STEPS = 1 << 23  # entries of the envelope
+MAX_STEPS = 1 << 23  # most entries of the envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Answers(Task):
 
 @dataclass(frozen=True, slots=True)
 class GradedAnswers(Task):
-    """Grades in whole steps of 1 / steps, so that sums are exact and the search of counts serves them too.
+    """Grades in whole steps of 1 / steps, so that sums are exact integers, as the search needs them.
 
     steps : the smallest power of ten that holds all grades exactly, or as finely as the number of units allows
     """
@@ -43,7 +43,7 @@ class GradedAnswers(Task):
 
     @classmethod
     def of(cls, models: Sequence[ModelOutputs]) -> Self | None:
-        """Where every model carries grades; answers of which only some do are right or wrong."""
+        """The task if every model carries grades; if only a few do, answers count as right or wrong (Answers)."""
         if not all(model.kind in cls.kinds and model.graded for model in models):
             return None
         return cls(steps_of([model.grades() for model in models]))
@@ -58,6 +58,10 @@ class GradedAnswers(Task):
     def statistics(self, predictions: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int32]:
         """int32 [.., N]: grades in steps."""
         return np.rint(predictions * np.float64(self.steps)).astype(np.int32)
+
+    def shares(self, model: ModelOutputs) -> NDArray[np.float64]:
+        """The grades as they are stored, which may be finer than the steps."""
+        return model.grades().astype(np.float64)
 
     def alone(self, model: ModelOutputs) -> float:
         """The mean grade as it is stored, which may be finer than the steps."""

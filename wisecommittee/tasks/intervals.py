@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.95
-RESAMPLES, RESAMPLED = 999, 50  # of a bootstrap: in all, at a time
-MOST_KEPT = 1 << 25  # drawn places that are kept for the next call
+RESAMPLES, RESAMPLED = 999, 50  # resamples of a bootstrap: in all, and at a time
+MOST_KEPT = 1 << 25  # drawn units that are kept for the next call
 
 
 def wilson_interval(correct: int, units: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927), in closed form: scipy's, which it equals, takes a second to load
-    and a third of a millisecond for each committee of a frontier."""
+    """95 % interval of a share (Wilson 1927), in closed form. It equals that of scipy, which takes a second to load and
+    a third of a millisecond per call."""
     z, share = NormalDist().inv_cdf((1 + LEVEL) / 2), correct / units
     centre = (2 * correct + z**2) / (2 * (units + z**2))
     half = z * math.sqrt(z**2 + 4 * units * share * (1 - share)) / (2 * (units + z**2))
@@ -28,8 +28,9 @@ def bootstrap_intervals(grades: NDArray[np.integer]) -> list[tuple[float, float]
     """95 % percentile bootstrap interval of the mean of each line of integer grades [n, units]; seeded, whatever the
     order of units.
 
-    All lines share the resamples, which are those that scipy.stats.bootstrap draws of one with the same seed. Summed by
-    parts: the lowest grade of every unit, and each step up times how many drawn places lie above it.
+    All lines share the resamples, which are those of scipy.stats.bootstrap with the same seed. A total is summed by
+    parts over the sorted grades: the lowest grade times the number of units, plus each rise times the number of drawn
+    units above it.
     """
     units = grades.shape[1]
     ordered = np.sort(grades, axis=1).astype(np.int64)
@@ -47,11 +48,11 @@ def bootstrap_intervals(grades: NDArray[np.integer]) -> list[tuple[float, float]
 
 
 def _drawn(units: int) -> Iterator[NDArray[np.uint32]]:
-    """uint32 [some, units]: of each resample, how many of the places it draws are at or before each place."""
+    """Yields uint32 [n, units]: for each of n resamples, how many of its draws are at or before each unit."""
     rng = np.random.default_rng(0)
     for start in range(0, RESAMPLES, RESAMPLED):
-        places = rng.integers(0, units, (min(RESAMPLED, RESAMPLES - start), units))
-        yield np.stack([np.cumsum(np.bincount(line, minlength=units), dtype=np.uint32) for line in places])
+        draws = rng.integers(0, units, (min(RESAMPLED, RESAMPLES - start), units))
+        yield np.stack([np.cumsum(np.bincount(line, minlength=units), dtype=np.uint32) for line in draws])
 
 
 @lru_cache(maxsize=1)
@@ -62,8 +63,8 @@ def _kept(units: int) -> tuple[NDArray[np.uint32], ...]:
 def normal_interval(quality: float, influence: NDArray[np.floating]) -> tuple[float, float]:
     """95 % interval of a smooth function of totals over units, linearised (the delta method), within [0, 1].
 
-    influence : float64 [units] statistics of each unit times the function's gradient. Units count as independent; cells
-    of one image resemble each other, so over few images it is too narrow.
+    influence : float64 [units] statistics of each unit times the function's gradient. Units count as independent. Cells
+    of one image resemble each other, so over few images the interval is too narrow.
     """
     n = len(influence)
     half = NormalDist().inv_cdf((1 + LEVEL) / 2) * float(np.sqrt(n * np.var(influence, ddof=1))) if n > 1 else 1.0

@@ -1,11 +1,11 @@
 """Semantic segmentation (Wang et al. 2022, Sec. 7.2 and App. F.2): a unit is a grid cell of an image, quality is mIoU.
 
-A cell carries for every class how many of its labelled pixels are right (tp), are called that class wrongly (fp) and
-are missed (fn). Those counts add over cells; the mean intersection over union is worked out from their sums.
+For every class, a cell counts its labelled pixels that are right (tp), wrongly predicted as that class (fp) or missed
+(fn). These counts add over cells; the mean intersection over union is computed from their sums.
 
-From pixels to cells: `cell_numbers` cuts an image, `cell_confidence` says how willing a cell is to exit and
-`cell_statistics` counts. What several members say together is the mean of their probabilities, so it needs the pixels;
-store/imports/segmentation.py goes through images and keeps the counts of every set of members.
+From pixels to cells: `cell_numbers` cuts an image, `cell_confidence` gives the confidence of a cell and
+`cell_statistics` its counts. The prediction of several members is the mean of their probabilities, which needs the
+pixels; store/imports/segmentation.py goes through images and keeps the counts of every set of members.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Segmentation(Task):
         return model.outputs()
 
     def statistics(self, predictions: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int32]:
-        """int32 [N, S]: the counts, which the store holds in place of predictions."""
+        """int32 [N, S]: the counts, which the store holds instead of predictions."""
         return predictions.astype(np.int32)
 
     def correct(self, totals: NDArray[np.integer]) -> int:
@@ -81,7 +81,7 @@ class Segmentation(Task):
         return np.concatenate([inverse + lost, lost, lost]) / max(1, int(there.sum()))
 
     def intervals(self, statistics: NDArray[np.int32]) -> list[Interval | None]:
-        """Of the linearised quality: totals are those of many cells, and quality is smooth in them."""
+        """Intervals of the linearised quality: totals are sums over many cells, and quality is smooth in them."""
         bounds: list[Interval | None] = []
         for counts in statistics:
             totals = counts.sum(axis=0, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What a task is: the contract between what is scored and the search, which knows nothing else of it."""
+"""A task: the contract between the scoring of predictions and the search, which knows nothing else of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Interval = tuple[float, float]
 
 
 class ModelOutputs(Protocol):
-    """What the store holds of one model on one split, as tasks read it.
+    """The stored data of one model on one split, as tasks read them.
 
     kind : 'logits', 'probabilities', 'answers' or 'cell_counts'; classes : columns of the outputs, None for answers;
     graded : whether answers carry a grade in [0, 1]; meta : free facts of the model's card
@@ -47,12 +47,11 @@ class Task(ABC):
     """Turns predictions into integer statistics that add over units, and their sum into a quality.
 
     A task with one statistic per unit defines `name`, `label`, `kinds` and `statistics`, and `scale` if a unit can be
-    worth more than 1; all that follows from these is written here.
+    worth more than 1; everything else follows from these.
 
-    name : in JSON and in TASKS; label : of the quality on axes and in headings; measure : the quality in tables of
-    figures; kinds : the kinds of outputs it is for.
-    exact_match : the statistic of a unit is 1 if its prediction is its label, else 0: the stage kernels then count it
-    by themselves.
+    name : in JSON and in TASKS; label : name of the quality on axes and in headings; measure : name of the quality in
+    tables of figures; kinds : kinds of outputs that the task scores. exact_match : the statistic of a unit is 1 if its
+    prediction is its label, else 0: the stage kernels then compute it.
     """
 
     __slots__ = ()
@@ -65,7 +64,7 @@ class Task(ABC):
 
     @classmethod
     def of(cls, models: Sequence[ModelOutputs]) -> Self | None:
-        """The task of these models on one split; None if it is not theirs."""
+        """The task for these models on one split; None if it does not fit them."""
         return cls() if all(model.kind in cls.kinds for model in models) else None
 
     @property
@@ -84,7 +83,8 @@ class Task(ABC):
         return self.width == 1 and self.scale == 1
 
     def read(self, model: ModelOutputs) -> NDArray[np.generic]:
-        """What is scored of a model by itself: its predictions [N], unless the store holds something made for it."""
+        """The stored data of one model that `statistics` scores: its predictions [N], unless the task has data of its
+        own in the store."""
         return model.predictions()
 
     @abstractmethod
@@ -101,15 +101,20 @@ class Task(ABC):
         totals = statistics.reshape(len(statistics), self.width).sum(axis=0, dtype=np.int64)
         return float(self.quality(totals, len(statistics)))
 
+    def shares(self, model: ModelOutputs) -> NDArray[np.float64]:
+        """float64 [N]: how right one model by itself is on each unit, in [0, 1], where S = 1."""
+        return self.statistics(self.read(model), model.labels()) / np.float64(self.scale)
+
     def correct(self, totals: NDArray[np.integer]) -> float:
-        """What counts as right in totals [S]: units, or as many fully right units as are worth the same."""
+        """The number of units that are right, from totals [S]; of graded units, the number of fully right units of the
+        same worth."""
         total = int(totals[0])
         return total if self.scale == 1 else total / self.scale
 
     def intervals(self, statistics: NDArray[np.int32]) -> Sequence[Interval | None]:
         """95 % intervals of the quality of n committees, from the statistics [n, N, S] of every unit where it exits.
 
-        None where it is the Wilson interval of `correct` out of N, which every unit that is right or wrong has.
+        None stands for the Wilson interval of `correct` out of N, for units that are right or wrong.
         """
         if self.counts:
             return [None] * len(statistics)
@@ -117,6 +122,6 @@ class Task(ABC):
         return [(low / self.scale, high / self.scale) for low, high in bounds]
 
     def columns(self, statistics: NDArray[np.int32], labels: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """What a table of units says of each beside its prediction, from statistics [N, S]."""
+        """Columns of a table of units beside the predictions, from statistics [N, S]."""
         worth = statistics[:, 0]
         return {"label": labels} | ({"correct": worth != 0} if self.counts else {"score": worth / self.scale})

@@ -1,4 +1,4 @@
-"""By which text an answer and a label are compared: one rule for both sides."""
+"""The text by which an answer and a label are compared: one rule for both."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 import unicodedata
 
 _DECIMAL = re.compile(r"([+-]?\d+)\.(\d*?)0+")
-_INVISIBLE = "\ufeff\u200b"  # byte order mark, zero-width space: left by editors, seen by nobody
+_INVISIBLE = "\ufeff\u200b"  # byte order mark, zero-width space: left by editors, invisible
 
-_MISSING = frozenset(("", "nan", "NaN", "NaT", "<NA>"))  # nothing, and what pandas and numpy write for nothing
+_MISSING = frozenset(
+    ("", "nan", "NaN", "NaT", "<NA>")
+)  # empty, and the spellings of a missing value in pandas and numpy
 
 
 def is_missing(label: str) -> bool:

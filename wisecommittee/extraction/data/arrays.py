@@ -56,7 +56,7 @@ def open_npz(path: str, classes: Sequence[str] | None = None) -> tuple[Any, ...]
 
 
 def _read(path: str, what: str) -> dict[str, NDArray[Any] | None]:
-    found: dict[str, NDArray[Any] | None] = dict.fromkeys([*NAMES, "are images"])
+    arrays: dict[str, NDArray[Any] | None] = dict.fromkeys([*NAMES, "are images"])
     try:
         with Npz(path) as archive:
             for noun, names in NAMES.items():
@@ -64,9 +64,9 @@ def _read(path: str, what: str) -> dict[str, NDArray[Any] | None]:
                 if len(both) > 1:
                     raise ContentError(f"{what}: both {' and '.join(both)}; expected one of them")
                 if both:
-                    found[noun] = archive[both[0]]
+                    arrays[noun] = archive[both[0]]
             if "images" in archive.names:
-                found["are images"] = np.empty(0)
+                arrays["are images"] = np.empty(0)
     except AbsentError:
         raise AbsentError(f"{what}: no such file; name one written by np.savez") from None
-    return found
+    return arrays

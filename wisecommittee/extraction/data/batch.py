@@ -1,4 +1,4 @@
-"""A batch of units, and the shapes in which strangers give them."""
+"""A batch of units, and the forms in which callers may give it."""
 
 from __future__ import annotations
 

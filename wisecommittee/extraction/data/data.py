@@ -22,11 +22,11 @@ from wisecommittee.extraction.data.loading import Preprocessing, find_corrupt, l
 class Data:
     """A split as batches, the same ones in the same order at every pass.
 
-    spec : text that identifies it in cards; make : gives the data anew for each pass; units : how many, None if
-    unknown; limit : how many were asked for at most; workers : loading processes for a Dataset of items; images : items
+    spec : text that identifies it in cards; make : returns the data anew for each pass; units : number of units, None
+    if unknown; limit : most units wanted; workers : loading processes for a Dataset of items; images : whether items
     are pictures, which every model preprocesses in its own way; classes : their names in the order of the labels;
-    corrupt : units left out, see `without_corrupt`; random_access : a part can be read without what stands before;
-    chosen : rows that are used, ascending, None for all.
+    corrupt : units left out, see `without_corrupt`; random_access : whether rows can be read without the rows before
+    them; chosen : rows that are used, ascending, None for all.
     """
 
     spec: str
@@ -45,22 +45,22 @@ class Data:
         return f"data {self.spec!r}"
 
     def limited(self, limit: int | None) -> Data:
-        """At most `limit` units, always the same: of every class its share where labels are known beforehand, else
-        from all over the data; of a stream the first. Corrupt ones count."""
+        """At most `limit` units, the same ones at every call: a proportional share of every class if labels are known
+        beforehand, else spread over the data; of a stream, the first units. Corrupt units count."""
         if limit is None:
             return self
         if limit < 1:
             raise UsageError(f"limit {limit}: expected at least 1 unit")
-        made = with_fields(self, limit=limit, units=None if self.units is None else min(limit, self.units))
+        limited = with_fields(self, limit=limit, units=None if self.units is None else min(limit, self.units))
         if not self.random_access:
-            return made
+            return limited
         rows, known = self._rows(self._count()), self.known()
         if limit >= len(rows):
-            return made
-        return with_fields(made, chosen=rows[drawn(len(rows), limit, None if known is None else known[1])])
+            return limited
+        return with_fields(limited, chosen=rows[drawn(len(rows), limit, None if known is None else known[1])])
 
     def only(self, unit_ids: Container[str]) -> Data:
-        """Only the units with these ids, where ids are known beforehand and there are such units; else all."""
+        """Only the units with these ids, if ids are known beforehand and any unit has one of them; else all units."""
         known = self.known()
         if known is None:
             return self
@@ -70,9 +70,10 @@ class Data:
         rows = self._rows(self._count())[kept]
         return with_fields(self, chosen=rows, units=len(rows), corrupt=())
 
-    def without_corrupt(self, found: Iterable[Corrupt]) -> Data:
-        """Without these units. What counts as corrupt is settled once, before the first model: all see the same."""
-        corrupt = tuple(sorted(found, key=lambda unit: unit.row))
+    def without_corrupt(self, images: Iterable[Corrupt]) -> Data:
+        """The data without these units. Which units are corrupt is decided once, before the first model, so that all
+        models see the same units."""
+        corrupt = tuple(sorted(images, key=lambda unit: unit.row))
         units = len(self._rows(self._count())) - len(corrupt)
         if units < 1:
             raise ContentError(f"{self.what}: none of its {len(corrupt):,} images can be decoded, first {corrupt[0]}")
@@ -149,11 +150,11 @@ class Data:
                 yield batch
 
     def _rows(self, count: int) -> NDArray[np.int64]:
-        """The rows that are used, of `count`."""
+        """The rows that are used, out of `count` rows."""
         rows = np.arange(count) if self.chosen is None else self.chosen
         return rows[~np.isin(rows, [unit.row for unit in self.corrupt])] if self.corrupt else rows
 
     def _count(self) -> int:
-        """Rows that there are, used or not."""
+        """Number of rows, used or not."""
         items = self.make()
         return len(items[0]) if is_arrays(items) else len(items)

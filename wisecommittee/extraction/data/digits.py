@@ -1,6 +1,6 @@
 """The embedded data set: scikit-learn's 1,797 handwritten digits, 8 x 8 pixels, made a little harder by pixel noise.
 
-Disjoint, stratified splits with a fixed seed: train 597, val 600, test 600. Clean digits are solved by anything, which
+Disjoint, stratified splits with a fixed seed: train 597, val 600, test 600. Every network solves clean digits, which
 leaves nothing for a committee to win; noise of 0.15 (pixels lie in [0, 1]) and few training images spread small and
 large networks apart. The noise is part of the data: every call returns the same pixels.
 """

@@ -24,13 +24,13 @@ from wisecommittee.errors import AbsentError, ContentError, CorruptImageError, U
 from wisecommittee.extraction.data.labels import numbered
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif")
-# Only these decoders run: others start programs or read further files.
+# Only these decoders are used: others start programs or read further files.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 
 
 @dataclass(frozen=True, slots=True)
 class Corrupt:
-    """A unit whose image cannot be decoded. row : in the data, corrupt ones counted."""
+    """A unit whose image cannot be decoded. row : its row in the data, corrupt units included."""
 
     row: int
     unit_id: str
@@ -55,7 +55,7 @@ def decode(data: bytes, *, upright: bool = False) -> Image.Image:
                 return picture.convert("RGB")
     except MemoryError:
         raise
-    except Exception as error:  # decoders raise whatever they stumble over
+    except Exception as error:  # decoders raise exceptions of any kind
         reason = str(error).replace(f"{error.__class__.__name__}: ", "").split("<_io")[0].strip() or "no reason given"
         raise CorruptImageError(f"{type(error).__name__}: {' '.join(reason.split())[:160]}") from error
 
@@ -106,9 +106,9 @@ class ImageFolder(ImageItems):
         units: list[tuple[str, str]] = []
         others: list[str] = [entry.name for entry in entries if not entry.is_dir()]
         for entry in folders:
-            found = sorted(_files(entry))
-            images = [path for path in found if path.suffix.lower() in ENDINGS]
-            others += [path.relative_to(self.folder).as_posix() for path in found if path.suffix.lower() not in ENDINGS]
+            files = sorted(_files(entry))
+            images = [path for path in files if path.suffix.lower() in ENDINGS]
+            others += [path.relative_to(self.folder).as_posix() for path in files if path.suffix.lower() not in ENDINGS]
             if not images:
                 raise ContentError(
                     f"{what}: class {entry.name!r} has no images (known endings: {' '.join(ENDINGS)}); "
@@ -138,15 +138,15 @@ class ImageFolder(ImageItems):
 def _files(folder: Path) -> Iterator[Path]:
     """Regular files below a folder, links followed, no folder entered twice."""
     seen: set[tuple[int, int]] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        status = os.stat(place)
+        status = os.stat(parent)
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
         for name in files:
-            path = Path(place, name)
+            path = Path(parent, name)
             if not name.startswith(".") and (not path.exists() or stat.S_ISREG(path.stat().st_mode)):
                 yield path
 
@@ -160,7 +160,7 @@ def _is_no_text(name: str) -> bool:
 
 
 class ArrayImages(ImageItems):
-    """Images that are pixels already. pixels : uint8 [N, H, W], [N, H, W, 1] or [N, H, W, 3]."""
+    """Images given as pixels. pixels : uint8 [N, H, W], [N, H, W, 1] or [N, H, W, 3]."""
 
     def __init__(
         self,

@@ -34,17 +34,17 @@ def class_file(settings: dict[str, str]) -> tuple[str, ...] | None:
 def numbered(
     names: Sequence[str], classes: Sequence[str] | None, what: str
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels int64 [n] of class names [n], and the classes: those given, else the distinct names, sorted by value if
+    """Labels int64 [n] of class names [n], and the classes: the given ones, else the distinct names, sorted by value if
     all are whole numbers, else as text."""
     classes = _sorted(set(names), what) if classes is None else tuple(classes)
-    places = {name: label for label, name in enumerate(classes)}
-    unknown = sorted(set(names) - set(places))
+    label_of = {name: label for label, name in enumerate(classes)}
+    unknown = sorted(set(names) - set(label_of))
     if unknown:
         raise ContentError(
             f"{what}: class {unknown[0]!r} (and {len(unknown) - 1} more) is not one of the {len(classes)} given with "
             f"?classes=FILE ({', '.join(classes[:3])}, ..); add it there"
         )
-    return np.array([places[name] for name in names], dtype=np.int64), classes
+    return np.array([label_of[name] for name in names], dtype=np.int64), classes
 
 
 def _sorted(names: set[str], what: str) -> tuple[str, ...]:
@@ -99,16 +99,16 @@ def renumbered(
     return table[labels], classes
 
 
-DRAW = 2022  # the seed: every call with the same labels and limit gets the same units
+DRAW = 2022  # the seed: calls with the same labels and limit get the same units
 
 
 def drawn(count: int, limit: int, labels: NDArray[np.generic] | None = None) -> NDArray[np.int64]:
-    """`limit` of `count` rows, ascending. labels [count] : of every class its share, where they are known."""
+    """`limit` of `count` rows, ascending. labels [count] : if given, a proportional share of every class is drawn."""
     order = np.random.default_rng(DRAW).permutation(count)
     if labels is None or labels.ndim != 1:
         return np.sort(order[:limit])
-    _, places, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
-    rank = np.empty(count, np.int64)  # of a row among those of its class, in the order of the draw
-    rank[np.argsort(places, kind="stable")] = np.arange(count) - np.repeat(np.cumsum(counts) - counts, counts)
-    share = (rank + 0.5) / counts[places]
+    _, classes, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
+    rank = np.empty(count, np.int64)  # rank of a row among the rows of its class, in the order of the draw
+    rank[np.argsort(classes, kind="stable")] = np.arange(count) - np.repeat(np.cumsum(counts) - counts, counts)
+    share = (rank + 0.5) / counts[classes]
     return np.sort(order[np.argsort(share, kind="stable")[:limit]])

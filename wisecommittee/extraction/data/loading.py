@@ -52,12 +52,12 @@ def load(
 
 def find_corrupt(items: ImageItems, rows: NDArray[np.int64], workers: int) -> list[Corrupt]:
     """Decode these rows and keep none of them."""
-    found: list[Corrupt] = []
+    corrupt: list[Corrupt] = []
     for batch in _loaded(_Probed(items, rows), 64, workers):
         if isinstance(batch, _Failed):
             raise WiseCommitteeError(batch.message)
-        found += batch
-    return found
+        corrupt += batch
+    return corrupt
 
 
 class _Rows(Dataset[Any]):
@@ -69,8 +69,8 @@ class _Rows(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitems__(self, places: Sequence[int]) -> Any:
-        rows = [int(self.rows[place]) for place in places]
+    def __getitems__(self, indices: Sequence[int]) -> Any:
+        rows = [int(self.rows[index]) for index in indices]
         try:
             read = self._read(rows)
             corrupt = [item[0] for item in read if isinstance(item, (tuple, list)) and isinstance(item[0], Corrupt)]
@@ -117,9 +117,9 @@ class _Probed(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitems__(self, places: Sequence[int]) -> list[Corrupt] | _Failed:
+    def __getitems__(self, indices: Sequence[int]) -> list[Corrupt] | _Failed:
         try:
-            return [image for p in places if isinstance(image := self.items[int(self.rows[p])][0], Corrupt)]
+            return [image for p in indices if isinstance(image := self.items[int(self.rows[p])][0], Corrupt)]
         except WiseCommitteeError as error:
             return _Failed(str(error))
 
@@ -135,7 +135,7 @@ def _refusal(corrupt: Sequence[Corrupt], rows: Sequence[int]) -> _Failed:
 
 def _loaded(items: Dataset[Any], batch_size: int, workers: int, *, pin: bool = False) -> Iterator[Any]:
     with warnings.catch_warnings():
-        # More processes than cores are the caller's choice; where reading waits for a network they pay.
+        # More processes than cores are the caller's choice: they pay where reading waits for a network.
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
         loader = DataLoader(
             items,
@@ -144,7 +144,7 @@ def _loaded(items: Dataset[Any], batch_size: int, workers: int, *, pin: bool = F
             num_workers=workers,
             collate_fn=_as_it_is,
             pin_memory=pin,
-            generator=torch.Generator(),  # of seeds nobody uses; the global one stays as it is
+            generator=torch.Generator(),  # its seeds are unused; the global generator stays as it is
             worker_init_fn=partial(_in_worker, os.getpid()) if workers else None,
         )
         return iter(loader)
@@ -155,7 +155,8 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _in_worker(parent: int, number: int) -> None:
-    """A loading process leaves Ctrl-C to its parent, and on Linux ends with it: else it would keep its locks held."""
+    """A loading process leaves Ctrl-C to its parent, and on Linux ends with the parent: else it would keep holding
+    locks of the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _unless_parent_is_gone
     if sys.platform == "linux" and os.getppid() == parent:
@@ -165,6 +166,6 @@ def _in_worker(parent: int, number: int) -> None:
 
 
 def _unless_parent_is_gone(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A thread of the loading process that was handing over tensors when its parent stopped says nothing."""
+    """Silence the error of a thread that was handing over tensors when the parent process stopped."""
     if not issubclass(kind, (ConnectionError, EOFError)):
         sys.__excepthook__(kind, error, trace)

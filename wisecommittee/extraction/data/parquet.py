@@ -39,7 +39,8 @@ IMAGES, LABELS, IDS = ("image", "img"), ("label", "labels"), ("unit_id", "id")
 
 
 class ParquetImages(ImageItems):
-    """Row groups are read when an image of theirs is asked for; the newest one is kept, in each loading process."""
+    """Images in Parquet. A row group is read when one of its images is asked for; each loading process keeps the last
+    row group."""
 
     def __init__(
         self,
@@ -119,10 +120,10 @@ class ParquetImages(ImageItems):
 def _files(path: str, what: str) -> list[str]:
     if Path(path).is_file():
         return [path]
-    found = sorted(glob.glob(str(Path(glob.escape(path), "*.parquet")) if Path(path).is_dir() else path))
-    if not found:
+    files = sorted(glob.glob(str(Path(glob.escape(path), "*.parquet")) if Path(path).is_dir() else path))
+    if not files:
         raise AbsentError(f"{what}: no such file; name a Parquet file, a folder of them or a pattern such as 'val-*'")
-    return found
+    return files
 
 
 def _image_column(schema: pa.Schema, chosen: str | None, what: str) -> str:
@@ -132,14 +133,14 @@ def _image_column(schema: pa.Schema, chosen: str | None, what: str) -> str:
         return _is_binary(kind)
 
     if chosen is None:
-        found = [field.name for field in schema if holds_images(field.type)]
-        named = [name for name in IMAGES if name in found]
-        if not named and len(found) != 1:
+        columns = [field.name for field in schema if holds_images(field.type)]
+        named = [name for name in IMAGES if name in columns]
+        if not named and len(columns) != 1:
             raise ContentError(
-                f"{what}: {counted(len(found), 'column')} of images ({', '.join(found) or 'none'}); "
+                f"{what}: {counted(len(columns), 'column')} of images ({', '.join(columns) or 'none'}); "
                 f"expected bytes, or a struct of bytes and path; name one with ?image=COLUMN"
             )
-        return named[0] if named else found[0]
+        return named[0] if named else columns[0]
     name = _column(schema, chosen, (), "image", what)
     if not holds_images(schema.field(name).type):
         raise ContentError(
@@ -155,7 +156,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 def _column(
     schema: pa.Schema, chosen: str | None, usual: tuple[str, ...], noun: str, what: str, *, needed: bool = True
 ) -> str:
-    """The name of a column, '' if there is none and none is needed."""
+    """The name of a column; '' if there is none and it is optional."""
     if chosen is not None and chosen not in schema.names:
         raise UnknownNameError(f"column of {what}", chosen, schema.names)
     name = chosen or next((name for name in usual if name in schema.names), "")
@@ -193,13 +194,13 @@ def _labels(
 
 
 def _beside(file: str, path: str) -> bytes:
-    """An image the row only names; it has to lie in the folder of its Parquet file."""
+    """An image of which the row holds the path only; it must lie in the folder of the Parquet file."""
     folder = Path(file).resolve().parent
-    place = (folder / path).resolve()
-    if not place.is_relative_to(folder):
+    image = (folder / path).resolve()
+    if not image.is_relative_to(folder):
         raise WiseCommitteeError(f"parquet {file!r}: image {path!r} lies outside its folder; move it there")
     try:
-        with open_regular(place) as source:
+        with open_regular(image) as source:
             return source.read()
     except WiseCommitteeError as error:
         raise WiseCommitteeError(f"parquet {file!r}: image {path!r}: {error}") from error

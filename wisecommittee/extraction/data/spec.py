@@ -76,15 +76,15 @@ def open_data(spec: str, split: str, *, limit: int | None = None, workers: int =
         raise UsageError(f"data {spec!r}: expected package.module:factory or {FORMS}")
     else:
         check_scheme("data source", scheme, SOURCES)
-        found = find_object(spec, spec)
-        if isinstance(found, (Dataset, DataLoader, tuple, list)) or not callable(found):
-            make = lambda: found  # noqa: E731
+        source = find_object(spec, spec)
+        if isinstance(source, (Dataset, DataLoader, tuple, list)) or not callable(source):
+            make = lambda: source  # noqa: E731
         else:
-            make = lambda: call(found, spec)  # noqa: E731
+            make = lambda: call(source, spec)  # noqa: E731
     return wrap_data(make, spec, limit=limit, workers=workers)
 
 
 def program_in_data(spec: str) -> str | None:
-    """Which code runs when a data spec is opened, in words; None where that is this package only."""
+    """The code that runs when a data spec is opened, in words; None if it is code of this package only."""
     scheme, colon, _ = spec.partition(":")
     return located(spec) if colon and scheme not in SOURCES else None

@@ -1,4 +1,4 @@
-"""Which output column of a model is which class of the data, by name."""
+"""The output column of a model for each class of the data, matched by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def select_classes(model_classes: Sequence[str] | None, data_classes: Sequence[s
         raise ContentError(f"classes of the data: {_shown(twice)} more than once; expected distinct names")
     if model_classes is None:
         return np.arange(len(data_classes), dtype=np.int64)
-    exact, loose = _places(model_classes), _places([_normal(name) for name in model_classes])
+    exact, loose = _columns_by_name(model_classes), _columns_by_name([_normal(name) for name in model_classes])
     columns, missing = [], []
     for name in data_classes:
         found = exact.get(name) or loose.get(_normal(name)) or []
@@ -46,11 +46,11 @@ def select_classes(model_classes: Sequence[str] | None, data_classes: Sequence[s
     return np.array(columns, dtype=np.int64)
 
 
-def _places(names: Sequence[str]) -> dict[str, list[int]]:
-    places: dict[str, list[int]] = {}
+def _columns_by_name(names: Sequence[str]) -> dict[str, list[int]]:
+    columns: dict[str, list[int]] = {}
     for index, name in enumerate(names):
-        places.setdefault(name, []).append(index)
-    return places
+        columns.setdefault(name, []).append(index)
+    return columns
 
 
 def _normal(name: str) -> str:
@@ -65,14 +65,14 @@ def _shown(names: Sequence[str], most: int = 5) -> str:
 def imagenet_vocabularies(
     names: Sequence[str] | None = None, subset: str = "imagenet-1k"
 ) -> dict[str, tuple[str, ...]]:
-    """{'synset': n01440764.., 'name': tench.., 'description': ..} of an ImageNet subset in its order; needs timm,
-    which carries the lists. names : the model's own, if any. Without timm only these."""
-    found = {} if names is None else {"name": tuple(names)}
+    """{'synset': n01440764.., 'name': tench.., 'description': ..} of an ImageNet subset in its order; needs timm, which
+    carries the lists. names : the model's own names, if any; without timm, the result holds these only."""
+    own_names = {} if names is None else {"name": tuple(names)}
     try:
         from timm.data import ImageNetInfo
     except (ModuleNotFoundError, RuntimeError):
-        return found
+        return own_names
     info = ImageNetInfo(subset)
     descriptions = info.label_descriptions()
     first = tuple(text.split(",")[0] for text in descriptions)
-    return {"synset": tuple(info.label_names()), "name": first, "description": tuple(descriptions), **found}
+    return {"synset": tuple(info.label_names()), "name": first, "description": tuple(descriptions), **own_names}

@@ -81,7 +81,7 @@ def load(spec: str, rest: str, name: str | None, random_weights: bool) -> Loaded
 
 
 def preprocess_of(processor: Any, config: Any = None) -> Preprocess | None:
-    """The image processor as a transform of one image; None where its output size is not to be known beforehand."""
+    """The image processor as a transform of one image; None if its output size is unknown beforehand."""
     side = _crop_size(processor)
     if side is None:
         return None

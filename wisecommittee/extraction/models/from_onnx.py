@@ -43,8 +43,8 @@ class OnnxModule(nn.Module):
         self.input, self.output = graph.input[0].name, _output(graph)
         stored = {initializer.name: initializer for initializer in graph.initializer}
         self.params = sum(int(np.prod(i.dims)) for i in stored.values() if i.dims and i.data_type in FLOATS)
-        # Empty: it only tells the module's device and dtype.
-        self.place = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
+        # An empty parameter that records the module's device and dtype.
+        self.marker = nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
         self._sessions: dict[str, Any] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class OnnxModule(nn.Module):
         return torch.from_numpy(np.array(outputs))
 
     def _session(self, device: torch.device) -> Any:
-        """One per device, made at first use; as many threads as torch has."""
+        """The session of a device, created at first use, with as many threads as torch uses."""
         if str(device) not in self._sessions:
             provider = PROVIDERS.get(device.type)
             if provider not in onnxruntime.get_available_providers():
@@ -82,9 +82,9 @@ class OnnxModule(nn.Module):
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = torch.get_num_threads()
             options.log_severity_level = 3
-            place = (provider, {"device_id": device.index or 0}) if device.type == "cuda" else provider
+            chosen = (provider, {"device_id": device.index or 0}) if device.type == "cuda" else provider
             try:
-                self._sessions[str(device)] = onnxruntime.InferenceSession(self.path, options, providers=[place])
+                self._sessions[str(device)] = onnxruntime.InferenceSession(self.path, options, providers=[chosen])
             except Exception as error:  # its exceptions have no common base
                 raise WiseCommitteeError(f"{self.path}: onnxruntime cannot run it ({first_line(error)})") from error
         return self._sessions[str(device)]
@@ -144,7 +144,7 @@ def _output(graph: Any) -> str:
 
 
 def _with_external(digest: str, model: Any, folder: Path, spec: str) -> str:
-    """The file's sha256, together with those of the files its weights lie in; all of them have to be in its folder."""
+    """The sha256 of the file and of the files that hold its weights, all of which must lie in its folder."""
     files = sorted(
         {
             entry.value
@@ -161,14 +161,14 @@ def _with_external(digest: str, model: Any, folder: Path, spec: str) -> str:
 
 
 def _tensors(message: Any) -> Iterator[Any]:
-    """Every tensor of a model, also those of nodes, of graphs in nodes and of functions."""
+    """Every tensor of a model, including tensors of nodes, of graphs in nodes and of functions."""
     waiting = [message]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, onnx.TensorProto):
-            yield one
+        part = waiting.pop()
+        if isinstance(part, onnx.TensorProto):
+            yield part
             continue
-        for field, value in one.ListFields():
+        for field, value in part.ListFields():
             if field.message_type is not None:
                 waiting += [value] if hasattr(value, "ListFields") else value
 

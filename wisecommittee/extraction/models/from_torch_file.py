@@ -71,7 +71,7 @@ def load_exported(spec: str, path: str, name: str | None, random_weights: bool) 
     try:
         with weights_only():
             exported = torch.export.load(path)
-    except Exception as error:  # whatever a damaged archive makes of the text in it
+    except Exception as error:  # text of a damaged archive can raise anything
         raise ContentError(
             f"model {spec!r}: torch.export.load cannot read it without unpickling objects "
             f"({first_line(error)}); write it with torch.export.save"

@@ -1,4 +1,4 @@
-"""A model ready to run: its module with everything that is known of it."""
+"""A model ready to run: its module and the known facts about it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Resize = Callable[[int], tuple[nn.Module, Preprocess | None]]
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A module in eval mode with everything that is known of it.
+    """A module in eval mode, and the known facts about it.
 
     Attributes
     ----------
@@ -77,18 +77,18 @@ class LoadedModel:
 
     @classmethod
     def called(cls, name: str, module: nn.Module, origin: str, weights: str, **facts: Any) -> LoadedModel:
-        """With the architecture and the replica that the name says."""
+        """The model under this name, which gives its architecture and replica."""
         return cls(module, name, *split_model_name(name), origin, weights, **facts)
 
     @property
     def resized_to(self) -> tuple[int, int] | None:
-        """Height and width that its inputs are brought to inside it, None where they are not."""
+        """Height and width to which the module resizes its inputs, None if it does not."""
         inner = _inner(self.module)
         return (inner.size, inner.size) if isinstance(inner, Resized) else None
 
     @property
     def preprocess_key(self) -> str | None:
-        """Models with equal keys want equal tensors of equal images."""
+        """A key that is equal for models that need equal tensors from equal images."""
         return None if self.preprocess is None else self.preprocess.key
 
     @property
@@ -99,7 +99,7 @@ class LoadedModel:
 
     @property
     def unit_shape(self) -> tuple[int, ...] | None:
-        """What the module takes per unit: the input size, with the number of views in front where there are several."""
+        """The input shape of one unit: the input size, preceded by the number of views if there are several."""
         if self.input_size is None or not isinstance(self.module, ViewMean) or self.preprocess is None:
             return self.input_size
         return (COUNTS[self.preprocess.view], *self.input_size)
@@ -148,8 +148,8 @@ class LoadedModel:
         return replace(self, module=ViewMean(self.module), preprocess=preprocess)._tagged(f"+{view}")
 
     def with_preprocess_of(self, other: LoadedModel) -> LoadedModel:
-        """With the preprocessing of another model, at this one's input size where that is known; its class names too
-        where this one has none."""
+        """The model with the preprocessing of another model, at its own input size if known; also with the other's
+        class names if it has none."""
         if self.input_size is not None and other.input_size != self.input_size:
             if self.input_size[1:] != self.input_size[-1:] * 2:
                 raise UsageError(f"{self.name}: takes {list(self.input_size)}, no square images as {other.name} does")
@@ -166,13 +166,15 @@ class LoadedModel:
         return replace(self, preprocess=other.preprocess, input_size=size, classes=classes)
 
     def with_classes(self, names: Sequence[str] | Path) -> LoadedModel:
-        """With these class names per output column (or those of a file, see classes.read_classes)."""
+        """The model with these class names per output column, or with the names in a file (see
+        store/readers/classes.py)."""
         return replace(self, classes={"given": tuple(read_classes(names) if isinstance(names, Path) else names)})
 
     def columns(self, data_classes: Sequence[str]) -> NDArray[np.int64]:
         """The output column of each class of the data, by the vocabulary that knows all of them.
 
-        Without class names the columns in order; the caller compares the numbers. ContentError names what is lacking.
+        Without class names the columns in order; the caller compares the numbers. ContentError names the missing
+        classes.
         """
         if not self.classes:
             return select_classes(None, data_classes)
@@ -213,7 +215,7 @@ class Resized(nn.Module):
 def resized(
     module: nn.Module, preprocess: Preprocess | None, at: Callable[[int], Preprocess] | None, size: int
 ) -> tuple[nn.Module, Preprocess | None]:
-    """at : gives the preprocessing of a size; without one the tensors themselves are brought to it."""
+    """at : returns the preprocessing of a size; without it, the tensors are resized."""
     return (Resized(module, size), preprocess) if at is None else (module, at(size))
 
 

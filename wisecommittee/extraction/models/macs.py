@@ -2,7 +2,7 @@
 
 PyTorch's FlopCounterMode (two operations per multiply-add) on the meta device: there every fused kernel (LSTM,
 attention, TransformerEncoderLayer's fast path) falls apart into the matrix products the counter knows, while on the CPU
-it counts them as 0 and says nothing. What still has no formula must be a known cheap operator, or the count is refused.
+it counts them as 0 and says nothing. An operator without a formula must be a known cheap one, or the count is refused.
 
 TorchScript keeps its weights out of reach of the meta device and runs on its own device, under the same refusal: there
 a fused kernel has no formula. A module that cannot be traced at all (ONNX) brings a method `count_macs`.
@@ -51,7 +51,7 @@ leaky_relu_ elu_ gelu_
 CHEAP = frozenset(_CHEAP_NAMES.split())
 
 
-# Formulas the counter lacks, in its unit (two per multiply-add), from shapes.
+# Formulas that the counter lacks, from shapes to operations (two per multiply-add).
 FORMULAS: dict[Any, Callable[..., int]] = {
     torch.ops.aten.mv: lambda matrix, vector, *rest, **kw: 2 * math.prod(matrix),
     torch.ops.aten.addmv: lambda bias, matrix, vector, *rest, **kw: 2 * math.prod(matrix),
@@ -69,8 +69,8 @@ def count_macs(module: nn.Module, example: torch.Tensor, what: str = "the model"
     remedy = f"declare its multiply-adds per unit with {option('macs', placeholder='N')}"
     if isinstance(module, ViewMean):  # [n, V, C, H, W]
         return example.shape[1] * count_macs(module.module, example[:, 0], what)
-    if callable(own := getattr(module, "count_macs", None)):
-        return _positive(own(tuple(example.shape[1:]), what), what)
+    if callable(counter := getattr(module, "count_macs", None)):
+        return _positive(counter(tuple(example.shape[1:]), what), what)
     seen = _Operators()
     counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
     try:

@@ -1,4 +1,6 @@
-"""Multiply-adds of an ONNX graph, from the shapes that ONNX's own inference finds. What has no formula is refused."""
+"""Multiply-adds of an ONNX graph, from the shapes that ONNX infers. A graph with an operator without a formula is
+refused.
+"""
 
 from __future__ import annotations
 

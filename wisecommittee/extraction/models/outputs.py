@@ -1,4 +1,4 @@
-"""What a forward pass returns -> the tensor of logits in it."""
+"""The result of a forward pass -> its tensor of logits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wisecommittee.errors import ContentError
 
 
 def logits_of(outputs: Any) -> Tensor:
-    """A tensor itself, its `logits`, or the only one in a dict, tuple or list; ContentError says what it is instead."""
+    """A tensor itself, its `logits`, or the only one in a dict, tuple or list; ContentError names any other result."""
     if isinstance(outputs, Tensor):
         return outputs
     named = outputs.get("logits") if isinstance(outputs, dict) else getattr(outputs, "logits", None)

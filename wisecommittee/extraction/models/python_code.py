@@ -17,38 +17,38 @@ CODE = "package.module:factory[@weights-file]"
 
 def check_scheme(noun: str, scheme: str, sources: Mapping[str, object]) -> None:
     """Raise unless an unknown scheme can be the name of a Python module."""
-    _import_from_here()
+    _allow_current_folder()
     try:
-        found = importlib.util.find_spec(scheme.partition(".")[0]) is not None
+        exists = importlib.util.find_spec(scheme.partition(".")[0]) is not None
     except (ImportError, ValueError):
-        found = False
-    if not found:
+        exists = False
+    if not exists:
         raise UnknownNameError(noun, scheme, [*sources, "package.module:factory (a module found from this folder)"])
 
 
 def located(code: str) -> str:
-    """Where the module of 'package.module:name' lies, in words; neither it nor its packages are imported."""
+    """The location of the module of 'package.module:name', in words; neither it nor its packages are imported."""
     module = code.partition(":")[0]
     if module.partition(".")[0] in sys.builtin_module_names:
         return f"module {module}, part of Python"
-    places: Sequence[str] | None = [os.getcwd(), *sys.path]
+    search_path: Sequence[str] | None = [os.getcwd(), *sys.path]
     origin: str | None = None
     for name in module.split("."):
         try:
-            found = PathFinder.find_spec(name, places) if name and places is not None else None
+            spec = PathFinder.find_spec(name, search_path) if name and search_path is not None else None
         except (ImportError, ValueError):
-            found = None
-        if found is None:
+            spec = None
+        if spec is None:
             return f"module {module}, which is not found from {os.getcwd()}"
-        origin, places = found.origin, found.submodule_search_locations
+        origin, search_path = spec.origin, spec.submodule_search_locations
     return f"module {module}, {origin or 'a folder'}"
 
 
 def find_object(code: str, spec: str, *, from_here: bool = True) -> Any:
     """'package.module:name' -> the object. from_here : the current folder can be imported from, as with `python -m`;
-    what this package itself names is never looked for there."""
+    names that this package itself uses are never looked up there."""
     if from_here:
-        _import_from_here()
+        _allow_current_folder()
     module_name, _, attribute = code.partition(":")
     try:
         target = importlib.import_module(module_name)
@@ -81,7 +81,7 @@ def call(factory: Any, spec: str) -> Any:
         raise WiseCommitteeError(f"{spec!r}: calling it raised {type(error).__name__}: {error}") from error
 
 
-def _import_from_here() -> None:
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+def _allow_current_folder() -> None:
+    folder = os.getcwd()
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.insert(0, folder)

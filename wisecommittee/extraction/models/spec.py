@@ -1,5 +1,5 @@
 """Model specs -> loaded modules. One entry of SOURCES per scheme, one of FILES per file ending; a spec without either
-names Python code. A source says what it knows: input size, preprocessing, class names, how to take other sizes.
+names Python code. A source gives what it knows of a model: input size, preprocessing, class names, how to resize it.
 
 timm:NAME[@weights-file]                timm's models, for example timm:resnet50.a1_in1k
 torchvision:NAME[@weights-file|WEIGHTS] torchvision's, for example torchvision:resnet50@IMAGENET1K_V1
@@ -58,7 +58,7 @@ def load_model(spec: str, name: str | None = None, *, random_weights: bool = Fal
 
 
 def _source(spec: str) -> tuple[ModelSource | str, str]:
-    """What loads a spec, and the part of it that it gets."""
+    """The source that loads a spec, and the part of the spec that it gets."""
     scheme, colon, rest = spec.partition(":")
     if scheme in SOURCES and rest:
         return SOURCES[scheme], rest
@@ -71,7 +71,8 @@ def _source(spec: str) -> tuple[ModelSource | str, str]:
 
 
 def program_in(spec: str) -> str | None:
-    """Which code runs when a spec is loaded, in words; None where that is this package and installed libraries only."""
+    """The code that runs when a spec is loaded, in words; None if it is code of this package and of installed libraries
+    only."""
     source, _ = _source(spec)
     if source is from_code.load:
         return located(spec)
@@ -81,7 +82,7 @@ def program_in(spec: str) -> str | None:
 
 
 def stored_weights(spec: str) -> str | None:
-    """`weights` of the model a spec stands for, from the bytes of its file alone; None where that does not tell."""
+    """`weights` of the model of a spec, from the bytes of its file alone; None if they do not suffice."""
     source, _ = _source(spec)
     if source in PROGRAMS:
         return file_hash(Path(spec), spec)

@@ -1,8 +1,8 @@
-"""Where in a checkpoint the state dict of a module lies, as trainers save it.
+"""Finds the state dict of a module in a checkpoint, in the forms in which trainers save it.
 
 A state dict fits if its names, less a common prefix (`model.`, `module.`) and `_orig_mod.` of torch.compile, are those
-of the module. What stands beside the tensors (numbers, counters of averages) does not matter. Each has a place, the
-keys that lead to it and the prefix: `state_dict/model.`, `model_ema/module.`, `` for the whole file.
+of the module. Entries beside the tensors (numbers, counters of averages) do not matter. The place of a state dict is
+the path of keys to it, and the prefix: `state_dict/model.`, `model_ema/module.`, `` for the whole file.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from typing import Any
 
 import torch
 
-MOST_DEPTH = 5  # of mappings in mappings
+MOST_DEPTH = 5  # nesting of mappings
 COMPILED = "_orig_mod."
-COUNTERS = frozenset({"n_averaged", "num_updates", "decay", "step", "initted"})  # of averaged copies of a module
+COUNTERS = frozenset(
+    {"n_averaged", "num_updates", "decay", "step", "initted"}
+)  # entries of averaged copies of a module
 RESTORED = "num_batches_tracked"  # torch fills it in where an old file lacks it
 AVERAGED = re.compile(r"(^|[^a-z])(ema|swa|averaged)([^a-z]|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FittingState:
     """A state dict that fits. others : names of tensors in the same mapping that are not the module's."""
 
     place: str
@@ -34,18 +36,18 @@ class Found:
         return AVERAGED.search(self.place) is not None
 
 
-def fitting(content: Any, names: Iterable[str]) -> list[Found]:
+def fitting(content: Any, names: Iterable[str]) -> list[FittingState]:
     """Every state dict in a checkpoint that has all `names` of a module; those without others come first."""
     wanted = set(names)
-    found = [fit for place, mapping in mappings(content) for fit in _fits(place, mapping, wanted)]
-    return sorted(found, key=lambda fit: len(fit.others) > 0)
+    fits = [fit for place, mapping in mappings(content) for fit in _fits(place, mapping, wanted)]
+    return sorted(fits, key=lambda fit: len(fit.others) > 0)
 
 
 def nearest(content: Any, names: Iterable[str]) -> Any:
     """The mapping with the most names of the module, for torch to say what is wrong with it."""
     wanted = set(names)
-    found = [_compiled_removed(mapping, wanted) for _, mapping in mappings(content)]
-    return max(found, key=lambda mapping: len(wanted & mapping.keys()), default=content)
+    candidates = [_compiled_removed(mapping, wanted) for _, mapping in mappings(content)]
+    return max(candidates, key=lambda mapping: len(wanted & mapping.keys()), default=content)
 
 
 def mappings(content: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -59,18 +61,18 @@ def mappings(content: Any, place: str = "", depth: int = 0) -> Iterator[tuple[st
         yield from mappings(value, f"{place}/{key}" if place else key, depth + 1)
 
 
-def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def equal(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """Whether two state dicts hold the same tensors."""
-    return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
+    return first.keys() == second.keys() and all(_same(value, second[name]) for name, value in first.items())
 
 
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    return type(one) is type(other) and bool(one == other)
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return first.dtype == second.dtype and torch.equal(first, second)
+    return type(first) is type(second) and bool(first == second)
 
 
-def _fits(place: str, mapping: Mapping[str, Any], wanted: set[str]) -> Iterator[Found]:
+def _fits(place: str, mapping: Mapping[str, Any], wanted: set[str]) -> Iterator[FittingState]:
     mapping = _compiled_removed(mapping, wanted)
     needed = {name for name in wanted if not name.endswith(RESTORED)}
     if not needed:
@@ -85,7 +87,7 @@ def _fits(place: str, mapping: Mapping[str, Any], wanted: set[str]) -> Iterator[
         others = sorted(name for name in outside if isinstance(mapping[name], torch.Tensor))
         if needed <= state.keys() and not (prefix and any(name.startswith(prefix) for name in others)):
             where = f"{place}/{prefix}" if place and prefix else place or prefix
-            yield Found(where, state, tuple(others))
+            yield FittingState(where, state, tuple(others))
 
 
 def _compiled_removed(mapping: Mapping[str, Any], wanted: set[str]) -> Mapping[str, Any]:

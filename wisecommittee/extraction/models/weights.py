@@ -26,12 +26,12 @@ from wisecommittee.reading import check_memory, open_regular
 
 FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 CHOICE = "?state="
-UNCLAIMED = 64 << 20  # bytes that the text of an archive, which may be compressed, can be larger than its file
+UNCLAIMED = 64 << 20  # bytes by which an archive, whose text may be compressed, can exceed its file when unpacked
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a weights file holds. place : of the state dict that is asked for, '' where none is named;
+    """The content of a weights file. place : of the wanted state dict, '' if none is named;
     weights : sha256 of the file, and of the place where one is named."""
 
     content: Any
@@ -41,26 +41,27 @@ class Checkpoint:
     spec: str
 
     def state_for(self, names: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The state dict with the names of a module's. Of several that differ the averaged one, which is said."""
-        found = fitting(self.content, names)
+        """The state dict with the names of a module. Of several different ones, the averaged one is taken, with a
+        warning."""
+        fits = fitting(self.content, names)
         if self.place:
-            found = [fit for fit in found if self.place in (fit.place, fit.place.rpartition("/")[0])]
-            if not found:
+            fits = [fit for fit in fits if self.place in (fit.place, fit.place.rpartition("/")[0])]
+            if not fits:
                 there = ", ".join(repr(place) for place, _ in mappings(self.content)) or "none"
                 raise ContentError(
                     f"model {self.spec!r}: {str(self.path)!r} has no state dict of its names at {self.place!r}; "
                     f"mappings of tensors in it: {there}"
                 )
         else:
-            whole = [fit for fit in found if not fit.others]
-            if found and not whole:
+            whole = [fit for fit in fits if not fit.others]
+            if fits and not whole:
                 raise ContentError(
-                    f"model {self.spec!r}: {str(self.path)!r} has all of its weights under {found[0].place!r}, beside "
-                    f"those of others (as {found[0].others[0]!r}); if they are these, say so with "
-                    f"{' or '.join(self._named(CHOICE + fit.place) for fit in found)}"
+                    f"model {self.spec!r}: {str(self.path)!r} has all of its weights under {fits[0].place!r}, beside "
+                    f"those of others (as {fits[0].others[0]!r}); if they are these, say so with "
+                    f"{' or '.join(self._named(CHOICE + fit.place) for fit in fits)}"
                 )
-            found = whole
-        distinct = [fit for i, fit in enumerate(found) if not any(equal(fit.state, f.state) for f in found[:i])]
+            fits = whole
+        distinct = [fit for i, fit in enumerate(fits) if not any(equal(fit.state, f.state) for f in fits[:i])]
         if len(distinct) > 1:
             places = [fit.place for fit in distinct]
             averages = [fit for fit in distinct if fit.is_average]
@@ -83,7 +84,7 @@ class Checkpoint:
 
 
 def load_weights(module: nn.Module, file: str | Path, spec: str) -> str:
-    """Load a weights file into the module; returns what its weights are known by (`Checkpoint.weights`)."""
+    """Load a weights file into the module; returns the hash of its weights (`Checkpoint.weights`)."""
     checkpoint = read_weights(file, spec)
     fill(module, checkpoint.state_for(module.state_dict()), checkpoint.path, spec)
     return checkpoint.weights
@@ -104,7 +105,7 @@ def read_weights(file: str | Path, spec: str) -> Checkpoint:
         _check_tensors(content)
     except (ContentError, MissingExtraError):
         raise
-    except Exception as error:  # whatever the libraries below stumble over in a damaged or hostile file
+    except Exception as error:  # a damaged or hostile file can make the libraries below raise anything
         raise ContentError(
             f"model {spec!r}: {str(path)!r} holds no plain tensors ({_reason(error)}); save its state_dict() with "
             f"torch.save"
@@ -131,7 +132,7 @@ def _reason(error: Exception) -> str:
 
 
 def check_claims(path: Path, what: str) -> None:
-    """Raise unless an archive is as large as its file when it is read, and fits into memory."""
+    """Raise unless the unpacked size of an archive is plausible for its file and fits into memory."""
     size = path.stat().st_size
     claimed = size
     try:

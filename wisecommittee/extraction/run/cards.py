@@ -66,7 +66,8 @@ def _blocks(loaded: LoadedModel, macs: int, what: str) -> dict[str, int]:
 
 
 def columns_of_classes(run: Run, loaded: LoadedModel, outputs: int, what: str) -> NDArray[np.int64] | None:
-    """Which outputs are the classes of the data, in their order; None if they are all of them in order."""
+    """The output columns of the classes of the data, in the order of the classes; None if that is every column in
+    order."""
     names = run.data.classes
     if names is None:
         return None
@@ -119,10 +120,10 @@ def compare(run: Run, committed: StoredCard, card: ModelCard, probe: Batch, logi
         if old != new:
             raise StoreError(f"{what} with other {noun} ({str(old)[:40]}, now {str(new)[:40]}); {remedy}")
     rows = next(StoredModel(run.store, committed, run.split).row_groups())
-    place = {unit: row for row, unit in enumerate(rows.unit_ids)}
-    if set(probe.unit_ids) <= set(place):
-        stored = np.asarray(rows.outputs, np.float32)[[place[unit] for unit in probe.unit_ids]]
-        # Loose enough for float16 and another device, far below what other code or preprocessing changes.
+    row_of = {unit: row for row, unit in enumerate(rows.unit_ids)}
+    if set(probe.unit_ids) <= set(row_of):
+        stored = np.asarray(rows.outputs, np.float32)[[row_of[unit] for unit in probe.unit_ids]]
+        # Loose enough for float16 and another device, far below the effect of other code or preprocessing.
         if not np.allclose(stored, logits, rtol=1e-2, atol=1e-2 * max(1e-6, float(np.abs(stored).max()))):
             raise StoreError(f"{what}, with the same weights but other outputs; its code or its data changed; {remedy}")
     same = committed.blocks == card.blocks and card.training_cost in (None, committed.training_cost)

@@ -1,4 +1,4 @@
-"""What an extraction will take, from two batches of every pass."""
+"""An estimate of the time and space of an extraction, from two batches of every pass."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ def _read(run: Run, plan: ModelPlan) -> tuple[list[Batch], float]:
     """The first batches and the seconds to read a unit."""
     size = run.settings.batch_size
     started = time.perf_counter()
-    found = list(run.data.batches(size, stop=PROBED_BATCHES * size, preprocess=plan.preprocess))
+    batches = list(run.data.batches(size, stop=PROBED_BATCHES * size, preprocess=plan.preprocess))
     if run.data.units is None:
-        found = found[:PROBED_BATCHES]
-    return found, (time.perf_counter() - started) / sum(map(len, found))
+        batches = batches[:PROBED_BATCHES]
+    return batches, (time.perf_counter() - started) / sum(map(len, batches))
 
 
 def _forward(run: Run, plan: ModelPlan, batches: Sequence[Batch]) -> float:

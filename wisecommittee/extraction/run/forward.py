@@ -1,6 +1,6 @@
 """Forward passes of one model: inputs [n, ..] -> checked logits float32 [n, C] on the CPU.
 
-Out of memory, a batch goes through in halves, and so do those after it. What is not finite in reduced precision is
+If memory runs out, the batch and all later ones run in halves. Batches with NaN or infinity in reduced precision are
 computed again in float32.
 """
 
@@ -27,7 +27,7 @@ TIMED_PASSES = 3
 
 
 def pick_device(device: str) -> torch.device:
-    """'auto' is the first of cuda, mps, cpu that is there."""
+    """'auto' is the first available of cuda, mps, cpu."""
     if device == "auto":
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -43,9 +43,9 @@ def pick_device(device: str) -> torch.device:
 class Forward:
     """A module on a device for as long as the context lasts; afterwards it is back on the CPU as it was.
 
-    what : how messages call it; precision : 'float32', or 'bfloat16' or 'float16' for autocast; layout : of inputs
-    [n, C, H, W] and of the weights that meet them, 'contiguous' or 'channels_last'; at_once : units in one pass,
-    lowered when memory runs out.
+    what : its name in messages; precision : 'float32', or 'bfloat16' or 'float16' for autocast; layout : of inputs [n,
+    C, H, W] and of the weights that meet them, 'contiguous' or 'channels_last'; at_once : units in one pass, lowered
+    when memory runs out.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Forward:
         self.precision, self.layout = precision, layout
         self.at_once: int | None = None
         self._dtype = floating_dtype(module)
-        self._told_of_precision = False
+        self._warned_of_precision = False
 
     def __enter__(self) -> Self:
         try:
@@ -158,15 +158,15 @@ class Forward:
         if self.precision != "float32":
             again = self._logits(inputs, None)
             if _all_finite(again):
-                if not self._told_of_precision:
+                if not self._warned_of_precision:
                     warnings.warn(
                         f"{self.what}: NaN or infinity in {self.precision}; such batches are computed in float32",
                         stacklevel=4,
                     )
-                self._told_of_precision = True
+                self._warned_of_precision = True
                 return again
             logits = again
-        row, column = (int(places[0]) for places in torch.nonzero(~torch.isfinite(logits), as_tuple=True))
+        row, column = (int(indices[0]) for indices in torch.nonzero(~torch.isfinite(logits), as_tuple=True))
         unit = f" (unit {unit_ids[done + row]!r})" if unit_ids is not None else ""
         raise ContentError(
             f"{self.what}: NaN or infinity, {logits[row, column]} in row {start + done + row}{unit}, class {column}; "

@@ -19,14 +19,14 @@ def loaders(models: Sequence[str | LoadedModel], run: Run) -> Iterator[tuple[Cal
     settings = run.settings
     lender = None if settings.preprocess is None else _load_lender(settings.preprocess)
 
-    def loader(model: str | LoadedModel, place: int, size: int | None, view: str | None) -> LoadedModel:
-        name = settings.names[place] if settings.names else None
+    def loader(model: str | LoadedModel, index: int, size: int | None, view: str | None) -> LoadedModel:
+        name = settings.names[index] if settings.names else None
         if isinstance(model, str):
             loaded = load_model(model, name, random_weights=settings.random_weights)
         else:
             loaded = model.named(name) if name else model
         if settings.training_costs:
-            loaded = with_fields(loaded, training_cost=settings.training_costs[place])
+            loaded = with_fields(loaded, training_cost=settings.training_costs[index])
         loaded = loaded if settings.classes is None else loaded.with_classes(Path(settings.classes))
         loaded = loaded if size is None else loaded.at_size(size)
         if loaded.preprocess is None and lender is not None:
@@ -36,11 +36,11 @@ def loaders(models: Sequence[str | LoadedModel], run: Run) -> Iterator[tuple[Cal
             raise _no_preprocessing(run, loaded)
         return loaded if view is None else loaded.with_view(view)
 
-    for place, model in enumerate(models):
+    for index, model in enumerate(models):
         sizes: Sequence[int | None] = settings.sizes or [None]
         views: Sequence[str | None] = settings.views or [None]
         for size, view in product(sizes, views):
-            yield partial(loader, model, place, size, view), settings.macs[place] if settings.macs else None
+            yield partial(loader, model, index, size, view), settings.macs[index] if settings.macs else None
 
 
 def _load_lender(spec: str) -> LoadedModel:

@@ -1,4 +1,4 @@
-"""Rows on their way to the store, checked and compressed beside the next forward pass."""
+"""Rows on their way to the store, checked and compressed during the next forward pass."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ WAITING = 4  # batches that may wait; more would only take memory
 class Outbox:
     """Appends rows to writers in the order given, on a thread of its own.
 
-    An error of a writer is raised by the next `put` or by `close`. Left by another error or Ctrl-C, what waits is
-    still written: it may complete a part, which the next run then keeps.
+    An error of a writer is raised by the next `put` or by `close`. After another error or Ctrl-C, waiting batches are
+    still written: they may complete a part, which the next run keeps.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Outbox:
     def put(
         self, writer: Writer, unit_ids: list[str], labels: NDArray[np.generic], logits: NDArray[np.float32]
     ) -> None:
-        """Waits while too many batches do. The arrays belong to the outbox from now on."""
+        """Hand over a batch; blocks while too many batches wait. The caller must not change the arrays afterwards."""
         if self._thread is None:  # not earlier: the loading processes are forked from a process without it
             self._thread = threading.Thread(target=self._run, name="wisecommittee-outbox", daemon=True)
             self._thread.start()

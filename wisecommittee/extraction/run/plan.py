@@ -1,4 +1,4 @@
-"""Phase one of an extraction as values: the call, and for each model what it will do."""
+"""The plan of an extraction as values: the call, and what each model will do."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ class Run:
 class ModelPlan:
     """A model that has passed phase one.
 
-    outputs : columns of the module; columns : those that are stored, None for all; identity : rows of a killed run
-    are kept only if it is equal; status : what will have happened to the model; preprocess : of images, else None.
+    outputs : columns of the module; columns : the columns that are stored, None for all; identity : rows of a killed
+    run are kept only if it is equal; status : the status of the model after the extraction; preprocess : of images,
+    else None.
     """
 
     load: Callable[[], LoadedModel]

@@ -36,8 +36,8 @@ def make_plan(
     ranks: Ranks,
     settings: Settings,
 ) -> tuple[Run, list[ModelPlan]]:
-    """Load every model, run it on a few units, and check it against the data and the store. Of several ranks all get
-    through, or none."""
+    """Load every model, run it on a few units, and check it against the data and the store. Of several ranks, all
+    succeed or none."""
     models = list(models)
     settings.check_models(len(models))
     check_split_name(split)
@@ -81,15 +81,15 @@ def _open(data: str | Data, split: str, ranks: Ranks, settings: Settings) -> Dat
 def _as_rank_0(run: Run, plans: list[ModelPlan]) -> list[ModelPlan]:
     """The same extraction on all ranks: last bits may differ between their GPUs, weights and statuses may not."""
     described = [(plan.card.model, plan.card.weights, plan.status, plan.identity, plan.layout) for plan in plans]
-    found = run.ranks.gather(described)
-    for rank, other in enumerate(found):
-        for ours, theirs in zip(found[0], other, strict=True):
+    by_rank = run.ranks.gather(described)
+    for rank, other in enumerate(by_rank):
+        for ours, theirs in zip(by_rank[0], other, strict=True):
             if ours[:3] != theirs[:3]:
                 raise WiseCommitteeError(
                     f"rank {rank} has {theirs[0]} with weights {str(theirs[1])[:12]} ({theirs[2]}), rank 0 has "
                     f"{ours[0]} with {str(ours[1])[:12]} ({ours[2]}); all need the same models and the same store"
                 )
-    return [with_fields(p, identity=d[3], layout=d[4]) for p, d in zip(plans, found[0], strict=True)]
+    return [with_fields(p, identity=d[3], layout=d[4]) for p, d in zip(plans, by_rank[0], strict=True)]
 
 
 def _without_corrupt(run: Run) -> Data:

@@ -1,8 +1,8 @@
 """Several processes on one split, each on its GPU or machine: which units each extracts, and when all are done.
 
 Started by torchrun, every rank runs the same call on its own consecutive batches and writes its own parts; rank 0
-commits once all have finished. They talk through torch.distributed, connected here where nobody has yet. A rank that
-dies ends the others; started again, all continue after their whole parts.
+commits once all have finished. They communicate through torch.distributed, which is connected here unless it is
+already. A rank that dies ends the others; started again, all continue after their whole parts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import UsageError, WiseCommitteeError, first_line
 from wisecommittee.store.writer import Writer
 
-PATIENCE = timedelta(days=1)  # that the first to finish waits for the last; torch's own half an hour is too short
+PATIENCE = timedelta(days=1)  # longest wait of the first rank for the last; torch's half an hour is too short
 _meetings = itertools.count()  # connections of this process; all ranks count alike
 
 
@@ -54,15 +54,15 @@ class Ranks:
         """The value of every rank."""
         if self.count == 1:
             return [value]
-        found: list[Any] = [None] * self.count
+        values: list[Any] = [None] * self.count
         try:
-            distributed.all_gather_object(found, value, group=self.group)
+            distributed.all_gather_object(values, value, group=self.group)
         except RuntimeError as error:
             raise WiseCommitteeError(
                 f"rank {self.rank} of {self.count}: another rank is gone ({first_line(error)}); "
                 f"run all of them again, whole parts are kept"
             ) from error
-        return found
+        return values
 
     def agree(self, problem: Exception | None) -> None:
         """Raise this rank's problem, or an error that names the problem of another rank."""
@@ -114,7 +114,8 @@ def together() -> Iterator[Ranks]:
 
 @contextlib.contextmanager
 def connected(ranks: Ranks, backend: str = "gloo") -> Iterator[None]:
-    """Connected where nobody has yet. Whoever connects also disconnects, or torch may abort the process at its end."""
+    """A block in which torch.distributed is connected. A connection made here is closed here, or torch may abort the
+    process at its end."""
     if _is_connected():
         yield
         return
@@ -126,8 +127,8 @@ def connected(ranks: Ranks, backend: str = "gloo") -> Iterator[None]:
     try:
         meeting, rank, count = next(distributed.rendezvous("env://"))
         # Keys that an earlier connection left at this address must not be read by this one.
-        own = distributed.PrefixStore(f"wisecommittee {next(_meetings)}", meeting)
-        distributed.init_process_group(backend, store=own, rank=rank, world_size=count, timeout=PATIENCE)
+        store = distributed.PrefixStore(f"wisecommittee {next(_meetings)}", meeting)
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise WiseCommitteeError(
             f"rank {ranks.rank} of {ranks.count} cannot reach the others ({first_line(error)}); start all with torchrun"

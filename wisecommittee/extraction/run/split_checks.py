@@ -40,10 +40,10 @@ def check_split(run: Run, probes: Probes) -> None:
     labels = checks.check_labels(known[1], None, data.what)
     there = run.store.labels(split)
     for unit, label in zip(known[0][:PROBE_UNITS], labels[:PROBE_UNITS], strict=True):
-        found = f"label {there[index[unit]]}" if unit in index else "no such unit"
-        if found != f"label {label}":
+        stored = f"label {there[index[unit]]}" if unit in index else "no such unit"
+        if stored != f"label {label}":
             raise AlignmentError(
-                f"{data.what}: unit {unit!r} has label {label}, {split} has {found}; "
+                f"{data.what}: unit {unit!r} has label {label}, {split} has {stored}; "
                 f"the models of a split see the same units, write to another split"
             )
     check_against_units(data.what, known[0], labels, index, there)
@@ -52,7 +52,7 @@ def check_split(run: Run, probes: Probes) -> None:
 
 
 def _left_out(run: Run, data: Data, there: int) -> AlignmentError | None:
-    """Where a split lacks units because they could not be decoded, that is what to say."""
+    """The error for a split that lacks units because they could not be decoded."""
     for model in run.store.models(run.split):
         corrupt = run.store.card(model, run.split).meta.get("corrupt")
         missing, names = (corrupt.get("units"), corrupt.get("first")) if isinstance(corrupt, dict) else (None, None)

@@ -45,7 +45,7 @@ def run_pass(run: Run, plans: Sequence[ModelPlan], meter: Meter) -> tuple[dict[s
         with run.ranks.all_or_none():
             forwards = _load(run, plans, stack)
         fitting = min(run.ranks.gather(len(forwards)))
-        with run.ranks.all_or_none():  # nobody commits before all have begun
+        with run.ranks.all_or_none():  # no rank commits before all have begun
             for plan, forward in zip(plans[:fitting], forwards, strict=False):
                 writer = stack.enter_context(_writer(run, plan))
                 streams.append(_Stream(plan, forward, writer, _shard(run).start + writer.rows_done))
@@ -62,7 +62,7 @@ def _shard(run: Run) -> range:
 
 
 def _load(run: Run, plans: Sequence[ModelPlan], stack: ExitStack) -> list[Forward]:
-    """As many of the models on the device as it has room for, at least one."""
+    """Load as many of the models onto the device as it has room for, at least one."""
     forwards: list[Forward] = []
     for plan in plans:
         loaded = plan.load()

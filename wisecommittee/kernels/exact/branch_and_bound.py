@@ -33,15 +33,15 @@ from wisecommittee.kernels.envelope import offer
 from wisecommittee.kernels.jit import njit_exact, njit_inner
 from wisecommittee.kernels.simd.arrays import empty, zeros
 
-CELLS = 512  # of a box that is evaluated instead of halved
-COST_BITS = 32  # of all costs above the least, in units of 2^shift
-WORTH = np.int64(2**32)  # of one correct answer
-_DEAREST = np.int64(2**29)  # price, so that price times cost stays below 2^62
-STACK = 100  # boxes that wait: one for each time that three numbers below 2^32 are halved, and a few more
+CELLS = 512  # a box of at most so many cells is evaluated instead of halved
+COST_BITS = 32  # costs above the least, in units of 2^shift, have at most so many bits
+WORTH = np.int64(2**32)  # weight of one correct unit against its cost
+_DEAREST = np.int64(2**29)  # largest price: price times cost stays below 2^62
+STACK = 100  # boxes that wait: one for each halving of three numbers below 2^32, and a few more
 
 
 class Profiles(NamedTuple):
-    """What units of a profile have and pay at the stages of one cascade.
+    """Correctness and cost of the units of each profile at the stages of one cascade.
 
     correct : int64 [profiles, 4] quality after each stage; fees : int64 [profiles, 3] cost of stages 2, 3 and 4
     coarse : int64 [profiles, 3], fees >> shift
@@ -73,7 +73,7 @@ class Open(NamedTuple):
 
 @njit_inner
 def _narrow(units, start, stop, box, profiles, totals, low, opened):
-    """Write the open units of the list units[start:stop] behind it.
+    """Write the open units of units[start:stop] to units[stop:], and count the settled ones.
 
     units : int32 [., 4] bins at the three stages and profile; box : int64 [6] lowest and highest level of each stage
     totals : int64 [5] correct, cost, and units that run stages 2, 3 and 4, of settled units, in and out
@@ -94,7 +94,7 @@ def _narrow(units, start, stop, box, profiles, totals, low, opened):
         if b1 > z1:
             correct += quality[profile, 0]
             continue
-        # What the third and fourth stage can bring, and cost for sure, once the unit runs the third.
+        # The most that the third and fourth stage can gain once the unit runs the third, and what they cost for sure.
         last, more = quality[profile, 2], np.int64(0)
         if b3 <= a3:
             last, more = quality[profile, 3], coarse[profile, 2]
@@ -231,7 +231,7 @@ def _cells(units, start, stop, box, profiles, totals, levels, rank, right, paid,
 
 @njit_inner
 def _cumulate(sums, d1, d2, d3):
-    """Sums over all levels up to each, in place: [0, d1], [1, d1 * d2] and [2, d1 * d2 * d3]."""
+    """Cumulative sums in place, over all levels up to each: [0, d1], [1, d1 * d2] and [2, d1 * d2 * d3]."""
     for j1 in range(1, d1):
         sums[0, j1] += sums[0, j1 - 1]
         for pair in range(j1 * d2, (j1 + 1) * d2):
@@ -310,7 +310,7 @@ def search_boxes(units, count, profiles, levels, shift, spent, bounds, rank, scr
         opened = scratch.units
         open_units = opened[0] + opened[1] + opened[2]
         if low[3] + open_units == 0 or room(bounds, 0, count, low[2], low[3]) < low[4]:
-            continue  # nobody runs the third stage: a shorter cascade; or a limit is broken everywhere
+            continue  # no unit runs the third stage (a shorter cascade), or a limit is broken everywhere
         if not _bound(box, low, scratch, shift, envelope.cost):
             continue
         cells = (box[1] - box[0] + 1) * (box[3] - box[2] + 1) * (box[5] - box[4] + 1)

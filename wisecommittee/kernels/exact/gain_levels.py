@@ -4,7 +4,7 @@ Call a unit a gain at stage k if it is wrong there and right at some later stage
 largest gain confidence below it lets only other units exit: cost does not rise, correct does not fall. So some optimum
 has thresholds only just above gain confidences (also under limits on the units that run each stage: lowering a
 threshold lowers every such number). At level j a unit continues iff its bin <= j, where bin = number of gain
-confidences below its own; bin = levels: never.
+confidences below its confidence; a unit with bin = levels never continues.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def number_confidences(lowest, by_score, weights, tiles):
     share a tile.
 
     by_score : int64 [N] units by rising score; lowest : float32 [N] their scores in this order, each replaced by the
-    least of those that count as equal to it; weights : int64 [N] above 0; tiles : how many, at most 256
-    Returns the distinct scores float32 [D], which of them each unit has int32 [N], the tile of each score uint8 [D] and
-    of each unit uint8 [N].
+    least of those that count as equal to it; weights : int64 [N] above 0; tiles : how many, at most 256 Returns the
+    distinct scores float32 [D]; the number of each unit's score among them int32 [N]; the tile of each distinct score
+    uint8 [D] and of each unit uint8 [N].
     """
     distinct, tile_of = empty(lowest.size, np.float32), empty(lowest.size, np.uint8)
     number, tile = empty(lowest.size, np.int32), empty(lowest.size, np.uint8)

@@ -1,4 +1,4 @@
-"""Which boxes of real thresholds of a group of cascades can reach the envelope at all.
+"""Safe screening: which boxes of real thresholds of a group of cascades can reach the envelope at all.
 
 Three thresholded stages are shared by several last members (as in kernels/sweeps/grid.py). The units are cut into tiles
 by their confidence at each stage, tile 0 the least confident. A box (u, v, w) holds every threshold from the least
@@ -30,7 +30,7 @@ from wisecommittee.kernels.sweeps import tiles
 
 TILES = 32  # of each of the first two stages; tiles.BLOCKS of the third, each of two of these
 
-WAYS = 7  # in which a unit can leave within the first three stages
+WAYS = 7  # sets of stages, of the first three, at which a unit may exit
 
 
 class ScreenedUnits(NamedTuple):
@@ -73,7 +73,7 @@ def _pairs(units, spent, top, low):
     sure = zeros((vs, WAYS), np.int64)  # of the units that run stage 2 for sure
     for u in range(us):
         spent += fee2[u]
-        right, open_right = np.int64(0), np.int64(0)  # of tiles above v: they leave at stage 2, or at 1 or 2
+        right, open_right = np.int64(0), np.int64(0)  # of units in tiles above v: they exit at stage 2, or at 1 or 2
         for v in range(vs):
             left -= sums[u, v, 0]
             right += sure[v, 1]
@@ -83,7 +83,7 @@ def _pairs(units, spent, top, low):
             open_right -= sums[u, v, 3]
             top[u, v] = left + right + sure[v, 5] + open_right + sums[u, v, 6]
             low[u, v] += spent
-            right += sure[v, 2]  # below v: they leave at stage 3, or at 1 or 3
+            right += sure[v, 2]  # units below v exit at stage 3, or at 1 or 3
             open_right += sums[u, v, 4]
         for v in range(vs):
             for s in range(WAYS):

@@ -1,1 +1,1 @@
-"""Eight float32 lanes side by side: LLVM's words, loops over them, arrays within kernels."""
+"""Eight float32 lanes side by side: LLVM instructions, loops built from them, new arrays within kernels."""

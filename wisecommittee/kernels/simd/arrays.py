@@ -1,7 +1,7 @@
 """New arrays within kernels: empty, zeros (shape, dtype), as numpy's.
 
-For numpy's functions, numba compiles one more function for each dtype and number of axes, and the allocators below
-them: a tenth of what a first search compiles.
+For numpy's own functions, numba compiles a function and its allocators anew for each dtype and number of axes: a tenth
+of the compile time of a first search.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numba.extending import intrinsic
 
 try:
     from numba.np.arrayobj import _empty_nd_impl as allocate
-except ImportError:  # it is no promise of numba's
+except ImportError:  # numba does not promise to keep this import
     allocate = None  # type: ignore[assignment]
 
 
-def _made(clear: bool) -> Callable[..., Any]:
+def _allocating(clear: bool) -> Callable[..., Any]:
     def typed(typing_context: Any, shape: Any, dtype: Any) -> Any:
         several = isinstance(shape, types.BaseTuple)
         axes = list(shape) if several else [shape]
@@ -43,4 +43,4 @@ def _made(clear: bool) -> Callable[..., Any]:
 if config.DISABLE_JIT or allocate is None:  # type: ignore[attr-defined]
     empty, zeros = np.empty, np.zeros
 else:
-    empty, zeros = intrinsic(_made(clear=False)), intrinsic(_made(clear=True))
+    empty, zeros = intrinsic(_allocating(clear=False)), intrinsic(_allocating(clear=True))

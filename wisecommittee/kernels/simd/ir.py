@@ -72,12 +72,12 @@ def loop(
 
 def spread(builder: Any, value: Any) -> Any:
     """A number in every lane."""
-    one = builder.insert_element(ir.Constant(ir.VectorType(value.type, LANES), None), value, INT(0))
-    return builder.shuffle_vector(one, one, ints(0))
+    first = builder.insert_element(ir.Constant(ir.VectorType(value.type, LANES), None), value, INT(0))
+    return builder.shuffle_vector(first, first, ints(0))
 
 
 def fold(builder: Any, value: Any, join: Callable[[Any, Any], Any]) -> Any:
-    """All lanes joined, by halves; every lane of the result holds it."""
+    """Combine all lanes into one value, by halves; every lane of the result holds that value."""
     for distance in (4, 2, 1):
         value = join(value, builder.shuffle_vector(value, value, ints([(u + distance) % LANES for u in range(LANES)])))
     return value

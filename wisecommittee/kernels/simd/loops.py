@@ -11,7 +11,8 @@ dots (rows, common, lefts, rights, n, spans, filled, winners, sums, apart, targe
     right[i], skipping i = winners[t]; that one term is stored in apart[t]. n is a multiple of 16; spans[:filled] are
     multiples of 16 below n, ascending, and every winner lies within 16 entries of one of them.
 
-Lefts, rights and targets are tuples. Sums that are made together share loads; each has the same bits as by itself.
+Lefts, rights and targets are tuples. Sums that are computed together share loads; each has the same bits as a sum
+computed by itself.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from wisecommittee.kernels.simd.ir import (
 )
 
 STRETCH = 16  # steps that are summed before they join the total
-PAIR = 2 * LANES  # what the loops over one unit go on by: two sums of each under way
+PAIR = 2 * LANES  # entries per step of the loops over one unit: two partial sums each
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
     # The same in plain Python, for a run that checks bounds and coverage.
@@ -166,7 +167,7 @@ else:
             *totals, _ = loop(builder, INDEX(0), n, STRETCH * LANES, [floats(0)] * many + [ints(0)], stretch)
             for total, target in zip(totals, targets, strict=True):
                 store(builder, total, sums, target)
-            for u in range(LANES):  # one by one: less than to keep them aside in the loop
+            for u in range(LANES):  # one lane after the other: cheaper than keeping the values aside in the loop
                 lane = [builder.add(target, INDEX(u)) for target in targets]
                 classes = [builder.sext(builder.load(builder.gep(winners, [t])), INDEX) for t in lane]
                 entries = [builder.add(builder.mul(c, INDEX(LANES)), INDEX(u)) for c in classes]
@@ -198,7 +199,7 @@ else:
                 return new
 
             def span(i, states):
-                """The entries up to a span with winners, and those of the span."""
+                """Sum the entries up to a span that holds winners, and then the entries of that span."""
                 start, totals, out = states[0], states[1 : 1 + 2 * many], states[1 + 2 * many :]
                 first = builder.load(builder.gep(spans, [i]))
                 totals = loop(builder, start, first, PAIR, totals, plain)
@@ -247,8 +248,9 @@ else:
 
     @intrinsic
     def advance(typing_context, sums, out, before, columns, column, n, truth, hits, argmax, tops, o):
-        """Units side by side: sums[out:out + n] = sums[before:before + n] + columns[column:column + n]; to o.. go each
-        lane's largest value, its first step and whether that is the lane's truth."""
+        """Units side by side: sums[out:out + n] = sums[before:before + n] + columns[column:column + n]. Writes from
+        entry o on, for each lane: its largest value (tops), the first step that has it (argmax) and whether that step
+        is the lane's label (hits)."""
 
         def codegen(context, builder, signature, arguments):
             *summed, truth, hits, argmax, tops, o = arguments
@@ -265,7 +267,7 @@ else:
 
     @intrinsic
     def advance_one(typing_context, sums, out, before, columns, column, n, truth, hits, argmax, tops, o):
-        """One unit: the same over all lanes together."""
+        """One unit: as `advance`, over all lanes together."""
 
         def codegen(context, builder, signature, arguments):
             *summed, truth, hits, argmax, tops, o = arguments
@@ -337,12 +339,12 @@ else:
             below = load(builder, data_of(context, builder, kinds[3], tops, t), INDEX(0))
             target = data_of(context, builder, kinds[5], z, INDEX(0))
 
-            def mixed(values, distance, one, other):
+            def mixed(values, distance, lanes, other):
                 """Each value and the one `distance` behind it, by two shuffles."""
                 out = list(values)
                 for i in range(LANES):
                     if not i & distance:
-                        out[i] = builder.shuffle_vector(values[i], values[i | distance], ints(one))
+                        out[i] = builder.shuffle_vector(values[i], values[i | distance], ints(lanes))
                         out[i | distance] = builder.shuffle_vector(values[i], values[i | distance], ints(other))
                 return out
 

@@ -37,14 +37,14 @@ from wisecommittee.kernels.simd.ir import (
 from wisecommittee.kernels.simd.loops import row_at
 from wisecommittee.kernels.stages.rows import LOWEST, ZERO, add_to, first_largest
 
-AT_ONCE = 4  # rows
+AT_ONCE = 4  # rows (models) that are read together
 SAMPLED = 4  # models whose sum chooses the pivot
 LARGEST = np.float32(1e37)  # beyond (classes masked by the least float), runs overflow: nothing is left out
 _ULP = np.float32(2.0**-22)  # four rounding errors of 1
 
 
 class Buffers(NamedTuple):
-    """Of one unit, or of several, each of which has its part from `begin` on.
+    """Scratch of one unit, or of several units, each of which has its part of the arrays from `begin` on.
 
     gap : float32 [>= C, a multiple of 8] scratch; at : float32 [M] the pivot's outputs
     tops : float32 [M * units] each model's largest value, at t, t + stride, ..
@@ -100,7 +100,7 @@ else:
                 data_of(context, builder, kinds[5 + i], array, INDEX(0)) for i, array in enumerate((gap, at, tops))
             )
             rows, pivots, numbers = [], [], []
-            for j in range(AT_ONCE):  # the last model once more where there are fewer
+            for j in range(AT_ONCE):  # fewer than four models: the last one is read again
                 number = builder.add(m, INDEX(j))
                 last = builder.sub(models, INDEX(1))
                 number = builder.select(builder.icmp_signed("<", number, last), number, last)
@@ -123,7 +123,7 @@ else:
 
             whole = floor_to(builder, classes, LANES)
             largest_of = loop(builder, INDEX(0), whole, LANES, [floats(LOWEST)] * AT_ONCE, body)
-            # The last eight entries, some of which have been seen already.
+            # The last eight entries; some of them have been compared already.
             rest = builder.icmp_signed("<", whole, classes)
             start = builder.select(rest, builder.sub(classes, INDEX(LANES)), classes)
             for number, top in zip(numbers, loop(builder, start, classes, LANES, largest_of, body), strict=True):
@@ -234,7 +234,7 @@ def _near(x, first, classes, deepest, buffers, t, stride, begin):
             chosen[begin + near] = c + np.int64(trailing_zeros(passes))
             near += 1
             passes &= passes - np.uint64(1)
-    if near == 0:  # sums overflow, and nothing compares
+    if near == 0:  # sums overflow, so that no comparison holds
         chosen[begin] = pivot
         near = 1
     return near
@@ -254,12 +254,13 @@ def _gather(x, first, classes, buffers, begin, near, length):
 
 @njit_inner
 def _reaching(buffers, follows, deepest, begin, near, length):
-    """Number of the chosen classes that some run of models brings to the pivot; these stay in buffers.chosen, their
-    places in the columns go to buffers.which.
+    """Returns how many of the chosen classes some run of models brings to the pivot. They stay in buffers.chosen; their
+    indices in the columns go to buffers.which.
 
     follows : float32 [M], 1 where a model only ever runs right after the one before it, else 0
 
-    Sums of k numbers up to L are off by k^2 2^-24 L at most, and there are four: of either class and of their runs.
+    The float32 sum of k numbers up to L is off by k^2 2^-24 L at most. Four such sums are compared: the class and the
+    pivot, each in the prefix and in its run.
     """
     at, chosen, which, columns = buffers.at, buffers.chosen, buffers.which, buffers.columns
     slack, largest = _ULP * np.float32(deepest * deepest), _size(at)
@@ -278,7 +279,7 @@ def _reaching(buffers, follows, deepest, begin, near, length):
 
 @njit_inner
 def candidates(x, first, classes, deepest, follows, alone, buffers, t, stride, begin):
-    """Number of candidates of a unit, and how far apart the models' columns are, a multiple of eight.
+    """Returns the number of candidates of a unit, and the distance between the models' columns, a multiple of eight.
 
     buffers : Buffers, which take the candidates; the columns of an only one are written where `alone`
     follows : float32 [M] as in `_reaching`, or [0] where no model follows another; the rest as in `_near`

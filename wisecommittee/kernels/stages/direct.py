@@ -22,7 +22,7 @@ from wisecommittee.kernels.stages.rows import LOWEST, NOTHING, ZERO
 # Bits of `needs`, in the order of the statistics' axis.
 TOP, SECOND, REST, SPREAD, PLOGP = 1, 2, 4, 8, 16
 STATISTICS = ("top", "second", "rest", "spread", "plogp")
-LEAST = np.float32(1e-30)  # of a sum of exponentials; below, its logarithm
+LEAST = np.float32(1e-30)  # a smaller sum of exponentials is replaced by its logarithm
 _LOG_LEAST = -math.log(1e-30)
 _MOST = 3e38
 
@@ -111,10 +111,10 @@ def _exponentials(row, top, best, scale):
 @njit_inner
 def beyond(row, best, scale):
     """Minus the logarithm of S = sum exp((row - row[best]) * scale) over the classes but `best`, and the mean of these
-    exponents weighted by their terms, for an S too small for float32. Both are worked out from the second largest value
-    of the row, so that neither underflows."""
+    exponents weighted by their terms, for an S too small for float32. Both start from the second largest value of the
+    row, so that neither underflows."""
     top, second = np.float64(row[best]), larger(_top_of(row, 0, best), _top_of(row, best + 1, row.size))
-    if second <= LOWEST:  # nothing else is possible
+    if second <= LOWEST:  # all other classes are masked
         return _MOST, -_MOST
     total, exponents = 0.0, 0.0
     for c in range(row.size):

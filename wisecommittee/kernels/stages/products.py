@@ -39,11 +39,11 @@ from wisecommittee.kernels.stages.rows import ZERO, add_to
 
 UNIT_LANES = 128  # classes up to which lanes are units; with more classes, the lanes share one unit
 LINE = 64  # bytes of a cache line
-WIDTH = 64  # units whose correctness is kept as bytes before it becomes bits, in `walk_classes`
+WIDTH = 64  # units of `walk_classes` whose correctness is held as bytes before it is packed into bits
 _NEVER = np.float32(-np.inf)
 _ONE, _SIXTH = np.float32(1.0), np.float32(1.0 / 6.0)
-_TINY = np.float32(1e-25)  # below, a product of exponentials has lost bits: go back to the sum
-_SURE = np.float32(0.968)  # probabilities above it: 1 - p has too few digits, so the others are summed
+_TINY = np.float32(1e-25)  # a smaller product of exponentials has lost bits: the sum of logits is used instead
+_SURE = np.float32(0.968)  # of a larger p, 1 - p has too few digits: the other probabilities are summed
 
 
 class Block(NamedTuple):
@@ -108,8 +108,8 @@ class Results(NamedTuple):
 
 
 class Products(NamedTuple):
-    """rows : float32, the table of rows one after the other; winners, sums, apart : of each sum the entry that is left
-    out of it, what it comes to, and the product at that entry."""
+    """rows : float32, the table of rows one after the other. For each sum: winners, the entry that it leaves out; sums,
+    its value; apart, the product at the entry left out."""
 
     rows: NDArray[np.float32]
     winners: NDArray[np.int32]
@@ -118,8 +118,8 @@ class Products(NamedTuple):
 
 
 class Largest(NamedTuple):
-    """Of each model's row: its largest value at t, t + stride, .. of `tops`, how often it stands, and the sum of all
-    smaller ones."""
+    """For each model's row: its largest value (at t, t + stride, .. of `tops`), how many entries have that value, and
+    the sum of all smaller entries."""
 
     tops: NDArray[np.float32]
     draws: NDArray[np.int64]
@@ -128,7 +128,8 @@ class Largest(NamedTuple):
 
 @njit_inner
 def _pick(buffers, models, length, begin, left, out, to, room, step):
-    """out[to + m * room + d * step] = the outputs of the classes that are left, and what never wins up to `room`."""
+    """out[to + m * room + d * step] = output of model m for candidate d; from the last candidate to `room`, a value
+    that never wins."""
     columns, which = buffers.columns, buffers.which
     for m in range(models):
         source, target = np.uint64(models * begin + m * length), np.uint64(to + m * room)
@@ -142,8 +143,8 @@ def _pick(buffers, models, length, begin, left, out, to, room, step):
 
 @njit_inner
 def _raise(powers, p, n, rows, size, x, top):
-    """Line p of ProductPlan.powers: the first `size` entries of one or two rows of n. Two scales share one exponential,
-    at a sixth."""
+    """Line p of ProductPlan.powers: the first `size` entries of one or two rows of n. k = 1 writes two rows from one
+    exponential, E_6."""
     out = np.uint64(powers[p, 2] * n)
     if powers[p, 1] == 1:
         other = out + np.uint64(n)
@@ -179,7 +180,7 @@ def _below_top(x, first, classes, units, tops, t, z):
 
 @njit_inner
 def _sums_of_units(plan, t, first, width, n, products):
-    """One step of the plan for eight units; those of score row r lie in r * width + first.."""
+    """One step of the plan for eight units; the values of score row r start at r * width + first."""
     steps, targets = plan.steps, plan.targets
     rows, winners, sums, apart = products
     common, left0, left1, right0 = steps[t, 1] * n, steps[t, 2] * n, steps[t, 3] * n, steps[t, 4] * n
@@ -213,7 +214,7 @@ def _spans(winners, marked, spans):
 
 
 @njit_inner
-def _sums_of_one(plan, t, n, products, spans, many):
+def _sums_of_unit(plan, t, n, products, spans, many):
     """One step of the plan for one unit; winners lie in spans[:many]."""
     steps, targets = plan.steps, plan.targets
     rows, winners, sums, apart = products
@@ -366,7 +367,7 @@ def _complete(x, first, classes, paths, winners, largest, t, stride, statistic, 
 def walk_units(block, together, order, plan, logits, results):
     """Visit every prefix of the units of a block, eight units side by side.
 
-    block : Block; together : units that are sorted by difficulty together, a multiple of eight
+    block : Block; together : number of units that are sorted by difficulty at a time, a multiple of eight
     order : WalkOrder; plan : ProductPlan
     logits : bool, else the rows are probabilities: the largest is wanted, and the sum of the others
     results : Results
@@ -407,7 +408,7 @@ def walk_units(block, together, order, plan, logits, results):
         for i in range(size):
             first, label = (start + i) * classes, labels[start + i]
             left, length = candidates(x, first, classes, deepest, follows, not logits, buffers, i, together, begin)
-            if left == 1 and logits:  # no choice
+            if left == 1 and logits:  # one candidate: it wins every prefix
                 numbers[i] = 0
                 answer = chosen[begin]
                 _fill(right, nodes, together, i, np.uint8(answer == label))
@@ -431,7 +432,7 @@ def walk_units(block, together, order, plan, logits, results):
             most = numbers[by_difficulty[first + side - 1]]
             room = most * LANES
             truth[:] = -1
-            for u in range(LANES):  # the last unit more than once where there are fewer
+            for u in range(LANES):  # fewer than eight units: the last one is repeated
                 i = by_difficulty[first + min(u, side - 1)]
                 begin = starts[i]
                 eight[u] = i
@@ -474,7 +475,7 @@ def walk_units(block, together, order, plan, logits, results):
                     _below_top(x[m], (start + first) * classes, classes, side, tops, m * together + first, z)
                 _raise(powers, p, n, rows, n, z, ZERO)
             for t in range(steps.shape[0]):
-                if start + together + first < units:  # what the next together needs comes while this one is worked on
+                if start + together + first < units:  # prefetch the rows of the next `together` units
                     _ask_for(x, 4 * classes * (start + together + first), 4 * n, t, steps.shape[0])
                 if steps[t, 0] == 0:
                     _form(steps, targets[t, 0], t, n, rows)
@@ -492,7 +493,7 @@ def walk_units(block, together, order, plan, logits, results):
 
 @njit_exact
 def walk_classes(block, order, plan, logits, results):
-    """The same, unit by unit."""
+    """As `walk_units`, one unit after the other."""
     x, labels, offset, classes = block
     members, sizes, deepest, follows, scored, paths = order
     powers, steps, targets, height = plan
@@ -561,12 +562,12 @@ def walk_classes(block, order, plan, logits, results):
             _raise(powers, p, n, rows, classes, row_at(x[m], first, classes), tops[m])
         filled = _spans(winners, marked, spans)
         for t in range(steps.shape[0]):
-            if i + 1 < units:  # what the next unit needs comes while this one is worked on
+            if i + 1 < units:  # prefetch the rows of the next unit
                 _ask_for(x, 4 * (first + classes), 4 * classes, t, steps.shape[0])
             if steps[t, 0] == 0:
                 _form(steps, targets[t, 0], t, n, rows)
             else:
-                _sums_of_one(plan, t, n, products, spans, filled)
+                _sums_of_unit(plan, t, n, products, spans, filled)
         for row in range(scores):
             if apart[row] < _TINY or sums[row] < LEAST:
                 statistic[0, row, i] = _rest_of_sum(x, classes, i, paths[row], winners[row])

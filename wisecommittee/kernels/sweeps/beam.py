@@ -22,7 +22,7 @@ BUCKET_BITS = 14  # of a float32's mantissa dropped: 512 buckets of cost per oct
 
 
 class Waiting(NamedTuple):
-    """The n units that are not settled before the three swept stages.
+    """The n units that run the first of the three swept stages.
 
     cells : int32 [n] (bin_1 * P2 + bin_2) * P3 + bin_3; correct : int32 [n] quality with the head
     extended : integer [m, n] quality with each last member; fees : int64 [m, n] cost of each last member, or [m, 1]
@@ -179,7 +179,7 @@ def grow(waiting, totals, ranks, first_level, shape, scratch, lead, envelope):
                     _accumulate(costs, start, left, above, corner, p3)
                 reach = counts[start + p3 - 1]
                 if reach == 0 or (left >= 0 and counts[left + p3 - 1] == reach):
-                    continue  # nobody new: the cells at the left hold the same
+                    continue  # no further unit continues: the cells to the left hold the same
                 low = spent[j1, j2]
                 if envelope.cost[most] < low and most - expected[cost_bucket(low, first_bucket, buckets)] <= least:
                     continue

@@ -7,10 +7,10 @@ stage k iff bin_k <= j_k, so the number correct is
     base[j1, j2] + gain_m[j1, j2, j3],   gain_m = sum over units that continue at all three of (correct_4 - correct_3)
 
 where base counts the cascade that stops at stage 3. A longer cascade has a stage 0 before the three, whose levels are
-taken one after the other; each level adds its units to the tables. kernels/sweeps/tiles.py then says for each last
-member which tiles of levels can reach the envelope, mostly none. For the tiles that are left, units enter as j1 grows,
-into histograms over (bin_2, level j3) whose rows are already cumulative in j3; adding rows over j2 gives a whole line
-of j3 in one pass.
+taken one after the other; each level adds its units to the tables. For each last member, kernels/sweeps/tiles.py then
+rules out the tiles of levels that cannot reach the envelope, mostly all. For the tiles that are left, units enter as j1
+grows, into histograms over (bin_2, level j3) whose rows are already cumulative in j3; adding rows over j2 gives a whole
+line of j3 in one pass.
 
 Cells are skipped only where the envelope already holds at least as many correct at strictly less cost, so the result
 does not depend on the order of groups. Naive twin: tests/support/naive.py `search`.
@@ -39,7 +39,7 @@ class GridStages(NamedTuple):
     """The last four stages before the last members of a group: stage 0, whose levels are taken one after the other, and
     stages 1 to 3.
 
-    bins : four times unsigned [N]; at stage 0 equal to its number of levels if the unit has exited before it
+    bins : four times unsigned [N]; at stage 0, the number of its levels if the unit has exited before
     levels : four times the number of levels; 1 at stage 0 where every unit goes on from there
     correct : four times int32 [N], quality of the prediction after each stage; 0 at virtual stages
     fees : int64 [3, N], what stages 1 to 3 add to the cost of a unit; [3, 1] where that is the same for every unit
@@ -54,7 +54,7 @@ class GridStages(NamedTuple):
 class Lasts(NamedTuple):
     """The m last members of a group.
 
-    changes : the units whose answer each of them changes after stage 3, and how
+    changes : for each last member, the units whose correctness it changes after stage 3, and by how much
     fees : int64 [m, N] or [m, 1], what each adds to the cost of a unit that runs it
     offsets : int64 [m], added to the total cost; ranks : int64 [m], of the combinations
     """
@@ -66,8 +66,8 @@ class Lasts(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What is known before stage 1: total correct and total cost if every unit exits at stage 0, and the level index of
-    the stages before."""
+    """Totals before stage 1: correct and cost if every unit exits at stage 0, and the level index of the stages
+    before."""
 
     correct: int
     cost: int
@@ -148,7 +148,7 @@ def sweep_group(stages, lasts, bounds, settled, scratch, envelope):
     masks = empty((members, us, vs), np.uint16)
     for j0 in range(levels0):
         if starts0[j0] == starts0[j0 + 1]:
-            continue  # the same units continue as at the level before: nothing new
+            continue  # the same units continue as at the level before
         entered = starts0[j0 + 1]
         for n in range(starts0[j0], entered):
             i = order0[n]
@@ -259,7 +259,7 @@ def _sweep(entered, bins, lasts, stops, members, masks, tile_of, totals, first_l
     line_count = empty(levels3, np.int32)
     line_gain = empty((members.size, levels3), np.int32)
     line_cost = empty((members.size, levels3), np.int64)
-    ends = zeros(masks.shape[1], np.int64)  # behind the last tile of any of the members
+    ends = zeros(masks.shape[1], np.int64)  # one past the last tile that any of the members marks
     for s in range(members.size):
         for u in range(masks.shape[1]):
             for v in range(masks.shape[2]):

@@ -1,5 +1,6 @@
 """One threshold for all stages, raised through every confidence of a group of cascades (see
-searches/grid/shared_threshold.py)."""
+searches/grid/shared_threshold.py).
+"""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from wisecommittee.kernels.simd.arrays import zeros
 
 
 class Events(NamedTuple):
-    """What happens as the threshold rises, in order: as it passes the highest confidence that a unit has had at the
-    first k + 1 stages, the unit continues after stage k.
+    """The events of a rising threshold, in order: when it passes the highest confidence of a unit over the first k + 1
+    stages, the unit continues after stage k.
 
     stages, units : int64 [E] k and the unit of each event; ends : int64 [G] where events of equal confidence end
     """
@@ -26,8 +27,8 @@ class Events(NamedTuple):
 
 
 class StepChanges(NamedTuple):
-    """What a unit adds to the totals when it runs a further stage: int64 [K - 2, N] for the stages of the head behind
-    the first, int64 [N, m] for each of the last members."""
+    """What a unit adds to the totals (correct and cost) when it runs one more stage: int64 [K - 2, N] for the stages of
+    the head after the first, int64 [N, m] for the last members."""
 
     correct: NDArray[np.int64]
     cost: NDArray[np.int64]

@@ -10,8 +10,8 @@ where top is the most that the cascade which stops at the third stage has right 
 lowest corner. Where the envelope has that many correct at strictly less cost, nothing in the tile can enter it, ties
 included. Limits only forbid more.
 
-Of each last member only the units whose answer it changes are read, a tenth of all or fewer. `reach` tests tiles of the
-first two stages, which rules out most members; `blocks` tests tiles of all three.
+For each last member, only the units whose correctness it changes are read: a tenth of all or fewer. `reach` tests tiles
+of the first two stages, which rules out most members; `blocks` tests tiles of all three.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def corners(base, passed, paid, top, low):
     """top, low : int64 [U, V] out. top[u, v] = the most correct at any cell of the tile at which more units continue
     than at the cell before, -1 if there is no such cell; low[u, v] = the least cost.
 
-    base, passed, paid : [P1, P2] correct, units that run the third stage, and cost of the cascade that stops there
+    base, passed, paid : [P1, P2] correct, units that run the third stage, and cost of the cascade that stops at it
     """
     levels1, levels2 = base.shape
     step1, step2 = (levels1 + TILES - 1) // TILES, (levels2 + TILES - 1) // TILES

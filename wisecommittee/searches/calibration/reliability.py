@@ -33,10 +33,10 @@ class Reliability:
     def intervals(self) -> NDArray[np.float64]:
         """float64 [M, 2]: 95 % Wilson interval of each bin's accuracy, NaN where it is empty; grades count as shares of
         units that are right."""
-        found = np.full((len(self.count), 2), np.nan)
+        bounds = np.full((len(self.count), 2), np.nan)
         for b in np.flatnonzero(self.count):
-            found[b] = wilson_interval(round(float(self.accuracy[b]) * int(self.count[b])), int(self.count[b]))
-        return found
+            bounds[b] = wilson_interval(round(float(self.accuracy[b]) * int(self.count[b])), int(self.count[b]))
+        return bounds
 
     @property
     def ece(self) -> float:
@@ -52,9 +52,9 @@ def reliability(confidence: NDArray[np.floating], right: NDArray[np.generic], bi
         raise UsageError(f"bins {bins}; expected at least 1")
     edges = np.linspace(0, 1, bins + 1)
     # side 'left': a confidence on an edge belongs to the bin below it, and 0 to the first.
-    place = np.searchsorted(edges[1:-1], confidence, side="left")
-    count = np.bincount(place, minlength=bins)
-    sums = [np.bincount(place, weights=np.asarray(v, np.float64), minlength=bins) for v in (confidence, right)]
+    bin_of = np.searchsorted(edges[1:-1], confidence, side="left")
+    count = np.bincount(bin_of, minlength=bins)
+    sums = [np.bincount(bin_of, weights=np.asarray(v, np.float64), minlength=bins) for v in (confidence, right)]
     with np.errstate(invalid="ignore"):
         mean_confidence, accuracy = (total / count for total in sums)
     return Reliability(edges, count, mean_confidence, accuracy)

@@ -1,7 +1,8 @@
-"""What about a store is probably not as its owner thinks: each doubt with the likely cause and the remedy.
+"""Doubts about a store: data that probably are not what their owner takes them for, with the likely cause and the
+remedy.
 
-What passes every check of the store may still mean something else than it is taken for: labels that are numbered from
-1, columns in the order of text, a test split that is a copy of val, costs in different units.
+Data that pass every check of the store can still mean something else: labels numbered from 1, columns in the order of
+text, a test split that is a copy of val, costs in different units.
 
 May be added: a file for a kind of doubt, with `doubts(look)` that returns texts, and its line in DOUBTS.
 """
@@ -34,10 +35,10 @@ DOUBTS: dict[str, Callable[[Look], list[str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Something about a split that is probably not as it is taken for.
+    """Something about a split that is probably not what its owner takes it for.
 
-    kind : one of DOUBTS, copy (test is val) or overlap (some of test is in val). text : what was seen, what it probably
-    comes from, and what to do about it.
+    kind : one of DOUBTS, copy (test is val) or overlap (units of test are in val). text : the observation, its probable
+    cause and the remedy.
     """
 
     kind: str
@@ -51,20 +52,20 @@ def examine(
     *,
     models: Iterable[str] | None = None,
 ) -> tuple[Doubt, ...]:
-    """All doubts about these splits, default every one; about their relation to other splits too.
+    """All doubts about these splits (default: every split), and about units that they share with other splits.
 
-    models : look at the outputs of these only.
+    models : examine the outputs of these models only.
     """
     named = None if models is None else set(models)
-    found: list[Doubt] = []
+    all_doubts: list[Doubt] = []
     everywhere = store.splits()
     for split in everywhere if splits is None else splits:
         every = store.cards(split)
         look = Look(store, split, tuple(card for card in every if named is None or card.model in named), tuple(every))
-        found += [Doubt(kind, split, text) for kind, doubts in DOUBTS.items() for text in doubts(look)]
+        all_doubts += [Doubt(kind, split, text) for kind, doubts in DOUBTS.items() for text in doubts(look)]
         chooses = CHOOSING if split == REPORTING else split
-        # Other splits may well be of the same units: what val and test were divided from.
+        # Other splits may share units with val and test, such as the split that these were divided from.
         if {chooses, REPORTING} <= set(everywhere) and (splits is not None or chooses == CHOOSING):
             doubt = overlap(store, chooses, REPORTING)
-            found += [] if doubt is None else [Doubt(doubt[0], REPORTING, doubt[1])]
-    return tuple(dict.fromkeys(found))
+            all_doubts += [] if doubt is None else [Doubt(doubt[0], REPORTING, doubt[1])]
+    return tuple(dict.fromkeys(all_doubts))

@@ -1,4 +1,4 @@
-"""Answers that are written in another way than the labels."""
+"""Answers that are spelled in another way than the labels."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def _of_model(look: Look, card: StoredCard) -> list[str]:
             f"answers with {option('ignore_case', True)} if it does not"
         ]
     if right == 0 and len(labels) >= 10:
-        place = next((i for i, answer in enumerate(answers) if answer), 0)
+        index = next((i for i, answer in enumerate(answers) if answer), 0)
         return [
-            f"{what}: no answer is its label, such as {answers[place][:40]!r} against {labels[place][:40]!r}; are they "
+            f"{what}: no answer is its label, such as {answers[index][:40]!r} against {labels[index][:40]!r}; are they "
             f"written in two ways? Bring answers to the form of the labels"
         ]
     return []

@@ -9,7 +9,7 @@ from wisecommittee.errors import option
 from wisecommittee.searches.doctor.look import Look, listed
 from wisecommittee.store.imports.segmentation import images_of
 
-MUCH_IGNORED = 0.05  # of pixels
+MUCH_IGNORED = 0.05  # share of the pixels
 
 
 def doubts(look: Look) -> list[str]:

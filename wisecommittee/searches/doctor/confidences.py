@@ -1,4 +1,4 @@
-"""Confidences of answers that are percent among shares."""
+"""Confidences of answers: a few percentages among values from 0 to 1."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import counted, option
 from wisecommittee.searches.doctor.look import Look
 
-PERCENT = 2.0  # confidences from here on are no shares
+PERCENT = 2.0  # confidences from 2 on are taken for percentages
 
 
 def doubts(look: Look) -> list[str]:
@@ -14,7 +14,7 @@ def doubts(look: Look) -> list[str]:
 
 
 def _of_model(look: Look, card: StoredCard) -> list[str]:
-    """A few numbers far above 1 where all others are shares."""
+    """A doubt where a few confidences are far above 1 and all others lie from 0 to 1."""
     if "confidence" not in card.contents.scores:
         return []
     sure = look.store.scores(card.model, look.split, "confidence")

@@ -1,4 +1,4 @@
-"""Splits that hold the same units: figures of one say nothing about new data."""
+"""Splits that hold the same units: the figures of the second split say nothing about new data."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import StoreError
 from wisecommittee.store import LogitStore
 
-COPY = 0.5  # of the units that can be told apart: from here a split is a copy of another
-LEAK = 0.005
-ALIKE = 0.9  # of the units of a split that others of it equal: from here outputs do not tell units apart
-MANY_COLUMNS = 64  # outputs of a row that are compared
-MOST_MODELS = 3  # that are compared
+COPY = 0.5  # share of the distinguishable units from which a split counts as a copy of another
+LEAK = 0.005  # share from which two splits count as overlapping
+ALIKE = 0.9  # share of a split with duplicate outputs from which outputs do not tell units apart
+MANY_COLUMNS = 64  # columns of outputs that are compared
+MOST_MODELS = 3  # models that are compared
 FINE = 64  # steps of the usual distance from the first to the fifth class
 _SEED = 20231
 
 
 def overlap(store: LogitStore, one: str, other: str) -> tuple[str, str] | None:
-    """Kind and text of the doubt that units of `other` are in `one`: 'copy' of most, 'overlap' of some."""
+    """Kind and text of the doubt that units of `other` are in `one`: 'copy' if most are, 'overlap' if a few are."""
     share = shared_units(store, one, other)
     if share is None or share < LEAK:
         return None
@@ -35,7 +35,8 @@ def overlap(store: LogitStore, one: str, other: str) -> tuple[str, str] | None:
 
 
 def copied(store: LogitStore, one: str, other: str) -> str | None:
-    """Why figures of `other` are no test of what was chosen on `one`: it holds the same units; None if it does not."""
+    """Why figures of `other` are no test of a choice made on `one`: both hold the same units. None if they do
+    not."""
     share = shared_units(store, one, other)
     return None if share is None or share < COPY else copy_text(one, other, share)
 
@@ -49,12 +50,12 @@ def copy_text(one: str, other: str, share: float) -> str:
 
 
 def shared_units(store: LogitStore, one: str, other: str) -> float | None:
-    """Which share of the units of `other` stands in `one`, by what the models put out for them.
+    """Share of the units of `other` that are also in `one`, judged by the models' outputs.
 
     The largest share of up to three models; None where no model is in both, or outputs do not tell units apart.
 
-    Outputs may differ by what another machine, batch size or half precision changes. Units that coincide as often
-    within `one` do so by chance, as sure or rounded answers do, and are taken off.
+    Outputs count as equal up to the differences that another machine, batch size or half precision makes. Coincidences
+    between units of `one` (sure or rounded answers) measure how many happen by chance; these are subtracted.
     """
     there = {card.model: card for card in store.cards(other)}
     cards = [card for card in store.cards(one) if card.model in there and card.kind == there[card.model].kind]
@@ -65,7 +66,7 @@ def shared_units(store: LogitStore, one: str, other: str) -> float | None:
     try:
         pairs = [_signatures(store, (one, other), card) for card in cards[:MOST_MODELS]]
     except StoreError:
-        return None  # what cannot be read is for those to say who need it
+        return None  # unreadable files are reported where they are needed
     joint = [tuple(sum(column) for column in zip(*pairs, strict=True))] if len(pairs) > 1 else []
     for first, second in [*pairs, *joint]:
         if (share := _excess(first, second)) is not None:
@@ -78,7 +79,8 @@ def _identity(card: StoredCard) -> tuple[int, str]:
 
 
 def _excess(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> float | None:
-    """The share of the second that is in the first, beyond the share of the first that is in the rest of it."""
+    """The share of `second` that is in `first`, beyond the share expected by chance: of `first`, the units that equal
+    another unit of it."""
     values, counts = np.unique(first, return_counts=True)
     within = float((counts[counts > 1]).sum() / len(first))
     across = float(np.isin(second, values).mean())
@@ -90,7 +92,7 @@ def _excess(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> float | No
 
 
 def _signatures(store: LogitStore, splits: tuple[str, str], card: StoredCard) -> tuple[NDArray[np.uint64], ...]:
-    """uint64 [N] for each of two splits: equal for units of which a model says the same."""
+    """uint64 [N] for each of two splits: equal numbers for units with equal outputs of the model."""
     if card.kind == "answers":
         words = [_of_texts(store.answers(card.model, split)) for split in splits]
         sure = [store.scores(card.model, split, "confidence").view(np.uint32).astype(np.uint64) for split in splits]
@@ -109,11 +111,11 @@ def _signatures(store: LogitStore, splits: tuple[str, str], card: StoredCard) ->
 
 def _top(outputs: NDArray[np.floating], kind: str) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
     """The five highest of at most 64 columns, and how far they lie below the first: [N, k] each."""
-    some = np.asarray(outputs[:, :: -(-outputs.shape[1] // MANY_COLUMNS)], np.float64)
+    columns = np.asarray(outputs[:, :: -(-outputs.shape[1] // MANY_COLUMNS)], np.float64)
     if kind == "probabilities":
-        some = np.log(np.maximum(some, 1e-6))
-    order = np.argsort(-some, axis=1, kind="stable")[:, :5]
-    values = np.take_along_axis(some, order, axis=1)
+        columns = np.log(np.maximum(columns, 1e-6))
+    order = np.argsort(-columns, axis=1, kind="stable")[:, :5]
+    values = np.take_along_axis(columns, order, axis=1)
     return order.astype(np.uint64), np.minimum(values[:, :1] - values, 1e6)
 
 

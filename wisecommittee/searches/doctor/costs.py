@@ -11,11 +11,13 @@ from wisecommittee.searches.doctor.look import Look, listed
 from wisecommittee.store import LogitStore
 
 SPREAD = 1e5  # largest over least cost in a pool
-SPREAD_OF_RATIO = 1e3  # the same of costs per parameter and per multiply-add
-SPREAD_OF_TIMES = 300.0  # of means over units, by themselves and per other cost; seconds and milliseconds are 1000
-SPREAD_OF_UNITS = 1e4  # the same of prices and counts
+SPREAD_OF_RATIO = 1e3  # largest over least cost per parameter, or per multiply-add
+SPREAD_OF_TIMES = (
+    300.0  # largest over least mean time, and mean time per other cost; seconds against milliseconds give 1000
+)
+SPREAD_OF_UNITS = 1e4  # the same for prices and counts
 TIME = re.compile("latency|second|time|_ms$|_s$", re.IGNORECASE)
-MACS_PER_PARAMETER = 1e6  # of a network on large images; more means that parameters are in thousands or millions
+MACS_PER_PARAMETER = 1e6  # a network on large images has fewer; more: parameters were given in thousands or millions
 
 
 def doubts(look: Look) -> list[str]:
@@ -23,15 +25,16 @@ def doubts(look: Look) -> list[str]:
 
 
 def _of_models(cards: Sequence[StoredCard]) -> list[str]:
-    """Units of costs that cannot be the same; of cards whose costs somebody wrote, not of counted multiply-adds."""
+    """Doubts about costs on cards that were written by hand (not counted multiply-adds): their units cannot be the
+    same."""
     written = [card for card in cards if card.origin is None or card.origin.startswith("imported")]
-    found = []
+    texts = []
     flops = {card.model: float(sum(card.blocks.values())) for card in written if card.blocks}
     params = {card.model: card.params for card in written if card.params}
     few = [model for model, value in flops.items() if value < (params.get(model) or 0)]
     if few:
         model = few[0]
-        found.append(
+        texts.append(
             f"{listed(few)}: {flops[model]:,.6g} FLOPs (multiply-adds) with {params[model]:,} parameters; a network "
             f"that uses each parameter once has more; are the FLOPs in millions or billions? Write them out and "
             f"`wisecommittee import --costs FILE`"
@@ -39,7 +42,7 @@ def _of_models(cards: Sequence[StoredCard]) -> list[str]:
     small = [model for model, count in params.items() if flops.get(model, 0) > MACS_PER_PARAMETER * count]
     if small:
         model = small[0]
-        found.append(
+        texts.append(
             f"{listed(small)}: {params[model]:,} parameters with {flops[model]:,.6g} FLOPs (multiply-adds); are the "
             f"parameters in thousands or millions? Write them out and `wisecommittee import --costs FILE`"
         )
@@ -58,24 +61,25 @@ def _of_models(cards: Sequence[StoredCard]) -> list[str]:
                 continue
             least, largest = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
             if values[largest] >= most * values[least]:
-                found.append(
+                texts.append(
                     f"{name} of {largest} is {column[largest]:,.6g}, of {least} {column[least]:,.6g}: "
                     f"{values[largest] / values[least]:,.0f} times as much{per}; are they in the same unit (MACs or "
                     f"GMACs, per call or in total)? Mend the file and `wisecommittee import --costs FILE`"
                 )
                 break
-    return found
+    return texts
 
 
 def _of_units(store: LogitStore, split: str, cards: Sequence[StoredCard]) -> list[str]:
-    """Costs of single units whose means differ between models by orders of magnitude, also against all others."""
+    """Doubts about costs per unit: their means differ between models by orders of magnitude, also relative to the other
+    costs."""
     columns: dict[str, dict[str, float]] = {}
     for card in cards:
         for name in card.contents.unit_costs:
             if (mean := float(store.unit_costs(card.model, split, name).mean())) > 0:
                 columns.setdefault(name, {})[card.model] = mean
     widest = sorted(columns, key=lambda name: -max(columns[name].values()) / min(columns[name].values()))
-    for name in widest:  # one is enough: what is mended is looked at again
+    for name in widest:  # one doubt is enough: after the remedy the doctor runs again
         column = columns[name]
         ratios = {"": column} | {
             f" per {per}": {model: value / other[model] for model, value in column.items() if model in other}

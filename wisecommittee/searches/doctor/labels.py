@@ -1,4 +1,4 @@
-"""Labels that do not go with the outputs: another order of the classes or of the rows, classes that are none."""
+"""Labels that do not match the outputs: another order of the classes or of the rows, columns that are no classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wisecommittee.searches.doctor.look import Look, listed
 from wisecommittee.searches.doctor.order import GAIN_ANY, misread
 
-OFTEN = 0.1  # of the units
+OFTEN = 0.1  # share of the units
 
 
 def doubts(look: Look) -> list[str]:
@@ -26,19 +26,19 @@ def doubts(look: Look) -> list[str]:
             wrong.setdefault(text, []).append(f"{card.model} ({100 * doubt.right:.1f}{gain} %)")
         elif (odd := _never_a_label(said, look.labels)) is not None:
             wrong.setdefault(odd, []).append(card.model)
-    found = [text + look.note for text in _at_chance(look.split, alone)]
-    return found + [f"{listed(names)} in {look.split}: {text}{look.note}" for text, names in wrong.items()]
+    texts = [text + look.note for text in _at_chance(look.split, alone)]
+    return texts + [f"{listed(names)} in {look.split}: {text}{look.note}" for text, names in wrong.items()]
 
 
 def accuracy(said: NDArray[np.int64], labels: NDArray[np.generic]) -> tuple[float, float, int]:
-    """The share that is right, the share that would be if outputs and labels had nothing in common, and n."""
+    """The accuracy, the accuracy expected if outputs and labels were unrelated, and n."""
     classes, n = int(max(said.max(), labels.max())) + 1, len(labels)
     guessed = (np.bincount(labels.astype(np.int64), minlength=classes) / n) @ (np.bincount(said, minlength=classes) / n)
     return float((said == labels).mean()), float(guessed), n
 
 
 def _at_chance(split: str, alone: dict[str, tuple[float, float, int]]) -> list[str]:
-    """Models that are right no more often than chance beside one that is right much more often."""
+    """Models no more accurate than chance, in a split with a model that is much more accurate."""
     best = max((right for right, _, _ in alone.values()), default=0.0)
     lost = [
         model
@@ -55,7 +55,8 @@ def _at_chance(split: str, alone: dict[str, tuple[float, float, int]]) -> list[s
 
 
 def _never_a_label(said: NDArray[np.int64], labels: NDArray[np.generic]) -> str | None:
-    """A class that is often said and never a label: a column that is no class, or labels that lack one."""
+    """A class that is often predicted and never a label: a column that is no class, or labels without one of the
+    classes."""
     often = np.flatnonzero(np.bincount(said) >= OFTEN * len(said))
     never = [int(c) for c in often if not (labels == c).any()]
     if not never:

@@ -1,4 +1,4 @@
-"""What the doctor looks at: the models of a split, and a sample of what they answer."""
+"""The models of a split under examination, and a sample of their predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLE_UNITS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Units at even distances, and what a model answers for them.
+    """Evenly spaced units, and the predictions of a model for them.
 
     rows : int64 [n] units; said : int64 [n] columns of the largest output; classes : columns in all; tied : share of
     the units whose largest output stands in two columns.
@@ -33,7 +33,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Look:
-    """A split that is examined. cards : of the models looked at; every : of all models of the split."""
+    """A split under examination. cards : of the models that are examined; every : of all models of the split."""
 
     store: LogitStore
     split: str
@@ -54,7 +54,7 @@ class Look:
         return self.store.labels(self.split)
 
     def sample(self, card: StoredCard) -> Sample:
-        """What a model with outputs answers, read once."""
+        """A sample of the predictions of a model with outputs, read once."""
         if card.model not in self._samples:
             rows = even_rows(len(self.labels), (card.contents.classes or 1) * len(self.cards))
             values = np.asarray(self.store.outputs(card.model, self.split)[rows], np.float32)
@@ -65,14 +65,14 @@ class Look:
 
     @property
     def note(self) -> str:
-        """What stands behind figures of a part of the units."""
+        """A note for messages whose figures are of a sample of the units."""
         sizes = [len(self.sample(card).rows) for card in self.with_outputs]
         few = [size for size in sizes if size < len(self.labels)]
         return f" (of {few[-1]:,} units at even distances among the {len(self.labels):,})" if few else ""
 
 
 def even_rows(units: int, width: int) -> NDArray[np.int64]:
-    """Rows at even distances."""
+    """Evenly spaced rows."""
     most = max(256, min(SAMPLE_UNITS, SAMPLE_VALUES // max(1, width)))
     return np.arange(units) if units <= most else np.linspace(0, units - 1, most).astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""Whether the columns stand for other classes than their numbers say: classes in the order of text, labels from 1."""
+"""Whether columns stand for other classes than their numbers say: classes sorted as text, labels numbered from 1."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNLIKELY = 1e-4  # probability below which an accuracy under chance is no accident
-GAIN = 0.1  # of accuracy, by which another order of the classes has to be better
+GAIN = 0.1  # accuracy by which another order of the classes has to be better
 GAIN_ANY = 0.3  # the same where the order is the best of all and fits some units by chance
 
 
 @dataclass(frozen=True, slots=True)
 class Misread:
-    """right : share of the units whose class is right as the columns are read; better : the same if what `text` says
-    were so, None where nothing fits."""
+    """right : accuracy with the columns as they are read; better : accuracy if `text` holds, None if no other order
+    fits."""
 
     right: float
     better: float | None
@@ -27,8 +27,8 @@ class Misread:
 def misread(said: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Misread | None:
     """What is wrong with the numbers of classes, if anything is: columns that were said, labels, int64 [n] in 0..C-1.
 
-    Another order has to be right in more units, and in more of each class on average: what always says the same is
-    never mistaken for a model whose classes are in another order.
+    Another order must be right in more units, and in a larger share of each class on average: a model that always
+    predicts the same class is never taken for one whose classes are in another order.
     """
     n = len(labels)
     right = float((said == labels).mean())
@@ -42,7 +42,7 @@ def misread(said: NDArray[np.int64], labels: NDArray[np.int64], classes: int) ->
         return float((np.bincount(labels[hits], minlength=classes)[there] / counts[there]).mean())
 
     def fit(meant: NDArray[np.int64], gain: float) -> float | None:
-        """The share that is right if the columns mean this, where it is too good to be chance."""
+        """The accuracy if the columns mean these classes, where it is too high for chance."""
         hits = meant == labels
         better = float(hits.mean())
         known = recall(hits) >= max(1 / there.sum() + margin, recall(said == labels) + margin)
@@ -62,7 +62,7 @@ def misread(said: NDArray[np.int64], labels: NDArray[np.int64], classes: int) ->
             )
     if named is not None:
         return Misread(right, *named)
-    # Agreement of outputs and labels that have nothing in common:
+    # Expected agreement of unrelated outputs and labels:
     guessed = float((counts / n) @ (np.bincount(said, minlength=classes) / n))
     chance = min(1 / classes, guessed)
     if _below(right, chance, n):
@@ -78,7 +78,7 @@ def misread(said: NDArray[np.int64], labels: NDArray[np.int64], classes: int) ->
 def _best_order(
     said: NDArray[np.int64], labels: NDArray[np.int64], classes: int, right: float
 ) -> NDArray[np.int64] | None:
-    """int64 [C]: the class that each column should be to be right in most units; None if that cannot be much more."""
+    """int64 [C]: the class of each column with which most units are right; None if that cannot be many more."""
     confusion = np.bincount(labels * classes + said, minlength=classes**2).reshape(classes, classes)
     if confusion.max(axis=0).sum() / len(labels) < right + GAIN_ANY:  # each column at its best
         return None
@@ -98,8 +98,8 @@ def _numbered_by_text(said: NDArray[np.int64], classes: int) -> NDArray[np.int64
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Another meaning of the columns. meant : (columns int64 [n], C) -> the class that each column then is; least :
-    classes from which on it differs from the order that stands; text : goes on 'accuracy x % if ..'."""
+    """Another meaning of the columns. meant : (columns int64 [n], C) -> the class of each column; least : the number of
+    classes from which this order differs from the given one; text : continues the message 'accuracy x % if ..'."""
 
     text: str
     least: int
@@ -139,7 +139,7 @@ ORDERS = (
 
 
 def _below(share: float, chance: float, n: int) -> bool:
-    """Whether a share of n is too low for chance: Chernoff's bound on the lower tail of a binomial."""
+    """Whether a share of n units is too low for chance: Chernoff's bound on the lower tail of a binomial."""
     if share >= chance:
         return False
     divergence = (1 - share) * math.log((1 - share) / (1 - chance)) + (share * math.log(share / chance) if share else 0)

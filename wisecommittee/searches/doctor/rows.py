@@ -14,17 +14,17 @@ from wisecommittee.searches.doctor.look import Look
 from wisecommittee.searches.doctor.order import GAIN_ANY
 from wisecommittee.store import LogitStore
 
-SHIFTS = (1, -1, 2, -2, 3, -3)  # rows by which half of a file may be out of step
-ALIKE_HALVES = 0.5  # of the classes: two halves of a split have them in common
+SHIFTS = (1, -1, 2, -2, 3, -3)  # rows by which half of a file may be shifted
+ALIKE_HALVES = 0.5  # share of the classes that two halves of a split must have in common
 
 
 def doubts(look: Look) -> list[str]:
-    found = []
+    texts = []
     for card in look.with_outputs:
         sample = look.sample(card)
         if _halves_differ(sample.said, look.labels[sample.rows]):
-            found += _out_of_step(look.store, look.split, card)
-    return found
+            texts += _out_of_step(look.store, look.split, card)
+    return texts
 
 
 def _halves_differ(said: NDArray[np.int64], labels: NDArray[np.generic]) -> bool:
@@ -38,7 +38,8 @@ def _halves_differ(said: NDArray[np.int64], labels: NDArray[np.generic]) -> bool
 
 
 def _out_of_step(store: LogitStore, split: str, card: StoredCard) -> list[str]:
-    """Half of the rows against the labels of their neighbours, or against those of the half from its end."""
+    """Compares half of the rows with the labels of neighbouring rows, and with the labels of the half in reverse
+    order."""
     labels = store.labels(split)
     outputs = store.outputs(card.model, split)
     step = max(1, (8 << 20) // outputs.shape[1])
@@ -59,7 +60,7 @@ def _out_of_step(store: LogitStore, split: str, card: StoredCard) -> list[str]:
     if fits[best] >= shares[worse] + GAIN_ANY:
         cause = f"{100 * fits[best]:.1f} % if they stand {best}; were"
     elif not _alike(labels[halves[0]], labels[halves[1]]):
-        return []  # such as classes that the model does not know, in a split in the order of its classes
+        return []  # for example, a split sorted by class, with classes that the model does not know
     return [
         f"{card.model} in {split}: right in {100 * shares[worse]:.1f} % of the {where} half of the units, as often as "
         f"chance, and in {100 * shares[1 - worse]:.1f} % of the other; {cause} the rows of one half in another order "
@@ -69,6 +70,6 @@ def _out_of_step(store: LogitStore, split: str, card: StoredCard) -> list[str]:
 
 def _alike(first: NDArray[np.generic], second: NDArray[np.generic]) -> bool:
     """Whether two halves have most of their classes in common."""
-    classes, places = np.unique(np.concatenate([first, second]), return_inverse=True)
-    shares = [np.bincount(part, minlength=len(classes)) / len(part) for part in np.split(places, [len(first)])]
+    classes, numbers = np.unique(np.concatenate([first, second]), return_inverse=True)
+    shares = [np.bincount(part, minlength=len(classes)) / len(part) for part in np.split(numbers, [len(first)])]
     return float(np.minimum(*shares).sum()) >= ALIKE_HALVES

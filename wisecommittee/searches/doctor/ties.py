@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wisecommittee.searches.doctor.look import Look, listed
 
-MANY_TIES = 0.01  # of units
+MANY_TIES = 0.01  # share of the units
 
 
 def doubts(look: Look) -> list[str]:

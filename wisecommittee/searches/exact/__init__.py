@@ -1,1 +1,1 @@
-"""The optimum over all real thresholds, proved, and bounds on what an unfinished search can miss."""
+"""The optimum over all real thresholds, proved, and bounds on the quality that an unfinished search can miss."""

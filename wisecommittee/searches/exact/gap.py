@@ -25,8 +25,8 @@ def gap(sweep: GridSearch, reached: NDArray[np.int64], unfinished: Sequence[tupl
     unit, or too many combinations left.
 
     A unit that is right exits at best at the first stage whose prefix is right, and costs at least what that stage
-    costs; all others cost at least the first stage. So a combination with a units correct costs at least N times its
-    first stage plus the a least extras over it. Limits only forbid committees, so the bound holds under them.
+    costs; all other units cost at least the first stage. So a combination with `a` units correct costs at least N times
+    its first stage plus the `a` smallest extra costs. Limits only forbid committees, so the bound holds under them.
     """
     units, cost, lookup = sweep.units, sweep.axis.cost, sweep.lookup
     if not lookup.correct.bits or cost.per_unit is not None or len(unfinished) * units > MOST_WORK:
@@ -50,8 +50,8 @@ def gap(sweep: GridSearch, reached: NDArray[np.int64], unfinished: Sequence[tupl
 
 
 def _largest_gap(least: NDArray[np.int64], reached: NDArray[np.int64]) -> int:
-    """The most by which the number correct that `least` allows at a cost exceeds the one that `reached` has there; both
-    int64 [N + 1], least total cost by number correct."""
+    """The most by which the number correct in `least` exceeds that in `reached` at equal cost. Both are int64 [N + 1],
+    least total cost by number correct."""
     possible = np.flatnonzero(least < UNREACHED)
     if not len(possible):
         return 0
@@ -60,12 +60,12 @@ def _largest_gap(least: NDArray[np.int64], reached: NDArray[np.int64]) -> int:
 
 
 def router_gap(pool: Pool, evaluations: Sequence[Evaluation]) -> float | None:
-    """The most quality by which a committee of any length can exceed these at the same average cost.
+    """The most quality by which a committee of any length can exceed these evaluations at the same average cost.
 
     No committee beats a router that knows for every unit the cheapest way to be right. For a prefix to prefer the label
-    to a rival class, one of its members must; so being right costs a unit at least what, for its worst rival, the
-    cheapest model costs that prefers the label, and any unit at least the cheapest model. None where it is not worked
-    out: other statistics than right or wrong, costs that vary per unit.
+    to a rival class, one of its members must; so a unit that is right costs at least as much as the cheapest model that
+    prefers the label to its strongest rival, and every unit costs at least as much as the cheapest model. None if it is
+    not computed: statistics other than right or wrong, costs that vary per unit.
     """
     if pool.cost.per_unit is not None or not pool.task.exact_match:
         return None

@@ -1,4 +1,4 @@
-"""Units that are alike at every stage of a cascade share a profile, in which kernels look up what they have and pay."""
+"""Units with equal correctness and cost at every stage of a cascade share a profile, in which kernels look both up."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class UnitProfiles:
-    """profile : int32 [N] of each unit; correct, fees : int64 [K, profiles] quality after each stage and what it costs
-    to run it.
+    """profile : int32 [N] the profile of each unit; correct, fees : int64 [K, profiles] quality after each stage, and
+    its cost.
 
-    few : whether units are right or wrong and costs do not vary per unit: then there are 2^K profiles and fees is
-    [K, 1]. Else every unit has a profile of its own.
+    few : whether units are right or wrong and costs do not vary per unit: then there are 2^K profiles and fees is [K,
+    1]. Otherwise every unit is its own profile.
     """
 
     profile: NDArray[np.int32]
@@ -24,13 +24,13 @@ class UnitProfiles:
 
     @classmethod
     def start(cls, units: int, *, few: bool) -> UnitProfiles:
-        """Before the first stage."""
+        """The profiles before the first stage."""
         profile = np.zeros(units, np.int32) if few else np.arange(units, dtype=np.int32)
         none = np.zeros((0, 1 if few else units), np.int64)
         return cls(profile, none, none, few)
 
     def then(self, correct: NDArray[np.integer], fee: NDArray[np.int64] | int) -> UnitProfiles:
-        """With one more stage: quality [N] after it; cost [N], or one for all units."""
+        """The profiles with one more stage: quality [N] after it; its cost, [N] or one for all units."""
         if not self.few:
             rows = [np.broadcast_to(np.asarray(row, np.int64), self.correct.shape[1]) for row in (correct, fee)]
             return UnitProfiles(
@@ -47,16 +47,17 @@ class UnitProfiles:
         return np.broadcast_to(fees, (len(fees), self.correct.shape[1])).T.copy()
 
     def total_cost(self, first: int, stop: int) -> int:
-        """Total cost if every unit runs the stages from `first` up to `stop`, which is left out."""
+        """Total cost if every unit runs the stages `first` to `stop` - 1."""
         fees = self.fees[first:stop]
         return int(fees.sum()) * (len(self.profile) if self.few else 1)
 
     def gains(self, stage: int) -> NDArray[np.bool_]:
-        """[profiles] : whether a later stage is better than this one."""
+        """bool [profiles]: whether a later stage is better than this one."""
         return self.correct[stage] < self.correct[stage + 1 :].max(axis=0)
 
     def best(self) -> NDArray[np.int32]:
-        """int32 [profiles, 7]: the most a unit has at stages 1, 2, 3, at 1 or 2, 1 or 3, 2 or 3, and at any."""
+        """int32 [profiles, 7]: the highest quality at stage 1, 2, 3, at 1 or 2, 1 or 3, 2 or 3, and at any of the
+        three."""
         c1, c2, c3 = self.correct
         c12, c13, c23 = np.maximum(c1, c2), np.maximum(c1, c3), np.maximum(c2, c3)
         return np.stack([c1, c2, c3, c12, c13, c23, np.maximum(c12, c3)], axis=1).astype(np.int32)

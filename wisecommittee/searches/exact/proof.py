@@ -1,5 +1,6 @@
 """The exact mode: the optimum over all real thresholds, with the grid's envelope as a warm start. No threshold lies
-between confidences that differ by rounding only (committees/scale.py): other programs would not reproduce it.
+between confidences that differ by rounding only (committees/scale.py): other programs would not reproduce such a
+threshold.
 
 Levels are the gain confidences of each stage (see kernels/exact/gain_levels.py), so a few hundred thresholds per stage
 stand for all N of them. Groups of cascades are screened tile by tile (kernels/exact/screening.py), which rules out most
@@ -106,7 +107,8 @@ class ExactSearch:
         return not control.stopped()
 
     def _profiles(self, stages: tuple[int, ...], fees: NDArray[np.int64]) -> UnitProfiles:
-        """Of these stages, with virtual ones in front where there are fewer than three. fees : int64 [K, N or 1]"""
+        """The profiles of these stages, with virtual stages in front if there are fewer than three. fees : int64 [K, N
+        or 1]"""
         sweep = self.sweep
         profiles = UnitProfiles.start(sweep.units, few=sweep.lookup.correct.bits and sweep.axis.cost.per_unit is None)
         for _ in range(THRESHOLDED - len(stages)):
@@ -128,7 +130,7 @@ class ExactSearch:
         rows = self.sweep.lookup.score_rows_of(group.head)
         levels = self._levels(rows, profiles, scratch)
         if not all(map(len, levels)):
-            return  # a stage that cannot gain: a shorter cascade is as good and cheaper
+            return  # a stage has no gains: the cascade without it is as good and cheaper
         units, virtual = self.sweep.units, THRESHOLDED - len(levels)
         scratch.units[:units, :virtual] = 0
         scratch.units[:units, 3] = profiles.profile[scratch.order]
@@ -147,7 +149,8 @@ class ExactSearch:
         )  # fmt: skip
 
     def _levels(self, rows: list[int], profiles: UnitProfiles, scratch: _Scratch) -> list[NDArray[np.int32]]:
-        """Distinct-confidence numbers of the levels of each stage but the last; the bins go to the scratch."""
+        """For each stage but the last, its levels as numbers of distinct confidences; bins are written to the
+        scratch."""
         levels = []
         for k, row in enumerate(rows, THRESHOLDED - len(rows)):
             stage = self.stages[row]
@@ -186,8 +189,8 @@ class ExactSearch:
 class _Scratch:
     """Reused arrays of one chunk.
 
-    order : int32 [N] in which units are listed; units : int32 [., 4] of boxes within boxes, bins and profile
-    tiles, opened : of the levels of three stages
+    order : int32 [N] the order in which units are listed; units : int32 [., 4] bins and profile of the units of nested
+    boxes tiles, opened : arrays over the levels of three stages
     """
 
     def __init__(self, units: int) -> None:

@@ -26,8 +26,9 @@ class TiledStage:
 
     @classmethod
     def of(cls, score: NDArray[np.float32], wrong: NDArray[np.bool_] | None, scale: Scale = STORED) -> TiledStage:
-        """score : float32 [N]; wrong : bool [N], units that the stage gets wrong, of which each tile holds about as
-        many: they are what higher thresholds can gain, and what makes bounds loose. None: tiles of as many units."""
+        """score : float32 [N]; wrong : bool [N], units that the stage gets wrong. Each tile holds about as many of
+        them: higher thresholds can gain only these units, and they make bounds loose. None: each tile holds as many
+        units."""
         weights = np.ones(len(score), np.int64) if wrong is None else wrong * np.int64(64) + 1
         by_score = np.argsort(score)
         return cls(*number_confidences(scale.lowest(score[by_score]), by_score, weights, TILES))

@@ -1,4 +1,4 @@
-"""The limits of cascades as kernels take them."""
+"""The limits of a query as the Bounds that kernels test."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def make_bounds(
 
 
 def unlimited(stages: int = FEWEST) -> Bounds:
-    """Nothing is limited."""
+    """The bounds of cascades without limits."""
     return Bounds(np.zeros((0, stages), np.int64), np.zeros((0, 0, stages), np.int64), np.zeros(0, np.int64))
 
 
 def of_cascade(bounds: Bounds, m: int) -> Bounds:
-    """The bounds of one cascade, large where nothing is limited."""
+    """The bounds of one cascade; without limits, bounds that no cascade exceeds."""
     if len(bounds.caps):
         return Bounds(bounds.caps[m : m + 1], bounds.charges[m : m + 1], bounds.ceilings)
     return Bounds(np.full((1, FEWEST), INT64_SAFE), np.zeros((1, 0, FEWEST), np.int64), bounds.ceilings)
 
 
 def after_stage(bounds: Bounds, units: int) -> Bounds:
-    """The bounds of the later stages, once `units` units have run the first, which is the same for all cascades."""
+    """The bounds of the later stages, once `units` units have run the first stage, which all cascades share."""
     if not len(bounds.caps):
         return bounds
     kept = units <= bounds.caps[:, 0]

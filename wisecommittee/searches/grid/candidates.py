@@ -61,7 +61,7 @@ class TieOrder:
     worst case, the first by names stage by stage.
 
     sizes : int64 [tiers + 1] members of each tier; names : int64 [tiers + 1] number of each tier in the order of names.
-    The last entries, 0 and -1, are of -1, which fills up shorter sequences.
+    The last entries, 0 and -1, belong to index -1, which pads shorter sequences.
     """
 
     sizes: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Candidates cut into chunks, which threads or machines work on, and what becomes of their results."""
+"""Candidates cut into chunks, which threads or machines work on, and the folding of their results."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def run_chunks(
 ) -> list[tuple[int, ...]]:
     """Work on all candidates, size by size; returns the sequences that a stop has left unfinished.
 
-    work : (what `before` returns, chunk, control) -> result and how many groups of the chunk are finished
-    fold : takes each result, in the order of the chunks; task : what progress calls the work on a size
+    work : (what `before` returns, chunk, control) -> result and how many groups of the chunk are finished fold : takes
+    each result, in the order of the chunks; task : the name of the work on a size, for progress
     """
     unfinished: list[tuple[int, ...]] = []
     for c in candidates:
@@ -86,5 +86,5 @@ def run_chunks(
 
 
 def sweep_task(size: int) -> str:
-    """What progress calls the sweep of all thresholds of cascades of `size` stages."""
+    """The name, for progress, of the sweep of all thresholds of cascades of `size` stages."""
     return f"thresholds, {size} stage{'s' if size > 1 else ''}"

@@ -1,10 +1,12 @@
-"""What a frontier counts as the cost of a committee: the average over units, the worst case, or the 99th percentile.
+"""The figure that a frontier counts as the cost of a committee: the average over units, the worst case, or the 99th
+percentile.
 
 The sweeps minimise the total cost over the units plus a price of the combination. For the average the price is 0. For
 the worst case it is the cost of all members together. The 99th percentile is the cumulative cost of the first stage
 after which at most 1 % of the units go on; so a combination is swept once for each stage, at that stage's cost as its
 price and with that limit on the units that run the next stage. Prices are numbered and put further apart than any
-total, so that totals only break ties: of committees as good at the same price, the cheapest on average is reported."""
+total, so that totals only break ties: of committees as good at the same price, the cheapest on average is reported.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cost import INT64_SAFE, CostModel
-from wisecommittee.errors import UnknownNameError, UsageError, option
+from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.percentile import share_above
-
-AXES = ("average", "worst", "p99")
-
 
 Variants = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
@@ -39,9 +38,7 @@ class CostAxis:
 
     @classmethod
     def of(cls, name: str, cost: CostModel, units: int, sequences: Iterable[NDArray[np.int64]]) -> CostAxis:
-        """sequences : all that will be swept, int64 [n, size] by size."""
-        if name not in AXES:
-            raise UnknownNameError("axis", name, AXES)
+        """sequences : all combinations that will be swept: int64 [n, size] for each size."""
         if name == "average":
             return cls(name, units, cost, cost, np.zeros(0, np.int64))
         if name == "p99" and cost.per_unit is not None:
@@ -58,8 +55,8 @@ class CostAxis:
         return cls(name, units, coarse, cost, prices, (most >> shift) + 1)
 
     def variants(self, sequences: NDArray[np.int64]) -> Variants:
-        """How each of sequences [m, n] is to be swept: its row int64 [v], what its totals start at int64 [v], and caps
-        int64 [v, n] on the units that run each stage."""
+        """The sweeps of the sequences [m, n]: the row of the sequence int64 [v], the start of its totals int64 [v], and
+        caps int64 [v, n] on the units that run each stage."""
         m, n = sequences.shape
         if self.name == "p99":
             rows = np.repeat(np.arange(m), n)

@@ -21,7 +21,7 @@ def level_values(ordered: NDArray[np.float32], levels: int) -> NDArray[np.float3
 
 
 def padded_levels(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Ascending levels as `bin_units` takes them; nothing reaches those that fill up."""
+    """Ascending levels, padded with NaN as `bin_units` takes them: no confidence reaches NaN."""
     padded = np.full((1 << len(values).bit_length()) - 1, np.nan, np.float32)
     padded[: len(values)] = values
     return padded
@@ -40,9 +40,9 @@ def level_vector(index: int, levels: int, stages: int) -> tuple[int, ...]:
 class GridLevels:
     """The levels of every row of confidences.
 
-    number : P, with +inf as the last level; 1 means that nobody exits before the end
-    bins : unsigned [rows, N] how many finite levels are at or below each unit's confidence
-    values : for each row, float32 [P - 1] its finite levels; empty if P is 1
+    number : P, with +inf as the last level; 1 means that nobody exits before the end bins : unsigned [rows, N] how many
+    finite levels are at or below each unit's confidence values : for each row its finite levels, float32 [P - 1]; empty
+    if P is 1
     """
 
     number: int

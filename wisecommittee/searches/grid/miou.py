@@ -1,8 +1,8 @@
-"""Qualities that are not a sum over units, such as mIoU: every vector of levels is counted, and those that no other
-dominates are kept.
+"""Qualities that are not a sum over units, such as mIoU: every vector of levels is counted, and the committees that no
+other dominates are kept.
 
 Levels, ties and stages are those of the grid (sweep.py); totals of all statistics are exact integers. There is no exact
-mode: mIoU is not a sum of what single units gain, so the lemma of kernels/exact/gain_levels.py does not hold.
+mode: mIoU is not a sum over units, so the lemma of kernels/exact/gain_levels.py does not hold.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
 
-SWEPT = 2  # last thresholds, all of whose levels stand in one table; longer cascades loop over the levels of the others
+SWEPT = 2  # last thresholds whose levels form one table; longer cascades loop over the levels of the other thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class SkylineSearch:
         stages = [self.statistics[m].astype(np.int64) for m in sequence]
         fees = self.cost.marginal(sequence, self.units)
         everyone = np.ones(self.units, np.int64)
-        # What a unit adds when it goes on to the next stage: statistics, cost, one unit that runs it.
+        # The change by a unit that goes on to the next stage: statistics, cost, and 1 for the units that run the stage.
         steps = [
             np.column_stack([after - before, fee, everyone])
             for before, after, fee in zip(stages, stages[1:], fees[1:], strict=False)
@@ -130,7 +130,7 @@ class SkylineSearch:
         self, totals: NDArray[np.int64], ran: list[np.int64], inner: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
     ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
         """Totals int64 [P, P, S + 2] at every level of the last thresholds, and the units that run each stage, after
-        stages that are settled. inner : of each of the last stages the bins and what its units add"""
+        stages that are settled. inner : for each of the last stages, its bins and the changes by its units"""
         shape = tuple(self.levels for _ in inner) + (1,) * (SWEPT - len(inner))
         cells = np.broadcast_to(totals, (*shape, len(totals))).copy()
         counts = [np.broadcast_to(n, shape) for n in ran]
@@ -145,7 +145,7 @@ class SkylineSearch:
     def _skyline(
         self, sequence: tuple[int, ...], cells: NDArray[np.int64], ran: list[NDArray[np.int64]], rank: int, number: int
     ) -> Skyline:
-        """The best of these cells; number : which levels the stages before have, counted through."""
+        """The non-dominated cells; number : index of the vector of levels of the stages before."""
         quality = self.task.quality(cells[..., :-2], self.units).reshape(-1)
         cost = cells[..., -2].reshape(-1)
         level = number * len(cost) + np.arange(len(cost))

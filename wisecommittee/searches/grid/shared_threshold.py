@@ -1,8 +1,8 @@
 """Cascades whose stages share one threshold (IRENE's margin; Wisdom of Committees as run beside it), all values of it.
 
-A unit has exited by stage k at threshold t iff the highest of its first k confidences reaches t. So what a cascade does
-is a sum of steps over t, one where t passes each unit's running maximum at each stage, and one sweep in the order of
-these maxima visits every distinct committee: the result is exact over all real thresholds.
+A unit has exited by stage k at threshold t iff the highest of its first k confidences reaches t. So the totals of a
+cascade are step functions of t: they change where t passes a unit's running maximum at a stage. One sweep in the order
+of these maxima visits every distinct committee: the result is exact over all real thresholds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SharedSearch(GridSearch):
         self.score = tables.score
 
     def thresholds(self, unfinished: Sequence[tuple[int, ...]] = ()) -> int:
-        """How many were tried: the distinct confidences of every compared stage, and never exiting."""
+        """How many thresholds were tried: the distinct confidences of every compared stage, and never exiting."""
         distinct = [len(np.unique(row)) for row in self.score]
 
         def of(sequences: NDArray[np.int64]) -> int:
@@ -69,8 +69,8 @@ class SharedSearch(GridSearch):
         return Events(stages, units, np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True]) + 1)
 
     def _scores(self, head: tuple[int, ...]) -> NDArray[np.float32]:
-        """float32 [K - 1, N]: confidences after each stage. One threshold lies among all of them, so they are told
-        apart together."""
+        """float32 [K - 1, N]: confidences after each stage. The one threshold is compared with all of them, so
+        confidences of different stages that differ by rounding only count as equal."""
         scores = self.score[self.lookup.score_rows_of(head)]
         ordered = np.sort(scores, axis=None)
         lowest = self.scale.lowest(ordered)

@@ -2,7 +2,8 @@
 
 Semantics: levels are order statistics over all units, t_j = sorted[min(N-1, ceil(j N / (P-1)))] for j < P-1 and +inf; a
 unit continues at level j iff at most j of the levels are <= its confidence. Units with equal confidences, or with
-confidences that differ by rounding only (committees/scale.py), are never split."""
+confidences that differ by rounding only (committees/scale.py), are never split.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +26,13 @@ from wisecommittee.searches.grid.cost_axis import CostAxis
 from wisecommittee.searches.grid.levels import GridLevels
 from wisecommittee.searches.grid.virtual_stages import padded
 from wisecommittee.searches.limits import Limits
-from wisecommittee.searches.stages.lookup import StageLookup
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
 
-THRESHOLDED = 3  # stages the kernel sweeps at once, after looping over the levels of one before them
+THRESHOLDED = 3  # stages that the kernel sweeps jointly, for each level of one stage before them
 SCRATCH_BYTES = 1 << 20  # histograms of one batch of last members, which fit the cache
 
 
@@ -56,7 +56,8 @@ class HeadGroup:
 
 
 class GridSearch:
-    """The sweep over all groups of all sizes. It holds what the groups share; it is pickled for workers elsewhere."""
+    """The sweep over all groups of all sizes. It holds the data that all groups share, and is pickled for the workers
+    of a cluster."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class GridSearch:
         assert pool.task.width == 1  # else miou.py
         self.candidates, self.limits, self.units = candidates, limits, pool.units
         self.axis = CostAxis.of(axis, pool.cost, pool.units, [c.sequences for c in candidates])
-        self.lookup = StageLookup.of(pool, tables)
+        self.lookup = tables.lookup
         self.scale = scale_of(pool.confidence)
         self.grid = GridLevels.of(tables.score, levels, self.scale, threads)
         self.envelope = Envelope.empty(pool.task.scale * self.units)
@@ -124,7 +125,7 @@ class GridSearch:
         stages = self._stages(group)
         lasts = grid.Lasts(self.changes(group.head, group.lasts), group.last_fees, group.offsets, group.ranks)
         scratch = self._scratch(len(group.lasts), stages.levels[-2:], varying=group.last_fees.shape[1] > 1)
-        outer = len(stages.bins) - THRESHOLDED - 1  # stages whose levels this loop goes through
+        outer = len(stages.bins) - THRESHOLDED - 1  # stages whose levels this loop takes one by one
         for n, vector in enumerate(itertools.product(range(self.levels), repeat=outer)):
             if n and control.stopped():
                 return False
@@ -141,7 +142,7 @@ class GridSearch:
         return True
 
     def _stages(self, group: HeadGroup) -> grid.GridStages:
-        """All stages of the head, with virtual ones in front up to those a kernel takes."""
+        """All stages of the head, with virtual stages in front up to the number that a kernel takes."""
         prefixes = [group.head[:k] for k in range(1, len(group.head) + 1)]
         fewest = THRESHOLDED + 1
         everybody, nothing = np.zeros(self.units, self.grid.bins.dtype), np.zeros(self.units, np.int32)
@@ -156,7 +157,7 @@ class GridSearch:
         )
 
     def changes(self, head: tuple[int, ...], lasts: NDArray[np.int64]) -> tiles.Changes:
-        """The units whose answer each last member changes."""
+        """The units whose correctness each last member changes."""
         lookup, correct = self.lookup, self.lookup.correct
         nodes = [lookup.node((*head, m)) for m in lasts.tolist()]
         if not correct.bits:

@@ -1,6 +1,6 @@
-"""Virtual stages: kernels take a fixed number of stages, so shorter cascades have others in front of their own.
+"""Virtual stages: kernels take a fixed number of stages, so shorter cascades get virtual stages in front.
 
-Every unit continues at a virtual stage, no unit is right there, it costs nothing, and it has one level.
+At a virtual stage every unit continues and no unit is right; the stage costs nothing and has one level.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Stage = TypeVar("Stage")
 
 
 def padded(stages: Sequence[Stage], number: int, virtual: Stage) -> list[Stage]:
-    """These stages, with `virtual` in front as often as they are fewer than `number`."""
+    """These stages, padded in front with `virtual` up to `number` stages."""
     return [virtual] * (number - len(stages)) + list(stages)
 
 

@@ -1,4 +1,6 @@
-"""Stage tables of one batch of prefixes with their sorted confidences, for searches that cannot hold them all."""
+"""Stage tables of one batch of prefixes with their sorted confidences, for searches whose tables do not fit in memory
+together.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import tables_for
 from wisecommittee.searches.workers.threads import Workers
 
-LEVELS = 32  # of a stage in a joint sweep
-BATCH_BYTES = 512 << 20  # stage tables that are held at a time
+LEVELS = 32  # levels of a stage in a joint sweep
+BATCH_BYTES = 512 << 20  # bytes of the stage tables that are held at a time
 Item = TypeVar("Item")
 
 
@@ -25,7 +27,7 @@ class Stages:
     """Stage tables of one batch of prefixes, with their sorted confidences; bins and ranks are made on first use."""
 
     def __init__(self, pool: Pool, scored: Iterable[Combination], plain: Iterable[Combination], threads: int) -> None:
-        """scored : prefixes whose confidence is compared; plain : those whose correctness suffices."""
+        """scored : prefixes whose confidence is compared; plain : prefixes of which only the correctness is needed."""
         self.pool = pool
         scored = set(scored)
         self.tables = tables_for(pool, plain, compared=scored, threads=threads)
@@ -34,7 +36,9 @@ class Stages:
             scale = scale_of(pool.confidence)
             ordered = workers.map(lambda row: scale.lowest(np.sort(self.tables.score[row])), rows)
             self._ordered: dict[int, NDArray[np.float32]] = dict(zip(rows, ordered, strict=True))
-        self._bins: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int32]]] = {}  # keeps levels alive
+        self._bins: dict[
+            tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int32]]
+        ] = {}  # the values keep the levels alive, whose ids are keys
         self._orders: dict[int, NDArray[np.int64]] = {}
         self._numbers: dict[int, NDArray[np.int32]] = {}
 
@@ -91,12 +95,13 @@ class Stages:
         return int(self.numbers(sequence)[self.order(sequence)[below - 1]]) + 1 if below else 0
 
     def distinct(self, sequence: Combination, number: int) -> float:
-        """The distinct confidence of this number; inf beyond the last."""
+        """The distinct confidence with this number; inf beyond the last."""
         return self.value(sequence, int(np.searchsorted(self.numbers(sequence)[self.order(sequence)], number)))
 
 
-def level_places(units: int, levels: int) -> NDArray[np.int64]:
-    """int64 [P - 1]: places of the finite levels among the ascending confidences, denser where few continue."""
+def level_indices(units: int, levels: int) -> NDArray[np.int64]:
+    """int64 [P - 1]: indices of the finite levels among the ascending confidences, closer together where few units
+    continue."""
     steps = np.arange(levels - 1) / (levels - 1)
     return np.minimum(units - 1, np.ceil(units * steps**3)).astype(np.int64)
 

@@ -1,12 +1,13 @@
 """Search of pools too large for the whole grid: cascades grown one stage at a time, then refined. Not certified.
 
-Pairs are exhaustive and exact. From then on a beam of heads, each the first stages of a cascade, is extended by
-everything that can come next. The last three thresholds of an extension are swept jointly on a coarse grid (sweeps.py),
-earlier ones stay among the few states that served the head best. An extension counts by how far it gets beyond what
-shorter committees reach at the same cost; the beam keeps the best in each of several bands of cost, so it serves the
-whole frontier and no single target. What is on the envelope is then refined until nothing improves (refine.py): each
-threshold over all its values with the others fixed, members swapped, inserted, removed and exchanged with their
-neighbours, and the last three thresholds jointly on a fine grid of gain confidences around those in use.
+Pairs are exhaustive and exact. From then on every head in the beam (the first stages of a cascade) is extended by every
+tier that can come next. The last three thresholds of an extension are swept jointly on a coarse grid
+(threshold_sweeps.py); the thresholds before them stay among the few vectors that served the head best. An extension is
+ranked by how many more units it gets right than shorter committees of the same cost. The beam keeps the best extensions
+in each of several bands of cost, so it serves the whole frontier and no single target. The cascades on the envelope are
+then refined until nothing improves (refine.py): each threshold over all its values with the others fixed; members
+swapped, inserted, removed and exchanged with their neighbours; and the last three thresholds jointly on a fine grid of
+gain confidences around the thresholds in use.
 
 Every cascade that is offered is counted exactly, so the envelope is reached; that nothing beats it is not proved.
 """
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from wisecommittee.errors import UsageError
 from wisecommittee.kernels.envelope import steps
 from wisecommittee.kernels.sweeps.beam import BUCKET_BITS, Lead
-from wisecommittee.searches.heuristic.batch import LEVELS, level_places
+from wisecommittee.searches.heuristic.batch import LEVELS, level_indices
 from wisecommittee.searches.heuristic.incumbents import Incumbents
 from wisecommittee.searches.heuristic.neighbours import Combination
 from wisecommittee.searches.heuristic.refine import Below, Refinement, sweep_lines
@@ -30,11 +31,11 @@ from wisecommittee.searches.heuristic.threshold_sweeps import SWEPT, Cells, Join
 from wisecommittee.searches.workers.threads import interrupts
 
 WIDTH = 512  # heads kept at each size
-BANDS = 16  # of cost, on a logarithmic scale
+BANDS = 16  # bands of cost, on a logarithmic scale
 SLACK = 200  # an extension that stays more than 1/200 of all units behind shorter committees is not grown
-NEAR = 12  # extensions of each size and band that take part in the last joint sweep beside the envelope's
+NEAR = 12  # extensions of each size and band that join the envelope's cascades in the last joint sweep
 
-Beam = dict[Combination, list[Below]]  # heads, and thresholds that served each
+Beam = dict[Combination, list[Below]]  # {head: threshold vectors that served it best}
 
 
 def beam_points(space: SearchSpace, levels: int, width: int = WIDTH) -> Outcome:
@@ -46,12 +47,12 @@ def beam_points(space: SearchSpace, levels: int, width: int = WIDTH) -> Outcome:
     if width < 1:
         raise UsageError(f"width {width}; expected at least 1")
     incumbents = Incumbents(space)
-    fill(incumbents, level_places(space.pool.units, max(2, min(levels, LEVELS))), width)
+    fill(incumbents, level_indices(space.pool.units, max(2, min(levels, LEVELS))), width)
     return incumbents.outcome()
 
 
-def fill(incumbents: Incumbents, places: NDArray[np.int64], width: int) -> None:
-    """Singles and pairs, the beam, the refinement. places : of the coarse levels (see stages.py)."""
+def fill(incumbents: Incumbents, levels: NDArray[np.int64], width: int) -> None:
+    """Singles and pairs, the beam, the refinement. levels : the coarse levels of a stage (see level_indices)."""
     space = incumbents.space
     none = Cells(space.pool.units, ((),), ())
     incumbents.sweep("singles", [space.starts()], lambda stages, e: JointSweep(stages, e, none), stoppable=False)
@@ -65,20 +66,20 @@ def fill(incumbents: Incumbents, places: NDArray[np.int64], width: int) -> None:
     beam: Beam = {head: [] for head in heads}
     near: dict[Combination, list[Below]] = {}
     for size in range(2, space.max_models + 1):
-        grown = _grow(incumbents, beam, places, size)
+        grown = _grow(incumbents, beam, levels, size)
         if space.stop.is_set():
             return
         grown.remember(near)
         beam = grown.best(width)
-    Refinement(incumbents, places, near).run()
+    Refinement(incumbents, levels, near).run()
 
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """Extensions of one size, one after the other.
+    """The extensions of one size and their leads.
 
-    sequences : int64 [n, size]; cells_of : of the head of each; ahead, level : int64 [n, BANDS] as in Lead; least : how
-    far one may stay behind.
+    sequences : int64 [n, size]; cells_of : the Cells of the head of each extension; ahead, level : int64 [n, BANDS] as
+    in Lead; least : the lead that an extension must exceed to be grown.
     """
 
     sequences: NDArray[np.int64]
@@ -92,7 +93,7 @@ class Grown:
         return np.lexsort((*self.sequences.T[::-1], -ahead))
 
     def best(self, width: int) -> Beam:
-        """The best of each band of cost, then the best of the rest."""
+        """The best extensions of each band of cost, then the best of the others."""
         n = len(self.sequences)
         chosen: dict[int, None] = dict.fromkeys(range(n)) if n <= width else {}
         if n > width:
@@ -110,7 +111,7 @@ class Grown:
         }
 
     def remember(self, near: dict[Combination, list[Below]]) -> None:
-        """Add the best of each band, whose coarse levels may have missed the envelope by a little."""
+        """Add the best extensions of each band: with finer levels they may reach the envelope."""
         for band in range(BANDS):
             for i in self.ordered(self.ahead[:, band])[:NEAR].tolist():
                 if self.level[i, band] >= 0:
@@ -118,11 +119,11 @@ class Grown:
                     near.setdefault(tuple(self.sequences[i].tolist()), []).append(below)
 
 
-def _grow(incumbents: Incumbents, beam: Beam, places: NDArray[np.int64], size: int) -> Grown:
+def _grow(incumbents: Incumbents, beam: Beam, levels: NDArray[np.int64], size: int) -> Grown:
     """Sweep every extension of these heads."""
     space, units = incumbents.space, incumbents.space.pool.units
     every = [e for e in map(space.extensions, beam) if len(e.lasts)]
-    cells = {e.head: Cells.of(e.head, units, [places] * SWEPT, beam[e.head]) for e in every}
+    cells = {e.head: Cells.of(e.head, units, [levels] * SWEPT, beam[e.head]) for e in every}
     least = -1 - incumbents.best // SLACK
     scale = _scale(incumbents.cost)
     leads = {e.head: Lead(*scale, *(np.full((len(e.lasts), BANDS), v) for v in (least, -1))) for e in every}
@@ -141,8 +142,8 @@ def _grow(incumbents: Incumbents, beam: Beam, places: NDArray[np.int64], size: i
 
 
 def _scale(cost: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, NDArray[np.int64]]:
-    """For each bucket of cost: the number correct that the envelope reaches (int64), and the band; between them the
-    number of the first bucket."""
+    """Returns (expected, first, bands): for each bucket of cost, the number correct that the envelope reaches (int64)
+    and the band; `first` is the number of the first bucket."""
     at = cost[steps(cost)]
     bits = np.array([max(1, at[0]), max(1, at[-1])], np.float32).view(np.int32) >> BUCKET_BITS
     first, buckets = int(bits[0]), int(bits[1] - bits[0]) + 1

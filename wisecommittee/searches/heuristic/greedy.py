@@ -1,17 +1,17 @@
 """Greedy cascades (Streeter 2018, "Approximation algorithms for cascading prediction models", ICML), over a range of
 accuracies: the quick incumbent for any pool.
 
-Published: among the units not answered yet, R, turn every model into one that abstains, with the lowest threshold at
-which those it answers are answered at least alpha times as accurately as a reference model answers them. Append the
-model with the most units answered per cost, remove these units from R, repeat. For a fixed set of abstaining models and
-a decomposable constraint the cost is within a factor of 4 of the least.
+Published: let R be the units not answered yet. Every model abstains below a threshold: the lowest one at which its
+accuracy on the units it answers is at least alpha times that of a reference model. Append the model that answers the
+most units per cost, remove these units from R, repeat. For a fixed set of abstaining models and a decomposable
+constraint the cost is within a factor of 4 of the least.
 
 Departs: what answers at a stage is the committee's own prefix (the running mean of its members unless `last` is asked
 for), as in the paper's version with models generated along the way, where that factor is not proved. A stage may add
-several members of a group. The length is limited, so every stage is also closed by everything that can come next, which
-answers all units that are left; the paper closes with the reference. alpha runs over a range, the reference is the most
-accurate committee of one stage, and what nothing else dominates is kept. Thresholds lie at confidences of units, ties
-are never split.
+several members of a group. The length is limited, so every stage is also closed by each tier that can come next, which
+answers all remaining units; the paper closes with the reference. alpha runs over a range, the reference is the most
+accurate committee of one stage, and all cascades that no other dominates are kept. Thresholds lie at confidences of
+units, ties are never split.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from wisecommittee.searches.heuristic.space import Extensions, Outcome, SearchSp
 from wisecommittee.searches.workers.threads import interrupts
 
 TARGETS = 32  # accuracies relative to the reference
-HIGHEST = 1.05  # of them: a committee can be better than its best member
+HIGHEST = 1.05  # the highest target: a committee can be better than its best member
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ class Greedy:
         return [replace(empty, target=float(t)) for t in np.linspace(min(lowest, 0.95), HIGHEST, TARGETS)]
 
     def step(self, states: list[PartialCascade], last: bool) -> list[PartialCascade]:
-        """Let everything that can come next answer all that is left, for each cascade under construction, and append
-        to each what answers most units per cost, unless this is the last stage."""
+        """For each cascade under construction: count every tier that can come next as its last stage, and, unless this
+        is the last stage, append the tier that answers the most units per cost."""
         grouped: dict[Combination, list[PartialCascade]] = {}
         for state in states:
             grouped.setdefault(state.sequence, []).append(state)
@@ -120,13 +120,13 @@ class Greedy:
             self.worst[sequence] = worst
 
     def _marginal(self, sequence: Combination, waiting: NDArray[np.bool_]) -> int:
-        """What the last stage costs on the units that wait for it."""
+        """Cost of the last stage over the units that run it."""
         cumulative = self.pool.cost.stages([(tier,) for tier in sequence])
         added = np.diff(cumulative, axis=0, prepend=np.zeros_like(cumulative[:1]))[-1]
         return int(np.broadcast_to(added, waiting.shape)[waiting].sum())
 
     def _best(self, state: PartialCascade, stages: Stages, every: Extensions) -> PartialCascade | None:
-        """The most units answered per cost, then least cost, then first name; None where nobody can answer."""
+        """The most units answered per cost, then least cost, then first name; None if no tier can answer."""
         best: tuple[float, int, int] | None = None
         chosen: PartialCascade | None = None
         for sequence in every.sequences:

@@ -29,10 +29,10 @@ class Sweep(Protocol):
 
     @property
     def vectors(self) -> int:
-        """How many vectors of thresholds it stands for."""
+        """How many vectors of thresholds the sweep counts."""
 
     def count(self, ranks: NDArray[np.int64], envelope: Envelope) -> None:
-        """Offer them to an envelope. ranks : int64 [m] in the order of ties."""
+        """Offer all of them to an envelope. ranks : int64 [m] ranks of the extensions in the order of ties."""
 
     def values(self, entry: int, level: int) -> tuple[float, ...]:
         """The thresholds behind a level index of this extension."""
@@ -40,7 +40,8 @@ class Sweep(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Incumbent:
-    """A point of the envelope: tiers, thresholds, and for each the number of units below it among all."""
+    """A point of the envelope: tiers, thresholds, and for each threshold the number of units below it among all
+    units."""
 
     sequence: Combination
     values: tuple[float, ...]
@@ -56,25 +57,25 @@ class Incumbents:
         assert pool.task.width == 1
         self.best = pool.task.scale * pool.units
         self.cost = np.full(self.best + 1, UNREACHED, np.int64)
-        self.holder = np.full(self.best + 1, -1, np.int64)  # index into found where the envelope steps
-        self.found: list[Incumbent] = []
+        self.holder = np.full(self.best + 1, -1, np.int64)  # index into `cascades` at each step of the envelope
+        self.cascades: list[Incumbent] = []
         self.visited: set[Combination] = set()
         self.vectors = 0
         self.ties = TieOrder.of(pool)
 
     @property
     def held(self) -> NDArray[np.int64]:
-        """Indices into `found` of the points of the envelope, by rising cost."""
+        """Indices into `cascades` of the points of the envelope, by rising cost."""
         return self.holder[steps(self.cost)]
 
     def outcome(self) -> Outcome:
-        points: list[Point] = [(self.found[i].sequence, self.found[i].values) for i in self.held]
+        points: list[Point] = [(self.cascades[i].sequence, self.cascades[i].values) for i in self.held]
         return Outcome(points, len(self.visited), self.vectors)
 
     def by_sequence(self, points: Iterable[int]) -> dict[Combination, list[Incumbent]]:
         out: dict[Combination, list[Incumbent]] = {}
         for i in points:
-            out.setdefault(self.found[i].sequence, []).append(self.found[i])
+            out.setdefault(self.cascades[i].sequence, []).append(self.cascades[i])
         return out
 
     def sweep(
@@ -85,9 +86,10 @@ class Incumbents:
         *,
         stoppable: bool = True,
     ) -> None:
-        """Count all of these, in batches whose stage tables fit the memory; ends early when `stop` is set."""
+        """Count the sweeps of all these extensions, in batches whose stage tables fit in memory; ends early when `stop`
+        is set."""
         pool, stop = self.space.pool, self.space.stop
-        # Neighbours in this order share prefixes.
+        # Successive extensions in this order share prefixes.
         tasks = sorted((e for e in every if len(e.lasts)), key=lambda e: (correct_key(pool, e.head), e.head))
         done = 0
         for batch in batches(tasks, [(3 * len(e.lasts) + 40 * len(e.head)) * pool.units for e in tasks]):
@@ -111,8 +113,8 @@ class Incumbents:
         held = self.held
         worst = np.concatenate([sweep.extensions.worst for sweep in sweeps])
         starts = np.cumsum([0, *(len(sweep.extensions.lasts) for sweep in sweeps)])
-        every = [self.found[i].sequence for i in held] + list(sequences)
-        costs = np.r_[np.array([self.found[i].worst for i in held], np.int64), worst]
+        every = [self.cascades[i].sequence for i in held] + list(sequences)
+        costs = np.r_[np.array([self.cascades[i].worst for i in held], np.int64), worst]
         order = self.ties.argsort(filled_up(every), costs)
         ranks = np.empty_like(order)
         ranks[order] = np.arange(len(order))
@@ -121,13 +123,13 @@ class Incumbents:
         before = Envelope(self.cost, holders, np.zeros(self.best + 1, np.int64))
         whole = before.copy()
 
-        def chunk(places: Sequence[int]) -> Corners:
-            own = before.copy()
-            for place in places:
+        def chunk(indices: Sequence[int]) -> Corners:
+            envelope = before.copy()
+            for index in indices:
                 if stoppable and self.space.stop.is_set():
                     break
-                sweeps[place].count(ranks[len(held) :][starts[place] : starts[place + 1]], own)
-            return own.corners()
+                sweeps[index].count(ranks[len(held) :][starts[index] : starts[index + 1]], envelope)
+            return envelope.corners()
 
         with Workers(self.space.threads) as workers:
             for corners in workers.map(chunk, [range(i, len(sweeps), CHUNKS) for i in range(min(CHUNKS, len(sweeps)))]):
@@ -146,6 +148,6 @@ class Incumbents:
                 place = int(np.searchsorted(starts, entry, side="right")) - 1
                 sequence, values = sequences[entry], sweeps[place].values(entry - int(starts[place]), witness[1])
                 below = tuple(stages.below(sequence[: k + 1], v) for k, v in enumerate(values))
-                known[witness] = len(self.found)
-                self.found.append(Incumbent(sequence, values, below, int(worst[entry])))
+                known[witness] = len(self.cascades)
+                self.cascades.append(Incumbent(sequence, values, below, int(worst[entry])))
             self.holder[a] = known[witness]

@@ -16,7 +16,7 @@ class Neighbours:
     """Which tiers can follow a combination, and which combinations differ from it by one change.
 
     move_of : tier -> the chain whose members it adds and how many of them are then in use. following : (chain, members
-    in use) -> tiers that can come next, smallest first. chains : their number.
+    in use) -> tiers that can come next, smallest first. chains : the number of chains.
     """
 
     move_of: dict[int, Move]
@@ -60,7 +60,7 @@ class Neighbours:
 
     def _combination(self, moves: Sequence[Move]) -> Combination | None:
         """The combination of these moves. A tier that brings exactly the wanted number of members into use may not
-        exist; the next larger one, else the largest, is taken. None where a chain has no member left."""
+        exist; the next larger one, else the largest, is taken. None if a chain has no member left."""
         used: dict[int, int] = {}
         out = []
         for chain, wanted in moves:
@@ -72,8 +72,8 @@ class Neighbours:
         return tuple(out)
 
 
-def moved(below: tuple[int, ...], place: int, longer: int, units: int) -> tuple[int, ...]:
+def moved(below: tuple[int, ...], stage: int, longer: int, units: int) -> tuple[int, ...]:
     """Thresholds of a neighbour: the same shares of units continue at the stages that stay."""
     if longer > 0:
-        return (*below[:place], below[place] if place < len(below) else units, *below[place:])
-    return (*below[:place], *below[place + 1 :]) if longer < 0 else below
+        return (*below[:stage], below[stage] if stage < len(below) else units, *below[stage:])
+    return (*below[:stage], *below[stage + 1 :]) if longer < 0 else below

@@ -31,13 +31,13 @@ def sweep_lines(incumbents: Incumbents, points: Sequence[tuple[Combination, tupl
 
 
 class Refinement:
-    """The refinement of incumbents, and which of them it has already been applied to."""
+    """The refinement of incumbents, and the incumbents that it has been applied to."""
 
     def __init__(
-        self, incumbents: Incumbents, places: NDArray[np.int64], near: Mapping[Combination, Sequence[Below]]
+        self, incumbents: Incumbents, coarse: NDArray[np.int64], near: Mapping[Combination, Sequence[Below]]
     ) -> None:
-        """places : the coarse levels of a stage; near : thresholds of cascades that came near the envelope."""
-        self.incumbents, self.places, self.near = incumbents, places, near
+        """coarse : the coarse levels of a stage; near : thresholds of cascades that came near the envelope."""
+        self.incumbents, self.coarse, self.near = incumbents, coarse, near
         self.ascended: set[int] = set()  # points whose thresholds were moved
         self.expanded: set[Combination] = set()  # sequences whose neighbours were tried
 
@@ -54,14 +54,14 @@ class Refinement:
 
     def _ascend(self) -> None:
         """Move each threshold of the envelope's points over all its values until none of them improves."""
-        found = self.incumbents.found
+        cascades = self.incumbents.cascades
         for _ in range(PASSES):
             held = self.incumbents.held.tolist()
-            fresh = [i for i in held if i not in self.ascended and len(found[i].sequence) > 1]
+            fresh = [i for i in held if i not in self.ascended and len(cascades[i].sequence) > 1]
             if not fresh or self.incumbents.space.stop.is_set():
                 return
             self.ascended.update(fresh)
-            sweep_lines(self.incumbents, [(found[i].sequence, found[i].values) for i in fresh], "thresholds")
+            sweep_lines(self.incumbents, [(cascades[i].sequence, cascades[i].values) for i in fresh], "thresholds")
 
     def _neighbours(self, number: int) -> bool:
         """Try the neighbours of the sequences with most points that were not expanded; False where there are none."""
@@ -83,7 +83,7 @@ class Refinement:
                 heads.setdefault(head, set()).add(sequence[-1])
                 if len(head) > SWEPT:
                     used.setdefault(head, set()).update(moved(f.below, q, longer, units) for f in held[seed])
-        levels = [self.places] * SWEPT
+        levels = [self.coarse] * SWEPT
         incumbents.sweep(
             f"neighbours {number}",
             [space.extensions(head, sorted(lasts)) for head, lasts in heads.items()],
@@ -92,11 +92,11 @@ class Refinement:
         return True
 
     def _polish(self, everything: bool) -> None:
-        """Sweep the last thresholds of cascades jointly on fine levels: of those on the envelope, and with `everything`
-        of those that were on it earlier or came near it."""
+        """Sweep the last thresholds of cascades jointly on fine levels: cascades on the envelope, and with `everything`
+        also cascades that were on it earlier or came near it."""
         incumbents, space = self.incumbents, self.incumbents.space
-        points = range(len(incumbents.found)) if everything else incumbents.held.tolist()
-        used = {s: [f.below for f in found] for s, found in incumbents.by_sequence(points).items()}
+        points = range(len(incumbents.cascades)) if everything else incumbents.held.tolist()
+        used = {s: [f.below for f in cascades] for s, cascades in incumbents.by_sequence(points).items()}
         if everything:
             for s, below in self.near.items():
                 used.setdefault(s, []).extend(below)
@@ -111,7 +111,7 @@ class Refinement:
 
 def gain_levels(stages: Stages, sequence: Combination, used: Sequence[Below]) -> list[NDArray[np.int64]]:
     """Levels just above the gain confidences (see kernels/exact/gain_levels.py) of each swept stage, as numbers of
-    units below them; around those in use where there are more than FINE."""
+    units below them; if there are more than FINE, only levels around the thresholds in use."""
     correct = [stages.correct(sequence[:k]).astype(np.int64) for k in range(1, len(sequence) + 1)]
     out: list[NDArray[np.int64]] = []
     best = correct[-1]
@@ -121,8 +121,8 @@ def gain_levels(stages: Stages, sequence: Combination, used: Sequence[Below]) ->
         gains = np.unique(numbers[(best - correct[k])[order] > 0])
         below = np.unique(np.searchsorted(numbers, gains, side="right"))
         if len(below) > FINE:
-            here = [b[k] for b in used]
-            near = below[(below >= 0.5 * min(here)) & (below <= 1.5 * max(here))]
+            in_use = [b[k] for b in used]
+            near = below[(below >= 0.5 * min(in_use)) & (below <= 1.5 * max(in_use))]
             below = near if len(near) else below
             below = below[np.unique(np.linspace(0, len(below) - 1, FINE).astype(np.int64))]
         out.insert(0, below[below < len(order)])
@@ -131,6 +131,6 @@ def gain_levels(stages: Stages, sequence: Combination, used: Sequence[Below]) ->
 
 
 def _spread(states: Collection[Below]) -> list[Below]:
-    """At most STATES of them, evenly over their order."""
+    """At most STATES of the states, evenly spaced in their order."""
     ordered = sorted(states)
     return [ordered[i * len(ordered) // STATES] for i in range(STATES)] if len(ordered) > STATES else ordered

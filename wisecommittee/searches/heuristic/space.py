@@ -74,15 +74,15 @@ class SearchSpace:
     def starts(self) -> Extensions:
         """All committees of one stage, every model by itself among them; an error where none keeps the limit."""
         tiers = sorted({*range(len(self.pool.cards)), *self.neighbours.extensions(())})
-        found = self.extensions((), tiers)
-        if self.max_worst is not None and not len(found.lasts):
+        extensions = self.extensions((), tiers)
+        if self.max_worst is not None and not len(extensions.lasts):
             cost = self.pool.cost
             least = min(int(cost.worst(np.array([tier]))) for tier in tiers)
             raise InfeasibleError(
                 f"no committee costs at most {cost.true(self.max_worst):.6g} {cost.name} in the worst case; the "
                 f"cheapest model costs {cost.true(least):.6g}"
             )
-        return found
+        return extensions
 
     def report(self, task: str, done: int, total: int) -> None:
         if self.progress:

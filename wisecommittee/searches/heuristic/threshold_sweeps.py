@@ -1,5 +1,6 @@
-"""Two ways to count many thresholds of a cascade at once (kernels/sweeps/beam.py): the last few jointly, and one
-alone."""
+"""Two ways to count many thresholds of a cascade at once (kernels/sweeps/beam.py): the last few jointly (JointSweep)
+and each by itself while the others are fixed (LineSweep).
+"""
 
 from __future__ import annotations
 
@@ -24,10 +25,11 @@ STATES = 8  # vectors of thresholds before the last SWEPT that a head keeps
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The vectors of thresholds of a joint sweep, as numbers of units below each among all units (N: nobody exits).
+    """The vectors of thresholds of a joint sweep. A threshold is given as the number of units below it, of all N units
+    (N: nobody exits).
 
-    states : those of the stages before the swept ones; levels : int64 [P - 1] for each swept stage, to which N is
-    added. A level index counts through the states and, within each, through the levels, the last stage fastest.
+    states : thresholds of the stages before the swept stages; levels : int64 [P - 1] for each swept stage, to which N
+    is added. A level index counts through the states and, within each, through the levels, the last stage fastest.
     """
 
     units: int
@@ -38,8 +40,8 @@ class Cells:
     def of(
         cls, head: Combination, units: int, levels: Sequence[NDArray[np.int64]], used: Iterable[tuple[int, ...]]
     ) -> Cells:
-        """levels : of at least the swept stages, the last of which count; used : thresholds of this head or of its
-        beginnings, of which the first few different states are taken."""
+        """levels : levels of the stages of the head, of which the last SWEPT are used; used : thresholds of this head
+        or of its beginnings, whose first STATES different states are taken."""
         swept = min(len(head), SWEPT)
         outer = len(head) - swept
         states = tuple(dict.fromkeys(below[:outer] for below in used))[:STATES]
@@ -57,14 +59,14 @@ class Cells:
     def below(self, level: int) -> tuple[int, ...]:
         """The vector behind a level index."""
         swept: list[int] = []
-        for some in reversed(self.levels):
-            level, place = divmod(level, len(some) + 1)
-            swept.insert(0, int(some[place]) if place < len(some) else self.units)
+        for values in reversed(self.levels):
+            level, index = divmod(level, len(values) + 1)
+            swept.insert(0, int(values[index]) if index < len(values) else self.units)
         return (*self.states[level], *swept)
 
 
 def no_lead(extensions: int) -> beam.Lead:
-    """Nothing is ahead of this."""
+    """A lead that no extension exceeds."""
     none = np.zeros(1, np.int64)
     never = np.full((extensions, 1), np.iinfo(np.int64).max)
     return beam.Lead(none, 0, none, never, never)
@@ -104,7 +106,7 @@ class JointSweep:
         totals = beam.HeadTotals(*np.empty((2, *shape[:2]), np.int64))
         for number, state in enumerate(self.cells.states):
             waiting, settled_correct, settled_cost = self._settled(state, right, fees)
-            # Lines of those who wait: what `take` makes is contiguous, and nothing is copied where all do.
+            # Columns of the waiting units: `take` gives contiguous arrays, and nothing is copied where all units wait.
             of = partial(np.take, indices=waiting, axis=-1) if outer else np.asarray
             nobody, nothing = np.zeros(len(waiting), np.int32), np.zeros(len(waiting), np.int64)
             swept = zip(self.swept, self.cells.levels, strict=True)
@@ -124,11 +126,11 @@ class JointSweep:
         that all units have paid so far."""
         waiting = np.ones(self.cells.units, dtype=bool)
         correct = cost = 0
-        for prefix, below, own, fee in zip(self.extensions.prefixes, state, right, fees, strict=False):
+        for prefix, below, stage_correct, fee in zip(self.extensions.prefixes, state, right, fees, strict=False):
             cost += int(fee[waiting].sum())
             score = self.stages.tables.score[self.stages.row(prefix)]
             leaves = waiting & reaches(score, self.stages.value(prefix, below))
-            correct += int(own[leaves].sum())
+            correct += int(stage_correct[leaves].sum())
             waiting &= ~leaves
         return np.flatnonzero(waiting), correct, cost
 
@@ -141,7 +143,8 @@ class JointSweep:
 
 
 class LineSweep:
-    """For given threshold vectors of every extension: each threshold over all its values, the others fixed."""
+    """For each extension and each of its given threshold vectors: every threshold over all its values, the others
+    fixed."""
 
     def __init__(self, stages: Stages, extensions: Extensions, vectors: Sequence[Sequence[tuple[float, ...]]]) -> None:
         """vectors : threshold vectors of each extension."""
@@ -151,7 +154,7 @@ class LineSweep:
 
     @property
     def _values_each(self) -> int:
-        """Level indices of one line."""
+        """The number of level indices of one line."""
         return self.stages.pool.units + 2
 
     @property

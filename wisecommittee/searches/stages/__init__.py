@@ -1,4 +1,4 @@
-"""Stored outputs -> what every prefix of members answers and how sure it is.
+"""Stored outputs -> the prediction, correctness and confidence of every prefix of members.
 
-May be added: another way to compute stage tables, behind the same values.
+May be added: another way to compute StageTables.
 """

@@ -1,4 +1,4 @@
-"""The stage kernels over all units, in blocks and threads: from stored outputs to what every prefix answers."""
+"""The stage kernels over all units, in blocks and threads: from stored outputs to the predictions of every prefix."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from wisecommittee.searches.stages.product_plan import paths_of, product_plan
 from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.searches.workers.threads import Progress, Workers
 
-BLOCK_BYTES = 4 << 20  # converted summands of one block of units: small enough to stay in the cache
-DIRECT_BYTES = (
-    64 << 20
-)  # summands of a block that are stored outputs: large enough to make the work around the kernel small
-RESULT_BYTES = 16 << 20  # what the kernel writes for a block, before it goes to the tables
-CLOSE_BYTES = 512 << 10  # summands of units that are sorted by difficulty together
+BLOCK_BYTES = 4 << 20  # bytes of the converted summands of a block of units: they stay in the cache
+# bytes of the summands of a block if they are the stored outputs: large, so that the work around the kernel is small
+DIRECT_BYTES = 64 << 20
+RESULT_BYTES = 16 << 20  # bytes that the kernel writes for a block
+CLOSE_BYTES = 512 << 10  # bytes of the summands of units that are sorted by difficulty at a time
 
 
 RowStatistics = dict[str, NDArray[np.float32]]  # float32 [rows, n] of each name in kernels/stages/direct.STATISTICS
@@ -29,11 +28,12 @@ RowStatistics = dict[str, NDArray[np.float32]]  # float32 [rows, n] of each name
 
 @dataclass(frozen=True, slots=True)
 class TableRequest:
-    """What is computed of every prefix of a trie.
+    """The results that are computed for every prefix of a trie.
 
-    scored : bool [nodes], the prefixes whose confidence is computed
-    statistics : names of the row statistics that `confidence` takes; empty only where nothing is scored
-    ordered : a prefix answers as its newest member alone; predict : predictions are kept
+    scored : bool [nodes], the prefixes whose confidence is computed statistics : names of the row statistics that
+    `confidence` takes; empty only where nothing is scored ordered : whether the newest member of a prefix answers
+    alone;
+    predict : whether predictions are kept
     """
 
     trie: Prefixes
@@ -53,10 +53,10 @@ def walk_blocks(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> tuple[Correctness, NDArray[np.int32], NDArray[np.float32]]:
-    """Which units every prefix of the trie is right on, its predictions [nodes, N] (else [0, N]), and confidences
-    float32 [rows, N] of the scored prefixes.
+    """Returns the correctness of every prefix of the trie, its predictions int32 [nodes, N] ([0, N] if they are not
+    kept), and the confidences float32 [rows, N] of the scored prefixes.
 
-    models : int, ascending, the members of the trie; summands : of each of them.
+    models : the models of the trie, ascending; summands : of each of these models
     Each block of units is independent, so any number of threads gives the same bits.
     """
     trie, scored, wanted, predict = request.trie, request.scored, request.statistics, request.predict
@@ -68,15 +68,17 @@ def walk_blocks(
     predicted = np.empty((nodes if predict else 0, units), np.int32)
     score = np.empty((judged, units), np.float32)
     names = [name for name in direct.STATISTICS if name in wanted]
-    # The walk depends on the rule, the confidence and the number of classes alone, so that a committee gets the same
-    # scores from a search of many models as from an evaluation of its own.
+    # The choice of the walk depends on the rule, the confidence and the number of classes only, so that a committee has
+    # the same scores in a search of many models and in its own evaluation.
     served = {"rest"} if all(source.space == "logits" for source in summands) else {"top", "rest"}
     products_serve = not request.ordered and (not wanted or wanted == served)
     walk = (_products if products_serve else _every)(summands, trie, members, scored, wanted)
     in_place = products_serve and all(source.in_place is not None for source in summands)
     most = (DIRECT_BYTES if in_place else BLOCK_BYTES) // (4 * len(summands) * classes)
     words = min(most, RESULT_BYTES // (nodes + 4 * judged * max(1, len(wanted))), 1024) // BITS
-    step = max(1, words - 1 + words % 2) * BITS  # odd: rows a power of two apart would share few places of the cache
+    step = (
+        max(1, words - 1 + words % 2) * BITS
+    )  # odd: rows a power of two apart would compete for the same lines of the cache
 
     def block(start: int) -> int:
         stop = min(units, start + step)
@@ -154,7 +156,7 @@ def _products(
         members, trie.sizes, int(trie.sizes.max()), _followers(trie, members), np.flatnonzero(scored), paths
     )  # fmt: skip
     rows = [source.in_place for source in summands]
-    firsts = np.array([0 if own is None else own.ctypes.data for own in rows])
+    firsts = np.array([0 if stored is None else stored.ctypes.data for stored in rows])
 
     def walk(
         start: int,
@@ -164,11 +166,14 @@ def _products(
         predicted: NDArray[np.int32],
         statistics: NDArray[np.float32],
     ) -> None:
-        made = [source.block(start, stop) if own is None else own for source, own in zip(summands, rows, strict=True)]
+        arrays = [
+            source.block(start, stop) if stored is None else stored
+            for source, stored in zip(summands, rows, strict=True)
+        ]
         addresses = firsts + 4 * classes * start
-        for m, own in enumerate(rows):
-            if own is None:
-                addresses[m] = made[m].ctypes.data
+        for m, stored in enumerate(rows):
+            if stored is None:
+                addresses[m] = arrays[m].ctypes.data
         statistics = statistics if len(statistics) else np.empty((1, 0, stop - start), np.float32)
         block = products.Block(addresses, labels, start, classes)
         results = products.Results(correct.cells, predicted, statistics)

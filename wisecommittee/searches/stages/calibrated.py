@@ -1,8 +1,8 @@
 """Which calibration a model is used with, and its calibrated outputs.
 
 On the outputs that a calibration was fitted on, each unit is calibrated with the parameters fitted without its fold, so
-that the units that choose a committee do not see themselves; on all other outputs with the parameters of the whole
-split.
+that no unit that chooses a committee is calibrated by a fit that has seen it. All other outputs are calibrated with the
+parameters of the whole split.
 """
 
 from __future__ import annotations
@@ -56,19 +56,19 @@ def scores(store: LogitStore, split: str, card: StoredCard, name: str) -> NDArra
 
 
 def row_kind(card: StoredCard) -> str:
-    """What the rows are: calibrated probabilities have become logits."""
+    """Kind of the rows: calibrated probabilities have become logits."""
     return "logits" if card.calibration is not None and card.kind == "probabilities" else card.kind
 
 
 def _folds(store: LogitStore, split: str, card: StoredCard) -> NDArray[np.int8] | None:
-    """Folds of the units a calibration was fitted on; None on others."""
+    """Folds of the units if the calibration was fitted on them, else None."""
     calibration, contents = card.calibration, card.contents
     if calibration is None or calibration.content != contents.content or not calibration.folds:
         return None
     return _folds_of(tuple(store.unit_ids(split)))
 
 
-@lru_cache(maxsize=2)  # every model of a split asks, for every walk over its units
+@lru_cache(maxsize=2)  # asked for by every model of a split, at every walk over its units
 def _folds_of(unit_ids: tuple[str, ...]) -> NDArray[np.int8]:
     return unit_folds(unit_ids)
 
@@ -76,16 +76,16 @@ def _folds_of(unit_ids: tuple[str, ...]) -> NDArray[np.int8]:
 def require_calibrated(cards: Sequence[StoredCard], split: str) -> None:
     """Raise unless every model has a calibration fitted on this split."""
     if missing := [card.model for card in cards if card.calibration is None]:
-        some = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+        named = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
         of_split = "" if split == "val" else f" --split {split}"
         raise AbsentError(
-            f"not calibrated on {split}: {some}; run `wisecommittee calibrate --model '*' --method "
+            f"not calibrated on {split}: {named}; run `wisecommittee calibrate --model '*' --method "
             f"temperature{of_split}`, or choose models with {option('models')}"
         )
 
 
 def recorded(card: StoredCard) -> dict[str, Any] | None:
-    """What a committee records of a member's calibration: all it needs to run, not how val was cross-fitted."""
+    """The part of a member's calibration that a committee records: all that it needs to run, without the folds."""
     return None if card.calibration is None else card.calibration.without_folds().to_json()
 
 
@@ -94,8 +94,8 @@ def as_chosen(
 ) -> StoredCard:
     """The card with the calibration a committee records of this member, and no other.
 
-    Refuses one that the store has exchanged since, unless force; on the outputs it was fitted on it is needed with its
-    folds, which the store alone has.
+    Raises if the store has exchanged the calibration since, unless `force`. For the outputs that it was fitted on, the
+    calibration of the store is taken, which has the folds.
     """
     if not member.get("calibration"):
         return card.with_calibration(None)
@@ -103,15 +103,17 @@ def as_chosen(
         chosen = Calibration.from_json(member["calibration"])
     except StoreError as error:
         raise CommitteeError(f"{card.model}: {error}") from error
-    own = card.contents.content == chosen.content
-    there = card if own else store.read_card(chosen.split, card.model) if store.has_split(chosen.split) else None
-    now = there.calibration if there and there.contents.content == chosen.content else None
+    same_outputs = card.contents.content == chosen.content
+    holder = (
+        card if same_outputs else store.read_card(chosen.split, card.model) if store.has_split(chosen.split) else None
+    )
+    now = holder.calibration if holder and holder.contents.content == chosen.content else None
     if now is not None and now.digest == chosen.digest:
         return card.with_calibration(now)
-    if not force and (now is not None or own):
-        found = f"now {now.method}" if now else "since removed"
+    if not force and (now is not None or same_outputs):
+        now_text = f"now {now.method}" if now else "since removed"
         raise CommitteeError(
             f"{card.model}: its {chosen.method} calibration differs from the one the committee was chosen with "
-            f"({found}); search again, or use the committee's own with {option('force', True)}"
+            f"({now_text}); search again, or use the committee's own with {option('force', True)}"
         )
     return card.with_calibration(chosen)

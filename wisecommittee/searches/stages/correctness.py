@@ -1,4 +1,4 @@
-"""The integer statistic of every prefix on every unit (tasks with S = 1), as small as it can be held."""
+"""The integer statistic of every prefix on every unit (tasks with S = 1), in as few bits as possible."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-BITS = 8  # units of one byte; blocks of units start at multiples of it
-WORD = 64  # units of the words that kernels read
+BITS = 8  # units in a byte; blocks of units start at multiples of it
+WORD = 64  # units in a word of a kernel
 
 
 @dataclass(frozen=True, slots=True)
 class Correctness:
-    """How right each prefix is on each unit, read as rows of one integer per unit.
+    """The correctness of each prefix on each unit, read as rows of one integer per unit.
 
     cells : where units are right or wrong, uint8 [nodes, ceil(N / 64) * 8]: bit i % 8 of byte i // 8 says whether unit
     i is right, bits from N on are 0; where units are graded, int32 [nodes, N]
@@ -33,7 +33,7 @@ class Correctness:
 
     @property
     def dtype(self) -> np.dtype[np.integer]:
-        """Of a row: uint8 or int32."""
+        """The type of a row: uint8 or int32."""
         return self.cells.dtype
 
     @property

@@ -20,7 +20,7 @@ from wisecommittee.searches.stages.stage_tables import StageTables, tables_for
 class ExitTable:
     """One committee over N units, ready to be evaluated: a row for each of its routes (committees/policy.py).
 
-    Of a cascade that runs its stages in order, row k is what holds after stages 0..k, so R = K.
+    Row k of a cascade that runs its stages in order is the state after stages 0..k, so R = K.
 
     Parameters
     ----------
@@ -31,9 +31,8 @@ class ExitTable:
     cost : int64 [R] or [R, N]
         Integer cost of the stages of the route (times CostModel.unit).
     routes : tuple of tuples of int
-        The stages that units in row r have run.
-    prediction : integer class or text [R, N]
-        None where only figures are asked for.
+        The stages that units in row r have run. prediction : integer class or text [R, N] None if only figures are
+        wanted.
     further : tuple of (CostModel, int64 [R])
         Every other cost.
     members : {model: integer class or text [N]}
@@ -103,14 +102,16 @@ def assemble(
 
 
 def _route_costs(charges: CostModel, stages: Sequence[Sequence[int]], routes: Sequence[Route]) -> NDArray[np.int64]:
-    """int64 [R] or [R, N]: what the stages of each route cost together: the union of their blocks."""
+    """int64 [R] or [R, N]: the cost of the stages of each route together, which is that of the union of their
+    blocks."""
     if len(routes) == len(stages) and len(routes[-1]) == len(stages):
         return charges.stages(stages)  # each route adds a stage to the one before
     return np.stack([charges.stages([stages[k] for k in route])[-1] for route in routes])
 
 
 def scores(tables: StageTables, combinations: Sequence[Sequence[int] | None]) -> NDArray[np.float32]:
-    """float32 [n, N] confidences after these combinations of tiers; 0 for None and where none is ever compared."""
+    """float32 [n, N] confidences after these combinations of tiers; 0 for None and for confidences that are never
+    compared."""
     score = np.zeros((len(combinations), tables.pool.units), np.float32)
     for k, combination in enumerate(combinations):
         row = -1 if combination is None else tables.row(combination)
@@ -135,9 +136,10 @@ def committee_tables(
 def prefix_tables(
     pool: Pool, committees: Sequence[Committee], *, predict: bool = False, score_last: bool = False, threads: int = 1
 ) -> StageTables:
-    """Stage tables of everything that units of these committees can have run, and of what their policies need.
+    """Stage tables of every route of these committees, and of the members that their policies need by themselves.
 
-    predict : with predictions, which policies may need in any case; score_last : with confidences after the last stage.
+    predict : with predictions (policies that need them get them anyway); score_last : with confidences after the last
+    stage.
     """
     combinations: list[tuple[int, ...]] = []
     compared: list[tuple[int, ...]] = []

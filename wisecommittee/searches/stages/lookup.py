@@ -1,4 +1,4 @@
-"""Where the stage tables hold the correctness and the confidence of a sequence of tiers."""
+"""Where the stage tables hold the correctness and the confidence after a combination of tiers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.searches.stages.correctness import Correctness
-from wisecommittee.searches.stages.pool import Pool, Tiers, members_of
-from wisecommittee.searches.stages.stage_tables import StageTables
+from wisecommittee.searches.stages.pool import Tiers, deciding_models, members_of
 
 
 @dataclass(frozen=True, slots=True)
 class StageLookup:
-    """What a search needs of pool and stage tables, and nothing that could not travel to a worker.
+    """The part of pool and stage tables that a sweep needs, small enough to be pickled for workers.
 
-    nodes : node of each prefix; score_rows : int64 [nodes] row of its confidence; correct : of each node
-    ordered : the newest member answers alone; stored : confidences are stored ones, with a row for each member
+    nodes : {deciding models: node}; score_rows : int64 [nodes] row of each node's confidence, -1 where it is never
+    compared; correct : of every node; ordered : whether the newest member answers alone; stored : whether confidences
+    are stored scores, which have a row for each member
     """
 
     tiers: Tiers | None
@@ -28,28 +28,20 @@ class StageLookup:
     ordered: bool
     stored: bool
 
-    @classmethod
-    def of(cls, pool: Pool, tables: StageTables) -> StageLookup:
-        stored = isinstance(pool.confidence, str)
-        return cls(
-            pool.tiers, tables.prefixes.find, tables.score_row, tables.correct, pool.combine.ordered, stored
-        )  # fmt: skip
+    def node(self, combination: Sequence[int]) -> int:
+        """The node of the prefix that decides the prediction after these tiers."""
+        return self.nodes[deciding_models(members_of(self.tiers, combination), self.ordered)]
 
-    def node(self, sequence: Sequence[int]) -> int:
-        """The node of the prefix that answers after these tiers."""
-        members = members_of(self.tiers, sequence)
-        return self.nodes[members[-1:] if self.ordered else tuple(sorted(members))]
-
-    def correct_of(self, sequence: Sequence[int]) -> NDArray[np.integer]:
+    def correct_of(self, combination: Sequence[int]) -> NDArray[np.integer]:
         """Integer quality [N] of the prediction after these tiers."""
-        return self.correct.row(self.node(sequence))
+        return self.correct.row(self.node(combination))
 
-    def score_row(self, sequence: Sequence[int]) -> int:
-        """Row of the confidence after these tiers."""
+    def score_row(self, combination: Sequence[int]) -> int:
+        """The row of the confidence after these tiers; -1 if it is never compared."""
         if self.stored:
-            return members_of(self.tiers, sequence)[-1]
-        return int(self.score_rows[self.node(sequence)])
+            return members_of(self.tiers, combination)[-1]
+        return int(self.score_rows[self.node(combination)])
 
     def score_rows_of(self, head: Sequence[int]) -> list[int]:
-        """Rows of the confidences after each of these tiers."""
+        """The rows of the confidences after each tier of a head."""
         return [self.score_row(head[:k]) for k in range(1, len(head) + 1)]

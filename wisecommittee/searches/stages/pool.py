@@ -31,7 +31,7 @@ UNAVERAGED = {"answers": "answers", "cell_counts": "counts of pixels"}
 class Pool:
     """The models of a search on one split, in canonical order, with how they are combined, scored and charged.
 
-    cards : of the models; each is used with the calibration on its card here, which need not be the store's
+    cards : of the models; each model is used with the calibration on this card, which may differ from the store's
     confidence : a function of combined outputs, or the name of a score stored with every model
     tiers : the groups of models that a stage can add; tier m < M is model m alone. None: single models only
     cost : the cost that is searched; further : the other costs that every card names
@@ -105,24 +105,31 @@ def members_of(tiers: Tiers | None, combination: Sequence[int]) -> tuple[int, ..
     return tuple(combination) if tiers is None else tuple(m for tier in combination for m in tiers[tier])
 
 
+def deciding_models(members: tuple[int, ...], ordered: bool) -> tuple[int, ...]:
+    """The models whose outputs decide the prediction after these members, as Prefixes.find has them: the newest if the
+    rule is ordered, else all, ascending."""
+    return members[-1:] if ordered else tuple(sorted(members))
+
+
 def select_cards(
     store: LogitStore, split: str, models: Sequence[str] | None, *, with_calibration: bool = False
 ) -> tuple[StoredCard, ...]:
     """Cards of the models that the patterns mean (patterns.py; None: all models), in canonical order, each with the
     architecture and the replica that it has among all models of the split.
 
-    with_calibration : with the calibration fitted on this split, which every model must have; else without any.
+    with_calibration : cards keep the calibration fitted on this split, which every model must have; else they have
+    none.
     """
     store.require_split(split)
     cards = resolve_replicas(store.cards(split))
     if not cards:
         raise StoreError(f"store {store.files.uri!r} has no models in split {split!r}; extract or import some")
     names = selected([card.model for card in cards], models, split) if models else {card.model for card in cards}
-    found = tuple(card for card in cards if card.model in names)
+    chosen = tuple(card for card in cards if card.model in names)
     if with_calibration:
-        calibrated.require_calibrated(found, split)
-        return found
-    return tuple(card.with_calibration(None) for card in found)
+        calibrated.require_calibrated(chosen, split)
+        return chosen
+    return tuple(card.with_calibration(None) for card in chosen)
 
 
 def open_pool(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 class Prefixes:
     """A trie of sets of models in depth-first order: each node is its parent and one model more.
 
-    parents, members, sizes : int64 [nodes], of each node its parent (-1 at the top), the model it adds, and its number
+    parents, members, sizes : int64 [nodes]: the parent of each node (-1 at the top), the model it adds, and its number
     of models
     find : {models: node}; the models ascending where a prefix averages them, only the newest where it answers alone
     """

@@ -1,5 +1,6 @@
-"""One model on one split, as a task reads it, straight from the store: no kernels, which take longer to load than a
-model by itself takes to be scored."""
+"""One model on one split, as a task reads it, straight from the store. No kernels are used: loading them takes longer
+than scoring one model.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import task_of
 
-BLOCK = 8 << 20  # outputs whose largest class is looked for at a time
+BLOCK = 8 << 20  # outputs that are searched for the largest class at a time
 
 
 @dataclass(frozen=True, slots=True)

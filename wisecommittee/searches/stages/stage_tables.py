@@ -1,4 +1,4 @@
-"""Stage tables: what every prefix of members answers on every unit, and how sure it is."""
+"""Stage tables: correctness, prediction and confidence of every prefix of members on every unit."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from wisecommittee.kernels import jit
 from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.blocks import RowStatistics, TableRequest, walk_blocks
 from wisecommittee.searches.stages.correctness import Correctness
-from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.stages.lookup import StageLookup
+from wisecommittee.searches.stages.pool import Pool, deciding_models
 from wisecommittee.searches.stages.prefixes import Prefixes, build_prefixes
 from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.searches.workers.threads import Progress, Workers
 
-READERS = 4  # models that are opened at a time: each that is decoded takes some row groups of memory
+READERS = 4  # models that are opened at a time: decoding a model takes the memory of a few row groups
 
 
 @dataclass(frozen=True, slots=True)
 class StageTables:
-    """Correctness and confidence of every prefix of some combinations of a pool's models.
+    """Correctness and confidence of every prefix of a set of combinations of a pool's models.
 
     prefixes : a node for each prefix that decides a prediction; correct : of each node (Task.scale of a fully right
-    unit); score : float32 [rows, N] confidences; score_row : int64 [nodes] row of a node in score, -1 where it is never
-    compared (stored scores: by member instead). prediction : int32 class or text [nodes, N] where asked for.
+    unit); score : float32 [rows, N] confidences; score_row : int64 [nodes] row of a node in `score`, -1 where it is
+    never compared. Stored scores have a row for each model instead. prediction : int32 class or text [nodes, N] where
+    asked for.
 
-    Combinations are of tiers in the order in which they run, as Pool has them.
+    A combination lists tiers of the pool in the order in which they run.
     """
 
     pool: Pool
@@ -39,35 +41,38 @@ class StageTables:
     score_row: NDArray[np.int64]
     prediction: NDArray[np.generic] | None = None
 
+    @property
+    def lookup(self) -> StageLookup:
+        """Node and row of every combination."""
+        ordered, stored = self.pool.combine.ordered, isinstance(self.pool.confidence, str)
+        return StageLookup(self.pool.tiers, self.prefixes.find, self.score_row, self.correct, ordered, stored)
+
     def node(self, combination: Sequence[int]) -> int:
-        """The node that decides the prediction after these stages."""
-        return self.prefixes.find[correct_key(self.pool, combination)]
+        """The node of the prefix that decides the prediction after these tiers."""
+        return self.lookup.node(combination)
 
     def nodes(self, combinations: Iterable[Sequence[int]]) -> list[int]:
-        return [self.node(combination) for combination in combinations]
+        return [*map(self.lookup.node, combinations)]
 
     def row(self, combination: Sequence[int]) -> int:
-        """The row of `score` with the confidence after these stages; -1 if it is never compared."""
-        if isinstance(self.pool.confidence, str):
-            return self.pool.members(combination)[-1]
-        return int(self.score_row[self.node(combination)])
+        """The row of `score` with the confidence after these tiers; -1 if it is never compared."""
+        return self.lookup.score_row(combination)
 
     def scores(self, combinations: Iterable[Sequence[int]]) -> NDArray[np.float32]:
-        """float32 [n, N]: the confidence after each of these, all of which are compared."""
-        return self.score[[self.row(combination) for combination in combinations]]
+        """float32 [n, N]: the confidence after each of these combinations, all of which are compared."""
+        return self.score[[*map(self.lookup.score_row, combinations)]]
 
 
 def correct_key(pool: Pool, combination: Sequence[int]) -> tuple[int, ...]:
     """The models whose outputs decide the prediction after these stages, as Prefixes.find has them."""
-    members = pool.members(combination)
-    return members[-1:] if pool.combine.ordered else tuple(sorted(members))
+    return deciding_models(pool.members(combination), pool.combine.ordered)
 
 
 def prefixes_for(
     pool: Pool, combinations: Iterable[Sequence[int]], compared: Iterable[Sequence[int]] = ()
 ) -> tuple[Prefixes, NDArray[np.bool_]]:
     """The prefixes that decide the predictions after these combinations of tiers, and bool [nodes] those whose
-    confidence is to be computed: of the compared ones, unless confidences are stored."""
+    confidence is to be computed: the compared prefixes, unless confidences are stored."""
     keys = {correct_key(pool, combination) for combination in combinations}
     asked = {correct_key(pool, combination) for combination in compared}
     trie = build_prefixes(keys | asked)
@@ -145,7 +150,8 @@ def _scored_by_task(pool: Pool, nodes: int, predictions: Iterable[NDArray[np.gen
 
 
 def _confidence_of(pool: Pool, members: NDArray[np.int64]) -> Callable[[RowStatistics], NDArray[np.float32]]:
-    """Function from the kernel's row statistics [rows, n] to confidences; members : the newest of each row's prefix."""
+    """The function from the kernel's row statistics [rows, n] to confidences. members : the newest member of each row's
+    prefix."""
     spaces = np.array([pool.space(int(m)) for m in members])
     different = np.unique(spaces).tolist()
 
@@ -192,8 +198,8 @@ def _opened(pool: Pool, members: Sequence[int], threads: int, progress: Progress
     with Workers(min(threads, READERS)) as workers:
         opening = [workers.submit(pool.summands, m) for m in members]
         jit.load()
-        for one in opening:
-            opened.append(one.result())
+        for future in opening:
+            opened.append(future.result())
             if progress:
                 progress("outputs", len(opened), len(members))
     return opened

@@ -1,4 +1,4 @@
-"""What one model adds to the sums of the prefixes: its outputs, converted a block of units at a time."""
+"""The summand of one model in the sums of prefixes: its outputs, converted a block of units at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wisecommittee.searches.stages.calibrated import CalibratedRows
 
 @dataclass(frozen=True, slots=True)
 class Summands:
-    """What one model adds to a prefix: rows [N, C] of its outputs, turned into float32 summands.
+    """The summand of one model in a prefix: rows [N, C] of its outputs, converted to float32 by `turn`.
 
     space : where the mean of the summands lives, 'logits' or 'probabilities'
     """

@@ -12,12 +12,12 @@ from wisecommittee.searches.strategies.shared_threshold import SHARED_THRESHOLD
 from wisecommittee.searches.strategies.skyline import SKYLINE
 from wisecommittee.searches.workers.estimate import Estimate
 
-METHODS = {strategy.name: strategy for strategy in (EXHAUSTIVE, EXACT, BEAM, GREEDY)}  # by name of the option
+METHODS = {strategy.name: strategy for strategy in (EXHAUSTIVE, EXACT, BEAM, GREEDY)}  # by the value of the option
 STRATEGIES = METHODS | {strategy.name: strategy for strategy in (SHARED_THRESHOLD, SKYLINE)}
 
 
 def auto(estimate: Estimate, threads: int) -> str:
-    """Every combination where that is feasible, else the beam."""
+    """The exhaustive search where that is feasible, else the beam."""
     return EXHAUSTIVE.name if estimate.fits(threads) else BEAM.name
 
 

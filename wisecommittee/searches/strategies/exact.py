@@ -13,7 +13,7 @@ from wisecommittee.searches.strategies.problem import Findings, Problem, Strateg
 
 
 def run(problem: Problem) -> Findings:
-    if not problem.family.thresholded:  # every combination is all there is
+    if not problem.family.thresholded:  # without thresholds, all combinations are all committees
         return exhaustive.run(problem)
     candidates = problem.candidates()
     require_provable(candidates, problem.pool.cost, problem.limits)
@@ -31,7 +31,7 @@ def run(problem: Problem) -> Findings:
 
 
 def combinations(candidates: list[Candidates]) -> list[tuple[int, ...]]:
-    """Those of two members and more, whose thresholds are to be proved."""
+    """The combinations of two members and more, whose thresholds are to be proved."""
     return [tuple(row) for c in candidates if c.size > 1 for row in c.sequences.tolist()]
 
 

@@ -39,7 +39,7 @@ def grid_of(problem: Problem, prepared: Prepared) -> GridSearch:
 def findings(
     problem: Problem, prepared: Prepared, sweep: GridSearch, searched: dict[str, Any], unfinished: Sequences
 ) -> Findings:
-    """The envelope of a sweep, and the gap to its unfinished combinations where all others have been tried."""
+    """The findings of a sweep, with the gap to its unfinished combinations if all others have been tried."""
 
     def to_unfinished(evaluations: Sequence[Evaluation]) -> float | None:
         if prepared.untried or not unfinished or not sweep.lookup.correct.bits or problem.query.axis != "average":
@@ -51,13 +51,13 @@ def findings(
 
 
 def finished(candidates: Sequence[Candidates], unfinished: Sequences) -> dict[int, int]:
-    """How many combinations of each number of stages have been tried."""
+    """{stages: how many combinations of so many stages have been tried}."""
     lacking = Counter(map(len, unfinished))
     return {c.size: len(c.sequences) - lacking[c.size] for c in candidates}
 
 
 def vectors(tried: dict[int, int], levels: int) -> int:
-    """How many vectors of levels they have."""
+    """How many vectors of levels the tried combinations have."""
     return sum(number * levels ** (size - 1) for size, number in tried.items())
 
 

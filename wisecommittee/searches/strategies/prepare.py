@@ -82,7 +82,7 @@ def tables_of(
         prefixes = c.sequences
         for k in range(c.size, 0, -1):
             prefixes = distinct(prefixes[:, :k])
-            # One combination for every set of tiers, or for every last one, stands for all that predict alike.
+            # Combinations of the same tiers (ordered: with the same last tier) predict alike: one of them is enough.
             columns = prefixes[:, -1:] if pool.combine.ordered else np.sort(prefixes, axis=1)
             alike = set(map(tuple, distinct(columns).tolist()))
             combinations |= alike

@@ -1,4 +1,4 @@
-"""What a strategy solves (Problem), what it finds (Findings), and what a strategy is."""
+"""The problem that a strategy solves (Problem), its result (Findings), and a strategy as a value (Strategy)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from wisecommittee.store import LogitStore
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A query, and the pool of models that it is asked of.
+    """A query, and the pool of models that it searches.
 
     query : with every default filled in; its models are the names of the pool's. pool : with the tiers of the family.
     deadline : when the search must end, as of time.time(), or None.
@@ -67,11 +67,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a strategy has found.
+    """The result of a strategy.
 
-    points : combinations and thresholds, by rising cost. tables : stage tables of their prefixes. searched : what was
-    tried, as the frontier reports it. gap : (the points' evaluations) -> by how much quality an untried committee can
-    exceed them at equal cost, or None where that is not known or nothing is untried.
+    points : combinations and thresholds, by rising cost. tables : stage tables of their prefixes. searched : the counts
+    of the search, as the frontier reports them. gap : (the points' evaluations) -> by how much quality an untried
+    committee can exceed them at equal cost, or None where that is not known or nothing is untried.
     """
 
     points: Sequence[Point]
@@ -84,7 +84,8 @@ class Findings:
 class Strategy:
     """A way to search.
 
-    refuse : raises UsageError for a problem that the strategy cannot solve. proves : whether nothing is left untried.
+    refuse : raises UsageError for a problem that the strategy cannot solve. proves : whether every combination is
+    tried.
     """
 
     name: str

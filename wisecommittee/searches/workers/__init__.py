@@ -1,1 +1,1 @@
-"""Who does the work of a search (threads here, dask workers elsewhere) and how much of it there is."""
+"""The workers of a search (threads of this process, or dask workers) and an estimate of the work."""

@@ -18,7 +18,7 @@ from typing import Any
 from wisecommittee.errors import WiseCommitteeError, option
 from wisecommittee.searches.workers.threads import POLL, Control, Progress
 
-TRIES = 5  # of a chunk beyond those that the scheduler makes by itself when workers die
+TRIES = 5  # resubmissions of a chunk, beyond those that the scheduler makes when workers die
 PARTS_PER_THREAD = 8
 CONNECT = 10.0  # seconds for the scheduler to answer
 WAIT = 60.0  # seconds for the first worker to appear
@@ -41,7 +41,9 @@ class Cluster:
         from distributed import Client, LocalCluster
 
         self.progress, self.deadline, self._stopped = progress, deadline, False
-        self._sent: dict[int, tuple[Any, Any]] = {}  # the value beside its future, so that its id stays its own
+        self._sent: dict[
+            int, tuple[Any, Any]
+        ] = {}  # {id: (value, future)}; the value stays alive, so that its id is not reused
         self._cluster = None
         if address == "local":
             self._cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
@@ -79,7 +81,8 @@ class Cluster:
     def map(
         self, function: Callable[[Any, Any, Control], Any], common: Any, chunks: Sequence[Any], task: str, total: int
     ) -> Iterator[Any]:
-        """function : a bound method of an object that pickles. Yields (None, 0) for chunks that were given up."""
+        """function : a bound method of an object that pickles. Yields the result of each chunk; (None, 0) for a chunk
+        that was given up."""
         from distributed import wait
 
         shared = self._send(function.__self__)  # type: ignore[attr-defined]
@@ -87,27 +90,27 @@ class Cluster:
         control = Control(self.deadline)
         futures = [self._submit(run_chunk, *rest, chunk, control) for chunk in chunks]
         tries = [0] * len(chunks)
-        for place, chunk in enumerate(chunks):
-            while not self._stopped and (status := futures[place].status) != "finished":
+        for index, chunk in enumerate(chunks):
+            while not self._stopped and (status := futures[index].status) != "finished":
                 if status == "pending":
                     with (
                         contextlib.suppress(TimeoutError, CancelledError, AsyncCancelledError),
                         self.client.as_current(),
                     ):
-                        wait([futures[place]], timeout=POLL)
+                        wait([futures[index]], timeout=POLL)
                     self._tell(task, futures, total)
-                elif tries[place] < TRIES:  # killed with its worker once too often, or lost
-                    tries[place] += 1
+                elif tries[index] < TRIES:  # its workers died too often, or its data were lost
+                    tries[index] += 1
                     self.client.wait_for_workers(1, timeout=WAIT)
-                    futures[place] = self._submit(run_chunk, *rest, chunk, control)
+                    futures[index] = self._submit(run_chunk, *rest, chunk, control)
                 else:
-                    futures[place].result()  # says why
-            yield futures[place].result() if futures[place].status == "finished" else (None, 0)
+                    futures[index].result()  # raises the error
+            yield futures[index].result() if futures[index].status == "finished" else (None, 0)
         self._tell(task, futures, total)
         self.client.cancel([future for future in futures if future.status == "pending"])
 
     def _send(self, value: Any) -> Any:
-        """A future of this value. Its task stays with the scheduler, which computes it again where it was lost."""
+        """A future of this value. The scheduler keeps its task and computes a lost value again."""
         if id(value) not in self._sent:
             self._sent[id(value)] = (value, self._submit(hold, value))
         return self._sent[id(value)][1]

@@ -12,16 +12,16 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.families.chains import Chain
 from wisecommittee.committees.families.family import Family
 
-MOST_SECONDS = 3600.0  # of all threads together; beyond, auto takes the beam
-MOST_COMBINATIONS = 20_000_000  # listed in memory
-MOST_MEMORY = 0.7  # of this machine's
+MOST_SECONDS = 3600.0  # CPU seconds of one thread; for longer searches, auto takes the beam
+MOST_COMBINATIONS = 20_000_000  # they are listed in memory
+MOST_MEMORY = 0.7  # share of this machine's memory
 
 # CPU seconds, measured by `python -m benchmarks grid tables large large32 five` and rounded up; they choose a method,
 # nothing else.
 PER_VECTOR = 3e-11
 PER_SHARED_THRESHOLD = 2e-8
 PER_UNIT_AND_COMBINATION = 3e-9
-PER_EARLIER_LEVEL = 1e-5  # and combination: levels of the stages before the last four are taken one by one
+PER_EARLIER_LEVEL = 1e-5  # per combination and level of the stages before the last four, which are taken one by one
 PER_UNIT_AND_PREFIX, PER_UNIT_PREFIX_AND_CLASS = 2e-8, 1e-10
 
 
@@ -54,11 +54,10 @@ def machine_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def table_memory(prefixes: int, scored: int, units: int, *, exact: bool = False, graded: bool = False) -> int:
-    """Bytes of the stage tables and of what is made from them: a bit for each prefix and unit, or if graded a
-    prediction and a statistic; a float32 and a bin for each confidence, and if exact its distinct values, their numbers
-    and tiles."""
-    return units * prefixes * (64 if graded else 1) // 8 + units * (16 if exact else 6) * scored
+def table_memory(prefixes: int, scored: int, units: int, *, exact: bool = False) -> int:
+    """Bytes of the stage tables and of the arrays made from them: a bit for each prefix and unit; a float32 and a bin
+    for each confidence; in exact mode also the distinct confidences, their numbers and tiles."""
+    return units * prefixes // 8 + units * (16 if exact else 6) * scored
 
 
 def estimate(
@@ -71,18 +70,22 @@ def estimate(
     replicas: str,
     ordered: bool,
     shared: bool = False,
-    graded: bool = False,
 ) -> Estimate:
-    """ordered : only the newest member answers, so there is one prefix per model. shared : one threshold for all
-    stages, tried at every confidence of every compared stage at most. graded : units are not just right or wrong."""
+    """The work of an exhaustive search, an upper bound.
+
+    ordered : only the newest member answers, so there is one prefix per model
+    shared : one threshold for all stages, tried at every confidence of every compared stage
+    """
     sizes = range(1, min(max_models, len(cards)) + 1)
     combinations = count_combinations(cards, sizes, family, replicas)
-    if family.chains is None:  # no two sequences share more than their beginnings
+    if family.chains is None:  # sequences share only their beginnings
         sets, alone = combinations, 0
     else:
         nodes = [_ways(chain)[1] for chain in family.chains(cards, replicas)]
         sets = {n: arrangements(nodes, n, ordered=False) for n in sizes}
-        alone = combinations[1] - len(family.combinations(cards, 1, replicas))  # models that begin nothing
+        alone = combinations[1] - len(
+            family.combinations(cards, 1, replicas)
+        )  # models that no longer sequence starts with
     total = sum(combinations.values())
     earlier = 0
     if shared:
@@ -101,15 +104,15 @@ def estimate(
         + prefixes * units * (PER_UNIT_AND_PREFIX + classes * PER_UNIT_PREFIX_AND_CLASS)
     )
     listed = 32 * sum(n * number for n, number in combinations.items())
-    memory = table_memory(prefixes, min(scored, prefixes), units, graded=graded) + listed
+    memory = table_memory(prefixes, min(scored, prefixes), units) + listed
     return Estimate(total, vectors, prefixes, memory, seconds)
 
 
 def count_combinations(
     cards: Sequence[StoredCard], sizes: Iterable[int], family: Family, replicas: str
 ) -> dict[int, int]:
-    """How many sequences of each of these numbers of stages a search tries, without listing the long ones."""
-    if family.chains is None:  # listing is a small matter
+    """{stages: how many sequences of so many stages a search tries}, without listing the long ones."""
+    if family.chains is None:  # few enough to list
         return {n: len(family.sequences(cards, n, replicas)) for n in sizes}
     walks = [_ways(chain)[0] for chain in family.chains(cards, replicas)]
     return {
@@ -126,8 +129,8 @@ def left_out(cards: Sequence[StoredCard], sizes: Iterable[int], family: Family, 
 
 
 def _ways(chain: Chain) -> tuple[list[int], list[int]]:
-    """How many walks of 0, 1, .. moves a chain has, and how many prefixes become reachable by so many (with those that
-    the tables hold on the way to them)."""
+    """By number of moves 0, 1, ..: how many walks a chain has, and how many prefixes its walks reach for the first time
+    (with the prefixes on the way, which the tables hold too)."""
     at, walks, nodes, furthest = {0: 1}, [], [], 0
     while at:
         walks.append(sum(at.values()))
@@ -152,8 +155,8 @@ def arrangements(ways: Sequence[Sequence[int]], size: int, *, ordered: bool) -> 
     [4096, 330]
     """
     coefficients = [Fraction(1)] + [Fraction(0)] * size
-    for some in ways:
-        factor = [Fraction(w, math.factorial(j) if ordered else 1) for j, w in enumerate(some[: size + 1])]
+    for of_chain in ways:
+        factor = [Fraction(w, math.factorial(j) if ordered else 1) for j, w in enumerate(of_chain[: size + 1])]
         coefficients = [
             sum((coefficients[n - j] * factor[j] for j in range(min(n, len(factor) - 1) + 1)), Fraction(0))
             for n in range(size + 1)

@@ -1,4 +1,4 @@
-"""How a search is run, which decides nothing about what a complete search finds."""
+"""How a search is run; the result of a complete search does not depend on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """Who does the work, for how long, and who is told of it."""
+    """Workers, time limit and callbacks of a search."""
 
     threads: int | None = described(
         None,
@@ -56,7 +56,7 @@ class Execution:
 
     @contextmanager
     def mapper(self, deadline: float | None) -> Iterator[Mapper]:
-        """What does the chunks of a search."""
+        """The mapper that runs the chunks of a search."""
         if self.scheduler is None:
             yield Threads(self.thread_count, self.progress, deadline)
             return

@@ -1,8 +1,8 @@
-"""The mappers that run the chunks of a search: threads of this process, and cluster.py's other machines.
+"""The mappers that run the chunks of a search: threads of this process; cluster.py has the mapper for other machines.
 
-A mapper has `parts`, into how many chunks work should be cut, and `map(function, common, chunks, task, total)`, which
-yields function(common, chunk, control) for every chunk in order. The result of a search depends neither on the number
-of parts nor on the mapper: envelopes merge by a total order.
+A mapper has `parts`, the number of chunks that work should be cut into, and `map(function, common, chunks, task,
+total)`, which yields function(common, chunk, control) for every chunk in order. The result of a search depends neither
+on the number of parts nor on the mapper: envelopes merge by a total order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ POLL = 0.25  # seconds between two looks at progress and interrupts
 
 
 class Control:
-    """Tells a chunk, between two of its pieces, whether to stop. deadline : as of time.time(), or None."""
+    """A chunk asks it between two pieces whether to stop. deadline : as of time.time(), or None."""
 
     def __init__(self, deadline: float | None = None) -> None:
         self.deadline = deadline
@@ -132,11 +132,11 @@ def thread_count(threads: int | None = None) -> int:
 
 
 class Interrupts:
-    """What Ctrl-C does from the begin of a search to its answer: the first ends it where nothing is found yet, and else
-    stops it, so that the best so far is the answer; the second ends it.
+    """The effect of Ctrl-C during a search. The first Ctrl-C ends the search if it has found nothing yet; otherwise it
+    stops the search, whose result is then the best so far. The second Ctrl-C ends it in any case.
 
-    leave : ends it; by default a KeyboardInterrupt. stopping : called by a first Ctrl-C that an answer follows, with
-    whether the search had ended before.
+    leave : ends the search; by default it raises KeyboardInterrupt. stopping : called by a first Ctrl-C that only stops
+    the search, with whether the search had ended before.
     """
 
     def __init__(
@@ -145,16 +145,16 @@ class Interrupts:
         self._leave, self._stopping = leave or _interrupt, stopping
         self._stop: Callable[[], None] | None = None
         self._held = self._due = self._searched = False
-        self.number, self.early = 0, False  # early: the first came before all was searched
+        self.number, self.early = 0, False  # number of Ctrl-C; whether the first came before the search ended
 
     def keep(self, stop: Callable[[], None]) -> None:
         """From now on there is something to report: the first Ctrl-C calls `stop`."""
-        if self.number and self._stop is None:  # in a place that swallowed what `leave` raised
+        if self.number and self._stop is None:  # other code has swallowed the exception of `leave`
             self._leave()
         self._stop = stop
 
     def searched(self) -> None:
-        """From now on there is nothing to stop: what is left to do is to report."""
+        """From now on there is nothing to stop: only the report remains."""
         self._searched = True
 
     @property
@@ -164,7 +164,7 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """What is written within it is finished first."""
+        """A block that Ctrl-C does not interrupt; a second Ctrl-C takes effect at the end of the block."""
         self._held = True
         try:
             yield
@@ -190,14 +190,14 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-_active: Interrupts | None = None  # of the main thread, the only one that hears of Ctrl-C
+_active: Interrupts | None = None  # of the main thread, the only one that receives Ctrl-C
 
 
 @contextmanager
 def interruptible(
     leave: Callable[[], object] | None = None, stopping: Callable[[bool], object] | None = None
 ) -> Iterator[Interrupts]:
-    """Within it Ctrl-C does what `Interrupts` says; within another one it is that one.
+    """A block in which Ctrl-C has the effect of `Interrupts`; a nested block shares the Interrupts of the outer one.
 
     Leaves alone whatever handler the program has set for itself, and threads other than the main one.
     """
@@ -216,13 +216,14 @@ def interruptible(
 
 
 def interrupts() -> Interrupts:
-    """The interrupts of the search that runs in the main thread; in another thread, ones that no signal reaches."""
-    here = _active if threading.current_thread() is threading.main_thread() else None
-    return here or Interrupts()
+    """The interrupts of the search that runs in the main thread; in another thread, new interrupts that no signal
+    reaches."""
+    active = _active if threading.current_thread() is threading.main_thread() else None
+    return active or Interrupts()
 
 
 class Workers(ThreadPoolExecutor):
-    """Threads that are waited for, but not after Ctrl-C: a kernel that is being compiled takes half a minute."""
+    """A pool of threads whose end is awaited, except after Ctrl-C: compiling a kernel takes up to half a minute."""
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self.shutdown(wait=kind not in (KeyboardInterrupt, GeneratorExit), cancel_futures=kind is not None)

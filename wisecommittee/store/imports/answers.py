@@ -168,9 +168,9 @@ def _labels_of_answers(
     if labels is not None:
         known = read_labels(labels)
         texts = known.texts
-        ids, places = pair(known, units, len(units), str(answers), by_position=by_position)
-        truth = {unit: texts[place] for unit, place in zip(ids, places.tolist(), strict=True)}
-        return truth, known.groups_of(places)
+        ids, label_rows = pair(known, units, len(units), str(answers), by_position=by_position)
+        truth = {unit: texts[row] for unit, row in zip(ids, label_rows.tolist(), strict=True)}
+        return truth, known.groups_of(label_rows)
     if "label" not in table.columns:
         if "score" in table.columns:
             return dict.fromkeys(units, ""), {}

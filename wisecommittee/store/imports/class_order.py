@@ -17,11 +17,10 @@ from wisecommittee.store.readers.outputs import Outputs
 def class_order(
     store: Catalog, split: str, labels: Labels, outputs: Mapping[str, Outputs], given: ClassList | None
 ) -> ClassList | None:
-    """Which class is which number, for all models and splits of a store; None where columns go by number.
+    """The numbers of the classes, for all models and splits of a store; None if columns go by number.
 
-    In this order: the file that names the classes; what earlier models of the store agreed on; labels that are names
-    (then classes are in the order of their names); headings that all models have in one order, which labels that are
-    numbers count.
+    The first of these decides: the file that names the classes; the classes of models already in the store; labels that
+    are names (classes are then sorted by name); headings that all models have in the same order, numbered from 0.
     """
     earlier = store.class_names(split)
     if given is not None:
@@ -70,11 +69,11 @@ def in_class_order(
     if classes is None:
         return values, None
     if columns is not None and (columns.order is None or set(columns.names) <= set(classes.numbers)):
-        places = place_columns(columns, classes, what)
+        column_of = place_columns(columns, classes, what)
         if columns.order is not None:  # the values are in the order of the headings' numbers already
-            places = np.argsort(np.array(columns.order))[places]
-        if not np.array_equal(places, np.arange(len(places))):
-            values = values[:, places]
+            column_of = np.argsort(np.array(columns.order))[column_of]
+        if not np.array_equal(column_of, np.arange(len(column_of))):
+            values = values[:, column_of]
     if values.shape[1] != len(classes.names):
         raise ContentError(
             f"{what}: {counted(values.shape[1], 'class', 'classes')}, {len(classes.names)} are named "

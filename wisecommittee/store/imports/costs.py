@@ -17,7 +17,7 @@ from wisecommittee.store.readers.frames import named_column, read_table
 
 def import_costs(store: LogitStore, costs: str | os.PathLike[str]) -> dict[str, str]:
     """Add or change the costs of models already in the store, in every split; returns {model: 'unchanged' | 'card
-    updated'}. What several models say together (store/imports/segmentation.py) gets their new costs."""
+    updated'}. Joint entries of several models (store/imports/segmentation.py) get the new costs of these models."""
     store.require()
     listed = named_column(read_table(costs), "model", costs).astype(str).str.strip()
     every = {model for split in store.splits() for model in store.models(split)}
@@ -38,7 +38,7 @@ def import_costs(store: LogitStore, costs: str | os.PathLike[str]) -> dict[str, 
 
 
 def _exchanged(now: StoredCard, new: StoredCard) -> StoredCard:
-    """A card as it is by now, with the costs of `new`."""
+    """The card as it is now, with the costs of `new`."""
     return replace(
         now, blocks=new.blocks, costs=new.costs, params=new.params, training_cost=new.training_cost, meta=new.meta
     )

@@ -1,4 +1,4 @@
-"""models.csv: one row a model, its costs and what else is known of it -> cards."""
+"""models.csv: one row per model, with its costs and other facts -> cards."""
 
 from __future__ import annotations
 

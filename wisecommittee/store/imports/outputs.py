@@ -83,10 +83,10 @@ def import_outputs(
         for kind, model, file in files:
             values, class_names = in_class_order(outputs[model], listed, f"{model} ({Path(file).name})")
             card = with_fields(cards[model], kind=kind, class_names=class_names, origin=origin(file))
-            ids, places = pair(known, outputs[model].unit_ids, len(values), model, by_position=by_position)
-            ready.append(store.checked(card, split, ModelRows(ids, values), numbered[places], dtype))
+            ids, label_rows = pair(known, outputs[model].unit_ids, len(values), model, by_position=by_position)
+            ready.append(store.checked(card, split, ModelRows(ids, values), numbered[label_rows], dtype))
         done = put_together(store, split, ready, replace=replace)
     if known.groups:
-        write_groups(store, split, ids, known.groups_of(places))
+        write_groups(store, split, ids, known.groups_of(label_rows))
     warn_of_numbering(store, split, names)
     return done

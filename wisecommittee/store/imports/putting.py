@@ -14,17 +14,17 @@ from wisecommittee.store.logit_store import LogitStore
 
 
 def put_together(store: LogitStore, split: str, models: Sequence[CheckedModel], *, replace: bool) -> dict[str, str]:
-    """Write models of one split that fit each other; returns {model: what was done}, as `LogitStore.put` says it."""
+    """Write models of one split that fit each other; returns {model: status}, as `LogitStore.put` does."""
     check_together([model.stored_card for model in models], split)
     return {model.card.model: store.put(model, replace=replace) for model in models}
 
 
 def origin(file: str | os.PathLike[str]) -> str:
-    """Where a model is from, as its card says it."""
+    """The origin of a model, as its card records it."""
     return f"imported from {Path(file).name}"
 
 
 def warn_of_numbering(store: LogitStore, split: str, models: Collection[str]) -> None:
-    """Say which of these models have numbers in their names that do not make them replicas."""
+    """Warn of models whose names hold numbers that do not make them replicas."""
     for note in numbering_notes(store.cards(split), models):
         warnings.warn(note, stacklevel=3)

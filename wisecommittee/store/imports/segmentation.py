@@ -1,8 +1,8 @@
 """Outputs for every pixel -> store: one entry per grid cell for each model and for each set of models that answers
 together (tasks/segmentation.py).
 
-What a cascade says after two members is the mean of their probabilities, pixel by pixel. So the pixels are gone through
-once, here, and every set of up to `together` models gets an entry of its own: its counts and its confidence per cell. A
+The prediction of a cascade after two members is the mean of their probabilities, pixel by pixel. So this import reads
+the pixels once and stores an entry for every set of up to `together` models: its counts and its confidence per cell. A
 set costs the union of its members' blocks, so the sequence (a, a+b) costs a and then b, and is Algorithm 1 of Wang et
 al. 2022 when the newest entry answers.
 """
@@ -28,7 +28,7 @@ from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.readers.formats import read_array
 from wisecommittee.tasks.segmentation import cell_confidence, cell_numbers, cell_statistics
 
-TOGETHER = 3  # models of a set at most
+TOGETHER = 3  # most models of a set
 CELL_NAME = re.compile(r"(.+):\d+:\d+", re.DOTALL)
 
 
@@ -49,7 +49,7 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class CellCounts:
-    """What a set of models says of every cell: statistics int32 [N, 3C], confidence float32 [N]."""
+    """The entry of a set of models: for every cell, statistics int32 [N, 3C] and confidence float32 [N]."""
 
     members: tuple[str, ...]
     statistics: NDArray[np.int32]
@@ -162,7 +162,7 @@ def cell_name(image: int, row: int, column: int) -> str:
 
 
 def images_of(unit_ids: Sequence[str]) -> NDArray[np.int64]:
-    """int64 [N] which image each cell is from, 0, 1, .. in order of appearance."""
+    """int64 [N]: the number of the image of each cell, 0, 1, .. in order of appearance."""
     images: dict[str, int] = {}
     out = np.empty(len(unit_ids), np.int64)
     for row, unit in enumerate(unit_ids):
@@ -187,7 +187,7 @@ def _means(
 
 
 def joint_card(cards: Sequence[ModelCard], cell: int, pixels: Sequence[int] = ()) -> ModelCard:
-    """The card of models that answer together: the union of their blocks, and which costs come from whom.
+    """The card of models that answer together: the union of their blocks, and the model that each cost comes from.
 
     pixels : height and width of an image.
     """

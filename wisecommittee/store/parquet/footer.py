@@ -1,7 +1,7 @@
-"""The footer of a Parquet file, checked before pyarrow sees it: pyarrow ends the whole process on some damaged ones.
+"""The footer of a Parquet file, checked before pyarrow sees it: some damaged footers make pyarrow abort the process.
 
-Parquet's own description is parquet.thrift; field numbers, kinds and enumerations below are its. Unknown fields of
-later versions are let through.
+Field numbers, kinds and enumerations are those of parquet.thrift, the format's definition. Unknown fields of later
+versions are accepted.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ _FILE = {
 
 
 def check_footer(source: BinaryIO) -> None:
-    """Raise ValueError unless the footer of this Parquet file is one that pyarrow can bear."""
+    """Raise ValueError unless the footer of this Parquet file is safe for pyarrow."""
     size = source.seek(0, os.SEEK_END)
     if size < 12 or _read(source, 0, 4) != MAGIC or _read(source, size - 4, 4) != MAGIC:
         raise ValueError("it does not begin and end with PAR1")
@@ -153,15 +153,15 @@ def _read(source: BinaryIO, at: int, length: int) -> bytes:
     return source.read(length)
 
 
-def _named(fields: Struct, known: dict[int, _Field], place: str) -> dict[str, Any]:
+def _named(fields: Struct, known: dict[int, _Field], struct: str) -> dict[str, Any]:
     """{name: value} of a struct, structs and lists in it included, each of the kind it must be."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for number, field in known.items():
         if number not in fields:
-            _expect(not field.needed, f"{place}: no {field.name}")
+            _expect(not field.needed, f"{struct}: no {field.name}")
             continue
         kind, value = fields[number]
-        what = f"{place}: {field.name}"
+        what = f"{struct}: {field.name}"
         _expect(kind == (LIST if field.many else field.kind), f"{what} is of kind {kind}")
         if field.many:
             element, value = value
@@ -169,8 +169,8 @@ def _named(fields: Struct, known: dict[int, _Field], place: str) -> dict[str, An
         of = field.of
         if of is not None:
             value = [_named(v, of, field.name) for v in value] if field.many else _named(value, of, field.name)
-        found[field.name] = value
-    return found
+        values[field.name] = value
+    return values
 
 
 def _leaves(schema: list[dict[str, Any]]) -> Iterator[_Leaf]:
@@ -178,8 +178,10 @@ def _leaves(schema: list[dict[str, Any]]) -> Iterator[_Leaf]:
     _expect(bool(schema), "an empty schema")
     root, *elements = schema
     _expect("type" not in root and root.get("num_children", 0) >= 0, "a schema without a root")
-    groups: list[tuple[bytes, int, int]] = []  # the groups around the element: name and levels of each
-    missing = [root.get("num_children", 0)]  # children of the root and of these groups that are still to come
+    groups: list[
+        tuple[bytes, int, int]
+    ] = []  # the groups around the element, as (name, repetition level, definition level)
+    missing = [root.get("num_children", 0)]  # number of children still to come: of the root and of each of these groups
     for element in elements:
         while not missing[-1]:
             missing.pop()

@@ -1,4 +1,6 @@
-"""The page headers of a Parquet column, which say what its pages unpack to: read before pyarrow makes room for that."""
+"""The page headers of a Parquet column, which state the unpacked sizes of its pages: read before pyarrow allocates
+them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from wisecommittee.store.parquet.thrift import I32, Struct, read_struct
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 _DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = 0, 2, 3
 _FIELDS = {_DATA_PAGE: 5, _DICTIONARY_PAGE: 7, _DATA_PAGE_V2: 8}  # of a page header: the header of that kind of page
-_REFERENCES = (2, 8)  # encodings by places in the dictionary
+_REFERENCES = (2, 8)  # encodings by indices into the dictionary
 _DELTA_PREFIXES = 7  # an encoding that spells long texts as short differences
 
 

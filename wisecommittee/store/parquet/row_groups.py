@@ -1,6 +1,6 @@
 """The row groups of a Parquet file of a store, each checked before it is unpacked.
 
-Before a group is decompressed its page headers are read: what it would unpack to has to fit its rows.
+Before a group is decompressed, its page headers are read: its unpacked size must fit its number of rows.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from wisecommittee.store import checks
 from wisecommittee.store.parquet.footer import check_footer
 from wisecommittee.store.parquet.pages import pages, value_width
 
-MAX_NUMBERS_BYTES = 1 << 30  # of one numeric column of a group, unpacked
-MAX_TEXT_BYTES = 256 << 20  # of one text column of a group, unpacked
+MAX_NUMBERS_BYTES = 1 << 30  # most bytes of a numeric column of a group, unpacked
+MAX_TEXT_BYTES = 256 << 20  # most bytes of a text column of a group, unpacked
 ANY_TEXT_BYTES = 16 << 20  # .. if its bytes in the file are few
 MAX_UNITS = 50_000_000
 ANY_UNITS, UNITS_PER_BYTE = 100_000, 10  # rows a file may always have, and for each byte beyond: ids take 0.6 or more
@@ -67,7 +67,7 @@ def row_groups(data: bytes, what: str, known: Callable[[str], bool], classes: in
 
 
 def _check_sizes(data: bytes, file: pq.ParquetFile, group: int, what: str) -> None:
-    """Add up what the pages of a row group say they unpack to, whatever the file's own summary claims."""
+    """Add up the unpacked sizes in the page headers of a row group, whatever the footer claims, and check the sums."""
     metadata = file.metadata.row_group(group)
     for leaf in range(metadata.num_columns):
         chunk, column = metadata.column(leaf), file.schema.column(leaf)
@@ -88,7 +88,7 @@ def _check_sizes(data: bytes, file: pq.ParquetFile, group: int, what: str) -> No
 
 
 def check_expansion(unpacked: int, packed: int, what: str) -> None:
-    """Raise unless outputs of so many bytes can be what is compressed in so few."""
+    """Raise unless outputs of so many bytes can plausibly be compressed to so few."""
     if unpacked > max(ANY_SIZE, MOST_UNPACKED * packed):
         raise ContentError(
             f"{what}: {packed:,} bytes that unpack to {unpacked / 1e9:,.1f} GB; expected at most "

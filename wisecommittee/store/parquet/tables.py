@@ -1,4 +1,4 @@
-"""Parquet files of strangers -> pyarrow tables. What one would unpack to is added up from its page headers first.
+"""Parquet files of other programs -> pyarrow tables. The unpacked size is first added up from the page headers.
 
 A dictionary may hold one long text that a million rows refer to: text is read as a dictionary and measured before it
 is spelled out.
@@ -31,7 +31,8 @@ REMEDY = "if it is right, write it with compression=None, use_dictionary=False"
 def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of a Parquet file, or these of its columns; text and numbers as they are, no dictionaries, no index.
 
-    StoreError for everything else, and for what claims to unpack to more than memory or than a file of its size should.
+    StoreError for any other file, and for a file that claims to unpack to more than memory, or to more than its size
+    makes plausible.
     """
     what = os.fspath(path)
     with open_regular(path) as source:
@@ -39,9 +40,9 @@ def read_parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = N
             file = open_parquet(source, dictionaries=True)
             check_unpacked(source, file, range(file.num_row_groups), columns, what)
             table = file.read(columns, use_threads=False)
-            table.validate(full=True)  # text is UTF-8, places lie in their dictionary
-            told = table.schema.metadata or {}
-            table = table.replace_schema_metadata({name: text for name, text in told.items() if name != b"pandas"})
+            table.validate(full=True)  # text is UTF-8, indices lie within their dictionary
+            metadata = table.schema.metadata or {}
+            table = table.replace_schema_metadata({name: text for name, text in metadata.items() if name != b"pandas"})
             return _spelled_out(table, what, os.fstat(source.fileno()).st_size)
         except WiseCommitteeError:
             raise
@@ -58,7 +59,7 @@ def write_parquet(path: str | os.PathLike[str], frame: pd.DataFrame, metadata: M
 
 
 def open_parquet(source: BinaryIO, *, dictionaries: bool = False) -> pq.ParquetFile:
-    """An open Parquet file whose footer is one that pyarrow can bear. dictionaries : read all flat text as such."""
+    """An open Parquet file whose footer is safe for pyarrow. dictionaries : read all flat text as dictionaries."""
     check_footer(source)
     metadata = pq.read_metadata(source)
     plain = pq.ParquetFile(source, metadata=metadata).schema_arrow if dictionaries else ()
@@ -90,17 +91,17 @@ def check_unpacked(
 
 def _unpacked(data: mmap.mmap, chunk: Any, column: Any, rows: int, referred: bool) -> int:
     """Bytes that a column of a row group takes. referred : text that is read as a dictionary and spelled out later."""
-    found = list(pages(data, chunk))
-    values = sum(page.values for page in found if not page.is_dictionary)
+    pages_read = list(pages(data, chunk))
+    values = sum(page.values for page in pages_read if not page.is_dictionary)
     if values != chunk.num_values or (not column.max_repetition_level and values != rows):
         raise ValueError(f"{chunk.path_in_schema}: {values:,} values in its pages, {rows:,} rows")
     if width := value_width(column):
         return values * width
-    unpacked = sum(page.unpacked for page in found)
+    unpacked = sum(page.unpacked for page in pages_read)
     longest = (
-        0 if referred else max((_longest(data, p, chunk.compression) for p in found if p.is_dictionary), default=0)
+        0 if referred else max((_longest(data, p, chunk.compression) for p in pages_read if p.is_dictionary), default=0)
     )
-    return unpacked + values * TEXT_ROW + longest * sum(page.values for page in found if page.refers)
+    return unpacked + values * TEXT_ROW + longest * sum(page.values for page in pages_read if page.refers)
 
 
 def _longest(data: mmap.mmap, page: Page, compression: str) -> int:
@@ -125,11 +126,11 @@ def _spelled_out(table: pa.Table, what: str, size: int) -> pa.Table:
             indices = chunk.indices.drop_null().to_numpy(zero_copy_only=False)
             spelled += int(lengths[indices].sum())
     check_claim(spelled, size, what, REMEDY)
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
-            chunks = [chunk.dictionary_decode() for chunk in table.column(place).chunks]
+            chunks = [chunk.dictionary_decode() for chunk in table.column(index).chunks]
             plain = pa.chunked_array(chunks, field.type.value_type)
-            table = table.set_column(place, field.with_type(plain.type), plain)
+            table = table.set_column(index, field.with_type(plain.type), plain)
     return table
 
 

@@ -1,6 +1,6 @@
 """Thrift's compact protocol, in which Parquet writes its footer and page headers: bytes -> {field id: (kind, value)}.
 
-Every length is checked against the bytes that are left. ValueError where the bytes are no such struct.
+Every length is checked against the bytes that are left. ValueError if the bytes are no such struct.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 TRUE, FALSE, I8, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
 BITS = {I16: 16, I32: 32, I64: 64}
-MAX_DEPTH = 12  # of structs and lists in each other; Parquet's own stop at 8
+MAX_DEPTH = 12  # nesting of structs and lists; Parquet's own reach 8
 
 Struct = dict[int, tuple[int, Any]]  # booleans are of kind TRUE whatever their value
 

@@ -69,7 +69,7 @@ def encode_texts(columns: Mapping[str, Sequence[str]]) -> bytes:
 
 
 def decode_texts(data: bytes, what: str) -> dict[str, list[str]]:
-    """{column: text [N]} of what encode_texts made."""
+    """{column: text [N]}, from the bytes that encode_texts returns."""
     columns: dict[str, list[str]] = {}
     try:
         for table in row_groups(data, what, lambda name: True):

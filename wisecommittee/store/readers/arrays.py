@@ -1,6 +1,7 @@
-"""Arrays of strangers, .npy and .npz -> numpy, checked. Nothing is unpickled, nothing larger than memory is unpacked.
+"""Arrays of other programs, .npy and .npz -> numpy, checked. Nothing is unpickled, nothing larger than memory is
+unpacked.
 
-Whatever numpy, zipfile and zlib make of a damaged file becomes one error with the file's name and the remedy.
+Any exception of numpy, zipfile or zlib on a damaged file becomes one error with the file's name and the remedy.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Npz:
                 check_claim(needed, packed, what, remedy)
             with self._zip.open(member) as source:
                 array = np.lib.format.read_array(source, allow_pickle=False)
-                source.read(1)  # the end, where zipfile compares the checksum
+                source.read(1)  # reads to the end, where zipfile compares the checksum
         return _native(array, what, remedy)
 
 

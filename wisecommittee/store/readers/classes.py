@@ -16,9 +16,9 @@ from wisecommittee.errors import ContentError, counted, option
 from wisecommittee.reading import parse_json, read_text
 from wisecommittee.tasks.text import comparable
 
-MAX_BYTES = 64 << 20  # of a file of class names
+MAX_BYTES = 64 << 20  # most bytes of a file of class names
 _NUMBER = re.compile(r"(?P<before>.*?)(?P<number>\d+)(?:\.0+)?(?P<after>[\])}]?)", re.DOTALL)
-# What these headings stand for elsewhere is no class: reading them as classes would be silent nonsense.
+# Headings that other programs use for indices, labels or splits: read as classes, they would silently give nonsense.
 _OTHER = frozenset(
     """
     id ids idx index row rowid row_id rownames row_names sample_id image_id item_id unit unitid uid uuid guid image file
@@ -70,18 +70,18 @@ def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = fr
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ContentError(f"{what}: two columns are named {twice!r}; expected a column for each class")
-    if (places := _numbered(names, what, known)) is None:
+    if (column_of := _numbered(names, what, known)) is None:
         return ClassColumns(names, None)
-    numbers = sorted(places)
+    numbers = sorted(column_of)
     if numbers != list(range(len(names))):
-        missing = next((k for k in range(len(names)) if k not in places), None)
+        missing = next((k for k in range(len(names)) if k not in column_of), None)
         raise ContentError(
             f"{what}: its columns are numbered {numbers[0]} to {numbers[-1]}"
             + (f" without {missing}" if missing is not None and missing > numbers[0] else "")
             + f"; {counted(len(names), 'class', 'classes')} are numbered 0 to {len(names) - 1}; "
             f"rename the columns, or leave out those that are no classes"
         )
-    return ClassColumns(names, tuple(places[k] for k in numbers))
+    return ClassColumns(names, tuple(column_of[k] for k in numbers))
 
 
 def _is_number(text: str) -> bool:
@@ -101,21 +101,28 @@ def _numbered(names: Sequence[str], what: str, known: frozenset[str]) -> dict[in
         if match is not None:
             forms.setdefault((match["before"], match["after"]), []).append(column)
     form, columns = max(forms.items(), key=lambda item: len(item[1]), default=(("", ""), []))
-    places: dict[int, int] = {}
+    column_of: dict[int, int] = {}
     for column in columns:
         match = matches[column]
         assert match is not None
-        places[int(match["number"])] = column
+        column_of[int(match["number"])] = column
     complete = len(columns) == len(names)
-    if complete and len(places) < len(names):
+    if complete and len(column_of) < len(names):
         raise ContentError(
             f"{what}: two columns have the same number; expected one for each class 0 to {len(names) - 1}"
         )
-    if complete and (form == ("", "") or sorted(places) in (list(range(len(names))), list(range(1, len(names) + 1)))):
-        if sorted(places)[0] == 1 and set(names) <= known:
-            return None  # names after all: the labels hold the same
-        return places
-    if len(columns) > 1 and not complete and sorted(places) == list(range(len(places))) and not set(names) <= known:
+    if complete and (
+        form == ("", "") or sorted(column_of) in (list(range(len(names))), list(range(1, len(names) + 1)))
+    ):
+        if sorted(column_of)[0] == 1 and set(names) <= known:
+            return None  # names after all: the labels hold the same names
+        return column_of
+    if (
+        len(columns) > 1
+        and not complete
+        and sorted(column_of) == list(range(len(column_of)))
+        and not set(names) <= known
+    ):
         odd = next(name for column, name in enumerate(names) if column not in columns)
         raise ContentError(
             f"{what}: {len(columns)} columns are numbered from 0, column {odd!r} is not; expected unit_id and one "
@@ -221,23 +228,23 @@ def _from_rows(rows: list[list[str]]) -> list[tuple[int, str]]:
 
 def place_columns(columns: ClassColumns, classes: ClassList, what: str) -> NDArray[np.int64]:
     """int64 [C]: the file's column of each class, by name."""
-    places: dict[int, int] = {}
+    column_of: dict[int, int] = {}
     unknown = []
     for column, name in enumerate(columns.names):
         number = classes.numbers.get(name)
         if number is None:
             unknown.append(name)
-        elif places.setdefault(number, column) != column:
-            first = columns.names[places[number]]
+        elif column_of.setdefault(number, column) != column:
+            first = columns.names[column_of[number]]
             raise ContentError(f"{what}: columns {first!r} and {name!r} are both class {classes.names[number]!r}")
-    missing = [name for number, name in enumerate(classes.names) if number not in places]
+    missing = [name for number, name in enumerate(classes.names) if number not in column_of]
     if unknown or missing:
         raise ContentError(
             f"{what}: {_difference(missing, unknown)}; every model needs the same classes; say with "
             f"{option('classes', placeholder='FILE')} which name is which class (index,name; a class may have several "
             "names)"
         )
-    return np.array([places[number] for number in range(len(classes.names))], dtype=np.int64)
+    return np.array([column_of[number] for number in range(len(classes.names))], dtype=np.int64)
 
 
 def number_labels(labels: Sequence[str], classes: ClassList, what: str) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""csv -> DataFrame in which every cell is text and every column is under the heading it was written with.
+"""csv -> DataFrame in which every cell is text and every column keeps the heading of the file.
 
 pandas would rename the second of two equal headings, and move the first column into an index where rows have one cell
 more than the heading.
@@ -17,7 +17,7 @@ from wisecommittee.reading import check_memory, open_regular
 if TYPE_CHECKING:
     import pandas as pd
 
-MEMORY_OF_CSV = 5  # times its size
+MEMORY_OF_CSV = 5  # memory of a csv in pandas, as a multiple of its size
 MOST_COLUMNS = 50_000  # pandas takes seconds for so many, minutes for more
 
 
@@ -30,7 +30,7 @@ def read_csv(path: Path) -> pd.DataFrame:
         "skipinitialspace": True,
         "encoding": "utf-8-sig",
     }
-    # Headings as they stand: pandas renames the second of two equal ones to 'x.1'.
+    # Headings as written: pandas renames the second of two equal ones to 'x.1'.
     with open_regular(path) as source:
         _check_size(source, path)
         written = pd.read_csv(source, header=None, nrows=1, **options).iloc[0].tolist()
@@ -58,7 +58,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def _check_size(source: BinaryIO, path: Path) -> None:
-    """Raise for a csv that pandas would need more memory for than there is, or minutes for its columns."""
+    """Raise for a csv that would not fit into memory as a DataFrame, or whose columns would take pandas minutes."""
     size = os.fstat(source.fileno()).st_size
     check_memory(MEMORY_OF_CSV * size, str(path), "save its numbers as .npy with np.save, or divide it")
     cells = max(source.readline().count(b",") + 1 for _ in ("heading", "first row"))

@@ -1,7 +1,7 @@
 """The formats of files that outputs, labels, costs and answers may come in.
 
-READERS names the function that reads each: from a path to an `Array` or to a table, a DataFrame whose columns are under
-the headings they were written with. May be added: another format, as one function and its line in READERS.
+READERS maps each ending to a function from a path to an `Array` or to a table: a DataFrame with the headings of the
+file. May be added: another format, as one function and its line in READERS.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ READERS: dict[str, Callable[[Path], Content]] = {
 
 
 def read_file(file: str | os.PathLike[str]) -> Content:
-    """What a file holds, by the ending of its name.
+    """The content of a file, read by the ending of its name.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def read_array(file: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def with_plain_headings(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The table with stripped headings; a heading that a program made up for a column without one is ''."""
+    """The table with stripped headings; '' replaces a heading that a program made up for a column without one."""
     names = [str(name).strip() for name in table.columns]
     table.columns = ["" if _NAMELESS.fullmatch(name) else name for name in names]
     if table.columns.duplicated().any():

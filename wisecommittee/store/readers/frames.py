@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def read_table(file: str | os.PathLike[str], text: tuple[str, ...] = (), blank: tuple[str, ...] = ()) -> pd.DataFrame:
     """A table with at least one row and no heading twice; '' is the heading of a column that has none.
 
-    text : columns that are always text; whole floating point numbers lose their fraction. blank : those among them in
+    text : columns that are always text; whole floating point numbers lose their fraction. blank : columns of `text` in
     which an empty value is the empty text.
     """
     content = read_file(file)
@@ -59,7 +59,7 @@ def _decoded(value: bytes, name: str, path: Path) -> str:
 
 
 def unit_ids(table: pd.DataFrame, file: str | os.PathLike[str]) -> list[str] | None:
-    """Column unit_id as text, None where there is none; '0.0', '1.0', .. are 0, 1, .. if all of them are written so."""
+    """Column unit_id as text, None if there is none; '0.0', '1.0', .. become '0', '1', .. if all ids have this form."""
     if "unit_id" not in table.columns:
         return None
     ids = table["unit_id"]

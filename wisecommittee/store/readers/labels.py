@@ -1,4 +1,4 @@
-"""Labels of a file, and which of them belongs to which row of a model: by unit id, or in order where that is safe."""
+"""Labels of a file, and the label of each row of a model: paired by unit id, or in order where that is safe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wisecommittee.tasks.text import comparable, is_missing
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Labels as a file has them.
+    """The labels of a file.
 
     values : int64 or float64 [N] of an array of numbers, else text [N] (see tasks/text.py). unit_ids : [N], None where
     the file has none: then labels are in the order of the rows they belong to. groups : {column: text [N]} of further
@@ -109,7 +109,7 @@ def pair(
     numbered = [str(i) for i in range(max(n, rows))]
     known = labels.unit_ids
     if unit_ids is not None and known is not None:
-        return list(unit_ids), _places(known, unit_ids, labels.file, what)
+        return list(unit_ids), _label_rows(known, unit_ids, labels.file, what)
     if rows != n:
         raise AlignmentError(
             f"{what}: {counted(rows, 'row')}, {labels.file} has {counted(n, 'label')}; expected one label for each row"
@@ -125,13 +125,13 @@ def pair(
     return named if named is not None else numbered, np.arange(n)
 
 
-def _places(known: Sequence[str], given: Sequence[str], file: Path, what: str) -> NDArray[np.int64]:
-    places = {unit: i for i, unit in enumerate(known)}
-    if len(places) != len(known):
-        twice = next(unit for i, unit in enumerate(known) if places[unit] != i)
+def _label_rows(known: Sequence[str], given: Sequence[str], file: Path, what: str) -> NDArray[np.int64]:
+    row_of = {unit: i for i, unit in enumerate(known)}
+    if len(row_of) != len(known):
+        twice = next(unit for i, unit in enumerate(known) if row_of[unit] != i)
         raise AlignmentError(f"{file}: unit id {twice!r} stands more than once; every unit needs one label")
-    unknown = [unit for unit in given if unit not in places]
-    lost = set(places) - set(given)
+    unknown = [unit for unit in given if unit not in row_of]
+    lost = set(row_of) - set(given)
     if unknown:
         first = unknown[0]
         other = _likeness(first, known if not lost else [unit for unit in known if unit in lost])
@@ -145,11 +145,11 @@ def _places(known: Sequence[str], given: Sequence[str], file: Path, what: str) -
             f"{what}: {counted(len(given), 'row')}, {file} has {counted(len(known), 'label')}; unit {_shown(unit)} has "
             f"no row; leave its label out, or give its outputs"
         )
-    return np.array([places[unit] for unit in given], dtype=np.int64)
+    return np.array([row_of[unit] for unit in given], dtype=np.int64)
 
 
 def _likeness(unit: str, others: Sequence[str]) -> str:
-    """An id of the other side, and why it may be the same unit written differently."""
+    """A similar id of the other side, and why it may be the same unit, for messages."""
     forms = (
         ("Unicode form (NFC or NFD)", lambda text: unicodedata.normalize("NFC", text)),
         ("white space", lambda text: "".join(text.split())),
@@ -175,5 +175,5 @@ def _as_number(text: str) -> str:
 
 
 def _shown(unit: str) -> str:
-    """An id so that what cannot be seen is seen."""
+    """An id with its invisible characters shown."""
     return ascii(unit)

@@ -1,4 +1,4 @@
-"""Outputs of a model as a file has them: an array, or a table with a column for each class."""
+"""The outputs of a model in a file: an array, or a table with a column for each class."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _from_table(table: pd.DataFrame, path: Path, known: frozenset[str]) -> Outpu
     if len(classes.columns) == 1 and not any(mark in classes.columns[0] for mark in ";\t"):
         name = comparable(classes.columns[0])
         values = numbers(classes.iloc[:, 0], f"{path}: {name}")
-        if name in known and len(known) == 2:  # of two classes the one that it is named after
+        if name in known and len(known) == 2:  # of two classes, the class that the heading names
             return Outputs(values, ids, ClassColumns((*(known - {name}), name), None))
         positive(name, str(path))
         return Outputs(values, ids)
@@ -109,7 +109,8 @@ def _from_lists(column: pd.Series, path: Path) -> NDArray[np.floating]:
 
 
 def _warn_of_counts(values: NDArray[np.float64], columns: ClassColumns, path: Path) -> None:
-    """A column of whole numbers beside columns of fractions counts something; no network puts that out."""
+    """Warn of a column of whole numbers beside columns of fractions: it counts something and is no output of a
+    network."""
     if len(values) < 3:
         return
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Parquet -> DataFrame in which the columns are those of the file, whatever its metadata says of an index."""
+"""Parquet -> DataFrame with the columns of the file, whatever its metadata says of an index."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def read_parquet_table(path: Path) -> pd.DataFrame:
     table = read_parquet(path)
     if FRONTIER in (table.schema.metadata or {}):
         raise ContentError(f"{path}: {recognised(path)}; expected a table of labels, outputs or answers")
-    if "unit_id" in table.column_names:  # then the nameless index that pandas wrote says nothing
+    if "unit_id" in table.column_names:  # then the unnamed index that pandas wrote is dropped
         table = table.drop_columns([name for name in table.column_names if _INDEX.fullmatch(name)])
     return table.to_pandas(use_threads=False, ignore_metadata=True)

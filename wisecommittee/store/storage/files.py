@@ -1,7 +1,8 @@
 """The few file operations a store needs: on local disks (local.py) and on object stores (object_store.py).
 
-Writes are whole or absent. What the system refuses (no permission, a full disk, a file where a folder should be)
-becomes one StoreError with the remedy."""
+Writes are whole or absent. A refusal of the system (no permission, a full disk, a file in place of a folder) becomes
+one StoreError with the remedy.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +55,10 @@ class Files(ABC):
     uri: str
     local: Path | None = None
 
-    def place(self, path: str) -> str:
-        """A path as messages name it."""
-        place = f"{self.uri.partition('?')[0].rstrip('/')}/{path}" if path else self.uri
-        return place.encode("utf-8", "backslashreplace").decode()
+    def uri_of(self, path: str) -> str:
+        """The URI of a path, as messages name it."""
+        text = f"{self.uri.partition('?')[0].rstrip('/')}/{path}" if path else self.uri
+        return text.encode("utf-8", "backslashreplace").decode()
 
     @contextlib.contextmanager
     def _explained(self, path: str) -> Iterator[None]:
@@ -69,14 +70,14 @@ class Files(ABC):
             number = error.errno if isinstance(error, OSError) else None
             said = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
             refusal = _REFUSALS.get(number or 0, f"{said}; check that it can be reached, then run again")
-            raise StoreError(f"{self.place(path)}: {refusal}") from error
+            raise StoreError(f"{self.uri_of(path)}: {refusal}") from error
 
     @abstractmethod
     def exists(self, path: str = "") -> bool: ...
 
     @abstractmethod
     def stamp(self, path: str) -> Stamp | None:
-        """Changes when the file does; None if there is none."""
+        """A value that changes when the file does; None if there is no file."""
 
     @abstractmethod
     def names(self, path: str = "") -> list[str]:
@@ -87,7 +88,8 @@ class Files(ABC):
         """{folder: stamp of the file `name` in it} of all folders directly below `path` that have one."""
 
     def odd(self, path: str = "") -> dict[str, str]:
-        """{name: what it is} of all directly below a folder that is neither a file nor a folder with a UTF-8 name."""
+        """{name: description} of everything directly below a folder that is neither a file nor a folder with a UTF-8
+        name."""
         return {}
 
     def is_link(self, path: str) -> bool:
@@ -108,8 +110,9 @@ class Files(ABC):
     def delete_folder(self, path: str) -> None: ...
 
     def delete_temporaries(self, path: str) -> None:
-        """What killed writers have left in a folder; the caller holds the lock or the turn that covers its files."""
-        return  # an object is there as a whole or not at all
+        """Delete the temporary files of killed writers in a folder; the caller holds the lock or the turn that covers
+        its files."""
+        return  # an object exists as a whole or not at all
 
     @abstractmethod
     def lock(self, path: str, what: str) -> AbstractContextManager[None]:
@@ -117,13 +120,14 @@ class Files(ABC):
 
     @abstractmethod
     def turn(self, folder: str, owner: str, what: str) -> AbstractContextManager[Callable[[], None]]:
-        """A few operations in a folder that nobody else interrupts; waits for those before. owner : one word.
+        """A block of operations in a folder that no other process interrupts; waits for earlier turns. owner : one
+        word.
 
-        Gives a function to be called before what must not be done out of turn: it raises if the turn was lost.
+        Gives a function to call before any operation that needs the turn: it raises if the turn was lost.
         """
 
     def _check_size(self, path: str, size: int, limit: int) -> None:
         if size > limit:
             raise StoreError(
-                f"{self.place(path)}: {size:,} bytes; expected {limit:,} at most; no store writes that, restore it"
+                f"{self.uri_of(path)}: {size:,} bytes; expected {limit:,} at most; no store writes that, restore it"
             )

@@ -79,28 +79,28 @@ class LocalFiles(Files):
             raise
 
     def stamps(self, path: str, name: str) -> dict[str, Stamp]:
-        found: dict[str, Stamp] = {}
+        stamps: dict[str, Stamp] = {}
         folders = self.names(path)
         if not folders:
-            return found
+            return stamps
         with self._explained(path), _opened(self._full(path), _FOLDER) as opened:
-            for folder in folders:  # thousands: each is looked up from here, which halves the time
+            for folder in folders:  # thousands: relative to the open folder, each look-up takes half the time
                 with contextlib.suppress(OSError):
                     status = os.stat(f"{folder}/{name}", dir_fd=opened)
                     if stat.S_ISREG(status.st_mode):
-                        found[folder] = _stamp(status)
-        return found
+                        stamps[folder] = _stamp(status)
+        return stamps
 
     def odd(self, path: str = "") -> dict[str, str]:
-        found = {}
+        kinds = {}
         for name in self.names(path):
             with contextlib.suppress(FileNotFoundError):
                 mode = os.lstat(self._full(f"{path}/{name}" if path else name)).st_mode
                 if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                    found[name] = kind_of(mode)
+                    kinds[name] = kind_of(mode)
                 elif not _is_utf8(os.fsencode(name)):
-                    found[name] = "a name that is not UTF-8"
-        return found
+                    kinds[name] = "a name that is not UTF-8"
+        return kinds
 
     def is_link(self, path: str) -> bool:
         return os.path.islink(self._full(path))
@@ -108,7 +108,7 @@ class LocalFiles(Files):
     def read(self, path: str, limit: int = MAX_FILE) -> bytes:
         status = self._status(path)
         if status is None or stat.S_ISDIR(status.st_mode):
-            raise FileNotFoundError(self.place(path))
+            raise FileNotFoundError(self.uri_of(path))
         self._require_file(path, status)
         with self._explained(path):
             # Should it have become a pipe meanwhile, opening it does not wait for a writer.
@@ -122,7 +122,7 @@ class LocalFiles(Files):
     def _require_file(self, path: str, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
             raise StoreError(
-                f"{self.place(path)}: {kind_of(status.st_mode)}; expected a file; remove it, then run again"
+                f"{self.uri_of(path)}: {kind_of(status.st_mode)}; expected a file; remove it, then run again"
             )
 
     # Writing: every folder on the way is opened by the one above it
@@ -156,7 +156,7 @@ class LocalFiles(Files):
         except OSError:
             if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 raise StoreError(
-                    f"{self.place(path)}: a symbolic link; nothing is written or removed through one; put a folder in "
+                    f"{self.uri_of(path)}: a symbolic link; nothing is written or removed through one; put a folder in "
                     f"its place"
                 ) from None
             raise
@@ -176,11 +176,11 @@ class LocalFiles(Files):
             os.unlink(name, dir_fd=opened)
 
     def delete_folder(self, path: str) -> None:
-        """Also a link, pipe or file of that name; never what a link points to."""
+        """Delete a folder, or a link, pipe or file of that name; never the target of a link."""
         folder, name = _divided(path)
         with contextlib.suppress(FileNotFoundError), self._explained(path), self._folder(folder) as opened:
             while stat.S_ISDIR(os.stat(name, dir_fd=opened, follow_symlinks=False).st_mode):
-                with contextlib.suppress(FileNotFoundError):  # somebody else removes it too
+                with contextlib.suppress(FileNotFoundError):  # another process removes it too
                     shutil.rmtree(name, dir_fd=opened)
             os.unlink(name, dir_fd=opened)
 
@@ -191,8 +191,12 @@ class LocalFiles(Files):
 
     def rename(self, path: str, target: str) -> None:
         """Move a folder directly below the root."""
-        with self._explained(path), self._folder(_divided(path)[0]) as here, self._folder(_divided(target)[0]) as there:
-            os.rename(_divided(path)[1], _divided(target)[1], src_dir_fd=here, dst_dir_fd=there)
+        with (
+            self._explained(path),
+            self._folder(_divided(path)[0]) as source,
+            self._folder(_divided(target)[0]) as destination,
+        ):
+            os.rename(_divided(path)[1], _divided(target)[1], src_dir_fd=source, dst_dir_fd=destination)
 
     # Taking turns
 
@@ -217,7 +221,7 @@ class LocalFiles(Files):
             if held is not None:
                 break
             if time.monotonic() > deadline:
-                raise BusyError(f"{what}: others keep {self.place(folder)} busy; wait for them, then run again")
+                raise BusyError(f"{what}: others keep {self.uri_of(folder)} busy; wait for them, then run again")
             time.sleep(random.uniform(0.01, 0.05))
         try:
             yield lambda: None
@@ -225,7 +229,7 @@ class LocalFiles(Files):
             self._unlock(held, path)
 
     def _locked(self, path: str) -> _Lock | None:
-        """The locked file; None if another process has it. Without locks in the file system everybody gets it."""
+        """The locked file; None if another process has it. On a file system without locks, every process gets it."""
         folder, name = _divided(path)
         while True:
             with contextlib.suppress(FileNotFoundError), self._folder(folder, make=True) as opened:

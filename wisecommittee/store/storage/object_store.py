@@ -1,6 +1,6 @@
 """A store's files on an object store (pyarrow.fs): a write is one PUT, and turns are taken by claims.
 
-Whoever lists no claim but its own has the turn. A claim shows signs of life: its owner writes it anew every few
+A process that lists no claim but its own has the turn. A claim shows signs of life: its owner writes it anew every few
 seconds. One that does not change while another process watches it is removed, and its owner, should it live after all,
 finds it gone before it writes anything.
 """
@@ -26,10 +26,10 @@ CLAIM = ".turn-"
 TURN_BEAT = 5.0  # seconds between two signs of life
 TURN_STALE = 60.0  # seconds of watching a claim without one
 TURN_WAIT = 600.0  # seconds until waiting ends in an error
-PATIENCE = 20  # seconds that Google's client tries again, of itself for 15 minutes
-SAID_AFTER = 5.0  # seconds of waiting
-PARTING = 1.0  # seconds for what is tidied up after Ctrl-C
-HEEDED = 0.2  # seconds after which a wait looks whether there was a Ctrl-C
+PATIENCE = 20  # seconds of retries of Google's client; its default is 15 minutes
+SAID_AFTER = 5.0  # seconds of waiting after which a message says so
+PARTING = 1.0  # seconds for cleaning up after Ctrl-C
+HEEDED = 0.2  # seconds between two checks for Ctrl-C while waiting
 now, pause = time.monotonic, time.sleep
 _Result = TypeVar("_Result")
 
@@ -47,15 +47,15 @@ def _say_waiting(uri: str) -> None:
 
 
 def _parting() -> float | None:
-    """How long the caller may wait: on its way out after Ctrl-C hardly, else as long as it takes."""
+    """Seconds that the caller may wait: few on its way out after Ctrl-C, else without limit."""
     return PARTING if isinstance(sys.exc_info()[1], KeyboardInterrupt) else None
 
 
 def _heeding(call: Callable[[], _Result]) -> _Result:
-    """The result of a call that waits for the object store, which Ctrl-C would not end: it goes on in a thread that
-    nobody waits for."""
+    """The result of a call that waits for the object store. Ctrl-C would not end the call, so it runs in a thread that
+    is abandoned after Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
-        return call()  # no other hears of Ctrl-C
+        return call()  # only the main thread receives Ctrl-C
     results: list[_Result] = []
     errors: list[BaseException] = []
     ended = threading.Event()
@@ -80,7 +80,7 @@ def _heeding(call: Callable[[], _Result]) -> _Result:
 
 
 class ObjectFiles(Files):
-    """Whatever waits for the object store goes through `_heeding`."""
+    """Files on an object store. Every call that waits for it goes through `_heeding`."""
 
     def __init__(self, uri: str, given: str) -> None:
         self.uri = uri
@@ -129,17 +129,17 @@ class ObjectFiles(Files):
 
     def stamps(self, path: str, name: str) -> dict[str, Stamp]:
         start = len(self._full(path)) + 1
-        found = {}
+        stamps = {}
         for info in self._list(path, recursive=True):
             folder, _, file = info.path[start:].partition("/")
             if file == name and info.type == fs.FileType.File:
-                found[folder] = _stamp(info)
-        return found
+                stamps[folder] = _stamp(info)
+        return stamps
 
     def read(self, path: str, limit: int = MAX_FILE) -> bytes:
         info = self._info(path)
         if info.type != fs.FileType.File:
-            raise FileNotFoundError(self.place(path))
+            raise FileNotFoundError(self.uri_of(path))
         self._check_size(path, info.size or 0, limit)
         with self._explained(path):
             return _heeding(lambda: self._get(path))
@@ -172,13 +172,15 @@ class ObjectFiles(Files):
     def turn(self, folder: str, owner: str, what: str) -> Iterator[Callable[[], None]]:
         claim = f"{folder}/{CLAIM}{owner}"
         watched: dict[str, tuple[Stamp, float]] = {}
-        signs = (b"." * size for size in itertools.cycle(range(64)))  # another size each: times are whole seconds
+        signs = (
+            b"." * size for size in itertools.cycle(range(64))
+        )  # a new size each time, because time stamps are whole seconds
         deadline = now() + TURN_WAIT
         ended = threading.Event()
         try:
             while not self._is_alone(folder, claim, watched, signs):
                 if now() > deadline:
-                    raise BusyError(f"{what}: others keep {self.place(folder)} busy; wait for them, then run again")
+                    raise BusyError(f"{what}: others keep {self.uri_of(folder)} busy; wait for them, then run again")
                 pause(random.uniform(0.01, 0.05))
             beating = threading.Thread(target=self._beat, args=(claim, signs, ended), daemon=True)
             beating.start()
@@ -194,21 +196,21 @@ class ObjectFiles(Files):
         """Claim a turn. Of two claims the later listing sees both, so two never have it; all but the first by name step
         back meanwhile."""
         self.write(claim, next(signs))
-        own = claim.rpartition("/")[2]
-        there = {i.base_name: _stamp(i) for i in self._list(folder) if i.base_name.startswith(CLAIM)}
+        name_of_claim = claim.rpartition("/")[2]
+        claims = {i.base_name: _stamp(i) for i in self._list(folder) if i.base_name.startswith(CLAIM)}
         others = []
-        for name in there.keys() - {own}:
+        for name in claims.keys() - {name_of_claim}:
             stamp, since = watched.get(name, (None, 0.0))
-            if stamp != there[name]:
-                watched[name] = there[name], now()
+            if stamp != claims[name]:
+                watched[name] = claims[name], now()
                 others.append(name)
             elif now() - since < TURN_STALE:
                 others.append(name)
             else:
                 self.delete(f"{folder}/{name}")
-        if others and own > min(others):
+        if others and name_of_claim > min(others):
             self.delete(claim)
-        return not others and own in there  # if not there, somebody took us for dead
+        return not others and name_of_claim in claims  # if it is gone, another process took this one for dead
 
     def _beat(self, claim: str, signs: Iterator[bytes], ended: threading.Event) -> None:
         while not ended.wait(TURN_BEAT):

@@ -1,4 +1,4 @@
-"""Which files a store lies in: a folder, or an object store named by a URI."""
+"""The files of a store: in a folder, or on an object store named by a URI."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ class Query:
     filled in; its `models` are then names as they stand, no globs.
 
     Raises
-    ------ UsageError A value that is invalid whatever the store holds.
+    ------
+    UsageError
+        A value that is invalid whatever the store holds.
     """
 
     split: str = described("val", "Split that chooses; test is refused, it reports.", check=text)

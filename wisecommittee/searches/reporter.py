@@ -50,7 +50,9 @@ class Reporter:
     ----------
     pool, tables : Pool, StageTables
         With all prefixes of the points.
-    family : str shared : bool All stages have the same threshold, which lies midway between confidences of all stages.
+    family : str
+    shared : bool
+        All stages have the same threshold, which lies midway between confidences of all stages.
     """
 
     def __init__(self, pool: Pool, tables: StageTables, family: str, *, shared: bool = False) -> None:

@@ -53,7 +53,9 @@ class Target:
         The number, the model's name, or the names of the members.
 
     Raises
-    ------ UsageError The value does not fit the kind.
+    ------
+    UsageError
+        The value does not fit the kind.
     """
 
     kind: str
@@ -69,7 +71,9 @@ class Target:
         """The one target whose value is not None; None if all are None.
 
         Raises
-        ------ UsageError More than one is given.
+        ------
+        UsageError
+            More than one is given.
         """
         given = {name: value for name, value in targets.items() if value is not None}
         if len(given) > 1:

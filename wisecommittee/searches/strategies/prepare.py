@@ -89,12 +89,13 @@ def tables_of(
             if k < c.size and thresholded:
                 compared |= alike
     trie, scored = prefixes_for(pool, combinations, compared)
-    _require_memory(len(trie), int(scored.sum()), pool.units, exact=exact)
+    needed = table_memory(len(trie), int(scored.sum()), pool.units, exact=exact, graded=not pool.task.exact_match)
+    _require_memory(needed, len(trie), pool.units)
     return stage_tables(pool, trie, scored, threads=threads, progress=progress, opened=opened)
 
 
-def _require_memory(nodes: int, scored: int, units: int, *, exact: bool) -> None:
-    needed, have = table_memory(nodes, scored, units, exact=exact), machine_memory()
+def _require_memory(needed: int, nodes: int, units: int) -> None:
+    have = machine_memory()
     if needed > MOST_MEMORY * have:
         raise UsageError(
             f"{nodes:,} distinct prefixes over {units:,} units need {needed / 1e9:.1f} GB, this machine has "

@@ -54,10 +54,11 @@ def machine_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def table_memory(prefixes: int, scored: int, units: int, *, exact: bool = False) -> int:
-    """Bytes of the stage tables and of the arrays made from them: a bit for each prefix and unit; a float32 and a bin
-    for each confidence; in exact mode also the distinct confidences, their numbers and tiles."""
-    return units * prefixes // 8 + units * (16 if exact else 6) * scored
+def table_memory(prefixes: int, scored: int, units: int, *, exact: bool = False, graded: bool = False) -> int:
+    """Bytes of the stage tables and of the arrays made from them: for each prefix and unit a bit, or a prediction and a
+    statistic if units are graded; a float32 and a bin for each confidence; in exact mode also the distinct confidences,
+    their numbers and tiles."""
+    return units * prefixes * (64 if graded else 1) // 8 + units * (16 if exact else 6) * scored
 
 
 def estimate(

@@ -69,7 +69,8 @@ slow = Items()
 def test_ctrl_c_ends_loading_processes_too_and_says_one_line(nets, tmp_path):
     """The terminal sends SIGINT to the whole process group."""
     (tmp_path / "user_nets.py").write_text(NETS + SLOW_ITEMS)
-    code = "from wisecommittee.cli import main; main()"
+    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # also where a shell made it deaf
+    code = f"{hears}; from wisecommittee.cli import main; main()"
     arguments = ["extract", "user_nets:small", "--data", "user_nets:slow", "--workers", "2", "--store", "logits"]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],

@@ -99,8 +99,10 @@ def search_and_choose(
     """Search, and choose the committee that meets the target.
 
     Parameters
-    ---------- target None: the most accurate committee. An ensemble to match decides what is searched: its models, all
-    replicas, and at most as many members as it has.
+    ----------
+    target
+        None: the most accurate committee. An ensemble to match decides what is searched: its models, all replicas, and
+        at most as many members as it has.
     """
     if target is not None and target.kind == "match_ensemble":
         members = texts(target.kind, target.value)

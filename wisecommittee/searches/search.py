@@ -32,8 +32,9 @@ def search(
     Parameters
     ----------
     store
-        The store that holds the outputs of the models. query, execution The search options and how to run them, as
-        values; by default all defaults.
+        The store that holds the outputs of the models.
+    query, execution
+        The options of the search and how to run it, as values; by default all defaults.
     {options}
 
     Returns

@@ -71,8 +71,8 @@ def run_chunks(
 ) -> list[tuple[int, ...]]:
     """Work on all candidates, size by size; returns the sequences that a stop has left unfinished.
 
-    work : (what `before` returns, chunk, control) -> result and how many groups of the chunk are finished fold : takes
-    each result, in the order of the chunks; task : the name of the work on a size, for progress
+    work : (what `before` returns, chunk, control) -> result and how many groups of the chunk are finished
+    fold : takes each result, in the order of the chunks; task : the name of the work on a size, for progress
     """
     unfinished: list[tuple[int, ...]] = []
     for c in candidates:

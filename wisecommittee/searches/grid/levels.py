@@ -40,9 +40,9 @@ def level_vector(index: int, levels: int, stages: int) -> tuple[int, ...]:
 class GridLevels:
     """The levels of every row of confidences.
 
-    number : P, with +inf as the last level; 1 means that nobody exits before the end bins : unsigned [rows, N] how many
-    finite levels are at or below each unit's confidence values : for each row its finite levels, float32 [P - 1]; empty
-    if P is 1
+    number : P, with +inf as the last level; 1 means that nobody exits before the end
+    bins : unsigned [rows, N] how many finite levels are at or below each unit's confidence
+    values : for each row its finite levels, float32 [P - 1]; empty if P is 1
     """
 
     number: int

@@ -30,10 +30,9 @@ RowStatistics = dict[str, NDArray[np.float32]]  # float32 [rows, n] of each name
 class TableRequest:
     """The results that are computed for every prefix of a trie.
 
-    scored : bool [nodes], the prefixes whose confidence is computed statistics : names of the row statistics that
-    `confidence` takes; empty only where nothing is scored ordered : whether the newest member of a prefix answers
-    alone;
-    predict : whether predictions are kept
+    scored : bool [nodes], the prefixes whose confidence is computed
+    statistics : names of the row statistics that `confidence` takes; empty only where nothing is scored
+    ordered : whether the newest member of a prefix answers alone; predict : whether predictions are kept
     """
 
     trie: Prefixes

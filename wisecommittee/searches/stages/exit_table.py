@@ -31,8 +31,9 @@ class ExitTable:
     cost : int64 [R] or [R, N]
         Integer cost of the stages of the route (times CostModel.unit).
     routes : tuple of tuples of int
-        The stages that units in row r have run. prediction : integer class or text [R, N] None if only figures are
-        wanted.
+        The stages that units in row r have run.
+    prediction : integer class or text [R, N]
+        None if only figures are wanted.
     further : tuple of (CostModel, int64 [R])
         Every other cost.
     members : {model: integer class or text [N]}

@@ -207,3 +207,14 @@ def test_a_study_changes_its_query():
     assert study.search(max_models=1).query.max_models == 1
     assert study.search() is study.search()
     assert replace(study, query=replace(study.query, levels=5)).search().query.levels == 5
+
+
+def test_values_of_another_kind_are_named(imported_store):
+    """A store that is none, a committee whose policy is none; a committee may be named by its file."""
+    with pytest.raises(WiseCommitteeError, match="store None; expected a LogitStore, a folder"):
+        search(None)
+    with pytest.raises(WiseCommitteeError, match=r"expected a policy, such as Thresholds"):
+        wc.Committee((("a",), ("b",)), (0.5,))
+    best = search(imported_store, levels=5).best()
+    best.committee.save("committee.json")
+    assert wc.evaluate("committee.json", imported_store, "val") == best

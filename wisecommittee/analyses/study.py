@@ -160,15 +160,6 @@ class Study:
         """The committees that the user named, evaluated on the split that chooses."""
         return [evaluate(committee, self.store, self.split) for committee in self.committees]
 
-    def require_named(self, what: str) -> list[Evaluation]:
-        """The committees that the user named; UsageError if there are none. what : name of the table or plot."""
-        if not self.committees:
-            raise UsageError(
-                f"{what} is about given committees; name one with {option('committees', flag='committee')} "
-                "committee.json (`wisecommittee search --target-flops X --save committee.json` writes one)"
-            )
-        return self.named()
-
     def pool(self) -> Pool:
         """The query's models, checked to be combined, scored and charged together on the split."""
         if Pool not in self._kept:

@@ -74,6 +74,8 @@ class Committee:
             raise CommitteeError("a committee needs at least one stage, and each stage at least one model")
         if twice := sorted(name for name, count in Counter(self.models).items() if count > 1):
             raise CommitteeError(f"{listed(twice)} stands more than once in the stages; a model runs once")
+        if not isinstance(self.policy, Policy):
+            raise CommitteeError(f"policy {shown(self.policy)}; expected a policy, such as Thresholds((0.8,))")
         self.policy.check(len(self.stages), self.confidence)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,7 +24,7 @@ from wisecommittee.tasks import Task
 
 
 def evaluate(
-    committee: Committee,
+    committee: Committee | str | os.PathLike[str],
     store: StoreLike,
     split: str = "test",
     *,
@@ -35,7 +36,8 @@ def evaluate(
 
     Parameters
     ----------
-    committee : Committee
+    committee : Committee or path
+        A committee, or its committee.json.
     store : LogitStore or path
     split : str
     force : bool
@@ -58,7 +60,8 @@ def evaluate(
     StoreError
         The store has no such split.
     """
-    return evaluate_all([committee], store, split, force=force, cost=cost, threads=threads)[0]
+    chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
+    return evaluate_all([chosen], store, split, force=force, cost=cost, threads=threads)[0]
 
 
 def evaluate_all(

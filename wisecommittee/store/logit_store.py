@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wisecommittee.committees.cards import ModelCard, StoredCard
-from wisecommittee.errors import AbsentNameError, StoreError, option
+from wisecommittee.errors import AbsentNameError, StoreError, UsageError, option
 from wisecommittee.store import checks, removing, verifying
 from wisecommittee.store.admission import Admission
 from wisecommittee.store.catalog import Catalog
@@ -438,4 +438,8 @@ StoreLike: TypeAlias = LogitStore | str | os.PathLike[str]
 
 def open_store(store: StoreLike) -> LogitStore:
     """The store itself, or the store at a folder or URI."""
-    return LogitStore(store) if isinstance(store, (str, os.PathLike)) else store
+    if isinstance(store, (str, os.PathLike)):
+        return LogitStore(store)
+    if not hasattr(store, "require_split"):
+        raise UsageError(f"store {store!r:.60}; expected a LogitStore, a folder or an s3:// or gs:// URI")
+    return store

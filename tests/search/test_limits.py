@@ -15,9 +15,10 @@ from pools import MemoryStore, cases, first_units, pools, random_pool, with_furt
 
 from wisecommittee.errors import CostError, InfeasibleError, UsageError
 from wisecommittee.searches.choice import search_and_choose
-from wisecommittee.searches.limits import LimitFigures, percentile_cost
+from wisecommittee.searches.limits import LimitFigures, make_limits, percentile_cost
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
+from wisecommittee.searches.stages.pool import open_pool
 
 PERCENTILES = st.none() | st.tuples(st.sampled_from([1.0, 50, 75.0, 90, 99, 100]), st.integers(1, 9))
 AVERAGES = st.sampled_from([None, {"usd": 1.5}, {"usd": 4}, {"latency_ms": 2.25, "usd": 3}, {"usd": 0}])
@@ -143,3 +144,14 @@ def test_a_percentile_of_a_cost_that_varies_is_refused():
     store = MemoryStore(varying, labels, cost="usd")
     with pytest.raises(UsageError, match="same cost for every unit"):
         search(store, cost="usd", max_average={"usd": 2.0})
+
+
+@pytest.mark.parametrize("units", [1, 2, 7, 10, 60, 99, 101])
+def test_as_many_units_may_cost_more_as_the_percentile_leaves(units):
+    """Of N units the most that can stay above the limit while at least so many percent keep it, by counting."""
+    store = MemoryStore(*random_pool(units=units, models=1))
+    pool = open_pool(store, "val", store.cards("val"))
+    for percent in ("0.1", "12.5", "33.3", "50", "90", "99", "99.9", "100"):
+        share = Fraction(percent) / 100
+        most = max(above for above in range(units + 1) if units - above >= share * units)
+        assert make_limits(pool, Query(max_percentile_cost=(float(percent), 1.0))).allowed == most

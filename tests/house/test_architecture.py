@@ -24,6 +24,7 @@ FLOORS = {
     "text": 0,
     "reading": 0.5,
     "writing": 0.5,
+    "statistics": 0.9,
     "committees": 1,
     "tasks": 1,
     "kernels": 1,
@@ -39,7 +40,7 @@ FLOORS = {
 TORCH_WING = {
     "extraction": {
         *("errors", "version", "text", "options", "option_checks", "reading", "writing"),
-        *("committees", "tasks", "kernels", "store"),
+        *("statistics", "committees", "tasks", "kernels", "store"),
     },
 }
 TORCH_WING["deployment"] = TORCH_WING["train"] = TORCH_WING["extraction"] | {"extraction"}
@@ -52,7 +53,7 @@ ROOMS = {
     "PIL": {"extraction", "train"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "scipy": {"searches"},
+    "scipy": {"searches", "statistics"},
     "distributed": {"searches"},
 }
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.workers.execution import Execution
 
@@ -37,7 +38,10 @@ def search(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Seed of searches that draw; this one is exhaustive and draws nothing.")
+        int,
+        typer.Option(
+            help="Seed of what is drawn: the units that --guarantee-share sets aside. A search draws nothing."
+        ),
     ] = 0,
     save: Annotated[
         Path | None, typer.Option(help="Write the chosen committee as JSON: the deployable artefact.")
@@ -47,6 +51,7 @@ def search(
     *,
     query: Query,
     execution: Execution,
+    asked: GuaranteeOptions,
 ) -> None:
     """Search every ensemble and cascade of the models in the store.
 
@@ -69,6 +74,8 @@ def search(
 
     `wisecommittee search --cost latency_ms --axis p99 --max-average usd=0.001`
 
+    `wisecommittee search --guarantee 'accuracy >= best_single - 0.01' --delta 0.05 --save committee.json`
+
     `wisecommittee search --exact --percentile 99 --max-percentile-cost 2e9 --max-average latency_ms=3.5`
     """
     gc.set_threshold(50_000)  # modules and results stay: looking for garbage among them takes 0.3 s otherwise
@@ -82,9 +89,10 @@ def search(
         say_at_once(f"{message} follows; Ctrl-C again ends at once")
 
     with interruptible(ended, stopping) as ctrl_c:
-        from wisecommittee.errors import UsageError
+        from wisecommittee.errors import InfeasibleError, UsageError
         from wisecommittee.searches.choice import search_and_choose
         from wisecommittee.searches.doctor import examine
+        from wisecommittee.searches.guarantees.search import search_with_guarantee
         from wisecommittee.searches.target import Target
         from wisecommittee.store import LogitStore
 
@@ -96,7 +104,7 @@ def search(
             "match": match,
             "match_ensemble": match_ensemble or None,
         }
-        if save and all(value is None for value in targets.values()):
+        if save and not asked.guarantee and all(value is None for value in targets.values()):
             raise UsageError(
                 f"--save {save} writes the committee that meets a target; name one, such as --target-flops X, "
                 f"--target-accuracy A or --match MODEL (--frontier FILE keeps them all)"
@@ -109,7 +117,11 @@ def search(
         # A copy is said where test would be reported.
         warn_of(doubt for doubt in examine(source, [query.split]) if doubt.kind != "copy")
         with progress() as update:
-            choice = search_and_choose(source, query, target, replace(execution, progress=update, notify=say))
+            execution = replace(execution, progress=update, notify=say)
+            if asked.guarantee:
+                choice = search_with_guarantee(source, replace(asked, seed=seed), query, target, execution)
+            else:
+                choice = search_and_choose(source, query, target, execution)
         if not choice.frontier.searched["complete"]:
             say(_unfinished(choice.frontier.searched))
         elif ctrl_c.early:
@@ -117,7 +129,7 @@ def search(
         with ctrl_c.held():
             if frontier:
                 choice.frontier.save(frontier)
-            if save:
+            if save and (choice.certificate is None or choice.certificate.holds):
                 choice.val.committee.save(save)
         if as_json:
             out = choice.to_json()
@@ -125,6 +137,8 @@ def search(
             print_json(out)
         else:
             show_choice(choice, source)
+        if save and choice.certificate is not None and not choice.certificate.holds:
+            raise InfeasibleError(f"{save} is not written: {choice.certificate.failure()}")
 
 
 def _members(given: Sequence[str], models: Collection[str]) -> list[str]:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from glob import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.policy import Thresholds
@@ -23,6 +23,9 @@ from wisecommittee.searches.stages.pool import select_cards
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.store import LogitStore
+
+if TYPE_CHECKING:
+    from wisecommittee.searches.guarantees.tested import Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Choice:
         Figures that a query with limits asks for beside those of an evaluation.
     speedup
         Cost of the cheapest single model as accurate over the committee's cost, both on val.
+    certificate
+        The tests of the statements that the committee was to satisfy; None where there are none.
     """
 
     frontier: Frontier
@@ -55,6 +60,7 @@ class Choice:
     matched: Evaluation | None = None
     lacking: tuple[str, ...] = ()
     further: LimitFigures | None = field(default=None, compare=False)
+    certificate: Certificate | None = None
 
     def figures(self, evaluation: Evaluation) -> dict[str, Any]:
         """The figures of an evaluation, with the percentile and the further averages that the query limits."""
@@ -78,6 +84,9 @@ class Choice:
             },
             "speedup": self.speedup,
         }
+        if self.certificate is not None:
+            out["query"] |= self.certificate.asked.to_json()
+            out |= self.certificate.to_json()
         if self.target is None:
             out["frontier"] = [{"committee": e.committee.to_json(), "val": self.figures(e)} for e in self.frontier]
         return out
@@ -104,6 +113,12 @@ def search_and_choose(
         None: the most accurate committee. An ensemble to match decides what is searched: its models, all replicas, and
         at most as many members as it has.
     """
+    query, execution = query_for(store, query, target), execution or Execution()
+    return choose(search(store, query, execution), store, target, threads=execution.threads)
+
+
+def query_for(store: LogitStore, query: Query, target: Target | None) -> Query:
+    """The query with the models and the number of members of an ensemble to match, and with the cost it is in."""
     if target is not None and target.kind == "match_ensemble":
         members = texts(target.kind, target.value)
         query = replace(query, models=tuple(map(escape, members)), replicas="all", max_models=len(members))
@@ -111,8 +126,7 @@ def search_and_choose(
         query = replace(query, cost=default_cost(select_cards(store, query.split, query.models)))
     if target is not None:
         target.require_unit(str(query.cost))
-    execution = execution or Execution()
-    return choose(search(store, query, execution), store, target, threads=execution.threads)
+    return query
 
 
 def choose(

@@ -11,6 +11,7 @@ import typer
 from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.query import Query
+from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.workers.execution import Execution
 
 from .fields import Parameters, parameters, with_parameters
@@ -53,10 +54,11 @@ def _query(**given: Any) -> Query:
 
 
 def with_query(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of a search, which reach it as `query`, `execution` and `asked`."""
+    """The command with the options of a search, which reach it as `query`, `execution`, `selection` and `asked`."""
     makers: dict[str, tuple[Callable[..., Any], Parameters]] = {
         "query": (_query, parameters(Query) | LIMITS),
         "execution": (Execution, parameters(Execution)),
+        "selection": (Selection, parameters(Selection)),
         "asked": (GuaranteeOptions, parameters(GuaranteeOptions)),
     }
     return with_parameters(command, makers)

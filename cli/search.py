@@ -12,6 +12,7 @@ import typer
 
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.query import Query
+from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.workers.execution import Execution
 
 from . import options
@@ -37,12 +38,6 @@ def search(
             "is as accurate as all of them together.",
         ),
     ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="Seed of what is drawn: the units that --guarantee-share sets aside. A search draws nothing."
-        ),
-    ] = 0,
     save: Annotated[
         Path | None, typer.Option(help="Write the chosen committee as JSON: the deployable artefact.")
     ] = None,
@@ -51,12 +46,14 @@ def search(
     *,
     query: Query,
     execution: Execution,
+    selection: Selection,
     asked: GuaranteeOptions,
 ) -> None:
     """Search every ensemble and cascade of the models in the store.
 
-    FLOPs are multiply-adds. Without a target the whole frontier is printed. Figures on val belong to the committee that
-    was chosen there and are optimistic; figures on test, where the store has it, are not.
+    FLOPs are multiply-adds. Without a target the whole frontier is printed. The committee of the best figures on val
+    looks better there than on new data. So the figures to expect are found by searches that leave a part of val out
+    (--folds), the committee is chosen for them (--choose), and a verdict says what the data show beside the reference.
 
     **Examples**
 
@@ -119,9 +116,9 @@ def search(
         with progress() as update:
             execution = replace(execution, progress=update, notify=say)
             if asked.guarantee:
-                choice = search_with_guarantee(source, replace(asked, seed=seed), query, target, execution)
+                choice = search_with_guarantee(source, asked, query, target, execution, selection)
             else:
-                choice = search_and_choose(source, query, target, execution)
+                choice = search_and_choose(source, query, target, execution, selection)
         if not choice.frontier.searched["complete"]:
             say(_unfinished(choice.frontier.searched))
         elif ctrl_c.early:
@@ -132,9 +129,7 @@ def search(
             if save and (choice.certificate is None or choice.certificate.holds):
                 choice.val.committee.save(save)
         if as_json:
-            out = choice.to_json()
-            out["query"]["seed"] = seed
-            print_json(out)
+            print_json(choice.to_json())
         else:
             show_choice(choice, source)
         if save and choice.certificate is not None and not choice.certificate.holds:

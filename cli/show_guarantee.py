@@ -26,15 +26,15 @@ def show_guaranteed(choice: Choice, certificate: Certificate) -> None:
     show_evaluations(evaluations, [limited_figures(choice, e) for e in evaluations], choice.lacking)
     show_thresholds(choice.val)
     show_references(choice)
-    _show_statements(certificate)
+    _show_statements(certificate, choice.selection.seed)
 
 
-def _show_statements(certificate: Certificate) -> None:
+def _show_statements(certificate: Certificate, seed: int) -> None:
     asked = certificate.asked
     units = counted(certificate.figures.n, "unit")
     where = f"{units} of {certificate.figures.split}"
     if asked.guarantee_split is None:
-        where += f", set aside with seed {asked.seed}: another seed is a new test"
+        where += f", set aside with seed {seed}: another seed is a new test"
     title = "guaranteed of new units" if certificate.holds else "NOT guaranteed of new units"
     methods = ", ".join(dict.fromkeys(each.method for each in certificate.statements))
     caption = (

@@ -10,19 +10,22 @@ from wisecommittee.searches.choice import single_named
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.guarantees.evidence import Evidence, Stages, Units, evidence
+from wisecommittee.searches.guarantees.answerable import classes_named
+from wisecommittee.searches.guarantees.claims import Stages, Units, hypothesis
+from wisecommittee.searches.guarantees.hypothesis import Hypothesis
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.path import candidates, saves_cost, test_order
 from wisecommittee.searches.guarantees.results import calibration_hash, results_of
 from wisecommittee.searches.guarantees.statement import BEST_SINGLE
 from wisecommittee.searches.guarantees.tested import Certificate, TestedStatement
-from wisecommittee.searches.guarantees.units import classes_named
 from wisecommittee.searches.stages.exit_table import stage_indices
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.target import Target
 from wisecommittee.statistics.sequence import rejected_in_order
 
-Row = list[Evidence]  # of the statements about one committee
+ORDER = 20240  # seed of the order in which units are bet on
+
+Row = list[Hypothesis]  # of the statements about one committee
 
 
 def certify(
@@ -66,10 +69,10 @@ def certify(
     every = candidates(frontier, list(references.values()), target, least)
     choosing, testing = pools
     most = _most(choosing, every)
-    before = _evidence(every, references, asked, choosing, most, threads)
+    before = _hypotheses(every, references, asked, choosing, most, threads)
     order = test_order(every, lambda i: _joint(before[i], delta), save_cost=saves_cost(statements, target))
     path = [every[i] for i in order]
-    tests = _evidence(path, references, asked, testing, most, threads)
+    tests = _hypotheses(path, references, asked, testing, most, threads)
     passed = rejected_in_order((_joint(row, delta) for row in tests), delta)
     index = max(passed - 1, 0)
     figures = evaluate_in(testing, [path[index].committee], threads)[0]
@@ -92,7 +95,7 @@ def _joint(row: Row, delta: float) -> float:
     return max(each.p_value(delta) for each in row)
 
 
-def _evidence(
+def _hypotheses(
     evaluations: Sequence[Evaluation],
     references: Mapping[str, Evaluation],
     asked: GuaranteeOptions,
@@ -100,18 +103,18 @@ def _evidence(
     most: Mapping[tuple[Stages, str], float],
     threads: int,
 ) -> list[Row]:
-    """The evidence of the pool's units for the statements about each committee."""
+    """For each committee the hypotheses that its statements are false, tested on the pool's units."""
     committees = [e.committee for e in evaluations]
     every = results_of(pool, [*committees, *(e.committee for e in references.values())], threads)
     units = Units(
         pool.labels,
         pool.task.counts,
-        np.random.default_rng((asked.seed, 1)).permutation(pool.units),
+        np.random.default_rng(ORDER).permutation(pool.units),
         dict(zip(references, every[len(committees) :], strict=True)),
         classes_named(asked.statements, pool),
         most,
     )
-    return [[evidence(each, results, units) for each in asked.statements] for results in every[: len(committees)]]
+    return [[hypothesis(each, results, units) for each in asked.statements] for results in every[: len(committees)]]
 
 
 def _most(pool: Pool, evaluations: Sequence[Evaluation]) -> dict[tuple[Stages, str], float]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from wisecommittee.errors import UsageError, option
-from wisecommittee.option_checks import text, texts, whole
+from wisecommittee.option_checks import text, texts
 from wisecommittee.options import check_fields, described
+from wisecommittee.searches.guarantees.parsing import parse_guarantee
 from wisecommittee.searches.guarantees.statement import Guarantee
 
 
@@ -19,7 +20,7 @@ def _between_0_and_1(name: str, value: Any) -> float:
 
 
 def _statements(name: str, value: Any) -> Sequence[str]:
-    return [str(Guarantee.parse(each)) for each in texts(name, value)]
+    return [str(parse_guarantee(each)) for each in texts(name, value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,6 @@ class GuaranteeOptions:
     guarantee_split: str | None = described(
         None, "Split whose units test the statements, instead of a share.", shown="none", check=text
     )
-    seed: int = described(0, "Seed of the units that are set aside.", check=whole(0), command=False)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -62,7 +62,7 @@ class GuaranteeOptions:
 
     @property
     def statements(self) -> tuple[Guarantee, ...]:
-        return tuple(map(Guarantee.parse, self.guarantee or ()))
+        return tuple(map(parse_guarantee, self.guarantee or ()))
 
     @property
     def share(self) -> float:
@@ -72,5 +72,5 @@ class GuaranteeOptions:
         """The options that decide the result, as they stand in the query of `search --json`."""
         out: dict[str, Any] = {"guarantee": list(self.guarantee or ()), "delta": self.delta}
         if self.guarantee_split is None:
-            return out | {"guarantee_share": self.share, "seed": self.seed}
+            return out | {"guarantee_share": self.share}
         return out | {"guarantee_split": self.guarantee_split}

@@ -12,13 +12,16 @@ from wisecommittee.searches.choice import Choice, lacking, query_for, reported, 
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.guarantees.answerable import classes_named, require_answerable
 from wisecommittee.searches.guarantees.certify import certify
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.tested import Certificate
-from wisecommittee.searches.guarantees.units import classes_named, require_answerable, testing_pool
+from wisecommittee.searches.guarantees.units import testing_pool
 from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.query import Query
+from wisecommittee.searches.resampling.evidence import Evidence
 from wisecommittee.searches.search import solve
+from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.strategies import strategy_for
 from wisecommittee.searches.strategies.problem import pose
@@ -26,6 +29,8 @@ from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import interruptible
 from wisecommittee.store import StoreLike, open_store
+
+NOTE = "the figures on the units that test are those to expect of new units"
 
 
 @interruptible()
@@ -35,6 +40,7 @@ def search_with_guarantee(
     query: Query | None = None,
     target: Target | None = None,
     execution: Execution | None = None,
+    selection: Selection | None = None,
 ) -> Choice:
     """Search on a part of the units, and return the committee for which the other units show the statements.
 
@@ -52,6 +58,8 @@ def search_with_guarantee(
         accurate within a target cost, the cheapest of a target accuracy. Without one, the aim is the lowest cost, or
         the highest quality where all statements are about costs.
     execution : Execution, optional
+    selection : Selection, optional
+        Its seed draws the units that test. There are no folds.
 
     Returns
     -------
@@ -76,9 +84,15 @@ def search_with_guarantee(
     """
     if not asked.guarantee:
         raise UsageError(f"nothing to guarantee; name a statement, {option('guarantee', 'accuracy >= 0.95')}")
+    selection = selection or Selection()
+    if selection.folds:
+        raise UsageError(
+            f"{option('folds', selection.folds)} with {option('guarantee')}: the units that test say what folds would "
+            f"estimate; leave one of them out"
+        )
     store, execution = open_store(store), execution or Execution()
     problem = pose(store, query_for(store, query or Query(), target), execution)
-    choosing, testing = testing_pool(problem.pool, store, asked)
+    choosing, testing = testing_pool(problem.pool, store, asked, selection.seed)
     classes_named(asked.statements, testing)
     require_answerable(asked.statements, testing, asked.delta)
     part = problem if choosing.rows is None else problem.of_units(choosing.rows)
@@ -86,7 +100,8 @@ def search_with_guarantee(
     threads = execution.thread_count
     matched, least = _matched(frontier, target, choosing, threads)
     chosen, certificate = certify(frontier, asked, (choosing, testing), target, least, threads)
-    return _choice(frontier, store, target, (chosen, certificate), matched, threads)
+    choice = _choice(frontier, store, target, (chosen, certificate), matched, threads)
+    return replace(choice, selection=replace(selection, choose="best", folds=0), evidence=Evidence(note=NOTE))
 
 
 def _matched(
@@ -129,5 +144,5 @@ def _choice(
         matched,
         lacking([val], store),
         LimitFigures(store, frontier.query),
-        certificate,
+        certificate=certificate,
     )

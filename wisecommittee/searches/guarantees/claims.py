@@ -1,112 +1,20 @@
-"""What units show of a statement about a committee: a p-value, and the smallest margin that they would support."""
+"""How each kind of statement about a committee is tested on units."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.searches.guarantees.hypothesis import Certain, Difference, Hypothesis, Mean, Share
 from wisecommittee.searches.guarantees.results import Results, UnitCosts
 from wisecommittee.searches.guarantees.statement import Guarantee
-from wisecommittee.statistics.betting import mean_lower_limit, p_mean_at_most
-from wisecommittee.statistics.binomial import lower_limit, p_at_most
-from wisecommittee.statistics.noninferiority import difference_lower_limit, p_inferior
 from wisecommittee.statistics.paired import PairedCounts
 
 Stages = tuple[tuple[str, ...], ...]
-
-
-class Evidence(Protocol):
-    """method : name of the test; n : number of units that it counts."""
-
-    @property
-    def method(self) -> str: ...
-    @property
-    def n(self) -> int: ...
-    def p_value(self, delta: float) -> float:
-        """Valid p-value of the hypothesis that the statement is false."""
-
-    def smallest_margin(self, delta: float) -> float:
-        """The least margin (Guarantee.at_margin) with which the statement is shown at delta."""
-
-
-@dataclass(frozen=True, slots=True)
-class Certain:
-    """The statement is true whatever the units: the committee is the model that it is compared with, or cannot cost
-    more.
-
-    margin : the least with which it is true.
-    """
-
-    n: int
-    margin: float
-    method: str = "true of any units"
-
-    def p_value(self, delta: float) -> float:
-        return 0.0
-
-    def smallest_margin(self, delta: float) -> float:
-        return self.margin
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A share of units, at least `number`: exact binomial test."""
-
-    successes: int
-    n: int
-    number: float
-    scale: float = 1.0  # of the margin
-    method: str = "exact binomial"
-
-    def p_value(self, delta: float) -> float:
-        return p_at_most(self.successes, self.n, self.number)
-
-    def smallest_margin(self, delta: float) -> float:
-        return self.scale * (self.number - lower_limit(self.successes, self.n, 1 - delta))
-
-
-@dataclass(frozen=True, slots=True)
-class Mean:
-    """A mean of values in [0, 1], in an order that does not depend on them, at least `number`: betting."""
-
-    values: NDArray[np.float64]
-    number: float
-    scale: float = 1.0  # of the margin
-    margin: float = 0.0  # of the statement
-    method: str = "betting"
-
-    @property
-    def n(self) -> int:
-        return len(self.values)
-
-    def p_value(self, delta: float) -> float:
-        return p_mean_at_most(self.values, self.number, delta) if self.number < 1 else 1.0
-
-    def smallest_margin(self, delta: float) -> float:
-        return self.margin + self.scale * (self.number - mean_lower_limit(self.values, 1 - delta))
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Accuracy of a committee minus that of a model on the same units, at least -margin: exact unconditional test."""
-
-    counts: PairedCounts
-    margin: float
-    method: str = "exact non-inferiority"
-
-    @property
-    def n(self) -> int:
-        return self.counts.units
-
-    def p_value(self, delta: float) -> float:
-        return p_inferior(self.counts, self.margin)
-
-    def smallest_margin(self, delta: float) -> float:
-        return -difference_lower_limit(self.counts, 1 - delta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +34,12 @@ class Units:
     most: Mapping[tuple[Stages, str], float]
 
 
-def evidence(guarantee: Guarantee, results: Results, units: Units) -> Evidence:
-    """The evidence of units for a statement about a committee, from its results on them."""
-    return _EVIDENCE[guarantee.figure](guarantee, results, units)
+def hypothesis(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:
+    """The hypothesis that a statement about a committee is false, from its results on the units that test it."""
+    return _HYPOTHESES[guarantee.figure](guarantee, results, units)
 
 
-def _accuracy(guarantee: Guarantee, results: Results, units: Units) -> Evidence:
+def _accuracy(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:
     if guarantee.subject is None:
         if units.counts:
             return Share(int(results.worth.sum()), len(results.worth), guarantee.number)
@@ -145,28 +53,28 @@ def _accuracy(guarantee: Guarantee, results: Results, units: Units) -> Evidence:
     return Mean((differences + 1) / 2, (1 - margin) / 2, scale=2.0, margin=margin)
 
 
-def _agreement(guarantee: Guarantee, results: Results, units: Units) -> Evidence:
+def _agreement(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:
     reference = units.references[str(guarantee.subject)]
     if results.committee.stages == reference.committee.stages:
         return Certain(len(results.worth), guarantee.number - 1)
     return Share(int((results.prediction == reference.prediction).sum()), len(results.worth), guarantee.number)
 
 
-def _precision(guarantee: Guarantee, results: Results, units: Units) -> Evidence:
+def _precision(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:
     """Over the units that are predicted as the class: given which they are, each is right independently."""
     positive = units.classes[str(guarantee.subject)]
     predicted = results.prediction == positive
     return Share(int((units.labels[predicted] == positive).sum()), int(predicted.sum()), guarantee.number)
 
 
-def _recall(guarantee: Guarantee, results: Results, units: Units) -> Evidence:
+def _recall(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:
     """Over the units whose label is the class: given which they are, each is found independently."""
     positive = units.classes[str(guarantee.subject)]
     labelled = units.labels == positive
     return Share(int((results.prediction[labelled] == positive).sum()), int(labelled.sum()), guarantee.number)
 
 
-def _average(guarantee: Guarantee, results: Results, units: Units) -> Evidence:
+def _average(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:
     costs, (least, most) = _costs(guarantee, results, units)
     n, saved = len(costs.values), most - costs.values
     if most <= guarantee.number and (saved >= 0).all():
@@ -180,7 +88,7 @@ def _average(guarantee: Guarantee, results: Results, units: Units) -> Evidence:
     return Mean(np.clip(saved / spread, 0, 1)[units.order], number, scale=spread)
 
 
-def _exceeding(guarantee: Guarantee, results: Results, units: Units) -> Evidence:
+def _exceeding(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:
     costs, (_, most) = _costs(guarantee, results, units)
     assert guarantee.limit is not None
     within = int((costs.values <= guarantee.limit).sum())
@@ -203,7 +111,7 @@ def cost_named(guarantee: Guarantee, searched: str) -> str:
     return searched if guarantee.subject == "cost" else str(guarantee.subject)
 
 
-_EVIDENCE: dict[str, Callable[[Guarantee, Results, Units], Evidence]] = {
+_HYPOTHESES: dict[str, Callable[[Guarantee, Results, Units], Hypothesis]] = {
     "accuracy": _accuracy,
     "agreement": _agreement,
     "precision": _precision,

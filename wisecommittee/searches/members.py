@@ -25,6 +25,7 @@ def members_alone(committee: Committee) -> list[Committee]:
             stages=((model,),),
             policy=Thresholds(),
             members={model: committee.members[model]} if model in committee.members else {},
+            guarantee=(),
         )
         for model in committee.models
     ]

@@ -1,0 +1,95 @@
+"""What happens to every unit of a split in a committee: where it exits, what that costs, whether the answer is right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.committee import Committee
+from wisecommittee.searches.exits import exit_rows
+from wisecommittee.searches.members import members_pool
+from wisecommittee.searches.stages.exit_table import committee_tables
+from wisecommittee.searches.workers.threads import thread_count
+from wisecommittee.store import LogitStore
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitOutcomes:
+    """The units of a split in a committee, in the order of the store.
+
+    Parameters
+    ----------
+    committee : Committee
+    split : str
+    stage : int64 [N]
+        The last stage that each unit runs, from 0.
+    cost : float64 [N]
+        In units of `cost_name`.
+    cost_name : str
+    cost_range : (float, float)
+        Least and largest cost of any unit.
+    quality : float64 [N] or None
+        Right (1) or wrong (0), or the grade in [0, 1]; None where the quality is no mean over units (mIoU).
+    counts : bool
+        Whether units are right or wrong.
+    prediction : integer class or text [N], or None
+        The answer at the exit; None for counts of pixels.
+    kept : bool [N] or None
+        Whether the answer at the exit is that after the first stage.
+    """
+
+    committee: Committee
+    split: str
+    stage: NDArray[np.int64]
+    cost: Numbers
+    cost_name: str
+    cost_range: tuple[float, float]
+    quality: Numbers | None
+    counts: bool
+    prediction: NDArray[np.generic] | None
+    kept: NDArray[np.bool_] | None
+
+    def __len__(self) -> int:
+        return len(self.stage)
+
+    def exit_ratios(self, units: NDArray[np.integer] | NDArray[np.bool_] | slice = slice(None)) -> tuple[float, ...]:
+        """Share of these units (by default all) that exit at each stage, [K]."""
+        stage = self.stage[units]
+        return tuple((np.bincount(stage, minlength=len(self.committee.stages)) / max(1, len(stage))).tolist())
+
+
+def unit_outcomes(
+    committee: Committee,
+    store: LogitStore,
+    split: str,
+    *,
+    force: bool = False,
+    cost: str | None = None,
+    threads: int | None = None,
+) -> UnitOutcomes:
+    """Run a committee over the stored outputs of a split; the means of the result are the figures of `evaluate`.
+
+    Parameters and errors are those of `evaluate`.
+    """
+    pool = members_pool([committee], store, split, force=force, cost=cost)
+    (table,) = committee_tables(pool, [committee], predict=pool.task.width == 1, threads=thread_count(threads))
+    row, units = exit_rows(table, committee), np.arange(pool.units)
+    paid = table.cost[row] if table.cost.ndim == 1 else table.cost[row, units]
+    first = np.array([table.routes.index(route[:1]) for route in table.routes])[row]
+    prediction = None if table.prediction is None else table.prediction[row, units]
+    return UnitOutcomes(
+        committee,
+        split,
+        np.array([route[-1] for route in table.routes])[row],
+        paid * float(pool.cost.unit),
+        pool.cost.name,
+        (float(table.cost.min() * pool.cost.unit), float(table.cost.max() * pool.cost.unit)),
+        table.stats[row, units, 0] / np.float64(pool.task.scale) if pool.task.width == 1 else None,
+        pool.task.counts,
+        prediction,
+        None if table.prediction is None else prediction == table.prediction[first, units],
+    )

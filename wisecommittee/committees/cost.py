@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -81,6 +81,10 @@ class CostModel:
             used = used | self.uses[list(stage)].any(axis=0)
             out.append(int(self.blocks[used].sum()))
         return np.array(out, dtype=np.int64)
+
+    def of_units(self, rows: NDArray[np.int64]) -> CostModel:
+        """The costs of these units only. rows : int64 [n] positions among the units."""
+        return self if self.per_unit is None else replace(self, per_unit=self.per_unit[:, rows])
 
     def of(self, sets: Sequence[Sequence[int]]) -> CostModel:
         """The cost model of tiers: entry i is the cost of running all models of sets[i] together."""

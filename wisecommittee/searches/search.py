@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from wisecommittee.errors import InfeasibleError, StoppedError
 from wisecommittee.kernels import jit
@@ -12,6 +12,7 @@ from wisecommittee.options import from_options, takes_options
 from wisecommittee.searches.frontier import COSTS, Frontier, skyline
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.reporter import Reporter
+from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.strategies import strategy_for
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy, pose
 from wisecommittee.searches.workers.estimate import left_out
@@ -56,18 +57,40 @@ def search(
     StoppedError
         Ctrl-C came before any committee was found that keeps the limits.
     """
-    started = time.perf_counter()
     parts = from_options({"query": Query, "execution": Execution}, options)
     query = replace(query or Query(), **parts["query"])
     execution = replace(execution or Execution(), **parts["execution"])
     problem = pose(open_store(store), query, execution)
-    strategy = strategy_for(problem)
+    return solve(problem, strategy_for(problem)).frontier
+
+
+class Solution(NamedTuple):
+    """A searched problem. tables : the stage tables of all combinations that the strategy can try, or None where it
+    tries only a part of them."""
+
+    problem: Problem
+    strategy: Strategy
+    frontier: Frontier
+    tables: StageTables | None
+
+
+def solve(problem: Problem, strategy: Strategy) -> Solution:
+    """Search a problem.
+
+    Raises
+    ------
+    InfeasibleError, StoppedError
+        As of `search`.
+    """
+    started = time.perf_counter()
     _announce(strategy, problem)
-    with jit.announced(execution.progress):
+    with jit.announced(problem.execution.progress):
         findings = strategy.run(problem)
     interrupts().searched()
     _require_points(findings, problem)
-    return _reported(findings, problem, started)
+    frontier = _reported(findings, problem, started)
+    tables = findings.tables if strategy.proves and findings.searched["complete"] else None
+    return Solution(problem, strategy, frontier, tables)
 
 
 def _announce(strategy: Strategy, problem: Problem) -> None:

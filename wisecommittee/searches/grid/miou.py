@@ -71,7 +71,7 @@ class SkylineSearch:
     ) -> None:
         self.task, self.cost, self.units = pool.task, pool.cost, pool.units
         self.candidates, self.levels, self.limits = candidates, levels, limits
-        self.statistics = [pool.store.outputs(card.model, pool.split) for card in pool.cards]
+        self.statistics = [pool.stored(m).outputs() for m in range(len(pool.cards))]
         self.values = [level_values(np.sort(score), levels) for score in tables.score]
         pairs = zip(self.values, tables.score, strict=True)
         self.bins = [np.searchsorted(values, score, side="right") for values, score in pairs]

@@ -39,20 +39,25 @@ class CalibratedRows:
         return self.calibration.rows(as_logits(self.outputs[units].astype(np.float32, copy=False), self.kind), folds)
 
 
-def outputs(store: LogitStore, split: str, card: StoredCard) -> NDArray[np.floating] | CalibratedRows:
-    """Rows [N, C] of a model, float32 or float16, calibrated as its card says."""
+def outputs(
+    store: LogitStore, split: str, card: StoredCard, rows: NDArray[np.int64] | None = None
+) -> NDArray[np.floating] | CalibratedRows:
+    """Outputs [N, C] of a model, float32 or float16, calibrated as its card says; of these units of the split only."""
     stored = store.outputs(card.model, split)
-    if card.calibration is None:
-        return stored
-    return CalibratedRows(stored, card.kind, card.calibration, _folds(store, split, card))
+    folds = None if card.calibration is None else _folds(store, split, card)
+    if rows is not None:
+        stored, folds = stored[rows], None if folds is None else folds[rows]
+    return stored if card.calibration is None else CalibratedRows(stored, card.kind, card.calibration, folds)
 
 
-def scores(store: LogitStore, split: str, card: StoredCard, name: str) -> NDArray[np.float32]:
-    """A stored confidence [N] of a model, calibrated as its card says."""
+def scores(
+    store: LogitStore, split: str, card: StoredCard, name: str, rows: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """A stored confidence [N] of a model, calibrated as its card says; of these units of the split only."""
     stored = store.scores(card.model, split, name)
-    if card.calibration is None or card.kind != "answers":
-        return stored
-    return card.calibration.scores(stored, _folds(store, split, card)).astype(np.float32)
+    if card.calibration is not None and card.kind == "answers":
+        stored = card.calibration.scores(stored, _folds(store, split, card)).astype(np.float32)
+    return stored if rows is None else stored[rows]
 
 
 def row_kind(card: StoredCard) -> str:

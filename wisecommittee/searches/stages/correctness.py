@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 BITS = 8  # units in a byte; blocks of units start at multiples of it
 WORD = 64  # units in a word of a kernel
+UNPACKED_BYTES = 8 << 20  # bytes of rows that are unpacked at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,21 @@ class Correctness:
     def bits(self) -> bool:
         """Whether units are right or wrong."""
         return self.dtype == np.uint8
+
+    def of_units(self, rows: NDArray[np.int64]) -> Correctness:
+        """The same prefixes on these units only."""
+        nodes = len(self.cells)
+        if self.units == 0:  # statistics are read for one committee at a time
+            return self
+        if not self.bits:
+            return Correctness(np.take(self.cells, rows, axis=1), len(rows))
+        out = Correctness.empty(nodes, len(rows))
+        step = max(1, UNPACKED_BYTES // max(1, self.units))
+        for start in range(0, nodes, step):
+            kept = np.take(self.rows(np.arange(start, min(start + step, nodes))), rows, axis=1)
+            packed = np.packbits(kept, axis=1, bitorder="little")
+            out.cells[start : start + step, : packed.shape[1]] = packed
+        return out
 
     def row(self, node: int) -> NDArray[np.integer]:
         """The row [N] of one prefix."""

@@ -68,7 +68,7 @@ def exit_table(tables: StageTables, committee: Committee, *, score_last: bool = 
         nodes = {model: tables.node((pool.index(model),)) for model in committee.models}
         table = replace(table, members={model: tables.prediction[node] for model, node in nodes.items()})
     if "unit_ids" in needs:
-        table = replace(table, unit_ids=np.asarray(pool.store.unit_ids(pool.split)))
+        table = replace(table, unit_ids=pool.unit_ids())
     return table
 
 

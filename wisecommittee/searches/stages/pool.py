@@ -35,6 +35,7 @@ class Pool:
     confidence : a function of combined outputs, or the name of a score stored with every model
     tiers : the groups of models that a stage can add; tier m < M is model m alone. None: single models only
     cost : the cost that is searched; further : the other costs that every card names
+    rows : int64 [N], the units of the pool as positions in the split, ascending; None: all of them
 
     Combinations, stages, `cost` and `further` index tiers, not models.
     """
@@ -49,6 +50,17 @@ class Pool:
     labels: NDArray[np.generic]
     tiers: Tiers | None = None
     further: tuple[CostModel, ...] = ()
+    rows: NDArray[np.int64] | None = None
+
+    def of_units(self, rows: NDArray[np.int64]) -> Pool:
+        """The same models on these units only. rows : int64 [n] positions among the units of this pool, ascending."""
+        return replace(
+            self,
+            labels=self.labels[rows],
+            cost=self.cost.of_units(rows),
+            further=tuple(charges.of_units(rows) for charges in self.further),
+            rows=rows if self.rows is None else self.rows[rows],
+        )
 
     def with_tiers(self, tiers: Tiers) -> Pool:
         """The same pool, in which a stage can add any of these tiers."""
@@ -83,11 +95,21 @@ class Pool:
         return next(i for i, card in enumerate(self.cards) if card.model == model)
 
     def stored(self, member: int) -> SplitModel:
-        return SplitModel(self.store, self.split, self.cards[member])
+        return SplitModel(self.store, self.split, self.cards[member], self.rows)
 
     def outputs(self, member: int) -> NDArray[np.floating] | CalibratedRows:
         """Outputs [N, C] of a member, read by slices of units; their kind is kind(member)."""
-        return calibrated.outputs(self.store, self.split, self.cards[member])
+        return calibrated.outputs(self.store, self.split, self.cards[member], self.rows)
+
+    def stored_scores(self, member: int) -> NDArray[np.float32]:
+        """float32 [N]: the confidence of a member that the pool names, where confidences are stored."""
+        assert isinstance(self.confidence, str)
+        return calibrated.scores(self.store, self.split, self.cards[member], self.confidence, self.rows)
+
+    def unit_ids(self) -> NDArray[np.str_]:
+        """Text [N]."""
+        every = np.asarray(self.store.unit_ids(self.split))
+        return every if self.rows is None else every[self.rows]
 
     def kind(self, member: int) -> str:
         return calibrated.row_kind(self.cards[member])

@@ -20,11 +20,15 @@ BLOCK = 8 << 20  # outputs that are searched for the largest class at a time
 
 @dataclass(frozen=True, slots=True)
 class SplitModel:
-    """What tasks read of a model on a split (tasks.ModelOutputs)."""
+    """What tasks read of a model on a split (tasks.ModelOutputs).
+
+    rows : int64 [n], the units that count, as positions in the split; None: all
+    """
 
     store: LogitStore
     split: str
     card: StoredCard
+    rows: NDArray[np.int64] | None = None
 
     @property
     def kind(self) -> str:
@@ -43,21 +47,24 @@ class SplitModel:
         return self.card.meta
 
     def labels(self) -> NDArray[np.generic]:
-        return self.store.labels(self.split)
+        return self._counted(self.store.labels(self.split))
 
     def predictions(self) -> NDArray[np.generic]:
         """int64 [N] classes, or answers as text."""
         if self.kind == "answers":
-            return self.store.answers(self.card.model, self.split)
-        outputs = self.store.outputs(self.card.model, self.split)
+            return self._counted(self.store.answers(self.card.model, self.split))
+        outputs = self.outputs()
         step = max(1, BLOCK // outputs.shape[1])
         return np.concatenate([outputs[a : a + step].argmax(axis=1) for a in range(0, len(outputs), step)])
 
     def grades(self) -> NDArray[np.float32]:
-        return self.store.quality(self.card.model, self.split)
+        return self._counted(self.store.quality(self.card.model, self.split))
 
     def outputs(self) -> NDArray[np.generic]:
-        return self.store.outputs(self.card.model, self.split)
+        return self._counted(self.store.outputs(self.card.model, self.split))
+
+    def _counted(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values if self.rows is None else values[self.rows]
 
 
 def model_quality(store: LogitStore, split: str, card: StoredCard) -> float:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.confidence import Confidence
 from wisecommittee.kernels import jit
-from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.blocks import RowStatistics, TableRequest, walk_blocks
 from wisecommittee.searches.stages.correctness import Correctness
 from wisecommittee.searches.stages.lookup import StageLookup
@@ -40,6 +39,19 @@ class StageTables:
     score: NDArray[np.float32]
     score_row: NDArray[np.int64]
     prediction: NDArray[np.generic] | None = None
+
+    def of_units(self, rows: NDArray[np.int64]) -> StageTables:
+        """The same tables over these units only: what each prefix predicts does not depend on the other units.
+
+        rows : int64 [n] positions among the units of the pool, ascending.
+        """
+        return replace(
+            self,
+            pool=self.pool.of_units(rows),
+            correct=self.correct.of_units(rows),
+            score=np.take(self.score, rows, axis=1),
+            prediction=None if self.prediction is None else self.prediction[:, rows],
+        )
 
     @property
     def lookup(self) -> StageLookup:
@@ -135,7 +147,7 @@ def stage_tables(
         correct = _scored_by_task(pool, len(trie), (pool.task.read(model) for model in models))
         prediction = np.stack([model.predictions() for model in models]) if predict else None
     if isinstance(pool.confidence, str):
-        stored = [calibrated.scores(pool.store, pool.split, card, pool.confidence) for card in pool.cards]
+        stored = [pool.stored_scores(m) for m in range(len(pool.cards))]
         return StageTables(pool, trie, correct, np.stack(stored), trie.members.copy(), prediction)
     score_row = np.where(scored, np.cumsum(scored) - 1, -1)
     return StageTables(pool, trie, correct, score, score_row, prediction)

@@ -34,8 +34,11 @@ class _Abandoned(KeyboardInterrupt):
 
 
 def prepare(problem: Problem, candidates: list[Candidates], mapper: Mapper, *, exact: bool = False) -> Prepared:
-    """Stage tables of the candidates; of the single models alone if Ctrl-C comes meanwhile."""
+    """Stage tables of the candidates: the problem's, or new ones; of the single models alone if Ctrl-C comes while they
+    are made."""
     ctrl_c, execution = interrupts(), problem.execution
+    if problem.tables is not None:
+        return Prepared(problem.tables, candidates)
     pool, thresholded = problem.pool, problem.family.thresholded
 
     def abandon() -> None:

@@ -31,7 +31,8 @@ class Problem:
     """A query, and the pool of models that it searches.
 
     query : with every default filled in; its models are the names of the pool's. pool : with the tiers of the family.
-    deadline : when the search must end, as of time.time(), or None.
+    deadline : when the search must end, as of time.time(), or None. tables : stage tables of this pool with all
+    prefixes of the query, if they are made already.
     """
 
     query: Query
@@ -41,6 +42,19 @@ class Problem:
     estimate: Estimate
     execution: Execution
     deadline: float | None
+    tables: StageTables | None = None
+
+    def of_units(self, rows: NDArray[np.int64]) -> Problem:
+        """The same query of these units only. Levels, limits and costs are those of a store that holds no others.
+
+        rows : int64 [n] positions among the units of the pool, ascending.
+        """
+        tables = self.tables
+        if self.pool.cost.per_unit is not None and self.query.max_worst_cost is not None:
+            tables = None  # the worst case of a combination is that of its dearest unit: more combinations may keep it
+        tables = None if tables is None else tables.of_units(rows)
+        pool = self.pool.of_units(rows) if tables is None else tables.pool
+        return replace(self, pool=pool, limits=make_limits(pool, self.query), tables=tables)
 
     @property
     def cards(self) -> tuple[StoredCard, ...]:

@@ -1,0 +1,55 @@
+"""What a committee gives and costs on each unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.committee import Committee
+from wisecommittee.searches.exits import exit_rows_of
+from wisecommittee.searches.stages.exit_table import exit_table
+from wisecommittee.searches.stages.stage_tables import StageTables
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """The results of a committee on n units.
+
+    Parameters
+    ----------
+    statistics : int32 [n, S]
+        Of the prediction at the stage where a unit exits.
+    cost : int64 [n]
+        Integer cost up to that stage, in units of the pool's cost model.
+    """
+
+    statistics: NDArray[np.int32]
+    cost: NDArray[np.int64]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Outcomes], places: Sequence[NDArray[np.int64]]) -> Outcomes:
+        """The outcomes of parts of the units, put at their places int64 [n] among all units."""
+        units, width = sum(map(len, places)), parts[0].statistics.shape[1]
+        out = cls(np.empty((units, width), np.int32), np.empty(units, np.int64))
+        for part, place in zip(parts, places, strict=True):
+            out.statistics[place], out.cost[place] = part.statistics, part.cost
+        return out
+
+
+def outcomes_of(tables: StageTables, committees: Sequence[Committee]) -> list[Outcomes]:
+    """The outcomes of committees whose prefixes are all in the tables, on the units of the tables."""
+    alike: dict[object, list[int]] = {}
+    for index, committee in enumerate(committees):
+        alike.setdefault((committee.stages, committee.routes), []).append(index)
+    out: dict[int, Outcomes] = {}
+    units = np.arange(tables.pool.units)
+    for indices in alike.values():
+        same = [committees[index] for index in indices]
+        table = exit_table(tables, same[0])
+        for index, row in zip(indices, exit_rows_of(table, same), strict=True):
+            cost = table.cost[row] if table.cost.ndim == 1 else table.cost[row, units]
+            out[index] = Outcomes(table.stats[row, units], cost)
+    return [out[index] for index in range(len(committees))]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, bootstrap
 
+from wisecommittee.statistics.binomial import wilson_interval
 from wisecommittee.tasks import intervals
-from wisecommittee.tasks.intervals import bootstrap_intervals, wilson_interval
+from wisecommittee.tasks.intervals import bootstrap_intervals
 
 
 @pytest.mark.parametrize("units", [1, 2, 17, 600, 50_000])

@@ -17,7 +17,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import UnknownNameError
 from wisecommittee.searches.percentile import share_above
-from wisecommittee.tasks.intervals import wilson_interval
+from wisecommittee.statistics.binomial import wilson_interval
 
 
 class Cost(NamedTuple):

@@ -1,8 +1,7 @@
-"""95 % intervals of a quality: of shares, of mean grades, of smooth functions of totals."""
+"""95 % intervals of a quality: of mean grades, of smooth functions of totals."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import lru_cache
 from statistics import NormalDist
@@ -13,15 +12,6 @@ from numpy.typing import NDArray
 LEVEL = 0.95
 RESAMPLES, RESAMPLED = 999, 50  # resamples of a bootstrap: in all, and at a time
 MOST_KEPT = 1 << 25  # drawn units that are kept for the next call
-
-
-def wilson_interval(correct: int, units: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927), in closed form. It equals that of scipy, which takes a second to load and
-    a third of a millisecond per call."""
-    z, share = NormalDist().inv_cdf((1 + LEVEL) / 2), correct / units
-    centre = (2 * correct + z**2) / (2 * (units + z**2))
-    half = z * math.sqrt(z**2 + 4 * units * share * (1 - share)) / (2 * (units + z**2))
-    return (0.0 if correct == 0 else centre - half), (1.0 if correct == units else centre + half)
 
 
 def bootstrap_intervals(grades: NDArray[np.integer]) -> list[tuple[float, float]]:

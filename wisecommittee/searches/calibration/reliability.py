@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import UsageError
-from wisecommittee.tasks.intervals import wilson_interval
+from wisecommittee.statistics.binomial import wilson_interval
 
 BINS = 15
 

@@ -28,6 +28,7 @@ COMMANDS = {  # name: module and function of the command; `train` is an app with
     "verify": ("models", "verify"),
     "search": ("search", "search"),
     "evaluate": ("evaluate", "evaluate"),
+    "monitor": ("monitor", "monitor"),
     "calibrate": ("calibrate", "calibrate"),
     "plot": ("plot", "plot"),
     "report": ("report", "report"),

@@ -38,8 +38,8 @@ class UnitOutcomes:
         Whether units are right or wrong.
     prediction : integer class or text [N], or None
         The answer at the exit; None for counts of pixels.
-    kept : bool [N] or None
-        Whether the answer at the exit is that after the first stage.
+    agreement : float64 [N] or None
+        1 where the answer at the exit is that after the first stage, else 0; NaN for units that run one stage.
     """
 
     committee: Committee
@@ -51,7 +51,7 @@ class UnitOutcomes:
     quality: Numbers | None
     counts: bool
     prediction: NDArray[np.generic] | None
-    kept: NDArray[np.bool_] | None
+    agreement: Numbers | None
 
     def __len__(self) -> int:
         return len(self.stage)
@@ -79,8 +79,11 @@ def unit_outcomes(
     (table,) = committee_tables(pool, [committee], predict=pool.task.width == 1, threads=thread_count(threads))
     row, units = exit_rows(table, committee), np.arange(pool.units)
     paid = table.cost[row] if table.cost.ndim == 1 else table.cost[row, units]
-    first = np.array([table.routes.index(route[:1]) for route in table.routes])[row]
-    prediction = None if table.prediction is None else table.prediction[row, units]
+    prediction = agreement = None
+    if table.prediction is not None:
+        first = np.array([table.routes.index(route[:1]) for route in table.routes])[row]
+        prediction = table.prediction[row, units]
+        agreement = np.where(row == first, np.nan, prediction == table.prediction[first, units])
     return UnitOutcomes(
         committee,
         split,
@@ -91,5 +94,5 @@ def unit_outcomes(
         table.stats[row, units, 0] / np.float64(pool.task.scale) if pool.task.width == 1 else None,
         pool.task.counts,
         prediction,
-        None if table.prediction is None else prediction == table.prediction[first, units],
+        agreement,
     )

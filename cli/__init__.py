@@ -29,6 +29,8 @@ COMMANDS = {  # name: module and function of the command; `train` is an app with
     "search": ("search", "search"),
     "evaluate": ("evaluate", "evaluate"),
     "monitor": ("monitor", "monitor"),
+    "retune": ("retune", "retune"),
+    "audit": ("audit", "audit"),
     "calibrate": ("calibrate", "calibrate"),
     "plot": ("plot", "plot"),
     "report": ("report", "report"),

@@ -52,14 +52,23 @@ def monitor(
     `wisecommittee monitor committee.json --split july --against test --labels audited.csv --json`
     """
     from wisecommittee.operations.monitor import monitor as watch
+    from wisecommittee.store import LogitStore
 
     done = watch(
-        committee, store, split, against=against, labels=labels, alpha=alpha, force=force, cost=cost, threads=threads
+        committee,
+        LogitStore(store),
+        split,
+        against=against,
+        labels=labels,
+        alpha=alpha,
+        force=force,
+        cost=cost,
+        threads=threads,
     )
     if as_json:
         print_json(done.to_json())
         return
-    unit = Unit(done.live.cost_name, [w.reference for w in done.watched if w.name == "average cost"])
+    unit = Unit(done.live.committee.cost, [w.reference for w in done.watched if w.name == "average cost"])
     columns = [("figure", "left"), (done.reference.split, "right"), (split, "right")]
     columns += [(f"change [{100 * (1 - alpha):g} %, all]", "right"), ("verdict", "left")]
     rows = [_row(each, unit) for each in done.watched]

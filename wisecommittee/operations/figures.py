@@ -74,7 +74,8 @@ class Figure:
         least, spread = self.bounds[0], self.bounds[1] - self.bounds[0]
         rows = np.flatnonzero(np.isfinite(self.live))
         reference, live = self.reference[np.isfinite(self.reference)], self.live[rows]
-        change = mean_change(*(np.clip((x - least) / spread, 0, 1) for x in (reference, live)), alpha)
+        scaled = [np.clip((sample - least) / spread, 0, 1) for sample in (reference, live)]
+        change = mean_change(scaled[0], scaled[1], alpha)
         low, high = (spread * end for end in change.interval)
         unit = None if change.alarm is None else int(rows[change.alarm - 1]) + 1
         means = float(reference.mean()), float(live.mean())
@@ -98,8 +99,8 @@ def _exits_and_cost(reference: UnitOutcomes, live: UnitOutcomes) -> Iterator[Fig
     """
     last = len(reference.committee.stages) - 1
     for stage in range(last):
-        exits = ((outcomes.stage == stage).astype(np.float64) for outcomes in (reference, live))
-        yield Figure(f"exits at stage {stage + 1}", *exits)
+        before, now = ((outcomes.stage == stage).astype(np.float64) for outcomes in (reference, live))
+        yield Figure(f"exits at stage {stage + 1}", before, now)
     if reference.cost_range[0] < reference.cost_range[1]:
         repeats = last == 1 and len(np.unique(np.concatenate([reference.cost, live.cost]))) <= 2
         yield Figure("average cost", reference.cost, live.cost, reference.cost_range, repeats)

@@ -83,8 +83,8 @@ def monitor(
     cost: str | None = None,
     threads: int | None = None,
 ) -> Monitored:
-    """Watch a committee on a stream: its exit ratios, its average cost, the agreement of its stages and, with labels, its
-    accuracy, beside a reference split.
+    """Watch a committee on a stream beside a reference split: exit ratios, average cost, agreement of its stages and,
+    with labels, accuracy.
 
     Without drift, nothing is called drifted in a share 1 - alpha of streams, whatever their length and however often
     they are looked at. The test carries the sampling error of the reference (statistics/sequential.py).
@@ -149,6 +149,6 @@ def reference_split(committee: Committee, store: LogitStore, split: str, against
         if name not in (None, split) and set(committee.models) <= set(store.models(str(name))):
             return str(name)
     raise AbsentError(
-        f"{store.files.uri!r} has neither a test split nor the split that chose the committee, with all its members, to "
-        f"compare {split} with; name another with {option('against', placeholder='SPLIT')}"
+        f"{store.files.uri!r} has neither a test split nor the split that chose the committee, with all its members, "
+        f"to compare {split} with; name another with {option('against', placeholder='SPLIT')}"
     )

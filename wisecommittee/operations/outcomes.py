@@ -1,8 +1,8 @@
-"""What happens to every unit of a split in a committee: where it exits, what that costs, whether the answer is right."""
+"""The units of a split in a committee: where each exits, what that costs, and whether the answer is right."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.searches.exits import exit_rows
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
+from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import LogitStore
 
@@ -28,8 +29,7 @@ class UnitOutcomes:
     stage : int64 [N]
         The last stage that each unit runs, from 0.
     cost : float64 [N]
-        In units of `cost_name`.
-    cost_name : str
+        In units of the committee's cost.
     cost_range : (float, float)
         Least and largest cost of any unit.
     quality : float64 [N] or None
@@ -46,7 +46,6 @@ class UnitOutcomes:
     split: str
     stage: NDArray[np.int64]
     cost: Numbers
-    cost_name: str
     cost_range: tuple[float, float]
     quality: Numbers | None
     counts: bool
@@ -75,7 +74,12 @@ def unit_outcomes(
 
     Parameters and errors are those of `evaluate`.
     """
-    pool = members_pool([committee], store, split, force=force, cost=cost)
+    charged = committee if cost is None else replace(committee, cost=cost)
+    return outcomes_in(members_pool([charged], store, split, force=force), charged, threads)
+
+
+def outcomes_in(pool: Pool, committee: Committee, threads: int | None = None) -> UnitOutcomes:
+    """The units of an open pool in a committee of its models."""
     (table,) = committee_tables(pool, [committee], predict=pool.task.width == 1, threads=thread_count(threads))
     row, units = exit_rows(table, committee), np.arange(pool.units)
     paid = table.cost[row] if table.cost.ndim == 1 else table.cost[row, units]
@@ -86,10 +90,9 @@ def unit_outcomes(
         agreement = np.where(row == first, np.nan, prediction == table.prediction[first, units])
     return UnitOutcomes(
         committee,
-        split,
+        pool.split,
         np.array([route[-1] for route in table.routes])[row],
-        paid * float(pool.cost.unit),
-        pool.cost.name,
+        paid.astype(np.float64) * float(pool.cost.unit),
         (float(table.cost.min() * pool.cost.unit), float(table.cost.max() * pool.cost.unit)),
         table.stats[row, units, 0] / np.float64(pool.task.scale) if pool.task.width == 1 else None,
         pool.task.counts,

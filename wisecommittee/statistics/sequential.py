@@ -1,10 +1,11 @@
 """A stream of values against a reference sample: a test of equal means that may look at the stream after every unit.
 
-The test holds whatever the length of the stream and whatever the distribution of the values, and carries the reference's
-sampling error. For a mean p that both samples might have, two gamblers bet against p: one on the reference, one on the
-stream, in opposite directions. If p is the mean of both, the product of their capitals is a nonnegative supermartingale
-along the stream that starts with expectation 1, so that it ever reaches 1 / alpha with probability alpha at most (Ville
-1939). The evidence is the least product over all p: no mean explains both samples once it reaches 1 / alpha.
+The test holds whatever the length of the stream and whatever the distribution of the values, and carries the sampling
+error of the reference. For a mean p that both samples might have, two gamblers bet against p: one on the reference, one
+on the stream, in opposite directions. If p is the mean of both, the product of their capitals is a nonnegative
+supermartingale along the stream that starts with expectation 1, so that it ever reaches 1 / alpha with probability
+alpha at most (Ville 1939). The evidence is the least product over all p: no mean explains both samples once it reaches
+1 / alpha.
 
 The bets are mixtures of constant stakes after Waudby-Smith & Ramdas, "Estimating means of bounded random variables by
 betting", Journal of the Royal Statistical Society B 86, 2024, Section 4 and Appendix C.
@@ -128,7 +129,7 @@ class Evidence:
         self.up, self.down = up[0], down[0]
 
     def __call__(self, live: Array, shift: float = 0.0) -> Array:
-        """float64 [T]: the natural logarithm of the evidence that the stream's mean is not the reference's plus `shift`.
+        """float64 [T]: the logarithm of the evidence that the stream's mean is not that of the reference plus `shift`.
 
         live : float64 [T, V] how many units of the stream have each value, at each of T looks.
         """

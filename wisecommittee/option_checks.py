@@ -60,6 +60,15 @@ def amount(name: str, value: Any) -> float:
     return value
 
 
+def share(name: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    number = amount(name, value)
+    if number > 1:
+        likely = number / 100 if number <= 100 else 0.9
+        raise UsageError(f"{option(name, f'{number:g}')}; expected a share from 0 to 1, such as {likely:g}")
+    return number
+
+
 def amounts(name: str, value: Any) -> Mapping[str, float] | None:
     """{name: amount}; none is no limit."""
     if not isinstance(value, Mapping):

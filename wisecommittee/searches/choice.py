@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from glob import escape
 from typing import Any
 
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.policy import Thresholds
-from wisecommittee.errors import AbsentNameError, InfeasibleError, StoppedError
+from wisecommittee.errors import AbsentNameError, InfeasibleError, StoppedError, UsageError, option
 from wisecommittee.option_checks import amount, texts
 from wisecommittee.searches.doctor import REPORTING, copied
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
@@ -18,7 +19,10 @@ from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import COSTS, Frontier
 from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.query import Query
-from wisecommittee.searches.search import search
+from wisecommittee.searches.resampling.evidence import Evidence
+from wisecommittee.searches.resampling.selecting import Asked, select
+from wisecommittee.searches.search import Solution, solution_of
+from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.stages.pool import select_cards
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.execution import Execution
@@ -43,6 +47,12 @@ class Choice:
         Figures that a query with limits asks for beside those of an evaluation.
     speedup
         Cost of the cheapest single model as accurate over the committee's cost, both on val.
+    evidence
+        Expected figures, the comparison with a reference and the verdict.
+    selection
+        How the committee was chosen, with every default filled in.
+    best_on_val
+        The committee of the best figures on the split that chooses, beside a robust choice.
     """
 
     frontier: Frontier
@@ -55,6 +65,9 @@ class Choice:
     matched: Evaluation | None = None
     lacking: tuple[str, ...] = ()
     further: LimitFigures | None = field(default=None, compare=False)
+    evidence: Evidence = field(default_factory=Evidence)
+    selection: Selection = field(default_factory=lambda: Selection(choose="best", folds=0))
+    best_on_val: Evaluation | None = None
 
     def figures(self, evaluation: Evaluation) -> dict[str, Any]:
         """The figures of an evaluation, with the percentile and the further averages that the query limits."""
@@ -63,7 +76,11 @@ class Choice:
     def to_json(self) -> dict[str, Any]:
         """The object `search --json` prints; without a target it also lists the frontier."""
         out: dict[str, Any] = {
-            "query": {**self.frontier.asked(), **({} if self.target is None else self.target.to_json())},
+            "query": {
+                **self.frontier.asked(),
+                **({} if self.target is None else self.target.to_json()),
+                **self.selection.to_json(),
+            },
             "searched": dict(self.frontier.searched),
             "committee": self.val.committee.to_json(),
             "val": self.figures(self.val),
@@ -77,9 +94,21 @@ class Choice:
                 "matched": None if self.matched is None else _reference(self.matched),
             },
             "speedup": self.speedup,
+            **self.evidence.to_json(self.selection.margin),
+            "best_on_val": None
+            if self.best_on_val is None
+            else {"committee": self.best_on_val.committee.to_json(), **self.figures(self.best_on_val)},
         }
         if self.target is None:
-            out["frontier"] = [{"committee": e.committee.to_json(), "val": self.figures(e)} for e in self.frontier]
+            expected = self.evidence.along or (None,) * len(self.frontier)
+            out["frontier"] = [
+                {
+                    "committee": e.committee.to_json(),
+                    "val": self.figures(e),
+                    "expected": None if figures is None else figures.to_json(),
+                }
+                for e, figures in zip(self.frontier, expected, strict=True)
+            ]
         return out
 
 
@@ -94,16 +123,28 @@ def _reference(e: Evaluation) -> dict[str, Any]:
 
 
 def search_and_choose(
-    store: LogitStore, query: Query, target: Target | None = None, execution: Execution | None = None
+    store: LogitStore,
+    query: Query,
+    target: Target | None = None,
+    execution: Execution | None = None,
+    selection: Selection | None = None,
 ) -> Choice:
-    """Search, and choose the committee that meets the target.
+    """Search, choose the committee that meets the target, and estimate what it does on new units.
 
     Parameters
     ----------
     target
         None: the most accurate committee. An ensemble to match decides what is searched: its models, all replicas, and
         at most as many members as it has.
+    selection
+        By default all defaults.
     """
+    selection = selection or Selection()
+    if query.exact and selection.choose == "robust":
+        raise UsageError(
+            f"{option('exact', True)} proves the best committee on the split that chooses, and "
+            f"{option('choose', 'robust')} takes another one; leave one of them out"
+        )
     if target is not None and target.kind == "match_ensemble":
         members = texts(target.kind, target.value)
         query = replace(query, models=tuple(map(escape, members)), replicas="all", max_models=len(members))
@@ -112,13 +153,25 @@ def search_and_choose(
     if target is not None:
         target.require_unit(str(query.cost))
     execution = execution or Execution()
-    return choose(search(store, query, execution), store, target, threads=execution.threads)
+    return choose_from(solution_of(store, query, execution), target, selection)
+
+
+def choose_from(solution: Solution, target: Target | None, selection: Selection) -> Choice:
+    """Choose the committee of a search that meets the target, and estimate what it does on new units."""
+    store, frontier, threads = solution.problem.pool.store, solution.frontier, solution.problem.execution.threads
+    matched = _matched(frontier, store, target, threads)
+    best = _meeting(frontier, target, matched)
+    selected = select(Asked(solution, target, best, matched), selection)
+    choice = with_committee(frontier, store, target, matched, selected.committee, threads)
+    best_on_val = best if selected.selection.choose == "robust" else None
+    return replace(choice, evidence=selected.evidence, selection=selected.selection, best_on_val=best_on_val)
 
 
 def choose(
     frontier: Frontier, store: LogitStore, target: Target | None = None, *, threads: int | None = None
 ) -> Choice:
-    """The committee of a frontier that meets the target (None: the most accurate), evaluated again on its splits.
+    """The best committee of a frontier that meets the target (None: the most accurate), evaluated again on its splits.
+    Its figures on the split that chose it are optimistic; `search_and_choose` estimates by how much.
 
     Raises
     ------
@@ -126,14 +179,20 @@ def choose(
         No committee of the frontier meets the target.
     """
     matched = _matched(frontier, store, target, threads)
-    try:
-        chosen = _meeting(frontier, target, matched)
-    except InfeasibleError as error:
-        if frontier.searched.get("complete", True):
-            raise
-        kind = StoppedError if frontier.searched.get("stopped_by") == "interrupt" else InfeasibleError
-        raise kind(f"{error}, of the committees found before the search was stopped") from None
-    val = evaluate(chosen.committee, store, chosen.split, threads=threads)
+    chosen = _meeting(frontier, target, matched)
+    return with_committee(frontier, store, target, matched, chosen.committee, threads)
+
+
+def with_committee(
+    frontier: Frontier,
+    store: LogitStore,
+    target: Target | None,
+    matched: Evaluation | None,
+    committee: Committee,
+    threads: int | None,
+) -> Choice:
+    """The choice of a committee, evaluated on its splits."""
+    val = evaluate(committee, store, frontier.best().split, threads=threads)
     return Choice(
         frontier,
         target,
@@ -161,6 +220,17 @@ def _matched(frontier: Frontier, store: LogitStore, target: Target | None, threa
 
 
 def _meeting(frontier: Frontier, target: Target | None, matched: Evaluation | None) -> Evaluation:
+    """The best committee of a frontier that meets the target."""
+    try:
+        return _best(frontier, target, matched)
+    except InfeasibleError as error:
+        if frontier.searched.get("complete", True):
+            raise
+        kind = StoppedError if frontier.searched.get("stopped_by") == "interrupt" else InfeasibleError
+        raise kind(f"{error}, of the committees found before the search was stopped") from None
+
+
+def _best(frontier: Frontier, target: Target | None, matched: Evaluation | None) -> Evaluation:
     if target is None:
         return frontier.best()
     if matched is not None:

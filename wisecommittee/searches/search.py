@@ -18,7 +18,7 @@ from wisecommittee.searches.strategies.problem import Findings, Problem, Strateg
 from wisecommittee.searches.workers.estimate import left_out
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import interruptible, interrupts
-from wisecommittee.store import StoreLike, open_store
+from wisecommittee.store import LogitStore, StoreLike, open_store
 
 NOTICEABLE = 5.0  # CPU seconds of work that is announced
 
@@ -60,8 +60,7 @@ def search(
     parts = from_options({"query": Query, "execution": Execution}, options)
     query = replace(query or Query(), **parts["query"])
     execution = replace(execution or Execution(), **parts["execution"])
-    problem = pose(open_store(store), query, execution)
-    return solve(problem, strategy_for(problem)).frontier
+    return solution_of(open_store(store), query, execution).frontier
 
 
 class Solution(NamedTuple):
@@ -72,6 +71,12 @@ class Solution(NamedTuple):
     strategy: Strategy
     frontier: Frontier
     tables: StageTables | None
+
+
+def solution_of(store: LogitStore, query: Query, execution: Execution) -> Solution:
+    """Search a store; `search` returns the frontier of it."""
+    problem = pose(store, query, execution)
+    return solve(problem, strategy_for(problem))
 
 
 def solve(problem: Problem, strategy: Strategy) -> Solution:

@@ -6,18 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from wisecommittee.errors import UnknownNameError, UsageError, option
-from wisecommittee.option_checks import amount, text, texts
+from wisecommittee.option_checks import amount, share, text, texts
 from wisecommittee.options import Check
 
 Value = float | str | tuple[str, ...]
-
-
-def _share(name: str, value: Any) -> float:
-    number = amount(name, value)
-    if number > 1:
-        likely = number / 100 if number <= 100 else 0.9
-        raise UsageError(f"{option(name, f'{number:g}')}; expected a share from 0 to 1, such as {likely:g}")
-    return number
 
 
 def _members(name: str, value: Any) -> tuple[str, ...]:
@@ -33,7 +25,7 @@ def _members(name: str, value: Any) -> tuple[str, ...]:
 TARGETS: dict[str, Check] = {
     "target_flops": amount,
     "target_cost": amount,
-    "target_accuracy": _share,
+    "target_accuracy": share,
     "match": text,
     "match_ensemble": _members,
 }

@@ -62,13 +62,13 @@ def upper_limit(successes: int, trials: int, level: float = 0.95) -> float:
     return 1 - lower_limit(trials - successes, trials, level)
 
 
-def wilson_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: float, level: float = 0.95) -> tuple[float, float]:
     """Two-sided interval of a share (Wilson 1927), in closed form.
 
     Parameters
     ----------
-    successes, trials : int
-        At least one trial.
+    successes, trials : float
+        Above 0 trials; no whole numbers where dependent trials count as fewer independent ones.
     level : float
         In (0, 1). The ends at level 0.90 are the one-sided limits at level 0.95.
 

@@ -81,14 +81,20 @@ def difference_interval(counts: PairedCounts, level: float = 0.95) -> tuple[floa
     Tango, "Equivalence test and confidence interval for the difference in proportions for the paired-sample design",
     Statistics in Medicine 17, 1998, Section 3.
     """
-    z, found = NormalDist().inv_cdf((1 + level) / 2), counts.difference
-    low = _falls_to(lambda d: tango_score(counts.first_only, counts.second_only, counts.units, d) - z, -1.0, found)
-    high = _falls_to(lambda d: tango_score(counts.first_only, counts.second_only, counts.units, d) + z, found, 1.0)
-    return (-1.0 if found == -1 else low), (1.0 if found == 1 else high)
+    return score_interval(counts.first_only, counts.second_only, counts.units, level)
+
+
+def score_interval(first_only: float, second_only: float, units: float, level: float = 0.95) -> tuple[float, float]:
+    """`difference_interval` from the numbers themselves: no whole numbers where dependent units count as fewer
+    independent ones."""
+    z, difference = NormalDist().inv_cdf((1 + level) / 2), (first_only - second_only) / units
+    low = _falls_to(lambda d: tango_score(first_only, second_only, units, d) - z, -1.0, difference)
+    high = _falls_to(lambda d: tango_score(first_only, second_only, units, d) + z, difference, 1.0)
+    return (-1.0 if difference == -1 else low), (1.0 if difference == 1 else high)
 
 
 def tango_score(
-    first_only: NDArray[np.integer] | int, second_only: NDArray[np.integer] | int, units: int, difference: float
+    first_only: NDArray[np.integer] | float, second_only: NDArray[np.integer] | float, units: float, difference: float
 ) -> NDArray[np.float64]:
     """Score statistic of the hypothesis that the accuracies differ by `difference`; about standard normal if so.
 

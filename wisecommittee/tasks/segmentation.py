@@ -80,6 +80,11 @@ class Segmentation(Task):
         lost = -tp * inverse**2
         return np.concatenate([inverse + lost, lost, lost]) / max(1, int(there.sum()))
 
+    def worth(self, statistics: NDArray[np.integer]) -> NDArray[np.float64]:
+        totals = statistics.sum(axis=0, dtype=np.int64)
+        influence = len(statistics) * (statistics @ self.gradient(totals))
+        return np.asarray(self.quality(totals, len(statistics)) + influence - influence.mean())
+
     def intervals(self, statistics: NDArray[np.int32]) -> list[Interval | None]:
         """Intervals of the linearised quality: totals are sums over many cells, and quality is smooth in them."""
         bounds: list[Interval | None] = []

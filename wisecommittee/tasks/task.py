@@ -105,6 +105,11 @@ class Task(ABC):
         """float64 [N]: how right one model by itself is on each unit, in [0, 1], where S = 1."""
         return self.statistics(self.read(model), model.labels()) / np.float64(self.scale)
 
+    def worth(self, statistics: NDArray[np.integer]) -> NDArray[np.float64]:
+        """float64 [N]: what each unit contributes, from statistics [N, S]; the mean is the quality. Where quality is no
+        mean over units it is linearised (the delta method)."""
+        return np.asarray(statistics[:, 0] / np.float64(self.scale))
+
     def correct(self, totals: NDArray[np.integer]) -> float:
         """The number of units that are right, from totals [S]; of graded units, the number of fully right units of the
         same worth."""

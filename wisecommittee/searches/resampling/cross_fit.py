@@ -1,0 +1,157 @@
+"""A search repeated without each fold of the units, and its committees measured on the units of that fold.
+
+A committee is never measured on a unit that had a part in its choice, so the results estimate what the search finds on
+new units (cross-validation of the whole search: Hastie, Tibshirani and Friedman 2009, Sec. 7.10.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.committee import Committee
+from wisecommittee.errors import InfeasibleError
+from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.resampling.folds import make_folds
+from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
+from wisecommittee.searches.search import Solution, solve
+from wisecommittee.searches.stages.exit_table import prefix_tables
+from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.stages.stage_tables import StageTables
+from wisecommittee.searches.strategies.problem import Problem
+from wisecommittee.searches.workers.threads import interrupts
+from wisecommittee.store.imports.segmentation import images_of
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A fold of the units, and the search of all other units.
+
+    Parameters
+    ----------
+    frontier : Frontier
+        Of the other units.
+    trained : int64 [N - n]
+        The other units, as positions in the pool.
+    held_out : int64 [n]
+        The units of the fold.
+    pool : Pool
+        Of the fold's units.
+    tables : StageTables or None
+        Of the fold's units; None if they do not hold all prefixes.
+    """
+
+    frontier: Frontier
+    trained: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    pool: Pool
+    tables: StageTables | None
+
+    def outcomes(self, committees: Sequence[Committee]) -> list[Outcomes]:
+        """The outcomes of committees on the units of the fold."""
+        tables = self.tables
+        if tables is None or any(committee.policy.needs for committee in committees):
+            tables = prefix_tables(self.pool, committees)
+        return outcomes_of(tables, committees)
+
+
+Chooser = Callable[[Fold], Committee]
+Preparation = Callable[[Problem], Problem]  # of a problem before it is searched
+
+
+@dataclass(frozen=True, slots=True)
+class CrossFit:
+    """The folds of one or several divisions of the units of a pool.
+
+    together : int64 [N], the image of each unit, where units are the cells of images; else None.
+    """
+
+    pool: Pool
+    repeats: tuple[tuple[Fold, ...], ...]
+    together: NDArray[np.int64] | None = None
+
+    def outcomes(self, choose: Chooser) -> list[Outcomes]:
+        """The outcomes on all N units, for each division: a unit's are those of the committee that is chosen without
+        the unit's fold."""
+        out = []
+        for folds in self.repeats:
+            parts = [fold.outcomes([choose(fold)])[0] for fold in folds]
+            out.append(Outcomes.joined(parts, [fold.held_out for fold in folds]))
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """There are no cross-fitted figures. why : a sentence without its full stop; stopped : whether Ctrl-C or the time
+    limit came."""
+
+    why: str
+    stopped: bool = False
+
+
+def as_it_is(problem: Problem) -> Problem:
+    """The preparation that changes nothing."""
+    return problem
+
+
+def cross_fit(
+    solution: Solution, folds: int, repeats: int, seed: int, prepared: Preparation = as_it_is
+) -> CrossFit | Skipped:
+    """Search without each fold.
+
+    Parameters
+    ----------
+    solution : Solution
+        Of all units; its stage tables serve the searches of parts.
+    folds, repeats, seed
+        As of Selection.
+    prepared
+        Applied to the problem of each part before it is searched.
+
+    Returns
+    -------
+    CrossFit or Skipped
+        Skipped if there are too few units, if no committee keeps the limits without some fold, or if Ctrl-C or the time
+        limit came.
+    """
+    together = _together(solution.problem.pool)
+    parts = solution.problem.pool.units if together is None else int(together.max()) + 1
+    if parts < 2 * folds:
+        return Skipped(f"{parts} {'units' if together is None else 'images'} are too few for {folds} folds")
+    quiet = replace(solution.problem.execution, progress=None, notify=None)
+    problem = replace(solution.problem, execution=quiet, tables=solution.tables)
+    progress = solution.problem.execution.progress
+    every = []
+    for repeat in range(repeats):
+        of_unit = make_folds(problem.pool.labels, folds, seed + repeat, together)
+        made = []
+        for number in range(folds):
+            if progress:
+                progress("folds", repeat * folds + number, repeats * folds)
+            try:
+                fold = _fold(problem, solution, of_unit == number, prepared)
+            except InfeasibleError as error:
+                return Skipped(f"without fold {number + 1} of the units, {error}")
+            if not fold.frontier.searched["complete"] or interrupts().number:
+                return Skipped("stopped before all folds were searched", stopped=True)
+            made.append(fold)
+        every.append(tuple(made))
+    if progress:
+        progress("folds", repeats * folds, repeats * folds)
+    return CrossFit(problem.pool, tuple(every), together)
+
+
+def _fold(problem: Problem, solution: Solution, mask: NDArray[np.bool_], prepared: Preparation) -> Fold:
+    trained, held_out = np.flatnonzero(~mask), np.flatnonzero(mask)
+    frontier = solve(prepared(problem.of_units(trained)), solution.strategy).frontier
+    tables = None if problem.tables is None else problem.tables.of_units(held_out)
+    pool = problem.pool.of_units(held_out) if tables is None else tables.pool
+    return Fold(frontier, trained, held_out, pool, tables)
+
+
+def _together(pool: Pool) -> NDArray[np.int64] | None:
+    """The image of each unit, where units are the cells of images; else None."""
+    return images_of(pool.unit_ids().tolist()) if pool.task.width > 1 else None

@@ -1,0 +1,132 @@
+"""Figures that a chosen committee is expected to have on new units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.searches.percentile import share_above
+from wisecommittee.searches.resampling.cross_fit import CrossFit
+from wisecommittee.searches.resampling.outcomes import Outcomes
+from wisecommittee.statistics.binomial import wilson_interval
+from wisecommittee.statistics.bootstrap import mean_interval
+from wisecommittee.statistics.quantiles import quantile_interval
+from wisecommittee.tasks import Task
+
+Interval = tuple[float, float]
+
+# Cross-fitted outcomes of different folds depend on each other a little, and the committee of all units differs from
+# those of the folds. Intervals are wider than those of independent outcomes by this factor; docs/honesty.md shows what
+# they cover.
+WIDER = 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The expected figures of the committee that a search of all units chooses.
+
+    Parameters
+    ----------
+    quality, interval : float, (float, float)
+        Cross-fitted quality in [0, 1] and its 95 % interval.
+    average_cost, cost_interval : float, (float, float)
+        Of the committee on the units that chose it, and the 95 % interval for new units.
+    p99_cost, p99_interval : float, (float, float) or None
+        What 99 % of the units do not exceed; no interval where the units are too few to bound it.
+    optimism : float
+        Quality on the units that chose the committee, less the expected quality.
+    n, folds, repeats : int
+        Units, folds and divisions into folds.
+    """
+
+    quality: float
+    interval: Interval
+    average_cost: float
+    cost_interval: Interval
+    p99_cost: float
+    p99_interval: Interval | None
+    optimism: float
+    n: int
+    folds: int
+    repeats: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "quality": self.quality,
+            "interval": list(self.interval),
+            "average_cost": self.average_cost,
+            "cost_interval": list(self.cost_interval),
+            "p99_cost": self.p99_cost,
+            "p99_interval": None if self.p99_interval is None else list(self.p99_interval),
+            "optimism": self.optimism,
+            "n": self.n,
+            "folds": self.folds,
+            "repeats": self.repeats,
+        }
+
+
+def expected_figures(crossfit: CrossFit, outcomes: Sequence[Outcomes], chosen: Outcomes, worst: float) -> Expected:
+    """The expected figures of a committee.
+
+    Parameters
+    ----------
+    crossfit : CrossFit
+    outcomes : of each division
+        Cross-fitted outcomes of the rule that chose the committee.
+    chosen : Outcomes
+        Of the committee itself on all units.
+    worst : float
+        Its worst case, in units of the cost.
+    """
+    pool = crossfit.pool
+    quality, interval = expected_quality(pool.task, outcomes, crossfit.together)
+    cost = chosen.cost * float(pool.cost.unit)
+    return Expected(
+        quality,
+        interval,
+        pool.cost.true(int(chosen.cost.sum()), len(cost)),
+        mean_interval(cost, bounds=(0.0, max(worst, float(cost.max())))),
+        float(np.sort(cost)[-1 - share_above(len(cost))]),
+        quantile_interval(cost, 0.99),
+        _quality_of(pool.task, chosen.statistics) - quality,
+        len(cost),
+        len(crossfit.repeats[0]),
+        len(crossfit.repeats),
+    )
+
+
+def expected_quality(
+    task: Task, outcomes: Sequence[Outcomes], together: NDArray[np.int64] | None = None
+) -> tuple[float, Interval]:
+    """Quality and its 95 % interval from cross-fitted outcomes of all units, for each division into folds.
+
+    together : int64 [N], the number of the group of units that resemble each other, such as the cells of an image.
+    """
+    quality = float(np.mean([_quality_of(task, each.statistics) for each in outcomes]))
+    worth = np.mean([task.worth(each.statistics) for each in outcomes], axis=0)
+    if task.counts:
+        independent = len(worth) / WIDER**2
+        return quality, wilson_interval(quality * independent, independent)
+    if together is not None:
+        worth = by_group(worth, together)
+    return quality, widened(quality, mean_interval(worth, bounds=(0.0, 1.0)), (0.0, 1.0))
+
+
+def by_group(values: NDArray[np.float64], together: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A value for each group, whose mean over groups is the mean of all values."""
+    groups = int(together.max()) + 1
+    return np.asarray(np.bincount(together, values) * (groups / len(values)), np.float64)
+
+
+def widened(centre: float, interval: Interval, bounds: Interval) -> Interval:
+    """An interval of independent outcomes as one of cross-fitted outcomes."""
+    low, high = (centre + WIDER * (end - centre) for end in interval)
+    return max(low, bounds[0]), min(high, bounds[1])
+
+
+def _quality_of(task: Task, statistics: NDArray[np.int32]) -> float:
+    return float(task.quality(statistics.sum(axis=0, dtype=np.int64), len(statistics)))

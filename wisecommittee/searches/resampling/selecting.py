@@ -1,0 +1,171 @@
+"""The selection of a committee after a search, and the evidence for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wisecommittee.committees.committee import Committee
+from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, UsageError, option
+from wisecommittee.option_checks import amount
+from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.resampling.cross_fit import CrossFit, Preparation, Skipped, as_it_is, cross_fit
+from wisecommittee.searches.resampling.evidence import Chosen, Evidence, along, evidence
+from wisecommittee.searches.resampling.outcomes import outcomes_of
+from wisecommittee.searches.resampling.robust import robust_problem
+from wisecommittee.searches.resampling.rules import (
+    Always,
+    Reaching,
+    Within,
+    best_of_all,
+    best_single,
+    expected_qualities,
+)
+from wisecommittee.searches.search import Solution, solve
+from wisecommittee.searches.selection import FOLDS, Selection
+from wisecommittee.searches.stages.exit_table import prefix_tables
+from wisecommittee.searches.target import Target
+
+# Combinations x levels x units x folds up to which folds run by default: counted, so that the result does not depend on
+# the machine. It is about a minute of one core, mostly much less.
+MOST_WORK = 3e11
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A committee with its evidence. selection : with every default filled in."""
+
+    committee: Committee
+    evidence: Evidence
+    selection: Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A search and what is asked of it. best : the committee of the best figures on the units that choose; matched : the
+    model or the ensemble that the target names, there."""
+
+    solution: Solution
+    target: Target | None
+    best: Evaluation
+    matched: Evaluation | None
+
+    @property
+    def frontier(self) -> Frontier:
+        return self.solution.frontier
+
+
+def select(asked: Asked, selection: Selection) -> Selected:
+    """Choose a committee and estimate what it does on new units.
+
+    Raises
+    ------
+    UsageError
+        A robust choice of a search that does not try every combination.
+    AbsentError
+        There are too few units for the folds that are asked for.
+    InfeasibleError
+        No committee is expected to reach the target accuracy.
+    """
+    asked_folds, selection = selection.folds, _settled(asked, selection)
+    reference = _reference(asked, selection)
+    robust = selection.choose == "robust"
+    crossfit = _cross_fitted(asked, selection, robust_problem if robust else as_it_is)
+    if isinstance(crossfit, Skipped) and asked_folds and not crossfit.stopped:
+        raise AbsentError(f"{crossfit.why}; give fewer {option('folds')}, or more units")
+    chosen = _robust(asked, crossfit) if robust else _best(asked)
+    if chosen is None:  # no folds say which committee meets the target
+        selection, chosen = replace(selection, choose="best"), _best(asked)
+    if isinstance(crossfit, Skipped):
+        return Selected(chosen.committee, Evidence(note=crossfit.why), replace(selection, folds=0))
+    shown = evidence(crossfit, chosen, reference, asked.frontier, selection)
+    if asked.target is None:
+        shown = replace(shown, along=along(crossfit, asked.frontier))
+    return Selected(chosen.committee, shown, selection)
+
+
+def _settled(asked: Asked, selection: Selection) -> Selection:
+    """The selection with its defaults filled in."""
+    strategy, query = asked.solution.strategy, asked.solution.problem.query
+    proved = strategy.name == "exact" or not strategy.proves
+    if selection.choose == "robust" and not strategy.proves:
+        raise UsageError(
+            f"{option('choose', 'robust')} searches every combination, and this is {strategy.name}: choose fewer models "
+            f"with {option('models')}, or {option('choose', 'best')}"
+        )
+    choose = selection.choose or ("best" if asked.target is None or proved else "robust")
+    folds = selection.folds
+    if folds is None:
+        levels = query.levels if asked.solution.problem.family.thresholded else 1
+        units = asked.solution.problem.pool.units
+        if strategy.name == "exact":
+            levels = units
+        work = asked.solution.problem.estimate.combinations * levels * units * FOLDS * selection.repeats
+        folds = FOLDS if work <= MOST_WORK and strategy.proves else 0
+    return replace(selection, choose=choose, folds=folds)
+
+
+def _cross_fitted(asked: Asked, selection: Selection, prepared: Preparation) -> CrossFit | Skipped:
+    if not selection.folds:
+        return Skipped(f"no folds were searched; {option('folds', FOLDS)} searches them")
+    if not asked.frontier.searched["complete"]:
+        return Skipped("the search was stopped before its end")
+    return cross_fit(asked.solution, selection.folds, selection.repeats, selection.seed, prepared)
+
+
+def _reference(asked: Asked, selection: Selection) -> Chosen:
+    """The committee of the comparison, and how it is chosen without a fold."""
+    if selection.reference is not None:
+        singles = {e.committee.models[0]: e.committee for e in asked.frontier.singles}
+        if selection.reference not in singles:
+            raise AbsentNameError("reference", selection.reference, sorted(singles))
+        return Chosen(singles[selection.reference], Always(singles[selection.reference]))
+    if asked.matched is not None:
+        return Chosen(asked.matched.committee, Always(asked.matched.committee))
+    return Chosen(asked.frontier.best_single().committee, best_single)
+
+
+def _best(asked: Asked) -> Chosen:
+    """The committee of the best figures on the units that choose."""
+    target, best, pool = asked.target, asked.best.committee, asked.solution.problem.pool
+    if target is None:
+        return Chosen(best, best_of_all)
+    if asked.matched is not None:
+        (outcomes,) = outcomes_of(prefix_tables(pool, [asked.matched.committee]), [asked.matched.committee])
+        return Chosen(best, Reaching(outcomes, pool.task))
+    number = amount(target.kind, target.value)
+    if target.kind == "target_accuracy":
+        return Chosen(best, Reaching(number, pool.task))
+    return Chosen(best, Within(number))
+
+
+def _robust(asked: Asked, crossfit: CrossFit | Skipped) -> Chosen | None:
+    """The committee that is expected to meet the target; None if that takes folds, and there are none."""
+    problem, target, matched = asked.solution.problem, asked.target, asked.matched
+    quiet = replace(problem.execution, progress=None, notify=None)
+    tables = asked.solution.tables
+    frontier = solve(robust_problem(replace(problem, execution=quiet, tables=tables)), asked.solution.strategy).frontier
+    if target is None:
+        return None
+    if matched is None and target.kind != "target_accuracy":
+        rule = Within(amount(target.kind, target.value))
+        return Chosen(rule.of(frontier).committee, rule)
+    if isinstance(crossfit, Skipped):
+        return None
+    limits = [frontier.x(e) for e in frontier]
+    qualities = expected_qualities(crossfit, limits)
+    wanted = matched.quality if matched is not None else amount(target.kind, target.value)
+    meeting = np.flatnonzero(qualities >= wanted - 1e-12)
+    if matched is not None and (not len(meeting) or limits[meeting[0]] >= asked.frontier.x(matched)):
+        return Chosen(matched.committee, Always(matched.committee))
+    if not len(meeting):
+        best = frontier.best().committee
+        raise InfeasibleError(
+            f"no committee is expected to reach {wanted:.6g} on new units; the best, {best.label()}, is expected to reach "
+            f"{qualities[-1]:.4g}. Lower {option('target_accuracy')}, or take {option('choose', 'best')}, which asks for "
+            f"the accuracy on {problem.pool.split} only"
+        )
+    rule = Within(limits[meeting[0]])
+    return Chosen(rule.of(frontier).committee, rule)

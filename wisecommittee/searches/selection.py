@@ -1,0 +1,65 @@
+"""How a committee is chosen among those a search finds, and how it is judged. A new option of the choice is a field of
+`Selection`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from wisecommittee.errors import UsageError, option
+from wisecommittee.option_checks import amount, one_of, share, text, whole
+from wisecommittee.options import check_fields, described
+
+FOLDS = 10  # by default
+MOST_FOLDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The options of the choice that follows a search.
+
+    Raises
+    ------
+    UsageError
+        A value that is invalid whatever the store holds.
+    """
+
+    choose: str | None = described(
+        None,
+        "robust: the committee whose figures are expected to hold on new data; best: the best on the split that "
+        "chooses, which flatters it.",
+        shown="robust; with exact: best",
+        check=one_of("robust", "best"),
+    )
+    folds: int | None = described(
+        None,
+        "Parts of the units, each of which one search does without and measures what it finds: the expected figures. "
+        "0: none.",
+        shown=f"{FOLDS}, where the search is small enough to be repeated so often",
+        check=whole(0, MOST_FOLDS),
+    )
+    repeats: int = described(1, "How often the units are divided into folds anew.", check=whole(1, 100))
+    seed: int = described(0, "Seed of the division into folds.", check=whole(0))
+    reference: str | None = described(
+        None,
+        "The model that the committee is compared with.",
+        shown="the model to match, else the best single model",
+        check=text,
+    )
+    margin: float = described(
+        0.005, "Loss of accuracy against the reference, 0 to 1, that is as good as none to the verdict.", check=share
+    )
+    min_speedup: float = described(
+        1.0, "How many times cheaper than the reference the committee has to be for the verdict.", check=amount
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.folds == 1:
+            raise UsageError(f"{option('folds', 1)}; expected 0 for none, or at least 2 parts of the units")
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as `search --json` prints them in its query."""
+        names = ("choose", "folds", "repeats", "seed", "reference", "margin", "min_speedup")
+        return {name: getattr(self, name) for name in names}

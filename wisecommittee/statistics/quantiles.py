@@ -1,0 +1,39 @@
+"""Intervals of a quantile, free of any assumption on the distribution."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def quantile_interval(values: NDArray[np.floating], share: float, level: float = 0.95) -> tuple[float, float] | None:
+    """Interval between two order statistics that holds a quantile.
+
+    The number of values below the quantile is binomial; each end is exceeded with at most (1 - level) / 2.
+
+    Parameters
+    ----------
+    values : float [N]
+        Independent.
+    share : float
+        Of the distribution that lies at or below the quantile, in (0, 1).
+    level : float
+
+    Returns
+    -------
+    (float, float) or None
+        None where the values are too few for an upper end.
+
+    References
+    ----------
+    Conover, "Practical Nonparametric Statistics", 3rd ed. 1999, Section 3.2.
+    """
+    from scipy.stats import binom
+
+    ordered, n = np.sort(np.asarray(values, np.float64)), len(values)
+    tail = (1 - level) / 2
+    low = int(binom.ppf(tail, n, share)) - 1  # P(fewer than this many + 1 lie below) <= tail
+    high = int(binom.isf(tail, n, share))
+    if high >= n:
+        return None
+    return float(ordered[max(low, 0)]), float(ordered[high])

@@ -5,115 +5,22 @@ tool claims.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError, option
+from wisecommittee.operations.claims import Audited, Claim
 from wisecommittee.operations.outcomes import Numbers, UnitOutcomes, outcomes_in
 from wisecommittee.operations.policy_file import ClaimedPolicy, read_policy
 from wisecommittee.searches.evaluate import evaluate_in
-from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import stage_indices
 from wisecommittee.searches.stages.pool import UNAVERAGED, Pool
 from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.store import LogitStore, StoreLike, open_store
-
-FEWEST_DIGITS = 0.02  # a claim of one digit counts as rounded to 2 %
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A figure that a tool claims, beside the measured one.
-
-    Parameters
-    ----------
-    claimed, measured : float
-    interval : (float, float)
-        95 % interval of the measured figure.
-    """
-
-    claimed: float
-    measured: float
-    interval: tuple[float, float]
-
-    @property
-    def within(self) -> bool:
-        """Whether the claim lies within the interval."""
-        return self.interval[0] <= self.claimed <= self.interval[1]
-
-    def to_json(self) -> dict[str, Any]:
-        """{"claimed", "measured", "difference", "interval", "within"}; difference : measured minus claimed."""
-        return {
-            "claimed": self.claimed,
-            "measured": self.measured,
-            "difference": self.measured - self.claimed,
-            "interval": list(self.interval),
-            "within": self.within,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """A policy on a store.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        Every model that ran is charged.
-    cost_interval : (float, float)
-        95 % interval of the average cost.
-    answering_cost : float
-        Average cost if only the models of the stage that answers are charged: too low, a common mistake.
-    answering_interval : (float, float)
-    quality, average_cost : Claim or None
-        None where the tool claims nothing.
-    """
-
-    evaluation: Evaluation
-    cost_interval: tuple[float, float]
-    answering_cost: float
-    answering_interval: tuple[float, float]
-    quality: Claim | None
-    average_cost: Claim | None
-
-    @property
-    def forgets_models(self) -> bool:
-        """Whether the claimed cost is, within its rounding, that of the answering models alone and not the measured."""
-        claim = self.average_cost
-        if claim is None or rounds_to(claim.measured, claim.claimed):
-            return False
-        return rounds_to(self.answering_cost, claim.claimed)
-
-    @property
-    def may_forget_models(self) -> bool:
-        """Whether the claimed cost fits the answering models alone, and not every model that ran: it lies in the
-        interval of the one only."""
-        claim = self.average_cost
-        if claim is None or claim.within:
-            return False
-        return self.answering_interval[0] <= claim.claimed <= self.answering_interval[1]
-
-    def to_json(self) -> dict[str, Any]:
-        """The object that `audit --json` prints."""
-        cost = None
-        if self.average_cost is not None:
-            doubts = {"is_answering_cost": self.forgets_models, "fits_answering_cost": self.may_forget_models}
-            cost = {**self.average_cost.to_json(), **doubts}
-        return {
-            "committee": self.evaluation.committee.to_json(),
-            "split": self.evaluation.split,
-            **self.evaluation.figures(),
-            "cost_interval": list(self.cost_interval),
-            "answering_cost": self.answering_cost,
-            "answering_cost_interval": list(self.answering_interval),
-            "claims": {"quality": None if self.quality is None else self.quality.to_json(), "average_cost": cost},
-        }
 
 
 def audit(
@@ -188,13 +95,3 @@ def answering_costs(pool: Pool, outcomes: UnitOutcomes) -> Numbers:
     costs = [pool.cost.stages([stage])[0] for stage in stage_indices(pool, outcomes.committee)]
     every = np.stack([np.broadcast_to(cost, len(outcomes)) for cost in costs])
     return every[outcomes.stage, np.arange(len(outcomes))] * float(pool.cost.unit)
-
-
-def rounds_to(value: float, claimed: float) -> bool:
-    """Whether a value becomes the claimed one when it is rounded to as many digits.
-
-    A claim of one digit stands for values within 2 % of it.
-    """
-    digits = Decimal(repr(claimed)).normalize()
-    half = float(Decimal(5).scaleb(int(digits.as_tuple().exponent) - 1))
-    return abs(value - claimed) <= max(min(half, FEWEST_DIGITS * abs(claimed)), 1e-9 * abs(claimed))

@@ -101,6 +101,7 @@ def evaluate_by(
     source = open_store(store)
     outcomes = unit_outcomes(chosen, source, split, force=force, cost=cost, threads=threads)
     if outcomes.quality is None:
+        source.labels(split)  # raises for a split without labels
         raise CommitteeError(f"mIoU is no mean over units and has no figures by group; leave {option('by')} out")
     if by_file is not None:
         column = column_of_file(by_file, by, source.unit_ids(split))

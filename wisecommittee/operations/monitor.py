@@ -13,9 +13,8 @@ from wisecommittee.errors import AbsentError, UsageError, option
 from wisecommittee.operations.figures import Watched, figures
 from wisecommittee.operations.labelling import quality_by
 from wisecommittee.operations.outcomes import UnitOutcomes, unit_outcomes
-from wisecommittee.store import LogitStore, StoreLike, open_store
-
-REPORTING = "test"
+from wisecommittee.operations.reference import reference_split
+from wisecommittee.store import StoreLike, open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +135,3 @@ def monitor(
     share = alpha / sum(not figure.repeats for figure in every)
     watched = tuple(figure.watched(share) for figure in every)
     return Monitored(reference, live, watched, alpha, 0 if quality is None else int(np.isfinite(quality).sum()))
-
-
-def reference_split(committee: Committee, store: LogitStore, split: str, against: str | None) -> str:
-    """The split to compare `split` with: `against`, else test, else the split that chose the committee."""
-    if against is not None:
-        if against == split:
-            raise UsageError(f"{option('against', against)}: the stream is compared with another split; name that")
-        store.require_split(against)
-        return against
-    for name in (REPORTING, committee.chosen_on):
-        if name not in (None, split) and set(committee.models) <= set(store.models(str(name))):
-            return str(name)
-    raise AbsentError(
-        f"{store.files.uri!r} has neither a test split nor the split that chose the committee, with all its members, "
-        f"to compare {split} with; name another with {option('against', placeholder='SPLIT')}"
-    )

@@ -14,6 +14,7 @@ from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import LogitStore
+from wisecommittee.store.checks import has_labels
 
 Numbers = NDArray[np.float64]
 
@@ -33,7 +34,8 @@ class UnitOutcomes:
     cost_range : (float, float)
         Least and largest cost of any unit.
     quality : float64 [N] or None
-        Right (1) or wrong (0), or the grade in [0, 1]; None where the quality is no mean over units (mIoU).
+        Right (1) or wrong (0), or the grade in [0, 1]; None for units without labels, and where the quality is no mean
+        over units (mIoU).
     counts : bool
         Whether units are right or wrong.
     prediction : integer class or text [N], or None
@@ -75,7 +77,7 @@ def unit_outcomes(
     Parameters and errors are those of `evaluate`.
     """
     charged = committee if cost is None else replace(committee, cost=cost)
-    return outcomes_in(members_pool([charged], store, split, force=force), charged, threads)
+    return outcomes_in(members_pool([charged], store, split, force=force, labelled=False), charged, threads)
 
 
 def outcomes_in(pool: Pool, committee: Committee, threads: int | None = None) -> UnitOutcomes:
@@ -83,6 +85,7 @@ def outcomes_in(pool: Pool, committee: Committee, threads: int | None = None) ->
     (table,) = committee_tables(pool, [committee], predict=pool.task.width == 1, threads=thread_count(threads))
     row, units = exit_rows(table, committee), np.arange(pool.units)
     paid = table.cost[row] if table.cost.ndim == 1 else table.cost[row, units]
+    measured = pool.task.width == 1 and (not pool.task.exact_match or has_labels(pool.labels))
     prediction = agreement = None
     if table.prediction is not None:
         first = np.array([table.routes.index(route[:1]) for route in table.routes])[row]
@@ -94,7 +97,7 @@ def outcomes_in(pool: Pool, committee: Committee, threads: int | None = None) ->
         np.array([route[-1] for route in table.routes])[row],
         paid.astype(np.float64) * float(pool.cost.unit),
         (float(table.cost.min() * pool.cost.unit), float(table.cost.max() * pool.cost.unit)),
-        table.stats[row, units, 0] / np.float64(pool.task.scale) if pool.task.width == 1 else None,
+        table.stats[row, units, 0] / np.float64(pool.task.scale) if measured else None,
         pool.task.counts,
         prediction,
         agreement,

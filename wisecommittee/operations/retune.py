@@ -8,17 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.committees.policy import Thresholds, reaches
-from wisecommittee.committees.scale import Scale
+from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import CommitteeError
-from wisecommittee.operations.monitor import reference_split
+from wisecommittee.operations.moving import moved_thresholds
 from wisecommittee.operations.outcomes import UnitOutcomes, outcomes_in, unit_outcomes
+from wisecommittee.operations.reference import reference_split
 from wisecommittee.searches.members import members_pool
-from wisecommittee.searches.reporter import Pair, reported_threshold
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import StoreLike, open_store
@@ -117,44 +115,10 @@ def retune(
     source.require_split(split)
     base = reference_split(chosen, source, split, against)
     reference = unit_outcomes(chosen, source, base, force=force, threads=threads)
-    pool = members_pool([chosen], source, split, force=force)
+    pool = members_pool([chosen], source, split, force=force, labelled=False)
     (table,) = committee_tables(pool, [chosen], threads=thread_count(threads))
     exits = np.bincount(reference.stage, minlength=len(chosen.stages))
-    pairs, kept = _moved(table.score, exits, chosen.thresholds.pairs, scale_of(chosen.confidence))
+    pairs, kept = moved_thresholds(table.score, exits, chosen.thresholds.pairs, scale_of(chosen.confidence))
     moved = replace(chosen, policy=Thresholds.of(pairs), chosen_on=split)
     before, after = (outcomes_in(pool, each, threads) for each in (chosen, moved))
     return Retuned(moved, reference, before, after, kept)
-
-
-def _moved(
-    score: NDArray[np.float32], exits: NDArray[np.int64], pairs: list[Pair], scale: Scale
-) -> tuple[list[Pair], tuple[int, ...]]:
-    """The new thresholds, and the stages whose threshold stays.
-
-    score : float32 [K, N] of the stream; exits : [K] number of units of the reference that exit at each stage; pairs :
-    the thresholds of before.
-    """
-    moved, kept = list(pairs), []
-    waiting = np.ones(score.shape[1], dtype=bool)
-    for stage in range(len(pairs)):
-        leaving, reaching = int(exits[stage]), int(exits[stage:].sum())
-        if leaving and waiting.any():
-            level = _level(score[stage], waiting, leaving, reaching, scale)
-            moved[stage] = reported_threshold(np.sort(score[stage]), level, scale)
-        else:
-            kept.append(stage)
-        value, log_odds = moved[stage]
-        waiting &= ~reaches(score[stage], scale.carried([value], [log_odds])[0])
-    return moved, tuple(kept)
-
-
-def _level(
-    score: NDArray[np.float32], waiting: NDArray[np.bool_], leaving: int, reaching: int, scale: Scale
-) -> np.float32:
-    """The confidence that, as a threshold, lets the share of the waiting units exit that is nearest to leaving /
-    reaching; of two, the higher. Confidences that rounding cannot tell apart stay together."""
-    levels = np.unique(scale.lowest(np.sort(score)))
-    ordered = np.sort(score[waiting])
-    exits = len(ordered) - np.searchsorted(ordered, levels)
-    distance = np.abs(exits * reaching - leaving * len(ordered))
-    return np.float32(levels[np.flatnonzero(distance == distance.min())[-1]])

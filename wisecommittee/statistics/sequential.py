@@ -53,6 +53,7 @@ def mean_change(reference: NDArray[np.floating], live: NDArray[np.floating], alp
     -------
     MeanChange
     """
+    means = float(np.mean(reference)), float(np.mean(live))
     values = np.unique(np.concatenate([reference, live]).astype(np.float64))
     if len(values) > MOST_VALUES:  # the rounded values are compared: they are a quantity in [0, 1] too
         values = np.arange(MOST_VALUES + 1) / MOST_VALUES
@@ -62,7 +63,7 @@ def mean_change(reference: NDArray[np.floating], live: NDArray[np.floating], alp
     alarm = _first(evidence, np.searchsorted(values, live), math.log(1 / alpha))
     counted = np.bincount(np.searchsorted(values, live), minlength=len(values)).astype(np.float64)
     interval = evidence.interval(counted, alpha)
-    return MeanChange(float(np.mean(reference)), float(np.mean(live)), interval, alarm)
+    return MeanChange(*means, interval, alarm)
 
 
 def _first(evidence: Evidence, at: NDArray[np.int64], wanted: float) -> int | None:
@@ -82,12 +83,13 @@ def _first(evidence: Evidence, at: NDArray[np.int64], wanted: float) -> int | No
 
 def _blocks(units: int) -> Iterator[list[int]]:
     """The numbers of units after which the stream is looked at, AT_ONCE at a time: every unit at first, then at growing
-    distances that do not depend on the length of the stream, and the last unit."""
+    distances. They do not depend on the length of the stream, so that an alarm stays when the stream goes on."""
     block, look = [], 1
-    while look < units:
+    while look <= units:
         block.append(look)
         if len(block) == AT_ONCE:
             yield block
             block = []
         look = max(look + 1, int(look * GROWTH))
-    yield [*block, units]
+    if block:
+        yield block

@@ -171,7 +171,7 @@ def test_streams_without_a_change_stay_steady_and_intervals_cover(capsys):
 
 
 def union_alarm(reference, live, alpha):
-    """The plain alternative: an exact interval of the reference at alpha / 2, and bets at alpha / 2 against its ends."""
+    """The plain alternative: an exact interval of the reference, and bets against its ends, at alpha / 2 each."""
     m, x = len(reference), int(reference.sum())
     low = stats.beta.ppf(alpha / 4, x, m - x + 1) if x else 1e-9
     high = stats.beta.ppf(1 - alpha / 4, x + 1, m - x) if x < m else 1 - 1e-9

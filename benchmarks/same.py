@@ -186,12 +186,16 @@ def commands() -> Iterator[list[str]]:
         yield ["models", "--store", store]
 
 
+BEST_ON_VAL = ["--choose", "best", "--folds", "0"]
+
+
 def run(folder: Path, arguments: list[str]) -> dict[str, Any]:
     """The exit status of a command and the object it prints, without what is another one at each run."""
     from wisecommittee import cli
 
     out, kept, here = io.StringIO(), sys.argv, Path.cwd()
-    sys.argv = ["wisecommittee", *arguments, *(["--json"] if arguments[0] != "import" else [])]
+    chosen = BEST_ON_VAL if arguments[0] == "search" else []
+    sys.argv = ["wisecommittee", *arguments, *chosen, *(["--json"] if arguments[0] != "import" else [])]
     os.chdir(folder)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():

@@ -10,6 +10,7 @@ import typer
 
 from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.query import Query
+from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.workers.execution import Execution
 
 from .fields import Parameters, parameters, with_parameters
@@ -52,10 +53,11 @@ def _query(**given: Any) -> Query:
 
 
 def with_query(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of a search, which reach it as `query` and `execution`."""
+    """The command with the options of a search, which reach it as `query`, `execution` and `selection`."""
     makers: dict[str, tuple[Callable[..., Any], Parameters]] = {
         "query": (_query, parameters(Query) | LIMITS),
         "execution": (Execution, parameters(Execution)),
+        "selection": (Selection, parameters(Selection)),
     }
     return with_parameters(command, makers)
 

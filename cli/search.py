@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from wisecommittee.searches.query import Query
+from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.workers.execution import Execution
 
 from . import options
@@ -36,9 +37,6 @@ def search(
             "is as accurate as all of them together.",
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(help="Seed of searches that draw; this one is exhaustive and draws nothing.")
-    ] = 0,
     save: Annotated[
         Path | None, typer.Option(help="Write the chosen committee as JSON: the deployable artefact.")
     ] = None,
@@ -47,11 +45,13 @@ def search(
     *,
     query: Query,
     execution: Execution,
+    selection: Selection,
 ) -> None:
     """Search every ensemble and cascade of the models in the store.
 
-    FLOPs are multiply-adds. Without a target the whole frontier is printed. Figures on val belong to the committee that
-    was chosen there and are optimistic; figures on test, where the store has it, are not.
+    FLOPs are multiply-adds. Without a target the whole frontier is printed. The committee of the best figures on val
+    looks better there than on new data. So the figures to expect are found by searches that leave a part of val out
+    (--folds), the committee is chosen for them (--choose), and a verdict says what the data show beside the reference.
 
     **Examples**
 
@@ -109,7 +109,8 @@ def search(
         # A copy is said where test would be reported.
         warn_of(doubt for doubt in examine(source, [query.split]) if doubt.kind != "copy")
         with progress() as update:
-            choice = search_and_choose(source, query, target, replace(execution, progress=update, notify=say))
+            execution = replace(execution, progress=update, notify=say)
+            choice = search_and_choose(source, query, target, execution, selection)
         if not choice.frontier.searched["complete"]:
             say(_unfinished(choice.frontier.searched))
         elif ctrl_c.early:
@@ -120,9 +121,7 @@ def search(
             if save:
                 choice.val.committee.save(save)
         if as_json:
-            out = choice.to_json()
-            out["query"]["seed"] = seed
-            print_json(out)
+            print_json(choice.to_json())
         else:
             show_choice(choice, source)
 

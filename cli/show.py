@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wisecommittee.errors import counted
 
 from .console import Unit, human, out, percent, shares, table
+from .show_evidence import expected_row, show_verdict
 
 if TYPE_CHECKING:
     from wisecommittee.report.table import Table
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
     from wisecommittee.searches.limits import LimitFigures
+    from wisecommittee.searches.resampling.expected import Expected
     from wisecommittee.store import LogitStore
 
 ROWS = 20
@@ -22,6 +24,7 @@ MANY = 0.1  # of the units with one confidence: said
 
 
 def show_choice(choice: Choice, store: LogitStore) -> None:
+    show_verdict(choice)
     searched = choice.frontier.searched
     combinations = counted(searched["combinations"], "combination")
     vectors = counted(searched["threshold_vectors"], "threshold vector")
@@ -40,11 +43,16 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
         )
     if choice.target:
         evaluations = [choice.val, *([choice.test] if choice.test else [])]
-        show_evaluations(evaluations, [_limited(choice.figures(e)) for e in evaluations], choice.lacking)
+        show_evaluations(
+            evaluations,
+            [_limited(choice.figures(e)) for e in evaluations],
+            choice.lacking,
+            choice.evidence.expected,
+        )
         show_thresholds(choice.val)
         show_references(choice)
     else:
-        show_frontier(choice.frontier, store, choice.further)
+        show_frontier(choice.frontier, store, choice.further, choice.evidence.along)
 
 
 def _limited(figures: Mapping[str, Any]) -> dict[str, float]:
@@ -56,10 +64,13 @@ def _limited(figures: Mapping[str, Any]) -> dict[str, float]:
 
 
 def show_evaluations(
-    evaluations: Sequence[Evaluation], further: Sequence[Mapping[str, float]], lacking: Sequence[str] = ()
+    evaluations: Sequence[Evaluation],
+    further: Sequence[Mapping[str, float]],
+    lacking: Sequence[str] = (),
+    expected: Expected | None = None,
 ) -> None:
     """One committee on several splits. further : figures of each beside these, by heading; those of another cost have
-    its name in it. lacking : members that the test split does not have."""
+    its name in it. lacking : members that the test split does not have. expected : on new units."""
     from wisecommittee.searches.evaluation import FIGURES
 
     first = evaluations[0]
@@ -76,6 +87,9 @@ def show_evaluations(
         ]
         for e, values in zip(evaluations, further, strict=True)
     ]
+    if expected is not None:
+        line = expected_row(expected, unit, first.worst_case_cost)
+        rows.insert(1, [*line, *("" for _ in extra), ""])
     columns = [
         ("split", "left"),
         ("units", "right"),
@@ -86,11 +100,14 @@ def show_evaluations(
     ]
     caption = None
     if any(e.split == first.committee.chosen_on for e in evaluations):
-        caption = f"{first.committee.chosen_on} chose this committee, so its figures there are optimistic."
+        caption = (
+            f"{first.committee.chosen_on} chose this committee: its figures there flatter it, and its interval there "
+        )
+        caption += "holds only had nobody chosen."
         if lacking:
             caption += f" The test split lacks {', '.join(lacking)}; put it there too to see honest ones."
-        elif len(evaluations) == 1:
-            caption += " Those of a test split are honest."
+        elif len(evaluations) > 1:
+            caption += " Those of test hold if test was looked at once."
     table(f"{first.committee.label()}   (costs in {unit.name})", columns, rows, caption)
 
 
@@ -174,16 +191,19 @@ def _compared(choice: Choice, other: Evaluation) -> str:
     return f"; the committee is {words} {HOW[choice.frontier.axis]}"
 
 
-def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | None = None) -> None:
-    """The frontier, thinned to what fits a screen, with test beside it where the store has it, and the figures that
-    were limited."""
+def show_frontier(
+    frontier: Frontier, store: LogitStore, limits: LimitFigures | None = None, along: Sequence[Expected] = ()
+) -> None:
+    """The frontier, thinned to what fits a screen, with test beside it where the store has it, the figures that were
+    limited, and along it the figures to expect on new units."""
     from wisecommittee.searches.choice import lacking, reported
     from wisecommittee.searches.evaluation import FIGURES
 
     step = max(1, -(-len(frontier) // ROWS))
     every = list(frontier)
-    chosen = every[::-1][::step][::-1]  # the best stays, and so does the cheapest
-    chosen = chosen if chosen[0] is every[0] else [every[0], *chosen]
+    places = list(range(len(every)))[::-1][::step][::-1]  # the best stays, and so does the cheapest
+    places = places if places[0] == 0 else [0, *places]
+    chosen = [every[place] for place in places]
     tests = reported(chosen, store)
     unit = Unit(frontier.cost, [e.average_cost for e in chosen])
     limited = [_limited(limits(e)) if limits else {} for e in chosen]
@@ -195,7 +215,8 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
         rows.append(
             [
                 e.committee.label(),
-                f"{percent(e.quality)} ±{50 * (e.interval[1] - e.interval[0]):.1f}",
+                percent(e.quality),
+                *([_with_half(along[places[index]])] if along else []),
                 *([_quality(tests[index])] if tests else []),
                 *(unit(getattr(e.cost, field)) for field in figures),
                 *(_amount(name, limited[index][name], unit) for name in extra),
@@ -205,7 +226,8 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
         )
     columns = [
         ("committee", "left"),
-        (f"{chosen[0].split} {_short(chosen[0])}% ±", "right"),
+        (f"{chosen[0].split} {_short(chosen[0])}%", "right"),
+        *([("expect % ±", "right")] if along else []),
         *([("test %", "right")] if tests else []),
         *((FIGURES[field].heading, "right") for field in figures),
         *((name, "right") for name in extra),
@@ -214,14 +236,20 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
     ]
     caption = (
         f"{len(rows)} of {counted(len(frontier), 'committee')}; --frontier FILE or --json gives all. "
-        f"±: half of the 95 % interval. "
-        f"Speed: cheapest single model as accurate over the committee's {frontier.axis}. "
-        f"{chosen[0].split} chose these, so its figures are optimistic."
+        f"Speed: cheapest single model as accurate on {chosen[0].split} over the committee's {frontier.axis}. "
+        f"{chosen[0].split} chose these, so its figures flatter them."
     )
+    if along:
+        caption += " Expect: on new data, ± half of the 95 % interval."
     if lacks := lacking(chosen, store):
         caption += f" The test split lacks {', '.join(lacks)}."
     over = "" if frontier.axis == "average" else f" over the {frontier.axis} cost"
     table(f"frontier of all these combinations and thresholds{over}; costs in {unit.name}", columns, rows, caption)
+
+
+def _with_half(expected: Expected) -> str:
+    low, high = expected.interval
+    return f"{percent(expected.quality)} ±{50 * (high - low):.1f}"
 
 
 def _quality(e: Evaluation | None) -> str:

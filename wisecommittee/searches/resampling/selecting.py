@@ -44,8 +44,11 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A search and what is asked of it. best : the committee of the best figures on the units that choose; matched : the
-    model or the ensemble that the target names, there."""
+    """A search and what is asked of it.
+
+    best : the committee of the best figures on the units that choose; matched : the model or the ensemble that the
+    target names, on these units.
+    """
 
     solution: Solution
     target: Target | None
@@ -92,8 +95,8 @@ def _settled(asked: Asked, selection: Selection) -> Selection:
     proved = strategy.name == "exact" or not strategy.proves
     if selection.choose == "robust" and not strategy.proves:
         raise UsageError(
-            f"{option('choose', 'robust')} searches every combination, and this is {strategy.name}: choose fewer models "
-            f"with {option('models')}, or {option('choose', 'best')}"
+            f"{option('choose', 'robust')} searches every combination, and this is {strategy.name}: choose fewer "
+            f"models with {option('models')}, or {option('choose', 'best')}"
         )
     choose = selection.choose or ("best" if asked.target is None or proved else "robust")
     folds = selection.folds
@@ -163,9 +166,9 @@ def _robust(asked: Asked, crossfit: CrossFit | Skipped) -> Chosen | None:
     if not len(meeting):
         best = frontier.best().committee
         raise InfeasibleError(
-            f"no committee is expected to reach {wanted:.6g} on new units; the best, {best.label()}, is expected to reach "
-            f"{qualities[-1]:.4g}. Lower {option('target_accuracy')}, or take {option('choose', 'best')}, which asks for "
-            f"the accuracy on {problem.pool.split} only"
+            f"no committee is expected to reach {wanted:.6g} on new units; the best, {best.label()}, is expected to "
+            f"reach {qualities[-1]:.4g}. Lower {option('target_accuracy')}, or take {option('choose', 'best')}, which "
+            f"asks for the accuracy on {problem.pool.split} only"
         )
     rule = Within(limits[meeting[0]])
     return Chosen(rule.of(frontier).committee, rule)

@@ -88,8 +88,9 @@ def _cost(comparison: Comparison) -> str:
 def _accuracy(comparison: Comparison, margin: float) -> str:
     low, high = (100 * end for end in comparison.difference.interval)
     if comparison.difference.limits[0] >= -margin:
-        more = f", {low:.1f} to {high:.1f} points more" if low > 0 else f" up to {100 * margin:.2g} points"
-        return ("more accurate" if low > 0 else "as accurate") + more
+        if low > 0:
+            return f"{low:.1f} to {high:.1f} points more accurate"
+        return f"as accurate to within {100 * margin:.3g} points"
     if high < 0:
         return f"{-high:.1f} to {-low:.1f} points less accurate"
     return f"between {-low:.1f} points less and {high:.1f} points more accurate"

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from wisecommittee.committees.committee import Committee
+from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.resampling.comparison import Comparison, difference_from_best, paired_difference
 from wisecommittee.searches.resampling.cross_fit import Chooser, CrossFit
-from wisecommittee.searches.resampling.expected import Expected, expected_figures
+from wisecommittee.searches.resampling.estimates import expected_figures
 from wisecommittee.searches.resampling.rules import Within
 from wisecommittee.searches.resampling.speedup import speedup
 from wisecommittee.searches.resampling.verdict import Verdict, judge

@@ -1,4 +1,4 @@
-"""The expected figures, against loops over the definitions: a search without each fold, and its committee on the fold."""
+"""The expected figures, against loops over the definitions: a search without each fold, its committee on the fold."""
 
 from __future__ import annotations
 

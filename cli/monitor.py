@@ -11,8 +11,8 @@ from . import options
 from .console import Unit, out, percent, print_json, table
 
 if TYPE_CHECKING:
-    from wisecommittee.operations.figures import Watched
     from wisecommittee.operations.monitor import Monitored
+    from wisecommittee.operations.watching import Watched
 
 
 def monitor(

@@ -9,7 +9,7 @@ import pytest
 from streams import add_stream
 
 from wisecommittee import Committee, LogitStore, Thresholds, evaluate, monitor
-from wisecommittee.errors import AbsentError, AlignmentError, CommitteeError, StoreError, UsageError
+from wisecommittee.errors import AbsentError, AlignmentError, CommitteeError, ContentError, StoreError, UsageError
 from wisecommittee.searches.units import evaluate_units
 from wisecommittee.statistics.sequential import mean_change
 
@@ -94,6 +94,10 @@ def test_labels_come_from_the_split_or_a_file_or_are_missing(store, committee, t
     np.save(tmp_path / "short.npy", labels[:-1])
     with pytest.raises(AlignmentError, match="299 labels without unit ids, live has 300 units"):
         monitor(committee, store, labels=tmp_path / "short.npy")
+    for text, why in (("0,cat", "expected whole numbers from 0"), ("0,5", "outside the 5 classes")):
+        (tmp_path / "wrong.csv").write_text(f"unit_id,label\n{text}\n")
+        with pytest.raises(ContentError, match=why):
+            monitor(committee, store, labels=tmp_path / "wrong.csv")
     (tmp_path / "others.csv").write_text("unit_id,label\nx,1\n")
     with pytest.raises(AlignmentError, match=r"no unit of live; its units are called '0', \.\., those of the file 'x'"):
         monitor(committee, store, labels=tmp_path / "others.csv")

@@ -10,10 +10,10 @@ import numpy as np
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, UsageError, option
-from wisecommittee.operations.figures import Watched, figures
 from wisecommittee.operations.labelling import quality_by
 from wisecommittee.operations.outcomes import UnitOutcomes, unit_outcomes
 from wisecommittee.operations.reference import reference_split
+from wisecommittee.operations.watching import Watched, watched_values
 from wisecommittee.store import StoreLike, open_store
 
 
@@ -126,12 +126,12 @@ def monitor(
         unit_outcomes(chosen, source, name, force=force, cost=cost, threads=threads) for name in (base, split)
     )
     quality = live.quality if labels is None else quality_by(labels, live, source)
-    every = figures(reference, live, quality)
+    every = watched_values(reference, live, quality)
     if not every:
         raise AbsentError(
             f"{chosen.label()} runs the same models for every unit, so that there is nothing to watch without labels; "
             f"give those of {split} with {option('labels', placeholder='FILE')}"
         )
-    share = alpha / sum(not figure.repeats for figure in every)
-    watched = tuple(figure.watched(share) for figure in every)
+    share = alpha / sum(not values.repeats for values in every)
+    watched = tuple(values.watched(share) for values in every)
     return Monitored(reference, live, watched, alpha, 0 if quality is None else int(np.isfinite(quality).sum()))

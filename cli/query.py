@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from wisecommittee.errors import UsageError, option
+from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.workers.execution import Execution
@@ -53,11 +54,12 @@ def _query(**given: Any) -> Query:
 
 
 def with_query(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of a search, which reach it as `query`, `execution` and `selection`."""
+    """The command with the options of a search, which reach it as `query`, `execution`, `selection` and `asked`."""
     makers: dict[str, tuple[Callable[..., Any], Parameters]] = {
         "query": (_query, parameters(Query) | LIMITS),
         "execution": (Execution, parameters(Execution)),
         "selection": (Selection, parameters(Selection)),
+        "asked": (GuaranteeOptions, parameters(GuaranteeOptions)),
     }
     return with_parameters(command, makers)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.workers.execution import Execution
@@ -46,6 +47,7 @@ def search(
     query: Query,
     execution: Execution,
     selection: Selection,
+    asked: GuaranteeOptions,
 ) -> None:
     """Search every ensemble and cascade of the models in the store.
 
@@ -69,6 +71,8 @@ def search(
 
     `wisecommittee search --cost latency_ms --axis p99 --max-average usd=0.001`
 
+    `wisecommittee search --guarantee 'accuracy >= best_single - 0.01' --delta 0.05 --save committee.json`
+
     `wisecommittee search --exact --percentile 99 --max-percentile-cost 2e9 --max-average latency_ms=3.5`
     """
     gc.set_threshold(50_000)  # modules and results stay: looking for garbage among them takes 0.3 s otherwise
@@ -82,9 +86,10 @@ def search(
         say_at_once(f"{message} follows; Ctrl-C again ends at once")
 
     with interruptible(ended, stopping) as ctrl_c:
-        from wisecommittee.errors import UsageError
+        from wisecommittee.errors import InfeasibleError, UsageError
         from wisecommittee.searches.choice import search_and_choose
         from wisecommittee.searches.doctor import examine
+        from wisecommittee.searches.guarantees.search import search_with_guarantee
         from wisecommittee.searches.target import Target
         from wisecommittee.store import LogitStore
 
@@ -96,7 +101,7 @@ def search(
             "match": match,
             "match_ensemble": match_ensemble or None,
         }
-        if save and all(value is None for value in targets.values()):
+        if save and not asked.guarantee and all(value is None for value in targets.values()):
             raise UsageError(
                 f"--save {save} writes the committee that meets a target; name one, such as --target-flops X, "
                 f"--target-accuracy A or --match MODEL (--frontier FILE keeps them all)"
@@ -110,7 +115,10 @@ def search(
         warn_of(doubt for doubt in examine(source, [query.split]) if doubt.kind != "copy")
         with progress() as update:
             execution = replace(execution, progress=update, notify=say)
-            choice = search_and_choose(source, query, target, execution, selection)
+            if asked.guarantee:
+                choice = search_with_guarantee(source, asked, query, target, execution, selection)
+            else:
+                choice = search_and_choose(source, query, target, execution, selection)
         if not choice.frontier.searched["complete"]:
             say(_unfinished(choice.frontier.searched))
         elif ctrl_c.early:
@@ -118,12 +126,14 @@ def search(
         with ctrl_c.held():
             if frontier:
                 choice.frontier.save(frontier)
-            if save:
+            if save and (choice.certificate is None or choice.certificate.holds):
                 choice.val.committee.save(save)
         if as_json:
             print_json(choice.to_json())
         else:
             show_choice(choice, source)
+        if save and choice.certificate is not None and not choice.certificate.holds:
+            raise InfeasibleError(f"{save} is not written: {choice.certificate.failure()}")
 
 
 def _members(given: Sequence[str], models: Collection[str]) -> list[str]:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from wisecommittee.report.table import Table
     from wisecommittee.searches.choice import Choice
     from wisecommittee.searches.evaluation import Evaluation
+    from wisecommittee.searches.expected import Expected
     from wisecommittee.searches.frontier import Frontier
     from wisecommittee.searches.limits import LimitFigures
-    from wisecommittee.searches.resampling.expected import Expected
     from wisecommittee.store import LogitStore
 
 ROWS = 20
@@ -41,11 +41,15 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
             f"threshold parts them; another --confidence may",
             markup=False,
         )
-    if choice.target:
+    if choice.certificate is not None:
+        from .show_guarantee import show_guaranteed
+
+        show_guaranteed(choice, choice.certificate)
+    elif choice.target:
         evaluations = [choice.val, *([choice.test] if choice.test else [])]
         show_evaluations(
             evaluations,
-            [_limited(choice.figures(e)) for e in evaluations],
+            [limited_figures(choice, e) for e in evaluations],
             choice.lacking,
             choice.evidence.expected,
         )
@@ -53,6 +57,11 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
         show_references(choice)
     else:
         show_frontier(choice.frontier, store, choice.further, choice.evidence.along)
+
+
+def limited_figures(choice: Choice, evaluation: Evaluation) -> dict[str, float]:
+    """The figures of an evaluation that the query limits, by heading."""
+    return _limited(choice.figures(evaluation))
 
 
 def _limited(figures: Mapping[str, Any]) -> dict[str, float]:

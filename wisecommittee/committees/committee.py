@@ -48,6 +48,10 @@ class Committee:
         The split it was chosen on.
     members : {model: {"kind", "blocks", "weights", "calibration"}}
         The members' cards at the time of the choice.
+    guarantee : tuple of {"statement", "delta", "n", "method", "holds", "smallest_margin", "calibration_hash"}
+        Statements about the committee that were shown when it was chosen. Evaluation and deployment ignore them.
+    expected : {"quality", "interval", "average_cost", "cost_interval", ..} or None
+        The figures that were expected of new units when it was chosen. Evaluation and deployment ignore them.
 
     Raises
     ------
@@ -68,6 +72,8 @@ class Committee:
     cost: str = "flops"
     chosen_on: str | None = None
     members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    guarantee: tuple[Mapping[str, Any], ...] = ()
+    expected: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.stages or not all(self.stages):
@@ -134,7 +140,8 @@ class Committee:
         if (threshold is None) == (above is None):
             raise CommitteeError("at: name one of a threshold and above=..")
         value = threshold_above(above) if threshold is None else float(threshold)  # type: ignore[arg-type]
-        return replace(self, policy=Thresholds((value,) * (len(self.stages) - 1)))
+        policy = Thresholds((value,) * (len(self.stages) - 1))
+        return replace(self, policy=policy, guarantee=(), expected=None)
 
     @property
     def shape(self) -> str:
@@ -173,6 +180,10 @@ class Committee:
         if self.members:
             out["members"] = {name: plain(dict(value)) for name, value in sorted(self.members.items())}
             out["fingerprint"] = self.fingerprint
+        if self.guarantee:
+            out["guarantee"] = [dict(each) for each in self.guarantee]
+        if self.expected is not None:
+            out["expected"] = dict(self.expected)
         return out
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -231,7 +242,18 @@ class Committee:
             if data.get(name) is not None
         }
         members = _members_from_json(data.get("members", {}))
-        committee = cls(tuple(map(tuple, stages)), _policy_from_json(data), members=members, **texts)
+        guarantee = _guarantee_from_json(data.get("guarantee", []))
+        expected = data.get("expected")
+        if not isinstance(expected, dict | None):
+            raise CommitteeError('committee: "expected" must be an object of figures')
+        committee = cls(
+            tuple(map(tuple, stages)),
+            _policy_from_json(data),
+            members=members,
+            guarantee=guarantee,
+            expected=expected,
+            **texts,
+        )
         if members and data.get("fingerprint") not in (None, committee.fingerprint):
             raise CommitteeError("committee: the fingerprint does not fit the members; the file was edited by hand")
         return replace(committee, members={name: _with_current_kind(member) for name, member in members.items()})
@@ -267,6 +289,12 @@ def _float32s(values: Any, name: str) -> tuple[float, ...]:
 
 def _with_current_kind(member: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**member, "kind": OLD_KINDS[member["kind"]]} if member.get("kind") in OLD_KINDS else member
+
+
+def _guarantee_from_json(guarantee: Any) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(guarantee, list) or not all(isinstance(each, dict) and "statement" in each for each in guarantee):
+        raise CommitteeError('committee: "guarantee" must be a list of objects with a "statement"')
+    return tuple(guarantee)
 
 
 def _members_from_json(members: Any) -> Mapping[str, Mapping[str, Any]]:

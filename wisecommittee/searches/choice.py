@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from glob import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
@@ -27,6 +27,9 @@ from wisecommittee.searches.stages.pool import select_cards
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.store import LogitStore
+
+if TYPE_CHECKING:
+    from wisecommittee.searches.guarantees.tested import Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Choice:
         How the committee was chosen, with every default filled in.
     best_on_val
         The committee of the best figures on the split that chooses, beside a robust choice.
+    certificate
+        The tests of the statements that the committee was to satisfy; None where there are none.
     """
 
     frontier: Frontier
@@ -68,6 +73,7 @@ class Choice:
     evidence: Evidence = field(default_factory=Evidence)
     selection: Selection = field(default_factory=lambda: Selection(choose="best", folds=0))
     best_on_val: Evaluation | None = None
+    certificate: Certificate | None = None
 
     def figures(self, evaluation: Evaluation) -> dict[str, Any]:
         """The figures of an evaluation, with the percentile and the further averages that the query limits."""
@@ -99,6 +105,9 @@ class Choice:
             if self.best_on_val is None
             else {"committee": self.best_on_val.committee.to_json(), **self.figures(self.best_on_val)},
         }
+        if self.certificate is not None:
+            out["query"] |= self.certificate.asked.to_json()
+            out |= self.certificate.to_json()
         if self.target is None:
             expected = self.evidence.along or (None,) * len(self.frontier)
             out["frontier"] = [
@@ -145,6 +154,12 @@ def search_and_choose(
             f"{option('exact', True)} proves the best committee on the split that chooses, and "
             f"{option('choose', 'robust')} takes another one; leave one of them out"
         )
+    query, execution = query_for(store, query, target), execution or Execution()
+    return choose_from(solution_of(store, query, execution), target, selection)
+
+
+def query_for(store: LogitStore, query: Query, target: Target | None) -> Query:
+    """The query with the models and the number of members of an ensemble to match, and with the cost it is in."""
     if target is not None and target.kind == "match_ensemble":
         members = texts(target.kind, target.value)
         query = replace(query, models=tuple(map(escape, members)), replicas="all", max_models=len(members))
@@ -152,8 +167,7 @@ def search_and_choose(
         query = replace(query, cost=default_cost(select_cards(store, query.split, query.models)))
     if target is not None:
         target.require_unit(str(query.cost))
-    execution = execution or Execution()
-    return choose_from(solution_of(store, query, execution), target, selection)
+    return query
 
 
 def choose_from(solution: Solution, target: Target | None, selection: Selection) -> Choice:
@@ -162,7 +176,9 @@ def choose_from(solution: Solution, target: Target | None, selection: Selection)
     matched = _matched(frontier, store, target, threads)
     best = _meeting(frontier, target, matched)
     selected = select(Asked(solution, target, best, matched), selection)
-    choice = with_committee(frontier, store, target, matched, selected.committee, threads)
+    expected = selected.evidence.expected
+    committee = selected.committee if expected is None else replace(selected.committee, expected=expected.to_json())
+    choice = with_committee(frontier, store, target, matched, committee, threads)
     best_on_val = best if selected.selection.choose == "robust" else None
     return replace(choice, evidence=selected.evidence, selection=selected.selection, best_on_val=best_on_val)
 

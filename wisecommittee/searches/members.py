@@ -25,6 +25,8 @@ def members_alone(committee: Committee) -> list[Committee]:
             stages=((model,),),
             policy=Thresholds(),
             members={model: committee.members[model]} if model in committee.members else {},
+            guarantee=(),
+            expected=None,
         )
         for model in committee.models
     ]

@@ -40,7 +40,9 @@ class Selection:
         check=whole(0, MOST_FOLDS),
     )
     repeats: int = described(1, "How often the units are divided into folds anew.", check=whole(1, 100))
-    seed: int = described(0, "Seed of the division into folds.", check=whole(0))
+    seed: int = described(
+        0, "Seed of the division into folds, and of the units that a guarantee sets aside.", check=whole(0)
+    )
     reference: str | None = described(
         None,
         "The model that the committee is compared with.",

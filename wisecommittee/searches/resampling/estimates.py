@@ -1,14 +1,13 @@
-"""Figures that a chosen committee is expected to have on new units."""
+"""Estimates of the figures that a chosen committee has on new units."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.searches.expected import Expected, Interval
 from wisecommittee.searches.percentile import share_above
 from wisecommittee.searches.resampling.cross_fit import CrossFit
 from wisecommittee.searches.resampling.outcomes import Outcomes
@@ -17,59 +16,15 @@ from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.statistics.quantiles import quantile_interval
 from wisecommittee.tasks import Task
 
-Interval = tuple[float, float]
-
 # Cross-fitted outcomes of different folds depend on each other a little, and the committee of all units differs from
 # those of the folds. Intervals are wider than those of independent outcomes by this factor; docs/honesty.md shows what
 # they cover.
 WIDER = 1.1
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The expected figures of the committee that a search of all units chooses.
-
-    Parameters
-    ----------
-    quality, interval : float, (float, float)
-        Cross-fitted quality in [0, 1] and its 95 % interval.
-    average_cost, cost_interval : float, (float, float)
-        Of the committee on the units that chose it, and the 95 % interval for new units.
-    p99_cost, p99_interval : float, (float, float) or None
-        What 99 % of the units do not exceed; no interval where the units are too few to bound it.
-    optimism : float
-        Quality on the units that chose the committee, less the expected quality.
-    n, folds, repeats : int
-        Units, folds and divisions into folds.
-    """
-
-    quality: float
-    interval: Interval
-    average_cost: float
-    cost_interval: Interval
-    p99_cost: float
-    p99_interval: Interval | None
-    optimism: float
-    n: int
-    folds: int
-    repeats: int
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "quality": self.quality,
-            "interval": list(self.interval),
-            "average_cost": self.average_cost,
-            "cost_interval": list(self.cost_interval),
-            "p99_cost": self.p99_cost,
-            "p99_interval": None if self.p99_interval is None else list(self.p99_interval),
-            "optimism": self.optimism,
-            "n": self.n,
-            "folds": self.folds,
-            "repeats": self.repeats,
-        }
-
-
-def expected_figures(crossfit: CrossFit, outcomes: Sequence[Outcomes], chosen: Outcomes, worst: float) -> Expected:
+def expected_figures(
+    crossfit: CrossFit, outcomes: Sequence[Outcomes], chosen: Outcomes, possible: Interval
+) -> Expected:
     """The expected figures of a committee.
 
     Parameters
@@ -79,8 +34,8 @@ def expected_figures(crossfit: CrossFit, outcomes: Sequence[Outcomes], chosen: O
         Cross-fitted outcomes of the rule that chose the committee.
     chosen : Outcomes
         Of the committee itself on all units.
-    worst : float
-        Its worst case, in units of the cost.
+    possible : (float, float)
+        The least and the most that it can cost on a unit.
     """
     pool = crossfit.pool
     quality, interval = expected_quality(pool.task, outcomes, crossfit.together)
@@ -89,7 +44,7 @@ def expected_figures(crossfit: CrossFit, outcomes: Sequence[Outcomes], chosen: O
         quality,
         interval,
         pool.cost.true(int(chosen.cost.sum()), len(cost)),
-        mean_interval(cost, bounds=(0.0, max(worst, float(cost.max())))),
+        mean_interval(cost, bounds=possible) if possible[0] < possible[1] else possible,
         float(np.sort(cost)[-1 - share_above(len(cost))]),
         quantile_interval(cost, 0.99),
         _quality_of(pool.task, chosen.statistics) - quality,

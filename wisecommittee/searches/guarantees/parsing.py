@@ -1,0 +1,103 @@
+"""Statements as they are written: 'accuracy >= best_single - 0.01'."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+from wisecommittee.errors import UsageError, nearest
+from wisecommittee.searches.guarantees.statement import BEST_SINGLE, OF_COST, Guarantee
+
+COMPARED = re.compile(r"(.*[^<>=≥≤\s])\s*(>=|<=|≥|≤|==|=|>|<)\s*([^<>=≥≤]*)")
+NUMBER = r"[0-9.]+(?:[eE][+-]?[0-9]+)?"
+# A model and a margin. The sign stands apart from the name of a model, which may hold one.
+MARGIN = re.compile(rf"({BEST_SINGLE}|.*\S(?=\s))\s*([+-])\s*({NUMBER})")
+# The left side of each kind of statement, and an example.
+FORMS: dict[str, tuple[re.Pattern[str], str]] = {
+    "accuracy": (re.compile(r"accuracy"), "accuracy >= best_single - 0.01"),
+    "agreement": (re.compile(r"agreement\s+with\s+(.+)"), "agreement with MODEL >= 0.98"),
+    "precision": (re.compile(r"precision\s+of\s+(.+)"), "precision of CLASS >= 0.9"),
+    "recall": (re.compile(r"recall\s+of\s+(.+)"), "recall of CLASS >= 0.9"),
+    "average": (re.compile(r"average_(\w.*)"), "average_flops <= 4e9"),
+    "exceeding": (re.compile(rf"P\(\s*(\w.*?)\s*>\s*({NUMBER})\s*\)"), "P(cost > 4e9) <= 0.05"),
+}
+
+
+def parse_guarantee(text: str) -> Guarantee:
+    """The statement that a text makes.
+
+    Raises
+    ------
+    UsageError
+        The text is no statement; the message names the part that is wrong, and an example.
+
+    Examples
+    --------
+    >>> str(parse_guarantee("accuracy>=best_single - .01"))
+    'accuracy >= best_single - 0.01'
+    """
+    compared = COMPARED.fullmatch(text.strip())
+    if compared is None:
+        raise _error(text, "no comparison", "FIGURE >= NUMBER or COST <= NUMBER", "accuracy")
+    left, sign, right = (part.strip() for part in compared.groups())
+    figure, groups = _figure(text, left)
+    expected = "<=" if figure in OF_COST else ">="
+    if sign.replace("≥", ">=").replace("≤", "<=") != expected:
+        raise _error(text, f"{sign!r} after {left!r}", f"{expected!r}", figure)
+    if figure == "accuracy" and re.fullmatch(r"[-+]?" + NUMBER, right) is None:
+        model, number = _compared_model(text, right)
+        return Guarantee(figure, number, model)
+    guarantee = Guarantee(figure, _limit(text, right, figure), groups[0] if groups else None)
+    return replace(guarantee, limit=_number(text, groups[1], figure)) if figure == "exceeding" else guarantee
+
+
+def _figure(text: str, left: str) -> tuple[str, tuple[str, ...]]:
+    """The kind of statement, and the names and numbers on its left side."""
+    for figure, (form, _) in FORMS.items():
+        if found := form.fullmatch(left):
+            return figure, found.groups()
+    near = next((f for f in FORMS if left.lower().startswith(f)), nearest(left, FORMS))
+    if near:
+        raise _error(text, repr(left), "the form of the example", near)
+    examples = "; ".join(example for _, example in FORMS.values())
+    raise UsageError(f"guarantee {text!r}: unknown figure {left!r}; expected one of: {examples}")
+
+
+def _compared_model(text: str, right: str) -> tuple[str, float]:
+    """The model that an accuracy is compared with, and the difference that is allowed."""
+    parted = MARGIN.fullmatch(right)
+    if parted is None:
+        if not right or right.startswith((f"{BEST_SINGLE} ", f"{BEST_SINGLE}-")):
+            raise _error(text, repr(right), "a number, or a model and a margin", "accuracy")
+        return right, 0.0
+    model, sign, digits = parted.groups()
+    size = _number(text, digits, "accuracy")
+    if size > 1:
+        raise _error(text, f"margin {digits}", "a margin from 0 to 1", "accuracy")
+    return model, -size if sign == "-" else size
+
+
+def _limit(text: str, right: str, figure: str) -> float:
+    """The number on the right side: a cost, or a share."""
+    number = _number(text, right, figure)
+    if figure == "average" and number < 0:
+        raise _error(text, repr(right), "a cost from 0", figure)
+    if figure != "average" and not 0 < number < 1:
+        likely = f"{number / 100:g}" if 1 < number < 100 else "0.95"
+        raise _error(text, repr(right), f"a share above 0 and below 1, such as {likely}", figure)
+    return number
+
+
+def _number(text: str, part: str, figure: str) -> float:
+    try:
+        number = float(part)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise _error(text, repr(part), "a number", figure)
+    return number
+
+
+def _error(text: str, found: str, expected: str, figure: str) -> UsageError:
+    return UsageError(f"guarantee {text!r}: {found}; expected {expected}, as in '{FORMS[figure][1]}'")

@@ -1,0 +1,79 @@
+"""A statement about a committee on new units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+BEST_SINGLE = "best_single"
+OF_COST = ("average", "exceeding")
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """A statement about a committee on new units: a figure of it is at least, or a cost at most, a number.
+
+    Parameters
+    ----------
+    figure : str
+        'accuracy' (of graded answers, the mean grade); 'agreement': the share of units for which the committee predicts
+        what a model by itself predicts; 'precision': the share of units predicted as a class that have it as label;
+        'recall': the share of units with a class as label that are predicted as it; 'average': a mean cost;
+        'exceeding': the share of units that cost more than `limit`.
+    number : float
+        The number that the figure is compared with. Of an accuracy that is compared with a model's, the difference
+        that is allowed: -0.01 for "accuracy >= best_single - 0.01".
+    subject : str or None
+        The model ('best_single': the most accurate by itself), the class, or the cost ('cost': the one searched).
+    limit : float or None
+        Of 'exceeding', in units of the cost.
+
+    Examples
+    --------
+    >>> str(Guarantee("accuracy", -0.01, "best_single"))
+    'accuracy >= best_single - 0.01'
+    """
+
+    figure: str
+    number: float
+    subject: str | None = None
+    limit: float | None = None
+
+    @property
+    def of_cost(self) -> bool:
+        return self.figure in OF_COST
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The model that the committee is compared with, if the statement names one."""
+        return (self.subject,) if self.subject and self.figure in ("accuracy", "agreement") else ()
+
+    def at_margin(self, margin: float) -> Guarantee:
+        """The statement with another margin: FIGURE >= LIMIT - margin, or COST <= LIMIT + margin.
+
+        The limit is the model's accuracy where there is one, and the number of this statement elsewhere.
+        """
+        if self.figure == "accuracy" and self.subject:
+            return self.with_number(-margin)
+        return self.with_number(self.number + margin if self.of_cost else self.number - margin)
+
+    def with_number(self, number: float) -> Guarantee:
+        return replace(self, number=number)
+
+    def __str__(self) -> str:
+        number = _written(self.number)
+        if self.figure == "accuracy" and self.subject:
+            margin = f" {'+' if self.number > 0 else '-'} {_written(abs(self.number))}" if self.number else ""
+            return f"accuracy >= {self.subject}{margin}"
+        if self.figure == "exceeding":
+            return f"P({self.subject} > {_written(self.limit or 0.0)}) <= {number}"
+        left = {"accuracy": "accuracy", "average": f"average_{self.subject}"}.get(self.figure)
+        word = " with " if self.figure == "agreement" else " of "
+        return f"{left or self.figure + word + str(self.subject)} {'<=' if self.of_cost else '>='} {number}"
+
+
+def _written(number: float) -> str:
+    """A number to twelve digits: 0.01, 4e9."""
+    plain = f"{number:.12g}"
+    digits, _, power = f"{number:.11e}".partition("e")
+    short = f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+    return short if len(short) < len(plain) and abs(number) >= 1 else plain

@@ -127,7 +127,7 @@ EXPECTED = {"quality": 0.9, "interval": [0.86, 0.93], "average_cost": 480.0, "co
 
 def test_without_a_reference_split_the_expected_figures_stand_in(store, committee, imported_store, run):
     add_stream(store, "live", 500)
-    add_stream(store, "sure", 500, sharpness=3.0)
+    add_stream(store, "sure", 1500, sharpness=4.0)
     for split in ("val", "test"):
         for model in ("small", "mid", "large"):
             store.remove(model, split)

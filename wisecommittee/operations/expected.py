@@ -30,7 +30,7 @@ def expected_values(expected: Mapping[str, Any], live: UnitOutcomes, quality: Nu
 
 
 def sample_like(expected: Mapping[str, Any], mean: str, interval: str, bounds: tuple[float, float]) -> Numbers:
-    """float64 [n] of the two bounds, but for one value: a sample with the mean and standard error of an expected figure.
+    """float64 [n] of the two bounds, but for one value: a sample with mean and standard error of an expected figure.
 
     mean, interval : names of fields of `expected`.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -130,6 +130,28 @@ def difference_from_best(
     )
     error = max(WIDER * float(chance.errors.std()), fixed.spread / np.sqrt(len(rows[0])))
     return _difference(mean, interval, limits, error, best.cost.size)
+
+
+def difference_from_named_best(
+    task: Task,
+    committee: Sequence[Outcomes],
+    best: Outcomes,
+    models: Sequence[Outcomes],
+    together: NDArray[np.int64] | None = None,
+) -> Difference:
+    """The difference of a rule's cross-fitted outcomes and a model that was named and is the best of several.
+
+    Whether it was named for its figures is not known: the interval covers the difference from a model that was named
+    before, and from one that was named because it is the best.
+    """
+    fixed = paired_difference(task, committee, best, together)
+    chosen = difference_from_best(task, committee, best, models, together)
+    return replace(
+        fixed, interval=_hull(fixed.interval, chosen.interval), limits=_hull(fixed.limits, chosen.limits)
+    )  # fmt: skip
+
+
+NO_DIFFERENCE = Difference(0.0, (0.0, 0.0), (0.0, 0.0), 1.0, 0.0)  # from itself
 
 
 def _difference(mean: float, interval: Interval, limits: Interval, error: float, units: int) -> Difference:

@@ -56,11 +56,11 @@ def expected_figures(
     )
 
 
-def less_flattered(expected: Expected, task: Task, models: Sequence[Outcomes]) -> Expected:
+def less_flattered(expected: Expected, task: Task, models: Sequence[Outcomes], share: float) -> Expected:
     """The expected figures of the best of several models, which its figures flatter; the interval also covers those of
-    a model that was named before the units were seen."""
+    a model that was named before the units were seen. share : of the units to which this applies."""
     rows = np.stack([task.worth(each.statistics) for each in models])
-    much = max(0.0, flattery(np.zeros(rows.shape[1]), rows).mean)
+    much = share * max(0.0, flattery(np.zeros(rows.shape[1]), rows).mean)
     low, high = expected.interval
     return replace(
         expected,

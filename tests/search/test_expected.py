@@ -121,13 +121,14 @@ def test_the_figures_are_those_of_searches_without_each_fold(target, meets, seed
         shares.append(Fraction(sum(r for r, _ in made), N))
         right += [r / 2 for r, _ in made]
     assert expected.quality == pytest.approx(float(sum(shares) / 2), abs=1e-12)
-    independent = N / 1.1**2
-    wilson = wilson_by_hand(float(sum(shares) / 2), independent)
-    assert expected.interval == pytest.approx(wilson, abs=1e-9)
     alone = [r for r, _ in outcomes_by_oracle(models, labels, [[models[2]]], (), range(N))]
     assert selected.evidence.comparison.difference.mean == pytest.approx(np.mean(right - alone), abs=1e-12)
     stages = [[models[int(name[1])] for name in stage] for stage in best.committee.stages]
     paid = [c for _, c in outcomes_by_oracle(models, labels, stages, best.committee.thresholds.values, range(N))]
+    own = [r for r, _ in outcomes_by_oracle(models, labels, stages, best.committee.thresholds.values, range(N))]
+    moved = np.sum((right - own) ** 2) / np.sum((right - right.mean()) ** 2)
+    wilson = wilson_by_hand(float(sum(shares) / 2), N / max(1.05**2, 1 + moved))
+    assert expected.interval == pytest.approx(wilson, abs=1e-9)
     assert expected.average_cost == pytest.approx(np.mean(paid))
     assert expected.p99_cost == sorted(paid)[N - 1]
     assert expected.optimism == pytest.approx(best.quality - expected.quality)

@@ -12,7 +12,7 @@ from .console import out, table
 
 if TYPE_CHECKING:
     from wisecommittee.searches.choice import Choice
-    from wisecommittee.searches.guarantees.tested import Certificate, TestedStatement
+    from wisecommittee.searches.guarantees.certificate import Certificate, CheckedStatement
 
 
 def show_guaranteed(choice: Choice, certificate: Certificate) -> None:
@@ -51,9 +51,9 @@ def _show_statements(certificate: Certificate, seed: int) -> None:
 COLUMNS = [("statement", "left"), ("holds", "left"), ("units", "right"), ("these units would show", "left")]
 
 
-def _row(each: TestedStatement) -> list[str]:
+def _row(each: CheckedStatement) -> list[str]:
     return [str(each.statement), "yes" if each.holds else "no", f"{each.n:,}", str(each.strongest)]
 
 
-def _short_of(statements: Sequence[TestedStatement]) -> str:
+def _short_of(statements: Sequence[CheckedStatement]) -> str:
     return "it would show " + " and ".join(str(each.strongest) for each in statements if each.p > each.delta)

@@ -29,7 +29,7 @@ from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.store import LogitStore
 
 if TYPE_CHECKING:
-    from wisecommittee.searches.guarantees.tested import Certificate
+    from wisecommittee.searches.guarantees.certificate import Certificate
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from wisecommittee.searches.guarantees.statement import Guarantee
 
 
 @dataclass(frozen=True, slots=True)
-class TestedStatement:
+class CheckedStatement:
     """A statement about a committee, tested on units that did not choose it.
 
     Parameters
@@ -36,8 +36,6 @@ class TestedStatement:
     calibration_hash : str
         Of the units of the test: their ids, labels and outputs.
     """
-
-    __test__ = False  # not a test of pytest
 
     statement: Guarantee
     delta: float
@@ -75,23 +73,23 @@ class Certificate:
 
     Parameters
     ----------
-    statements : tuple of TestedStatement
+    statements : tuple of CheckedStatement
         Of the committee that is returned: the last that passed, or the first of the path if none did.
     figures : Evaluation
         Of that committee on the units of the test.
     asked : GuaranteeOptions
     path, passed : int
         Number of committees on the path, and of those that passed.
-    failed : (Evaluation, tuple of TestedStatement) or None
+    failed : (Evaluation, tuple of CheckedStatement) or None
         The committee at which the tests stopped, on the units that chose; None if all passed.
     """
 
-    statements: tuple[TestedStatement, ...]
+    statements: tuple[CheckedStatement, ...]
     figures: Evaluation
     asked: GuaranteeOptions
     path: int
     passed: int
-    failed: tuple[Evaluation, tuple[TestedStatement, ...]] | None
+    failed: tuple[Evaluation, tuple[CheckedStatement, ...]] | None
 
     @property
     def holds(self) -> bool:

@@ -11,6 +11,7 @@ import typer
 from . import options
 from .console import check_folder, out, print_json
 from .show import show_evaluations, show_members, show_thresholds
+from .show_groups import show_groups
 
 
 def evaluate(
@@ -26,6 +27,17 @@ def evaluate(
             help="Write a row per unit, .csv or .parquet: unit_id, prediction, stage, confidence, cost, label, correct."
         ),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="Also per group: class, predicted, or a column of the labels file in which units are equal.",
+        ),
+    ] = None,
+    by_file: Annotated[
+        Path | None, typer.Option(help="Table with unit_id and the column of --by, .csv or .parquet.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Evaluate even if the members' weights or FLOPs differ.")
     ] = False,
@@ -39,13 +51,21 @@ def evaluate(
     `wisecommittee evaluate committee.json --split test`
 
     `wisecommittee evaluate committee.json --units units.csv`
+
+    `wisecommittee evaluate committee.json --by class`
+
+    `wisecommittee evaluate committee.json --by hospital --by-file origin.csv`
     """
     from wisecommittee.committees.committee import Committee
+    from wisecommittee.errors import UsageError
+    from wisecommittee.operations.groups import evaluate_by
     from wisecommittee.searches.doctor import copied
     from wisecommittee.searches.evaluate import evaluate_all
     from wisecommittee.searches.members import members_alone
     from wisecommittee.store import LogitStore
 
+    if by_file is not None and by is None:
+        raise UsageError(f"--by-file {str(by_file)!r}: name its column with --by COLUMN")
     if units:
         from wisecommittee.report.frame import check_rows
 
@@ -60,12 +80,20 @@ def evaluate(
         from wisecommittee.searches.units import evaluate_units
 
         write_rows(evaluate_units(chosen, source, split, force=force, cost=cost), units)
+    groups = None
+    if by is not None:
+        groups = evaluate_by(chosen, source, by, split, by_file=by_file, force=force, cost=cost)
     if as_json:
+        grouped = {} if groups is None else {"by": by, "groups": [group.to_json() for group in groups]}
         singles = [{"model": e.committee.models[0], **e.figures()} for e in alone]
-        print_json({"committee": result.committee.to_json(), "split": split, **result.figures(), "members": singles})
+        print_json(
+            {"committee": result.committee.to_json(), "split": split, **result.figures(), "members": singles, **grouped}
+        )
         return
     show_evaluations([result], [{f"average {name}": cost.average for name, cost in result.further.items()}])
     show_thresholds(result)
     show_members(result, alone)
+    if by is not None and groups is not None:
+        show_groups(result, groups, by)
     if units:
         out.print(f"wrote {units}", markup=False)

@@ -50,6 +50,9 @@ def import_(
             "columns are names and do not say which class is which number. A class may have several names."
         ),
     ] = None,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="The units have no labels: a stream for `monitor` and `retune`.")
+    ] = False,
     by_position: Annotated[
         bool,
         typer.Option(
@@ -88,6 +91,8 @@ def import_(
 
     `wisecommittee import --cell 128 --labels pixels.npy --costs models.csv --logits r50=r50.npy --logits r101=r101.npy`
 
+    `wisecommittee import --split live --unlabelled --costs models.csv --logits b3/0=b3.npy --logits b5/0=b5.npy`
+
     `wisecommittee import --costs models.csv` (adds cost columns to models already in the store)
     """
     from wisecommittee.errors import UsageError
@@ -99,20 +104,23 @@ def import_(
     from wisecommittee.store.imports.segmentation import import_images
 
     target, files = LogitStore(store), _files(more or [], logits or [], probabilities or [])
+    if unlabelled and labels is not None:
+        raise UsageError(f"--unlabelled with --labels {str(labels)!r}: leave one out")
     if answers and files:
         raise UsageError("--answers cannot be mixed with --logits or --probabilities in one store")
     if answers:
         done = import_answers(
             target, split, answers, labels=labels, costs=costs, by_position=by_position, ignore_case=ignore_case,
-            replace=replace,
+            unlabelled=unlabelled, replace=replace,
         )  # fmt: skip
     elif files:
-        if labels is None or costs is None:
+        wanting = labels is None and (cell is not None or not unlabelled)
+        if wanting or costs is None:
             raise UsageError(
-                f"{'--labels' if labels is None else '--costs'} is missing; "
-                "arrays need both --labels and --costs models.csv"
+                f"{'--labels' if wanting else '--costs'} is missing; arrays need both --labels and --costs models.csv "
+                f"(a stream for `monitor` may be --unlabelled instead)"
             )
-        if cell is None:
+        if cell is None or labels is None:
             done = import_outputs(
                 target, split, files, labels=labels, costs=costs, classes=classes, by_position=by_position, dtype=dtype,
                 replace=replace,
@@ -152,7 +160,7 @@ def _show(store: LogitStore, split: str, done: dict[str, str], measure: str, as_
     from wisecommittee.searches.stages.split_model import model_quality
 
     cards = {card.model: card for card in store.cards(split)}
-    units = len(store.labels(split))
+    units = len(store.unit_ids(split))
     quality = {model: model_quality(store, split, cards[model]) for model in done if model in cards}
     if as_json:
         facts = {"models": done, "units": units, "quality": quality}
@@ -167,7 +175,7 @@ def _show(store: LogitStore, split: str, done: dict[str, str], measure: str, as_
             model,
             status,
             f"{units:,}",
-            percent(quality[model]) if model in quality else "-",
+            "-" if (share := quality.get(model)) is None else percent(share),
             *(costs.get(model, {}).get(name, "-") for name in names),
         ]
         for model, status in done.items()

@@ -55,7 +55,7 @@ def models(
             e["kind"],
             f"{e['contents']['rows']:,}",
             str((e["contents"]["classes"] or 0) // (3 if e["kind"] == "cell_counts" else 1) or "-"),
-            percent(e["quality"]),
+            "-" if e["quality"] is None else percent(e["quality"]),
             human(e["flops"]) if e["flops"] else "-",
             *(f"{e['costs'][c]:.4g}" if c in e.get("costs", {}) else "-" for c in costs),
             ", ".join(e["contents"]["unit_costs"]) or "-",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from wisecommittee.errors import counted, option
 
 from .console import Unit, out, percent
@@ -25,19 +23,18 @@ def show_verdict(choice: Choice) -> None:
     verdict, comparison, expected = evidence.verdict, evidence.comparison, evidence.expected
     if verdict is None or comparison is None or expected is None:
         if evidence.note:
-            out.print(f"no expected figures: {evidence.note}", markup=False, highlight=False)
+            out.print(f"no expected figures: {evidence.note}")
         return
-    words = Text(f"{WORDS[verdict.word]}: ", style=COLOURS[verdict.word])
-    out.print(words + Text(f"{verdict.sentence}.", style="not bold default"), highlight=False)
+    out.print(f"{WORDS[verdict.word]}: {verdict.sentence}.", style=COLOURS[verdict.word])
     basis = f"Expected on new data, from {counted(expected.folds, 'fold')} of {expected.n:,} {choice.val.split} units"
     if expected.repeats > 1:
         basis += f", divided {expected.repeats} times"
-    asked = f"at most {100 * selection.margin:.3g} points lost"
-    if selection.min_speedup != 1:
-        asked += f" and over {selection.min_speedup:g} times cheaper"
-    out.print(f"  {basis}; intervals at 95 %; {option('margin')}: {asked}.", markup=False, highlight=False)
+    out.print(
+        f"  {basis}, at 95 %. To use it takes at most {100 * selection.margin:.3g} points lost ({option('margin')}) "
+        f"and over {selection.min_speedup:g} times less cost ({option('min_speedup')})."
+    )
     if verdict.more_units is not None:
-        out.print(f"  About {verdict.more_units:,} more units would settle it.", markup=False, highlight=False)
+        out.print(f"  About {verdict.more_units:,} more units would settle it.")
 
 
 def expected_row(expected: Expected, unit: Unit, worst: float) -> list[str]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from wisecommittee.committees.policy import Thresholds
     from wisecommittee.deployment.deploy import deploy
     from wisecommittee.extraction.extract import extract
+    from wisecommittee.operations.audit import audit
+    from wisecommittee.operations.groups import evaluate_by
+    from wisecommittee.operations.monitor import monitor
+    from wisecommittee.operations.retune import retune
     from wisecommittee.report import plot, tables
     from wisecommittee.searches.calibration.calibrate import calibrate
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
@@ -35,6 +39,10 @@ _HOMES = {
     "evaluate": "wisecommittee.searches.evaluate",
     "evaluate_all": "wisecommittee.searches.evaluate",
     "search": "wisecommittee.searches.search",
+    "evaluate_by": "wisecommittee.operations.groups",
+    "monitor": "wisecommittee.operations.monitor",
+    "retune": "wisecommittee.operations.retune",
+    "audit": "wisecommittee.operations.audit",
     "deploy": "wisecommittee.deployment.deploy",
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.calibrate",
@@ -59,14 +67,18 @@ __all__ = [
     "Study",
     "Thresholds",
     "__version__",
+    "audit",
     "calibrate",
     "deploy",
     "evaluate",
     "evaluate_all",
+    "evaluate_by",
     "extract",
     "import_answers",
     "import_outputs",
+    "monitor",
     "plot",
+    "retune",
     "search",
     "split_store",
     "tables",

@@ -33,6 +33,7 @@ FLOORS = {
     "extraction": 3,
     "deployment": 4,
     "analyses": 4,
+    "operations": 4,
     "train": 4,
     "report": 5,
     "cli": 6,

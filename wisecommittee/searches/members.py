@@ -32,9 +32,17 @@ def members_alone(committee: Committee) -> list[Committee]:
 
 
 def members_pool(
-    committees: Sequence[Committee], store: LogitStore, split: str, *, force: bool = False, cost: str | None = None
+    committees: Sequence[Committee],
+    store: LogitStore,
+    split: str,
+    *,
+    force: bool = False,
+    cost: str | None = None,
+    labelled: bool = True,
 ) -> Pool:
     """The pool of all members of these committees, checked to be the models they were chosen with.
+
+    labelled : whether the split must have labels.
 
     Raises
     ------
@@ -66,8 +74,9 @@ def members_pool(
     ordered = sorted(cards.values(), key=lambda card: card.key)
     try:
         return open_pool(
-            store, split, ordered, combine=first.combine, confidence=first.confidence, cost=cost or first.cost
-        )
+            store, split, ordered, combine=first.combine, confidence=first.confidence, cost=cost or first.cost,
+            labelled=labelled,
+        )  # fmt: skip
     except WiseCommitteeError as error:
         raise CommitteeError(f"this committee cannot be evaluated on {store.files.uri!r}: {error}") from error
 

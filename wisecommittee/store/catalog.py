@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.errors import AbsentNameError, StoreError, option
+from wisecommittee.errors import AbsentError, AbsentNameError, StoreError, option
 from wisecommittee.store import checks
 from wisecommittee.store.card_files import decode_card
 from wisecommittee.store.layout import card_path, check_split_name, is_split_name, model_of, units_path
@@ -164,5 +164,14 @@ class Catalog:
         return list(self.unit_index(split))
 
     def labels(self, split: str) -> NDArray[np.generic]:
-        """int64 [N], or text [N] where answers are text."""
+        """int64 [N], or text [N] where answers are text; AbsentError for a split without labels."""
+        if not self.has_labels(split):
+            raise AbsentError(
+                f"split {split!r} has no labels; `monitor` and `retune` do without, for all else remove its models and "
+                f"import them with labels"
+            )
         return self.units(split).labels
+
+    def has_labels(self, split: str) -> bool:
+        """Whether the units of a split have labels."""
+        return checks.has_labels(self.units(split).labels)

@@ -19,6 +19,7 @@ MAX_TEXT = 10_000  # characters of an id, an answer or a label: a row group of t
 MAX_TEXT_ARRAY = 4 << 30  # most bytes of an array of texts
 ANY_TEXT_ARRAY = 256 << 20  # .. if the longest text is a hundred times as long as the others
 MAX_COUNT = 1 << 24  # pixels of a cell: float32 counts are exact below
+NO_LABEL = -1  # the label of every unit of a split without labels
 DTYPES = ("float32", "float16")
 
 
@@ -153,10 +154,18 @@ def as_labels(labels: ArrayLike, what: str) -> NDArray[np.generic]:
     return array
 
 
-def check_labels(given: ArrayLike, classes: int | None, what: str, *, graded: bool = False) -> NDArray[np.generic]:
+def has_labels(labels: NDArray[np.generic]) -> bool:
+    """Whether units [n] have labels: not all of them are NO_LABEL."""
+    return not len(labels) or labels.dtype.kind != "i" or bool((labels != NO_LABEL).any())
+
+
+def check_labels(
+    given: ArrayLike, classes: int | None, what: str, *, graded: bool = False, whole: bool = False
+) -> NDArray[np.generic]:
     """int64 [n] in 0..C-1 for outputs; for answers (classes None) int64, or text as it is compared (tasks/text.py).
 
-    graded : quality comes from elsewhere, and labels may be empty.
+    graded : quality comes from elsewhere, and labels may be empty. whole : these are the labels of all units of a
+    split, which may be NO_LABEL for every unit.
     """
     labels = as_labels(given, what)
     if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.trunc(labels)).all():
@@ -179,7 +188,7 @@ def check_labels(given: ArrayLike, classes: int | None, what: str, *, graded: bo
                 f"label for each unit; leave these units out"
             )
         labels = text_array(texts, what)
-    if classes is not None and len(labels):
+    if classes is not None and len(labels) and not (whole and not has_labels(labels)):
         numbers: NDArray[np.int64] = labels.astype(np.int64, copy=False)
         bad = np.flatnonzero((numbers < 0) | (numbers >= classes))
         if len(bad):

@@ -75,7 +75,7 @@ def checked(
                 f"{what}: {len(values):,} {noun}, {counted(len(given), 'label')}; expected one for each unit"
             )
     checks.check_unit_ids(rows.unit_ids, what)
-    known = _check_rows(what, card.kind, rows, given, dtype=dtype, warn=True)
+    known = _check_rows(what, card.kind, rows, given, dtype=dtype, whole=True)
     if not len(rows):
         raise ContentError(f"{what}: no units; expected at least one")
     units = admission.catalog.units(split) if admission.catalog.has_split(split) else None
@@ -87,12 +87,13 @@ def checked(
 
 
 def _check_rows(
-    what: str, kind: str, rows: ModelRows, labels: ArrayLike, *, dtype: str, first: int = 0, warn: bool = False
+    what: str, kind: str, rows: ModelRows, labels: ArrayLike, *, dtype: str, first: int = 0, whole: bool = False
 ) -> NDArray[np.generic]:
-    """Rows and labels by themselves; returns the labels as stored. first : the number of the first row in messages."""
-    check_values(what, kind, rows, dtype=dtype, first=first, warn=warn)
-    classes = None if rows.outputs is None else int(rows.outputs.shape[1])
-    known = checks.check_labels(labels, checks.labelled_classes(kind, classes), what, graded=rows.quality is not None)
+    """Rows and labels by themselves; returns the labels as stored. first : the number of the first row in messages;
+    whole : these are all rows of the model."""
+    check_values(what, kind, rows, dtype=dtype, first=first, warn=whole)
+    classes, graded = None if rows.outputs is None else int(rows.outputs.shape[1]), rows.quality is not None
+    known = checks.check_labels(labels, checks.labelled_classes(kind, classes), what, graded=graded, whole=whole)
     if len(known) != len(rows):
         raise AlignmentError(f"{what}: {len(rows):,} rows with {len(known):,} labels; expected one for each")
     if kind == "cell_counts" and rows.outputs is not None:

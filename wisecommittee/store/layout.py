@@ -1,6 +1,7 @@
 """Names in a store: of splits, of the folder of each model, and of the files and locks in them.
 
-<split>/units.parquet                       unit ids and labels of the split
+<split>/units.parquet                       unit ids and labels of the split; the label is -1 for every
+                                            unit of a split without labels
 <split>/groups.parquet                      columns by which units belong together
 <split>/model=<escaped name>/part-R-N.parquet   part N that rank R has written
 <split>/model=<escaped name>/card.json      the commit record

@@ -45,7 +45,7 @@ class SplitUnits:
             )
         labelled = checks.labelled_classes(card.kind, contents.classes), contents.graded
         if labelled not in self.labelled:
-            checks.check_labels(self.labels, labelled[0], self.file, graded=labelled[1])
+            checks.check_labels(self.labels, labelled[0], self.file, graded=labelled[1], whole=True)
             self.labelled.add(labelled)
 
     def check_rows(self, what: str, unit_ids: Sequence[str], labels: NDArray[np.generic], *, whole: bool) -> None:

@@ -60,6 +60,8 @@ def examine(
     all_doubts: list[Doubt] = []
     everywhere = store.splits()
     for split in everywhere if splits is None else splits:
+        if not store.has_labels(split):
+            continue  # the doubts come of comparing outputs with labels
         every = store.cards(split)
         look = Look(store, split, tuple(card for card in every if named is None or card.model in named), tuple(every))
         all_doubts += [Doubt(kind, split, text) for kind, doubts in DOUBTS.items() for text in doubts(look)]

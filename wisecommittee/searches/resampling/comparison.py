@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from wisecommittee.searches.resampling.expected import WIDER, Interval, by_group, widened
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.searches.resampling.speedup import Speedup
+from wisecommittee.statistics.best_of_many import flattery
 from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.statistics.paired import score_interval
 from wisecommittee.tasks import Task
@@ -56,12 +57,15 @@ class Comparison:
     speedup : Speedup or None
         The reference's cost over the committee's; None where the committee costs nothing.
     units : int
+    same : bool
+        Whether the committee is the reference itself.
     """
 
     reference: str
     difference: Difference
     speedup: Speedup | None
     units: int
+    same: bool = False
 
     def to_json(self, margin: float) -> dict[str, Any]:
         cheaper = self.speedup
@@ -77,20 +81,19 @@ class Comparison:
 
 
 def paired_difference(
-    task: Task,
-    committee: Sequence[Outcomes],
-    reference: Sequence[Outcomes],
-    together: NDArray[np.int64] | None = None,
+    task: Task, committee: Sequence[Outcomes], reference: Outcomes, together: NDArray[np.int64] | None = None
 ) -> Difference:
-    """The difference of two rules' cross-fitted outcomes, for each division into folds.
+    """The difference of a rule's cross-fitted outcomes and a fixed model.
 
-    Score intervals where units are right or wrong (Tango 1998), else bootstrap; together : as of CrossFit.
+    Score intervals where units are right or wrong (Tango 1998), else bootstrap.
+
+    committee : for each division into folds; together : as of CrossFit.
     """
-    pairs = list(zip(committee, reference, strict=True))
-    gaps = np.mean([task.worth(a.statistics) - task.worth(b.statistics) for a, b in pairs], axis=0)
+    worth = _worth(task, committee)
+    gaps = worth - task.worth(reference.statistics)
     mean, units = float(gaps.mean()), len(gaps)
     if task.counts:
-        only, other_only = (_units(pairs, task, sign) for sign in (1, -1))
+        only, other_only = (_units(task, committee, reference, sign) for sign in (1, -1))
         independent = units / WIDER**2
         interval, limits = (score_interval(only, other_only, independent, level) for level in (TWO_SIDED, ONE_SIDED))
         error = np.sqrt(max(only + other_only - independent * mean**2, 1.0)) / independent
@@ -99,12 +102,53 @@ def paired_difference(
         around = (mean_interval(gaps, level, (-1.0, 1.0)) for level in (TWO_SIDED, ONE_SIDED))
         interval, limits = (widened(mean, each, (-1.0, 1.0)) for each in around)
         error = WIDER * max(float(gaps.std()), 1 / len(gaps)) / np.sqrt(len(gaps))
-    p = 2 * NormalDist().cdf(-abs(mean) / float(error))
-    return Difference(mean, interval, limits, p, float(error) * float(np.sqrt(units)))
+    return _difference(mean, interval, limits, float(error), units)
 
 
-def _units(pairs: Sequence[tuple[Outcomes, Outcomes]], task: Task, sign: int) -> float:
-    """The number of independent units that are worth as much as those on which the first alone is right (sign 1), or
-    the second (-1)."""
-    apart = sum(float(np.sum(sign * (task.worth(a.statistics) - task.worth(b.statistics)) > 0)) for a, b in pairs)
-    return apart / (len(pairs) * WIDER**2)
+def difference_from_best(
+    task: Task,
+    committee: Sequence[Outcomes],
+    best: Outcomes,
+    models: Sequence[Outcomes],
+    together: NDArray[np.int64] | None = None,
+) -> Difference:
+    """The difference of a rule's cross-fitted outcomes and the best of several models, freed of what flatters the best.
+
+    Re-choosing the best in each fold would be free of that too, but where models are close it picks in each fold the
+    one that is worse there: its errors are half as large again. The interval covers that of a fixed model as well.
+    """
+    fixed = paired_difference(task, committee, best, together)
+    rows = [_worth(task, committee), *(task.worth(each.statistics) for each in models)]
+    if together is not None:
+        rows = [by_group(row, together) for row in rows]
+    chance = flattery(rows[0], np.stack(rows[1:]))
+    mean = fixed.mean + chance.mean
+    interval, limits = (
+        _hull(chance.interval(mean, level, WIDER), (ends[0] + chance.mean, ends[1] + chance.mean))
+        for level, ends in ((TWO_SIDED, fixed.interval), (ONE_SIDED, fixed.limits))
+    )
+    error = max(WIDER * float(chance.errors.std()), fixed.spread / np.sqrt(len(rows[0])))
+    return _difference(mean, interval, limits, error, best.cost.size)
+
+
+def _difference(mean: float, interval: Interval, limits: Interval, error: float, units: int) -> Difference:
+    p = 2 * NormalDist().cdf(-abs(mean) / error)
+    inside, one_sided = ((max(low, -1.0), min(high, 1.0)) for low, high in (interval, limits))
+    return Difference(mean, inside, one_sided, p, error * float(np.sqrt(units)))
+
+
+def _hull(first: Interval, second: Interval) -> Interval:
+    return min(first[0], second[0]), max(first[1], second[1])
+
+
+def _worth(task: Task, outcomes: Sequence[Outcomes]) -> NDArray[np.float64]:
+    """float64 [N]: what each unit contributes to the quality, on average over the divisions."""
+    return np.asarray(np.mean([task.worth(each.statistics) for each in outcomes], axis=0))
+
+
+def _units(task: Task, committee: Sequence[Outcomes], reference: Outcomes, sign: int) -> float:
+    """The number of independent units that are worth as much as those on which the committee alone is right (sign 1),
+    or the reference (-1)."""
+    other = task.worth(reference.statistics)
+    apart = sum(float(np.sum(sign * (task.worth(each.statistics) - other) > 0)) for each in committee)
+    return apart / (len(committee) * WIDER**2)

@@ -10,7 +10,7 @@ import numpy as np
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.resampling.comparison import Comparison, paired_difference
+from wisecommittee.searches.resampling.comparison import Comparison, difference_from_best, paired_difference
 from wisecommittee.searches.resampling.cross_fit import Chooser, CrossFit
 from wisecommittee.searches.resampling.expected import Expected, expected_figures
 from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
@@ -18,7 +18,8 @@ from wisecommittee.searches.resampling.rules import Within
 from wisecommittee.searches.resampling.speedup import speedup
 from wisecommittee.searches.resampling.verdict import Verdict, judge
 from wisecommittee.searches.selection import Selection
-from wisecommittee.searches.stages.exit_table import prefix_tables
+from wisecommittee.searches.stages.exit_table import prefix_tables, stage_indices
+from wisecommittee.searches.stages.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +63,43 @@ class Chosen:
 
 
 def evidence(
-    crossfit: CrossFit, chosen: Chosen, reference: Chosen, frontier: Frontier, selection: Selection
+    crossfit: CrossFit,
+    chosen: Chosen,
+    reference: Committee,
+    frontier: Frontier,
+    selection: Selection,
+    *,
+    named: bool,
 ) -> Evidence:
     """The evidence for a committee beside a reference.
 
     Parameters
     ----------
     crossfit : CrossFit
-    chosen, reference : Chosen
+    chosen : Chosen
+    reference : Committee
+    named : bool
+        Whether the user named the reference; else it is the best single model of the same units.
     frontier : Frontier
         Of all units; its axis names the cost that the speed-up is of.
     selection : Selection
     """
     pool, rate = crossfit.pool, float(crossfit.pool.cost.unit)
-    committees = [chosen.committee, reference.committee]
+    singles = [e.committee for e in frontier.singles]
+    committees = [chosen.committee, reference, *singles]
     outcomes = outcomes_of(prefix_tables(pool, committees), committees)
-    worst = [_worst(crossfit, committee) for committee in committees]
-    fitted, other = crossfit.outcomes(chosen.rule), crossfit.outcomes(reference.rule)
-    gap = paired_difference(pool.task, fitted, other, crossfit.together)
-    costs = [np.asarray(each.cost * rate, np.float64) for each in outcomes]
-    cheaper = speedup(frontier.axis, costs[1], costs[0], (worst[1], worst[0]))
-    comparison = Comparison(
-        " + ".join(reference.committee.models), gap, cheaper, pool.units
-    )  # fmt: skip
+    possible = [possible_costs(pool, committee) for committee in committees[:2]]
+    fitted = crossfit.outcomes(chosen.rule)
+    if named:
+        gap = paired_difference(pool.task, fitted, outcomes[1], crossfit.together)
+    else:
+        gap = difference_from_best(pool.task, fitted, outcomes[1], outcomes[2:], crossfit.together)
+    costs = [np.asarray(each.cost * rate, np.float64) for each in outcomes[:2]]
+    cheaper = speedup(frontier.axis, costs[1], costs[0], (possible[1][1], possible[0][1]))
+    same = chosen.committee.stages == reference.stages
+    comparison = Comparison(" + ".join(reference.models), gap, cheaper, pool.units, same)
     return Evidence(
-        expected_figures(crossfit, fitted, outcomes[0], worst[0]),
+        expected_figures(crossfit, fitted, outcomes[0], possible[0]),
         comparison,
         judge(comparison, selection.margin, selection.min_speedup),
     )
@@ -97,13 +110,19 @@ def along(crossfit: CrossFit, frontier: Frontier) -> tuple[Expected, ...]:
     committees = [e.committee for e in frontier]
     outcomes: Sequence[Outcomes] = outcomes_of(prefix_tables(crossfit.pool, committees), committees)
     return tuple(
-        expected_figures(crossfit, crossfit.outcomes(Within(frontier.x(e))), each, e.worst_case_cost)
+        expected_figures(
+            crossfit, crossfit.outcomes(Within(frontier.x(e))), each, possible_costs(crossfit.pool, e.committee)
+        )
         for e, each in zip(frontier, outcomes, strict=True)
     )
 
 
-def _worst(crossfit: CrossFit, committee: Committee) -> float:
-    """The most that a unit can cost: all members together."""
-    pool = crossfit.pool
-    members = np.array([[pool.index(model) for model in committee.models]], np.int64)
-    return pool.cost.true(int(pool.cost.worst(members)[0]))
+def possible_costs(pool: Pool, committee: Committee) -> tuple[float, float]:
+    """The least and the most that a committee can cost on a unit: that of its first stage, and that of all members. A
+    cost that varies per unit can be 0, and is at most that of the dearest unit."""
+    stages = stage_indices(pool, committee)
+    members = np.array([[model for stage in stages for model in stage]], np.int64)
+    worst = pool.cost.true(int(pool.cost.worst(members)[0]))
+    if pool.cost.per_unit is not None:
+        return 0.0, worst
+    return pool.cost.true(int(pool.cost.stages(stages)[0])), worst

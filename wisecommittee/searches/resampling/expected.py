@@ -69,7 +69,9 @@ class Expected:
         }
 
 
-def expected_figures(crossfit: CrossFit, outcomes: Sequence[Outcomes], chosen: Outcomes, worst: float) -> Expected:
+def expected_figures(
+    crossfit: CrossFit, outcomes: Sequence[Outcomes], chosen: Outcomes, possible: Interval
+) -> Expected:
     """The expected figures of a committee.
 
     Parameters
@@ -79,8 +81,8 @@ def expected_figures(crossfit: CrossFit, outcomes: Sequence[Outcomes], chosen: O
         Cross-fitted outcomes of the rule that chose the committee.
     chosen : Outcomes
         Of the committee itself on all units.
-    worst : float
-        Its worst case, in units of the cost.
+    possible : (float, float)
+        The least and the most that it can cost on a unit.
     """
     pool = crossfit.pool
     quality, interval = expected_quality(pool.task, outcomes, crossfit.together)
@@ -89,7 +91,7 @@ def expected_figures(crossfit: CrossFit, outcomes: Sequence[Outcomes], chosen: O
         quality,
         interval,
         pool.cost.true(int(chosen.cost.sum()), len(cost)),
-        mean_interval(cost, bounds=(0.0, max(worst, float(cost.max())))),
+        mean_interval(cost, bounds=possible) if possible[0] < possible[1] else possible,
         float(np.sort(cost)[-1 - share_above(len(cost))]),
         quantile_interval(cost, 0.99),
         _quality_of(pool.task, chosen.statistics) - quality,

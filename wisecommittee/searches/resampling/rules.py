@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,24 +42,10 @@ class Reaching:
     task: Task
 
     def __call__(self, fold: Fold) -> Committee:
-        wanted = self.quality
-        if isinstance(wanted, Outcomes):
-            statistics = wanted.statistics[fold.trained]
-            wanted = float(self.task.quality(statistics.sum(axis=0, dtype=np.int64), len(statistics)))
         try:
-            return fold.frontier.matching(wanted).committee
+            return fold.frontier.matching(_quality_on(self.quality, self.task, fold.trained)).committee
         except InfeasibleError:
             return fold.frontier.best().committee
-
-
-@dataclass(frozen=True, slots=True)
-class Always:
-    """The same committee, whatever the units."""
-
-    committee: Committee
-
-    def __call__(self, fold: Fold) -> Committee:
-        return self.committee
 
 
 def best_of_all(fold: Fold) -> Committee:
@@ -67,21 +53,81 @@ def best_of_all(fold: Fold) -> Committee:
     return fold.frontier.best().committee
 
 
-def best_single(fold: Fold) -> Committee:
-    """The best single model of the units that choose."""
-    return fold.frontier.best_single().committee
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """The cheapest budget whose best committee is expected to reach a quality, and that committee.
+
+    The budget of a fold is found from the outcomes of the other folds only, so that a unit has no part in it.
+
+    Parameters
+    ----------
+    limit : float or None
+        From all folds; None if no budget reaches the quality.
+    best : float
+        The largest expected quality of any budget.
+    of_fold : {id of the fold: Committee}
+    """
+
+    limit: float | None
+    best: float
+    of_fold: Mapping[int, Committee]
+
+    def __call__(self, fold: Fold) -> Committee:
+        return self.of_fold[id(fold)]
+
+    @classmethod
+    def never(cls, crossfit: CrossFit, instead: Committee) -> Crossing:
+        """The same committee in every fold."""
+        return cls(None, 0.0, {id(fold): instead for folds in crossfit.repeats for fold in folds})
+
+    @classmethod
+    def of(
+        cls, crossfit: CrossFit, limits: Sequence[float], wanted: float | Outcomes, instead: Committee | None
+    ) -> Crossing:
+        """
+        Parameters
+        ----------
+        limits : sequence of float
+            Rising budgets.
+        wanted : float or Outcomes
+            The quality, or the outcomes on all units of a committee to match.
+        instead : Committee or None
+            Chosen where no budget reaches the quality; by default the best of the dearest budget.
+        """
+        reached, of_fold = [], {}
+        for folds in crossfit.repeats:
+            tables = np.stack([_totals(fold, limits) for fold in folds])
+            reached.append(_qualities(crossfit, tables.sum(axis=0), crossfit.pool.units))
+            for number, fold in enumerate(folds):
+                others = _qualities(crossfit, tables.sum(axis=0) - tables[number], len(fold.trained))
+                limit = _first(limits, others, _quality_on(wanted, crossfit.pool.task, fold.trained))
+                if limit is None and instead is not None:
+                    of_fold[id(fold)] = instead
+                else:
+                    of_fold[id(fold)] = Within(limits[-1] if limit is None else limit)(fold)
+        mean = np.mean(reached, axis=0)
+        everyone = np.arange(crossfit.pool.units)
+        limit = _first(limits, mean, _quality_on(wanted, crossfit.pool.task, everyone))
+        return cls(limit, float(mean.max()), of_fold)
 
 
-def expected_qualities(crossfit: CrossFit, limits: Sequence[float]) -> NDArray[np.float64]:
-    """float64 [n]: the cross-fitted quality of the best committee within each of n rising limits of the cost, made to
-    rise with the limit (isotonic regression)."""
+def _qualities(crossfit: CrossFit, totals: NDArray[np.int64], units: int) -> NDArray[np.float64]:
+    """float64 [n]: the quality of each budget, made to rise with the budget (isotonic regression)."""
     from scipy.optimize import isotonic_regression
 
-    task, qualities = crossfit.pool.task, []
-    for folds in crossfit.repeats:
-        totals = sum(_totals(fold, limits) for fold in folds)
-        qualities.append(task.quality(np.asarray(totals), crossfit.pool.units))
-    return np.asarray(isotonic_regression(np.mean(qualities, axis=0)).x)
+    return np.asarray(isotonic_regression(crossfit.pool.task.quality(totals, units)).x)
+
+
+def _first(limits: Sequence[float], qualities: NDArray[np.float64], wanted: float) -> float | None:
+    meeting = np.flatnonzero(qualities >= wanted - 1e-12)
+    return limits[meeting[0]] if len(meeting) else None
+
+
+def _quality_on(wanted: float | Outcomes, task: Task, units: NDArray[np.int64]) -> float:
+    """The quality that is wanted, of these units."""
+    if isinstance(wanted, float):
+        return wanted
+    return float(task.quality(wanted.statistics[units].sum(axis=0, dtype=np.int64), len(units)))
 
 
 def _totals(fold: Fold, limits: Sequence[float]) -> NDArray[np.int64]:

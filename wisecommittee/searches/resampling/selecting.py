@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, UsageError, option
 from wisecommittee.option_checks import amount
@@ -13,15 +11,13 @@ from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.resampling.cross_fit import CrossFit, Preparation, Skipped, as_it_is, cross_fit
 from wisecommittee.searches.resampling.evidence import Chosen, Evidence, along, evidence
-from wisecommittee.searches.resampling.outcomes import outcomes_of
+from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
 from wisecommittee.searches.resampling.robust import robust_problem
 from wisecommittee.searches.resampling.rules import (
-    Always,
+    Crossing,
     Reaching,
     Within,
     best_of_all,
-    best_single,
-    expected_qualities,
 )
 from wisecommittee.searches.search import Solution, solve
 from wisecommittee.searches.selection import FOLDS, Selection
@@ -83,7 +79,8 @@ def select(asked: Asked, selection: Selection) -> Selected:
         selection, chosen = replace(selection, choose="best"), _best(asked)
     if isinstance(crossfit, Skipped):
         return Selected(chosen.committee, Evidence(note=crossfit.why), replace(selection, folds=0))
-    shown = evidence(crossfit, chosen, reference, asked.frontier, selection)
+    named = selection.reference is not None or asked.matched is not None
+    shown = evidence(crossfit, chosen, reference, asked.frontier, selection, named=named)
     if asked.target is None:
         shown = replace(shown, along=along(crossfit, asked.frontier))
     return Selected(chosen.committee, shown, selection)
@@ -118,16 +115,14 @@ def _cross_fitted(asked: Asked, selection: Selection, prepared: Preparation) -> 
     return cross_fit(asked.solution, selection.folds, selection.repeats, selection.seed, prepared)
 
 
-def _reference(asked: Asked, selection: Selection) -> Chosen:
-    """The committee of the comparison, and how it is chosen without a fold."""
+def _reference(asked: Asked, selection: Selection) -> Committee:
+    """The committee of the comparison."""
     if selection.reference is not None:
         singles = {e.committee.models[0]: e.committee for e in asked.frontier.singles}
         if selection.reference not in singles:
             raise AbsentNameError("reference", selection.reference, sorted(singles))
-        return Chosen(singles[selection.reference], Always(singles[selection.reference]))
-    if asked.matched is not None:
-        return Chosen(asked.matched.committee, Always(asked.matched.committee))
-    return Chosen(asked.frontier.best_single().committee, best_single)
+        return singles[selection.reference]
+    return (asked.matched or asked.frontier.best_single()).committee
 
 
 def _best(asked: Asked) -> Chosen:
@@ -136,8 +131,7 @@ def _best(asked: Asked) -> Chosen:
     if target is None:
         return Chosen(best, best_of_all)
     if asked.matched is not None:
-        (outcomes,) = outcomes_of(prefix_tables(pool, [asked.matched.committee]), [asked.matched.committee])
-        return Chosen(best, Reaching(outcomes, pool.task))
+        return Chosen(best, Reaching(_outcomes(asked, asked.matched), pool.task))
     number = amount(target.kind, target.value)
     if target.kind == "target_accuracy":
         return Chosen(best, Reaching(number, pool.task))
@@ -157,18 +151,34 @@ def _robust(asked: Asked, crossfit: CrossFit | Skipped) -> Chosen | None:
         return Chosen(rule.of(frontier).committee, rule)
     if isinstance(crossfit, Skipped):
         return None
-    limits = [frontier.x(e) for e in frontier]
-    qualities = expected_qualities(crossfit, limits)
-    wanted = matched.quality if matched is not None else amount(target.kind, target.value)
-    meeting = np.flatnonzero(qualities >= wanted - 1e-12)
-    if matched is not None and (not len(meeting) or limits[meeting[0]] >= asked.frontier.x(matched)):
-        return Chosen(matched.committee, Always(matched.committee))
-    if not len(meeting):
+    if matched is not None:
+        return _matching(asked, crossfit, frontier, matched)
+    return _reaching(crossfit, frontier, amount(target.kind, target.value))
+
+
+def _matching(asked: Asked, crossfit: CrossFit, frontier: Frontier, matched: Evaluation) -> Chosen:
+    """The cheapest committee that is expected to be as good as another one; that one itself where none is cheaper."""
+    cheaper = [frontier.x(e) for e in frontier if frontier.x(e) < frontier.x(matched)]
+    if cheaper:
+        rule = Crossing.of(crossfit, cheaper, _outcomes(asked, matched), matched.committee)
+        if rule.limit is not None:
+            return Chosen(Within(rule.limit).of(frontier).committee, rule)
+    return Chosen(matched.committee, Crossing.never(crossfit, matched.committee))
+
+
+def _reaching(crossfit: CrossFit, frontier: Frontier, wanted: float) -> Chosen:
+    """The cheapest committee that is expected to reach a quality."""
+    rule = Crossing.of(crossfit, [frontier.x(e) for e in frontier], wanted, None)
+    if rule.limit is None:
         best = frontier.best().committee
         raise InfeasibleError(
             f"no committee is expected to reach {wanted:.6g} on new units; the best, {best.label()}, is expected to "
-            f"reach {qualities[-1]:.4g}. Lower {option('target_accuracy')}, or take {option('choose', 'best')}, which "
-            f"asks for the accuracy on {problem.pool.split} only"
+            f"reach {rule.best:.4g}. Lower {option('target_accuracy')}, or take {option('choose', 'best')}, which asks "
+            f"for the accuracy on {crossfit.pool.split} only"
         )
-    rule = Within(limits[meeting[0]])
-    return Chosen(rule.of(frontier).committee, rule)
+    return Chosen(Within(rule.limit).of(frontier).committee, rule)
+
+
+def _outcomes(asked: Asked, e: Evaluation) -> Outcomes:
+    """The outcomes of a committee on all units."""
+    return outcomes_of(prefix_tables(asked.solution.problem.pool, [e.committee]), [e.committee])[0]

@@ -162,12 +162,13 @@ def open_pool(
     combine: str | None = None,
     confidence: str | None = None,
     cost: str = "flops",
+    labelled: bool = True,
 ) -> Pool:
     """The pool of these models, checked to be combined, scored and charged together; loads labels and costs, but no
     outputs.
 
     Defaults: mean_logits and max_prob for rows over classes, `last` and the stored score 'confidence' for answers and
-    counts. cards : with the calibrations to use.
+    counts. cards : with the calibrations to use; labelled : whether the split must have labels.
     """
     kinds = {card.kind for card in cards}
     settled = next((noun for kind, noun in UNAVERAGED.items() if kind in kinds), None)
@@ -185,14 +186,15 @@ def open_pool(
             f"confidence {name!r} needs logits; {settled} carry their own: {', '.join(stored) or 'none stored'}"
         )
     function = confidence_named(name, stored)
-    units = len(store.labels(split))
+    labels = store.labels(split) if labelled else store.units(split).labels
+    units = len(labels)
     varying = {
         card.model: store.unit_costs(card.model, split, cost) for card in cards if cost in card.contents.unit_costs
     }
     task = task_of([SplitModel(store, split, card) for card in cards])
     charges = cost_model(cards, cost, units, varying)
     further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
-    return Pool(store, split, tuple(cards), rule, function, task, charges, store.labels(split), further=further)
+    return Pool(store, split, tuple(cards), rule, function, task, charges, labels, further=further)
 
 
 def _common_scores(cards: Sequence[StoredCard]) -> tuple[str, ...]:

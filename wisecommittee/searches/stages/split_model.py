@@ -67,7 +67,7 @@ class SplitModel:
         return values if self.rows is None else values[self.rows]
 
 
-def model_quality(store: LogitStore, split: str, card: StoredCard) -> float:
-    """The quality of one model by itself, in [0, 1]: accuracy, mean grade or mIoU."""
+def model_quality(store: LogitStore, split: str, card: StoredCard) -> float | None:
+    """The quality of one model by itself, in [0, 1]: accuracy, mean grade or mIoU; None for a split without labels."""
     model = SplitModel(store, split, card)
-    return task_of([model]).alone(model)
+    return task_of([model]).alone(model) if model.graded or store.has_labels(split) else None

@@ -9,9 +9,11 @@ from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AlignmentError, ContentError, CostError, UsageError, counted, option
+from wisecommittee.store import checks
 from wisecommittee.store.groups import write_groups
 from wisecommittee.store.imports.models_csv import read_cards
 from wisecommittee.store.imports.putting import origin, put_together, warn_of_numbering
@@ -70,6 +72,7 @@ def import_answers(
     costs: str | os.PathLike[str] | None = None,
     by_position: bool = False,
     ignore_case: bool = False,
+    unlabelled: bool = False,
     replace: bool = False,
 ) -> dict[str, str]:
     """Import a table of answers of several models.
@@ -91,6 +94,8 @@ def import_answers(
         Pair units and labels in order although only one of the two files has unit ids.
     ignore_case : bool
         Take 'Yes' and 'yes' for the same answer.
+    unlabelled : bool
+        The split has no labels; `monitor` and `retune` take it. Graded answers need none in any case.
     replace : bool
         Replace models that have other content in the store.
 
@@ -109,7 +114,11 @@ def import_answers(
         named_column(frame, name, answers)
     frame["unit_id"] = unit_ids(frame, answers)
     table = _Table(str(answers), frame, tuple(str(name) for name in frame if name not in COLUMNS), ignore_case)
-    truth, groups = _labels_of_answers(frame, table.units, answers, labels, by_position=by_position)
+    unlabelled = unlabelled and "score" not in frame
+    truth: dict[str, str] = {}
+    groups: dict[str, list[str]] = {}
+    if not unlabelled:
+        truth, groups = _labels_of_answers(frame, table.units, answers, labels, by_position=by_position)
     _check_headings(table)
     cards = read_cards(costs, table.models) if costs else {model: ModelCard(model) for model in table.models}
     if not table.costs and not costs:
@@ -122,7 +131,9 @@ def import_answers(
         for model in table.models:
             rows = table.rows(frame.iloc[rows_of[model]], model)
             card = with_fields(cards[model], kind="answers", origin=origin(answers))
-            known = [comparable(truth[unit], ignore_case=ignore_case) for unit in rows.unit_ids]
+            known: ArrayLike = np.full(len(rows), checks.NO_LABEL, np.int64)
+            if not unlabelled:
+                known = [comparable(truth[unit], ignore_case=ignore_case) for unit in rows.unit_ids]
             ready.append(store.checked(card, split, rows, known))
         _check_same_units(ready, table.file)
         done = put_together(store, split, ready, replace=replace)

@@ -18,7 +18,7 @@ from wisecommittee.store.imports.models_csv import read_cards
 from wisecommittee.store.imports.putting import origin, put_together, warn_of_numbering
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.readers.classes import read_class_list
-from wisecommittee.store.readers.labels import pair, read_labels
+from wisecommittee.store.readers.labels import no_labels, pair, read_labels
 from wisecommittee.store.readers.outputs import read_outputs
 from wisecommittee.store.rows import ModelRows
 
@@ -28,7 +28,7 @@ def import_outputs(
     split: str,
     files: Sequence[tuple[str, str, str | os.PathLike[str]]],
     *,
-    labels: str | os.PathLike[str],
+    labels: str | os.PathLike[str] | None,
     costs: str | os.PathLike[str],
     classes: str | os.PathLike[str] | None = None,
     by_position: bool = False,
@@ -45,8 +45,9 @@ def import_outputs(
     files : sequence of (kind, model, path)
         Kind is 'logits' or 'probabilities'. The path is that of a .npy or .npz array [N, C], or of a .csv or .parquet
         table with unit_id and one column per class, aligned by name.
-    labels : path
-        .npy [N], or a table with unit_id and label; class numbers or class names.
+    labels : path or None
+        .npy [N], or a table with unit_id and label; class numbers or class names. None for a split without labels,
+        which `monitor` and `retune` take.
     costs : path
         models.csv (models_csv.py).
     classes : path, optional
@@ -72,10 +73,13 @@ def import_outputs(
     names = [model for _, model, _ in files]
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise UsageError(f"{', '.join(twice)} is given more than once")
-    known = read_labels(labels)
+    known = None if labels is None else read_labels(labels)
     cards = read_cards(costs, names)
-    certain = frozenset() if known.numbers is not None else frozenset(known.texts)
+    certain = frozenset() if known is None or known.numbers is not None else frozenset(known.texts)
     outputs = {model: read_outputs(file, kind, certain) for kind, model, file in files}
+    if known is None:
+        first = outputs[names[0]]
+        known = no_labels(first.unit_ids, len(first.values))
     listed = class_order(store, split, known, outputs, None if classes is None else read_class_list(Path(classes)))
     numbered = class_numbers(known, listed)
     with store.adding_many(split):

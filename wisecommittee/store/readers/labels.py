@@ -82,6 +82,11 @@ def read_labels(file: str | os.PathLike[str]) -> Labels:
     return Labels(path, values, ids, grouping(texts))
 
 
+def no_labels(unit_ids: list[str] | None, rows: int) -> Labels:
+    """The labels of a split without labels, for these rows."""
+    return Labels(Path("(no labels)"), np.full(rows, checks.NO_LABEL, np.int64), unit_ids)
+
+
 def _texts(labels: Sequence[str], path: Path) -> NDArray[np.str_]:
     texts = [comparable(label) for label in labels]
     if empty := [row for row, text in enumerate(texts) if is_missing(text)]:

@@ -1,0 +1,137 @@
+"""A committee on a stream of new units, beside a reference split: whether its figures have drifted."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wisecommittee.committees.committee import Committee
+from wisecommittee.errors import AbsentError, UsageError, option
+from wisecommittee.operations.figures import Watched, figures
+from wisecommittee.operations.labelling import quality_by
+from wisecommittee.operations.outcomes import UnitOutcomes, unit_outcomes
+from wisecommittee.operations.reference import reference_split
+from wisecommittee.store import StoreLike, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Monitored:
+    """A committee on a stream beside a reference split.
+
+    Parameters
+    ----------
+    reference, live : UnitOutcomes
+    watched : tuple of Watched
+    alpha : float
+        Largest probability that any figure of a stream without drift is ever called drifted.
+    with_labels : int
+        Number of units of the stream whose label is known.
+    """
+
+    reference: UnitOutcomes
+    live: UnitOutcomes
+    watched: tuple[Watched, ...]
+    alpha: float
+    with_labels: int
+
+    @property
+    def unit(self) -> int | None:
+        """Number of the first unit of the stream with which any drift was shown."""
+        return min((each.unit for each in self.watched if each.unit is not None), default=None)
+
+    @property
+    def verdict(self) -> str:
+        """'steady' as long as no drift is shown, else 'drifted'."""
+        return "steady" if self.unit is None else "drifted"
+
+    @property
+    def reference_chose(self) -> bool:
+        """Whether the committee was chosen on the reference split, whose figures are optimistic then."""
+        return self.reference.split == self.live.committee.chosen_on
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `monitor --json` prints."""
+        return {
+            "committee": self.live.committee.to_json(),
+            "split": self.live.split,
+            "n": len(self.live),
+            "with_labels": self.with_labels,
+            "against": self.reference.split,
+            "against_n": len(self.reference),
+            "against_chose": self.reference_chose,
+            "alpha": self.alpha,
+            "verdict": self.verdict,
+            "unit": self.unit,
+            "watched": [each.to_json() for each in self.watched],
+            "exit_ratios": {"reference": list(self.reference.exit_ratios()), "live": list(self.live.exit_ratios())},
+        }
+
+
+def monitor(
+    committee: Committee | str | os.PathLike[str],
+    store: StoreLike,
+    split: str = "live",
+    *,
+    against: str | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    alpha: float = 0.05,
+    force: bool = False,
+    cost: str | None = None,
+    threads: int | None = None,
+) -> Monitored:
+    """Watch a committee on a stream beside a reference split: exit ratios, average cost, agreement of its stages and,
+    with labels, accuracy.
+
+    Without drift, nothing is called drifted in a share 1 - alpha of streams, whatever their length and however often
+    they are looked at. The test carries the sampling error of the reference (statistics/sequential.py).
+
+    Parameters
+    ----------
+    committee : Committee or path
+    store : LogitStore or path
+    split : str
+        The stream: its units come in the order of the store, which is that of the file they were imported from.
+    against : str, optional
+        The reference split; by default 'test' if the store has it for all members, else the split the committee was
+        chosen on.
+    labels : path, optional
+        Labels of the stream, or of a random part of it, in the formats of `import_outputs`; by default those that the
+        split was imported with.
+    alpha : float
+        In (0, 1).
+    force, cost, threads
+        As of `evaluate`.
+
+    Returns
+    -------
+    Monitored
+
+    Raises
+    ------
+    AbsentError
+        There is no split to compare with, or nothing to watch.
+    CommitteeError, StoreError
+        As of `evaluate`.
+    """
+    if not 0 < alpha < 1:
+        raise UsageError(f"{option('alpha', alpha)}: expected a probability between 0 and 1, such as 0.05")
+    chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
+    source = open_store(store)
+    source.require_split(split)
+    base = reference_split(chosen, source, split, against)
+    reference, live = (
+        unit_outcomes(chosen, source, name, force=force, cost=cost, threads=threads) for name in (base, split)
+    )
+    quality = live.quality if labels is None else quality_by(labels, live, source)
+    every = figures(reference, live, quality)
+    if not every:
+        raise AbsentError(
+            f"{chosen.label()} runs the same models for every unit, so that there is nothing to watch without labels; "
+            f"give those of {split} with {option('labels', placeholder='FILE')}"
+        )
+    share = alpha / sum(not figure.repeats for figure in every)
+    watched = tuple(figure.watched(share) for figure in every)
+    return Monitored(reference, live, watched, alpha, 0 if quality is None else int(np.isfinite(quality).sum()))

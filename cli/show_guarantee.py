@@ -22,7 +22,11 @@ def show_guaranteed(choice: Choice, certificate: Certificate) -> None:
     asked, tested = certificate.asked, certificate.figures
     if asked.guarantee_split is None:
         tested = replace(tested, split=f"{tested.split}, set aside")
-    evaluations = [choice.val, tested, *([choice.test] if choice.test else [])]
+    evaluations = [
+        choice.val,
+        *([tested] if certificate.labelled else []),
+        *([choice.test] if choice.test else []),
+    ]
     show_evaluations(evaluations, [limited_figures(choice, e) for e in evaluations], choice.lacking)
     show_thresholds(choice.val)
     show_references(choice)

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 import wisecommittee as wc
 from wisecommittee.committees.committee import Committee
-from wisecommittee.errors import AbsentNameError, CommitteeError, InfeasibleError, StoreError, UsageError
+from wisecommittee.errors import AbsentError, AbsentNameError, CommitteeError, InfeasibleError, StoreError, UsageError
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.path import STEP, order_of_tests
 from wisecommittee.searches.guarantees.search import search_with_guarantee
@@ -250,3 +250,84 @@ def test_a_split_that_lacks_models_or_holds_the_choosing_units_is_refused(tmp_pa
         searched(store, ACCURATE, guarantee_split="fewer")
     small = searched(store, "accuracy >= 0.5", guarantee_split="fewer", query=Query(models=("small",)))
     assert small.certificate.holds
+
+
+def test_units_without_labels_test_agreement_and_cost_alone(store, tmp_path):
+    live = drawn_store(tmp_path / "logits")
+    labels, outputs = draw(300, 9)
+    fill(live, "live", np.full_like(labels, -1), outputs)
+    choice = searched(live, "agreement with large >= 0.8", "average_flops <= 120", guarantee_split="live")
+    assert choice.certificate.holds
+    calibration = choice.to_json()["calibration"]
+    assert (calibration["quality"], calibration["interval"]) == (None, None)
+    assert calibration["average_flops"] < 120
+    for statement in (ACCURATE, "accuracy >= 0.8", "recall of 1 >= 0.5", "precision of 1 >= 0.5"):
+        with pytest.raises(AbsentError, match="needs labels, and split 'live' has none"):
+            searched(live, statement, guarantee_split="live")
+
+
+def test_calibrated_models_need_another_split(tmp_path):
+    store = drawn_store(tmp_path / "logits", units=300, splits=("val", "extra"))
+    for model in store.models("val"):
+        wc.calibrate(store, model, "temperature")
+    query = replace(QUERY, calibrated=True)
+    with pytest.raises(UsageError, match="calibrations were fitted on all units of val"):
+        searched(store, ACCURATE, query=query)
+    choice = searched(store, ACCURATE, query=query, guarantee_split="extra")
+    plain = replace(choice.val.committee, guarantee=())
+    assert choice.certificate.figures.figures() == wc.evaluate(plain, store, "extra").figures()
+
+
+def answers_store(path, units=300, grades=False):
+    """Two models whose answers are 'spam' or 'fine', at prices that vary per unit."""
+    rng = np.random.default_rng(2)
+    labels = rng.choice(["spam", "fine"], units, p=[0.4, 0.6])
+    store = LogitStore(path)
+    for model, accuracy, price in (("cheap", 0.85, 1.0), ("dear", 0.96, 10.0)):
+        sure = rng.random(units)
+        right = rng.random(units) < accuracy + 0.2 * (sure - 0.5)
+        answers = np.where(right, labels, np.where(labels == "spam", "fine", "spam"))
+        store.add(
+            wc.ModelCard(model, kind="answers"),
+            "val",
+            labels=labels,
+            answers=answers.tolist(),
+            quality=np.where(right, 1.0, 0.5) if grades else None,
+            scores={"confidence": sure},
+            unit_costs={"usd": price * rng.uniform(0.5, 1.5, units)},
+        )
+    return store
+
+
+def test_answers_have_classes_by_name_and_prices_per_unit(tmp_path):
+    store = answers_store(tmp_path / "logits")
+    query = Query(levels=20, cost="usd")
+    statements = ("recall of spam >= 0.7", "precision of spam >= 0.7", "average_cost <= 12", "P(usd > 20) <= 0.1")
+    choice = searched(store, *statements, query=query)
+    recall, precision, average, exceeding = choice.certificate.statements
+    testing = divided(300, 0.5, 0)[1]
+    labels = store.labels("val")[testing]
+    assert recall.n == int((labels == "spam").sum())
+    assert 0 < precision.n < 150
+    assert (average.method, exceeding.n) == ("betting", 150)
+    with pytest.raises(AbsentNameError, match=r"unknown class 'ham'.*Known: fine, spam"):
+        searched(store, "recall of ham >= 0.7", query=query)
+
+
+def test_grades_are_bet_on(tmp_path):
+    store = answers_store(tmp_path / "logits", grades=True)
+    choice = searched(store, "accuracy >= 0.8", "accuracy >= best_single - 0.2", query=Query(levels=20, cost="usd"))
+    assert choice.certificate.statements[0].method == "betting"
+    assert choice.certificate.holds
+
+
+def test_classes_are_named_as_in_the_store(tmp_path):
+    store = LogitStore(tmp_path / "logits")
+    labels, outputs = draw(300, 1, classes=2)
+    for model, logits in outputs.items():
+        card = wc.ModelCard(model, blocks={model: 10}, class_names=("fine", "spam"))
+        store.add(card, "val", labels=labels, outputs=logits)
+    choice = searched(store, "recall of spam >= 0.5")
+    assert choice.certificate.statements[0].n == int((labels[divided(300, 0.5, 0)[1]] == 1).sum())
+    with pytest.raises(AbsentNameError, match=r"unknown class '1'.*Known: fine, spam"):
+        searched(store, "recall of 1 >= 0.5")

@@ -77,6 +77,8 @@ class Certificate:
         Of the committee that is returned: the last that passed, or the first of the path if none did.
     figures : Evaluation
         Of that committee on the units of the test.
+    labelled : bool
+        Whether these units have labels; without, the figures have no quality.
     asked : GuaranteeOptions
     path, passed : int
         Number of committees on the path, and of those that passed.
@@ -86,6 +88,7 @@ class Certificate:
 
     statements: tuple[CheckedStatement, ...]
     figures: Evaluation
+    labelled: bool
     asked: GuaranteeOptions
     path: int
     passed: int
@@ -110,7 +113,9 @@ class Certificate:
 
     def to_json(self) -> dict[str, Any]:
         """The keys that `search --json` has with guarantees."""
-        failed = None
+        figures, failed = self.figures.figures(), None
+        if not self.labelled:
+            figures |= dict.fromkeys(("correct", "quality", "interval"))
         if self.failed is not None:
             chosen, statements = self.failed
             failed = {"committee": chosen.committee.to_json(), "guarantee": [each.to_json() for each in statements]}
@@ -118,7 +123,7 @@ class Certificate:
             "guarantee": [each.to_json() for each in self.statements],
             "calibration": {
                 "split": self.figures.split,
-                **self.figures.figures(),
+                **figures,
                 "path": self.path,
                 "passed": self.passed,
                 "stopped_at": failed,

@@ -10,14 +10,14 @@ from wisecommittee.searches.choice import single_named
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.guarantees.answerable import classes_named
+from wisecommittee.searches.guarantees.answerable import classes_named, labelled
+from wisecommittee.searches.guarantees.certificate import Certificate, CheckedStatement
 from wisecommittee.searches.guarantees.claims import Stages, Units, hypothesis
 from wisecommittee.searches.guarantees.hypothesis import Hypothesis
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
-from wisecommittee.searches.guarantees.path import candidates, saves_cost, order_of_tests
+from wisecommittee.searches.guarantees.path import candidates, order_of_tests, saves_cost
 from wisecommittee.searches.guarantees.results import calibration_hash, results_of
 from wisecommittee.searches.guarantees.statement import BEST_SINGLE
-from wisecommittee.searches.guarantees.certificate import Certificate, CheckedStatement
 from wisecommittee.searches.stages.exit_table import stage_indices
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.target import Target
@@ -87,7 +87,7 @@ def certify(
         )
 
     failed = (path[passed], tested(passed)) if passed < len(path) else None
-    return path[index], Certificate(tested(index), figures, asked, len(path), passed, failed)
+    return path[index], Certificate(tested(index), figures, labelled(testing), asked, len(path), passed, failed)
 
 
 def _joint(row: Row, delta: float) -> float:

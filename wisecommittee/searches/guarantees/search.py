@@ -13,9 +13,9 @@ from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.guarantees.answerable import classes_named, require_answerable
+from wisecommittee.searches.guarantees.certificate import Certificate
 from wisecommittee.searches.guarantees.certify import certify
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
-from wisecommittee.searches.guarantees.certificate import Certificate
 from wisecommittee.searches.guarantees.units import testing_pool
 from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.query import Query

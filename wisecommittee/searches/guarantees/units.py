@@ -74,7 +74,7 @@ def testing_pool(pool: Pool, store: LogitStore, asked: GuaranteeOptions, seed: i
 
 
 def _same_models(pool: Pool, store: LogitStore, split: str) -> Pool:
-    """The models of a pool on another split, with the calibrations that they have in the pool."""
+    """The models of a pool, with the calibrations that they have there, on another split, with or without labels."""
     there = set(store.models(split))
     if missing := [card.model for card in pool.cards if card.model not in there]:
         raise CommitteeError(
@@ -87,5 +87,11 @@ def _same_models(pool: Pool, store: LogitStore, split: str) -> Pool:
         check_identity(other, identity(card))
         cards.append(other.with_calibration(card.calibration))
     return open_pool(
-        store, split, cards, combine=pool.combine.name, confidence=pool.confidence_name, cost=pool.cost.name
+        store,
+        split,
+        cards,
+        combine=pool.combine.name,
+        confidence=pool.confidence_name,
+        cost=pool.cost.name,
+        labelled=False,
     )

@@ -22,7 +22,8 @@ from wisecommittee.searches.choice import single_named
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.resampling.selecting import Asked, Selected, select
+from wisecommittee.searches.resampling.cross_fit import CrossFit
+from wisecommittee.searches.resampling.selecting import Asked, Selected, cross_fitted, select, settled
 from wisecommittee.searches.search import Solution, solution_of, solve
 from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.target import Target
@@ -57,13 +58,18 @@ def trials(
         part = problem.of_units(drawn)
         solution = solve(part, whole.strategy)
         solution = solution._replace(problem=replace(part, tables=None), tables=part.tables)
-        made = {}
+        made, known = {}, {}
         for target in targets:
             asked = ask(solution, target)
             if asked is None:
                 continue
+            full = settled(asked, replace(selection, seed=draw))
+            if full.choose not in known:
+                known[full.choose] = cross_fitted(asked, full)
+            crossfit = known[full.choose]
+            assert isinstance(crossfit, CrossFit)
             try:
-                selected = select(asked, replace(selection, seed=draw))
+                selected = select(asked, full, crossfit)
             except InfeasibleError:
                 continue
             committees = [selected.committee, asked.best.committee, _reference(asked)]

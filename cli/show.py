@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from wisecommittee.report.table import Table
     from wisecommittee.searches.choice import Choice
     from wisecommittee.searches.evaluation import Evaluation
+    from wisecommittee.searches.expected import Expected
     from wisecommittee.searches.frontier import Frontier
     from wisecommittee.searches.limits import LimitFigures
-    from wisecommittee.searches.resampling.expected import Expected
     from wisecommittee.store import LogitStore
 
 ROWS = 20

@@ -10,7 +10,7 @@ from .console import Unit, out, percent
 
 if TYPE_CHECKING:
     from wisecommittee.searches.choice import Choice
-    from wisecommittee.searches.resampling.expected import Expected
+    from wisecommittee.searches.expected import Expected
 
 COLOURS = {"use": "bold green", "do_not_use": "bold red", "not_shown": "bold yellow"}
 

@@ -14,14 +14,16 @@ from wisecommittee.cli.search import search as command
 
 import wisecommittee as wc
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError, option, options_as_flags
+from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
+from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.strategies import STRATEGIES
 from wisecommittee.searches.target import TARGETS, Target
 from wisecommittee.searches.workers.execution import Execution
 
 # Options of the command that ask nothing of the search, and the fields that no command line has.
-OF_THE_COMMAND = {"store", "seed", "save", "frontier", "as_json", "percentile", *TARGETS}
+OF_THE_COMMAND = {"store", "save", "frontier", "as_json", "percentile", *TARGETS}
 NOT_ON_THE_COMMAND_LINE = {"progress", "notify"}
 CONTRACT = {
     *("split", "models", "max_models", "levels", "shared_threshold", "family", "replicas", "combine", "confidence"),
@@ -40,12 +42,13 @@ def options_of_the_command():
 
 
 def test_the_fields_are_the_options_of_the_command():
-    assert names(Query, Execution) - NOT_ON_THE_COMMAND_LINE == set(options_of_the_command()) - OF_THE_COMMAND
+    fields_of_options = names(Query, Execution, Selection, GuaranteeOptions) - NOT_ON_THE_COMMAND_LINE
+    assert fields_of_options == set(options_of_the_command()) - OF_THE_COMMAND
 
 
 def test_the_command_says_of_an_option_what_its_field_says():
     shown = options_of_the_command()
-    for each in (*fields(Query), *fields(Execution)):
+    for each in (*fields(Query), *fields(Execution), *fields(Selection), *fields(GuaranteeOptions)):
         if each.name in shown and each.name not in ("max_percentile_cost", "max_average"):
             assert shown[each.name].help == each.metadata["text"]
             assert shown[each.name].default == each.default

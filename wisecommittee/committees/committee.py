@@ -50,6 +50,8 @@ class Committee:
         The members' cards at the time of the choice.
     guarantee : tuple of {"statement", "delta", "n", "method", "holds", "smallest_margin", "calibration_hash"}
         Statements about the committee that were shown when it was chosen. Evaluation and deployment ignore them.
+    expected : {"quality", "interval", "average_cost", "cost_interval", ..} or None
+        The figures that were expected of new units when it was chosen. Evaluation and deployment ignore them.
 
     Raises
     ------
@@ -71,6 +73,7 @@ class Committee:
     chosen_on: str | None = None
     members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     guarantee: tuple[Mapping[str, Any], ...] = ()
+    expected: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.stages or not all(self.stages):
@@ -137,7 +140,8 @@ class Committee:
         if (threshold is None) == (above is None):
             raise CommitteeError("at: name one of a threshold and above=..")
         value = threshold_above(above) if threshold is None else float(threshold)  # type: ignore[arg-type]
-        return replace(self, policy=Thresholds((value,) * (len(self.stages) - 1)), guarantee=())
+        policy = Thresholds((value,) * (len(self.stages) - 1))
+        return replace(self, policy=policy, guarantee=(), expected=None)
 
     @property
     def shape(self) -> str:
@@ -178,6 +182,8 @@ class Committee:
             out["fingerprint"] = self.fingerprint
         if self.guarantee:
             out["guarantee"] = [dict(each) for each in self.guarantee]
+        if self.expected is not None:
+            out["expected"] = dict(self.expected)
         return out
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -237,8 +243,16 @@ class Committee:
         }
         members = _members_from_json(data.get("members", {}))
         guarantee = _guarantee_from_json(data.get("guarantee", []))
+        expected = data.get("expected")
+        if not isinstance(expected, dict | None):
+            raise CommitteeError('committee: "expected" must be an object of figures')
         committee = cls(
-            tuple(map(tuple, stages)), _policy_from_json(data), members=members, guarantee=guarantee, **texts
+            tuple(map(tuple, stages)),
+            _policy_from_json(data),
+            members=members,
+            guarantee=guarantee,
+            expected=expected,
+            **texts,
         )
         if members and data.get("fingerprint") not in (None, committee.fingerprint):
             raise CommitteeError("committee: the fingerprint does not fit the members; the file was edited by hand")

@@ -176,7 +176,9 @@ def choose_from(solution: Solution, target: Target | None, selection: Selection)
     matched = _matched(frontier, store, target, threads)
     best = _meeting(frontier, target, matched)
     selected = select(Asked(solution, target, best, matched), selection)
-    choice = with_committee(frontier, store, target, matched, selected.committee, threads)
+    expected = selected.evidence.expected
+    committee = selected.committee if expected is None else replace(selected.committee, expected=expected.to_json())
+    choice = with_committee(frontier, store, target, matched, committee, threads)
     best_on_val = best if selected.selection.choose == "robust" else None
     return replace(choice, evidence=selected.evidence, selection=selected.selection, best_on_val=best_on_val)
 

@@ -26,6 +26,7 @@ def members_alone(committee: Committee) -> list[Committee]:
             policy=Thresholds(),
             members={model: committee.members[model]} if model in committee.members else {},
             guarantee=(),
+            expected=None,
         )
         for model in committee.models
     ]

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.searches.resampling.expected import WIDER, Interval, by_group, widened
+from wisecommittee.searches.expected import Interval
+from wisecommittee.searches.resampling.estimates import WIDER, by_group, widened
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.searches.resampling.speedup import Speedup
 from wisecommittee.statistics.best_of_many import flattery

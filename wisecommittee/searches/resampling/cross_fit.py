@@ -52,10 +52,7 @@ class Fold:
 
     def outcomes(self, committees: Sequence[Committee]) -> list[Outcomes]:
         """The outcomes of committees on the units of the fold."""
-        tables = self.tables
-        if tables is None or any(committee.policy.needs for committee in committees):
-            tables = prefix_tables(self.pool, committees)
-        return outcomes_of(tables, committees)
+        return outcomes_on(self.pool, self.tables, committees)
 
 
 Chooser = Callable[[Fold], Committee]
@@ -66,12 +63,18 @@ Preparation = Callable[[Problem], Problem]  # of a problem before it is searched
 class CrossFit:
     """The folds of one or several divisions of the units of a pool.
 
-    together : int64 [N], the image of each unit, where units are the cells of images; else None.
+    tables : stage tables of all units; None if they do not hold all prefixes. together : int64 [N], the image of each
+    unit, where units are the cells of images; else None.
     """
 
     pool: Pool
+    tables: StageTables | None
     repeats: tuple[tuple[Fold, ...], ...]
     together: NDArray[np.int64] | None = None
+
+    def on_all(self, committees: Sequence[Committee]) -> list[Outcomes]:
+        """The outcomes of given committees on all units."""
+        return outcomes_on(self.pool, self.tables, committees)
 
     def outcomes(self, choose: Chooser) -> list[Outcomes]:
         """The outcomes on all N units, for each division: a unit's are those of the committee that is chosen without
@@ -81,6 +84,13 @@ class CrossFit:
             parts = [fold.outcomes([choose(fold)])[0] for fold in folds]
             out.append(Outcomes.joined(parts, [fold.held_out for fold in folds]))
         return out
+
+
+def outcomes_on(pool: Pool, tables: StageTables | None, committees: Sequence[Committee]) -> list[Outcomes]:
+    """The outcomes of committees on the units of a pool; tables : as of Fold."""
+    if tables is None or any(committee.policy.needs for committee in committees):
+        tables = prefix_tables(pool, committees)
+    return outcomes_of(tables, committees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +151,7 @@ def cross_fit(
         every.append(tuple(made))
     if progress:
         progress("folds", repeats * folds, repeats * folds)
-    return CrossFit(problem.pool, tuple(every), together)
+    return CrossFit(problem.pool, problem.tables, tuple(every), together)
 
 
 def _fold(problem: Problem, solution: Solution, mask: NDArray[np.bool_], prepared: Preparation) -> Fold:

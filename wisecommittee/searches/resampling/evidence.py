@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from wisecommittee.committees.committee import Committee
+from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.resampling.comparison import Comparison, difference_from_best, paired_difference
 from wisecommittee.searches.resampling.cross_fit import Chooser, CrossFit
-from wisecommittee.searches.resampling.expected import Expected, expected_figures
-from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
+from wisecommittee.searches.resampling.estimates import expected_figures
 from wisecommittee.searches.resampling.rules import Within
 from wisecommittee.searches.resampling.speedup import speedup
 from wisecommittee.searches.resampling.verdict import Verdict, judge
 from wisecommittee.searches.selection import Selection
-from wisecommittee.searches.stages.exit_table import prefix_tables, stage_indices
+from wisecommittee.searches.stages.exit_table import stage_indices
 from wisecommittee.searches.stages.pool import Pool
 
 
@@ -87,7 +86,7 @@ def evidence(
     pool, rate = crossfit.pool, float(crossfit.pool.cost.unit)
     singles = [e.committee for e in frontier.singles]
     committees = [chosen.committee, reference, *singles]
-    outcomes = outcomes_of(prefix_tables(pool, committees), committees)
+    outcomes = crossfit.on_all(committees)
     possible = [possible_costs(pool, committee) for committee in committees[:2]]
     fitted = crossfit.outcomes(chosen.rule)
     if named:
@@ -108,7 +107,7 @@ def evidence(
 def along(crossfit: CrossFit, frontier: Frontier) -> tuple[Expected, ...]:
     """The expected figures of every committee of a frontier of all units."""
     committees = [e.committee for e in frontier]
-    outcomes: Sequence[Outcomes] = outcomes_of(prefix_tables(crossfit.pool, committees), committees)
+    outcomes = crossfit.on_all(committees)
     return tuple(
         expected_figures(
             crossfit, crossfit.outcomes(Within(frontier.x(e))), each, possible_costs(crossfit.pool, e.committee)

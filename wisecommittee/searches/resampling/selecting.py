@@ -9,7 +9,7 @@ from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, 
 from wisecommittee.option_checks import amount
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.resampling.cross_fit import CrossFit, Preparation, Skipped, as_it_is, cross_fit
+from wisecommittee.searches.resampling.cross_fit import CrossFit, Skipped, as_it_is, cross_fit
 from wisecommittee.searches.resampling.evidence import Chosen, Evidence, along, evidence
 from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
 from wisecommittee.searches.resampling.robust import robust_problem
@@ -56,8 +56,10 @@ class Asked:
         return self.solution.frontier
 
 
-def select(asked: Asked, selection: Selection) -> Selected:
+def select(asked: Asked, selection: Selection, known: CrossFit | None = None) -> Selected:
     """Choose a committee and estimate what it does on new units.
+
+    known : the folds' searches, if they have been made for another target of the same selection.
 
     Raises
     ------
@@ -68,10 +70,10 @@ def select(asked: Asked, selection: Selection) -> Selected:
     InfeasibleError
         No committee is expected to reach the target accuracy.
     """
-    asked_folds, selection = selection.folds, _settled(asked, selection)
+    asked_folds, selection = selection.folds, settled(asked, selection)
     reference = _reference(asked, selection)
     robust = selection.choose == "robust"
-    crossfit = _cross_fitted(asked, selection, robust_problem if robust else as_it_is)
+    crossfit = known or cross_fitted(asked, selection)
     if isinstance(crossfit, Skipped) and asked_folds and not crossfit.stopped:
         raise AbsentError(f"{crossfit.why}; give fewer {option('folds')}, or more units")
     chosen = _robust(asked, crossfit) if robust else _best(asked)
@@ -86,7 +88,7 @@ def select(asked: Asked, selection: Selection) -> Selected:
     return Selected(chosen.committee, shown, selection)
 
 
-def _settled(asked: Asked, selection: Selection) -> Selection:
+def settled(asked: Asked, selection: Selection) -> Selection:
     """The selection with its defaults filled in."""
     strategy, query = asked.solution.strategy, asked.solution.problem.query
     proved = strategy.name == "exact" or not strategy.proves
@@ -107,11 +109,13 @@ def _settled(asked: Asked, selection: Selection) -> Selection:
     return replace(selection, choose=choose, folds=folds)
 
 
-def _cross_fitted(asked: Asked, selection: Selection, prepared: Preparation) -> CrossFit | Skipped:
+def cross_fitted(asked: Asked, selection: Selection) -> CrossFit | Skipped:
+    """The searches without each fold; selection : with its defaults filled in."""
     if not selection.folds:
         return Skipped(f"no folds were searched; {option('folds', FOLDS)} searches them")
     if not asked.frontier.searched["complete"]:
         return Skipped("the search was stopped before its end")
+    prepared = robust_problem if selection.choose == "robust" else as_it_is
     return cross_fit(asked.solution, selection.folds, selection.repeats, selection.seed, prepared)
 
 

@@ -1,14 +1,13 @@
-"""Figures that a chosen committee is expected to have on new units."""
+"""Estimates of the figures that a chosen committee has on new units."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.searches.expected import Expected, Interval
 from wisecommittee.searches.percentile import share_above
 from wisecommittee.searches.resampling.cross_fit import CrossFit
 from wisecommittee.searches.resampling.outcomes import Outcomes
@@ -17,56 +16,10 @@ from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.statistics.quantiles import quantile_interval
 from wisecommittee.tasks import Task
 
-Interval = tuple[float, float]
-
 # Cross-fitted outcomes of different folds depend on each other a little, and the committee of all units differs from
 # those of the folds. Intervals are wider than those of independent outcomes by this factor; docs/honesty.md shows what
 # they cover.
 WIDER = 1.1
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The expected figures of the committee that a search of all units chooses.
-
-    Parameters
-    ----------
-    quality, interval : float, (float, float)
-        Cross-fitted quality in [0, 1] and its 95 % interval.
-    average_cost, cost_interval : float, (float, float)
-        Of the committee on the units that chose it, and the 95 % interval for new units.
-    p99_cost, p99_interval : float, (float, float) or None
-        What 99 % of the units do not exceed; no interval where the units are too few to bound it.
-    optimism : float
-        Quality on the units that chose the committee, less the expected quality.
-    n, folds, repeats : int
-        Units, folds and divisions into folds.
-    """
-
-    quality: float
-    interval: Interval
-    average_cost: float
-    cost_interval: Interval
-    p99_cost: float
-    p99_interval: Interval | None
-    optimism: float
-    n: int
-    folds: int
-    repeats: int
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "quality": self.quality,
-            "interval": list(self.interval),
-            "average_cost": self.average_cost,
-            "cost_interval": list(self.cost_interval),
-            "p99_cost": self.p99_cost,
-            "p99_interval": None if self.p99_interval is None else list(self.p99_interval),
-            "optimism": self.optimism,
-            "n": self.n,
-            "folds": self.folds,
-            "repeats": self.repeats,
-        }
 
 
 def expected_figures(

@@ -1,0 +1,42 @@
+"""The figures that a committee is expected to have on new units, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The expected figures of the committee that a search of all units chooses.
+
+    Parameters
+    ----------
+    quality, interval : float, (float, float)
+        Cross-fitted quality in [0, 1] and its 95 % interval.
+    average_cost, cost_interval : float, (float, float)
+        Of the committee on the units that chose it, and the 95 % interval for new units.
+    p99_cost, p99_interval : float, (float, float) or None
+        What 99 % of the units do not exceed; no interval where the units are too few to bound it.
+    optimism : float
+        Quality on the units that chose the committee, less the expected quality.
+    n, folds, repeats : int
+        Units, folds and divisions into folds.
+    """
+
+    quality: float
+    interval: Interval
+    average_cost: float
+    cost_interval: Interval
+    p99_cost: float
+    p99_interval: Interval | None
+    optimism: float
+    n: int
+    folds: int
+    repeats: int
+
+    def to_json(self) -> dict[str, Any]:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

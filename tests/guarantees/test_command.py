@@ -29,7 +29,8 @@ def test_the_answer_says_what_holds_on_which_units_and_where_it_stopped(asked):
     assert all(len(line) <= 80 for line in out.splitlines())
     words = " ".join(out.split())
     for part in (
-        "guaranteed of new units",
+        f"GUARANTEED: {ACCURATE} (delta 0.05).",
+        "shown to hold on new units",
         "val, set aside 300",
         f"{ACCURATE} yes 300 accuracy >= best_single",
         "set aside with seed 0: another seed is a new test",
@@ -38,7 +39,7 @@ def test_the_answer_says_what_holds_on_which_units_and_where_it_stopped(asked):
         "the first that did not:",
     ):
         assert part in words
-    assert "NOT guaranteed" not in out
+    assert "NOT shown" not in out
 
 
 def test_json_has_the_tests_and_the_options(asked, tmp_path):
@@ -74,7 +75,8 @@ def test_what_is_not_shown_is_said_with_what_would_be_and_never_saved(asked, tmp
     hard = ("--guarantee", "accuracy >= 0.985", "--guarantee-split", "extra")
     code, out, err = asked(*hard)
     assert code == 0, err
-    assert "NOT guaranteed of new units" in out
+    assert "NOT shown to hold on new units" in out
+    assert out.startswith("NOT SHOWN: accuracy >= 0.985 (delta 0.05).")
     assert "0 of" in out
     code, out, _ = asked(*hard, "--json")
     answer = json.loads(out)

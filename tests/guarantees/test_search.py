@@ -269,7 +269,7 @@ def test_units_without_labels_test_agreement_and_cost_alone(store, tmp_path):
 def test_calibrated_models_need_another_split(tmp_path):
     store = drawn_store(tmp_path / "logits", units=300, splits=("val", "extra"))
     for model in store.models("val"):
-        wc.calibrate(store, model, "temperature")
+        wc.calibrate(store, [model], "temperature")
     query = replace(QUERY, calibrated=True)
     with pytest.raises(UsageError, match="calibrations were fitted on all units of val"):
         searched(store, ACCURATE, query=query)

@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 import wisecommittee as wc
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, AbsentNameError, CommitteeError, InfeasibleError, StoreError, UsageError
+from wisecommittee.searches.guarantees.hypothesis import Certain, Share
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.path import STEP, order_of_tests
 from wisecommittee.searches.guarantees.search import search_with_guarantee
@@ -233,9 +234,9 @@ def test_what_cannot_be_tested_is_refused(store, tmp_path):
     for statements, options, kind, part in refused:
         with pytest.raises(kind, match=part):
             searched(store, *statements, **options)
-    asked = GuaranteeOptions(guarantee=[ACCURATE])
-    with pytest.raises(UsageError, match="folds"):
-        search_with_guarantee(store, asked, QUERY, selection=Selection(folds=5))
+    for selection in (Selection(folds=5), Selection(choose="robust"), Selection(reference="large")):
+        with pytest.raises(UsageError, match="the statements choose the committee"):
+            search_with_guarantee(store, GuaranteeOptions(guarantee=[ACCURATE]), QUERY, selection=selection)
 
 
 def test_a_split_that_lacks_models_or_holds_the_choosing_units_is_refused(tmp_path):
@@ -248,6 +249,13 @@ def test_a_split_that_lacks_models_or_holds_the_choosing_units_is_refused(tmp_pa
         searched(store, ACCURATE, guarantee_split="copy")
     with pytest.raises(CommitteeError, match="split 'fewer' lacks large, middle"):
         searched(store, ACCURATE, guarantee_split="fewer")
+    labels, outputs = (
+        np.concatenate([labels[:60], few]),
+        {m: np.concatenate([outputs[m][:60], logits[m]]) for m in logits},
+    )
+    fill(store, "shared", labels, outputs)
+    with pytest.warns(UserWarning, match="takes units that chose for new ones.*in both"):
+        searched(store, ACCURATE, guarantee_split="shared")
     small = searched(store, "accuracy >= 0.5", guarantee_split="fewer", query=Query(models=("small",)))
     assert small.certificate.holds
 
@@ -331,3 +339,21 @@ def test_classes_are_named_as_in_the_store(tmp_path):
     assert choice.certificate.statements[0].n == int((labels[divided(300, 0.5, 0)[1]] == 1).sum())
     with pytest.raises(AbsentNameError, match=r"unknown class '1'.*Known: fine, spam"):
         searched(store, "recall of 1 >= 0.5")
+
+
+def test_a_committee_after_the_first_failure_is_not_returned_however_sure_it_is(store, monkeypatch):
+    frontier = wc.search(store, QUERY)
+    dearest, second, *_ = sorted({e.committee.stages for e in frontier}, key=lambda stages: -cost_of(frontier, stages))
+
+    def only_the_second_fails(guarantee, results, units):
+        return Share(0, 10, 0.5) if results.committee.stages == second else Certain(10, 0.0)
+
+    monkeypatch.setattr("wisecommittee.searches.guarantees.certify.hypothesis", only_the_second_fails)
+    choice = searched(store, "accuracy >= 0.8", guarantee_split="extra")
+    assert choice.certificate.failed[0].committee.stages == second
+    assert choice.val.committee.stages == dearest
+    assert choice.certificate.passed < choice.certificate.path - 1
+
+
+def cost_of(frontier, stages):
+    return max(e.average_cost for e in frontier if e.committee.stages == stages)

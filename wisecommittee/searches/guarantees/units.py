@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,8 @@ from wisecommittee.errors import (
     counted,
     option,
 )
-from wisecommittee.searches.doctor import REPORTING, copied
+from wisecommittee.searches.doctor import REPORTING
+from wisecommittee.searches.doctor.copies import overlap
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.members import check_identity, identity
 from wisecommittee.searches.stages.pool import Pool, open_pool
@@ -68,8 +71,11 @@ def testing_pool(pool: Pool, store: LogitStore, asked: GuaranteeOptions, seed: i
             f"units of {pool.split} aside with {option('guarantee_share', 0.5)}"
         )
     store.require_split(split)
-    if (why := copied(store, pool.split, split)) is not None:
-        raise StoreError(why)
+    if (doubt := overlap(store, pool.split, split)) is not None:
+        kind, text = doubt
+        if kind == "copy":
+            raise StoreError(text)
+        warnings.warn(f"the guarantee takes units that chose for new ones: {text}", stacklevel=2)
     return pool, _same_models(pool, store, split)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from .console import check_folder, out, progress
 from .study import Make, with_study
 
 
-@with_study
+@partial(with_study, of_selection=("choose", "folds", "reference", "margin", "min_speedup"))
 def report(
     out_file: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("report.html"),
     target_flops: options.TargetFlops = None,
@@ -28,8 +29,9 @@ def report(
 ) -> None:
     """Write one self-contained page: which committee, how much faster, how sure.
 
-    The frontier (point at a mark to read it), tables that put committees beside every single model, exits, confidence,
-    reliability, and the commands that reproduce them. It needs no network and prints on paper.
+    The verdict on the committee beside its reference, the figures to expect on new data, the frontier (point at a mark
+    to read it), tables that put committees beside every single model, exits, confidence, reliability, and the commands
+    that reproduce them. It needs no network and prints on paper.
 
     **Examples**
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from wisecommittee.searches.query import Query
+from wisecommittee.searches.selection import Selection
 
 from . import options
 from .console import Update
 from .fields import parameters, with_parameters
 
 Make = Callable[..., Any]  # a Study, of the progress to show and of what only one command asks
+OF_SELECTION = ("folds",)
 OF_QUERY = ("models", "replicas", "max_models", "confidence", "combine", "calibrated", "cost")
 
 
@@ -36,7 +38,7 @@ def make_study(
     calibrated: bool = False,
     **more: Any,
 ) -> Any:
-    """A Study. more : further options of its query and fields of its own."""
+    """A Study. more : further options of its query and its selection, and fields of its own."""
     from wisecommittee.analyses.study import study_of
     from wisecommittee.searches.frontier import Frontier
     from wisecommittee.store import LogitStore
@@ -53,9 +55,12 @@ def make_study(
     )
 
 
-def with_study(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of a study, which reach it as one argument: `study(progress=..)` makes it."""
+def with_study(command: Callable[..., None], of_selection: Collection[str] = OF_SELECTION) -> Callable[..., None]:
+    """The command with the options of a study, which reach it as one argument: `study(progress=..)` makes it.
+
+    of_selection : names of the options of the choice among them.
+    """
     fields = inspect.signature(make_study, eval_str=True).parameters.values()
     options_of_it = {p.name: p.replace(kind=p.KEYWORD_ONLY) for p in fields if p.kind is p.POSITIONAL_OR_KEYWORD}
-    asked = options_of_it | parameters(Query, OF_QUERY, unset=True)
+    asked = options_of_it | parameters(Query, OF_QUERY, unset=True) | parameters(Selection, of_selection, unset=True)
     return with_parameters(command, {"study": (partial(partial, make_study), asked)})

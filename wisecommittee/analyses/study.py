@@ -1,4 +1,4 @@
-"""A store and a query. Every search and evaluation of a study runs once, for all tables and plots that need it."""
+"""A store and a query. Every search of a study runs once, for all tables and plots that need it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError, option
 from wisecommittee.options import from_options
-from wisecommittee.searches.choice import REPORTING, reported
+from wisecommittee.searches.choice import REPORTING, Choice, choose, choose_from, reported
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.query import Query
-from wisecommittee.searches.search import search
+from wisecommittee.searches.search import Solution, search, solution_of
+from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
+from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.execution import Execution
-from wisecommittee.searches.workers.threads import Progress
+from wisecommittee.searches.workers.threads import Progress, interruptible
 from wisecommittee.store import LogitStore, open_store
 from wisecommittee.tasks import TASKS
 
@@ -55,6 +57,8 @@ class Study:
         File with learning curves.
     execution : Execution
         How searches run.
+    selection : Selection
+        How `choice` chooses a committee, and the folds of the figures to expect on new data.
 
     Examples
     --------
@@ -70,6 +74,7 @@ class Study:
     published: bool = False
     curves: Path | None = None
     execution: Execution = field(default_factory=Execution)
+    selection: Selection = field(default_factory=Selection)
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -121,14 +126,55 @@ class Study:
             Ctrl-C ended the search before it was complete.
         """
         query = replace(self.query, cost=self.cost, max_models=self.max_models)
-        query = replace(query, **changes)
-        key = repr(query)
+        changed = replace(query, **changes)
+        if changed == query:
+            return self.solution().frontier
+        key = repr(changed)
         if key not in self._kept:
-            frontier = search(self.store, query, self.execution)
-            if frontier.searched.get("stopped_by") == "interrupt":
-                raise KeyboardInterrupt  # a part of a frontier is no frontier to draw
-            self._kept[key] = frontier
+            self._kept[key] = _whole(search(self.store, changed, self.execution))
         kept: Frontier = self._kept[key]
+        return kept
+
+    def solution(self) -> Solution:
+        """The search of the study's query, with what the searches without each fold use again."""
+        if Solution not in self._kept:
+            query = replace(self.query, cost=self.cost, max_models=self.max_models)
+            with interruptible():
+                found = solution_of(self.store, query, self.execution)
+            _whole(found.frontier)
+            self._kept[Solution] = found
+        kept: Solution = self._kept[Solution]
+        return kept
+
+    def choice(self, target: Target | None = None) -> Choice:
+        """The committee of the study's query that meets a target, with the figures to expect on new data.
+
+        Parameters
+        ----------
+        target : Target, optional
+            None: the most accurate committee, and the figures to expect along the frontier.
+
+        Returns
+        -------
+        Choice
+            Searched once per target. Of a given frontier, the best on the split that chose it, without such figures.
+
+        Raises
+        ------
+        InfeasibleError
+            No committee meets the target.
+        """
+        if self.given is not None:
+            return choose(self.given, self.store, target, threads=self.threads)
+        key = (Choice, target)
+        if key not in self._kept:
+            selection = replace(self.selection, choose="best") if target is None else self.selection
+            with interruptible() as ctrl_c:
+                found = choose_from(self.solution(), target, selection)
+                if ctrl_c.number:
+                    raise KeyboardInterrupt  # some folds were not searched
+            self._kept[key] = found
+        kept: Choice = self._kept[key]
         return kept
 
     def over(self, cost: str) -> Study:
@@ -138,6 +184,10 @@ class Study:
     def frontier(self) -> Frontier:
         """The given frontier, else that of the query."""
         return self.given or self.search()
+
+    def frontier_with_expected(self) -> Frontier:
+        """The given frontier with the figures to expect that it carries; else that of the query, with its own."""
+        return self.given or self.choice().frontier
 
     def cards(self) -> tuple[StoredCard, ...]:
         """The cards of the query's models, in canonical order."""
@@ -177,6 +227,13 @@ class Study:
         return TASKS[name].label if name in TASKS else "accuracy"
 
 
+def _whole(frontier: Frontier) -> Frontier:
+    """The frontier; KeyboardInterrupt if Ctrl-C ended its search: a part of a frontier is no frontier to draw."""
+    if frontier.searched.get("stopped_by") == "interrupt":
+        raise KeyboardInterrupt
+    return frontier
+
+
 def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -> Study:
     """A study from keywords.
 
@@ -186,7 +243,7 @@ def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -
     given : Frontier, optional
         A frontier that replaces the search. The models and options of its query become defaults.
     **options
-        Fields of Query, Execution and Study; None stands for the default.
+        Fields of Query, Execution, Selection and Study; None stands for the default.
 
     Returns
     -------
@@ -198,8 +255,10 @@ def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -
         The split or the cost differs from the given frontier's, or there is no such option.
     """
     fields_of_study = {name: value for name in OWN if (value := options.pop(name, None)) is not None}
-    parts = from_options({"query": Query, "execution": Execution}, options)
-    asked, run = ({name: value for name, value in part.items() if value is not None} for part in parts.values())
+    parts = from_options({"query": Query, "execution": Execution, "selection": Selection}, options)
+    asked, run, selection = (
+        {name: value for name, value in part.items() if value is not None} for part in parts.values()
+    )
     query = Query()
     if given is not None:
         for name in ("split", "cost"):
@@ -210,7 +269,9 @@ def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -
                 )
         models = given.query.models and tuple(map(escape, given.query.models))
         query = replace(Query(), models=models, **{name: getattr(given.query, name) for name in TAKEN_OVER})
-    return Study(store, replace(query, **asked), given=given, execution=Execution(**run), **fields_of_study)
+    query = replace(query, **asked)
+    how = Execution(**run)
+    return Study(store, query, given=given, execution=how, selection=Selection(**selection), **fields_of_study)
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:

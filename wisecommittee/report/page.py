@@ -1,4 +1,4 @@
-"""One page about a store: which committee, how much faster, how sure. A single HTML file that needs no network.
+"""One page about a store: which committee, what to expect of it, how sure. A single HTML file that needs no network.
 
 The tables, plots and evaluations on it are those of the other commands. Texts from the store are escaped, and a content
 policy forbids whatever is not in the file.
@@ -13,23 +13,26 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 
 from wisecommittee.analyses.study import Study, spread
-from wisecommittee.committees.committee import together
 from wisecommittee.errors import WiseCommitteeError, counted
 from wisecommittee.report import plot
+from wisecommittee.report.expected import expected_note, expected_words
 from wisecommittee.report.markup import escape
-from wisecommittee.report.page_chart import chart, plain
+from wisecommittee.report.page_answer import answer, figures_of
+from wisecommittee.report.page_chart import Marks, chart
 from wisecommittee.report.tables import fill
-from wisecommittee.searches.choice import Choice, choose
+from wisecommittee.searches.choice import Choice
 from wisecommittee.searches.doctor import examine
-from wisecommittee.searches.evaluation import FIGURES, Evaluation
-from wisecommittee.searches.frontier import HOW, Frontier
+from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.query import Query
+from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.target import Target
 from wisecommittee.version import __version__
 from wisecommittee.writing import written_whole
@@ -57,7 +60,7 @@ def write_page(
     study : Study
     path : path
     target : Target, optional
-        Target of the committee on the page; by default the accuracy of the best single model.
+        Target of the committee on the page; by default to be as accurate as the best single model.
     command : str, optional
         The command that made the page, printed on it.
     """
@@ -69,11 +72,11 @@ def write_page(
 
 def page(study: Study, target: Target | None = None, command: str | None = None) -> str:
     """The page about a study as HTML."""
-    frontier = study.frontier()
-    choice = choose(frontier, study.store, target or _default_target(frontier))
-    study = study if study.committees else replace(study, committees=(choice.val.committee,))
-    sections = [_head(study, choice), _doctor(study), _answer(study, choice), _frontier(study, choice)]
-    sections += [_chapter(study, *chapter) for chapter in CHAPTERS]
+    frontier = study.frontier_with_expected()
+    choice = study.choice(target or _default_target(frontier))
+    sections = [_head(study, choice), _doctor(study), answer(study, choice), _frontier(study, choice, frontier)]
+    about = replace(study, given=frontier, committees=study.committees or (choice.val.committee,))
+    sections += [_chapter(about, *chapter) for chapter in CHAPTERS]
     sections.append(_commands(study, choice, command))
     style, script = _file("page.css"), _file("page.js")
     return (
@@ -129,82 +132,29 @@ def _doctor(study: Study) -> str:
     return f"<h2>Doctor</h2><p>Look at this first; the figures below take it as it is.</p><ul>{items}</ul>"
 
 
-def _answer(study: Study, choice: Choice) -> str:
-    val, committee = choice.val, choice.val.committee
-    paragraphs = [f"<p><b>{escape(committee.label())}</b></p>"]
-    for e in (val, choice.test):
-        if e is not None:
-            paragraphs.append(f"<p>{escape(_figures(e, study.quality))}</p>")
-    rules = [
-        f"after {together(stage)}: answer if {condition}, else go on"
-        for stage, condition in zip(committee.stages, committee.conditions(), strict=False)
-    ]
-    paragraphs += [f'<p class="note">{escape(rule)}</p>' for rule in rules]
-    best, cheapest = choice.best_single, choice.cheapest_single
-    saving = _saving(val, best, cheapest, choice.frontier)
-    paragraphs.append(f"<p>The best single model is {escape(_short(best, study.quality))}. {saving}</p>")
-    note = f"{val.split} chose this committee, so its figures there are optimistic"
-    lacks = f"The test split lacks {', '.join(choice.lacking)}" if choice.lacking else "The store has no test split"
-    note += "; those on test are not." if choice.test else f". {lacks} to report on."
-    return f'<div class="answer">{"".join(paragraphs)}<p class="note">{escape(note)}</p></div>'
-
-
-def _saving(val: Evaluation, best: Evaluation, cheapest: Evaluation | None, frontier: Frontier) -> str:
-    """What the committee saves, against the cheapest model as accurate or else against the best one."""
-    if val.committee.stages == best.committee.stages:
-        return "The committee is this model by itself."
-    how = HOW[frontier.axis]
-    much = _much(frontier.x(val), frontier.x(cheapest or best))
-    if cheapest is None:
-        return f"No single model is as accurate as the committee, which {how} costs {much} the best one."
-    if cheapest.committee == best.committee:
-        return f"{how.capitalize()} the committee costs {much} this model."
-    name = escape(cheapest.committee.label())
-    return f"The cheapest one as accurate as the committee is {name}; {how} the committee costs {much} it."
-
-
-def _much(cost: float, other: float) -> str:
-    """A cost in proportion to another, in words that agree with the printed figures."""
-    if cost == other:
-        return "<b>as much</b> as"
-    if not min(cost, other):
-        return "<b>less</b> than" if cost < other else "<b>more</b> than"
-    ratio = max(cost, other) / min(cost, other)
-    if ratio < 1.005:
-        return f"<b>{100 * (ratio - 1):.2g} % {'less' if cost < other else 'more'}</b> than"
-    return f"<b>{ratio:.2f} times less</b> than" if cost < other else f"<b>{ratio:.2f} times as much</b> as"
-
-
-def _figures(e: Evaluation, quality: str) -> str:
-    low, high = e.interval
-    exits = " / ".join(f"{100 * share:.1f}" for share in e.exit_ratios)
-    costs = [f"{FIGURES[field].words} {_amount(value, e.committee.cost)}" for field, value in e.cost._asdict().items()]
-    return (
-        f"{e.split}: {quality} {100 * e.quality:.2f} % [{100 * low:.2f}, {100 * high:.2f}], {', '.join(costs)}, "
-        f"exits {exits} %"
-    )
-
-
-def _short(e: Evaluation, quality: str) -> str:
-    return f"{e.committee.label()}, {quality} {100 * e.quality:.2f} % at {_amount(e.average_cost, e.committee.cost)}"
-
-
-def _amount(value: float, cost: str) -> str:
-    return plain(value, cost) + (" FLOPs" if cost == "flops" else f" {cost}")
-
-
-def _frontier(study: Study, choice: Choice) -> str:
-    committees = spread(list(choice.frontier), POINTS)
+def _frontier(study: Study, choice: Choice, frontier: Frontier) -> str:
+    shown = spread(list(zip_longest(frontier, frontier.expected)), POINTS)
+    committees = [e for e, _ in shown]
     test = [e for e in study.reported_where_possible(committees) if e is not None]
-    singles = list(choice.frontier.singles)
+    singles = list(frontier.singles)
+    singles_on_test = [e for e in study.reported_where_possible(singles) if e is not None]
     texts: dict[int, str] = {}
-    for e in (*committees, *singles, *test):
-        lines = [e.committee.label(), _figures(e, study.quality), ", ".join(e.committee.conditions())]
-        texts[id(e)] = "\n".join(filter(None, lines))
-    drawn = chart(committees, singles, test, choice.val, texts, study.quality, choice.frontier.axis)
-    all_of_it = counted(len(choice.frontier), "committee")
-    note = f"{len(committees):,} of the {all_of_it} of the frontier on {choice.val.split}."
-    return f'<h2>Accuracy and cost</h2>{drawn}<p class="note">{note}</p>'
+    for e in (*committees, *singles, *test, *singles_on_test):
+        texts[id(e)] = "\n".join([e.committee.label(), figures_of(e, study.quality), *_conditions(e)])
+    for e, expected in shown:
+        if expected is not None:
+            first, *more = texts[id(e)].split("\n")
+            texts[id(e)] = "\n".join([first, expected_words(expected, study.quality), *more])
+    line = [(frontier.x(e), expected) for e, expected in shown if expected is not None]
+    marks = Marks(committees, singles, [*test, *singles_on_test], choice.val, line)
+    drawn = chart(marks, texts, study.quality, frontier.axis)
+    all_of_it = counted(len(frontier), "committee")
+    note = f"{len(committees):,} of the {all_of_it} of the frontier. {expected_note(study, frontier)}"
+    return f'<h2>Accuracy and cost</h2>{drawn}<p class="note">{escape(note)}</p>'
+
+
+def _conditions(e: Evaluation) -> list[str]:
+    return [", ".join(e.committee.conditions())] if e.committee.conditions() else []
 
 
 def _chapter(study: Study, heading: str, tables: Sequence[str], plots: Sequence[str]) -> str:
@@ -268,6 +218,8 @@ def _search_options(study: Study, frontier: Frontier) -> list[str]:
     if query.max_percentile_cost is not None:
         given += zip(("percentile", "max_percentile_cost"), query.max_percentile_cost, strict=True)
     given += [("max_average", f"{name}={most}") for name, most in (query.max_average or {}).items()]
+    selection, usual = Selection(choose="best") if study.given else study.selection, Selection().to_json()
+    given += [(name, value) for name, value in selection.to_json().items() if value != usual[name]]
     flags = [name for name in ("calibrated", "shared_threshold") if getattr(query, name)]
     texts = [(name, str(value)) for name, value in given] + [(name, "") for name in flags]
     return [part for name, text in texts for part in (f"--{name.replace('_', '-')}", text) if part]

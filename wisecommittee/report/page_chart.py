@@ -13,10 +13,12 @@ from wisecommittee.report.markup import escape
 from wisecommittee.report.style import LOG_FROM, coordinates, cost_axis
 from wisecommittee.report.table import SCALES
 from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.expected import Expected
 from wisecommittee.text import shown_lines
 
 WIDTH, HEIGHT = 900, 500
 LEFT, RIGHT, TOP, BOTTOM = 62, 20, 14, 52
+DIAMOND = '<path d="M0 -5L5 0L0 5L-5 0Z"/>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +59,32 @@ class PixelScale:
         return [float(value) for value in values if self.lowest <= value <= self.highest]
 
 
-def chart(
-    committees: Sequence[Evaluation],
-    singles: Sequence[Evaluation],
-    test: Sequence[Evaluation],
-    chosen: Evaluation,
-    texts: Mapping[int, str],
-    quality: str,
-    axis: str = "average",
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What is drawn: committees of a frontier, single models, some of both on test, the chosen committee.
+
+    expected : (cost, figures to expect on new data) of the committees, by rising cost; may be empty.
+    """
+
+    committees: Sequence[Evaluation]
+    singles: Sequence[Evaluation]
+    test: Sequence[Evaluation]
+    chosen: Evaluation
+    expected: Sequence[tuple[float, Expected]] = ()
+
+
+def chart(marks: Marks, texts: Mapping[int, str], quality: str, axis: str = "average") -> str:
     """The chart as SVG, with a legend and the texts that page.js shows of its points.
 
     texts : {id(evaluation): the lines shown of it}; axis : the figure of the cost on the x axis, as in `search`.
     """
+    committees, singles, test, chosen = marks.committees, marks.singles, marks.test, marks.chosen
     every = [*committees, *singles, *test]
     costs, qualities = coordinates(every, axis)
+    bands = [end for _, expected in marks.expected for end in expected.interval]
     logarithmic = min(costs) > 0 and max(costs) > LOG_FROM * min(costs)
     x = PixelScale.over(costs, LEFT, WIDTH - RIGHT, logarithmic)
-    y = PixelScale.over(qualities, HEIGHT - BOTTOM, TOP)
+    y = PixelScale.over([*qualities, *bands], HEIGHT - BOTTOM, TOP)
 
     def position(e: Evaluation) -> tuple[float, float]:
         return x(getattr(e.cost, axis)), y(e.quality)
@@ -84,6 +94,7 @@ def chart(
         f'committees and single models">',
         *_axes(x, y, chosen.committee.cost, axis, quality),
     ]
+    parts += _expected_line(marks.expected, x, y)
     line = "L".join("{:.1f} {:.1f}".format(*position(e)) for e in committees)
     parts.append(f'<path class="line" d="M{line}"/>')
     shown: list[str] = []
@@ -97,17 +108,27 @@ def chart(
 
     radius = 4.2 if len(committees) <= 80 else 2.8
     for e in test:
-        mark(e, "test", f'<circle r="{radius}"/>')
+        mark(e, "test", DIAMOND if e.committee.shape == "single" else f'<circle r="{radius}"/>')
     for e in committees:
         if e.committee.shape == "ensemble":
             mark(e, "ensemble", f'<rect x="{-radius}" y="{-radius}" width="{2 * radius}" height="{2 * radius}"/>')
         elif e.committee.shape == "cascade":
             mark(e, "committee", f'<circle r="{radius}"/>')
     for e in singles:
-        mark(e, "single", '<path d="M0 -5L5 0L0 5L-5 0Z"/>')
+        mark(e, "single", DIAMOND)
     parts.append('<circle class="chosen" r="9" cx="{:.1f}" cy="{:.1f}"/>'.format(*position(chosen)))
     parts.append("</svg>")
-    return f'<div id="chart">{"".join(parts)}<div id="tip" role="status"></div></div>{LEGEND}{_data(shown)}'
+    return f'<div id="chart">{"".join(parts)}<div id="tip" role="status"></div></div>{_legend(marks)}{_data(shown)}'
+
+
+def _expected_line(expected: Sequence[tuple[float, Expected]], x: PixelScale, y: PixelScale) -> Iterator[str]:
+    """The figures to expect on new data: a band of their 95 % intervals, and a line."""
+    if not expected:
+        return
+    low, high = ([f"{x(cost):.1f} {y(each.interval[end]):.1f}" for cost, each in expected] for end in (0, 1))
+    yield f'<path class="band" d="M{"L".join([*low, *reversed(high)])}Z"/>'
+    middle = "L".join(f"{x(cost):.1f} {y(each.quality):.1f}" for cost, each in expected)
+    yield f'<path class="expected" d="M{middle}"/>'
 
 
 def _axes(x: PixelScale, y: PixelScale, cost: str, axis: str, quality: str) -> Iterator[str]:
@@ -151,12 +172,17 @@ def _sign(text: str, style: str, shape: str) -> str:
     return f'<span><svg viewBox="-6 -6 12 12" style="{style}">{shape}</svg>{text}</span>'
 
 
-LEGEND = (
-    '<p class="legend">'
-    + _sign("single model", "fill:#000", '<path d="M0 -5L5 0L0 5L-5 0Z"/>')
-    + _sign("cascade", "fill:#0072b2", '<circle r="4.5"/>')
-    + _sign("ensemble", "fill:#d55e00", '<rect x="-4.5" y="-4.5" width="9" height="9"/>')
-    + _sign("the same committees on test", "fill:none;stroke:#0072b2", '<circle r="4"/>')
-    + _sign("the committee above", "fill:none;stroke:#b0568a;stroke-width:2.5", '<circle r="4"/>')
-    + '<span class="screen">point at a mark to read it</span></p>'
-)
+def _legend(marks: Marks) -> str:
+    """The signs that are drawn."""
+    signs = [
+        _sign("single model", "fill:#000", DIAMOND),
+        _sign("cascade", "fill:#0072b2", '<circle r="4.5"/>'),
+        _sign("ensemble", "fill:#d55e00", '<rect x="-4.5" y="-4.5" width="9" height="9"/>'),
+    ]
+    if marks.test:
+        signs.append(_sign("the same on test", "fill:none;stroke:#0072b2", '<circle r="4"/>'))
+    if marks.expected:
+        dashes = "stroke:#009e73;stroke-width:2;stroke-dasharray:4 2"
+        signs.append(_sign("expected on new data, 95 % band", dashes, '<path d="M-6 0H6"/>'))
+    signs.append(_sign("the committee above", "fill:none;stroke:#b0568a;stroke-width:2.5", '<circle r="4"/>'))
+    return f'<p class="legend">{"".join(signs)}<span class="screen">point at a mark to read it</span></p>'

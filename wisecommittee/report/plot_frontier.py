@@ -29,6 +29,7 @@ from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 
 HOLLOW = 400  # committees evaluated again on test at most
+EXPECTED = SERIES[2][0]  # colour
 DRAWN = 1000  # points of a frontier at most; more lie closer than a printer can part
 
 
@@ -45,15 +46,16 @@ def frontier(
 ) -> Axes:
     """Draw the frontier of a search with all single models of its pool (Wang et al. 2022, Fig. 2).
 
-    The x axis is the figure of the cost that the search ran over. The legend stands above the axes, in the place of a
-    title: give a figure layout="constrained" and use its suptitle.
+    The x axis is the figure of the cost that the search ran over. A second line with its 95 % band is what the
+    committees are expected to reach on new data, where the frontier has these figures. The legend stands above the
+    axes, in the place of a title: give a figure layout="constrained" and use its suptitle.
 
     Parameters
     ----------
     ax : Axes
     frontier : Frontier
     test : iterable of Evaluation, optional
-        Committees of the frontier on another split, drawn hollow.
+        Committees of the frontier and single models on another split, drawn hollow.
     ensembles : Frontier, optional
         The frontier of a search with family='ensemble', drawn as a thin line.
     published : {name: (average cost, quality in [0, 1])}, optional
@@ -61,7 +63,7 @@ def frontier(
     label_points : bool
         Name the single models. If space is short, the most accurate models for their cost are named first.
     band : bool
-        Draw the 95 % intervals of the frontier.
+        Draw the 95 % intervals that the frontier would have if nobody had chosen it.
     quality : str
         What the y axis measures; it is printed in percent.
 
@@ -90,7 +92,11 @@ def frontier(
     ax.plot(costs, qualities, "-", color=blue, linewidth=1.2, zorder=2.5, label=f"frontier on {sample(evaluations)}")
     if band:
         low, high = zip(*(e.interval for e in evaluations), strict=True)
-        ax.fill_between(costs, low, high, color=blue, alpha=0.13, linewidth=0, zorder=1, label="95 % interval")
+        ax.fill_between(
+            costs, low, high, color=blue, alpha=0.13, linewidth=0, zorder=1, label="95 % interval, had nobody chosen"
+        )
+    if frontier.expected:
+        _expected_line(ax, frontier)
     if thin:
         orange = SHAPES["ensemble"][0]
         ax.plot(*coordinates(thin, axis), "-", color=orange, linewidth=0.9, marker="s", markersize=2.5, zorder=2.2,
@@ -109,6 +115,16 @@ def frontier(
     ax.set_ylabel(f"{quality} (%)")
     name_points(ax, singles if label_points else [], others, axis)
     return legend(ax, {f"the same on {sample(reported)}": _hollow_marks(reported)} if reported else {})
+
+
+def _expected_line(ax: Axes, frontier: Frontier) -> None:
+    """The figures to expect on new data, at the costs of their committees, with their 95 % intervals."""
+    shown = spread(list(zip(frontier, frontier.expected, strict=True)), DRAWN)
+    costs = [frontier.x(e) for e, _ in shown]
+    low, high = zip(*(expected.interval for _, expected in shown), strict=True)
+    ax.fill_between(costs, low, high, color=EXPECTED, alpha=0.15, linewidth=0, zorder=1)
+    ax.plot(costs, [expected.quality for _, expected in shown], "--", color=EXPECTED, linewidth=1.2, zorder=2.4,
+            label="expected on new data, 95 % band")  # fmt: skip
 
 
 def _hollow_marks(reported: Sequence[Evaluation]) -> tuple[Line2D, ...]:
@@ -185,12 +201,13 @@ def frontiers(
 
 
 def gather(study: Study) -> dict[str, Any]:
-    """The frontier with its single models, and committees of it on the reporting split if the store has that split."""
-    searched = study.frontier()
+    """The frontier with its figures to expect and its single models, and both on the reporting split if there is one."""
+    searched = study.frontier_with_expected()
+    again = [*spread(list(searched), HOLLOW), *searched.singles]
     as_printed = study.published and (searched.cost, searched.axis) == ("flops", "average")
     return {
         "frontier": searched,
-        "test": [e for e in study.reported_where_possible(spread(list(searched), HOLLOW)) if e] or None,
+        "test": [e for e in study.reported_where_possible(again) if e] or None,
         "ensembles": study.search(family="ensemble", axis=searched.axis) if study.ensembles else None,
         "published": printed.points() if as_printed else None,
         "quality": study.quality,

@@ -6,18 +6,26 @@ from itertools import zip_longest
 
 from wisecommittee.analyses.study import Study, spread
 from wisecommittee.errors import counted
+from wisecommittee.report.expected import expected_note
 from wisecommittee.report.table import Column, Table, cost_heading
 from wisecommittee.searches.choice import lacking
 from wisecommittee.searches.evaluation import FIGURES
 from wisecommittee.searches.frontier import HOW
 
 ROWS = 20
+OVER = "expected on new data"
+EXPECTED = (
+    Column("expected_quality", "quality", "percent", OVER),
+    Column("expected_low", "from", "percent", OVER),
+    Column("expected_high", "to", "percent", OVER),
+)
 
 
 def fill(study: Study) -> Table:
-    """A spread over the frontier: on the split that chose it, and on the one that reports."""
-    searched = study.frontier()
-    chosen = spread(list(searched), ROWS)
+    """A spread over the frontier: on the split that chose it, to expect on new data, and on the split that reports."""
+    searched = study.frontier_with_expected()
+    shown = spread(list(zip_longest(searched, searched.expected)), ROWS)
+    chosen, estimated = [e for e, _ in shown], bool(searched.expected)
     tests = study.reported_where_possible(chosen)
     test = next((e for e in tests if e is not None), None)
     first = chosen[0]
@@ -25,6 +33,7 @@ def fill(study: Study) -> Table:
     columns = (
         Column("committee", "committee"),
         Column("quality", f"{first.split} {study.quality}", "percent"),
+        *(EXPECTED if estimated else ()),
         *([Column("test_quality", f"{test.split} {study.quality}", "percent")] if test else []),
         *(
             Column(
@@ -39,12 +48,13 @@ def fill(study: Study) -> Table:
         (
             e.committee.label(),
             e.quality,
+            *((expected.quality, *expected.interval) if expected else ()),
             *([on_test.quality if on_test else None] if test else []),
             *(getattr(e.cost, field) for field in figures),
             searched.speedup(e),
             e.exit_ratios,
         )
-        for e, on_test in zip_longest(chosen, tests)
+        for (e, expected), on_test in zip_longest(shown, tests)
     )
     n = f"{first.split} (n = {first.n:,}) chose"
     if test:
@@ -53,6 +63,7 @@ def fill(study: Study) -> Table:
         n += f"; {study.reports} lacks {', '.join(lacks)}"
     notes = (
         f"{len(rows)} of {counted(len(searched), 'committee')} of the frontier; {n}.",
+        expected_note(study, searched),
         f"Speed-up: cheapest single model as accurate on {first.split} over the committee, {HOW[searched.axis]}.",
     )
     over = "" if searched.axis == "average" else f" over the {searched.axis} cost"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from glob import escape
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.policy import Thresholds
-from wisecommittee.errors import AbsentNameError, InfeasibleError, StoppedError, UsageError, option
+from wisecommittee.errors import (
+    AbsentNameError,
+    InfeasibleError,
+    StoppedError,
+    UsageError,
+    WiseCommitteeError,
+    option,
+)
 from wisecommittee.option_checks import amount, texts
 from wisecommittee.searches.doctor import REPORTING, copied
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
@@ -20,16 +28,21 @@ from wisecommittee.searches.frontier import COSTS, Frontier
 from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.evidence import Evidence
-from wisecommittee.searches.resampling.selecting import Asked, select
+from wisecommittee.searches.resampling.on_test import compare_on
+from wisecommittee.searches.resampling.selecting import Asked, Selected, select
+from wisecommittee.searches.resampling.verdict import sentence_of
 from wisecommittee.searches.search import Solution, solution_of
 from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.stages.pool import select_cards
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.execution import Execution
+from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import LogitStore
 
 if TYPE_CHECKING:
     from wisecommittee.searches.guarantees.certificate import Certificate
+
+MEASURED = ("latency_ms", "batch_ms")  # costs that `bench-models` measures, of one unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,9 @@ class Choice:
         Members that the test split does not have, so that the committee has no figures there.
     further
         Figures that a query with limits asks for beside those of an evaluation.
+    alone_on_test
+        The single models above and the ensemble to match on the test split, by their members; without those that it
+        lacks.
     speedup
         Cost of the cheapest single model as accurate over the committee's cost, both on val.
     evidence
@@ -74,6 +90,11 @@ class Choice:
     selection: Selection = field(default_factory=lambda: Selection(choose="best", folds=0))
     best_on_val: Evaluation | None = None
     certificate: Certificate | None = None
+    alone_on_test: Mapping[tuple[str, ...], Evaluation] = field(default_factory=dict)
+
+    def on_test(self, reference: Evaluation) -> Evaluation | None:
+        """A single model of this choice, or the ensemble to match, on the test split."""
+        return self.alone_on_test.get(reference.committee.models)
 
     def figures(self, evaluation: Evaluation) -> dict[str, Any]:
         """The figures of an evaluation, with the percentile and the further averages that the query limits."""
@@ -93,11 +114,9 @@ class Choice:
             "test": None if self.test is None else self.figures(self.test),
             "test_lacks": list(self.lacking),
             "references": {
-                "best_single": _reference(self.best_single),
-                "cheapest_single_as_accurate": None
-                if self.cheapest_single is None
-                else _reference(self.cheapest_single),
-                "matched": None if self.matched is None else _reference(self.matched),
+                "best_single": self._reference(self.best_single),
+                "cheapest_single_as_accurate": self._reference(self.cheapest_single),
+                "matched": self._reference(self.matched),
             },
             "speedup": self.speedup,
             **self.evidence.to_json(self.selection.margin),
@@ -109,7 +128,7 @@ class Choice:
             out["query"] |= self.certificate.asked.to_json()
             out |= self.certificate.to_json()
         if self.target is None:
-            expected = self.evidence.along or (None,) * len(self.frontier)
+            expected = self.frontier.expected or (None,) * len(self.frontier)
             out["frontier"] = [
                 {
                     "committee": e.committee.to_json(),
@@ -120,15 +139,18 @@ class Choice:
             ]
         return out
 
-
-def _reference(e: Evaluation) -> dict[str, Any]:
-    """The JSON of a model by itself, or of an ensemble, whose members are its `models`."""
-    models = e.committee.models
-    out: dict[str, Any] = {"models": list(models)} if len(models) > 1 else {"model": models[0]}
-    out |= {"quality": e.quality, "cost": e.average_cost}
-    if e.committee.cost == "flops":
-        out["flops"] = e.average_cost
-    return out
+    def _reference(self, e: Evaluation | None) -> dict[str, Any] | None:
+        """The JSON of a model by itself, or of an ensemble, whose members are its `models`; and on the test split."""
+        if e is None:
+            return None
+        models, test = e.committee.models, self.on_test(e)
+        out: dict[str, Any] = {"models": list(models)} if len(models) > 1 else {"model": models[0]}
+        out |= {"quality": e.quality, "cost": e.average_cost}
+        if e.committee.cost == "flops":
+            out["flops"] = e.average_cost
+        return out | {
+            "test": None if test is None else {"quality": test.quality, "cost": test.average_cost, "n": test.n}
+        }
 
 
 def search_and_choose(
@@ -178,9 +200,42 @@ def choose_from(solution: Solution, target: Target | None, selection: Selection)
     selected = select(Asked(solution, target, best, matched), selection)
     expected = selected.evidence.expected
     committee = selected.committee if expected is None else replace(selected.committee, expected=expected.to_json())
+    frontier = replace(frontier, expected=selected.evidence.along)
     choice = with_committee(frontier, store, target, matched, committee, threads)
     best_on_val = best if selected.selection.choose == "robust" else None
-    return replace(choice, evidence=selected.evidence, selection=selected.selection, best_on_val=best_on_val)
+    return replace(
+        choice,
+        evidence=_completed(selected, choice, store, threads),
+        selection=selected.selection,
+        best_on_val=best_on_val,
+    )
+
+
+def _completed(selected: Selected, choice: Choice, store: LogitStore, threads: int | None) -> Evidence:
+    """The evidence with measured times, and with the comparison on test where that split can be reported."""
+    evidence, reference, test = selected.evidence, selected.reference, choice.test
+    if evidence.comparison is None or evidence.verdict is None:
+        return evidence
+    comparison = replace(evidence.comparison, measured=_measured(choice, reference))
+    if test is not None:
+        with contextlib.suppress(WiseCommitteeError):  # test lacks the reference, or holds other weights of it
+            on_test = compare_on(store, test.split, test.committee, reference, threads=thread_count(threads))
+            comparison = replace(comparison, test=on_test)
+    verdict = replace(evidence.verdict, sentence=sentence_of(comparison, selected.selection.margin))
+    return replace(evidence, comparison=comparison, verdict=verdict)
+
+
+def _measured(choice: Choice, reference: Committee) -> dict[str, float]:
+    """The reference's time over the committee's on the split that chooses, by the measured times on their cards."""
+    known = [e for e in (choice.matched, *choice.frontier.singles) if e and e.committee.models == reference.models]
+    if not known:
+        return {}
+    ours, other = choice.val.further, known[0].further
+    return {
+        name: other[name].average / ours[name].average
+        for name in MEASURED
+        if name in ours and name in other and ours[name].average
+    }
 
 
 def choose(
@@ -209,18 +264,43 @@ def with_committee(
 ) -> Choice:
     """The choice of a committee, evaluated on its splits."""
     val = evaluate(committee, store, frontier.best().split, threads=threads)
+    return beside_singles(frontier, store, target, matched, val, threads)
+
+
+def beside_singles(
+    frontier: Frontier,
+    store: LogitStore,
+    target: Target | None,
+    matched: Evaluation | None,
+    val: Evaluation,
+    threads: int | None,
+) -> Choice:
+    """The choice of a committee from its evaluation on the units that chose it."""
+    best, cheapest = frontier.best_single(), frontier.cheapest_single_matching(val.quality)
+    test = next(iter(reported([val], store, threads=threads)), None)
+    others = [e for e in (best, cheapest, matched) if e is not None and test is not None]
     return Choice(
         frontier,
         target,
         val,
-        next(iter(reported([val], store, threads=threads)), None),
-        frontier.best_single(),
-        frontier.cheapest_single_matching(val.quality),
+        test,
+        best,
+        cheapest,
         frontier.speedup(val),
         matched,
         lacking([val], store),
         LimitFigures(store, frontier.query),
+        alone_on_test=_on_test(others, store, threads),
     )
+
+
+def _on_test(others: Sequence[Evaluation], store: LogitStore, threads: int | None) -> dict[tuple[str, ...], Evaluation]:
+    """Models by themselves on the test split, by their names; without those of other weights or costs there."""
+    try:
+        found = reported(others, store, threads=threads)
+    except WiseCommitteeError:
+        return {}
+    return {e.committee.models: e for e in found if e is not None}
 
 
 def _matched(frontier: Frontier, store: LogitStore, target: Target | None, threads: int | None) -> Evaluation | None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from wisecommittee.errors import InfeasibleError, StoreError, UsageError
 from wisecommittee.reading import FRONTIER
 from wisecommittee.searches.evaluation import FIGURES, Evaluation
+from wisecommittee.searches.expected import Expected
+from wisecommittee.searches.expected_columns import expected_columns
 from wisecommittee.searches.frontier_file import read_frontier
 from wisecommittee.searches.query import AXES, Query
 from wisecommittee.store.parquet.tables import write_parquet
@@ -47,6 +49,9 @@ class Frontier:
         The URI of the store that holds the models.
     quality : str
         The name of the task's quality.
+    expected : tuple of Expected
+        For each committee, the figures that the search without each fold gives at its cost; empty if they were not
+        estimated.
 
     Examples
     --------
@@ -60,6 +65,14 @@ class Frontier:
     searched: Mapping[str, Any] = field(default_factory=dict)
     store: str = ""
     quality: str = ""
+    expected: tuple[Expected, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.expected) not in (0, len(self.evaluations)):
+            raise UsageError(
+                f"expected figures of {len(self.expected)} committees and a frontier of {len(self.evaluations)}; "
+                "expected one for each committee, or none"
+            )
 
     def __len__(self) -> int:
         return len(self.evaluations)
@@ -228,13 +241,15 @@ class Frontier:
         -------
         DataFrame
             One row per committee: figures, stages and thresholds. The column `kind` is 'frontier', or 'single' for a
-            single model. Quality is in [0, 1], costs are in their own units.
+            single model. Quality is in [0, 1], costs are in their own units. `expected_quality` and its neighbours are
+            there if they were estimated.
         """
         import pandas as pd
 
         rows = []
         for kind, evaluations in (("frontier", self.evaluations), ("single", self.singles)):
-            for e in evaluations:
+            for index, e in enumerate(evaluations):
+                expected = self.expected[index : index + 1] if kind == "frontier" else ()
                 (low, high), committee = e.interval, e.committee.to_json()
                 rows.append(
                     {
@@ -256,6 +271,7 @@ class Frontier:
                         },
                         "thresholds": committee["thresholds"],
                         "exit_ratios": list(e.exit_ratios),
+                        **(expected_columns(expected[0]) if expected else {}),
                         "graded": e.graded_interval is not None,
                         "measure": e.measure,
                         "json": json.dumps(committee),
@@ -286,6 +302,7 @@ class Frontier:
             contents.searched,
             contents.store,
             contents.quality,
+            contents.expected,
         )
         if any(a.quality >= b.quality or frontier.x(a) >= frontier.x(b) for a, b in pairwise(frontier.evaluations)):
             raise StoreError(f"{os.fspath(path)!r}: its committees do not rise in cost and quality; write it again")

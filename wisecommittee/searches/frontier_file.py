@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,10 +11,11 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, StoreError, WiseCommitteeError
 from wisecommittee.reading import FRONTIER, parse_json, recognised
 from wisecommittee.searches.evaluation import FIGURES, Cost, Evaluation
+from wisecommittee.searches.expected import Expected
+from wisecommittee.searches.expected_columns import has_expected, read_expected
+from wisecommittee.searches.file_checks import is_flag, is_number, is_text, is_texts, is_whole, number, share, sound
 from wisecommittee.searches.query import Query
 from wisecommittee.store.parquet.tables import read_parquet
-
-LARGEST = 1e300  # above it, sums and axes overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class FrontierFile:
     searched: Mapping[str, Any]
     store: str
     quality: str
+    expected: tuple[Expected, ...] = ()
 
 
 def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
@@ -38,11 +39,16 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
         about = parse_json((table.schema.metadata or {})[FRONTIER])
         asked, searched = _fields(about, "query", _ASKED), _fields(about, "searched", _SEARCHED)
         query = Query.from_json(asked)
-        further = _sound(about.get("further", []), "further", _is_texts)
+        further = sound(about.get("further", []), "further", is_texts)
         rows: dict[str, list[Evaluation]] = {"frontier": [], "single": []}
         committees = _Committees()
+        expected: list[Expected] = []
+        estimated = has_expected(table.column_names)
         for row in table.to_pylist():
-            rows[row["kind"]].append(_evaluation(row, committees.parse(row["json"]), further))
+            evaluation = _evaluation(row, committees.parse(row["json"]), further)
+            rows[row["kind"]].append(evaluation)
+            if estimated and row["kind"] == "frontier":
+                expected.append(read_expected(row, evaluation))
     except AbsentError:
         raise AbsentError(f"{file}: no such file; write one with `wisecommittee search --frontier {file}`") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, WiseCommitteeError) as error:
@@ -58,7 +64,9 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
     if not rows["single"]:
         raise StoreError(f"{file!r} holds no single model, which committees are compared with; write it again")
     evaluations, singles = tuple(rows["frontier"]), tuple(rows["single"])
-    return FrontierFile(evaluations, singles, query, searched, asked.get("store", ""), asked.get("quality", ""))
+    return FrontierFile(
+        evaluations, singles, query, searched, asked.get("store", ""), asked.get("quality", ""), tuple(expected)
+    )
 
 
 class _Committees:
@@ -97,80 +105,42 @@ class _Committees:
 
 
 def _evaluation(row: Mapping[str, Any], committee: Committee, further: list[str]) -> Evaluation:
-    ratios = tuple(_share(r, "an exit ratio") for r in row["exit_ratios"])
+    ratios = tuple(share(r, "an exit ratio") for r in row["exit_ratios"])
     if len(ratios) != len(committee.stages):
         raise ValueError(f"{len(ratios)} exit ratios of {len(committee.stages)} stages")
-    low, high = (_share(row[name], name) for name in ("low", "high"))
+    low, high = (share(row[name], name) for name in ("low", "high"))
     if low > high:
         raise ValueError(f"an interval from {low:g} to {high:g}")
-    n, correct = _sound(row["n"], "n", _is_whole), _number(row["correct"], "correct")
-    quality, measure = _share(row["quality"], "quality"), _sound(row["measure"], "measure", _is_text)
+    n, correct = sound(row["n"], "n", is_whole), number(row["correct"], "correct")
+    quality, measure = share(row["quality"], "quality"), sound(row["measure"], "measure", is_text)
     if n < 1:
         raise ValueError(f"figures of {n} units")
     if measure != "mIoU" and abs(correct - quality * n) > 1e-6 * n:
         raise ValueError(f"{correct:g} of {n} units right, and a quality of {quality:g}")
     return Evaluation(
         committee=committee,
-        split=_sound(row["split"], "split", _is_text),
+        split=sound(row["split"], "split", is_text),
         n=n,
         correct=int(correct) if correct.is_integer() else correct,
         quality=quality,
         costs={committee.cost: _cost(row, "cost"), **{name: _cost(row, name) for name in further}},
         exit_ratios=ratios,
-        graded_interval=(low, high) if _sound(row["graded"], "graded", _is_flag) else None,
+        graded_interval=(low, high) if sound(row["graded"], "graded", is_flag) else None,
         measure=measure,
     )
 
 
 def _cost(row: Mapping[str, Any], name: str) -> Cost:
     """From its columns, such as average_usd."""
-    return Cost(**{field: _number(row[figure.of(name)], figure.of(name)) for field, figure in FIGURES.items()})
+    return Cost(**{field: number(row[figure.of(name)], figure.of(name)) for field, figure in FIGURES.items()})
 
 
-def _number(value: Any, name: str) -> float:
-    if not _is_number(value) or not 0 <= value < LARGEST:
-        raise ValueError(f"{name} is {str(value)[:60]}; expected a number from 0")
-    return float(value)
-
-
-def _share(value: Any, name: str) -> float:
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"{name} is {str(value)[:60]}; expected a number from 0 to 1")
-    return float(value)
-
-
-def _sound(value: Any, name: str, test: Callable[[Any], bool]) -> Any:
-    if not test(value):
-        raise ValueError(f"{name} is {str(value)[:60]!r}")
-    return value
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
-
-
-_ASKED: dict[str, Callable[[Any], bool]] = dict.fromkeys(("store", "quality"), _is_text)  # beside the query's own
+_ASKED: dict[str, Callable[[Any], bool]] = dict.fromkeys(("store", "quality"), is_text)  # beside the query's own
 _SEARCHED: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("combinations", "threshold_vectors"), _is_whole),
-    **dict.fromkeys(("exact", "complete"), _is_flag),
-    **dict.fromkeys(("seconds", "gap"), _is_number),
-    "method": _is_text,
+    **dict.fromkeys(("combinations", "threshold_vectors"), is_whole),
+    **dict.fromkeys(("exact", "complete"), is_flag),
+    **dict.fromkeys(("seconds", "gap"), is_number),
+    "method": is_text,
 }
 
 
@@ -181,5 +151,5 @@ def _fields(about: Any, name: str, known: Mapping[str, Callable[[Any], bool]]) -
     values: dict[str, Any] = about[name]
     for field, test in known.items():
         if field in values:
-            _sound(values[field], f"{name}.{field}", test)
+            sound(values[field], f"{name}.{field}", test)
     return values

@@ -8,7 +8,7 @@ from typing import Any
 from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import UsageError, option
 from wisecommittee.option_checks import amount, texts
-from wisecommittee.searches.choice import Choice, lacking, query_for, reported, single_named
+from wisecommittee.searches.choice import Choice, beside_singles, query_for, single_named
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
@@ -17,7 +17,6 @@ from wisecommittee.searches.guarantees.certificate import Certificate
 from wisecommittee.searches.guarantees.certify import certify
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.units import testing_pool
-from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.evidence import Evidence
 from wisecommittee.searches.search import solve
@@ -142,16 +141,4 @@ def _choice(
     chosen, certificate = found
     shown = tuple(each.to_json() for each in certificate.statements) if certificate.holds else ()
     val = replace(chosen, committee=replace(chosen.committee, guarantee=shown))
-    return Choice(
-        frontier,
-        target,
-        val,
-        next(iter(reported([val], store, threads=threads)), None),
-        frontier.best_single(),
-        frontier.cheapest_single_matching(val.quality),
-        frontier.speedup(val),
-        matched,
-        lacking([val], store),
-        LimitFigures(store, frontier.query),
-        certificate=certificate,
-    )
+    return replace(beside_singles(frontier, store, target, matched, val, threads), certificate=certificate)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.searches.expected import Interval
 from wisecommittee.searches.resampling.estimates import WIDER, by_group, widened
+from wisecommittee.searches.resampling.on_test import TestComparison
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.searches.resampling.speedup import Speedup
 from wisecommittee.statistics.best_of_many import flattery
@@ -60,6 +61,11 @@ class Comparison:
     units : int
     same : bool
         Whether the committee is the reference itself.
+    test : TestComparison or None
+        Of both on the test split; None where there is none, or it lacks one of their members.
+    measured : {name: float}
+        The reference's average over the committee's, for each measured time on the cards of all members besides the
+        cost of the search; a model is charged what it takes by itself.
     """
 
     reference: str
@@ -67,6 +73,8 @@ class Comparison:
     speedup: Speedup | None
     units: int
     same: bool = False
+    test: TestComparison | None = None
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self, margin: float) -> dict[str, Any]:
         cheaper = self.speedup
@@ -78,6 +86,8 @@ class Comparison:
             "speedup": None if cheaper is None else cheaper.ratio,
             "speedup_interval": None if cheaper is None else list(cheaper.interval),
             "margin": margin,
+            "measured": dict(self.measured),
+            "test": None if self.test is None else self.test.to_json(),
         }
 
 
@@ -130,6 +140,28 @@ def difference_from_best(
     )
     error = max(WIDER * float(chance.errors.std()), fixed.spread / np.sqrt(len(rows[0])))
     return _difference(mean, interval, limits, error, best.cost.size)
+
+
+def difference_from_named_best(
+    task: Task,
+    committee: Sequence[Outcomes],
+    best: Outcomes,
+    models: Sequence[Outcomes],
+    together: NDArray[np.int64] | None = None,
+) -> Difference:
+    """The difference of a rule's cross-fitted outcomes and a model that was named and is the best of several.
+
+    Whether it was named for its figures is not known: the interval covers the difference from a model that was named
+    before, and from one that was named because it is the best.
+    """
+    fixed = paired_difference(task, committee, best, together)
+    chosen = difference_from_best(task, committee, best, models, together)
+    return replace(
+        fixed, interval=_hull(fixed.interval, chosen.interval), limits=_hull(fixed.limits, chosen.limits)
+    )  # fmt: skip
+
+
+NO_DIFFERENCE = Difference(0.0, (0.0, 0.0), (0.0, 0.0), 1.0, 0.0)  # from itself
 
 
 def _difference(mean: float, interval: Interval, limits: Interval, error: float, units: int) -> Difference:

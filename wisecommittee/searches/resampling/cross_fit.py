@@ -127,7 +127,7 @@ def cross_fit(
         Skipped if there are too few units, if no committee keeps the limits without some fold, or if Ctrl-C or the time
         limit came.
     """
-    together = _together(solution.problem.pool)
+    together = image_of_units(solution.problem.pool)
     parts = solution.problem.pool.units if together is None else int(together.max()) + 1
     if parts < 2 * folds:
         return Skipped(f"{parts} {'units' if together is None else 'images'} are too few for {folds} folds")
@@ -162,6 +162,6 @@ def _fold(problem: Problem, solution: Solution, mask: NDArray[np.bool_], prepare
     return Fold(frontier, trained, held_out, pool, tables)
 
 
-def _together(pool: Pool) -> NDArray[np.int64] | None:
+def image_of_units(pool: Pool) -> NDArray[np.int64] | None:
     """The image of each unit, where units are the cells of images; else None."""
     return images_of(pool.unit_ids().tolist()) if pool.task.width > 1 else None

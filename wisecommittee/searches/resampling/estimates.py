@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from wisecommittee.searches.expected import Expected, Interval
 from wisecommittee.searches.percentile import share_above
 from wisecommittee.searches.resampling.cross_fit import CrossFit
 from wisecommittee.searches.resampling.outcomes import Outcomes
+from wisecommittee.statistics.best_of_many import flattery
 from wisecommittee.statistics.binomial import wilson_interval
 from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.statistics.quantiles import quantile_interval
@@ -51,6 +53,20 @@ def expected_figures(
         len(cost),
         len(crossfit.repeats[0]),
         len(crossfit.repeats),
+    )
+
+
+def less_flattered(expected: Expected, task: Task, models: Sequence[Outcomes]) -> Expected:
+    """The expected figures of the best of several models, which its figures flatter; the interval also covers those of
+    a model that was named before the units were seen."""
+    rows = np.stack([task.worth(each.statistics) for each in models])
+    much = max(0.0, flattery(np.zeros(rows.shape[1]), rows).mean)
+    low, high = expected.interval
+    return replace(
+        expected,
+        quality=max(0.0, expected.quality - much),
+        interval=(max(0.0, low - much), high),
+        optimism=expected.optimism + min(much, expected.quality),
     )
 
 

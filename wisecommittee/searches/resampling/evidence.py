@@ -10,9 +10,15 @@ import numpy as np
 from wisecommittee.committees.committee import Committee
 from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.resampling.comparison import Comparison, difference_from_best, paired_difference
+from wisecommittee.searches.resampling.comparison import (
+    NO_DIFFERENCE,
+    Comparison,
+    difference_from_best,
+    difference_from_named_best,
+    paired_difference,
+)
 from wisecommittee.searches.resampling.cross_fit import Chooser, CrossFit
-from wisecommittee.searches.resampling.estimates import expected_figures
+from wisecommittee.searches.resampling.estimates import expected_figures, less_flattered
 from wisecommittee.searches.resampling.rules import Within
 from wisecommittee.searches.resampling.speedup import speedup
 from wisecommittee.searches.resampling.verdict import Verdict, judge
@@ -89,19 +95,22 @@ def evidence(
     outcomes = crossfit.on_all(committees)
     possible = [possible_costs(pool, committee) for committee in committees[:2]]
     fitted = crossfit.outcomes(chosen.rule)
-    if named:
+    best = frontier.best_single().committee.stages
+    same = chosen.committee.stages == reference.stages
+    if same:
+        gap = NO_DIFFERENCE
+    elif named and reference.stages != best:
         gap = paired_difference(pool.task, fitted, outcomes[1], crossfit.together)
     else:
-        gap = difference_from_best(pool.task, fitted, outcomes[1], outcomes[2:], crossfit.together)
+        compared = difference_from_named_best if named else difference_from_best
+        gap = compared(pool.task, fitted, outcomes[1], outcomes[2:], crossfit.together)
     costs = [np.asarray(each.cost * rate, np.float64) for each in outcomes[:2]]
     cheaper = speedup(frontier.axis, costs[1], costs[0], (possible[1][1], possible[0][1]))
-    same = chosen.committee.stages == reference.stages
     comparison = Comparison(" + ".join(reference.models), gap, cheaper, pool.units, same)
-    return Evidence(
-        expected_figures(crossfit, fitted, outcomes[0], possible[0]),
-        comparison,
-        judge(comparison, selection.margin, selection.min_speedup),
-    )
+    expected = expected_figures(crossfit, fitted, outcomes[0], possible[0])
+    if same and chosen.committee.stages == best:
+        expected = less_flattered(expected, pool.task, outcomes[2:])
+    return Evidence(expected, comparison, judge(comparison, selection.margin, selection.min_speedup))
 
 
 def along(crossfit: CrossFit, frontier: Frontier) -> tuple[Expected, ...]:

@@ -31,9 +31,10 @@ MOST_WORK = 3e11
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """A committee with its evidence. selection : with every default filled in."""
+    """A committee with its evidence, and its reference. selection : with every default filled in."""
 
     committee: Committee
+    reference: Committee
     evidence: Evidence
     selection: Selection
 
@@ -80,12 +81,12 @@ def select(asked: Asked, selection: Selection, known: CrossFit | None = None) ->
     if chosen is None:  # no folds say which committee meets the target
         selection, chosen = replace(selection, choose="best"), _best(asked)
     if isinstance(crossfit, Skipped):
-        return Selected(chosen.committee, Evidence(note=crossfit.why), replace(selection, folds=0))
+        return Selected(chosen.committee, reference, Evidence(note=crossfit.why), replace(selection, folds=0))
     named = selection.reference is not None or asked.matched is not None
     shown = evidence(crossfit, chosen, reference, asked.frontier, selection, named=named)
     if asked.target is None:
         shown = replace(shown, along=along(crossfit, asked.frontier))
-    return Selected(chosen.committee, shown, selection)
+    return Selected(chosen.committee, reference, shown, selection)
 
 
 def settled(asked: Asked, selection: Selection) -> Selection:

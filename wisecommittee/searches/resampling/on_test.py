@@ -1,0 +1,76 @@
+"""A committee beside its reference on a split where nothing was chosen: tests and intervals of paired outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.committee import Committee
+from wisecommittee.searches.expected import Interval
+from wisecommittee.searches.members import members_pool
+from wisecommittee.searches.resampling.cross_fit import image_of_units
+from wisecommittee.searches.resampling.estimates import by_group
+from wisecommittee.searches.resampling.outcomes import outcomes_of
+from wisecommittee.searches.stages.exit_table import prefix_tables
+from wisecommittee.statistics.bootstrap import mean_interval
+from wisecommittee.statistics.paired import PairedCounts, difference_interval, mcnemar
+from wisecommittee.store import LogitStore
+
+
+@dataclass(frozen=True, slots=True)
+class TestComparison:
+    """The difference of a committee and its reference on units that had no part in the choice.
+
+    Parameters
+    ----------
+    difference, interval : float, (float, float)
+        Quality of the committee less that of the reference, and its 95 % interval.
+    p : float
+        Of the hypothesis that both are equally good, two-sided.
+    n : int
+        Units.
+    """
+
+    __test__ = False
+
+    difference: float
+    interval: Interval
+    p: float
+    n: int
+
+    def to_json(self) -> dict[str, Any]:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return values | {"interval": list(self.interval)}
+
+
+def compare_on(
+    store: LogitStore, split: str, committee: Committee, reference: Committee, *, threads: int = 1
+) -> TestComparison:
+    """Compare two committees on all units of a split.
+
+    Where units are right or wrong: the exact test of McNemar 1947 and the score interval of Tango 1998. Grades, and
+    mIoU over whole images: a studentised bootstrap interval and the normal p-value of the mean difference.
+    """
+    both = (committee, reference)
+    pool = members_pool(both, store, split)
+    outcomes = outcomes_of(prefix_tables(pool, both, threads=threads), both)
+    first, second = (pool.task.worth(each.statistics) for each in outcomes)
+    if pool.task.counts:
+        counts = PairedCounts.of(first > 0, second > 0)
+        return TestComparison(counts.difference, difference_interval(counts), mcnemar(counts), counts.units)
+    gaps, together = first - second, image_of_units(pool)
+    if together is not None:
+        gaps = by_group(gaps, together)
+    return TestComparison(float(gaps.mean()), mean_interval(gaps), _p_of_mean(gaps), len(first))
+
+
+def _p_of_mean(gaps: NDArray[np.float64]) -> float:
+    """Of the hypothesis that the mean is 0, from its standard error; 1 where all values are 0."""
+    error = float(gaps.std()) / np.sqrt(len(gaps))
+    if not error:
+        return 1.0 if not gaps.any() else 0.0
+    return 2 * NormalDist().cdf(-abs(float(gaps.mean())) / error)

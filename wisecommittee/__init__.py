@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
     from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
+    from wisecommittee.searches.guarantees.options import GuaranteeOptions
+    from wisecommittee.searches.guarantees.search import search_with_guarantee
     from wisecommittee.searches.query import Query
     from wisecommittee.searches.search import search
     from wisecommittee.store import LogitStore
@@ -39,6 +41,8 @@ _HOMES = {
     "evaluate": "wisecommittee.searches.evaluate",
     "evaluate_all": "wisecommittee.searches.evaluate",
     "search": "wisecommittee.searches.search",
+    "search_with_guarantee": "wisecommittee.searches.guarantees.search",
+    "GuaranteeOptions": "wisecommittee.searches.guarantees.options",
     "evaluate_by": "wisecommittee.operations.groups",
     "monitor": "wisecommittee.operations.monitor",
     "retune": "wisecommittee.operations.retune",
@@ -61,6 +65,7 @@ __all__ = [
     "Committee",
     "Evaluation",
     "Frontier",
+    "GuaranteeOptions",
     "LogitStore",
     "ModelCard",
     "Query",
@@ -80,6 +85,7 @@ __all__ = [
     "plot",
     "retune",
     "search",
+    "search_with_guarantee",
     "split_store",
     "tables",
 ]

@@ -40,7 +40,7 @@ from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import LogitStore
 
 if TYPE_CHECKING:
-    from wisecommittee.searches.guarantees.tested import Certificate
+    from wisecommittee.searches.guarantees.certificate import Certificate
 
 MEASURED = ("latency_ms", "batch_ms")  # costs that `bench-models` measures, of one unit
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-NAMES = ("start", "import", "grid", "exact", "tables", "opponents", "process", "extract", "hne", "large")
+NAMES = ("start", "import", "grid", "exact", "folds", "tables", "opponents", "process", "extract", "hne", "large")
 BY_NAME = ("large32", "large32x25k", "five", "five100")  # run where they are asked for: a minute each, and gigabytes
 
 
@@ -41,6 +41,10 @@ def benchmark(name: str) -> list[dict]:
         from benchmarks import bench_tables
 
         return bench_tables.run()
+    if name == "folds":
+        from benchmarks import bench_folds
+
+        return bench_folds.run()
     if name == "opponents":
         from benchmarks import bench_opponents
 

@@ -11,8 +11,8 @@ from . import options
 from .console import Unit, out, percent, print_json, table
 
 if TYPE_CHECKING:
-    from wisecommittee.operations.figures import Watched
     from wisecommittee.operations.monitor import Monitored
+    from wisecommittee.operations.watching import Watched
 
 
 def monitor(
@@ -21,7 +21,10 @@ def monitor(
     split: Annotated[str, typer.Option(help="Split that holds the stream, in the order of its units.")] = "live",
     against: Annotated[
         str | None,
-        typer.Option(help="Split to compare with.", show_default="test, else the split that chose the committee"),
+        typer.Option(
+            help="Split to compare with.",
+            show_default="test, else the split that chose the committee, else its expected figures",
+        ),
     ] = None,
     labels: Annotated[
         Path | None,
@@ -69,7 +72,7 @@ def monitor(
         print_json(done.to_json())
         return
     unit = Unit(done.live.committee.cost, [w.reference for w in done.watched if w.name == "average cost"])
-    columns = [("figure", "left"), (done.reference.split, "right"), (split, "right")]
+    columns = [("figure", "left"), (done.against, "right"), (split, "right")]
     columns += [(f"change [{100 * (1 - alpha):g} %, all]", "right"), ("verdict", "left")]
     rows = [_row(each, unit) for each in done.watched]
     label = done.live.committee.label()
@@ -91,14 +94,16 @@ def _row(each: Watched, unit: Unit) -> list[str]:
 
 def _caption(done: Monitored) -> str:
     reference, live = done.reference, done.live
+    against = "expected: the figures that committee.json carries, whose interval is counted"
+    if reference is not None:
+        against = f"{reference.split}: {len(reference):,} units, whose sampling error is counted"
     texts = [
-        f"{live.split}: {len(live):,} units in the order of the store; {reference.split}: {len(reference):,} units, "
-        f"whose sampling error is counted. Without drift {100 * (1 - done.alpha):g} % of streams stay steady, whatever "
-        f"their length."
+        f"{live.split}: {len(live):,} units in the order of the store; {against}. Without drift "
+        f"{100 * (1 - done.alpha):g} % of streams stay steady, whatever their length."
     ]
     if done.reference_chose:
         texts.append(
-            f"{reference.split} chose this committee, so its figures are optimistic, which can look like drift; a test "
+            f"{done.against} chose this committee, so its figures are optimistic, which can look like drift; a test "
             f"split is a better reference."
         )
     if not done.with_labels:

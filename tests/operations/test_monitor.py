@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from streams import add_stream
 
 from wisecommittee import Committee, LogitStore, Thresholds, evaluate, monitor
-from wisecommittee.errors import AbsentError, AlignmentError, CommitteeError, StoreError, UsageError
+from wisecommittee.errors import AbsentError, AlignmentError, CommitteeError, ContentError, StoreError, UsageError
 from wisecommittee.searches.units import evaluate_units
 from wisecommittee.statistics.sequential import mean_change
 
@@ -94,6 +95,10 @@ def test_labels_come_from_the_split_or_a_file_or_are_missing(store, committee, t
     np.save(tmp_path / "short.npy", labels[:-1])
     with pytest.raises(AlignmentError, match="299 labels without unit ids, live has 300 units"):
         monitor(committee, store, labels=tmp_path / "short.npy")
+    for text, why in (("0,cat", "expected whole numbers from 0"), ("0,5", "outside the 5 classes")):
+        (tmp_path / "wrong.csv").write_text(f"unit_id,label\n{text}\n")
+        with pytest.raises(ContentError, match=why):
+            monitor(committee, store, labels=tmp_path / "wrong.csv")
     (tmp_path / "others.csv").write_text("unit_id,label\nx,1\n")
     with pytest.raises(AlignmentError, match=r"no unit of live; its units are called '0', \.\., those of the file 'x'"):
         monitor(committee, store, labels=tmp_path / "others.csv")
@@ -115,6 +120,55 @@ def test_the_reference_is_test_else_the_split_that_chose(store, committee, impor
         monitor(committee, LogitStore(imported_store), against="live")
     with pytest.raises(StoreError, match="no split 'june'"):
         monitor(committee, LogitStore(imported_store), against="june")
+
+
+EXPECTED = {"quality": 0.9, "interval": [0.86, 0.93], "average_cost": 480.0, "cost_interval": [430.0, 540.0]}
+
+
+def test_without_a_reference_split_the_expected_figures_stand_in(store, committee, imported_store, run):
+    add_stream(store, "live", 500)
+    add_stream(store, "sure", 1500, sharpness=4.0)
+    for split in ("val", "test"):
+        for model in ("small", "mid", "large"):
+            store.remove(model, split)
+    carried = replace(committee, expected=EXPECTED)
+    found = monitor(carried, LogitStore(imported_store))
+    assert (found.against, found.reference) == ("expected", None)
+    assert list(named(found)) == ["average cost", "accuracy"]
+    cost, accuracy = found.watched
+    assert (cost.reference, accuracy.reference) == pytest.approx((480, 0.9))
+    assert cost.live == evaluate(committee, store, "live").average_cost
+    for figure, half in ((cost, 55 / 2000), (accuracy, 0.035)):
+        share = (figure.reference - 100) / 2000 if figure is cost else figure.reference
+        error = np.sqrt(share * (1 - share) / figure.reference_n)
+        assert 1.96 * error == pytest.approx(half, rel=0.01)
+    assert named(monitor(carried, store, "sure"))["average cost"].verdict == "drifted"
+    carried.save("c.json")
+    code, out, err = run("monitor", "c.json", "--store", "S", "--json")
+    answer = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (answer["against"], answer["against_n"], answer["exit_ratios"]["reference"]) == ("expected", None, None)
+    assert "whose interval is counted" in " ".join(run("monitor", "c.json", "--store", "S")[1].split())
+    with pytest.raises(AbsentError, match="name another"):
+        monitor(carried, store, cost="latency_ms")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"average_cost": "much"}, "average_cost of \"expected\" is 'much'; expected a number"),
+        ({"cost_interval": [1]}, 'cost_interval of "expected" is .*; expected two numbers'),
+        ({"average_cost": 9e9}, "possible are 100 to 2100"),
+        ({"quality": 0.5}, r"quality 0.5 in \[0.86, 0.93\]"),
+    ],
+)
+def test_expected_figures_that_cannot_be_are_named(store, committee, wrong, message):
+    add_stream(store, "live", 100)
+    for split in ("val", "test"):
+        for model in ("small", "mid", "large"):
+            store.remove(model, split)
+    with pytest.raises(CommitteeError, match=message):
+        monitor(replace(committee, expected={**EXPECTED, **wrong}), store)
 
 
 def test_what_cannot_be_watched_is_said(store, committee):

@@ -10,11 +10,14 @@ import numpy as np
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, UsageError, option
-from wisecommittee.operations.figures import Watched, figures
+from wisecommittee.operations.expected import expected_values
 from wisecommittee.operations.labelling import quality_by
 from wisecommittee.operations.outcomes import UnitOutcomes, unit_outcomes
-from wisecommittee.operations.reference import reference_split
+from wisecommittee.operations.reference import find_reference, reference_split
+from wisecommittee.operations.watching import Watched, watched_values
 from wisecommittee.store import StoreLike, open_store
+
+EXPECTED = "expected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,9 @@ class Monitored:
 
     Parameters
     ----------
-    reference, live : UnitOutcomes
+    reference : UnitOutcomes or None
+        None if the stream stands beside the expected figures of committee.json.
+    live : UnitOutcomes
     watched : tuple of Watched
     alpha : float
         Largest probability that any figure of a stream without drift is ever called drifted.
@@ -31,7 +36,7 @@ class Monitored:
         Number of units of the stream whose label is known.
     """
 
-    reference: UnitOutcomes
+    reference: UnitOutcomes | None
     live: UnitOutcomes
     watched: tuple[Watched, ...]
     alpha: float
@@ -48,9 +53,14 @@ class Monitored:
         return "steady" if self.unit is None else "drifted"
 
     @property
+    def against(self) -> str:
+        """The reference split, or 'expected'."""
+        return EXPECTED if self.reference is None else self.reference.split
+
+    @property
     def reference_chose(self) -> bool:
         """Whether the committee was chosen on the reference split, whose figures are optimistic then."""
-        return self.reference.split == self.live.committee.chosen_on
+        return self.reference is not None and self.reference.split == self.live.committee.chosen_on
 
     def to_json(self) -> dict[str, Any]:
         """The object that `monitor --json` prints."""
@@ -59,14 +69,17 @@ class Monitored:
             "split": self.live.split,
             "n": len(self.live),
             "with_labels": self.with_labels,
-            "against": self.reference.split,
-            "against_n": len(self.reference),
+            "against": self.against,
+            "against_n": None if self.reference is None else len(self.reference),
             "against_chose": self.reference_chose,
             "alpha": self.alpha,
             "verdict": self.verdict,
             "unit": self.unit,
             "watched": [each.to_json() for each in self.watched],
-            "exit_ratios": {"reference": list(self.reference.exit_ratios()), "live": list(self.live.exit_ratios())},
+            "exit_ratios": {
+                "reference": None if self.reference is None else list(self.reference.exit_ratios()),
+                "live": list(self.live.exit_ratios()),
+            },
         }
 
 
@@ -96,7 +109,7 @@ def monitor(
         The stream: its units come in the order of the store, which is that of the file they were imported from.
     against : str, optional
         The reference split; by default 'test' if the store has it for all members, else the split the committee was
-        chosen on.
+        chosen on, else the expected figures that committee.json carries, without exits and agreement.
     labels : path, optional
         Labels of the stream, or of a random part of it, in the formats of `import_outputs`; by default those that the
         split was imported with.
@@ -121,17 +134,23 @@ def monitor(
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
     source = open_store(store)
     source.require_split(split)
-    base = reference_split(chosen, source, split, against)
-    reference, live = (
-        unit_outcomes(chosen, source, name, force=force, cost=cost, threads=threads) for name in (base, split)
-    )
+    base = find_reference(chosen, source, split, against)
+    expected = chosen.expected if cost in (None, chosen.cost) else None
+    if base is None and expected is None:
+        base = reference_split(chosen, source, split, against)
+    live = unit_outcomes(chosen, source, split, force=force, cost=cost, threads=threads)
     quality = live.quality if labels is None else quality_by(labels, live, source)
-    every = figures(reference, live, quality)
+    reference = None
+    if base is not None:
+        reference = unit_outcomes(chosen, source, base, force=force, cost=cost, threads=threads)
+        every = watched_values(reference, live, quality)
+    else:
+        every = expected_values(expected or {}, live, quality)
     if not every:
         raise AbsentError(
             f"{chosen.label()} runs the same models for every unit, so that there is nothing to watch without labels; "
             f"give those of {split} with {option('labels', placeholder='FILE')}"
         )
-    share = alpha / sum(not figure.repeats for figure in every)
-    watched = tuple(figure.watched(share) for figure in every)
+    share = alpha / sum(not values.repeats for values in every)
+    watched = tuple(values.watched(share) for values in every)
     return Monitored(reference, live, watched, alpha, 0 if quality is None else int(np.isfinite(quality).sum()))

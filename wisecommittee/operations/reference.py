@@ -9,7 +9,18 @@ from wisecommittee.store import LogitStore
 
 
 def reference_split(committee: Committee, store: LogitStore, split: str, against: str | None) -> str:
-    """The split to compare `split` with: `against`, else test, else the split that chose the committee.
+    """The split to compare `split` with; AbsentError if the store has none."""
+    found = find_reference(committee, store, split, against)
+    if found is None:
+        raise AbsentError(
+            f"{store.files.uri!r} has neither a test split nor the split that chose the committee, with all its "
+            f"members, to compare {split} with; name another with {option('against', placeholder='SPLIT')}"
+        )
+    return found
+
+
+def find_reference(committee: Committee, store: LogitStore, split: str, against: str | None) -> str | None:
+    """`against`, else test, else the split that chose the committee; None if the store has no such split.
 
     Figures of the split that chose are optimistic, so that test goes before it.
     """
@@ -21,7 +32,4 @@ def reference_split(committee: Committee, store: LogitStore, split: str, against
     for name in (REPORTING, committee.chosen_on):
         if name not in (None, split) and set(committee.models) <= set(store.models(str(name))):
             return str(name)
-    raise AbsentError(
-        f"{store.files.uri!r} has neither a test split nor the split that chose the committee, with all its members, "
-        f"to compare {split} with; name another with {option('against', placeholder='SPLIT')}"
-    )
+    return None

@@ -119,6 +119,6 @@ def retune(
     (table,) = committee_tables(pool, [chosen], threads=thread_count(threads))
     exits = np.bincount(reference.stage, minlength=len(chosen.stages))
     pairs, kept = moved_thresholds(table.score, exits, chosen.thresholds.pairs, scale_of(chosen.confidence))
-    moved = replace(chosen, policy=Thresholds.of(pairs), chosen_on=split)
+    moved = replace(chosen, policy=Thresholds.of(pairs), chosen_on=split, guarantee=(), expected=None)
     before, after = (outcomes_in(pool, each, threads) for each in (chosen, moved))
     return Retuned(moved, reference, before, after, kept)

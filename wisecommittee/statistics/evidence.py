@@ -1,11 +1,10 @@
 """The evidence that a stream of bounded values and a reference sample differ in their means.
 
-It holds whatever the length of the stream and whatever the distribution of the values, and carries the sampling
-error of the reference. For a mean p that both samples might have, two gamblers bet against p: one on the reference, one
-on the stream, in opposite directions. If p is the mean of both, the product of their capitals is a nonnegative
-supermartingale along the stream that starts with expectation 1, so that it ever reaches 1 / alpha with probability
-alpha at most (Ville 1939). The evidence is the least product over all p: no mean explains both samples once it reaches
-1 / alpha.
+For a mean p that both samples might have, two gamblers bet against p: one on the reference, one on the stream, in
+opposite directions. If p is the mean of both, the product of their capitals is a nonnegative supermartingale along the
+stream that starts with expectation 1, so that it ever reaches 1 / alpha with probability alpha at most (Ville 1939).
+The evidence is the least product over all p: no mean explains both samples once it reaches 1 / alpha. This holds
+whatever the length of the stream and the distribution of the values, and counts the sampling error of the reference.
 
 The bets are mixtures of constant stakes after Waudby-Smith & Ramdas, "Estimating means of bounded random variables by
 betting", Journal of the Royal Statistical Society B 86, 2024, Section 4 and Appendix C.

@@ -51,11 +51,11 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure of a committee as values of units; NaN for units that it does not count.
+class UnitValues:
+    """The values of units whose mean is a watched figure; NaN for units that the figure does not count.
 
     reference : float64 [m]; live : float64 [n] in the order of the stream; bounds : least and largest value that is
-    possible; repeats : whether it says the same as another figure, so that it takes no share of alpha.
+    possible; repeats : whether another figure says the same, so that this one takes no share of alpha.
     """
 
     name: str
@@ -66,11 +66,11 @@ class Figure:
 
     @property
     def measured(self) -> bool:
-        """Whether both samples have a unit that it counts."""
+        """Whether both samples have a unit that the figure counts."""
         return bool(np.isfinite(self.reference).any() and np.isfinite(self.live).any())
 
     def watched(self, alpha: float) -> Watched:
-        """The figure on both samples, tested at level alpha."""
+        """The means of both samples, tested at level alpha."""
         least, spread = self.bounds[0], self.bounds[1] - self.bounds[0]
         rows = np.flatnonzero(np.isfinite(self.live))
         reference, live = self.reference[np.isfinite(self.reference)], self.live[rows]
@@ -82,25 +82,26 @@ class Figure:
         return Watched(self.name, *means, len(reference), len(live), (low, high), unit)
 
 
-def figures(reference: UnitOutcomes, live: UnitOutcomes, quality: Numbers | None) -> list[Figure]:
-    """The figures that are watched. quality : float64 [n] of the live units, NaN without a label; None for none."""
+def watched_values(reference: UnitOutcomes, live: UnitOutcomes, quality: Numbers | None) -> list[UnitValues]:
+    """The values of every figure that is watched. quality : float64 [n] of the live units, NaN without a label; None
+    if no unit has one."""
     every = [*_exits_and_cost(reference, live)]
     if reference.agreement is not None and live.agreement is not None:
-        every.append(Figure("agreement", reference.agreement, live.agreement))
+        every.append(UnitValues("agreement", reference.agreement, live.agreement))
     if quality is not None and reference.quality is not None:
-        every.append(Figure("accuracy", reference.quality, quality))
-    return [figure for figure in every if figure.measured]
+        every.append(UnitValues("accuracy", reference.quality, quality))
+    return [values for values in every if values.measured]
 
 
-def _exits_and_cost(reference: UnitOutcomes, live: UnitOutcomes) -> Iterator[Figure]:
+def _exits_and_cost(reference: UnitOutcomes, live: UnitOutcomes) -> Iterator[UnitValues]:
     """The share of units that exit at each stage but the last, and the average cost.
 
-    Live units dearer than any unit of the reference can be count as the dearest there.
+    Costs of the stream outside the range of those in the reference count as its ends.
     """
     last = len(reference.committee.stages) - 1
     for stage in range(last):
         before, now = ((outcomes.stage == stage).astype(np.float64) for outcomes in (reference, live))
-        yield Figure(f"exits at stage {stage + 1}", before, now)
+        yield UnitValues(f"exits at stage {stage + 1}", before, now)
     if reference.cost_range[0] < reference.cost_range[1]:
         repeats = last == 1 and len(np.unique(np.concatenate([reference.cost, live.cost]))) <= 2
-        yield Figure("average cost", reference.cost, live.cost, reference.cost_range, repeats)
+        yield UnitValues("average cost", reference.cost, live.cost, reference.cost_range, repeats)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import naive
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from pools import MemoryStore
 from scipy.stats import binomtest
 
-from wisecommittee.errors import AbsentError, AbsentNameError, UsageError
+from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, UsageError
 from wisecommittee.searches.choice import single_named
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.folds import make_folds
@@ -218,3 +219,46 @@ def test_a_match_is_expected_to_be_as_good_or_is_the_model_itself(seed):
     else:
         assert comparison.speedup.ratio > 1
     assert comparison.reference == "m2"
+
+
+def test_ctrl_c_between_folds_leaves_the_committee_and_says_so(monkeypatch):
+    """The match of a robust choice takes folds: without them it is the best on the units that choose."""
+    solution = solved(*pool(2))
+    monkeypatch.setattr(
+        "wisecommittee.searches.resampling.cross_fit.interrupts", lambda: SimpleNamespace(number=1)
+    )  # fmt: skip
+    chosen = selected(solution, Target("match", "m2"), folds=5)
+    assert chosen.evidence.note == "stopped before all folds were searched"
+    assert chosen.evidence.expected is None
+    assert chosen.selection.choose == "best"
+    assert chosen.committee == solution.frontier.best().committee
+    assert selected(solution, Target("target_cost", 4), folds=5).selection.choose == "robust"
+
+
+def test_the_progress_of_folds_is_counted():
+    told = []
+    solution = solution_of(
+        MemoryStore(*pool(0)), Query(levels=LEVELS), Execution(threads=1, progress=lambda *each: told.append(each))
+    )
+    told.clear()
+    selected(solution, Target("target_cost", 4), folds=5, repeats=2)
+    assert told == [("folds", done, 10) for done in range(11)]
+
+
+def test_folds_run_by_default_by_the_counted_work_only(monkeypatch):
+    solution = solved(*pool(0))
+    combinations = solution.problem.estimate.combinations
+    for most, folds in ((combinations * LEVELS * N * 10, 10), (combinations * LEVELS * N * 10 - 1, 0)):
+        monkeypatch.setattr("wisecommittee.searches.resampling.selecting.MOST_WORK", most)
+        assert selected(solution, Target("target_cost", 4)).selection.folds == folds
+    assert selected(solution, Target("target_cost", 4), folds=10).selection.folds == 10
+
+
+def test_an_accuracy_that_is_not_expected_is_refused_with_what_is():
+    solution = solved(*pool(0))
+    best = solution.frontier.best().quality
+    with pytest.raises(
+        InfeasibleError, match=r"no committee is expected to reach .* on new units; the best, .*choose="
+    ):
+        selected(solution, Target("target_accuracy", best))
+    assert selected(solution, Target("target_accuracy", best), choose="best").evidence.expected.optimism > 0

@@ -13,7 +13,7 @@ from pools import MemoryStore
 from scipy.stats import binomtest
 
 from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, UsageError
-from wisecommittee.searches.choice import single_named
+from wisecommittee.searches.choice import search_and_choose, single_named
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.folds import make_folds
 from wisecommittee.searches.resampling.selecting import Asked, select
@@ -262,3 +262,12 @@ def test_an_accuracy_that_is_not_expected_is_refused_with_what_is():
     ):
         selected(solution, Target("target_accuracy", best))
     assert selected(solution, Target("target_accuracy", best), choose="best").evidence.expected.optimism > 0
+
+
+@pytest.mark.parametrize("exact", [{"exact": True}, {"method": "exact"}])
+def test_a_proof_and_a_robust_choice_exclude_each_other(exact):
+    with pytest.raises(UsageError, match=r"proves the best committee.*choose='robust'"):
+        search_and_choose(
+            MemoryStore(*pool(0)), Query(**exact), Target("target_cost", 4), None, Selection(choose="robust")
+        )
+    assert selected(solved(*pool(0), **exact), Target("target_cost", 4)).selection.choose == "best"

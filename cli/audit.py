@@ -60,12 +60,12 @@ def _show(done: Audited) -> None:
     rows = [
         _row(f"{e.measure} %", done.quality, e.quality, e.interval, percent),
         _row("average cost", done.average_cost, e.average_cost, done.cost_interval, unit),
-        _row("answering model alone", None, done.answering_cost, done.answering_interval, unit),
+        _row("answering alone", None, done.answering_cost, done.answering_interval, unit),
     ]
     columns = [("figure", "left"), ("claimed", "right"), (f"{e.split} [95 %]", "right"), ("claim", "left")]
     caption = (
-        f"n = {e.n:,}; exits {shares(e.exit_ratios)} %. Average cost: every model that ran is charged. Answering model "
-        f"alone: what charging only the stage that answers would give, which is too low."
+        f"n = {e.n:,}; exits {shares(e.exit_ratios)} %. Average cost: every model that ran is charged. Answering "
+        f"alone: only the stage that answers is charged, which is too low."
     )
     if e.split == e.committee.chosen_on:
         caption += f" {e.split} chose this committee, so its figures are optimistic."

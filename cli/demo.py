@@ -18,14 +18,14 @@ def demo(
     save: Annotated[Path, typer.Option(help="Where the chosen committee is written.")] = Path("committee.json"),
     threads: options.Threads = None,
 ) -> None:
-    """Train a small pool on scikit-learn's digits, extract its logits, search, plot, and evaluate on test.
+    """Train a small pool on scikit-learn's digits, extract its logits, search, judge, plot, and evaluate on test.
 
     The first run trains for some seconds; later runs find the trained networks and the logits, and start at once.
 
     **Example**  `wisecommittee demo`
     """
-    from wisecommittee.searches.choice import choose
-    from wisecommittee.searches.search import search
+    from wisecommittee.analyses.study import Study
+    from wisecommittee.report.plot import picture
     from wisecommittee.searches.target import Target
     from wisecommittee.searches.workers.execution import Execution
     from wisecommittee.store import LogitStore
@@ -38,17 +38,15 @@ def demo(
     out.print(f"{target.files.uri}: {len(done)} model outputs in splits {', '.join(target.splits())}", markup=False)
     err.print("2. searching every cascade and ensemble of up to 4 of them ..", markup=False)
     with progress() as update:
-        frontier = search(target, execution=Execution(threads, progress=update))
-    single = frontier.best_single().committee.models[0]
-    choice = choose(frontier, target, Target("match", single))
+        study = Study(target, execution=Execution(threads, progress=update))
+        frontier = study.frontier_with_expected()
+        single = frontier.best_single().committee.models[0]
+        choice = study.choice(Target("match", single))
     show_frontier(frontier, target)
     out.print()
-    out.print(f"As accurate as the best single model, {single}, for less:", markup=False)
+    out.print(f"Is there a cheaper committee that is as accurate as the best single model, {single}?", markup=False)
     show_choice(choice, target)
     choice.val.committee.save(save)
-    from wisecommittee.analyses.study import Study
-    from wisecommittee.report.plot import picture
-
-    picture("frontier", Study(target, given=frontier), figure)
+    picture("frontier", study, figure)
     out.print()
     out.print(f"wrote {figure} and {save}; evaluate it again with: wisecommittee evaluate {save}", markup=False)

@@ -59,7 +59,7 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
         if choice.certificate is not None:
             show_statements(choice.certificate, choice.selection.seed)
     else:
-        show_frontier(choice.frontier, store, choice.further, choice.evidence.along)
+        show_frontier(choice.frontier, store, choice.further)
 
 
 def _limited(figures: Mapping[str, Any]) -> dict[str, float]:
@@ -177,15 +177,17 @@ def show_references(choice: Choice) -> None:
 
     def line(noun: str, e: Evaluation, suffix: str = "") -> None:
         figures = f"{percent(e.quality)} % at {unit(e.average_cost)}"
+        if (test := choice.on_test(e)) is not None:
+            figures += f" ({test.split} {percent(test.quality)} %)"
         out.print(f"  {noun}: {e.committee.label()}, {figures}{suffix}", markup=False)
 
     if matched is not None:
         line("to be matched", matched, _compared(choice, matched))
     line("best single model", best)
     if cheapest is None:
-        out.print("  no single model is as accurate", markup=False)
+        out.print(f"  no single model is as accurate on {choice.val.split}", markup=False)
     elif matched is None or cheapest.committee.stages != matched.committee.stages:
-        line("cheapest single model as accurate", cheapest, _compared(choice, cheapest))
+        line(f"cheapest single model as accurate on {choice.val.split}", cheapest, _compared(choice, cheapest))
 
 
 def _compared(choice: Choice, other: Evaluation) -> str:
@@ -198,15 +200,13 @@ def _compared(choice: Choice, other: Evaluation) -> str:
     return f"; the committee is {words} {HOW[choice.frontier.axis]}"
 
 
-def show_frontier(
-    frontier: Frontier, store: LogitStore, limits: LimitFigures | None = None, along: Sequence[Expected] = ()
-) -> None:
-    """The frontier, thinned to what fits a screen, with test beside it where the store has it, the figures that were
-    limited, and along it the figures to expect on new units."""
+def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | None = None) -> None:
+    """The frontier, thinned to what fits a screen, with the figures to expect, those of test where the store has it,
+    and those that were limited."""
     from wisecommittee.searches.choice import lacking, reported
     from wisecommittee.searches.evaluation import FIGURES
 
-    step = max(1, -(-len(frontier) // ROWS))
+    along, step = frontier.expected, max(1, -(-len(frontier) // ROWS))
     every = list(frontier)
     places = list(range(len(every)))[::-1][::step][::-1]  # the best stays, and so does the cheapest
     places = places if places[0] == 0 else [0, *places]

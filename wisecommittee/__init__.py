@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wisecommittee.operations.retune import retune
     from wisecommittee.report import plot, tables
     from wisecommittee.searches.calibration.calibrate import calibrate
+    from wisecommittee.searches.choice import search_and_choose
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
     from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from wisecommittee.searches.guarantees.search import search_with_guarantee
     from wisecommittee.searches.query import Query
     from wisecommittee.searches.search import search
+    from wisecommittee.searches.selection import Selection
+    from wisecommittee.searches.target import Target
     from wisecommittee.store import LogitStore
     from wisecommittee.store.imports.answers import import_answers
     from wisecommittee.store.imports.outputs import import_outputs
@@ -41,6 +44,9 @@ _HOMES = {
     "evaluate": "wisecommittee.searches.evaluate",
     "evaluate_all": "wisecommittee.searches.evaluate",
     "search": "wisecommittee.searches.search",
+    "search_and_choose": "wisecommittee.searches.choice",
+    "Selection": "wisecommittee.searches.selection",
+    "Target": "wisecommittee.searches.target",
     "search_with_guarantee": "wisecommittee.searches.guarantees.search",
     "GuaranteeOptions": "wisecommittee.searches.guarantees.options",
     "evaluate_by": "wisecommittee.operations.groups",
@@ -69,7 +75,9 @@ __all__ = [
     "LogitStore",
     "ModelCard",
     "Query",
+    "Selection",
     "Study",
+    "Target",
     "Thresholds",
     "__version__",
     "audit",
@@ -85,6 +93,7 @@ __all__ = [
     "plot",
     "retune",
     "search",
+    "search_and_choose",
     "search_with_guarantee",
     "split_store",
     "tables",

@@ -41,8 +41,8 @@ def _verdict(study: Study, choice: Choice) -> str:
         sentence = f"<b>{sentence}</b>"
     lines = [f'<p class="verdict {verdict.word}"><b>{WORDS[verdict.word]}</b>: {sentence}.</p>']
     basis = (
-        f"Expected on new data, from {basis_of(expected, choice.val.split)}, at 95 %. USE: at most "
-        f"{100 * selection.margin:.3g} points less accurate and over {selection.min_speedup:g} times cheaper."
+        f"Expected on new data, from {basis_of(expected, choice.val.split)}, at 95 %. To use it takes at most "
+        f"{100 * selection.margin:.3g} points lost and over {selection.min_speedup:g} times less cost."
     )
     if verdict.more_units is not None:
         basis += f" About {verdict.more_units:,} more units would settle it."
@@ -124,8 +124,11 @@ def _row(what: str, e: Evaluation) -> Row:
 
 
 def _expected(expected: Expected, e: Evaluation) -> Row:
-    figures = (expected.average_cost, expected.p99_cost, e.worst_case_cost)
-    costs = (_amount(value, e.committee.cost) for value in figures)
+    cost = e.committee.cost
+    average = (
+        f"{_amount(expected.average_cost, cost)} [{', '.join(plain(end, cost) for end in expected.cost_interval)}]"
+    )
+    costs = average, _amount(expected.p99_cost, cost), _amount(e.worst_case_cost, cost)
     return "expected on new data", f"{expected.n:,}", _around(expected.quality, expected.interval), *costs, ""
 
 

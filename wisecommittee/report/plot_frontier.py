@@ -201,7 +201,7 @@ def frontiers(
 
 
 def gather(study: Study) -> dict[str, Any]:
-    """The frontier with its figures to expect and its single models, and both on the reporting split if there is one."""
+    """The frontier with its figures to expect, and its committees and single models on the reporting split."""
     searched = study.frontier_with_expected()
     again = [*spread(list(searched), HOLLOW), *searched.singles]
     as_printed = study.published and (searched.cost, searched.axis) == ("flops", "average")

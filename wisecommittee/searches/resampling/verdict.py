@@ -87,9 +87,15 @@ def _points(points: float) -> str:
 
 
 def _measured(comparison: Comparison) -> str:
-    """The ratio of measured times where the cost is another: ' (1.3 times in latency_ms)'."""
-    shown = [f"{ratio:.2f} times in {name}" for name, ratio in comparison.measured.items()]
+    """The ratio of measured times where the cost is another: ' (1.30 times faster by latency_ms)'."""
+    shown = [f"{_faster(ratio)} by {name}" for name, ratio in comparison.measured.items()]
     return f" ({', '.join(shown)})" if shown else ""
+
+
+def _faster(ratio: float) -> str:
+    if f"{ratio:.2f}" == "1.00":
+        return "as fast"
+    return f"{ratio:.2f} times faster" if ratio > 1 else f"{1 / ratio:.2f} times slower"
 
 
 def _cost(comparison: Comparison) -> str:

@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test test-slow test-nojit test-zoo test-lowest test-newest fuzz fuzz-case lint bench fresh clean
+.PHONY: help demo test test-slow honesty test-nojit test-zoo test-lowest test-newest fuzz fuzz-case lint bench fresh clean
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -27,6 +27,9 @@ test: $(VENV)/.dev    ## everything the tests need, then the tests
 
 test-slow: $(VENV)/.dev   ## statistics over seeds of what training does, with their tables; minutes
 	$(BIN)/python -m pytest -m slow -s
+
+honesty: $(VENV)/.dev   ## whether figures hold on new units: STORE=folder UNITS=1000 DRAWS=200; FULL=1 draws 1,000 times, up to 4 models
+	$(BIN)/python -m benchmarks.honesty $(STORE) --units $(or $(UNITS),300) $(if $(FULL),--draws 1000 --max-models 4,--draws $(or $(DRAWS),200))
 
 test-zoo: $(VENV)/.dev   ## model sources with timm, torchvision, transformers and onnx installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[zoo,hf,onnx]'

@@ -2,13 +2,15 @@
 
 `python -m benchmarks.honesty STORE --units N ..` draws N units of a split again and again, chooses committees as
 `wisecommittee search` does, and measures them on the other units. N is at most half of the split. The truth is a figure
-of the other m units, so intervals are wider by sqrt(1 + N / m) where they are compared with it.
+of the other m units, so intervals are wider by sqrt(1 + N / m) where they are compared with it. Without a store, the
+pool of `wisecommittee demo` is trained.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -219,10 +221,10 @@ def simulate(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("store")
+    parser.add_argument("store", nargs="?")
     parser.add_argument("--split", default="val")
     parser.add_argument("--cost", default=None)
-    parser.add_argument("--units", type=int, default=1000)
+    parser.add_argument("--units", type=int, default=300)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--max-models", type=int, default=3)
     parser.add_argument("--levels", type=int, default=20)
@@ -230,10 +232,19 @@ def main() -> None:
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.25, 0.5, 1, 2])
     given = parser.parse_args()
     query = Query(split=given.split, max_models=given.max_models, levels=given.levels, cost=given.cost)
-    rows = simulate(
-        LogitStore(given.store), query, given.units, given.draws, given.budgets, Selection(folds=given.folds)
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        store = LogitStore(given.store or digits(folder))
+        rows = simulate(store, query, given.units, given.draws, given.budgets, Selection(folds=given.folds))
+    print(f"{given.units:,} units drawn {given.draws} times, {given.folds} folds, up to {given.max_models} models")
     print(table(rows))
+
+
+def digits(folder: str) -> str:
+    """A store of the digits pool in a folder."""
+    from wisecommittee.train.pool import train_pool
+
+    train_pool(LogitStore(folder))
+    return folder
 
 
 if __name__ == "__main__":

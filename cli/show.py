@@ -9,6 +9,7 @@ from wisecommittee.errors import counted
 
 from .console import Unit, human, out, percent, shares, table
 from .show_evidence import expected_row, show_verdict
+from .show_guarantee import show_headline, show_statements, with_tested
 
 if TYPE_CHECKING:
     from wisecommittee.report.table import Table
@@ -24,7 +25,10 @@ MANY = 0.1  # of the units with one confidence: said
 
 
 def show_choice(choice: Choice, store: LogitStore) -> None:
-    show_verdict(choice)
+    if choice.certificate is None:
+        show_verdict(choice)
+    else:
+        show_headline(choice.certificate)
     searched = choice.frontier.searched
     combinations = counted(searched["combinations"], "combination")
     vectors = counted(searched["threshold_vectors"], "threshold vector")
@@ -41,27 +45,21 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
             f"threshold parts them; another --confidence may",
             markup=False,
         )
-    if choice.certificate is not None:
-        from .show_guarantee import show_guaranteed
-
-        show_guaranteed(choice, choice.certificate)
-    elif choice.target:
-        evaluations = [choice.val, *([choice.test] if choice.test else [])]
+    if choice.target or choice.certificate:
+        tested = [choice.val] if choice.certificate is None else with_tested(choice.val, choice.certificate)
+        evaluations = [*tested, *([choice.test] if choice.test else [])]
         show_evaluations(
             evaluations,
-            [limited_figures(choice, e) for e in evaluations],
+            [_limited(choice.figures(e)) for e in evaluations],
             choice.lacking,
             choice.evidence.expected,
         )
         show_thresholds(choice.val)
         show_references(choice)
+        if choice.certificate is not None:
+            show_statements(choice.certificate, choice.selection.seed)
     else:
         show_frontier(choice.frontier, store, choice.further)
-
-
-def limited_figures(choice: Choice, evaluation: Evaluation) -> dict[str, float]:
-    """The figures of an evaluation that the query limits, by heading."""
-    return _limited(choice.figures(evaluation))
 
 
 def _limited(figures: Mapping[str, Any]) -> dict[str, float]:

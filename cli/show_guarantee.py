@@ -6,36 +6,40 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from wisecommittee.errors import counted
 
 from .console import out, table
 
 if TYPE_CHECKING:
-    from wisecommittee.searches.choice import Choice
-    from wisecommittee.searches.guarantees.tested import Certificate, TestedStatement
+    from wisecommittee.searches.evaluation import Evaluation
+    from wisecommittee.searches.guarantees.certificate import Certificate, CheckedStatement
 
 
-def show_guaranteed(choice: Choice, certificate: Certificate) -> None:
-    """The committee on the units that chose it and on those that tested it, and the statements."""
-    from .show import limited_figures, show_evaluations, show_references, show_thresholds
+def show_headline(certificate: Certificate) -> None:
+    """Whether the statements hold, on top of the answer."""
+    words = Text("GUARANTEED: ", style="bold green") if certificate.holds else Text("NOT SHOWN: ", style="bold yellow")
+    stated = " and ".join(str(each.statement) for each in certificate.statements)
+    out.print(words + Text(f"{stated} (delta {certificate.asked.delta:g}).", style="not bold default"), highlight=False)
 
-    asked, tested = certificate.asked, certificate.figures
-    if asked.guarantee_split is None:
+
+def with_tested(val: Evaluation, certificate: Certificate) -> list[Evaluation]:
+    """The figures on the units that chose, and those on the units that tested, where these have labels."""
+    tested = certificate.figures
+    if certificate.asked.guarantee_split is None:
         tested = replace(tested, split=f"{tested.split}, set aside")
-    evaluations = [choice.val, tested, *([choice.test] if choice.test else [])]
-    show_evaluations(evaluations, [limited_figures(choice, e) for e in evaluations], choice.lacking)
-    show_thresholds(choice.val)
-    show_references(choice)
-    _show_statements(certificate, choice.selection.seed)
+    return [val, *([tested] if certificate.labelled else [])]
 
 
-def _show_statements(certificate: Certificate, seed: int) -> None:
+def show_statements(certificate: Certificate, seed: int) -> None:
+    """The statements, on which units they were tested, and where the tests stopped."""
     asked = certificate.asked
     units = counted(certificate.figures.n, "unit")
     where = f"{units} of {certificate.figures.split}"
     if asked.guarantee_split is None:
         where += f", set aside with seed {seed}: another seed is a new test"
-    title = "guaranteed of new units" if certificate.holds else "NOT guaranteed of new units"
+    title = "shown to hold on new units" if certificate.holds else "NOT shown to hold on new units"
     methods = ", ".join(dict.fromkeys(each.method for each in certificate.statements))
     caption = (
         f"Tested on {where} ({methods}). With probability {1 - asked.delta:g} no statement that is said to hold is "
@@ -51,9 +55,9 @@ def _show_statements(certificate: Certificate, seed: int) -> None:
 COLUMNS = [("statement", "left"), ("holds", "left"), ("units", "right"), ("these units would show", "left")]
 
 
-def _row(each: TestedStatement) -> list[str]:
+def _row(each: CheckedStatement) -> list[str]:
     return [str(each.statement), "yes" if each.holds else "no", f"{each.n:,}", str(each.strongest)]
 
 
-def _short_of(statements: Sequence[TestedStatement]) -> str:
+def _short_of(statements: Sequence[CheckedStatement]) -> str:
     return "it would show " + " and ".join(str(each.strongest) for each in statements if each.p > each.delta)

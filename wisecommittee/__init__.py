@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     from wisecommittee.operations.retune import retune
     from wisecommittee.report import plot, tables
     from wisecommittee.searches.calibration.calibrate import calibrate
+    from wisecommittee.searches.choice import search_and_choose
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
     from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
+    from wisecommittee.searches.guarantees.options import GuaranteeOptions
+    from wisecommittee.searches.guarantees.search import search_with_guarantee
     from wisecommittee.searches.query import Query
     from wisecommittee.searches.search import search
+    from wisecommittee.searches.selection import Selection
+    from wisecommittee.searches.target import Target
     from wisecommittee.store import LogitStore
     from wisecommittee.store.imports.answers import import_answers
     from wisecommittee.store.imports.outputs import import_outputs
@@ -39,6 +44,11 @@ _HOMES = {
     "evaluate": "wisecommittee.searches.evaluate",
     "evaluate_all": "wisecommittee.searches.evaluate",
     "search": "wisecommittee.searches.search",
+    "search_and_choose": "wisecommittee.searches.choice",
+    "Selection": "wisecommittee.searches.selection",
+    "Target": "wisecommittee.searches.target",
+    "search_with_guarantee": "wisecommittee.searches.guarantees.search",
+    "GuaranteeOptions": "wisecommittee.searches.guarantees.options",
     "evaluate_by": "wisecommittee.operations.groups",
     "monitor": "wisecommittee.operations.monitor",
     "retune": "wisecommittee.operations.retune",
@@ -61,10 +71,13 @@ __all__ = [
     "Committee",
     "Evaluation",
     "Frontier",
+    "GuaranteeOptions",
     "LogitStore",
     "ModelCard",
     "Query",
+    "Selection",
     "Study",
+    "Target",
     "Thresholds",
     "__version__",
     "audit",
@@ -80,6 +93,8 @@ __all__ = [
     "plot",
     "retune",
     "search",
+    "search_and_choose",
+    "search_with_guarantee",
     "split_store",
     "tables",
 ]

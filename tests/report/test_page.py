@@ -300,7 +300,7 @@ def test_a_best_single_that_is_no_first_replica_is_found(tmp_path):
     text = page(study_of(store, max_models=1, levels=5, threads=1))
     assert "to be matched, large/1, on val" in text
     assert "<b>large/1</b>" in text
-    assert "The committee is this model by itself." in text
+    assert "the committee is large/1 by itself" in text
 
 
 def test_a_best_single_beyond_the_limit_is_no_obstacle(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import naive
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 from pools import MemoryStore
 from scipy.stats import binomtest
 
-from wisecommittee.errors import AbsentError, AbsentNameError, UsageError
-from wisecommittee.searches.choice import single_named
+from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, UsageError
+from wisecommittee.searches.choice import search_and_choose, single_named
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.folds import make_folds
 from wisecommittee.searches.resampling.selecting import Asked, select
@@ -121,13 +122,14 @@ def test_the_figures_are_those_of_searches_without_each_fold(target, meets, seed
         shares.append(Fraction(sum(r for r, _ in made), N))
         right += [r / 2 for r, _ in made]
     assert expected.quality == pytest.approx(float(sum(shares) / 2), abs=1e-12)
-    independent = N / 1.1**2
-    wilson = wilson_by_hand(float(sum(shares) / 2), independent)
-    assert expected.interval == pytest.approx(wilson, abs=1e-9)
     alone = [r for r, _ in outcomes_by_oracle(models, labels, [[models[2]]], (), range(N))]
     assert selected.evidence.comparison.difference.mean == pytest.approx(np.mean(right - alone), abs=1e-12)
     stages = [[models[int(name[1])] for name in stage] for stage in best.committee.stages]
     paid = [c for _, c in outcomes_by_oracle(models, labels, stages, best.committee.thresholds.values, range(N))]
+    own = [r for r, _ in outcomes_by_oracle(models, labels, stages, best.committee.thresholds.values, range(N))]
+    moved = np.sum((right - own) ** 2) / np.sum((right - right.mean()) ** 2)
+    wilson = wilson_by_hand(float(sum(shares) / 2), N / max(1.05**2, 1 + moved))
+    assert expected.interval == pytest.approx(wilson, abs=1e-9)
     assert expected.average_cost == pytest.approx(np.mean(paid))
     assert expected.p99_cost == sorted(paid)[N - 1]
     assert expected.optimism == pytest.approx(best.quality - expected.quality)
@@ -217,3 +219,55 @@ def test_a_match_is_expected_to_be_as_good_or_is_the_model_itself(seed):
     else:
         assert comparison.speedup.ratio > 1
     assert comparison.reference == "m2"
+
+
+def test_ctrl_c_between_folds_leaves_the_committee_and_says_so(monkeypatch):
+    """The match of a robust choice takes folds: without them it is the best on the units that choose."""
+    solution = solved(*pool(2))
+    monkeypatch.setattr(
+        "wisecommittee.searches.resampling.cross_fit.interrupts", lambda: SimpleNamespace(number=1)
+    )  # fmt: skip
+    chosen = selected(solution, Target("match", "m2"), folds=5)
+    assert chosen.evidence.note == "stopped before all folds were searched"
+    assert chosen.evidence.expected is None
+    assert chosen.selection.choose == "best"
+    assert chosen.committee == solution.frontier.best().committee
+    assert selected(solution, Target("target_cost", 4), folds=5).selection.choose == "robust"
+
+
+def test_the_progress_of_folds_is_counted():
+    told = []
+    solution = solution_of(
+        MemoryStore(*pool(0)), Query(levels=LEVELS), Execution(threads=1, progress=lambda *each: told.append(each))
+    )
+    told.clear()
+    selected(solution, Target("target_cost", 4), folds=5, repeats=2)
+    assert told == [("folds", done, 10) for done in range(11)]
+
+
+def test_folds_run_by_default_by_the_counted_work_only(monkeypatch):
+    solution = solved(*pool(0))
+    combinations = solution.problem.estimate.combinations
+    for most, folds in ((combinations * LEVELS * N * 10, 10), (combinations * LEVELS * N * 10 - 1, 0)):
+        monkeypatch.setattr("wisecommittee.searches.resampling.selecting.MOST_WORK", most)
+        assert selected(solution, Target("target_cost", 4)).selection.folds == folds
+    assert selected(solution, Target("target_cost", 4), folds=10).selection.folds == 10
+
+
+def test_an_accuracy_that_is_not_expected_is_refused_with_what_is():
+    solution = solved(*pool(0))
+    best = solution.frontier.best().quality
+    with pytest.raises(
+        InfeasibleError, match=r"no committee is expected to reach .* on new units; the best, .*choose="
+    ):
+        selected(solution, Target("target_accuracy", best))
+    assert selected(solution, Target("target_accuracy", best), choose="best").evidence.expected.optimism > 0
+
+
+@pytest.mark.parametrize("exact", [{"exact": True}, {"method": "exact"}])
+def test_a_proof_and_a_robust_choice_exclude_each_other(exact):
+    with pytest.raises(UsageError, match=r"proves the best committee.*choose='robust'"):
+        search_and_choose(
+            MemoryStore(*pool(0)), Query(**exact), Target("target_cost", 4), None, Selection(choose="robust")
+        )
+    assert selected(solved(*pool(0), **exact), Target("target_cost", 4)).selection.choose == "best"

@@ -35,7 +35,10 @@ from wisecommittee.report import tables
 from wisecommittee.searches.evaluate import evaluate, evaluate_in
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.grid.miou import chains
+from wisecommittee.searches.guarantees.options import GuaranteeOptions
+from wisecommittee.searches.guarantees.search import search_with_guarantee
 from wisecommittee.searches.members import members_pool
+from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.on_test import compare_on
 from wisecommittee.searches.resampling.outcomes import outcomes_of
 from wisecommittee.searches.search import search
@@ -435,3 +438,10 @@ def test_new_costs_reach_the_sets(files, tmp_path):
     store.remove("m0")
     with pytest.raises(StoreError, match=r"m0\+m1 in val has the costs of m0, which is not there any more by itself"):
         import_costs(store, files / "m1.csv")
+
+
+def test_a_guarantee_of_mean_iou_is_refused(files, tmp_path):
+    store = LogitStore(tmp_path / "S")
+    run_import(files, store)
+    with pytest.raises(UsageError, match="mIoU is no mean over units"):
+        search_with_guarantee(store, GuaranteeOptions(guarantee=["accuracy >= 0.5"]), Query(levels=5))

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from wisecommittee.searches.resampling.comparison import Comparison, Difference, paired_difference
+from wisecommittee.searches.resampling.fitted import Fitted
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.searches.resampling.speedup import Speedup, speedup
 from wisecommittee.searches.resampling.verdict import judge
@@ -93,20 +94,31 @@ def outcomes(right):
     return Outcomes(np.array(right, np.int32)[:, None], np.zeros(len(right), np.int64))
 
 
+def fitted(right, chosen=None):
+    return Fitted.of(CLASSIFICATION, [outcomes(right)], outcomes(right if chosen is None else chosen))
+
+
+def test_errors_are_wider_by_the_units_on_which_folds_choose_otherwise():
+    right, chosen = np.r_[np.ones(90), np.zeros(10)], np.r_[np.ones(85), np.zeros(5), np.ones(5), np.zeros(5)]
+    assert fitted(right).wider(right, 1.0) == 1.05
+    assert fitted(right, chosen).wider(right, 1.0) == pytest.approx(math.sqrt(1 + 10 / (100 * 0.9 * 0.1)))
+    assert fitted(right, chosen).wider(right, 2.5) == pytest.approx(math.sqrt(1 + 25 / (100 * 0.9 * 0.1)))
+
+
 def test_a_difference_is_that_of_the_discordant_units():
     rng = np.random.default_rng(0)
     a, b = rng.random(400) < 0.9, rng.random(400) < 0.88
-    found = paired_difference(CLASSIFICATION, [outcomes(a)], outcomes(b))
+    found = paired_difference(fitted(a), outcomes(b))
     assert found.mean == pytest.approx(a.mean() - b.mean())
     low, high = found.interval
     error = (a.astype(float) - b).std() / 20
-    assert (low, high) == pytest.approx((found.mean - 1.1 * 1.96 * error, found.mean + 1.1 * 1.96 * error), abs=0.003)
+    assert (low, high) == pytest.approx((found.mean - 1.05 * 1.96 * error, found.mean + 1.05 * 1.96 * error), abs=0.003)
     assert low < found.limits[0] < found.mean < found.limits[1] < high
-    assert found.p == pytest.approx(2 * norm.sf(abs(found.mean) / (1.1 * error)), abs=0.02)
+    assert found.p == pytest.approx(2 * norm.sf(abs(found.mean) / (1.05 * error)), abs=0.02)
 
 
 def test_committees_that_never_differ_still_have_an_interval():
-    found = paired_difference(CLASSIFICATION, [outcomes(np.ones(300))], outcomes(np.ones(300)))
+    found = paired_difference(fitted(np.ones(300)), outcomes(np.ones(300)))
     assert found.mean == 0
     assert found.interval[0] < -0.005  # 300 units without a difference do not show that it is below half a point
     assert found.p == 1

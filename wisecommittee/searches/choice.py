@@ -37,10 +37,10 @@ from wisecommittee.searches.stages.pool import select_cards
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import thread_count
-from wisecommittee.store import LogitStore
+from wisecommittee.store import LogitStore, StoreLike, open_store
 
 if TYPE_CHECKING:
-    from wisecommittee.searches.guarantees.tested import Certificate
+    from wisecommittee.searches.guarantees.certificate import Certificate
 
 MEASURED = ("latency_ms", "batch_ms")  # costs that `bench-models` measures, of one unit
 
@@ -154,7 +154,7 @@ class Choice:
 
 
 def search_and_choose(
-    store: LogitStore,
+    store: StoreLike,
     query: Query,
     target: Target | None = None,
     execution: Execution | None = None,
@@ -164,14 +164,36 @@ def search_and_choose(
 
     Parameters
     ----------
-    target
+    store : LogitStore or path
+    query : Query
+    target : Target, optional
         None: the most accurate committee. An ensemble to match decides what is searched: its models, all replicas, and
         at most as many members as it has.
-    selection
-        By default all defaults.
+    execution, selection : Execution, Selection, optional
+        How the search runs, and how the committee is chosen and judged; by default all defaults.
+
+    Returns
+    -------
+    Choice
+        The committee with its figures on the split that chose it (`val`) and on test; in `evidence` the figures to
+        expect on new units, the comparison with a reference and the verdict.
+
+    Raises
+    ------
+    UsageError
+        The query cannot be asked of these models, or the options exclude each other.
+    InfeasibleError
+        No committee keeps the limits or meets the target.
+    AbsentError
+        There are too few units for the folds that are asked for.
+
+    Examples
+    --------
+    >>> choice = search_and_choose("logits", Query(), Target("match", "b7/0"))      # doctest: +SKIP
+    >>> choice.evidence.verdict.word, choice.evidence.expected.quality              # doctest: +SKIP
     """
-    selection = selection or Selection()
-    if query.exact and selection.choose == "robust":
+    store, selection = open_store(store), selection or Selection()
+    if (query.exact or query.method == "exact") and selection.choose == "robust":
         raise UsageError(
             f"{option('exact', True)} proves the best committee on the split that chooses, and "
             f"{option('choose', 'robust')} takes another one; leave one of them out"

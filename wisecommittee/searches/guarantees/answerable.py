@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wisecommittee.errors import AbsentNameError, InfeasibleError, UsageError, counted, option
+from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, UsageError, counted, option
 from wisecommittee.searches.guarantees.statement import BEST_SINGLE, Guarantee
 from wisecommittee.searches.stages.pool import Pool
 
@@ -43,6 +43,8 @@ def require_answerable(guarantees: tuple[Guarantee, ...], pool: Pool, delta: flo
     ------
     UsageError
         The task has no statements, or a cost or a model is not in the pool.
+    AbsentError
+        The units have no labels, and a statement needs them.
     InfeasibleError
         There are too few units.
     """
@@ -59,7 +61,17 @@ def require_answerable(guarantees: tuple[Guarantee, ...], pool: Pool, delta: flo
                 raise AbsentNameError("model", model, models)
         if each.of_cost and each.subject not in ("cost", *costs):
             raise AbsentNameError("cost", str(each.subject), ["cost", *costs])
+        if each.needs_labels and not labelled(pool):
+            raise AbsentError(
+                f"guarantee {str(each)!r} needs labels, and split {pool.split!r} has none; import its models with "
+                f"labels, or state an agreement with a model or a cost, which need none"
+            )
         _require_units(each, pool, delta)
+
+
+def labelled(pool: Pool) -> bool:
+    """Whether predictions on these units can be told right from wrong: graded answers need no labels."""
+    return not pool.task.counts or pool.store.has_labels(pool.split)
 
 
 def _require_units(each: Guarantee, pool: Pool, delta: float) -> None:

@@ -10,14 +10,14 @@ from wisecommittee.searches.choice import single_named
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.guarantees.answerable import classes_named
+from wisecommittee.searches.guarantees.answerable import classes_named, labelled
+from wisecommittee.searches.guarantees.certificate import Certificate, CheckedStatement
 from wisecommittee.searches.guarantees.claims import Stages, Units, hypothesis
 from wisecommittee.searches.guarantees.hypothesis import Hypothesis
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
-from wisecommittee.searches.guarantees.path import candidates, saves_cost, test_order
+from wisecommittee.searches.guarantees.path import candidates, order_of_tests, saves_cost
 from wisecommittee.searches.guarantees.results import calibration_hash, results_of
 from wisecommittee.searches.guarantees.statement import BEST_SINGLE
-from wisecommittee.searches.guarantees.tested import Certificate, TestedStatement
 from wisecommittee.searches.stages.exit_table import stage_indices
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.target import Target
@@ -70,24 +70,24 @@ def certify(
     choosing, testing = pools
     most = _most(choosing, every)
     before = _hypotheses(every, references, asked, choosing, most, threads)
-    order = test_order(every, lambda i: _joint(before[i], delta), save_cost=saves_cost(statements, target))
+    order = order_of_tests(every, lambda i: _joint(before[i], delta), save_cost=saves_cost(statements, target))
     path = [every[i] for i in order]
     tests = _hypotheses(path, references, asked, testing, most, threads)
     passed = rejected_in_order((_joint(row, delta) for row in tests), delta)
     index = max(passed - 1, 0)
     figures = evaluate_in(testing, [path[index].committee], threads)[0]
 
-    def tested(at: int) -> tuple[TestedStatement, ...]:
+    def tested(at: int) -> tuple[CheckedStatement, ...]:
         models = {model for e in (path[at], *references.values()) for model in e.committee.models}
         digest = calibration_hash(testing, sorted(models))
         holds = _joint(tests[at], delta) <= delta
         return tuple(
-            TestedStatement(each, delta, e.n, e.method, e.p_value(delta), holds, e.smallest_margin(delta), digest)
+            CheckedStatement(each, delta, e.n, e.method, e.p_value(delta), holds, e.smallest_margin(delta), digest)
             for each, e in zip(statements, tests[at], strict=True)
         )
 
     failed = (path[passed], tested(passed)) if passed < len(path) else None
-    return path[index], Certificate(tested(index), figures, asked, len(path), passed, failed)
+    return path[index], Certificate(tested(index), figures, labelled(testing), asked, len(path), passed, failed)
 
 
 def _joint(row: Row, delta: float) -> float:

@@ -57,7 +57,8 @@ def _figure(text: str, left: str) -> tuple[str, tuple[str, ...]]:
     for figure, (form, _) in FORMS.items():
         if found := form.fullmatch(left):
             return figure, found.groups()
-    near = next((f for f in FORMS if left.lower().startswith(f)), nearest(left, FORMS))
+    starts = {"P(": "exceeding", "average": "average", **{figure: figure for figure in FORMS}}
+    near = next((starts[start] for start in starts if left.startswith(start)), nearest(left, FORMS))
     if near:
         raise _error(text, repr(left), "the form of the example", near)
     examples = "; ".join(example for _, example in FORMS.values())

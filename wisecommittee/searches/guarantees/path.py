@@ -64,7 +64,7 @@ def saves_cost(guarantees: Sequence[Guarantee], target: Target | None) -> bool:
     return not all(each.of_cost for each in guarantees)
 
 
-def test_order(candidates: Sequence[Evaluation], p_value: Callable[[int], float], *, save_cost: bool) -> list[int]:
+def order_of_tests(candidates: Sequence[Evaluation], p_value: Callable[[int], float], *, save_cost: bool) -> list[int]:
     """Indices of candidates in the order in which they are tested.
 
     The first is the candidate whose statements are the surest on the units that chose, by the p-value that these units

@@ -13,9 +13,9 @@ from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.guarantees.answerable import classes_named, require_answerable
+from wisecommittee.searches.guarantees.certificate import Certificate
 from wisecommittee.searches.guarantees.certify import certify
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
-from wisecommittee.searches.guarantees.tested import Certificate
 from wisecommittee.searches.guarantees.units import testing_pool
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.evidence import Evidence
@@ -84,11 +84,7 @@ def search_with_guarantee(
     if not asked.guarantee:
         raise UsageError(f"nothing to guarantee; name a statement, {option('guarantee', 'accuracy >= 0.95')}")
     selection = selection or Selection()
-    if selection.folds:
-        raise UsageError(
-            f"{option('folds', selection.folds)} with {option('guarantee')}: the units that test say what folds would "
-            f"estimate; leave one of them out"
-        )
+    _require_no_other_choice(selection)
     store, execution = open_store(store), execution or Execution()
     problem = pose(store, query_for(store, query or Query(), target), execution)
     choosing, testing = testing_pool(problem.pool, store, asked, selection.seed)
@@ -101,6 +97,19 @@ def search_with_guarantee(
     chosen, certificate = certify(frontier, asked, (choosing, testing), target, least, threads)
     choice = _choice(frontier, store, target, (chosen, certificate), matched, threads)
     return replace(choice, selection=replace(selection, choose="best", folds=0), evidence=Evidence(note=NOTE))
+
+
+def _require_no_other_choice(selection: Selection) -> None:
+    """The statements decide which committee is returned, and the units that test say what to expect of it."""
+    given = {name: getattr(selection, name) for name in ("choose", "folds", "reference")}
+    if given["choose"] == "best":  # of the committees that pass, which is the rule here
+        del given["choose"]
+    for name, value in given.items():
+        if value:
+            raise UsageError(
+                f"{option(name, value)} with {option('guarantee')}: the statements choose the committee, and the units "
+                f"that test them say what to expect of it; leave one of them out"
+            )
 
 
 def _matched(

@@ -43,6 +43,10 @@ class Guarantee:
         return self.figure in OF_COST
 
     @property
+    def needs_labels(self) -> bool:
+        return self.figure in ("accuracy", "precision", "recall")
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The model that the committee is compared with, if the statement names one."""
         return (self.subject,) if self.subject and self.figure in ("accuracy", "agreement") else ()

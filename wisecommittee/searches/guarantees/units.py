@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,8 @@ from wisecommittee.errors import (
     counted,
     option,
 )
-from wisecommittee.searches.doctor import REPORTING, copied
+from wisecommittee.searches.doctor import REPORTING
+from wisecommittee.searches.doctor.copies import overlap
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.members import check_identity, identity
 from wisecommittee.searches.stages.pool import Pool, open_pool
@@ -68,13 +71,16 @@ def testing_pool(pool: Pool, store: LogitStore, asked: GuaranteeOptions, seed: i
             f"units of {pool.split} aside with {option('guarantee_share', 0.5)}"
         )
     store.require_split(split)
-    if (why := copied(store, pool.split, split)) is not None:
-        raise StoreError(why)
+    if (doubt := overlap(store, pool.split, split)) is not None:
+        kind, text = doubt
+        if kind == "copy":
+            raise StoreError(text)
+        warnings.warn(f"the guarantee takes units that chose for new ones: {text}", stacklevel=2)
     return pool, _same_models(pool, store, split)
 
 
 def _same_models(pool: Pool, store: LogitStore, split: str) -> Pool:
-    """The models of a pool on another split, with the calibrations that they have in the pool."""
+    """The models of a pool, with the calibrations that they have there, on another split, with or without labels."""
     there = set(store.models(split))
     if missing := [card.model for card in pool.cards if card.model not in there]:
         raise CommitteeError(
@@ -87,5 +93,11 @@ def _same_models(pool: Pool, store: LogitStore, split: str) -> Pool:
         check_identity(other, identity(card))
         cards.append(other.with_calibration(card.calibration))
     return open_pool(
-        store, split, cards, combine=pool.combine.name, confidence=pool.confidence_name, cost=pool.cost.name
+        store,
+        split,
+        cards,
+        combine=pool.combine.name,
+        confidence=pool.confidence_name,
+        cost=pool.cost.name,
+        labelled=False,
     )

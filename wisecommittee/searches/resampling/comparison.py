@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wisecommittee.searches.expected import Interval
-from wisecommittee.searches.resampling.estimates import WIDER, by_group, widened
+from wisecommittee.searches.resampling.fitted import Fitted, widened
 from wisecommittee.searches.resampling.on_test import TestComparison
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.searches.resampling.speedup import Speedup
 from wisecommittee.statistics.best_of_many import flattery
 from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.statistics.paired import score_interval
-from wisecommittee.tasks import Task
 
+MOVED = 2.5  # weight of the units on which the choices of folds differ (Fitted.wider)
 TWO_SIDED, ONE_SIDED = 0.95, 0.90  # levels of two-sided intervals; the ends of the second are one-sided limits at 95 %
 
 
@@ -91,71 +91,55 @@ class Comparison:
         }
 
 
-def paired_difference(
-    task: Task, committee: Sequence[Outcomes], reference: Outcomes, together: NDArray[np.int64] | None = None
-) -> Difference:
+def paired_difference(fitted: Fitted, reference: Outcomes) -> Difference:
     """The difference of a rule's cross-fitted outcomes and a fixed model.
 
     Score intervals where units are right or wrong (Tango 1998), else bootstrap.
-
-    committee : for each division into folds; together : as of CrossFit.
     """
-    worth = _worth(task, committee)
-    gaps = worth - task.worth(reference.statistics)
-    mean, units = float(gaps.mean()), len(gaps)
+    task, units = fitted.task, len(fitted.worth)
+    other = task.worth(reference.statistics)
+    gaps = fitted.worth - other
+    mean, wider = float(gaps.mean()), fitted.wider(gaps, MOVED)
     if task.counts:
-        only, other_only = (_units(task, committee, reference, sign) for sign in (1, -1))
-        independent = units / WIDER**2
+        independent = units / wider**2
+        apart = [np.mean([np.sum(sign * (task.worth(each.statistics) - other) > 0) for each in fitted.outcomes])
+                 for sign in (1, -1)]  # fmt: skip
+        only, other_only = (float(number) / wider**2 for number in apart)
         interval, limits = (score_interval(only, other_only, independent, level) for level in (TWO_SIDED, ONE_SIDED))
-        error = np.sqrt(max(only + other_only - independent * mean**2, 1.0)) / independent
+        error = math.sqrt(max(only + other_only - independent * mean**2, 1.0)) / independent
     else:
-        gaps = gaps if together is None else by_group(gaps, together)
-        around = (mean_interval(gaps, level, (-1.0, 1.0)) for level in (TWO_SIDED, ONE_SIDED))
-        interval, limits = (widened(mean, each, (-1.0, 1.0)) for each in around)
-        error = WIDER * max(float(gaps.std()), 1 / len(gaps)) / np.sqrt(len(gaps))
-    return _difference(mean, interval, limits, float(error), units)
+        values = fitted.observations(gaps)
+        around = (mean_interval(values, level, (-1.0, 1.0)) for level in (TWO_SIDED, ONE_SIDED))
+        interval, limits = (widened(mean, each, wider, (-1.0, 1.0)) for each in around)
+        error = wider * max(float(values.std()), 1 / len(values)) / math.sqrt(len(values))
+    return _difference(mean, interval, limits, error, units)
 
 
-def difference_from_best(
-    task: Task,
-    committee: Sequence[Outcomes],
-    best: Outcomes,
-    models: Sequence[Outcomes],
-    together: NDArray[np.int64] | None = None,
-) -> Difference:
+def difference_from_best(fitted: Fitted, best: Outcomes, models: Sequence[Outcomes]) -> Difference:
     """The difference of a rule's cross-fitted outcomes and the best of several models, freed of what flatters the best.
 
     Re-choosing the best in each fold would be free of that too, but where models are close it picks in each fold the
     one that is worse there: its errors are half as large again. The interval covers that of a fixed model as well.
     """
-    fixed = paired_difference(task, committee, best, together)
-    rows = [_worth(task, committee), *(task.worth(each.statistics) for each in models)]
-    if together is not None:
-        rows = [by_group(row, together) for row in rows]
+    fixed, units = paired_difference(fitted, best), len(fitted.worth)
+    rows = [fitted.observations(row) for row in (fitted.worth, *(fitted.task.worth(m.statistics) for m in models))]
     chance = flattery(rows[0], np.stack(rows[1:]))
-    mean = fixed.mean + chance.mean
+    mean, wider = fixed.mean + chance.mean, fitted.wider(fitted.worth - fitted.task.worth(best.statistics), MOVED)
     interval, limits = (
-        _hull(chance.interval(mean, level, WIDER), (ends[0] + chance.mean, ends[1] + chance.mean))
+        _hull(chance.interval(mean, level, wider), (ends[0] + chance.mean, ends[1] + chance.mean))
         for level, ends in ((TWO_SIDED, fixed.interval), (ONE_SIDED, fixed.limits))
     )
-    error = max(WIDER * float(chance.errors.std()), fixed.spread / np.sqrt(len(rows[0])))
-    return _difference(mean, interval, limits, error, best.cost.size)
+    error = max(wider * float(chance.errors.std()), fixed.spread / math.sqrt(units))
+    return _difference(mean, interval, limits, error, units)
 
 
-def difference_from_named_best(
-    task: Task,
-    committee: Sequence[Outcomes],
-    best: Outcomes,
-    models: Sequence[Outcomes],
-    together: NDArray[np.int64] | None = None,
-) -> Difference:
+def difference_from_named_best(fitted: Fitted, best: Outcomes, models: Sequence[Outcomes]) -> Difference:
     """The difference of a rule's cross-fitted outcomes and a model that was named and is the best of several.
 
     Whether it was named for its figures is not known: the interval covers the difference from a model that was named
     before, and from one that was named because it is the best.
     """
-    fixed = paired_difference(task, committee, best, together)
-    chosen = difference_from_best(task, committee, best, models, together)
+    fixed, chosen = paired_difference(fitted, best), difference_from_best(fitted, best, models)
     return replace(
         fixed, interval=_hull(fixed.interval, chosen.interval), limits=_hull(fixed.limits, chosen.limits)
     )  # fmt: skip
@@ -167,21 +151,8 @@ NO_DIFFERENCE = Difference(0.0, (0.0, 0.0), (0.0, 0.0), 1.0, 0.0)  # from itself
 def _difference(mean: float, interval: Interval, limits: Interval, error: float, units: int) -> Difference:
     p = 2 * NormalDist().cdf(-abs(mean) / error)
     inside, one_sided = ((max(low, -1.0), min(high, 1.0)) for low, high in (interval, limits))
-    return Difference(mean, inside, one_sided, p, error * float(np.sqrt(units)))
+    return Difference(mean, inside, one_sided, p, error * math.sqrt(units))
 
 
 def _hull(first: Interval, second: Interval) -> Interval:
     return min(first[0], second[0]), max(first[1], second[1])
-
-
-def _worth(task: Task, outcomes: Sequence[Outcomes]) -> NDArray[np.float64]:
-    """float64 [N]: what each unit contributes to the quality, on average over the divisions."""
-    return np.asarray(np.mean([task.worth(each.statistics) for each in outcomes], axis=0))
-
-
-def _units(task: Task, committee: Sequence[Outcomes], reference: Outcomes, sign: int) -> float:
-    """The number of independent units that are worth as much as those on which the committee alone is right (sign 1),
-    or the reference (-1)."""
-    other = task.worth(reference.statistics)
-    apart = sum(float(np.sum(sign * (task.worth(each.statistics) - other) > 0)) for each in committee)
-    return apart / (len(committee) * WIDER**2)

@@ -19,7 +19,8 @@ from wisecommittee.searches.resampling.comparison import (
 )
 from wisecommittee.searches.resampling.cross_fit import Chooser, CrossFit
 from wisecommittee.searches.resampling.estimates import expected_figures, less_flattered
-from wisecommittee.searches.resampling.rules import Within
+from wisecommittee.searches.resampling.fitted import Fitted
+from wisecommittee.searches.resampling.rules import Crossing, Within
 from wisecommittee.searches.resampling.speedup import speedup
 from wisecommittee.searches.resampling.verdict import Verdict, judge
 from wisecommittee.searches.selection import Selection
@@ -94,22 +95,22 @@ def evidence(
     committees = [chosen.committee, reference, *singles]
     outcomes = crossfit.on_all(committees)
     possible = [possible_costs(pool, committee) for committee in committees[:2]]
-    fitted = crossfit.outcomes(chosen.rule)
+    fitted = Fitted.of(pool.task, crossfit.outcomes(chosen.rule), outcomes[0], crossfit.together)
     best = frontier.best_single().committee.stages
     same = chosen.committee.stages == reference.stages
     if same:
         gap = NO_DIFFERENCE
     elif named and reference.stages != best:
-        gap = paired_difference(pool.task, fitted, outcomes[1], crossfit.together)
+        gap = paired_difference(fitted, outcomes[1])
     else:
         compared = difference_from_named_best if named else difference_from_best
-        gap = compared(pool.task, fitted, outcomes[1], outcomes[2:], crossfit.together)
+        gap = compared(fitted, outcomes[1], outcomes[2:])
     costs = [np.asarray(each.cost * rate, np.float64) for each in outcomes[:2]]
     cheaper = speedup(frontier.axis, costs[1], costs[0], (possible[1][1], possible[0][1]))
     comparison = Comparison(" + ".join(reference.models), gap, cheaper, pool.units, same)
     expected = expected_figures(crossfit, fitted, outcomes[0], possible[0])
-    if same and chosen.committee.stages == best:
-        expected = less_flattered(expected, pool.task, outcomes[2:])
+    if isinstance(chosen.rule, Crossing) and chosen.rule.instead and reference.stages == best:
+        expected = less_flattered(expected, pool.task, outcomes[2:], chosen.rule.instead)
     return Evidence(expected, comparison, judge(comparison, selection.margin, selection.min_speedup))
 
 
@@ -117,12 +118,11 @@ def along(crossfit: CrossFit, frontier: Frontier) -> tuple[Expected, ...]:
     """The expected figures of every committee of a frontier of all units."""
     committees = [e.committee for e in frontier]
     outcomes = crossfit.on_all(committees)
-    return tuple(
-        expected_figures(
-            crossfit, crossfit.outcomes(Within(frontier.x(e))), each, possible_costs(crossfit.pool, e.committee)
-        )
-        for e, each in zip(frontier, outcomes, strict=True)
-    )
+    pool, made = crossfit.pool, []
+    for e, each in zip(frontier, outcomes, strict=True):
+        fitted = Fitted.of(pool.task, crossfit.outcomes(Within(frontier.x(e))), each, crossfit.together)
+        made.append(expected_figures(crossfit, fitted, each, possible_costs(pool, e.committee)))
+    return tuple(made)
 
 
 def possible_costs(pool: Pool, committee: Committee) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.searches.expected import Interval
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.resampling.cross_fit import image_of_units
-from wisecommittee.searches.resampling.estimates import by_group
+from wisecommittee.searches.resampling.fitted import by_group
 from wisecommittee.searches.resampling.outcomes import outcomes_of
 from wisecommittee.searches.stages.exit_table import prefix_tables
 from wisecommittee.statistics.bootstrap import mean_interval

@@ -66,11 +66,14 @@ class Crossing:
     best : float
         The largest expected quality of any budget.
     of_fold : {id of the fold: Committee}
+    instead : float
+        Share of the folds in which no budget reaches the quality, so that another committee stands in.
     """
 
     limit: float | None
     best: float
     of_fold: Mapping[int, Committee]
+    instead: float = 0.0
 
     def __call__(self, fold: Fold) -> Committee:
         return self.of_fold[id(fold)]
@@ -78,7 +81,7 @@ class Crossing:
     @classmethod
     def never(cls, crossfit: CrossFit, instead: Committee) -> Crossing:
         """The same committee in every fold."""
-        return cls(None, 0.0, {id(fold): instead for folds in crossfit.repeats for fold in folds})
+        return cls(None, 0.0, {id(fold): instead for folds in crossfit.repeats for fold in folds}, 1.0)
 
     @classmethod
     def of(
@@ -94,7 +97,7 @@ class Crossing:
         instead : Committee or None
             Chosen where no budget reaches the quality; by default the best of the dearest budget.
         """
-        reached, of_fold = [], {}
+        reached, of_fold, stood_in = [], {}, 0
         for folds in crossfit.repeats:
             tables = np.stack([_totals(fold, limits) for fold in folds])
             reached.append(_qualities(crossfit, tables.sum(axis=0), crossfit.pool.units))
@@ -103,12 +106,13 @@ class Crossing:
                 limit = _first(limits, others, _quality_on(wanted, crossfit.pool.task, fold.trained))
                 if limit is None and instead is not None:
                     of_fold[id(fold)] = instead
+                    stood_in += 1
                 else:
                     of_fold[id(fold)] = Within(limits[-1] if limit is None else limit)(fold)
         mean = np.mean(reached, axis=0)
         everyone = np.arange(crossfit.pool.units)
         limit = _first(limits, mean, _quality_on(wanted, crossfit.pool.task, everyone))
-        return cls(limit, float(mean.max()), of_fold)
+        return cls(limit, float(mean.max()), of_fold, stood_in / len(of_fold))
 
 
 def _qualities(crossfit: CrossFit, totals: NDArray[np.int64], units: int) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from wisecommittee.searches.guarantees.statement import Guarantee
 
 
 @dataclass(frozen=True, slots=True)
-class TestedStatement:
+class CheckedStatement:
     """A statement about a committee, tested on units that did not choose it.
 
     Parameters
@@ -36,8 +36,6 @@ class TestedStatement:
     calibration_hash : str
         Of the units of the test: their ids, labels and outputs.
     """
-
-    __test__ = False  # not a test of pytest
 
     statement: Guarantee
     delta: float
@@ -75,23 +73,26 @@ class Certificate:
 
     Parameters
     ----------
-    statements : tuple of TestedStatement
+    statements : tuple of CheckedStatement
         Of the committee that is returned: the last that passed, or the first of the path if none did.
     figures : Evaluation
         Of that committee on the units of the test.
+    labelled : bool
+        Whether these units have labels; without, the figures have no quality.
     asked : GuaranteeOptions
     path, passed : int
         Number of committees on the path, and of those that passed.
-    failed : (Evaluation, tuple of TestedStatement) or None
+    failed : (Evaluation, tuple of CheckedStatement) or None
         The committee at which the tests stopped, on the units that chose; None if all passed.
     """
 
-    statements: tuple[TestedStatement, ...]
+    statements: tuple[CheckedStatement, ...]
     figures: Evaluation
+    labelled: bool
     asked: GuaranteeOptions
     path: int
     passed: int
-    failed: tuple[Evaluation, tuple[TestedStatement, ...]] | None
+    failed: tuple[Evaluation, tuple[CheckedStatement, ...]] | None
 
     @property
     def holds(self) -> bool:
@@ -112,7 +113,9 @@ class Certificate:
 
     def to_json(self) -> dict[str, Any]:
         """The keys that `search --json` has with guarantees."""
-        failed = None
+        figures, failed = self.figures.figures(), None
+        if not self.labelled:
+            figures |= dict.fromkeys(("correct", "quality", "interval"))
         if self.failed is not None:
             chosen, statements = self.failed
             failed = {"committee": chosen.committee.to_json(), "guarantee": [each.to_json() for each in statements]}
@@ -120,7 +123,7 @@ class Certificate:
             "guarantee": [each.to_json() for each in self.statements],
             "calibration": {
                 "split": self.figures.split,
-                **self.figures.figures(),
+                **figures,
                 "path": self.path,
                 "passed": self.passed,
                 "stopped_at": failed,

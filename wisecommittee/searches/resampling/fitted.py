@@ -1,0 +1,84 @@
+"""Cross-fitted outcomes of a rule beside the committee that it chooses from all units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.searches.expected import Interval
+from wisecommittee.searches.resampling.outcomes import Outcomes
+from wisecommittee.tasks import Task
+
+LEAST = 1.05  # factor of errors; also where all folds choose the committee itself
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What each unit contributes to the quality.
+
+    Parameters
+    ----------
+    task : Task
+    outcomes : of each division into folds
+        A unit's are those of the committee that is chosen without its fold.
+    worth : float64 [N]
+        From these outcomes, on average over the divisions.
+    chosen : float64 [N]
+        From the committee of all units.
+    together : int64 [N] or None
+        As of CrossFit.
+    """
+
+    task: Task
+    outcomes: Sequence[Outcomes]
+    worth: NDArray[np.float64]
+    chosen: NDArray[np.float64]
+    together: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(
+        cls, task: Task, outcomes: Sequence[Outcomes], chosen: Outcomes, together: NDArray[np.int64] | None = None
+    ) -> Fitted:
+        worth = np.asarray(np.mean([task.worth(each.statistics) for each in outcomes], axis=0), np.float64)
+        return cls(task, outcomes, worth, task.worth(chosen.statistics), together)
+
+    @property
+    def quality(self) -> float:
+        """The mean quality of the divisions."""
+        return float(np.mean([quality_of(self.task, each) for each in self.outcomes]))
+
+    def observations(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """One value for each independent observation, from one for each unit: an image where units are its cells."""
+        return values if self.together is None else by_group(values, self.together)
+
+    def wider(self, values: NDArray[np.float64], weight: float) -> float:
+        """By what factor the error of the mean of values [N] exceeds that of independent ones.
+
+        Where folds choose other committees than all units do, which of the close ones they choose depends on the units
+        that they leave out; the variance of that is a multiple of the units on which the choices differ (the weight is
+        found by simulation: docs/honesty.md).
+        """
+        spread = float(((values - values.mean()) ** 2).sum())
+        moved = float(((self.worth - self.chosen) ** 2).sum())
+        return max(LEAST, math.sqrt(1 + weight * moved / spread)) if spread > 0 else LEAST
+
+
+def by_group(values: NDArray[np.float64], together: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A value for each group, whose mean over groups is the mean of all values."""
+    groups = int(together.max()) + 1
+    return np.asarray(np.bincount(together, values) * (groups / len(values)), np.float64)
+
+
+def widened(centre: float, interval: Interval, wider: float, bounds: Interval) -> Interval:
+    """An interval of independent outcomes as one of cross-fitted outcomes, whose errors are larger by a factor."""
+    low, high = (centre + wider * (end - centre) for end in interval)
+    return max(low, bounds[0]), min(high, bounds[1])
+
+
+def quality_of(task: Task, outcomes: Outcomes) -> float:
+    """The quality of outcomes, in [0, 1]."""
+    return float(task.quality(outcomes.statistics.sum(axis=0, dtype=np.int64), len(outcomes.cost)))

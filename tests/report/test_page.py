@@ -25,6 +25,7 @@ from wisecommittee.searches.choice import choose, search_and_choose
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.verdict import WORDS
+from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.store import LogitStore
@@ -354,3 +355,42 @@ def test_a_frontier_without_single_models_is_refused(study, tmp_path):
     replace(study.frontier(), singles=()).save(tmp_path / "f.parquet")
     with pytest.raises(StoreError, match="holds no single model"):
         Frontier.load(tmp_path / "f.parquet")
+
+
+def test_the_chart_has_a_line_and_a_band_to_expect(study, text):
+    found = study.frontier_with_expected()
+    expected_line = re.search(r'<path class="expected" d="M([^"]+)"/>', text)[1].split("L")
+    line = re.search(r'<path class="line" d="M([^"]+)"/>', text)[1].split("L")
+    assert [point.split()[0] for point in expected_line] == [point.split()[0] for point in line]
+    for drawn, on_val, e, expected in zip(expected_line, line, found, found.expected, strict=True):
+        lower = float(drawn.split()[1]) >= float(on_val.split()[1])  # pixels count from the top
+        assert lower == (expected.quality <= e.quality) or abs(expected.quality - e.quality) < 1e-3
+    band = re.search(r'<path class="band" d="M([^"]+)Z"/>', text)[1].split("L")
+    assert len(band) == 2 * len(line)
+    assert "expected on new data, 95 % band" in text
+
+
+def test_a_tooltip_says_what_to_expect(study, text):
+    found = study.frontier_with_expected()
+    said = json.loads(re.search(r'id="points">(.*?)</script>', text)[1])
+    for e, expected in zip(found, found.expected, strict=True):
+        words = f"expected on new data: top-1 accuracy {100 * expected.quality:.2f} % ["
+        cost = f"average {plain(e.average_cost, 'flops')} FLOPs"
+        assert any(line.startswith(e.committee.label()) and words in line and cost in line for line in said)
+
+
+def test_without_folds_the_page_claims_no_saving(study):
+    text = page(replace(study, selection=Selection(folds=0)))
+    plain_text = unescape(re.sub(r"<[^>]+>", "", text))
+    assert "No verdict: no folds were searched" in plain_text
+    assert "on val, which chose it and flatters it" in plain_text
+    assert not re.search(r"<b>[^<]*times less", text)
+    assert 'class="expected"' not in text
+    assert "--folds 0" in plain_text
+
+
+def test_only_a_shown_saving_is_bold(study):
+    easy = page(replace(study, selection=Selection(margin=0.5)), Target("target_flops", 2e6))
+    assert re.search(r'<p class="verdict use"><b>USE</b>: <b>[^<]*times cheaper', easy)
+    hard = page(replace(study, selection=Selection(margin=0.0)), Target("target_flops", 2e6))
+    assert re.search(r'<p class="verdict (do_not_use|not_shown)"><b>[A-Z ]+</b>: [^<]*times cheaper', hard)

@@ -59,11 +59,11 @@ def expected_interval(fitted: Fitted) -> Interval:
     return widened(quality, of_mean, wider, (0.0, 1.0))
 
 
-def less_flattered(expected: Expected, task: Task, models: Sequence[Outcomes], share: float) -> Expected:
+def less_flattered(expected: Expected, task: Task, models: Sequence[Outcomes]) -> Expected:
     """The expected figures of the best of several models, which its figures flatter; the interval also covers those of
-    a model that was named before the units were seen. share : of the units to which this applies."""
+    a model that was named before the units were seen."""
     rows = np.stack([task.worth(each.statistics) for each in models])
-    much = share * max(0.0, flattery(np.zeros(rows.shape[1]), rows).mean)
+    much = max(0.0, flattery(np.zeros(rows.shape[1]), rows).mean)
     low, high = expected.interval
     return replace(
         expected,

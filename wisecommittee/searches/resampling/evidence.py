@@ -20,7 +20,7 @@ from wisecommittee.searches.resampling.comparison import (
 from wisecommittee.searches.resampling.cross_fit import Chooser, CrossFit
 from wisecommittee.searches.resampling.estimates import expected_figures, less_flattered
 from wisecommittee.searches.resampling.fitted import Fitted
-from wisecommittee.searches.resampling.rules import Crossing, Within
+from wisecommittee.searches.resampling.rules import Always, Within
 from wisecommittee.searches.resampling.speedup import speedup
 from wisecommittee.searches.resampling.verdict import Verdict, judge
 from wisecommittee.searches.selection import Selection
@@ -109,8 +109,8 @@ def evidence(
     cheaper = speedup(frontier.axis, costs[1], costs[0], (possible[1][1], possible[0][1]))
     comparison = Comparison(" + ".join(reference.models), gap, cheaper, pool.units, same)
     expected = expected_figures(crossfit, fitted, outcomes[0], possible[0])
-    if isinstance(chosen.rule, Crossing) and chosen.rule.instead and reference.stages == best:
-        expected = less_flattered(expected, pool.task, outcomes[2:], chosen.rule.instead)
+    if isinstance(chosen.rule, Always) and chosen.committee.stages == best:
+        expected = less_flattered(expected, pool.task, outcomes[2:])
     return Evidence(expected, comparison, judge(comparison, selection.margin, selection.min_speedup))
 
 

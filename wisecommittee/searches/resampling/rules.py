@@ -57,7 +57,8 @@ def best_of_all(fold: Fold) -> Committee:
 class Crossing:
     """The cheapest budget whose best committee is expected to reach a quality, and that committee.
 
-    The budget of a fold is found from the outcomes of the other folds only, so that a unit has no part in it.
+    The budget of a fold is found from the outcomes of the other folds only, so that a unit has no part in it. It is the
+    largest budget where none reaches the quality.
 
     Parameters
     ----------
@@ -66,27 +67,17 @@ class Crossing:
     best : float
         The largest expected quality of any budget.
     of_fold : {id of the fold: Committee}
-    instead : float
-        Share of the folds in which no budget reaches the quality, so that another committee stands in.
     """
 
     limit: float | None
     best: float
     of_fold: Mapping[int, Committee]
-    instead: float = 0.0
 
     def __call__(self, fold: Fold) -> Committee:
         return self.of_fold[id(fold)]
 
     @classmethod
-    def never(cls, crossfit: CrossFit, instead: Committee) -> Crossing:
-        """The same committee in every fold."""
-        return cls(None, 0.0, {id(fold): instead for folds in crossfit.repeats for fold in folds}, 1.0)
-
-    @classmethod
-    def of(
-        cls, crossfit: CrossFit, limits: Sequence[float], wanted: float | Outcomes, instead: Committee | None
-    ) -> Crossing:
+    def of(cls, crossfit: CrossFit, limits: Sequence[float], wanted: float | Outcomes) -> Crossing:
         """
         Parameters
         ----------
@@ -94,25 +85,29 @@ class Crossing:
             Rising budgets.
         wanted : float or Outcomes
             The quality, or the outcomes on all units of a committee to match.
-        instead : Committee or None
-            Chosen where no budget reaches the quality; by default the best of the dearest budget.
         """
-        reached, of_fold, stood_in = [], {}, 0
+        reached, of_fold = [], {}
         for folds in crossfit.repeats:
             tables = np.stack([_totals(fold, limits) for fold in folds])
             reached.append(_qualities(crossfit, tables.sum(axis=0), crossfit.pool.units))
             for number, fold in enumerate(folds):
                 others = _qualities(crossfit, tables.sum(axis=0) - tables[number], len(fold.trained))
                 limit = _first(limits, others, _quality_on(wanted, crossfit.pool.task, fold.trained))
-                if limit is None and instead is not None:
-                    of_fold[id(fold)] = instead
-                    stood_in += 1
-                else:
-                    of_fold[id(fold)] = Within(limits[-1] if limit is None else limit)(fold)
+                of_fold[id(fold)] = Within(limits[-1] if limit is None else limit)(fold)
         mean = np.mean(reached, axis=0)
         everyone = np.arange(crossfit.pool.units)
         limit = _first(limits, mean, _quality_on(wanted, crossfit.pool.task, everyone))
-        return cls(limit, float(mean.max()), of_fold, stood_in / len(of_fold))
+        return cls(limit, float(mean.max()), of_fold)
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """The same committee, whatever the units."""
+
+    committee: Committee
+
+    def __call__(self, fold: Fold) -> Committee:
+        return self.committee
 
 
 def _qualities(crossfit: CrossFit, totals: NDArray[np.int64], units: int) -> NDArray[np.float64]:

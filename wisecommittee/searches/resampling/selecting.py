@@ -14,6 +14,7 @@ from wisecommittee.searches.resampling.evidence import Chosen, Evidence, along, 
 from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
 from wisecommittee.searches.resampling.robust import robust_problem
 from wisecommittee.searches.resampling.rules import (
+    Always,
     Crossing,
     Reaching,
     Within,
@@ -165,15 +166,15 @@ def _matching(asked: Asked, crossfit: CrossFit, frontier: Frontier, matched: Eva
     """The cheapest committee that is expected to be as good as another one; that one itself where none is cheaper."""
     cheaper = [frontier.x(e) for e in frontier if frontier.x(e) < frontier.x(matched)]
     if cheaper:
-        rule = Crossing.of(crossfit, cheaper, _outcomes(asked, matched), matched.committee)
+        rule = Crossing.of(crossfit, cheaper, _outcomes(asked, matched))
         if rule.limit is not None:
             return Chosen(Within(rule.limit).of(frontier).committee, rule)
-    return Chosen(matched.committee, Crossing.never(crossfit, matched.committee))
+    return Chosen(matched.committee, Always(matched.committee))
 
 
 def _reaching(crossfit: CrossFit, frontier: Frontier, wanted: float) -> Chosen:
     """The cheapest committee that is expected to reach a quality."""
-    rule = Crossing.of(crossfit, [frontier.x(e) for e in frontier], wanted, None)
+    rule = Crossing.of(crossfit, [frontier.x(e) for e in frontier], wanted)
     if rule.limit is None:
         best = frontier.best().committee
         raise InfeasibleError(

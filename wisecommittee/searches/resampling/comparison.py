@@ -12,7 +12,7 @@ import numpy as np
 
 from wisecommittee.searches.expected import Interval
 from wisecommittee.searches.resampling.fitted import Fitted, widened
-from wisecommittee.searches.resampling.on_test import TestComparison
+from wisecommittee.searches.resampling.on_test import DifferenceOnTest
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.searches.resampling.speedup import Speedup
 from wisecommittee.statistics.best_of_many import flattery
@@ -61,7 +61,7 @@ class Comparison:
     units : int
     same : bool
         Whether the committee is the reference itself.
-    test : TestComparison or None
+    test : DifferenceOnTest or None
         Of both on the test split; None where there is none, or it lacks one of their members.
     measured : {name: float}
         The reference's average over the committee's, for each measured time on the cards of all members besides the
@@ -73,7 +73,7 @@ class Comparison:
     speedup: Speedup | None
     units: int
     same: bool = False
-    test: TestComparison | None = None
+    test: DifferenceOnTest | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self, margin: float) -> dict[str, Any]:

@@ -42,10 +42,11 @@ def demo(
         frontier = study.frontier_with_expected()
         single = frontier.best_single().committee.models[0]
         choice = study.choice(Target("match", single))
-    show_frontier(frontier, target)
     out.print()
     out.print(f"Is there a cheaper committee that is as accurate as the best single model, {single}?", markup=False)
     show_choice(choice, target)
+    out.print()
+    show_frontier(frontier, target)
     choice.val.committee.save(save)
     picture("frontier", study, figure)
     out.print()

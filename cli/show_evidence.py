@@ -33,7 +33,7 @@ def show_verdict(choice: Choice) -> None:
         f"  {basis}, at 95 %. To use it takes at most {100 * selection.margin:.3g} points lost ({option('margin')}) "
         f"and over {selection.min_speedup:g} times less cost ({option('min_speedup')})."
     )
-    if comparison.test is not None and choice.test is not None:
+    if comparison.test is not None and choice.test is not None and not comparison.same:
         out.print(f"  {on_test_words(comparison, choice.test.split)}", markup=False)
     if verdict.word == "do_not_use" and comparison.difference.limits[0] > 0:
         out.print(f"  It is better, and not cheaper: {option('min_speedup', 0)} leaves the cost out of the verdict.")

@@ -94,15 +94,19 @@ def test_targets(run, store):
 
 
 def test_what_is_matched_is_named_with_its_figures(run, store):
-    labels = np.load("val_labels.npy")
+    def quality(split, *models):
+        mean = sum(np.load(f"{split}_{model}.npy") for model in models)
+        return float((mean.argmax(1) == np.load(f"{split}_labels.npy")).mean())
+
     matched = json.loads(run("search", "--store", store, "--match", "large", "--json")[1])
-    right = float((np.load("val_large.npy").argmax(1) == labels).mean())
-    assert matched["references"]["matched"] == {"model": "large", "quality": right, "cost": 1600, "flops": 1600}
+    on_test = {"quality": quality("test", "large"), "cost": 1600, "n": 200}
+    expected = {"model": "large", "quality": quality("val", "large"), "cost": 1600, "flops": 1600, "test": on_test}
+    assert matched["references"]["matched"] == expected
     ensemble = ("--match-ensemble", "small", "--match-ensemble", "mid")
     matched = json.loads(run("search", "--store", store, *ensemble, "--json")[1])
-    mean = np.load("val_small.npy") + np.load("val_mid.npy")
-    right = float((mean.argmax(1) == labels).mean())
+    right, on_test = quality("val", "small", "mid"), quality("test", "small", "mid")
     expected = {"models": ["small", "mid"], "quality": right, "cost": 500, "flops": 500}
+    expected["test"] = {"quality": on_test, "cost": 500, "n": 200}
     assert matched["references"]["matched"] == expected
     together = json.loads(run("search", "--store", store, "--match-ensemble", "small,mid", "--json")[1])
     assert together["references"]["matched"] == expected
@@ -114,12 +118,13 @@ def test_what_is_matched_is_named_with_its_figures(run, store):
     )
     _, out, _ = run("search", "--store", store, "--match", "large")
     assert re.search(
-        r"to be matched: large, \d\d\.\d\d % at 1\.6 k; the committee is \d\.\d\dx cheaper on average", out
+        r"to be matched: large, \d\d\.\d\d % at 1\.6 k \(test \d\d\.\d\d %\); the committee is \d\.\d\dx cheaper", out
     )
     _, out, _ = run("search", "--store", store, *ensemble)
-    assert re.search(rf"to be matched: small \+ mid, {100 * right:.2f} % at 500; the committee ", out)
+    both = rf"{100 * right:.2f} % at 500 \(test {100 * on_test:.2f} %\)"
+    assert re.search(rf"to be matched: small \+ mid, {both}; the committee ", out)
     _, out, _ = run("search", "--store", store, "--match", "small", "--max-models", 1)
-    assert re.search(r"to be matched: small, \d\d\.\d\d % at 100; it is the committee", out)
+    assert re.search(r"to be matched: small, \d\d\.\d\d % at 100 \(test \d\d\.\d\d %\); it is the committee", out)
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,17 @@ from processes import HUNG
 from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AbsentNameError, InfeasibleError, StoreError, WiseCommitteeError
-from wisecommittee.report.page import _much, page, write_page
+from wisecommittee.report.page import page, write_page
+from wisecommittee.report.page_answer import _much
 from wisecommittee.report.page_chart import PixelScale, plain
 from wisecommittee.report.table import Column, Table
-from wisecommittee.searches.choice import choose
+from wisecommittee.searches.choice import choose, search_and_choose
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.query import Query
+from wisecommittee.searches.resampling.verdict import WORDS
+from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.target import Target
+from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.store import LogitStore
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -97,15 +102,26 @@ def test_the_page_is_whole_and_needs_no_network(text):
 
 
 def test_the_answer_is_that_of_the_search(study, text):
-    frontier = study.frontier()
-    found = choose(frontier, study.store, Target("match", frontier.best_single().committee.models[0]))
+    query = Query(max_models=3, levels=20)
+    found = search_and_choose(study.store, query, Target("match", "large/0"), Execution(threads=1))
     plain_text = unescape(re.sub(r"<[^>]+>", "", text))
-    assert found.val.committee.label() in plain_text
-    for e in (found.val, found.test):
-        assert f"{e.split}: top-1 accuracy {100 * e.quality:.2f} %" in plain_text
-        assert f"average {plain(e.average_cost, 'flops')} FLOPs" in plain_text
-    against = found.cheapest_single or found.best_single
-    assert f"{against.average_cost / found.val.average_cost:.2f} times less" in plain_text
+    rows = [unescape(re.sub(r"<[^>]+>", "|", row)) for row in re.findall(r"<tr.*?</tr>", text)]
+    assert f"<b>{found.val.committee.label()}</b>" in text
+    assert plain_text.index(f"{WORDS[found.evidence.verdict.word]}: {found.evidence.verdict.sentence}.") < (
+        plain_text.index(found.val.committee.label())
+    )
+    single = found.matched
+    for what, e in (
+        ("on val, if nobody had chosen", found.val),
+        ("on test, if looked at once", found.test),
+        ("to be matched, large/0, on val", single),
+        ("on test", found.on_test(single)),
+    ):
+        row = next(row for row in rows if f"||{what}||" in row)
+        assert f"|{100 * e.quality:.2f} [{100 * e.interval[0]:.2f}, {100 * e.interval[1]:.2f}]|" in row
+        assert f"|{plain(e.average_cost, 'flops')} FLOPs|" in row
+    expected = found.evidence.expected
+    assert any("expected on new data" in row and f"|{100 * expected.quality:.2f} [" in row for row in rows)
     assert f"answer if max_prob >= {found.val.committee.thresholds.values[0]:.6g}" in plain_text
     again = f"wisecommittee search --store {study.store.files.uri} --max-models 3 --levels 20 --match large/0 --save"
     assert again in plain_text
@@ -146,6 +162,7 @@ def test_the_cost_that_was_searched_is_drawn_and_compared(study):
     against = found.cheapest_single_matching(chosen.quality) or found.best_single()
     times = against.worst_case_cost / chosen.worst_case_cost
     words = f"{times:.2f} times less than" if times >= 1 else f"{1 / times:.2f} times as much as"
+    assert "No verdict: the frontier was given." in plain_text
     assert re.search(f"in the worst case (the committee )?costs {words}", plain_text, re.IGNORECASE)
     assert "models are matched by their average cost, and this frontier was searched over the worst cost" in plain_text
 
@@ -159,14 +176,15 @@ def test_the_page_says_how_its_search_was_asked(study):
     asked = command.split(" --store ")[1].split(" ", 1)[1]
     assert asked == (
         "--models large/0 --models small/0 --max-models 3 --levels 20 --replicas all --combine mean_probs "
-        "--method exact --percentile 95 --max-percentile-cost 26000000.0 --match large/0 --save committee.json "
-        "--frontier frontier.parquet"
+        "--method exact --percentile 95 --max-percentile-cost 26000000.0 --choose best --match large/0 "
+        "--save committee.json --frontier frontier.parquet"
     )
 
 
 def test_a_target_chooses_another_committee(study):
     cheap = page(study, Target("target_flops", 2e6))
-    found = choose(study.frontier(), study.store, Target("target_flops", 2e6))
+    query, target = Query(max_models=3, levels=20), Target("target_flops", 2e6)
+    found = search_and_choose(study.store, query, target, Execution(threads=1))
     assert f"<b>{found.val.committee.label()}</b>" in unescape(cheap)
     with pytest.raises(InfeasibleError):
         page(study, Target("target_flops", 10.0))
@@ -281,9 +299,9 @@ def test_a_best_single_that_is_no_first_replica_is_found(tmp_path):
     """Canonical committees use replica 0 first; here replica 1 is the most accurate model."""
     store = filled(tmp_path / "logits", names=("large/0", "large/1"))
     text = page(study_of(store, max_models=1, levels=5, threads=1))
-    assert "The best single model is large/1" in text
+    assert "to be matched, large/1, on val" in text
     assert "<b>large/1</b>" in text
-    assert "The committee is this model by itself." in text
+    assert "the committee is large/1 by itself" in text
 
 
 def test_a_best_single_beyond_the_limit_is_no_obstacle(tmp_path):
@@ -299,15 +317,15 @@ def test_a_best_single_beyond_the_limit_is_no_obstacle(tmp_path):
 @pytest.mark.parametrize(
     ("cost", "other", "words"),
     [
-        (100.0, 100.0, "as much</b> as"),
-        (100.0, 127.0, "1.27 times less</b> than"),
-        (103.0, 100.0, "1.03 times as much</b> as"),
-        (100.0, 100.2, "0.2 % less</b> than"),
-        (100.2, 100.0, "0.2 % more</b> than"),
+        (100.0, 100.0, "as much as"),
+        (100.0, 127.0, "1.27 times less than"),
+        (103.0, 100.0, "1.03 times as much as"),
+        (100.0, 100.2, "0.2 % less than"),
+        (100.2, 100.0, "0.2 % more than"),
     ],
 )
 def test_words_about_costs_are_true_as_printed(cost, other, words):
-    assert _much(cost, other) == f"<b>{words}"
+    assert _much(cost, other) == words
 
 
 def test_what_looks_implausible_comes_first(tmp_path, text):
@@ -337,3 +355,42 @@ def test_a_frontier_without_single_models_is_refused(study, tmp_path):
     replace(study.frontier(), singles=()).save(tmp_path / "f.parquet")
     with pytest.raises(StoreError, match="holds no single model"):
         Frontier.load(tmp_path / "f.parquet")
+
+
+def test_the_chart_has_a_line_and_a_band_to_expect(study, text):
+    found = study.frontier_with_expected()
+    expected_line = re.search(r'<path class="expected" d="M([^"]+)"/>', text)[1].split("L")
+    line = re.search(r'<path class="line" d="M([^"]+)"/>', text)[1].split("L")
+    assert [point.split()[0] for point in expected_line] == [point.split()[0] for point in line]
+    for drawn, on_val, e, expected in zip(expected_line, line, found, found.expected, strict=True):
+        lower = float(drawn.split()[1]) >= float(on_val.split()[1])  # pixels count from the top
+        assert lower == (expected.quality <= e.quality) or abs(expected.quality - e.quality) < 1e-3
+    band = re.search(r'<path class="band" d="M([^"]+)Z"/>', text)[1].split("L")
+    assert len(band) == 2 * len(line)
+    assert "expected on new data, 95 % band" in text
+
+
+def test_a_tooltip_says_what_to_expect(study, text):
+    found = study.frontier_with_expected()
+    said = json.loads(re.search(r'id="points">(.*?)</script>', text)[1])
+    for e, expected in zip(found, found.expected, strict=True):
+        words = f"expected on new data: top-1 accuracy {100 * expected.quality:.2f} % ["
+        cost = f"average {plain(e.average_cost, 'flops')} FLOPs"
+        assert any(line.startswith(e.committee.label()) and words in line and cost in line for line in said)
+
+
+def test_without_folds_the_page_claims_no_saving(study):
+    text = page(replace(study, selection=Selection(folds=0)))
+    plain_text = unescape(re.sub(r"<[^>]+>", "", text))
+    assert "No verdict: no folds were searched" in plain_text
+    assert "on val, which chose it and flatters it" in plain_text
+    assert not re.search(r"<b>[^<]*times less", text)
+    assert 'class="expected"' not in text
+    assert "--folds 0" in plain_text
+
+
+def test_only_a_shown_saving_is_bold(study):
+    easy = page(replace(study, selection=Selection(margin=0.5)), Target("target_flops", 2e6))
+    assert re.search(r'<p class="verdict use"><b>USE</b>: <b>[^<]*times cheaper', easy)
+    hard = page(replace(study, selection=Selection(margin=0.0)), Target("target_flops", 2e6))
+    assert re.search(r'<p class="verdict (do_not_use|not_shown)"><b>[A-Z ]+</b>: [^<]*times cheaper', hard)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
-from pools import MemoryStore, random_pool
+from pools import MemoryStore, TwoSplits, random_pool
 
 from wisecommittee import Frontier
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policy import Thresholds
-from wisecommittee.errors import WiseCommitteeError
+from wisecommittee.errors import StoreError, UsageError, WiseCommitteeError
 from wisecommittee.reading import parse_json
+from wisecommittee.searches.choice import choose_from
 from wisecommittee.searches.frontier_file import _Committees
-from wisecommittee.searches.search import search
+from wisecommittee.searches.query import Query
+from wisecommittee.searches.search import search, solution_of
+from wisecommittee.searches.selection import Selection
+from wisecommittee.searches.workers.execution import Execution
 
 
 def member(macs: int = 5, **changes):
@@ -89,3 +94,79 @@ def test_committees_of_the_same_members_share_them(tmp_path):
     members = {id(e.committee.members) for e in again}
     distinct = {frozenset(e.committee.models) for e in again}
     assert len(members) == len(distinct) < len(again)
+
+
+def with_expected(units=120, **options):
+    models, labels = random_pool(units=units)
+    store = TwoSplits(MemoryStore(models, labels), MemoryStore(*random_pool(units=30, seed=1), split="test"))
+    solution = solution_of(store, Query(levels=6, max_models=2, **options), Execution(threads=1))
+    return choose_from(solution, None, Selection(folds=4, repeats=2))
+
+
+def test_expected_figures_are_written_and_read_back(tmp_path):
+    choice = with_expected()
+    frontier = choice.frontier
+    assert frontier.expected == choice.evidence.along
+    assert len(frontier.expected) == len(frontier)
+    frontier.save(tmp_path / "f.parquet")
+    assert Frontier.load(tmp_path / "f.parquet") == frontier
+    table = frontier.to_frame()
+    rows = table[table["kind"] == "frontier"]
+    for expected, row in zip(frontier.expected, rows.to_dict("records"), strict=True):
+        low, high = expected.interval
+        assert (row["expected_quality"], row["expected_low"], row["expected_high"]) == (expected.quality, low, high)
+        assert (row["folds"], row["repeats"], row["n"]) == (4, 2, 120)
+    assert table[table["kind"] == "single"]["expected_quality"].isna().all()
+
+
+def test_a_file_without_expected_figures_is_read(tmp_path):
+    plain = replace(with_expected().frontier, expected=())
+    assert not [name for name in plain.to_frame().columns if "expected" in name or name in ("folds", "optimism")]
+    plain.save(tmp_path / "f.parquet")
+    assert Frontier.load(tmp_path / "f.parquet") == plain
+
+
+def test_a_cost_of_99_percent_without_bounds_is_read(tmp_path):
+    frontier = with_expected().frontier
+    bare = replace(frontier, expected=tuple(replace(e, p99_interval=None) for e in frontier.expected))
+    bare.save(tmp_path / "f.parquet")
+    assert Frontier.load(tmp_path / "f.parquet") == bare
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("expected_quality", 1.5),
+        ("expected_quality", None),
+        ("expected_low", 0.999),
+        ("expected_high", float("nan")),
+        ("expected_average_cost", -1.0),
+        ("expected_average_cost_high", float("inf")),
+        ("expected_p99_cost_low", 1e9),
+        ("optimism", 0.5),
+        ("optimism", "0.1"),
+        ("folds", 1.0),
+        ("folds", 2.5),
+        ("repeats", 0.0),
+    ],
+)
+def test_expected_figures_that_cannot_be_are_refused(column, value, tmp_path, monkeypatch):
+    frontier = with_expected().frontier
+    whole = Frontier.to_frame
+
+    def damaged(self):
+        table = whole(self)
+        table[column] = table[column].astype(object)
+        table.at[0, column] = value
+        return table if not isinstance(value, str) else table.astype({column: str})
+
+    monkeypatch.setattr(Frontier, "to_frame", damaged)
+    frontier.save(tmp_path / "f.parquet")
+    with pytest.raises(StoreError, match="is not a frontier written by"):
+        Frontier.load(tmp_path / "f.parquet")
+
+
+def test_expected_figures_stand_for_every_committee_or_for_none():
+    frontier = with_expected().frontier
+    with pytest.raises(UsageError, match="expected one for each committee, or none"):
+        replace(frontier, expected=frontier.expected[1:])

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pools import cases
+from scipy.stats import norm
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Contents, ModelCard
@@ -36,10 +37,15 @@ from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.grid.miou import chains
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.search import search_with_guarantee
+from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.query import Query
+from wisecommittee.searches.resampling.on_test import compare_on
+from wisecommittee.searches.resampling.outcomes import outcomes_of
 from wisecommittee.searches.search import search
+from wisecommittee.searches.stages.exit_table import prefix_tables
 from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.stages.split_model import model_quality
+from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.store import LogitStore
 from wisecommittee.store.card_files import _checksum
 from wisecommittee.store.imports.costs import import_costs
@@ -277,6 +283,28 @@ def test_from_files_to_a_committee_and_back(files, tmp_path):
     cells = naive.cell_entries(mean, labels, 4, 9, 0.5)
     assert store.outputs("m0+m1", "val").tolist() == [c[1] + c[2] + c[3] for c in cells]
     assert store.scores("m0+m1", "val", "confidence").tolist() == pytest.approx([c[0] for c in cells], rel=1e-5)
+
+
+def test_committees_are_compared_by_whole_images(files, tmp_path):
+    run_import(files, store := LogitStore(tmp_path / "S"))
+    frontier = search(store, levels=10)
+    committee = frontier.best().committee
+    reference = next(e.committee for e in frontier.singles if e.committee.models == ("m0",))
+    found = compare_on(store, "val", committee, reference)
+    first, second = (evaluate(c, store, "val") for c in (committee, reference))
+    assert found.difference == pytest.approx(first.quality - second.quality)
+    # Six images, whose cells are summed by a loop.
+    pool = members_pool([committee, reference], store, "val")
+    outcomes = outcomes_of(prefix_tables(pool, [committee, reference]), [committee, reference])
+    gaps = pool.task.worth(outcomes[0].statistics) - pool.task.worth(outcomes[1].statistics)
+    of_image: dict[str, float] = {}
+    for unit, gap in zip(store.unit_ids("val"), gaps, strict=True):
+        image = unit.split(":")[0]
+        of_image[image] = of_image.get(image, 0) + gap * 6 / len(gaps)
+    values = np.array(list(of_image.values()))
+    assert found.interval == pytest.approx(mean_interval(values))
+    assert found.p == pytest.approx(2 * norm.sf(abs(values.mean()) / (values.std() / 6**0.5)))
+    assert found.n == first.n > 6
 
 
 def test_the_earlier_spelling_of_the_kind_is_read(files, tmp_path):

@@ -143,8 +143,8 @@ def _frontier(study: Study, choice: Choice, frontier: Frontier) -> str:
         texts[id(e)] = "\n".join([e.committee.label(), figures_of(e, study.quality), *_conditions(e)])
     for e, expected in shown:
         if expected is not None:
-            first, *more = texts[id(e)].split("\n")
-            texts[id(e)] = "\n".join([first, expected_words(expected, study.quality), *more])
+            label, figures, *more = texts[id(e)].split("\n")
+            texts[id(e)] = "\n".join([label, figures, expected_words(expected, study.quality), *more])
     line = [(frontier.x(e), expected) for e, expected in shown if expected is not None]
     marks = Marks(committees, singles, [*test, *singles_on_test], choice.val, line)
     drawn = chart(marks, texts, study.quality, frontier.axis)

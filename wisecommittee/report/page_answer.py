@@ -47,10 +47,8 @@ def _verdict(study: Study, choice: Choice) -> str:
     if verdict.more_units is not None:
         basis += f" About {verdict.more_units:,} more units would settle it."
     lines.append(f'<p class="note">{escape(basis)}</p>')
-    if comparison.test is not None and choice.test is not None:
+    if comparison.test is not None and choice.test is not None and not comparison.same:
         lines.append(f'<p class="note">{escape(on_test_words(comparison, choice.test.split))}</p>')
-    if comparison.same:
-        lines.append("<p>The committee is this model by itself.</p>")
     return "".join(lines)
 
 

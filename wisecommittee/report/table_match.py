@@ -55,6 +55,7 @@ def fill(study: Study) -> Table:
 def chosen(shown: Shown) -> str:
     """A note: which split chose the committees and which split reports, with n."""
     choice = f"Committees were chosen on {shown.val.split} (n = {shown.val.n:,}), whose figures are optimistic"
+    choice += " (`search --match MODEL` says what to expect)"
     if shown.test is None:
         return f"{choice}; no split to report on has all of them."
     return f"{choice}; {shown.test.split} (n = {shown.test.n:,}) reports."

@@ -12,14 +12,14 @@ import numpy as np
 
 from wisecommittee.searches.expected import Interval
 from wisecommittee.searches.resampling.fitted import Fitted, widened
-from wisecommittee.searches.resampling.on_test import TestComparison
+from wisecommittee.searches.resampling.on_test import DifferenceOnTest
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.searches.resampling.speedup import Speedup
 from wisecommittee.statistics.best_of_many import flattery
 from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.statistics.paired import score_interval
 
-MOVED = 2.5  # weight of the units on which the choices of folds differ (Fitted.wider)
+MOVED = 3.5  # weight of the units on which the choices of folds differ (Fitted.wider)
 TWO_SIDED, ONE_SIDED = 0.95, 0.90  # levels of two-sided intervals; the ends of the second are one-sided limits at 95 %
 
 
@@ -61,7 +61,7 @@ class Comparison:
     units : int
     same : bool
         Whether the committee is the reference itself.
-    test : TestComparison or None
+    test : DifferenceOnTest or None
         Of both on the test split; None where there is none, or it lacks one of their members.
     measured : {name: float}
         The reference's average over the committee's, for each measured time on the cards of all members besides the
@@ -73,7 +73,7 @@ class Comparison:
     speedup: Speedup | None
     units: int
     same: bool = False
-    test: TestComparison | None = None
+    test: DifferenceOnTest | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self, margin: float) -> dict[str, Any]:

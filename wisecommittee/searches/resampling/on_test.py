@@ -22,7 +22,7 @@ from wisecommittee.store import LogitStore
 
 
 @dataclass(frozen=True, slots=True)
-class TestComparison:
+class DifferenceOnTest:
     """The difference of a committee and its reference on units that had no part in the choice.
 
     Parameters
@@ -34,8 +34,6 @@ class TestComparison:
     n : int
         Units.
     """
-
-    __test__ = False
 
     difference: float
     interval: Interval
@@ -49,7 +47,7 @@ class TestComparison:
 
 def compare_on(
     store: LogitStore, split: str, committee: Committee, reference: Committee, *, threads: int = 1
-) -> TestComparison:
+) -> DifferenceOnTest:
     """Compare two committees on all units of a split.
 
     Where units are right or wrong: the exact test of McNemar 1947 and the score interval of Tango 1998. Grades, and
@@ -61,11 +59,11 @@ def compare_on(
     first, second = (pool.task.worth(each.statistics) for each in outcomes)
     if pool.task.counts:
         counts = PairedCounts.of(first > 0, second > 0)
-        return TestComparison(counts.difference, difference_interval(counts), mcnemar(counts), counts.units)
+        return DifferenceOnTest(counts.difference, difference_interval(counts), mcnemar(counts), counts.units)
     gaps, together = first - second, image_of_units(pool)
     if together is not None:
         gaps = by_group(gaps, together)
-    return TestComparison(float(gaps.mean()), mean_interval(gaps), _p_of_mean(gaps), len(first))
+    return DifferenceOnTest(float(gaps.mean()), mean_interval(gaps), _p_of_mean(gaps), len(first))
 
 
 def _p_of_mean(gaps: NDArray[np.float64]) -> float:

@@ -11,7 +11,7 @@ from . import options
 from .console import Unit, out, percent, print_json, table
 
 if TYPE_CHECKING:
-    from wisecommittee.operations.monitor import Monitored
+    from wisecommittee.operations.monitored import Monitored
     from wisecommittee.operations.watching import Watched
 
 

@@ -42,7 +42,7 @@ def show_statements(certificate: Certificate, seed: int) -> None:
     title = "shown to hold on new units" if certificate.holds else "NOT shown to hold on new units"
     methods = ", ".join(dict.fromkeys(each.method for each in certificate.statements))
     caption = (
-        f"Tested on {where} ({methods}). With probability {1 - asked.delta:g} no statement that is said to hold is "
+        f"Tested ({methods}) on {where}. With probability {1 - asked.delta:g} no statement that is said to hold is "
         f"false. What these units would show is read off them; to rely on it, test it on new ones."
     )
     table(title, COLUMNS, [_row(each) for each in certificate.statements], caption)

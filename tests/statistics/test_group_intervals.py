@@ -46,3 +46,18 @@ def test_intervals_of_small_groups_cover():
         low, high = mean_interval(rng.choice([0.1, 0.4, 1.0], 12, p=[0.9, 0.06, 0.04]), (0.1, 1.0))
         covered += low <= mean <= high
     assert covered >= 0.95 * draws - 2 * math.sqrt(0.05 * 0.95 * draws)
+
+
+def test_intervals_of_all_groups_hold_together():
+    rng, draws, sizes = np.random.default_rng(3), 300, np.repeat([5, 20, 100, 400], 5)
+    shares = np.tile([0.6, 0.9, 0.95, 0.99, 0.999], 4)
+    level, together, alone = simultaneous_level(len(sizes)), 0, 0
+    for _ in range(draws):
+        right = rng.binomial(sizes, shares)
+        for at in (level, 0.95):
+            ends = [share_interval(int(k), int(n), at) for k, n in zip(right, sizes, strict=True)]
+            held = all(low <= share <= high for (low, high), share in zip(ends, shares, strict=True))
+            together += held and at == level
+            alone += held and at == 0.95
+    assert together >= 0.95 * draws - 2 * math.sqrt(0.05 * 0.95 * draws)
+    assert alone < 0.9 * draws  # the intervals of each group alone do not

@@ -14,21 +14,20 @@ refused.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from wisecommittee.committees.committee import MAX_COMMITTEE, Committee
 from wisecommittee.committees.confidence import threshold_above
-from wisecommittee.committees.fields import listed, shown, typed
+from wisecommittee.committees.fields import shown, typed
 from wisecommittee.committees.policy import Thresholds
 from wisecommittee.errors import CommitteeError
+from wisecommittee.operations.policy_fields import claims, listed_field, number, refuse_unknown
 from wisecommittee.reading import parse_json, read_text, recognised
 
 FIELDS = {"models", "stages", "thresholds", "confidence", "rule", "combine", "comparison", "claimed"}
-CLAIMS = {"accuracy", "quality", "average_cost", "cost"}
 COMPARISONS = (">=", ">")
 REMEDY = "write the policy as JSON, as `wisecommittee audit --help` shows"
 
@@ -103,12 +102,12 @@ def policy_from_json(data: Any) -> ClaimedPolicy:
     """A policy from the contents of its file; CommitteeError for anything else."""
     if not isinstance(data, dict):
         raise CommitteeError(f"a policy is a JSON object, not {shown(data)}")
-    claims = _claims(data.get("claimed"))
+    claimed = claims(data.get("claimed"))
     if "version" in data:
         committee = Committee.from_json({name: value for name, value in data.items() if name != "claimed"})
         values = committee.policy.values if isinstance(committee.policy, Thresholds) else ()
-        return ClaimedPolicy(committee.stages, values, committee.confidence, committee.combine, committee, **claims)
-    _refuse_unknown(data, FIELDS, "policy")
+        return ClaimedPolicy(committee.stages, values, committee.confidence, committee.combine, committee, **claimed)
+    refuse_unknown(data, FIELDS, "policy")
     if ("models" in data) == ("stages" in data):
         raise CommitteeError('policy: expected one of "models", a list of names, and "stages", a list of such lists')
     if "confidence" in data and "rule" in data:
@@ -120,7 +119,7 @@ def policy_from_json(data: Any) -> ClaimedPolicy:
     if comparison not in COMPARISONS:
         raise CommitteeError(f'policy: "comparison" is {shown(comparison)}; expected ">=" or ">"')
     stages = _stages(data)
-    thresholds = [_number(value, f"threshold {k + 1}") for k, value in enumerate(_list(data, "thresholds"))]
+    thresholds = [number(value, f"threshold {k + 1}") for k, value in enumerate(listed_field(data, "thresholds"))]
     if comparison == ">":
         thresholds = [threshold_above(value) for value in thresholds]
     if len(thresholds) != len(stages) - 1:
@@ -129,49 +128,13 @@ def policy_from_json(data: Any) -> ClaimedPolicy:
             f"stage but the last"
         )
     confidence = texts["confidence"] or texts["rule"]
-    return ClaimedPolicy(stages, tuple(thresholds), confidence, texts["combine"], None, **claims)
-
-
-def _refuse_unknown(data: Mapping[str, Any], known: set[str], what: str) -> None:
-    if unknown := sorted(set(data) - known):
-        raise CommitteeError(f"{what}: unknown field {listed(unknown)}; known: {', '.join(sorted(known))}")
-
-
-def _list(data: Mapping[str, Any], name: str) -> Sequence[Any]:
-    value = data.get(name, [])
-    if not isinstance(value, list):
-        raise CommitteeError(f'policy: "{name}" is {shown(value)}; expected a list')
-    return value
+    return ClaimedPolicy(stages, tuple(thresholds), confidence, texts["combine"], None, **claimed)
 
 
 def _stages(data: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
-    named = [[name] for name in _list(data, "models")] if "models" in data else _list(data, "stages")
+    named = [[name] for name in listed_field(data, "models")] if "models" in data else listed_field(data, "stages")
     if not named or not all(isinstance(stage, list) and stage for stage in named):
         raise CommitteeError('policy: expected at least one stage, and in "stages" a list of model names for each')
     if wrong := [name for stage in named for name in stage if not isinstance(name, str)]:
         raise CommitteeError(f"policy: {shown(wrong[0])} among the models; expected their names as text")
     return tuple(map(tuple, named))
-
-
-def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 3.4e38:
-        raise CommitteeError(f"policy: {what} is {shown(value)}; expected a finite number")
-    return float(value)
-
-
-def _claims(claimed: Any) -> dict[str, Any]:
-    """{"quality", "average_cost", "cost"}, each None where there is no such claim."""
-    if claimed is None:
-        claimed = {}
-    if not isinstance(claimed, dict):
-        raise CommitteeError(f'policy: "claimed" is {shown(claimed)}; expected an object')
-    _refuse_unknown(claimed, CLAIMS, 'policy: "claimed"')
-    if "accuracy" in claimed and "quality" in claimed:
-        raise CommitteeError('policy: "accuracy" and "quality" are two names of one claim; leave one out')
-    quality, cost = claimed.get("accuracy", claimed.get("quality")), claimed.get("average_cost")
-    if quality is not None and not 0 <= (quality := _number(quality, "the claimed accuracy")) <= 1:
-        raise CommitteeError(f"policy: the claimed accuracy is {quality:g}; expected a share in [0, 1], such as 0.95")
-    if cost is not None and (cost := _number(cost, "the claimed average cost")) < 0:
-        raise CommitteeError(f"policy: the claimed average cost is {cost:g}; expected a number from 0")
-    assert quality is None or math.isfinite(quality)
-    return {"quality": quality, "average_cost": cost, "cost": typed(claimed, "cost", (str,), CommitteeError)}

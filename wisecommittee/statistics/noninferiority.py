@@ -52,22 +52,27 @@ def p_inferior(counts: PairedCounts, margin: float) -> float:
     low = min(max(lower_limit(counts.second_only, units, level), least), most)
     high = max(min(upper_limit(counts.second_only, units, level), most), low)
     spread = math.sqrt(max(2 * high - margin - margin**2, 1e-12) / units)
+    count = _likely_counts(units, low, high)
+    region = _least_first_only(observed, units, bound, count)
     edges = np.linspace(low, high, 2 + math.ceil((high - low) / (CELL * spread)))
     second, first = edges[:-1], np.clip(edges[1:] - margin, 0.0, 1 - edges[:-1])
-    worst = _tail_probabilities(_least_first_only(observed, units, bound, second[-1]), first, second, units).max()
+    worst = _tail_probabilities(count, region, first, second, units).max()
     return float(min(1.0, worst + EXCLUDED))
 
 
-def _least_first_only(observed: float, units: int, bound: float, share: float) -> NDArray[np.int64]:
-    """int64 [m]: for each number of units that only the second committee gets right, from 0, the least number that only
-    the first must get right for a score of at least `observed`; units + 1 where no number is enough.
-
-    Numbers that are more probable than 1e-12 at the share of such units are listed.
-    """
+def _likely_counts(units: int, low: float, high: float) -> NDArray[np.int64]:
+    """int64 [m]: the numbers of units that only the second committee gets right, for shares of such units from low to
+    high; those left out have a probability of about 1e-12."""
     from scipy.special import bdtrik  # the quantile of a binomial
 
-    most = min(units, math.ceil(float(bdtrik(1 - 1e-12, units, share))) + 1)
-    second = np.arange(most + 1)
+    fewest = max(0, math.floor(float(bdtrik(1e-12, units, low))) - 1) if low > 0 else 0
+    most = min(units, math.ceil(float(bdtrik(1 - 1e-12, units, high))) + 1) if high > 0 else 0
+    return np.arange(fewest, most + 1)
+
+
+def _least_first_only(observed: float, units: int, bound: float, second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64 [m]: for each number of units that only the second committee gets right, the least number that only the
+    first must get right for a score of at least `observed`; units + 1 where no number is enough."""
     low, high = np.full(len(second), -1), units - second + 1  # the score is too small at low, large enough at high
     while (high - low > 1).any():
         middle = (low + high) // 2
@@ -79,15 +84,19 @@ def _least_first_only(observed: float, units: int, bound: float, share: float) -
 
 
 def _tail_probabilities(
-    least: NDArray[np.int64], first: NDArray[np.float64], second: NDArray[np.float64], units: int
+    count: NDArray[np.int64],
+    least: NDArray[np.int64],
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    units: int,
 ) -> NDArray[np.float64]:
     """float64 [cells]: the probability of a point (first only, second only) in the region, at each pair of shares.
 
-    least : int64 [m] of `_least_first_only`; first, second : float64 [cells] shares.
+    count : int64 [m] of second only; least : int64 [m] of first only, for the region; first, second : float64 [cells]
+    shares.
     """
     from scipy.special import betainc, gammaln, xlog1py, xlogy
 
-    count = np.arange(len(least))
     chosen = gammaln(units + 1) - gammaln(count + 1) - gammaln(units - count + 1)
     share = second[:, None]
     probability = np.exp(chosen + xlogy(count, share) + xlog1py(units - count, -share))

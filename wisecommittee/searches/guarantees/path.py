@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from wisecommittee.errors import InfeasibleError
@@ -82,5 +83,10 @@ def order_of_tests(candidates: Sequence[Evaluation], p_value: Callable[[int], fl
     order = list(range(len(candidates)))
     if not save_cost:
         order.sort(key=lambda i: candidates[i].quality)
-    first = min(order, key=p_value)
-    return order[order.index(first) :]
+    surest, least = 0, math.inf
+    for place, index in enumerate(order):
+        if (p := p_value(index)) < least:
+            surest, least = place, p
+        if not least:  # nothing is surer
+            break
+    return order[surest:]

@@ -27,7 +27,7 @@ def report(
     *,
     study: Make,
 ) -> None:
-    """Write one self-contained page: which committee, how much faster, how sure.
+    """Write one self-contained page: which committee, what to expect of it, how sure.
 
     The verdict on the committee beside its reference, the figures to expect on new data, the frontier (point at a mark
     to read it), tables that put committees beside every single model, exits, confidence, reliability, and the commands

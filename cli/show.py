@@ -203,8 +203,8 @@ def _compared(choice: Choice, other: Evaluation) -> str:
 def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | None = None) -> None:
     """The frontier, thinned to what fits a screen, with the figures to expect, those of test where the store has it,
     and those that were limited."""
-    from wisecommittee.searches.choice import lacking, reported
     from wisecommittee.searches.evaluation import FIGURES
+    from wisecommittee.searches.reporting import lacking, reported
 
     along, step = frontier.expected, max(1, -(-len(frontier) // ROWS))
     every = list(frontier)

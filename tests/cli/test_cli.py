@@ -317,12 +317,38 @@ def test_a_frontier_brings_its_options(run, store):
 def test_reports_take_the_options_of_a_search(run, store):
     asked = ("--store", store, "--confidence", "prob_gap", "--combine", "mean_probs", "--replicas", "all")
     found = json.loads(run("search", *asked, "--json")[1])["frontier"]
-    rows = json.loads(run("tables", "frontier", *asked, "--json")[1])["rows"]
-    shown = [(e["val"]["quality"], e["val"]["average_cost"]) for e in found]
+    table = json.loads(run("tables", "frontier", *asked, "--json")[1])
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    shown = {(e["val"]["quality"], e["val"]["average_cost"], e["expected"]["quality"]) for e in found}
     assert len(rows) > 3
-    assert {(row[1], row[3]) for row in rows} <= set(shown)
+    assert {(row["quality"], row["average_cost"], row["expected_quality"]) for row in rows} <= shown
+    assert "expected_quality" not in json.loads(run("tables", "frontier", *asked, "--folds", 0, "--json")[1])["columns"]
     assert run("report", *asked)[0] == 0
     assert "--replicas all --combine mean_probs --confidence prob_gap" in (store.parent / "report.html").read_text()
+
+
+def test_a_frontier_file_brings_its_expected_figures_to_plots_and_tables(run, store):
+    found = json.loads(run("search", "--store", store, "--frontier", "f.parquet", "--json")[1])["frontier"]
+    table = json.loads(run("tables", "frontier", "--store", store, "--frontier", "f.parquet", "--json")[1])
+    expected = {e["expected"]["quality"] for e in found}
+    assert {c for c in table["columns"] if "expected" in c} == {"expected_quality", "expected_low", "expected_high"}
+    assert {row[table["columns"].index("expected_quality")] for row in table["rows"]} <= expected
+    assert run("search", "--store", store, "--frontier", "g.parquet", "--folds", 0)[0] == 0
+    _, text, _ = run("tables", "frontier", "--store", store, "--frontier", "g.parquet")
+    assert "this frontier file has no expected figures" in " ".join(text.split())
+
+
+def test_the_verdict_and_test_stand_above_the_committee(run, store):
+    said = json.loads(run("search", "--store", store, "--match", "large", "--json")[1])
+    _, text, _ = run("search", "--store", store, "--match", "large")
+    words = " ".join(text.split())
+    assert words.startswith(
+        {"use": "USE: ", "do_not_use": "DO NOT USE: ", "not_shown": "NOT SHOWN: "}[said["verdict"]["word"]]
+    )
+    test = said["comparison"]["test"]
+    if said["committee"]["stages"] != [["large"]]:
+        assert f"On test (n = 200): {100 * abs(test['difference']):.2f} points" in words
+        assert "if test was looked at once" in words
 
 
 def test_kinds_are_listed(run):

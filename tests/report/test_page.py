@@ -376,7 +376,8 @@ def test_a_tooltip_says_what_to_expect(study, text):
     for e, expected in zip(found, found.expected, strict=True):
         words = f"expected on new data: top-1 accuracy {100 * expected.quality:.2f} % ["
         cost = f"average {plain(e.average_cost, 'flops')} FLOPs"
-        assert any(line.startswith(e.committee.label()) and words in line and cost in line for line in said)
+        if e.committee.shape != "single":  # a model by itself is no choice of thresholds
+            assert any(line.startswith(e.committee.label()) and words in line and cost in line for line in said)
 
 
 def test_without_folds_the_page_claims_no_saving(study):

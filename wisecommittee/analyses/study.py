@@ -13,11 +13,13 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError, option
 from wisecommittee.options import from_options
-from wisecommittee.searches.choice import REPORTING, Choice, choose, choose_from, reported
+from wisecommittee.searches.choice import Choice, choose, choose_from
+from wisecommittee.searches.doctor import REPORTING
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.query import Query
+from wisecommittee.searches.reporting import reported
 from wisecommittee.searches.search import Solution, search, solution_of
 from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards

@@ -8,9 +8,9 @@ from wisecommittee.analyses.study import Study, spread
 from wisecommittee.errors import counted
 from wisecommittee.report.expected import expected_note
 from wisecommittee.report.table import Column, Table, cost_heading
-from wisecommittee.searches.choice import lacking
 from wisecommittee.searches.evaluation import FIGURES
 from wisecommittee.searches.frontier import HOW
+from wisecommittee.searches.reporting import lacking
 
 ROWS = 20
 OVER = "expected on new data"

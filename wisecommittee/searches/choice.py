@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from glob import escape
 from typing import TYPE_CHECKING, Any
@@ -21,12 +20,12 @@ from wisecommittee.errors import (
     option,
 )
 from wisecommittee.option_checks import amount, texts
-from wisecommittee.searches.doctor import REPORTING, copied
-from wisecommittee.searches.evaluate import evaluate, evaluate_all
+from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import COSTS, Frontier
 from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.query import Query
+from wisecommittee.searches.reporting import lacking, on_test, reported
 from wisecommittee.searches.resampling.evidence import Evidence
 from wisecommittee.searches.resampling.on_test import compare_on
 from wisecommittee.searches.resampling.selecting import Asked, Selected, select
@@ -241,8 +240,8 @@ def _completed(selected: Selected, choice: Choice, store: LogitStore, threads: i
     comparison = replace(evidence.comparison, measured=_measured(choice, reference))
     if test is not None:
         with contextlib.suppress(WiseCommitteeError):  # test lacks the reference, or holds other weights of it
-            on_test = compare_on(store, test.split, test.committee, reference, threads=thread_count(threads))
-            comparison = replace(comparison, test=on_test)
+            difference = compare_on(store, test.split, test.committee, reference, threads=thread_count(threads))
+            comparison = replace(comparison, test=difference)
     verdict = replace(evidence.verdict, sentence=sentence_of(comparison, selected.selection.margin))
     return replace(evidence, comparison=comparison, verdict=verdict)
 
@@ -312,17 +311,8 @@ def beside_singles(
         matched,
         lacking([val], store),
         LimitFigures(store, frontier.query),
-        alone_on_test=_on_test(others, store, threads),
+        alone_on_test=on_test(others, store, threads),
     )
-
-
-def _on_test(others: Sequence[Evaluation], store: LogitStore, threads: int | None) -> dict[tuple[str, ...], Evaluation]:
-    """Models by themselves on the test split, by their names; without those of other weights or costs there."""
-    try:
-        found = reported(others, store, threads=threads)
-    except WiseCommitteeError:
-        return {}
-    return {e.committee.models: e for e in found if e is not None}
 
 
 def _matched(frontier: Frontier, store: LogitStore, target: Target | None, threads: int | None) -> Evaluation | None:
@@ -366,32 +356,3 @@ def single_named(frontier: Frontier, model: str) -> Evaluation:
     raise AbsentNameError(
         "model", model, [e.committee.models[0] for e in frontier.singles if e.committee.shape == "single"]
     )
-
-
-def reported(
-    chosen: Sequence[Evaluation], store: LogitStore, split: str = REPORTING, *, threads: int | None = None
-) -> list[Evaluation | None]:
-    """The same committees evaluated on the reporting split; None for a committee with a member that the split lacks
-    (see `lacking`).
-
-    Empty if the split lacks a member of every committee, if it is the split that chose, or, with a warning, if it holds
-    the units of the split that chose.
-    """
-    if not store.has_split(split) or any(e.split == split for e in chosen):
-        return []
-    for choosing in sorted({e.split for e in chosen}):
-        if (why := copied(store, choosing, split)) is not None:
-            warnings.warn(f"no figures of {split}: {why}", stacklevel=2)
-            return []
-    models = set(store.models(split))
-    complete = [i for i, e in enumerate(chosen) if models.issuperset(e.committee.models)]
-    evaluations = evaluate_all([chosen[i].committee for i in complete], store, split, threads=threads)
-    by_index = dict(zip(complete, evaluations, strict=True))
-    return [by_index.get(i) for i in range(len(chosen))] if by_index else []
-
-
-def lacking(chosen: Sequence[Evaluation], store: LogitStore, split: str = REPORTING) -> tuple[str, ...]:
-    """Members of these committees that the reporting split lacks; none where there is no such split."""
-    if not store.has_split(split):
-        return ()
-    return tuple(sorted({model for e in chosen for model in e.committee.models} - set(store.models(split))))

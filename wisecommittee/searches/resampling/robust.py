@@ -1,7 +1,9 @@
 """A search that fits the noise of the choosing units less.
 
 With few units, the best of many thresholds is best by chance. Fewer levels and smoothed correctness find committees
-that are as good on the choosing units up to noise, and better on new units (docs/honesty.md).
+that are as good on the choosing units up to noise, and better on new units (docs/honesty.md). That holds where the
+confidence is computed from outputs over classes. Confidences that are stored, such as those of paid APIs, come in a few
+values on scales of their own, and need not rise with correctness: there the search stays as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ MOST_LEVELS = 20
 
 
 def robust_problem(problem: Problem) -> Problem:
-    """The problem with few levels and smoothed correctness."""
+    """The problem with few levels and smoothed correctness, where confidences are computed."""
+    if isinstance(problem.pool.confidence, str):
+        return problem
     levels = min(problem.query.levels, MOST_LEVELS)
     return smoothed(replace(problem, query=replace(problem.query, levels=levels)))

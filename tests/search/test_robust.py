@@ -11,7 +11,7 @@ from pools import MemoryStore, random_pool
 from sklearn.isotonic import IsotonicRegression
 
 from wisecommittee.searches.query import Query
-from wisecommittee.searches.resampling.robust import MOST_LEVELS, robust_problem
+from wisecommittee.searches.resampling.robust import FEWEST_LEVELS, robust_problem
 from wisecommittee.searches.resampling.smoothing import SCALE
 from wisecommittee.searches.search import solution_of, solve
 from wisecommittee.searches.workers.execution import Execution
@@ -32,8 +32,9 @@ def models_of(seed=0, units=300):
     return models, labels.tolist()
 
 
-def test_half_of_the_correctness_is_the_isotonic_regression_on_confidence():
-    problem, _ = problem_of(*models_of())
+@pytest.mark.parametrize(("units", "part"), [(300, 0.5), (1_000, 0.5), (2_000, 0.25)])
+def test_a_part_of_the_correctness_is_the_isotonic_regression_on_confidence(units, part):
+    problem, _ = problem_of(*models_of(units=units))
     smooth = robust_problem(problem)
     compared = 0
     for node, row in enumerate(problem.tables.score_row):
@@ -44,15 +45,19 @@ def test_half_of_the_correctness_is_the_isotonic_regression_on_confidence():
             continue
         score = problem.tables.score[row].astype(float)
         fitted = IsotonicRegression().fit(score, right).predict(score)
-        assert found == pytest.approx((right + fitted) / 2, abs=0.5 / SCALE + 1e-6)
-        assert found.sum() == pytest.approx(right.sum(), abs=0.05 * len(right) ** 0.5)
+        assert found == pytest.approx((1 - part) * right + part * fitted, abs=1 / SCALE + 1e-6)
+        exact = ((1 - part) * right + part * fitted)[np.argsort(score, kind="stable")].cumsum()
+        assert found[np.argsort(score, kind="stable")].cumsum() == pytest.approx(exact, abs=0.5 / SCALE + 1e-6)
+        assert found.sum() == pytest.approx(right.sum(), abs=0.5 / SCALE + 1e-6)
         compared += 1
     assert compared > 3
 
 
 def test_it_has_few_levels_and_finds_committees_within_the_same_limits():
     problem, strategy = problem_of(*models_of(1))
-    assert robust_problem(problem).query.levels == MOST_LEVELS
+    assert robust_problem(problem).query.levels == FEWEST_LEVELS
+    more, _ = problem_of(*models_of(1, units=1_500))
+    assert robust_problem(more).query.levels == 30
     few = replace(problem, query=replace(problem.query, levels=7))
     assert robust_problem(few).query.levels == 7
     frontier = solve(robust_problem(problem), strategy).frontier

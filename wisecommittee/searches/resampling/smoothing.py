@@ -1,9 +1,9 @@
-"""Correctness smoothed over confidence: half of each unit's is that of the units with like confidences.
+"""Correctness smoothed over confidence: a part of each unit's is that of the units with like confidences.
 
 Whether a unit is right is a draw with a probability that rises with its confidence. A search of counts also fits the
 draws. The probabilities (by isotonic regression) are free of that, but units that pass a stage are harder than others
-of their confidence, which only the counts know: the mean of both serves best (docs/honesty.md). Its sum over all units
-is the number right.
+of their confidence, which only the counts know. Up to 1,000 units the mean of both serves best, with more units less of
+the probabilities (docs/honesty.md). Their sum over all units is the number right.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from wisecommittee.searches.strategies.problem import Problem
 from wisecommittee.tasks.task import Interval, Task
 
 SCALE = 100  # the statistic of a unit that is surely right
+MOST_SMOOTHED, SMOOTHED_UNITS = 0.5, 500  # the smoothed part is at most the first, and worth so many units
 MOST_UNITS = 20_000  # of more, counts are smooth enough, and the sweeps of fractions are slow
 
 
@@ -54,12 +55,23 @@ def smoothed(problem: Problem) -> Problem:
 
 def _smooth_correctness(tables: StageTables, scale: int) -> Correctness:
     """The correctness of all prefixes, smoothed where their confidences are known."""
-    nodes = len(tables.score_row)
+    nodes, part = len(tables.score_row), min(MOST_SMOOTHED, SMOOTHED_UNITS / tables.pool.units)
     out = Correctness.empty(nodes, tables.pool.units, SCALE)
     for node, row in enumerate(tables.score_row.tolist()):
         share = tables.correct.row(node) / scale
-        smooth = share if row < 0 else (share + _isotonic(tables.score[row], share)) / 2
-        out.put(node, np.rint(SCALE * smooth).astype(np.int32))
+        if row >= 0:
+            score = tables.score[row]
+            share = _rounded(share + part * (_isotonic(score, share) - share), np.argsort(score, kind="stable"))
+        out.put(node, np.rint(SCALE * share).astype(np.int32))
+    return out
+
+
+def _rounded(shares: NDArray[np.float64], order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Shares in whole hundredths. Their sums up to each unit in this order are rounded, so that no threshold on the
+    score sums up rounding errors."""
+    sums = np.rint(SCALE * np.cumsum(shares[order]))
+    out = np.empty_like(shares)
+    out[order] = np.diff(sums, prepend=0.0) / SCALE
     return out
 
 

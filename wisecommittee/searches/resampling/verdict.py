@@ -68,7 +68,7 @@ def _more_units(comparison: Comparison, margin: float) -> int | None:
 def sentence_of(comparison: Comparison, margin: float) -> str:
     """'4.3 times cheaper than b5/0, 0.4 to 2.0 points less accurate'."""
     if comparison.same:
-        return f"the committee is {comparison.reference} by itself; no other is expected to replace it at less cost"
+        return f"the committee is {comparison.reference} by itself"
     return f"{_cost(comparison)}{_measured(comparison)}, {_accuracy(comparison, margin)}"
 
 

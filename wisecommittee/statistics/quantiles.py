@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def quantile_interval(values: NDArray[np.floating], share: float, level: float = 0.95) -> tuple[float, float] | None:
+def quantile_interval(
+    values: NDArray[np.floating | np.integer], share: float, level: float = 0.95
+) -> tuple[float, float] | None:
     """Interval between two order statistics that holds a quantile.
 
     The number of values below the quantile is binomial; each end is exceeded with at most (1 - level) / 2.

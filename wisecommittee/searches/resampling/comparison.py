@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from wisecommittee.searches.expected import Interval
-from wisecommittee.searches.resampling.fitted import Fitted, widened
+from wisecommittee.searches.resampling.fitted import Fitted, interval_of_mean, widened
 from wisecommittee.searches.resampling.on_test import DifferenceOnTest
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.searches.resampling.speedup import Speedup
 from wisecommittee.statistics.best_of_many import flattery
-from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.statistics.paired import score_interval
 
 MOVED = 3.5  # weight of the units on which the choices of folds differ (Fitted.wider)
@@ -109,7 +108,7 @@ def paired_difference(fitted: Fitted, reference: Outcomes) -> Difference:
         error = math.sqrt(max(only + other_only - independent * mean**2, 1.0)) / independent
     else:
         values = fitted.observations(gaps)
-        around = (mean_interval(values, level, (-1.0, 1.0)) for level in (TWO_SIDED, ONE_SIDED))
+        around = (interval_of_mean(task, values, level, (-1.0, 1.0)) for level in (TWO_SIDED, ONE_SIDED))
         interval, limits = (widened(mean, each, wider, (-1.0, 1.0)) for each in around)
         error = wider * max(float(values.std()), 1 / len(values)) / math.sqrt(len(values))
     return _difference(mean, interval, limits, error, units)

@@ -10,7 +10,7 @@ import numpy as np
 from wisecommittee.searches.expected import Expected, Interval
 from wisecommittee.searches.percentile import share_above
 from wisecommittee.searches.resampling.cross_fit import CrossFit
-from wisecommittee.searches.resampling.fitted import Fitted, quality_of, widened
+from wisecommittee.searches.resampling.fitted import Fitted, interval_of_mean, quality_of, widened
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.statistics.best_of_many import flattery
 from wisecommittee.statistics.binomial import wilson_interval
@@ -35,13 +35,14 @@ def expected_figures(crossfit: CrossFit, fitted: Fitted, chosen: Outcomes, possi
         The least and the most that it can cost on a unit.
     """
     pool, cost = crossfit.pool, chosen.cost * float(crossfit.pool.cost.unit)
+    ends = quantile_interval(chosen.cost, 0.99)
     return Expected(
         fitted.quality,
         expected_interval(fitted),
         pool.cost.true(int(chosen.cost.sum()), len(cost)),
         mean_interval(cost, bounds=possible) if possible[0] < possible[1] else possible,
-        float(np.sort(cost)[-1 - share_above(len(cost))]),
-        quantile_interval(cost, 0.99),
+        pool.cost.true(int(np.sort(chosen.cost)[-1 - share_above(len(cost))])),
+        None if ends is None else (pool.cost.true(int(ends[0])), pool.cost.true(int(ends[1]))),
         quality_of(pool.task, chosen) - fitted.quality,
         len(cost),
         len(crossfit.repeats[0]),
@@ -55,7 +56,7 @@ def expected_interval(fitted: Fitted) -> Interval:
     if fitted.task.counts:
         independent = len(fitted.worth) / wider**2
         return wilson_interval(quality * independent, independent)
-    of_mean = mean_interval(fitted.observations(fitted.worth), bounds=(0.0, 1.0))
+    of_mean = interval_of_mean(fitted.task, fitted.observations(fitted.worth), 0.95, (0.0, 1.0))
     return widened(quality, of_mean, wider, (0.0, 1.0))
 
 

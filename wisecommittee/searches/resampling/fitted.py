@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.searches.expected import Interval
 from wisecommittee.searches.resampling.outcomes import Outcomes
+from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.tasks import Task
 
 LEAST = 1.05  # factor of errors; also where all folds choose the committee itself
@@ -71,6 +72,18 @@ def by_group(values: NDArray[np.float64], together: NDArray[np.int64]) -> NDArra
     """A value for each group, whose mean over groups is the mean of all values."""
     groups = int(together.max()) + 1
     return np.asarray(np.bincount(together, values) * (groups / len(values)), np.float64)
+
+
+def interval_of_mean(task: Task, values: NDArray[np.float64], level: float, bounds: Interval) -> Interval:
+    """Interval of the mean of independent observations, each within the bounds; where quality is linearised they are
+    not, and the interval is Student's."""
+    if task.width == 1:
+        return mean_interval(values, level, bounds)
+    from scipy.stats import t
+
+    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * error
+    return max(mean - half, bounds[0]), min(mean + half, bounds[1])
 
 
 def widened(centre: float, interval: Interval, wider: float, bounds: Interval) -> Interval:

@@ -13,10 +13,9 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.searches.expected import Interval
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.resampling.cross_fit import image_of_units
-from wisecommittee.searches.resampling.fitted import by_group
+from wisecommittee.searches.resampling.fitted import by_group, interval_of_mean
 from wisecommittee.searches.resampling.outcomes import outcomes_of
 from wisecommittee.searches.stages.exit_table import prefix_tables
-from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.statistics.paired import PairedCounts, difference_interval, mcnemar
 from wisecommittee.store import LogitStore
 
@@ -50,8 +49,9 @@ def compare_on(
 ) -> DifferenceOnTest:
     """Compare two committees on all units of a split.
 
-    Where units are right or wrong: the exact test of McNemar 1947 and the score interval of Tango 1998. Grades, and
-    mIoU over whole images: a studentised bootstrap interval and the normal p-value of the mean difference.
+    Where units are right or wrong: the exact test of McNemar 1947 and the score interval of Tango 1998. Grades: a
+    studentised bootstrap interval; mIoU: Student's interval over whole images; both with the normal p-value of the mean
+    difference.
     """
     both = (committee, reference)
     pool = members_pool(both, store, split)
@@ -63,7 +63,8 @@ def compare_on(
     gaps, together = first - second, image_of_units(pool)
     if together is not None:
         gaps = by_group(gaps, together)
-    return DifferenceOnTest(float(gaps.mean()), mean_interval(gaps), _p_of_mean(gaps), len(first))
+    interval = interval_of_mean(pool.task, gaps, 0.95, (-1.0, 1.0))
+    return DifferenceOnTest(float(gaps.mean()), interval, _p_of_mean(gaps), len(first))
 
 
 def _p_of_mean(gaps: NDArray[np.float64]) -> float:

@@ -57,8 +57,8 @@ def best_of_all(fold: Fold) -> Committee:
 class Crossing:
     """The cheapest budget whose best committee is expected to reach a quality, and that committee.
 
-    The budget of a fold is found from the outcomes of the other folds only, so that a unit has no part in it. It is the
-    largest budget where none reaches the quality.
+    The budget of a fold is found from the outcomes of the other folds only, so that a unit has no part in it. Where no
+    budget reaches the quality in these, it is the budget of all folds.
 
     Parameters
     ----------
@@ -86,18 +86,19 @@ class Crossing:
         wanted : float or Outcomes
             The quality, or the outcomes on all units of a committee to match.
         """
-        reached, of_fold = [], {}
-        for folds in crossfit.repeats:
-            tables = np.stack([_totals(fold, limits) for fold in folds])
-            reached.append(_qualities(crossfit, tables.sum(axis=0), crossfit.pool.units))
-            for number, fold in enumerate(folds):
-                others = _qualities(crossfit, tables.sum(axis=0) - tables[number], len(fold.trained))
-                limit = _first(limits, others, _quality_on(wanted, crossfit.pool.task, fold.trained))
-                of_fold[id(fold)] = Within(limits[-1] if limit is None else limit)(fold)
-        mean = np.mean(reached, axis=0)
+        totals = [np.stack([_totals(fold, limits) for fold in folds]) for folds in crossfit.repeats]
+        mean = np.mean([_qualities(crossfit, each.sum(axis=0), crossfit.pool.units) for each in totals], axis=0)
         everyone = np.arange(crossfit.pool.units)
-        limit = _first(limits, mean, _quality_on(wanted, crossfit.pool.task, everyone))
-        return cls(limit, float(mean.max()), of_fold)
+        of_all = _first(limits, mean, _quality_on(wanted, crossfit.pool.task, everyone))
+        of_fold = {}
+        for folds, each in zip(crossfit.repeats, totals, strict=True):
+            for number, fold in enumerate(folds):
+                others = _qualities(crossfit, each.sum(axis=0) - each[number], len(fold.trained))
+                limit = _first(limits, others, _quality_on(wanted, crossfit.pool.task, fold.trained))
+                if limit is None:
+                    limit = limits[-1] if of_all is None else of_all
+                of_fold[id(fold)] = Within(limit)(fold)
+        return cls(of_all, float(mean.max()), of_fold)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from wisecommittee.searches.resampling.speedup import Speedup
 from wisecommittee.statistics.best_of_many import flattery
 from wisecommittee.statistics.paired import score_interval
 
-MOVED = 3.5  # weight of the units on which the choices of folds differ (Fitted.wider)
+MOVED = 2.5  # weight of the units on which the choices of folds differ (Fitted.wider)
 TWO_SIDED, ONE_SIDED = 0.95, 0.90  # levels of two-sided intervals; the ends of the second are one-sided limits at 95 %
 
 

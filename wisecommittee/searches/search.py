@@ -79,8 +79,10 @@ def solution_of(store: LogitStore, query: Query, execution: Execution) -> Soluti
     return solve(problem, strategy_for(problem))
 
 
-def solve(problem: Problem, strategy: Strategy) -> Solution:
+def solve(problem: Problem, strategy: Strategy, *, whole: bool = True) -> Solution:
     """Search a problem.
+
+    whole : whether the frontier also has every single model and the properties of the search
 
     Raises
     ------
@@ -93,7 +95,7 @@ def solve(problem: Problem, strategy: Strategy) -> Solution:
         findings = strategy.run(problem)
     interrupts().searched()
     _require_points(findings, problem)
-    frontier = _reported(findings, problem, started)
+    frontier = _reported(findings, problem, started) if whole else _committees(findings, problem)
     tables = findings.tables if strategy.proves and findings.searched["complete"] else None
     return Solution(problem, strategy, frontier, tables)
 
@@ -113,6 +115,15 @@ def _require_points(findings: Findings, problem: Problem) -> None:
     if not findings.points:
         kind = StoppedError if interrupts().number else InfeasibleError
         raise kind(f"no committee that keeps the limits ({problem.limits}) was found in time; allow more of it")
+
+
+def _committees(findings: Findings, problem: Problem) -> Frontier:
+    """The frontier of the committees that the findings stand for, without single models."""
+    reporter = Reporter(problem.pool, findings.tables, problem.query.family, shared=problem.query.shared_threshold)
+    frontier = skyline(reporter.report(findings.points), COSTS[problem.query.axis])
+    return Frontier(
+        frontier, (), problem.query, findings.searched, problem.pool.store.files.uri, problem.pool.task.name
+    )
 
 
 def _reported(findings: Findings, problem: Problem, started: float) -> Frontier:

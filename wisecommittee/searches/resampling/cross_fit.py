@@ -33,7 +33,7 @@ class Fold:
     Parameters
     ----------
     frontier : Frontier
-        Of the other units.
+        Of the other units; without single models.
     trained : int64 [N - n]
         The other units, as positions in the pool.
     held_out : int64 [n]
@@ -156,7 +156,7 @@ def cross_fit(
 
 def _fold(problem: Problem, solution: Solution, mask: NDArray[np.bool_], prepared: Preparation) -> Fold:
     trained, held_out = np.flatnonzero(~mask), np.flatnonzero(mask)
-    frontier = solve(prepared(problem.of_units(trained)), solution.strategy).frontier
+    frontier = solve(prepared(problem.of_units(trained)), solution.strategy, whole=False).frontier
     tables = None if problem.tables is None else problem.tables.of_units(held_out)
     pool = problem.pool.of_units(held_out) if tables is None else tables.pool
     return Fold(frontier, trained, held_out, pool, tables)

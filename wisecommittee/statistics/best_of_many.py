@@ -64,7 +64,8 @@ def flattery(committee: NDArray[np.float64], models: NDArray[np.float64], seed: 
     centre = np.append(_drawn_together(kept.mean(axis=1), covariance[:-1, :-1]), committee.mean())
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    noise = np.random.default_rng(seed).standard_normal((DRAWS, len(rows))) @ root.T
+    drawn = np.random.default_rng(seed).standard_normal((DRAWS // 2, len(rows))) @ root.T
+    noise = np.concatenate([drawn, -drawn])  # so that a model that is always the best is not flattered at all
     best = (centre[:-1] + noise[:, :-1]).argmax(axis=1)
     errors = noise[:, -1] - noise[np.arange(DRAWS), best]
     return Flattery(float(-errors.mean()), np.sort(errors - errors.mean()))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.errors import InfeasibleError
+from wisecommittee.errors import InfeasibleError, counted
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.resampling.folds import make_folds
 from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
@@ -130,7 +130,8 @@ def cross_fit(
     together = image_of_units(solution.problem.pool)
     parts = solution.problem.pool.units if together is None else int(together.max()) + 1
     if parts < 2 * folds:
-        return Skipped(f"{parts} {'units' if together is None else 'images'} are too few for {folds} folds")
+        few = counted(parts, "unit" if together is None else "image")
+        return Skipped(f"{few} {'is' if parts == 1 else 'are'} too few for {folds} folds")
     quiet = replace(solution.problem.execution, progress=None, notify=None)
     problem = replace(solution.problem, execution=quiet, tables=solution.tables)
     progress = solution.problem.execution.progress

@@ -39,8 +39,7 @@ test-nojit: $(VENV)/.dev   ## the kernels as plain Python: bounds and coverage
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/search/test_search.py tests/search/test_exact.py tests/search/test_axis.py tests/search/test_segmentation.py tests/search/test_products.py -k '(oracle or brute or scores or extremes or in_turn) and not every_mode'
 
 # Without torch: what searches, and no test that needs more than the package itself.
-BARE := naive adding cards layout parts units import search exact calibration axis limits families tables page cli arrays reading jit \
-	resampling expected verdict quantiles best_of_many
+BARE := naive adding cards layout parts units import search exact calibration axis limits families tables page cli arrays reading jit resampling expected verdict quantiles best_of_many
 bare = $(foreach name,$(BARE),$(wildcard tests/*/test_$(name).py)) -k 'not null'
 
 test-lowest:     ## a part of the tests with the lowest versions of all dependencies, in an environment of its own

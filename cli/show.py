@@ -183,7 +183,10 @@ def show_references(choice: Choice) -> None:
 
     if matched is not None:
         line("to be matched", matched, _compared(choice, matched))
-    line("best single model", best)
+    if matched is None or matched.committee.stages != best.committee.stages:
+        line("best single model", best)
+    else:
+        out.print("  it is the best single model", markup=False)
     if cheapest is None:
         out.print(f"  no single model is as accurate on {choice.val.split}", markup=False)
     elif matched is None or cheapest.committee.stages != matched.committee.stages:
@@ -218,7 +221,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
     figures = [field for field in FIGURES if field in ("average", "worst", frontier.axis)]
     rows = []
     for index, e in enumerate(chosen):
-        speedup = frontier.speedup(e)
+        speedup = frontier.speedup(e, along[places[index]].quality if along else None)
         rows.append(
             [
                 e.committee.label(),
@@ -241,9 +244,10 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
         ("speed", "right"),
         ("exits %", "left"),
     ]
+    as_accurate = "as to be expected" if along else f"on {chosen[0].split}"
     caption = (
         f"{len(rows)} of {counted(len(frontier), 'committee')}; --frontier FILE or --json gives all. "
-        f"Speed: cheapest single model as accurate on {chosen[0].split} over the committee's {frontier.axis}. "
+        f"Speed: cheapest single model as accurate {as_accurate} over the committee's {frontier.axis}. "
         f"{chosen[0].split} chose these, so its figures flatter them."
     )
     if along:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wisecommittee.errors import counted, option
+from wisecommittee.errors import option
 
 from .console import Unit, out, percent
 
@@ -26,12 +26,10 @@ def show_verdict(choice: Choice) -> None:
             out.print(f"no expected figures: {evidence.note}")
         return
     out.print(f"{WORDS[verdict.word]}: {verdict.sentence}.", style=COLOURS[verdict.word])
-    basis = f"Expected on new data, from {counted(expected.folds, 'fold')} of {expected.n:,} {choice.val.split} units"
-    if expected.repeats > 1:
-        basis += f", divided {expected.repeats} times"
     out.print(
-        f"  {basis}, at 95 %. To use it takes at most {100 * selection.margin:.3g} points lost ({option('margin')}) "
-        f"and over {selection.min_speedup:g} times less cost ({option('min_speedup')})."
+        f"  Expected on new data, from {expected.basis(choice.val.split)}, at 95 %. To use it takes at most "
+        f"{100 * selection.margin:.3g} points lost ({option('margin')}) and over {selection.min_speedup:g} times less "
+        f"cost ({option('min_speedup')})."
     )
     if comparison.test is not None and choice.test is not None and not comparison.same:
         out.print(f"  {on_test_words(comparison, choice.test.split)}", markup=False)

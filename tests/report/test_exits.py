@@ -198,6 +198,7 @@ PLOTTED = [kind for kind in plot.kinds() if kind != "learning"]
 @pytest.mark.parametrize("kind", PLOTTED)
 def test_every_plot_in_every_format(kind, ending, study_for, tmp_path):
     path = plot.picture(kind, study_for(kind), tmp_path / f"x.{ending}")
+    assert path.read_bytes().lstrip().startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[ending])
     if ending == "svg":
         text = path.read_text(encoding="utf-8")
         only_shown(text)
@@ -209,7 +210,8 @@ def test_every_plot_in_every_format(kind, ending, study_for, tmp_path):
 def test_names_of_costs_in_plots_and_tables(kind, cost, study, tmp_path):
     asked = replace(study, query=replace(study.query, cost=cost))
     plot.picture(kind, asked, tmp_path / "x.svg")
-    ElementTree.fromstring((tmp_path / "x.svg").read_text(encoding="utf-8"))
+    drawing = ElementTree.fromstring((tmp_path / "x.svg").read_text(encoding="utf-8"))
+    assert drawing.tag.endswith("svg")
     made = tables.fill(kind, asked)
     only_shown(formats.as_markdown(made) + formats.as_latex(made) + formats.as_csv(made))
 
@@ -523,4 +525,5 @@ def test_names_of_a_folder_s_whole_length_leave_room_for_the_drawing(kind, tmp_p
     """The layout does not collapse, which matplotlib would warn of, and warnings are errors here."""
     names = [f"{'an_architecture_with_all_its_settings' * 4}-v{rung}" for rung in range(4)]
     long = filled(tmp_path / "logits", hostile_cards(names))
-    plot.picture(kind, study_of(long, max_models=2, levels=6, threads=1), tmp_path / "x.png")
+    path = plot.picture(kind, study_of(long, max_models=2, levels=6, threads=1), tmp_path / "x.png")
+    assert path.read_bytes().startswith(b"\x89PNG")

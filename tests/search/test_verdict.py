@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from wisecommittee.searches.resampling.comparison import Comparison, Difference, paired_difference
+from wisecommittee.searches.resampling.comparison import PairedDifference, ReferenceComparison, paired_difference
 from wisecommittee.searches.resampling.fitted import Fitted
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.searches.resampling.speedup import Speedup, speedup
@@ -21,11 +21,11 @@ CLASSIFICATION = next(task for task in TASKS.values() if task.exact_match)()
 def comparison(mean, half, ratio, ratio_half, units=1_000, **more):
     """Normal limits around a difference, and around a speed-up."""
     one_sided = half * norm.ppf(0.95) / norm.ppf(0.975)
-    difference = Difference(
+    difference = PairedDifference(
         mean, (mean - half, mean + half), (mean - one_sided, mean + one_sided), 0.5, half / norm.ppf(0.975) * units**0.5
     )
     cheaper = Speedup(ratio, (ratio - ratio_half, ratio + ratio_half), (ratio - ratio_half, ratio + ratio_half))
-    return Comparison("big", difference, cheaper, units, **more)
+    return ReferenceComparison("big", difference, cheaper, units, **more)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from wisecommittee.statistics import sequential
-from wisecommittee.statistics.evidence import Evidence
+from wisecommittee.statistics.evidence import DriftEvidence
 from wisecommittee.statistics.sequential import mean_change
 
 BINARY = np.array([0.0, 1.0])
@@ -51,7 +51,7 @@ def naive_evidence(reference, live, steps=3000):
 def test_the_evidence_is_the_least_product_of_capitals(values):
     rng = np.random.default_rng(0)
     reference, live = rng.choice(values, 40).tolist(), rng.choice(values[1:], 25).tolist()
-    found = Evidence(np.array(values), counted(values, reference))(counted(values, live)[None])[0]
+    found = DriftEvidence(np.array(values), counted(values, reference))(counted(values, live)[None])[0]
     plain = naive_evidence(reference, live)
     assert plain - 0.35 < found <= plain + 1e-9  # never more; less by what p changes within a cell
 
@@ -66,7 +66,7 @@ def test_without_a_change_the_alarm_is_as_rare_as_promised_exactly(p):
     looks = np.stack([np.arange(1, n + 1) - ones, ones], axis=2).astype(float)
     alarms, mean = 0.0, 0.0
     for x in range(m + 1):
-        found = Evidence(BINARY, np.array([m - x, x], float))(looks.reshape(-1, 2)).reshape(len(paths), n)
+        found = DriftEvidence(BINARY, np.array([m - x, x], float))(looks.reshape(-1, 2)).reshape(len(paths), n)
         share = stats.binom.pmf(x, m, p)
         alarms += share * weights @ (found >= math.log(1 / alpha)).any(axis=1)
         mean += share * weights @ np.exp(found[:, -1])
@@ -78,7 +78,7 @@ def test_the_interval_is_where_the_evidence_stays_below_its_limit():
     rng = np.random.default_rng(1)
     values = np.array([0.0, 0.3, 1.0])
     reference, live = rng.choice(values, 300), rng.choice(values, 500, p=[0.2, 0.2, 0.6])
-    judge, counts = Evidence(values, counted(values, reference)), counted(values, live)
+    judge, counts = DriftEvidence(values, counted(values, reference)), counted(values, live)
     low, high = judge.interval(counts, 0.05)
     shifts = np.linspace(-1, 1, 801)
     inside = [judge(counts[None], shift)[0] < math.log(20) for shift in shifts]
@@ -94,7 +94,7 @@ def test_an_alarm_says_after_which_value_the_means_are_shown_to_differ():
     assert change.alarm is not None
     assert change.interval[0] > 0
     assert (change.reference, change.live) == (reference.mean(), live.mean())
-    judge, limit = Evidence(BINARY, counted(BINARY, reference)), math.log(20)
+    judge, limit = DriftEvidence(BINARY, counted(BINARY, reference)), math.log(20)
     assert judge(counted(BINARY, live[: change.alarm])[None])[0] >= limit
     assert mean_change(reference, live[: change.alarm]).alarm == change.alarm
     assert mean_change(reference, live[: change.alarm - 1]).alarm is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from wisecommittee.analyses.study import Study
-from wisecommittee.errors import counted
 from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.frontier import Frontier
 
@@ -14,16 +13,10 @@ def expected_note(study: Study, frontier: Frontier) -> str:
     flattered = f"{split} chose these committees, so its figures flatter them"
     if frontier.expected:
         first = frontier.expected[0]
-        return f"{flattered}; expected: by {basis_of(first, split)}, with 95 % intervals."
+        return f"{flattered}; expected: by {first.basis(split)}, with 95 % intervals."
     if study.given is not None:
         return f"{flattered}; this frontier file has no expected figures."
     return f"{flattered}; no expected figures: {study.choice().evidence.note}."
-
-
-def basis_of(expected: Expected, split: str) -> str:
-    """'10 folds of 600 val units'."""
-    basis = f"{counted(expected.folds, 'fold')} of {expected.n:,} {split} units"
-    return basis + (f", divided {expected.repeats} times" if expected.repeats > 1 else "")
 
 
 def expected_words(expected: Expected, quality: str) -> str:

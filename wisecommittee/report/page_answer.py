@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.committee import together
-from wisecommittee.report.expected import basis_of
 from wisecommittee.report.markup import escape
 from wisecommittee.report.page_chart import plain
 from wisecommittee.searches.choice import Choice
@@ -41,7 +40,7 @@ def _verdict(study: Study, choice: Choice) -> str:
         sentence = f"<b>{sentence}</b>"
     lines = [f'<p class="verdict {verdict.word}"><b>{WORDS[verdict.word]}</b>: {sentence}.</p>']
     basis = (
-        f"Expected on new data, from {basis_of(expected, choice.val.split)}, at 95 %. To use it takes at most "
+        f"Expected on new data, from {expected.basis(choice.val.split)}, at 95 %. To use it takes at most "
         f"{100 * selection.margin:.3g} points lost and over {selection.min_speedup:g} times less cost."
     )
     if verdict.more_units is not None:

@@ -51,7 +51,7 @@ def fill(study: Study) -> Table:
             *((expected.quality, *expected.interval) if expected else ()),
             *([on_test.quality if on_test else None] if test else []),
             *(getattr(e.cost, field) for field in figures),
-            searched.speedup(e),
+            searched.speedup(e, expected.quality if expected else None),
             e.exit_ratios,
         )
         for (e, expected), on_test in zip_longest(shown, tests)
@@ -61,10 +61,11 @@ def fill(study: Study) -> Table:
         n += f", {test.split} (n = {test.n:,}) reports"
     if lacks := lacking(chosen, study.store, study.reports):
         n += f"; {study.reports} lacks {', '.join(lacks)}"
+    as_accurate = "as to be expected" if estimated else f"on {first.split}"
     notes = (
         f"{len(rows)} of {counted(len(searched), 'committee')} of the frontier; {n}.",
         expected_note(study, searched),
-        f"Speed-up: cheapest single model as accurate on {first.split} over the committee, {HOW[searched.axis]}.",
+        f"Speed-up: cheapest single model as accurate {as_accurate} over the committee, {HOW[searched.axis]}.",
     )
     over = "" if searched.axis == "average" else f" over the {searched.axis} cost"
     return Table(f"Frontier{over}", columns, rows, notes, searched.cost)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from wisecommittee.errors import counted
+
 Interval = tuple[float, float]
 
 
@@ -36,6 +38,11 @@ class Expected:
     n: int
     folds: int
     repeats: int
+
+    def basis(self, split: str) -> str:
+        """What the figures rest on: '10 folds of 600 val units'."""
+        text = f"{counted(self.folds, 'fold')} of {self.n:,} {split} units"
+        return text + (f", divided {self.repeats} times" if self.repeats > 1 else "")
 
     def to_json(self) -> dict[str, Any]:
         values = {each.name: getattr(self, each.name) for each in fields(self)}

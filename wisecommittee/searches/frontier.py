@@ -219,19 +219,22 @@ class Frontier:
         as_good = [e for e in self.singles if e.quality >= quality]
         return min(as_good, key=lambda e: (self.x(e), -e.quality), default=None)
 
-    def speedup(self, evaluation: Evaluation) -> float | None:
+    def speedup(self, evaluation: Evaluation, quality: float | None = None) -> float | None:
         """How many times less a committee costs than the cheapest single model that is as accurate.
 
         Parameters
         ----------
         evaluation : Evaluation
+        quality : float, optional
+            The committee's quality in [0, 1], such as the one to expect on new units; by default the evaluation's.
 
         Returns
         -------
         float or None
             None if no single model is as accurate, or if the committee costs nothing.
         """
-        single, cost = self.cheapest_single_matching(evaluation.quality), self.x(evaluation)
+        single = self.cheapest_single_matching(evaluation.quality if quality is None else quality)
+        cost = self.x(evaluation)
         return None if single is None or not cost else self.x(single) / cost
 
     def to_frame(self) -> pd.DataFrame:

@@ -25,7 +25,7 @@ CAPITAL = 0.5  # most of the capital that is staked on one value
 STEPS = 30  # halvings of the range of a limit
 
 
-class Evidence:
+class DriftEvidence:
     """The evidence that a stream's mean differs from that of a reference sample.
 
     Parameters

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.statistics.evidence import Evidence
+from wisecommittee.statistics.evidence import DriftEvidence
 
 GROWTH = 1.02  # from one look at the stream to the next
 MOST_VALUES = 200  # distinct values; more are rounded to steps of 1 / MOST_VALUES
@@ -59,14 +59,14 @@ def mean_change(reference: NDArray[np.floating], live: NDArray[np.floating], alp
         values = np.arange(MOST_VALUES + 1) / MOST_VALUES
         reference, live = (np.rint(np.asarray(x) * MOST_VALUES) / MOST_VALUES for x in (reference, live))
     counts = np.bincount(np.searchsorted(values, reference), minlength=len(values)).astype(np.float64)
-    evidence = Evidence(values, counts)
+    evidence = DriftEvidence(values, counts)
     alarm = _first(evidence, np.searchsorted(values, live), math.log(1 / alpha))
     counted = np.bincount(np.searchsorted(values, live), minlength=len(values)).astype(np.float64)
     interval = evidence.interval(counted, alpha)
     return MeanChange(*means, interval, alarm)
 
 
-def _first(evidence: Evidence, at: NDArray[np.int64], wanted: float) -> int | None:
+def _first(evidence: DriftEvidence, at: NDArray[np.int64], wanted: float) -> int | None:
     """The first look at which the evidence reaches `wanted`. at : the index of each value of the stream."""
     seen, position = np.zeros(len(evidence.values)), 0
     for block in _blocks(len(at)):

@@ -23,7 +23,7 @@ TWO_SIDED, ONE_SIDED = 0.95, 0.90  # levels of two-sided intervals; the ends of 
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PairedDifference:
     """The difference of two committees on the same units.
 
     Parameters
@@ -46,14 +46,14 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ReferenceComparison:
     """A committee beside its reference, as both are expected to be on new units.
 
     Parameters
     ----------
     reference : str
         The model, or the members of the ensemble joined by ' + '.
-    difference : Difference
+    difference : PairedDifference
         Of the committee and the reference.
     speedup : Speedup or None
         The reference's cost over the committee's; None where the committee costs nothing.
@@ -68,7 +68,7 @@ class Comparison:
     """
 
     reference: str
-    difference: Difference
+    difference: PairedDifference
     speedup: Speedup | None
     units: int
     same: bool = False
@@ -90,7 +90,7 @@ class Comparison:
         }
 
 
-def paired_difference(fitted: Fitted, reference: Outcomes) -> Difference:
+def paired_difference(fitted: Fitted, reference: Outcomes) -> PairedDifference:
     """The difference of a rule's cross-fitted outcomes and a fixed model.
 
     Score intervals where units are right or wrong (Tango 1998), else bootstrap.
@@ -114,7 +114,7 @@ def paired_difference(fitted: Fitted, reference: Outcomes) -> Difference:
     return _difference(mean, interval, limits, error, units)
 
 
-def difference_from_best(fitted: Fitted, best: Outcomes, models: Sequence[Outcomes]) -> Difference:
+def difference_from_best(fitted: Fitted, best: Outcomes, models: Sequence[Outcomes]) -> PairedDifference:
     """The difference of a rule's cross-fitted outcomes and the best of several models, freed of what flatters the best.
 
     Re-choosing the best in each fold would be free of that too, but where models are close it picks in each fold the
@@ -132,7 +132,7 @@ def difference_from_best(fitted: Fitted, best: Outcomes, models: Sequence[Outcom
     return _difference(mean, interval, limits, error, units)
 
 
-def difference_from_named_best(fitted: Fitted, best: Outcomes, models: Sequence[Outcomes]) -> Difference:
+def difference_from_named_best(fitted: Fitted, best: Outcomes, models: Sequence[Outcomes]) -> PairedDifference:
     """The difference of a rule's cross-fitted outcomes and a model that was named and is the best of several.
 
     Whether it was named for its figures is not known: the interval covers the difference from a model that was named
@@ -144,13 +144,13 @@ def difference_from_named_best(fitted: Fitted, best: Outcomes, models: Sequence[
     )  # fmt: skip
 
 
-NO_DIFFERENCE = Difference(0.0, (0.0, 0.0), (0.0, 0.0), 1.0, 0.0)  # from itself
+NO_DIFFERENCE = PairedDifference(0.0, (0.0, 0.0), (0.0, 0.0), 1.0, 0.0)  # from itself
 
 
-def _difference(mean: float, interval: Interval, limits: Interval, error: float, units: int) -> Difference:
+def _difference(mean: float, interval: Interval, limits: Interval, error: float, units: int) -> PairedDifference:
     p = 2 * NormalDist().cdf(-abs(mean) / error)
     inside, one_sided = ((max(low, -1.0), min(high, 1.0)) for low, high in (interval, limits))
-    return Difference(mean, inside, one_sided, p, error * math.sqrt(units))
+    return PairedDifference(mean, inside, one_sided, p, error * math.sqrt(units))
 
 
 def _hull(first: Interval, second: Interval) -> Interval:

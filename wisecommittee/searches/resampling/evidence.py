@@ -12,7 +12,7 @@ from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.resampling.comparison import (
     NO_DIFFERENCE,
-    Comparison,
+    ReferenceComparison,
     difference_from_best,
     difference_from_named_best,
     paired_difference,
@@ -36,7 +36,7 @@ class Evidence:
     ----------
     expected : Expected or None
         None without folds.
-    comparison, verdict : Comparison, Verdict or None
+    comparison, verdict : ReferenceComparison, Verdict or None
         None without folds.
     along : tuple of Expected
         Of each committee of the frontier, where no target chooses one of them.
@@ -45,7 +45,7 @@ class Evidence:
     """
 
     expected: Expected | None = None
-    comparison: Comparison | None = None
+    comparison: ReferenceComparison | None = None
     verdict: Verdict | None = None
     along: tuple[Expected, ...] = ()
     note: str = ""
@@ -107,7 +107,7 @@ def evidence(
         gap = compared(fitted, outcomes[1], outcomes[2:])
     costs = [np.asarray(each.cost * rate, np.float64) for each in outcomes[:2]]
     cheaper = speedup(frontier.axis, costs[1], costs[0], (possible[1][1], possible[0][1]))
-    comparison = Comparison(" + ".join(reference.models), gap, cheaper, pool.units, same)
+    comparison = ReferenceComparison(" + ".join(reference.models), gap, cheaper, pool.units, same)
     expected = expected_figures(crossfit, fitted, outcomes[0], possible[0])
     if isinstance(chosen.rule, Always) and chosen.committee.stages == best:
         expected = less_flattered(expected, pool.task, outcomes[2:])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-from wisecommittee.searches.resampling.comparison import Comparison
+from wisecommittee.searches.resampling.comparison import ReferenceComparison
 
 WORDS = {"use": "USE", "do_not_use": "DO NOT USE", "not_shown": "NOT SHOWN"}
 
@@ -35,12 +35,12 @@ class Verdict:
         return {"word": self.word, "sentence": self.sentence, "more_units": self.more_units}
 
 
-def judge(comparison: Comparison, margin: float, min_speedup: float) -> Verdict:
+def judge(comparison: ReferenceComparison, margin: float, min_speedup: float) -> Verdict:
     """The verdict on a comparison.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : ReferenceComparison
     margin, min_speedup : float
         As of Selection.
     """
@@ -56,7 +56,7 @@ def judge(comparison: Comparison, margin: float, min_speedup: float) -> Verdict:
     return Verdict("not_shown", sentence_of(comparison, margin), more)
 
 
-def _more_units(comparison: Comparison, margin: float) -> int | None:
+def _more_units(comparison: ReferenceComparison, margin: float) -> int | None:
     """How many further units would settle the accuracy if the difference stayed what it is."""
     gap = comparison.difference.mean + margin
     if gap == 0:
@@ -65,14 +65,14 @@ def _more_units(comparison: Comparison, margin: float) -> int | None:
     return max(1, math.ceil(needed - comparison.units)) if needed < 1e9 else None
 
 
-def sentence_of(comparison: Comparison, margin: float) -> str:
+def sentence_of(comparison: ReferenceComparison, margin: float) -> str:
     """'4.3 times cheaper than b5/0, 0.4 to 2.0 points less accurate'."""
     if comparison.same:
         return f"the committee is {comparison.reference} by itself"
     return f"{_cost(comparison)}{_measured(comparison)}, {_accuracy(comparison, margin)}"
 
 
-def on_test_words(comparison: Comparison, split: str) -> str:
+def on_test_words(comparison: ReferenceComparison, split: str) -> str:
     """'On test (n = 600): 1.2 points less accurate than b5/0, 0.4 to 2.0 at 95 % (p = 0.003), if test was looked at
     once.'; of a comparison that has the figures of test."""
     test = comparison.test
@@ -86,7 +86,7 @@ def _points(points: float) -> str:
     return f"{abs(points):.2f} points {'less' if points < 0 else 'more'} accurate"
 
 
-def _measured(comparison: Comparison) -> str:
+def _measured(comparison: ReferenceComparison) -> str:
     """The ratio of measured times where the cost is another: ' (1.30 times faster by latency_ms)'."""
     shown = [f"{_faster(ratio)} by {name}" for name, ratio in comparison.measured.items()]
     return f" ({', '.join(shown)})" if shown else ""
@@ -98,7 +98,7 @@ def _faster(ratio: float) -> str:
     return f"{ratio:.2f} times faster" if ratio > 1 else f"{1 / ratio:.2f} times slower"
 
 
-def _cost(comparison: Comparison) -> str:
+def _cost(comparison: ReferenceComparison) -> str:
     reference = comparison.reference
     if comparison.speedup is None:
         return f"free of cost, which {reference} may be too"
@@ -113,7 +113,7 @@ def _cost(comparison: Comparison) -> str:
     return f"about as dear as {reference} ({low:.2f} to {high:.2f} times cheaper)"
 
 
-def _accuracy(comparison: Comparison, margin: float) -> str:
+def _accuracy(comparison: ReferenceComparison, margin: float) -> str:
     low, high = (100 * end for end in comparison.difference.interval)
     if comparison.difference.limits[0] >= -margin:
         if low > 0:

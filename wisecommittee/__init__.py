@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wisecommittee.analyses.study import Study
     from wisecommittee.committees.cards import ModelCard
     from wisecommittee.committees.committee import Committee
-    from wisecommittee.committees.policy import Thresholds
+    from wisecommittee.committees.policies.thresholds import Thresholds
     from wisecommittee.deployment.deploy import deploy
     from wisecommittee.extraction.extract import extract
     from wisecommittee.operations.audit import audit
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Committee": "wisecommittee.committees.committee",
     "ModelCard": "wisecommittee.committees.cards",
-    "Thresholds": "wisecommittee.committees.policy",
+    "Thresholds": "wisecommittee.committees.policies.thresholds",
     "Evaluation": "wisecommittee.searches.evaluate",
     "evaluate": "wisecommittee.searches.evaluate",
     "evaluate_all": "wisecommittee.searches.evaluate",

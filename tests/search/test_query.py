@@ -15,10 +15,10 @@ from wisecommittee.cli.search import search as command
 import wisecommittee as wc
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError, option, options_as_flags
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
+from wisecommittee.searches.methods import STRATEGIES
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
 from wisecommittee.searches.selection import Selection
-from wisecommittee.searches.strategies import STRATEGIES
 from wisecommittee.searches.target import TARGETS, Target
 from wisecommittee.searches.workers.execution import Execution
 
@@ -28,6 +28,7 @@ NOT_ON_THE_COMMAND_LINE = {"progress", "notify"}
 CONTRACT = {
     *("split", "models", "max_models", "levels", "shared_threshold", "family", "replicas", "combine", "confidence"),
     *("cost", "axis", "calibrated", "max_worst_cost", "max_percentile_cost", "max_average"),
+    "policy",
 }
 
 

@@ -181,12 +181,13 @@ class Deployed:
         prediction, stage = np.empty(n, np.int64), np.empty(n, np.int64)
         confidence, ran = np.empty(n, np.float32), np.zeros((n, k), np.bool_)
         probabilities = np.empty((0, 0), np.float32)
-        for route, batch, exits in walk(self.committee, _DeployedBatch(self, np.arange(n), units, ids)):
+        for route, batch, exits, answer in walk(self.committee, _DeployedBatch(self, np.arange(n), units, ids)):
             at = batch.index[exits]
             combined = self.combination.probabilities({name: rows[exits] for name, rows in batch.rows.items()})
             if not probabilities.size:
                 probabilities = np.empty((n, combined.shape[1]), np.float32)
-            probabilities[at], prediction[at] = combined, batch.prediction[exits]
+            probabilities[at] = combined
+            prediction[at] = batch.prediction[exits] if answer is None else answer
             confidence[at] = batch.scores[-1][exits]
             stage[at], ran[at[:, None], list(route)] = route[-1], True
         classes = self.classes if self.classes is not None and len(self.classes) == probabilities.shape[1] else None
@@ -268,19 +269,25 @@ class _DeployedBatch:
     def __len__(self) -> int:
         return len(self.index)
 
-    def run(self, route: Route) -> State:
-        committee, needs = self.deployed.committee, self.deployed.committee.policy.needs
+    def run(self, route: Route, stage: int) -> State:
+        deployed, committee, needs = self.deployed, self.deployed.committee, self.deployed.committee.policy.needs
         if route:
-            self.rows |= {name: self.deployed.summands(name, self.units) for name in committee.stages[route[-1]]}
-            self.prediction, score = self.deployed.combination.judge(self.rows)
+            self.rows |= {name: deployed.summands(name, self.units) for name in committee.stages[stage]}
+            self.prediction, score = deployed.combination.judge(self.rows)
             self.scores = [*self.scores, score]
+        alone: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
+        ran = {name: self.rows[name] for k in route for name in committee.stages[k]}
+        if needs & {"members", "member_scores"}:
+            alone = {name: deployed.combination.judge({name: rows}) for name, rows in ran.items()}
         return State(
             route,
             len(committee.stages),
             np.array(self.scores, np.float32).reshape(len(route), len(self)),
             CONFIDENCES[committee.confidence].scale,
             self.prediction if "prediction" in needs else None,
-            {name: rows.argmax(axis=1) for name, rows in self.rows.items()} if "members" in needs else {},
+            {name: prediction for name, (prediction, _) in alone.items()} if "members" in needs else {},
+            {name: score for name, (_, score) in alone.items()} if "member_scores" in needs else {},
+            deployed.combination.log_probabilities(ran) if "outputs" in needs else {},
             self.unit_ids,
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted, option
 from wisecommittee.searches.stages.calibrated import as_chosen, recorded
 from wisecommittee.searches.stages.pool import Pool, open_pool

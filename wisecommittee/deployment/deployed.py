@@ -16,6 +16,7 @@ from wisecommittee.committees.calibration import as_logits
 from wisecommittee.committees.combine import combine_named, softmax
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
+from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policy import Route, State
 from wisecommittee.committees.walk import walk
 from wisecommittee.deployment.callables import Called, slices
@@ -181,7 +182,8 @@ class Deployed:
         prediction, stage = np.empty(n, np.int64), np.empty(n, np.int64)
         confidence, ran = np.empty(n, np.float32), np.zeros((n, k), np.bool_)
         probabilities = np.empty((0, 0), np.float32)
-        for route, batch, exits, answer in walk(self.committee, _DeployedBatch(self, np.arange(n), units, ids)):
+        whole = self.committee
+        for route, batch, exits, answer in walk(whole, _DeployedBatch(self, whole, np.arange(n), units, ids)):
             at = batch.index[exits]
             combined = self.combination.probabilities({name: rows[exits] for name, rows in batch.rows.items()})
             if not probabilities.size:
@@ -189,6 +191,8 @@ class Deployed:
             probabilities[at] = combined
             prediction[at] = batch.prediction[exits] if answer is None else answer
             confidence[at] = batch.scores[-1][exits]
+            if isinstance(whole.policy, Mixing):
+                route = whole.policy.in_stages(batch.committee, route)
             stage[at], ran[at[:, None], list(route)] = route[-1], True
         classes = self.classes if self.classes is not None and len(self.classes) == probabilities.shape[1] else None
         return Decisions(
@@ -259,6 +263,7 @@ class _DeployedBatch:
     """
 
     deployed: Deployed
+    committee: Committee
     index: NDArray[np.int64]
     units: Units
     unit_ids: NDArray[np.str_] | None
@@ -270,7 +275,7 @@ class _DeployedBatch:
         return len(self.index)
 
     def run(self, route: Route, stage: int) -> State:
-        deployed, committee, needs = self.deployed, self.deployed.committee, self.deployed.committee.policy.needs
+        deployed, committee, needs = self.deployed, self.committee, self.committee.policy.needs
         if route:
             self.rows |= {name: deployed.summands(name, self.units) for name in committee.stages[stage]}
             self.prediction, score = deployed.combination.judge(self.rows)
@@ -291,9 +296,17 @@ class _DeployedBatch:
             self.unit_ids,
         )
 
+    def of_part(self, number: int) -> tuple[_DeployedBatch, NDArray[np.int64]]:
+        policy = self.committee.policy
+        assert isinstance(policy, Mixing)
+        assert self.unit_ids is not None
+        part = _DeployedBatch(self.deployed, policy.parts[number], self.index, self.units, self.unit_ids)
+        return part, np.flatnonzero(policy.drawn(self.unit_ids) == number)
+
     def only(self, rows: NDArray[np.int64]) -> _DeployedBatch:
         return _DeployedBatch(
             self.deployed,
+            self.committee,
             self.index[rows],
             self.units.only(rows),
             None if self.unit_ids is None else self.unit_ids[rows],

@@ -38,7 +38,8 @@ def evaluate_units(
     -------
     DataFrame
         A row per unit in the order of the split: unit_id; prediction and label (names of classes if the outputs came
-        with names, else numbers); stage at which it exits, from 1; confidence there, also at the last stage; cost; and
+        with names, else numbers); stage at which it exits, from 1; confidence there, also at the last stage, if the
+        policy combines the members; cost; and
         correct (bool), score (of graded answers) or pixels_right (of segmentation).
     """
     import pandas as pd
@@ -53,7 +54,8 @@ def evaluate_units(
     if prediction is not None:
         columns["prediction"] = prediction
     columns["stage"] = np.array([route[-1] + 1 for route in table.routes])[row]
-    columns["confidence"] = scale_of(pool.confidence).shown(table.score[row, units])
+    if all(part.policy.combines for part in committee.parts):
+        columns["confidence"] = scale_of(pool.confidence).shown(table.score[row, units])
     columns["cost"] = [pool.cost.true(int(each)) for each in paid]
     columns |= pool.task.columns(statistics_of(table, pool.task, left), pool.labels)
     if (names := store.class_names(split)) is not None and prediction is not None:

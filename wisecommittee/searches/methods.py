@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import UnknownNameError, UsageError, option
+from wisecommittee.searches.findings import evaluated
+from wisecommittee.searches.frontier import skyline
 from wisecommittee.searches.policies import POLICY_STRATEGIES
 from wisecommittee.searches.strategies.exact import EXACT
 from wisecommittee.searches.strategies.exhaustive import EXHAUSTIVE
 from wisecommittee.searches.strategies.large_pools import BEAM, GREEDY
-from wisecommittee.searches.strategies.problem import Problem, Strategy
+from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
 from wisecommittee.searches.strategies.shared_threshold import SHARED_THRESHOLD
 from wisecommittee.searches.strategies.skyline import SKYLINE
 from wisecommittee.searches.workers.estimate import Estimate
 
 METHODS = {strategy.name: strategy for strategy in (EXHAUSTIVE, EXACT, BEAM, GREEDY)}  # by the value of the option
+AUTO_POLICY = "auto"  # every kind of policy that fits
 STRATEGIES = METHODS | {strategy.name: strategy for strategy in (SHARED_THRESHOLD, SKYLINE)}
 
 
@@ -31,6 +38,8 @@ def strategy_for(problem: Problem) -> Strategy:
         The strategy cannot solve it.
     """
     query = problem.query
+    if query.policy == AUTO_POLICY:
+        return AUTO
     if query.policy != Thresholds.kind:
         return _of_policy(problem)
     method = EXACT.name if query.exact else query.method
@@ -57,7 +66,7 @@ def _of_policy(problem: Problem) -> Strategy:
     query = problem.query
     policy = option("policy", query.policy)
     if query.policy not in POLICY_STRATEGIES:
-        raise UnknownNameError("policy", query.policy, [Thresholds.kind, *sorted(POLICY_STRATEGIES)])
+        raise UnknownNameError("policy", query.policy, policies())
     given = {
         "method": query.method if query.method != "auto" else None,
         "exact": query.exact or None,
@@ -77,3 +86,38 @@ def _of_policy(problem: Problem) -> Strategy:
     strategy = POLICY_STRATEGIES[query.policy]
     strategy.refuse(problem)
     return strategy
+
+
+def policies() -> list[str]:
+    """The values of the option `policy`."""
+    return [Thresholds.kind, *POLICY_STRATEGIES, AUTO_POLICY]
+
+
+def fitting(problem: Problem) -> tuple[dict[str, tuple[Problem, Strategy]], dict[str, str]]:
+    """What every kind of policy makes of a problem, the simplest kind first, and {kind: why it does not fit}."""
+    fit, refused = {}, {}
+    for kind in (Thresholds.kind, *POLICY_STRATEGIES):
+        of_kind = replace(problem, query=replace(problem.query, policy=kind))
+        try:
+            fit[kind] = of_kind, strategy_for(of_kind)
+        except UsageError as error:
+            refused[kind] = str(error)
+    return fit, refused
+
+
+def _every_policy(problem: Problem) -> Findings:
+    """The committees of all policies that fit, as they are on the units that choose."""
+    fit, refused = fitting(problem)
+    committees: list[Committee] = []
+    searched: dict[str, Any] = {"combinations": 0, "threshold_vectors": 0, "method": AUTO_POLICY, "complete": True}
+    for of_kind, strategy in fit.values():
+        findings = strategy.run(of_kind)
+        points = skyline(evaluated(findings, of_kind))
+        committees += [e.committee for e in points]
+        for name in ("combinations", "threshold_vectors"):
+            searched[name] += findings.searched.get(name, 0)
+        searched["complete"] &= findings.searched["complete"]
+    return Findings((), None, searched | {"exact": False, "refused": refused}, committees=committees)
+
+
+AUTO = Strategy(AUTO_POLICY, lambda problem: None, _every_policy)

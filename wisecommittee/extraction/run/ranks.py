@@ -23,6 +23,7 @@ from wisecommittee.errors import UsageError, WiseCommitteeError, first_line
 from wisecommittee.store.writer import Writer
 
 PATIENCE = timedelta(days=1)  # longest wait of the first rank for the last; torch's half an hour is too short
+LEAVING = timedelta(seconds=30)  # longest wait of a rank for the next one's end
 _meetings = itertools.count()  # connections of this process; all ranks count alike
 
 
@@ -115,7 +116,7 @@ def together() -> Iterator[Ranks]:
 @contextlib.contextmanager
 def connected(ranks: Ranks, backend: str = "gloo") -> Iterator[None]:
     """A block in which torch.distributed is connected. A connection made here is closed here, or torch may abort the
-    process at its end."""
+    process at its end; rank by rank, the last first, since gloo may abort a process whose peer closes as it does."""
     if _is_connected():
         yield
         return
@@ -135,8 +136,13 @@ def connected(ranks: Ranks, backend: str = "gloo") -> Iterator[None]:
         ) from error
     try:
         yield
+        if rank + 1 < count:
+            with contextlib.suppress(RuntimeError):  # a rank that died does not say that it has left
+                store.wait([f"left {rank + 1}"], LEAVING)
     finally:
         distributed.destroy_process_group()
+        with contextlib.suppress(RuntimeError):
+            store.set(f"left {rank}", "")
 
 
 def _is_connected() -> bool:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from wisecommittee import LogitStore, Query
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import InfeasibleError
-from wisecommittee.searches.choice import single_named
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.meeting import single_named
 from wisecommittee.searches.resampling.cross_fit import CrossFit
 from wisecommittee.searches.resampling.selecting import Asked, Selected, cross_fitted, select, settled
 from wisecommittee.searches.search import Solution, solution_of, solve

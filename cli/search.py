@@ -87,7 +87,7 @@ def search(
 
     with interruptible(ended, stopping) as ctrl_c:
         from wisecommittee.errors import InfeasibleError, UsageError
-        from wisecommittee.searches.choice import search_and_choose
+        from wisecommittee.searches.choosing import search_and_choose
         from wisecommittee.searches.doctor import examine
         from wisecommittee.searches.guarantees.search import search_with_guarantee
         from wisecommittee.searches.target import Target

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wisecommittee.operations.retune import retune
     from wisecommittee.report import plot, tables
     from wisecommittee.searches.calibration.calibrate import calibrate
-    from wisecommittee.searches.choice import search_and_choose
+    from wisecommittee.searches.choosing import search_and_choose
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
     from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.frontier import Frontier
@@ -44,7 +44,7 @@ _HOMES = {
     "evaluate": "wisecommittee.searches.evaluate",
     "evaluate_all": "wisecommittee.searches.evaluate",
     "search": "wisecommittee.searches.search",
-    "search_and_choose": "wisecommittee.searches.choice",
+    "search_and_choose": "wisecommittee.searches.choosing",
     "Selection": "wisecommittee.searches.selection",
     "Target": "wisecommittee.searches.target",
     "search_with_guarantee": "wisecommittee.searches.guarantees.search",

@@ -16,7 +16,7 @@ from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, UsageError
 from wisecommittee.report import tables
-from wisecommittee.searches.choice import search_and_choose
+from wisecommittee.searches.choosing import search_and_choose
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.execution import Execution

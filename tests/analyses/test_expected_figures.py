@@ -12,7 +12,7 @@ from wisecommittee.errors import UsageError
 from wisecommittee.report.plot import figure
 from wisecommittee.report.plot_frontier import gather
 from wisecommittee.report.tables import fill
-from wisecommittee.searches.choice import search_and_choose
+from wisecommittee.searches.choosing import search_and_choose
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling import selecting
 from wisecommittee.searches.selection import Selection

@@ -104,7 +104,7 @@ module.use_any_text = lambda: (here(), stay())
 import importlib.abc
 class Slow(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name == "wisecommittee.searches.choice":
+        if name == "wisecommittee.searches.choosing":
             here(); stay()
 sys.meta_path.insert(0, Slow())
 """,

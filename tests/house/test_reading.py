@@ -17,7 +17,7 @@ from wisecommittee.committees.card_json import card_from_json
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, StoreError, WiseCommitteeError
-from wisecommittee.searches.choice import search_and_choose
+from wisecommittee.searches.choosing import search_and_choose
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.target import Target

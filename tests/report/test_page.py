@@ -21,7 +21,7 @@ from wisecommittee.report.page import page, write_page
 from wisecommittee.report.page_answer import _much
 from wisecommittee.report.page_chart import PixelScale, plain
 from wisecommittee.report.table import Column, Table
-from wisecommittee.searches.choice import choose, search_and_choose
+from wisecommittee.searches.choosing import choose, search_and_choose
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.verdict import WORDS

@@ -13,7 +13,7 @@ from wisecommittee.cli import application
 
 from wisecommittee import LogitStore, ModelCard
 from wisecommittee.errors import ContentError
-from wisecommittee.searches.choice import search_and_choose
+from wisecommittee.searches.choosing import search_and_choose
 from wisecommittee.searches.doctor import examine, misread, shared_units
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.target import Target

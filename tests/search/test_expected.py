@@ -13,7 +13,8 @@ from pools import MemoryStore
 from scipy.stats import binomtest
 
 from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, UsageError
-from wisecommittee.searches.choice import search_and_choose, single_named
+from wisecommittee.searches.choosing import search_and_choose
+from wisecommittee.searches.meeting import single_named
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.folds import make_folds
 from wisecommittee.searches.resampling.selecting import Asked, select

@@ -13,7 +13,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import StoreError, UsageError, WiseCommitteeError
 from wisecommittee.reading import parse_json
-from wisecommittee.searches.choice import choose_from
+from wisecommittee.searches.choosing import choose_from
 from wisecommittee.searches.frontier_file import _Committees
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search, solution_of

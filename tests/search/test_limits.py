@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pools import MemoryStore, cases, first_units, pools, random_pool, with_further_costs
 
 from wisecommittee.errors import CostError, InfeasibleError, UsageError
-from wisecommittee.searches.choice import search_and_choose
+from wisecommittee.searches.choosing import search_and_choose
 from wisecommittee.searches.limits import LimitFigures, make_limits, percentile_cost
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search

@@ -12,7 +12,7 @@ from scipy.stats import binomtest, norm, ttest_rel
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.searches.choice import search_and_choose
+from wisecommittee.searches.choosing import search_and_choose
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.on_test import compare_on
 from wisecommittee.searches.selection import Selection

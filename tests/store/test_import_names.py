@@ -13,7 +13,7 @@ from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AlignmentError, ContentError, WiseCommitteeError
-from wisecommittee.searches.choice import search_and_choose
+from wisecommittee.searches.choosing import search_and_choose
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.split_model import model_quality

@@ -13,7 +13,8 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError, option
 from wisecommittee.options import from_options
-from wisecommittee.searches.choice import Choice, choose, choose_from
+from wisecommittee.searches.choice import Choice
+from wisecommittee.searches.choosing import choose, choose_from
 from wisecommittee.searches.doctor import REPORTING
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from wisecommittee.searches.choice import single_named
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
@@ -18,6 +17,7 @@ from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.path import candidates, order_of_tests, saves_cost
 from wisecommittee.searches.guarantees.results import calibration_hash, results_of
 from wisecommittee.searches.guarantees.statement import BEST_SINGLE
+from wisecommittee.searches.meeting import single_named
 from wisecommittee.searches.stages.exit_table import stage_indices
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.target import Target

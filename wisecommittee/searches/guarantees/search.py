@@ -8,7 +8,8 @@ from typing import Any
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import UsageError, option
 from wisecommittee.option_checks import amount, texts
-from wisecommittee.searches.choice import Choice, beside_singles, query_for, single_named
+from wisecommittee.searches.choice import Choice
+from wisecommittee.searches.choosing import beside_singles
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
@@ -17,6 +18,7 @@ from wisecommittee.searches.guarantees.certificate import Certificate
 from wisecommittee.searches.guarantees.certify import certify
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.units import testing_pool
+from wisecommittee.searches.meeting import query_for, single_named
 from wisecommittee.searches.methods import strategy_for
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.evidence import Evidence

@@ -15,9 +15,11 @@ from wisecommittee.errors import (
 from wisecommittee.searches.choice import Choice
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.every_policy import select_among
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.meeting import matched_by, meeting, query_for
+from wisecommittee.searches.methods import AUTO_POLICY
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.reporting import lacking, on_test, reported
 from wisecommittee.searches.resampling.evidence import Evidence
@@ -26,6 +28,7 @@ from wisecommittee.searches.resampling.selecting import Asked, Selected, select
 from wisecommittee.searches.resampling.verdict import sentence_of
 from wisecommittee.searches.search import Solution, solution_of
 from wisecommittee.searches.selection import Selection
+from wisecommittee.searches.strategies.problem import pose
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import thread_count
@@ -84,6 +87,9 @@ def search_and_choose(
             f"{option('choose', 'robust')} takes another one; leave one of them out"
         )
     query, execution = query_for(store, query, target), execution or Execution()
+    if query.policy == AUTO_POLICY and selection.folds != 0:
+        among = select_among(pose(store, query, execution), target, selection)
+        return _choice(among.selected, among.frontier, store, target, among.matched, among.best, execution.threads)
     return choose_from(solution_of(store, query, execution), target, selection)
 
 
@@ -93,16 +99,28 @@ def choose_from(solution: Solution, target: Target | None, selection: Selection)
     matched = matched_by(frontier, store, target, threads)
     best = meeting(frontier, target, matched)
     selected = select(Asked(solution, target, best, matched), selection)
+    return _choice(selected, frontier, store, target, matched, best, threads)
+
+
+def _choice(
+    selected: Selected,
+    frontier: Frontier,
+    store: LogitStore,
+    target: Target | None,
+    matched: Evaluation | None,
+    best: Evaluation,
+    threads: int | None,
+) -> Choice:
+    """The choice of a selected committee. matched, best : as of Asked."""
     expected = selected.evidence.expected
     committee = selected.committee if expected is None else replace(selected.committee, expected=expected.to_json())
     frontier = replace(frontier, expected=selected.evidence.along)
     choice = with_committee(frontier, store, target, matched, committee, threads)
-    best_on_val = best if selected.selection.choose == "robust" else None
     return replace(
         choice,
         evidence=completed(selected, choice, store, threads),
         selection=selected.selection,
-        best_on_val=best_on_val,
+        best_on_val=best if selected.selection.choose == "robust" else None,
     )
 
 

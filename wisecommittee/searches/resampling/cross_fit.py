@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import InfeasibleError, counted
+from wisecommittee.searches.exits import all_thresholds
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.resampling.folds import make_folds
 from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
@@ -88,7 +89,7 @@ class CrossFit:
 
 def outcomes_on(pool: Pool, tables: StageTables | None, committees: Sequence[Committee]) -> list[Outcomes]:
     """The outcomes of committees on the units of a pool; tables : as of Fold."""
-    if tables is None or any(committee.policy.needs for committee in committees):
+    if tables is None or not all_thresholds(committees):
         tables = prefix_tables(pool, committees)
     return outcomes_of(tables, committees)
 

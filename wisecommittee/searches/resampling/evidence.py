@@ -116,13 +116,18 @@ def evidence(
 
 def along(crossfit: CrossFit, frontier: Frontier) -> tuple[Expected, ...]:
     """The expected figures of every committee of a frontier of all units."""
+    return tuple(figures for figures, _ in fitted_along(crossfit, frontier))
+
+
+def fitted_along(crossfit: CrossFit, frontier: Frontier) -> list[tuple[Expected, Fitted]]:
+    """For every committee of a frontier of all units its expected figures, and the outcomes they come from."""
     committees = [e.committee for e in frontier]
     outcomes = crossfit.on_all(committees)
     pool, made = crossfit.pool, []
     for e, each in zip(frontier, outcomes, strict=True):
         fitted = Fitted.of(pool.task, crossfit.outcomes(Within(frontier.x(e))), each, crossfit.together)
-        made.append(expected_figures(crossfit, fitted, each, possible_costs(pool, e.committee)))
-    return tuple(made)
+        made.append((expected_figures(crossfit, fitted, each, possible_costs(pool, e.committee)), fitted))
+    return made
 
 
 def possible_costs(pool: Pool, committee: Committee) -> tuple[float, float]:

@@ -59,6 +59,19 @@ class Asked:
         return self.solution.frontier
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A committee that is chosen, before its evidence.
+
+    selection : with every default filled in. crossfit : the searches without each fold, or why there are none.
+    """
+
+    asked: Asked
+    selection: Selection
+    crossfit: CrossFit | Skipped
+    chosen: Chosen
+
+
 def select(asked: Asked, selection: Selection, known: CrossFit | None = None) -> Selected:
     """Choose a committee and estimate what it does on new units.
 
@@ -73,8 +86,16 @@ def select(asked: Asked, selection: Selection, known: CrossFit | None = None) ->
     InfeasibleError
         No committee is expected to reach the target accuracy.
     """
+    planned = plan(asked, selection, known)
+    selected = with_evidence(planned)
+    if asked.target is not None or isinstance(planned.crossfit, Skipped):
+        return selected
+    return replace(selected, evidence=replace(selected.evidence, along=along(planned.crossfit, asked.frontier)))
+
+
+def plan(asked: Asked, selection: Selection, known: CrossFit | None = None) -> Plan:
+    """Choose a committee; parameters and errors as of `select`."""
     asked_folds, selection = selection.folds, settled(asked, selection)
-    reference = _reference(asked, selection)
     robust = selection.choose == "robust"
     crossfit = known or cross_fitted(asked, selection)
     if isinstance(crossfit, Skipped) and asked_folds and not crossfit.stopped:
@@ -82,12 +103,17 @@ def select(asked: Asked, selection: Selection, known: CrossFit | None = None) ->
     chosen = _robust(asked, crossfit, selection) if robust else _best(asked, selection)
     if chosen is None:  # no folds say which committee meets the target
         selection, chosen = replace(selection, choose="best"), _best(asked, selection)
+    return Plan(asked, selection, crossfit, chosen)
+
+
+def with_evidence(planned: Plan) -> Selected:
+    """The chosen committee with what it is expected to do on new units."""
+    asked, selection, chosen, crossfit = planned.asked, planned.selection, planned.chosen, planned.crossfit
+    reference = _reference(asked, selection)
     if isinstance(crossfit, Skipped):
         return Selected(chosen.committee, reference, Evidence(note=crossfit.why), replace(selection, folds=0))
     named = selection.reference is not None or asked.matched is not None
     shown = evidence(crossfit, chosen, reference, asked.frontier, selection, named=named)
-    if asked.target is None:
-        shown = replace(shown, along=along(crossfit, asked.frontier))
     return Selected(chosen.committee, reference, shown, selection)
 
 
@@ -172,7 +198,9 @@ def _robust(asked: Asked, crossfit: CrossFit | Skipped, selection: Selection) ->
     problem, target, matched = asked.solution.problem, asked.target, asked.matched
     quiet = replace(problem.execution, progress=None, notify=None)
     tables = asked.solution.tables
-    frontier = solve(robust_problem(replace(problem, execution=quiet, tables=tables)), asked.solution.strategy).frontier
+    known = replace(problem, execution=quiet, tables=tables)
+    prepared = robust_problem(known)
+    frontier = asked.frontier if prepared is known else solve(prepared, asked.solution.strategy).frontier
     if target is None:
         return None
     if matched is None and target.kind != "target_accuracy":

@@ -36,6 +36,7 @@ COMMANDS = {  # name: module and function of the command; `train` is an app with
     "report": ("report", "report"),
     "tables": ("tables", "tables"),
     "compare": ("compare", "compare"),
+    "compare-policies": ("compare_policies", "compare_policies"),
     "bench-models": ("bench_models", "bench_models"),
     "split": ("maintain", "split"),
     "remove": ("maintain", "remove"),

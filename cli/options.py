@@ -105,6 +105,17 @@ def several(option: str, given: Sequence[str] | None) -> list[str]:
     return values
 
 
+def numbers(option: str, given: Sequence[str] | None) -> list[float]:
+    """Several numbers: separated by commas, the option repeated, or both."""
+    out = []
+    for text in several(option, given):
+        try:
+            out.append(float(text))
+        except ValueError:
+            raise UsageError(f"{option} {text!r}; expected numbers, as 2.5,5") from None
+    return out
+
+
 def whole_numbers(option: str, given: Sequence[str] | None) -> list[int]:
     """['240,300', '4e9'] -> [240, 300, 4000000000]"""
     numbers = []

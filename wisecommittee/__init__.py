@@ -8,6 +8,7 @@ TYPE_CHECKING = False  # `typing` costs what the whole package does, and the pro
 if TYPE_CHECKING:
     from typing import Any
 
+    from wisecommittee.analyses.policies import compare_policies
     from wisecommittee.analyses.study import Study
     from wisecommittee.committees.cards import ModelCard
     from wisecommittee.committees.committee import Committee
@@ -49,6 +50,7 @@ _HOMES = {
     "Target": "wisecommittee.searches.target",
     "search_with_guarantee": "wisecommittee.searches.guarantees.search",
     "GuaranteeOptions": "wisecommittee.searches.guarantees.options",
+    "compare_policies": "wisecommittee.analyses.policies",
     "evaluate_by": "wisecommittee.operations.groups",
     "monitor": "wisecommittee.operations.monitor",
     "retune": "wisecommittee.operations.retune",

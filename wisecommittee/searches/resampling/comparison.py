@@ -114,6 +114,16 @@ def paired_difference(fitted: Fitted, reference: Outcomes) -> PairedDifference:
     return _difference(mean, interval, limits, error, units)
 
 
+def difference_of_rules(first: Fitted, second: Fitted) -> PairedDifference:
+    """The difference of the cross-fitted outcomes of two rules of choice, over the same folds."""
+    wider = max(each.wider(first.worth - second.worth, MOVED) for each in (first, second))
+    gaps = first.observations(first.worth - second.worth)
+    mean, half = float(gaps.mean()), wider * max(float(gaps.std()), 1 / len(gaps)) / math.sqrt(len(gaps))
+    quantiles = (NormalDist().inv_cdf((1 + level) / 2) for level in (TWO_SIDED, ONE_SIDED))
+    interval, limits = ((mean - z * half, mean + z * half) for z in quantiles)
+    return _difference(mean, interval, limits, half, len(first.worth))
+
+
 def difference_from_best(fitted: Fitted, best: Outcomes, models: Sequence[Outcomes]) -> PairedDifference:
     """The difference of a rule's cross-fitted outcomes and the best of several models, freed of what flatters the best.
 

@@ -40,7 +40,8 @@ def import_(
     answers: Annotated[
         Path | None,
         typer.Option(
-            help="Long table: unit_id, model, answer, confidence, then per-unit costs (usd, tokens); optionally score."
+            help="Long table: unit_id, model, answer, then per-unit costs (usd, tokens); optionally confidence, which "
+            "thresholds need, and score."
         ),
     ] = None,
     classes: Annotated[

@@ -76,7 +76,7 @@ def members_pool(
     try:
         return open_pool(
             store, split, ordered, combine=first.combine, confidence=first.confidence, cost=cost or first.cost,
-            labelled=labelled,
+            labelled=labelled, compared=any(len(c.stages) > 1 for c in committees),
         )  # fmt: skip
     except WiseCommitteeError as error:
         raise CommitteeError(f"this committee cannot be evaluated on {store.files.uri!r}: {error}") from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.confidence import scale_of
+from wisecommittee.committees.confidence import NO_CONFIDENCE, scale_of
 from wisecommittee.searches.exits import exit_rows
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
@@ -37,8 +37,9 @@ def evaluate_units(
     -------
     DataFrame
         A row per unit in the order of the split: unit_id; prediction and label (names of classes if the outputs came
-        with names, else numbers); stage at which it exits, from 1; confidence there, also at the last stage; cost; and
-        correct (bool), score (of graded answers) or pixels_right (of segmentation).
+        with names, else numbers); stage at which it exits, from 1; confidence there, also at the last stage (no such
+        column for answers stored without one); cost; and correct (bool), score (of graded answers) or pixels_right (of
+        segmentation).
     """
     import pandas as pd
 
@@ -51,7 +52,8 @@ def evaluate_units(
     if table.prediction is not None:
         columns["prediction"] = table.prediction[row, units]
     columns["stage"] = np.array([route[-1] + 1 for route in table.routes])[row]
-    columns["confidence"] = scale_of(pool.confidence).shown(table.score[row, units])
+    if pool.confidence_name != NO_CONFIDENCE:
+        columns["confidence"] = scale_of(pool.confidence).shown(table.score[row, units])
     columns["cost"] = [pool.cost.true(int(each)) for each in paid]
     columns |= pool.task.columns(table.stats[row, units], pool.labels)
     if (names := store.class_names(split)) is not None and table.prediction is not None:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.combine import Combine, combine_named
-from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
+from wisecommittee.committees.confidence import NO_CONFIDENCE, Confidence
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
 from wisecommittee.committees.replicas import resolve_replicas
 from wisecommittee.errors import StoreError, UsageError, option
 from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.patterns import selected
+from wisecommittee.searches.stages.pool_confidence import confidence_of
 from wisecommittee.searches.stages.split_model import SplitModel
 from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.store import LogitStore
@@ -102,8 +103,11 @@ class Pool:
         return calibrated.outputs(self.store, self.split, self.cards[member], self.rows)
 
     def stored_scores(self, member: int) -> NDArray[np.float32]:
-        """float32 [N]: the confidence of a member that the pool names, where confidences are stored."""
+        """float32 [N]: the confidence of a member that the pool names, where confidences are stored; 0 if it names
+        none."""
         assert isinstance(self.confidence, str)
+        if self.confidence == NO_CONFIDENCE:
+            return np.zeros(self.units, np.float32)
         return calibrated.scores(self.store, self.split, self.cards[member], self.confidence, self.rows)
 
     def unit_ids(self) -> NDArray[np.str_]:
@@ -163,12 +167,14 @@ def open_pool(
     confidence: str | None = None,
     cost: str = "flops",
     labelled: bool = True,
+    compared: bool = True,
 ) -> Pool:
     """The pool of these models, checked to be combined, scored and charged together; loads labels and costs, but no
     outputs.
 
     Defaults: mean_logits and max_prob for rows over classes, `last` and the stored score 'confidence' for answers and
-    counts. cards : with the calibrations to use; labelled : whether the split must have labels.
+    counts, 'none' for answers without that score. cards : with the calibrations to use; labelled : whether the split
+    must have labels; compared : whether committees compare a confidence, so that answers need the one that is named.
     """
     kinds = {card.kind for card in cards}
     settled = next((noun for kind, noun in UNAVERAGED.items() if kind in kinds), None)
@@ -179,13 +185,7 @@ def open_pool(
     rule = combine_named(combine or ("last" if settled else "mean_logits"))
     if settled and not rule.ordered:
         raise UsageError(f"{settled} cannot be averaged by {rule.name}; they go with `last`: the newest member answers")
-    stored = _common_scores(cards)
-    name = confidence or ("confidence" if settled else "max_prob")
-    if settled and name in CONFIDENCES:
-        raise UsageError(
-            f"confidence {name!r} needs logits; {settled} carry their own: {', '.join(stored) or 'none stored'}"
-        )
-    function = confidence_named(name, stored)
+    function = confidence_of(cards, confidence, settled, compared=compared)
     labels = store.labels(split) if labelled else store.units(split).labels
     units = len(labels)
     varying = {
@@ -195,8 +195,3 @@ def open_pool(
     charges = cost_model(cards, cost, units, varying)
     further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
     return Pool(store, split, tuple(cards), rule, function, task, charges, labels, further=further)
-
-
-def _common_scores(cards: Sequence[StoredCard]) -> tuple[str, ...]:
-    names = [set(card.contents.scores) for card in cards]
-    return tuple(sorted(set.intersection(*names))) if names else ()

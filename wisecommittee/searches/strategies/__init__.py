@@ -4,6 +4,7 @@ May be added: a file with a Strategy and its line in METHODS, by which `method` 
 """
 
 from wisecommittee.errors import UnknownNameError, UsageError, option
+from wisecommittee.searches.stages.pool_confidence import require_confidence
 from wisecommittee.searches.strategies.exact import EXACT
 from wisecommittee.searches.strategies.exhaustive import EXHAUSTIVE
 from wisecommittee.searches.strategies.large_pools import BEAM, GREEDY
@@ -28,8 +29,11 @@ def strategy_for(problem: Problem) -> Strategy:
     ------
     UsageError
         The strategy cannot solve it.
+    AbsentError
+        The models are answers stored without a confidence, and the strategy compares confidences.
     """
     query = problem.query
+    _require_confidence(problem)
     method = EXACT.name if query.exact else query.method
     if method == "auto":
         method = auto(problem.estimate, problem.execution.thread_count)
@@ -47,3 +51,9 @@ def strategy_for(problem: Problem) -> Strategy:
     strategy = STRATEGIES[method]
     strategy.refuse(problem)
     return strategy
+
+
+def _require_confidence(problem: Problem) -> None:
+    """Raise if committees of several stages are searched, and their models have no confidence to compare."""
+    if problem.family.thresholded and max(problem.sizes) > 1:
+        require_confidence(problem.pool.confidence, problem.cards, "thresholds")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wisecommittee.analyses.study import Study
     from wisecommittee.committees.cards import ModelCard
     from wisecommittee.committees.committee import Committee
-    from wisecommittee.committees.policy import Thresholds
+    from wisecommittee.committees.policies.thresholds import Thresholds
     from wisecommittee.deployment.deploy import deploy
     from wisecommittee.extraction.extract import extract
     from wisecommittee.operations.audit import audit
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wisecommittee.searches.selection import Selection
     from wisecommittee.searches.target import Target
     from wisecommittee.store import LogitStore
+    from wisecommittee.store.features import import_features
     from wisecommittee.store.imports.answers import import_answers
     from wisecommittee.store.imports.outputs import import_outputs
     from wisecommittee.store.splitting import split_store
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Committee": "wisecommittee.committees.committee",
     "ModelCard": "wisecommittee.committees.cards",
-    "Thresholds": "wisecommittee.committees.policy",
+    "Thresholds": "wisecommittee.committees.policies.thresholds",
     "Evaluation": "wisecommittee.searches.evaluate",
     "evaluate": "wisecommittee.searches.evaluate",
     "evaluate_all": "wisecommittee.searches.evaluate",
@@ -57,6 +58,7 @@ _HOMES = {
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.calibrate",
     "import_answers": "wisecommittee.store.imports.answers",
+    "import_features": "wisecommittee.store.features",
     "import_outputs": "wisecommittee.store.imports.outputs",
     "split_store": "wisecommittee.store.splitting",
     "Query": "wisecommittee.searches.query",
@@ -88,6 +90,7 @@ __all__ = [
     "evaluate_by",
     "extract",
     "import_answers",
+    "import_features",
     "import_outputs",
     "monitor",
     "plot",

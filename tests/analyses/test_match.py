@@ -11,7 +11,7 @@ from pools import MemoryStore
 from wisecommittee.analyses import match
 from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import AbsentError
 from wisecommittee.report import published, tables
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from wisecommittee.analyses import scaled_cascades
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import AbsentError
 from wisecommittee.report import plot, tables
 

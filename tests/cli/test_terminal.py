@@ -19,7 +19,7 @@ from wisecommittee.cli.show import beside, show_table
 
 from wisecommittee import Committee, LogitStore, ModelCard
 from wisecommittee.analyses.study import study_of
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.report import tables
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.search import search

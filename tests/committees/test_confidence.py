@@ -14,7 +14,7 @@ from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.threshold_vectors import carried_vectors
 from wisecommittee.errors import InfeasibleError, UsageError
 from wisecommittee.report import plot

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 import wisecommittee as wc
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.deployment.comparison import Measured, Speedup
 from wisecommittee.deployment.decisions import Decisions
 from wisecommittee.deployment.deployed import Deployed

@@ -17,7 +17,7 @@ from torch import nn
 import wisecommittee as wc
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.deployment.measure import Loading, MeasureSetup, compare
 from wisecommittee.errors import (
     AbsentNameError,

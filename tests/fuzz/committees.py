@@ -20,7 +20,8 @@ from fuzz.damage import TEXTS, damage_file, damaged_json
 from fuzz.product import run
 from fuzz.stores import QUICK
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import POLICIES, Policy, State
+from wisecommittee.committees.policies import POLICIES
+from wisecommittee.committees.policy import Policy, State
 from wisecommittee.errors import CommitteeError, WiseCommitteeError
 from wisecommittee.searches.frontier import Frontier
 

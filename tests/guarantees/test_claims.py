@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.guarantees.claims import Units, hypothesis
 from wisecommittee.searches.guarantees.hypothesis import Certain
 from wisecommittee.searches.guarantees.parsing import parse_guarantee

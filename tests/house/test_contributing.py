@@ -27,9 +27,9 @@ import wisecommittee as wc
 from wisecommittee import Committee, LogitStore, ModelCard, Thresholds, tasks
 from wisecommittee.committees.confidence import CONFIDENCES, Confidence
 from wisecommittee.committees.families import FAMILIES
-from wisecommittee.committees.policy import POLICIES
+from wisecommittee.committees.policies import POLICIES
 from wisecommittee.errors import StoreError, UsageError
-from wisecommittee.searches import query, strategies
+from wisecommittee.searches import methods, query
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
@@ -99,7 +99,7 @@ def test_a_confidence_function(store, outputs, monkeypatch):
 
 def test_a_policy(store, outputs, monkeypatch, tmp_path):
     """Evaluated, unit by unit, and deployed: what a loop over units says."""
-    agreement = example("A policy")["Agreement"]
+    agreement = example("A policy")["NewestTwo"]
     monkeypatch.setitem(POLICIES, agreement.kind, agreement)
     rows, labels = outputs
     committee = Committee((("a",), ("b",), ("c", "d")), agreement())
@@ -118,7 +118,7 @@ def test_a_policy(store, outputs, monkeypatch, tmp_path):
 
     committee.save(tmp_path / "committee.json")
     committee = Committee.load(tmp_path / "committee.json")
-    assert committee.to_json()["policy"] == {"kind": "agreement"}
+    assert committee.to_json()["policy"] == {"kind": "newest_two"}
     found = wc.evaluate(committee, store, "val")
     assert found.correct == sum(p == label for p, label in zip(predictions, labels.tolist(), strict=True))
     assert found.average_cost == cost / N
@@ -317,8 +317,8 @@ def test_the_example_of_a_search_option_is_an_option_everywhere():
 
 def test_the_example_of_a_strategy_is_a_method(monkeypatch):
     names = example("A strategy")
-    monkeypatch.setattr(strategies, "METHODS", strategies.METHODS | {"singles": names["SINGLES"]})
-    monkeypatch.setattr(strategies, "STRATEGIES", strategies.STRATEGIES | {"singles": names["SINGLES"]})
+    monkeypatch.setattr(methods, "METHODS", methods.METHODS | {"singles": names["SINGLES"]})
+    monkeypatch.setattr(methods, "STRATEGIES", methods.STRATEGIES | {"singles": names["SINGLES"]})
     models, labels = random_pool(units=60)
     store = MemoryStore(models, labels)
     assert list(search(store, method="singles")) == list(search(store, max_models=1))

@@ -26,7 +26,7 @@ from wisecommittee.analyses.study import study_of
 from wisecommittee.committees import cards
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import StoreError, UsageError
 from wisecommittee.report import formats, plot, tables
 from wisecommittee.report.page import page

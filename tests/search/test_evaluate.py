@@ -13,7 +13,7 @@ import pytest
 from wisecommittee.committees import threshold_vectors
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches import evaluate
 from wisecommittee.searches.exits import exit_rows
 from wisecommittee.searches.stages.exit_table import ExitTable

@@ -20,7 +20,7 @@ from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.families import FAMILIES, family_named
 from wisecommittee.committees.families.groups import stops
 from wisecommittee.committees.families.self_cascade import checkpoints
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import AbsentError, WiseCommitteeError
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.searches.search import search

@@ -10,7 +10,7 @@ from pools import MemoryStore, TwoSplits, random_pool
 
 from wisecommittee import Frontier
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import StoreError, UsageError, WiseCommitteeError
 from wisecommittee.reading import parse_json
 from wisecommittee.searches.choice import choose_from

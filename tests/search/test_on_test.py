@@ -11,7 +11,7 @@ from analyses_pool import COMBINE, CONFIDENCE, LEVELS, Case
 from scipy.stats import binomtest, norm, ttest_rel
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.choice import search_and_choose
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.on_test import compare_on

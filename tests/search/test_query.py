@@ -15,19 +15,20 @@ from wisecommittee.cli.search import search as command
 import wisecommittee as wc
 from wisecommittee.errors import UnknownNameError, UsageError, WiseCommitteeError, option, options_as_flags
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
+from wisecommittee.searches.methods import STRATEGIES
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import search
 from wisecommittee.searches.selection import Selection
-from wisecommittee.searches.strategies import STRATEGIES
 from wisecommittee.searches.target import TARGETS, Target
 from wisecommittee.searches.workers.execution import Execution
 
 # Options of the command that ask nothing of the search, and the fields that no command line has.
-OF_THE_COMMAND = {"store", "save", "frontier", "as_json", "percentile", *TARGETS}
+OF_THE_COMMAND = {"store", "features", "save", "frontier", "as_json", "percentile", *TARGETS}
 NOT_ON_THE_COMMAND_LINE = {"progress", "notify"}
 CONTRACT = {
     *("split", "models", "max_models", "levels", "shared_threshold", "family", "replicas", "combine", "confidence"),
     *("cost", "axis", "calibrated", "max_worst_cost", "max_percentile_cost", "max_average"),
+    "policy",
 }
 
 

@@ -36,12 +36,12 @@ from wisecommittee.kernels.sweeps.bins import bin_units
 from wisecommittee.searches.exact.gap import gap
 from wisecommittee.searches.exact.proof import ExactSearch
 from wisecommittee.searches.grid.levels import level_values
+from wisecommittee.searches.methods import auto
 from wisecommittee.searches.reporter import reported_threshold
 from wisecommittee.searches.search import search
 from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
-from wisecommittee.searches.strategies import auto
 from wisecommittee.searches.workers.estimate import estimate
 from wisecommittee.searches.workers.threads import Threads
 

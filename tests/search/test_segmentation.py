@@ -21,7 +21,7 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.cards import Contents, ModelCard
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.families import cascade
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import (
     AbsentError,
     AlignmentError,

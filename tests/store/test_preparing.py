@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import ContentError
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.store import LogitStore

@@ -7,7 +7,7 @@ import pytest
 from wisecommittee.analyses import confidence as analysis
 from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import AbsentError, CommitteeError, ContentError, WiseCommitteeError
 from wisecommittee.searches.calibration.calibrate import fit
 from wisecommittee.searches.doctor import examine

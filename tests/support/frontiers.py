@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.evaluation import Cost, Evaluation
 from wisecommittee.searches.frontier import Frontier
 

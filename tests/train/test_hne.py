@@ -11,7 +11,7 @@ import torch
 from cifar_files import small_cifar
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import ContentError, CostError, StoreError, UnknownNameError, UsageError
 from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.macs import count_macs

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.evaluate import evaluate, evaluate_all
 from wisecommittee.store import LogitStore
 from wisecommittee.train.data import open_training_data

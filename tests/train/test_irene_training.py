@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.naming import Origin
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import ContentError, StoreError, UnknownNameError, UsageError
 from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.extraction.models.weights import state_hash

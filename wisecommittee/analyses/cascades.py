@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.committees.policy import Thresholds, reaches
+from wisecommittee.committees.policies.thresholds import Thresholds
+from wisecommittee.committees.policy import reaches
 from wisecommittee.errors import InfeasibleError, UsageError, option
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.members import identity, members_pool

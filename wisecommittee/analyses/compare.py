@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from wisecommittee.analyses.study import Study, study_of
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.naming import METHODS, Origin
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.utility import utility
 from wisecommittee.errors import StoreError
 from wisecommittee.searches.evaluate import evaluate_all

@@ -11,7 +11,7 @@ from wisecommittee.analyses.cascades import cascade_pool, chosen_cascades, stage
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.evaluate import evaluate_table
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.stages.exit_table import committee_tables

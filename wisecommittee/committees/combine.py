@@ -25,6 +25,14 @@ def log_probabilities(rows: Rows) -> Rows:
     return np.log(np.maximum(rows, LOG_FLOOR))
 
 
+def normalised_logs(rows: Rows, kind: str) -> Rows:
+    """log p of each class, floored, from stored rows of this kind ('logits' or 'probabilities')."""
+    logits = rows if kind == "logits" else log_probabilities(rows)
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    total = np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64)
+    return np.maximum(shifted - np.log(total), np.log(LOG_FLOOR)).astype(np.float32)
+
+
 def softmax(rows: Rows) -> Rows:
     """Softmax over classes; the sum is float64, so that probabilities near 1 are rounded once."""
     shifted = np.exp(rows - rows.max(axis=-1, keepdims=True))

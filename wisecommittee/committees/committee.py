@@ -17,7 +17,9 @@ from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.cards import OLD_KINDS, check_cost, plain, split_model_name
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.fields import checked_object, listed, shown, typed
-from wisecommittee.committees.policy import Policy, Route, Thresholds, policy_from_json
+from wisecommittee.committees.policies import policy_from_json
+from wisecommittee.committees.policies.thresholds import Thresholds
+from wisecommittee.committees.policy import Policy, Route
 from wisecommittee.errors import AbsentError, CommitteeError, WiseCommitteeError
 from wisecommittee.reading import parse_json, read_text, recognised
 from wisecommittee.writing import written_whole
@@ -88,11 +90,16 @@ class Committee:
     def routes(self) -> tuple[Route, ...]:
         """The sequences of stages after which a unit can exit, in lexicographic order; of a cascade that runs its
         stages in order, (0,), (0, 1), .., (0, .., K - 1)."""
-        every = {route[:n] for route in self.policy.routes(len(self.stages)) for n in range(1, len(route) + 1)}
+        policy, listed_routes = self.policy, self.policy.routes(len(self.stages))
+        every = {route[:n] for route in listed_routes for n in range(1, len(route) + 1)}
+        if policy.unordered:
+            every = set(listed_routes)
+        order = "ascending" if policy.unordered else "different"
         for route in every:
-            if list(route) != sorted(set(route)) or not 0 <= route[0] <= route[-1] < len(self.stages):
+            sound = len(set(route)) == len(route) and set(route) <= set(range(len(self.stages)))
+            if not route or not sound or (policy.unordered and list(route) != sorted(route)):
                 raise CommitteeError(
-                    f"policy {self.policy.kind!r}: route {list(route)}; expected ascending stages from 0 to "
+                    f"policy {policy.kind!r}: route {list(route)}; expected {order} stages from 0 to "
                     f"{len(self.stages) - 1}"
                 )
         return tuple(sorted(every))
@@ -165,16 +172,17 @@ class Committee:
     def to_json(self) -> dict[str, Any]:
         """The contents of committee.json.
 
-        A committee with thresholds has the fields `thresholds` and `log_odds`, any other policy the field `policy`.
+        A committee with thresholds has the fields `thresholds` and `log_odds`; with any other policy, `thresholds` is
+        null and there is the field `policy`.
         """
         out: dict[str, Any] = {"version": COMMITTEE_VERSION, "stages": [list(stage) for stage in self.stages]}
-        thresholds = self.policy if isinstance(self.policy, Thresholds) else Thresholds()
-        out["thresholds"] = list(thresholds.values)
+        thresholds = self.policy if isinstance(self.policy, Thresholds) else None
+        out["thresholds"] = None if thresholds is None else list(thresholds.values)
         out |= {name: getattr(self, name) for name in ("confidence", "combine", "family", "cost")}
-        if thresholds.log_odds:
-            out["log_odds"] = list(thresholds.log_odds)
-        if thresholds is not self.policy:
+        if thresholds is None:
             out["policy"] = self.policy.to_json()
+        elif thresholds.log_odds:
+            out["log_odds"] = list(thresholds.log_odds)
         if self.chosen_on is not None:
             out["chosen_on"] = self.chosen_on
         if self.members:
@@ -261,7 +269,7 @@ class Committee:
 
 def _policy_from_json(data: Mapping[str, Any]) -> Policy:
     """The policy in the fields `thresholds` and `log_odds` of a committee.json, or in its field `policy`."""
-    values = _float32s(data.get("thresholds", []), "thresholds")
+    values = _float32s([] if data.get("thresholds") is None else data["thresholds"], "thresholds")
     odds = data.get("log_odds", [])
     if not isinstance(odds, list):
         raise CommitteeError(f'committee: "log_odds" must be a list of numbers or null, not {shown(odds)}')

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.committees.policy import Thresholds, reaches
+from wisecommittee.committees.policies.thresholds import Thresholds
+from wisecommittee.committees.policy import reaches
 
 BATCH_BITS = 1 << 28  # memory for one batch of committees
 Bits = NDArray[np.uint64]  # one bit per unit

@@ -6,13 +6,13 @@ The units are a UnitBatch: stored outputs (searches/exits.py) or deployed models
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, Self, TypeVar
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import EXIT, Policy, Route, State
+from wisecommittee.committees.policy import EXIT, Policy, Route, State, extended, following
 from wisecommittee.errors import CommitteeError
 
 
@@ -21,8 +21,8 @@ class UnitBatch(Protocol):
 
     def __len__(self) -> int: ...
 
-    def run(self, route: Route) -> State:
-        """Run the newest stage of `route`, after its earlier stages; the empty route runs nothing."""
+    def run(self, route: Route, stage: int) -> State:
+        """Run a stage, after the other stages of `route`; the empty route (stage -1) runs nothing."""
         ...
 
     def only(self, rows: NDArray[np.int64]) -> Self:
@@ -30,11 +30,26 @@ class UnitBatch(Protocol):
         ...
 
 
-FILLED = frozenset({"prediction", "members", "unit_ids"})  # fields of a State that every UnitBatch can fill
+PROVIDED = frozenset(
+    {"last_score", "prediction", "members", "member_scores", "outputs", "unit_ids", "features"}
+)  # what a policy may need
 AnyBatch = TypeVar("AnyBatch", bound=UnitBatch)
 
 
-def walk(committee: Committee, batch: AnyBatch) -> Iterator[tuple[Route, AnyBatch, NDArray[np.int64]]]:
+class Exits(NamedTuple, Generic[AnyBatch]):
+    """Units that exit together.
+
+    route : the stages that they have run. batch, rows : they are at positions int64 [m] of this batch. answer : integer
+    class or text [m], if the policy answers; else None.
+    """
+
+    route: Route
+    batch: AnyBatch
+    rows: NDArray[np.int64]
+    answer: NDArray[np.generic] | None
+
+
+def walk(committee: Committee, batch: AnyBatch) -> Iterator[Exits[AnyBatch]]:
     """Send the units of a batch from stage to stage until every one has exited.
 
     Parameters
@@ -45,42 +60,52 @@ def walk(committee: Committee, batch: AnyBatch) -> Iterator[tuple[Route, AnyBatc
 
     Yields
     ------
-    (route, batch, rows)
-        The units at positions `rows` (int64 [m]) of a batch exit after the stages of `route`. Every unit of the first
-        batch is yielded once.
+    Exits
+        Every unit of the first batch is yielded once.
     """
-    if unknown := committee.policy.needs - FILLED:
+    policy = committee.policy
+    if unknown := policy.needs - PROVIDED:
         raise CommitteeError(
-            f"policy {committee.policy.kind!r} needs {', '.join(sorted(unknown))}, which nothing provides; known: "
-            f"{', '.join(sorted(FILLED))}"
+            f"policy {policy.kind!r} needs {', '.join(sorted(unknown))}, which nothing provides; known: "
+            f"{', '.join(sorted(PROVIDED))}"
         )
-    following: dict[Route, set[int]] = {}
-    for route in committee.routes:
-        following.setdefault(route[:-1], set()).add(route[-1])
-    waiting: list[tuple[Route, AnyBatch]] = [((), batch)] if len(batch) else []
+    after = following(committee.routes, unordered=policy.unordered)
+    waiting: list[tuple[Route, int, AnyBatch]] = [((), -1, batch)] if len(batch) else []
     while waiting:
-        route, batch = waiting.pop()
-        going = _decided(committee.policy, batch.run(route), following.get(route, set()))
-        if route:
-            yield route, batch, np.flatnonzero(going == EXIT)
-        for stage in following.get(route, ()):
+        route, stage, batch = waiting.pop()
+        state = batch.run(route, stage)
+        going = _decided(policy, state, after.get(route, set()))
+        if route and len(rows := np.flatnonzero(going == EXIT)):
+            yield Exits(route, batch, rows, _answer(policy, state, rows) if policy.answers else None)
+        for stage in after.get(route, ()):
             if len(rows := np.flatnonzero(going == stage)):
-                waiting.append(((*route, stage), batch if len(rows) == len(batch) else batch.only(rows)))
+                ahead = extended(route, stage, unordered=policy.unordered)
+                waiting.append((ahead, stage, batch if len(rows) == len(batch) else batch.only(rows)))
 
 
-def _decided(policy: Policy, state: State, following: set[int]) -> NDArray[np.int64]:
-    """int64 [n]: EXIT or the next stage of every unit; following : the stages that may come next."""
-    if not following:
+def _answer(policy: Policy, state: State, rows: NDArray[np.int64]) -> NDArray[np.generic]:
+    answer = np.asarray(policy.answer(state if len(rows) == len(state) else state.only(rows)))
+    if answer.shape != rows.shape or answer.dtype.kind not in "iuU":
+        raise CommitteeError(
+            f"policy {policy.kind!r} answers {answer.dtype} {list(answer.shape)} for {len(rows):,} units; expected a "
+            f"class or a text for each"
+        )
+    return answer
+
+
+def _decided(policy: Policy, state: State, after: set[int]) -> NDArray[np.int64]:
+    """int64 [n]: EXIT or the next stage of every unit; after : the stages that may come next."""
+    if not after:
         return np.full(len(state), EXIT)
-    if not state.route and len(following) == 1:
-        return np.full(len(state), next(iter(following)))
+    if not state.route and len(after) == 1:
+        return np.full(len(state), next(iter(after)))
     going = np.asarray(policy.next(state))
     if going.shape != (len(state),) or going.dtype.kind not in "iu":
         raise CommitteeError(
             f"policy {policy.kind!r} answers with {going.dtype} {list(going.shape)} for {len(state):,} units; expected "
             f"one whole number for each: {EXIT} to exit, else the next stage"
         )
-    allowed = following | ({EXIT} if state.route else set())
+    allowed = after | ({EXIT} if state.route else set())
     if wrong := sorted(set(np.unique(going).tolist()) - allowed):
         raise CommitteeError(
             f"policy {policy.kind!r} sends units from stages {list(state.route)} to {wrong[0]}; its `routes` allow "

@@ -28,6 +28,7 @@ from wisecommittee.errors import CommitteeError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.store import LogitStore
+from wisecommittee.store.feature_table import as_feature
 
 TELLING = 4  # this many rows of logits do not all look like probabilities by chance
 
@@ -151,7 +152,10 @@ class Deployed:
         compare_outputs(self, units, list(unit_ids), self._checks.store, split)
 
     def __call__(
-        self, inputs: torch.Tensor | Units | Sequence[Any], unit_ids: Sequence[str] | None = None
+        self,
+        inputs: torch.Tensor | Units | Sequence[Any],
+        unit_ids: Sequence[str] | None = None,
+        features: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None,
     ) -> Decisions:
         """Run the committee: every stage on the units that the policy sends to it (committees/walk.py).
 
@@ -162,6 +166,9 @@ class Deployed:
             preprocessing; functions among the members get the inputs unchanged.
         unit_ids : text [n], optional
             Needed only if the policy decides by unit ids.
+        features : {column: [n]}, optional
+            What is known of the units before any model runs: numbers, or text of categories. Needed only if the policy
+            decides by features.
 
         Returns
         -------
@@ -171,22 +178,23 @@ class Deployed:
         Raises
         ------
         UsageError
-            The policy decides by unit ids, and there are not n of them.
+            The policy decides by unit ids or features, and there are not n of them.
         CommitteeError
             A member gives outputs of another kind or number than the committee was chosen on.
         """
         units = Units.of_inputs(inputs, list(self.models.values()))
         n, k = len(units), len(self.committee.stages)
-        ids = self._unit_ids(unit_ids, n)
+        known = _Known(self._unit_ids(unit_ids, n), self._features(features, n))
         prediction, stage = np.empty(n, np.int64), np.empty(n, np.int64)
         confidence, ran = np.empty(n, np.float32), np.zeros((n, k), np.bool_)
         probabilities = np.empty((0, 0), np.float32)
-        for route, batch, exits in walk(self.committee, _DeployedBatch(self, np.arange(n), units, ids)):
+        for route, batch, exits, answer in walk(self.committee, _DeployedBatch(self, np.arange(n), units, known)):
             at = batch.index[exits]
             combined = self.combination.probabilities({name: rows[exits] for name, rows in batch.rows.items()})
             if not probabilities.size:
                 probabilities = np.empty((n, combined.shape[1]), np.float32)
-            probabilities[at], prediction[at] = combined, batch.prediction[exits]
+            probabilities[at] = combined
+            prediction[at] = batch.prediction[exits] if answer is None else answer
             confidence[at] = batch.scores[-1][exits]
             stage[at], ran[at[:, None], list(route)] = route[-1], True
         classes = self.classes if self.classes is not None and len(self.classes) == probabilities.shape[1] else None
@@ -204,6 +212,20 @@ class Deployed:
                 f"{count} for {units:,} units, give one for each"
             )
         return np.array(unit_ids, np.str_)
+
+    def _features(self, features: Mapping[str, Any] | None, units: int) -> dict[str, NDArray[np.generic]]:
+        if "features" not in self.committee.policy.needs:
+            return {}
+        if not features:
+            raise UsageError(
+                f"{self.committee.label()}: the policy {self.committee.policy.kind!r} decides by features; give them, "
+                f"features={{column: a value for each unit}}"
+            )
+        columns = {name: as_feature(name, values) for name, values in features.items()}
+        for name, values in columns.items():
+            if values.shape != (units,):
+                raise UsageError(f"feature {name!r}: shape {list(values.shape)} for {units:,} units; expected one each")
+        return columns
 
     def kind(self, name: str) -> str:
         """Kind of a member's outputs: 'logits' or 'probabilities'."""
@@ -249,6 +271,18 @@ class Deployed:
         return self.combination.rule.summand[member.rows_kind](outputs.astype(np.float32, copy=False))
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of units before any model runs. unit_ids : text [n]; features : {column: float64 or text [n]}."""
+
+    unit_ids: NDArray[np.str_] | None
+    features: Mapping[str, NDArray[np.generic]]
+
+    def only(self, rows: NDArray[np.int64]) -> _Known:
+        unit_ids = None if self.unit_ids is None else self.unit_ids[rows]
+        return _Known(unit_ids, {name: values[rows] for name, values in self.features.items()})
+
+
 @dataclass(slots=True)
 class _DeployedBatch:
     """Units that have run the same stages of a deployed committee: a UnitBatch of committees/walk.py.
@@ -260,7 +294,7 @@ class _DeployedBatch:
     deployed: Deployed
     index: NDArray[np.int64]
     units: Units
-    unit_ids: NDArray[np.str_] | None
+    known: _Known
     rows: dict[str, Rows] = field(default_factory=dict)
     prediction: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     scores: list[NDArray[np.float32]] = field(default_factory=list)
@@ -268,20 +302,27 @@ class _DeployedBatch:
     def __len__(self) -> int:
         return len(self.index)
 
-    def run(self, route: Route) -> State:
-        committee, needs = self.deployed.committee, self.deployed.committee.policy.needs
+    def run(self, route: Route, stage: int) -> State:
+        deployed, committee, needs = self.deployed, self.deployed.committee, self.deployed.committee.policy.needs
         if route:
-            self.rows |= {name: self.deployed.summands(name, self.units) for name in committee.stages[route[-1]]}
-            self.prediction, score = self.deployed.combination.judge(self.rows)
+            self.rows |= {name: deployed.summands(name, self.units) for name in committee.stages[stage]}
+            self.prediction, score = deployed.combination.judge(self.rows)
             self.scores = [*self.scores, score]
+        alone: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
+        ran = {name: self.rows[name] for k in route for name in committee.stages[k]}
+        if needs & {"members", "member_scores"}:
+            alone = {name: deployed.combination.judge({name: rows}) for name, rows in ran.items()}
         return State(
             route,
             len(committee.stages),
             np.array(self.scores, np.float32).reshape(len(route), len(self)),
             CONFIDENCES[committee.confidence].scale,
             self.prediction if "prediction" in needs else None,
-            {name: rows.argmax(axis=1) for name, rows in self.rows.items()} if "members" in needs else {},
-            self.unit_ids,
+            {name: prediction for name, (prediction, _) in alone.items()} if "members" in needs else {},
+            {name: score for name, (_, score) in alone.items()} if "member_scores" in needs else {},
+            deployed.combination.log_probabilities(ran) if "outputs" in needs else {},
+            self.known.unit_ids,
+            self.known.features,
         )
 
     def only(self, rows: NDArray[np.int64]) -> _DeployedBatch:
@@ -289,7 +330,7 @@ class _DeployedBatch:
             self.deployed,
             self.index[rows],
             self.units.only(rows),
-            None if self.unit_ids is None else self.unit_ids[rows],
+            self.known.only(rows),
             {name: summands[rows] for name, summands in self.rows.items()},
             self.prediction[rows] if self.scores else self.prediction,
             [score[rows] for score in self.scores],

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.committees.combine import Combine, softmax
+from wisecommittee.committees.combine import Combine, normalised_logs, softmax
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import Confidence
 from wisecommittee.errors import CommitteeError, ContentError
@@ -117,6 +117,11 @@ class Combination:
             total += rows[name]
         mean = total / np.float32(len(names))
         return softmax(mean) if self.rule.space[self.members[names[-1]].rows_kind] == "logits" else mean
+
+    def log_probabilities(self, rows: Mapping[str, Rows]) -> dict[str, Rows]:
+        """float32 [n, C] of each member that has run, by itself: logarithms of its probabilities."""
+        spaces = {name: self.rule.space[self.members[name].rows_kind] for name in rows}
+        return {name: normalised_logs(values, spaces[name]) for name, values in rows.items()}
 
     def judge(self, rows: Mapping[str, Rows]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Prediction [n] and confidence [n], as it is carried, of the members that have run, combined.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.searches.exits import exit_rows
+from wisecommittee.searches.exits import exits, predictions_of, statistics_of
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.stages.pool import Pool
@@ -83,13 +83,13 @@ def unit_outcomes(
 def outcomes_in(pool: Pool, committee: Committee, threads: int | None = None) -> UnitOutcomes:
     """The units of an open pool in a committee of its models."""
     (table,) = committee_tables(pool, [committee], predict=pool.task.width == 1, threads=thread_count(threads))
-    row, units = exit_rows(table, committee), np.arange(pool.units)
+    left = exits(table, committee)
+    row, units, prediction = left.row, np.arange(pool.units), predictions_of(table, left)
     paid = table.cost[row] if table.cost.ndim == 1 else table.cost[row, units]
     measured = pool.task.width == 1 and (not pool.task.exact_match or has_labels(pool.labels))
-    prediction = agreement = None
+    agreement = None
     if table.prediction is not None:
-        first = np.array([table.routes.index(route[:1]) for route in table.routes])[row]
-        prediction = table.prediction[row, units]
+        first = np.array([table.row_of[route[:1]] for route in table.routes])[row]
         agreement = np.where(row == first, np.nan, prediction == table.prediction[first, units])
     return UnitOutcomes(
         committee,
@@ -97,7 +97,7 @@ def outcomes_in(pool: Pool, committee: Committee, threads: int | None = None) ->
         np.array([route[-1] for route in table.routes])[row],
         paid.astype(np.float64) * float(pool.cost.unit),
         (float(table.cost.min() * pool.cost.unit), float(table.cost.max() * pool.cost.unit)),
-        table.stats[row, units, 0] / np.float64(pool.task.scale) if measured else None,
+        statistics_of(table, pool.task, left)[:, 0] / np.float64(pool.task.scale) if measured else None,
         pool.task.counts,
         prediction,
         agreement,

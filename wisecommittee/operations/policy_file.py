@@ -22,7 +22,7 @@ from typing import Any
 from wisecommittee.committees.committee import MAX_COMMITTEE, Committee
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.fields import shown, typed
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import CommitteeError
 from wisecommittee.operations.policy_fields import claims, listed_field, number, refuse_unknown
 from wisecommittee.reading import parse_json, read_text, recognised

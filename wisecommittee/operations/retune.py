@@ -11,7 +11,7 @@ import numpy as np
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import CommitteeError
 from wisecommittee.operations.moving import moved_thresholds
 from wisecommittee.operations.outcomes import UnitOutcomes, outcomes_in, unit_outcomes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import (
     AbsentNameError,
     InfeasibleError,

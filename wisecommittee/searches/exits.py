@@ -1,20 +1,22 @@
-"""Where every unit of an exit table exits: the walk of a committee over stored outputs."""
+"""Where every unit of an exit table exits, and what it is answered: the walk of a committee over stored outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.committees.policy import Route, State, Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
+from wisecommittee.committees.policy import Route, State
 from wisecommittee.committees.threshold_vectors import carried_vectors, exit_stages
 from wisecommittee.committees.walk import walk
 from wisecommittee.searches.stages.exit_table import ExitTable
+from wisecommittee.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +34,85 @@ class StoredBatch:
     def only(self, rows: NDArray[np.int64]) -> StoredBatch:
         return replace(self, units=self.units[rows])
 
-    def run(self, route: Route) -> State:
-        table, stages, needs = self.table, self.committee.stages, self.committee.policy.needs
-        rows = np.array([table.routes.index(route[: n + 1]) for n in range(len(route))], np.int64)
-        known = table.prediction if "prediction" in needs and route else None
+    def run(self, route: Route, stage: int) -> State:
+        table, policy, units = self.table, self.committee.policy, self.units
+        scores = np.zeros((len(route), len(units)), np.float32)
+        if policy.combines:
+            rows = np.array([table.row_of[route[: n + 1]] for n in range(len(route))], np.int64)
+            scores = table.score[rows[:, None], units]
+        known = table.prediction if "prediction" in policy.needs and route else None
+        ran = [model for k in route for model in self.committee.stages[k]]
         return State(
             route,
-            len(stages),
-            table.score[rows[:, None], self.units],
+            len(self.committee.stages),
+            scores,
             scale_of(self.committee.confidence),
-            None if known is None else known[rows[-1], self.units],
-            {model: table.members[model][self.units] for k in route for model in stages[k]} if table.members else {},
-            None if table.unit_ids is None else table.unit_ids[self.units],
+            None if known is None else known[table.row_of[route], units],
+            {model: table.members[model][units] for model in ran} if table.members else {},
+            {model: table.member_scores[model][units] for model in ran} if table.member_scores else {},
+            {model: table.outputs[model][units] for model in ran} if table.outputs else {},
+            None if table.unit_ids is None else table.unit_ids[units],
+            {name: values[units] for name, values in table.features.items()},
         )
+
+
+class Exits(NamedTuple):
+    """row : int64 [N], the row of the table whose stages each unit has run when it exits. answer : integer class or
+    text [N], what the policy answers; None if the combination of the members answers."""
+
+    row: NDArray[np.int64]
+    answer: NDArray[np.generic] | None = None
+
+
+def exits_of(table: ExitTable, committees: Sequence[Committee]) -> Iterator[Exits]:
+    """The exits of committees that share an exit table; faster for threshold vectors."""
+    if all_thresholds(committees):
+        yield from map(Exits, exit_stages(table.score, vectors_of(committees)))
+    else:
+        for committee in committees:
+            yield exits(table, committee)
+
+
+def exits(table: ExitTable, committee: Committee) -> Exits:
+    """Walk the units of an exit table."""
+    row, answers = np.empty(table.units, np.int64), []
+    for route, batch, rows, answer in walk(committee, StoredBatch(table, committee, np.arange(table.units))):
+        row[batch.units[rows]] = table.row_of[route]
+        if answer is not None:
+            answers.append((batch.units[rows], answer))
+    if not answers:
+        return Exits(row)
+    every = np.empty(table.units, np.result_type(*(answer for _, answer in answers)))
+    for units, answer in answers:
+        every[units] = answer
+    return Exits(row, every)
+
+
+def statistics_of(
+    table: ExitTable, task: Task, exits: Exits, out: NDArray[np.int32] | None = None
+) -> NDArray[np.int32]:
+    """int32 [N, S]: the statistics of what each unit is answered. out : is filled and returned."""
+    row, units = exits.row, np.arange(table.units)
+    if out is None:
+        out = np.empty((table.units, task.width), np.int32)
+    if exits.answer is not None:
+        assert table.labels is not None, "the exit table of a policy that answers has labels"
+        out[:] = task.statistics(exits.answer, table.labels)[:, None]
+    else:  # one flat index is twice as fast as two
+        np.take(table.stats.reshape(len(table.routes) * table.units, -1), row * table.units + units, axis=0, out=out)
+    return out
+
+
+def predictions_of(table: ExitTable, exits: Exits) -> NDArray[np.generic] | None:
+    """Integer class or text [N]: what each unit is answered; None if the table has no predictions."""
+    if exits.answer is not None or table.prediction is None:
+        return exits.answer
+    return np.asarray(table.prediction[exits.row, np.arange(table.units)])
 
 
 def exit_rows(table: ExitTable, committee: Committee) -> NDArray[np.int64]:
     """int64 [N]: the row of the table whose stages each unit has run when it exits."""
-    out = np.empty(table.units, np.int64)
-    for route, batch, rows in walk(committee, StoredBatch(table, committee, np.arange(table.units))):
-        out[batch.units[rows]] = table.routes.index(route)
-    return out
-
-
-def exit_rows_of(table: ExitTable, committees: Sequence[Committee]) -> Iterator[NDArray[np.int64]]:
-    """`exit_rows` of committees with the same stages, routes and confidence; faster for threshold vectors."""
-    if all_thresholds(committees):
-        yield from exit_stages(table.score, vectors_of(committees))
-    else:
-        for committee in committees:
-            yield exit_rows(table, committee)
+    return exits(table, committee).row
 
 
 def all_thresholds(committees: Sequence[Committee]) -> bool:

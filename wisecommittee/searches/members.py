@@ -8,7 +8,7 @@ from typing import Any
 
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import CommitteeError, WiseCommitteeError, counted, option
 from wisecommittee.searches.stages.calibrated import as_chosen, recorded
 from wisecommittee.searches.stages.pool import Pool, open_pool
@@ -76,10 +76,16 @@ def members_pool(
     try:
         return open_pool(
             store, split, ordered, combine=first.combine, confidence=first.confidence, cost=cost or first.cost,
-            labelled=labelled, compared=any(len(c.stages) > 1 for c in committees),
+            labelled=labelled, compared=any(map(_compares, committees)),
         )  # fmt: skip
     except WiseCommitteeError as error:
         raise CommitteeError(f"this committee cannot be evaluated on {store.files.uri!r}: {error}") from error
+
+
+def _compares(committee: Committee) -> bool:
+    """Whether the committee reads a confidence."""
+    policy = committee.policy
+    return len(committee.stages) > 1 and (policy.combines or bool(policy.needs & {"member_scores", "last_score"}))
 
 
 def identity(card: StoredCard) -> dict[str, Any]:

@@ -54,6 +54,11 @@ class Query:
     shared_threshold: bool = described(
         False, "One threshold for all stages, over all its real values, instead of one for each.", check=flag
     )
+    policy: str = described(
+        "thresholds",
+        "What decides when a unit exits: thresholds, one for each stage.",
+        check=text,
+    )
     family: str = described(
         "cascade",
         "cascade (finds ensembles and tiers too); ensemble; anytime: the first 1, 2, 4, .. members of a group (HNE), "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.scale import Scale
 from wisecommittee.committees.threshold_vectors import exit_counts
 from wisecommittee.searches.evaluate import evaluate_with

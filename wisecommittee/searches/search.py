@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 from wisecommittee.errors import InfeasibleError, StoppedError
 from wisecommittee.kernels import jit
 from wisecommittee.options import from_options, takes_options
+from wisecommittee.searches.evaluate import evaluate_in
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import COSTS, Frontier, skyline
+from wisecommittee.searches.methods import strategy_for
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.reporter import Reporter
-from wisecommittee.searches.stages.stage_tables import StageTables
-from wisecommittee.searches.strategies import strategy_for
+from wisecommittee.searches.stages.stage_tables import StageTables, tables_for
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy, pose
 from wisecommittee.searches.workers.estimate import left_out
 from wisecommittee.searches.workers.execution import Execution
@@ -110,20 +112,34 @@ def _announce(strategy: Strategy, problem: Problem) -> None:
 
 
 def _require_points(findings: Findings, problem: Problem) -> None:
-    if not findings.points and findings.searched["complete"]:
+    if not (findings.points or findings.committees) and findings.searched["complete"]:
         raise InfeasibleError(f"no committee keeps the limits: {problem.limits}; raise one of them")
-    if not findings.points:
+    if not (findings.points or findings.committees):
         kind = StoppedError if interrupts().number else InfeasibleError
         raise kind(f"no committee that keeps the limits ({problem.limits}) was found in time; allow more of it")
 
 
 def _committees(findings: Findings, problem: Problem) -> Frontier:
     """The frontier of the committees that the findings stand for, without single models."""
-    reporter = Reporter(problem.pool, findings.tables, problem.query.family, shared=problem.query.shared_threshold)
-    frontier = skyline(reporter.report(findings.points), COSTS[problem.query.axis])
-    return Frontier(
-        frontier, (), problem.query, findings.searched, problem.pool.store.files.uri, problem.pool.task.name
-    )
+    pool, query = problem.pool, problem.query
+    frontier = skyline(_evaluated(findings, problem), COSTS[query.axis])
+    return Frontier(frontier, (), query, findings.searched, pool.store.files.uri, pool.task.name)
+
+
+def _reporter(findings: Findings, problem: Problem) -> Reporter:
+    query, tables = problem.query, findings.tables
+    if tables is None:
+        tables = tables_for(problem.pool, [(m,) for m in range(len(problem.cards))])
+    return Reporter(problem.pool, tables, query.family, shared=query.shared_threshold)
+
+
+def _evaluated(findings: Findings, problem: Problem, reporter: Reporter | None = None) -> list[Evaluation]:
+    """The committees that the findings stand for, within the worst case, evaluated plainly."""
+    if findings.committees:
+        worst = problem.query.max_worst_cost
+        every = evaluate_in(problem.pool, findings.committees, problem.execution.threads)
+        return [e for e in every if worst is None or e.worst_case_cost <= worst]
+    return (reporter or _reporter(findings, problem)).report(findings.points)
 
 
 def _reported(findings: Findings, problem: Problem, started: float) -> Frontier:
@@ -132,8 +148,8 @@ def _reported(findings: Findings, problem: Problem, started: float) -> Frontier:
     searched = dict(findings.searched)
     if not searched["complete"]:
         searched["stopped_by"] = "interrupt" if interrupts().number else "time limit"
-    reporter = Reporter(pool, findings.tables, query.family, shared=query.shared_threshold)
-    evaluations = reporter.report(findings.points)
+    reporter = _reporter(findings, problem)
+    evaluations = _evaluated(findings, problem, reporter)
     if (ties := reporter.ties()) is not None:
         searched["ties"] = ties
     models = [m for m, card in enumerate(cards) if len(card.members) == 1] or range(len(cards))

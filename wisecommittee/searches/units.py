@@ -8,7 +8,8 @@ import numpy as np
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import NO_CONFIDENCE, scale_of
-from wisecommittee.searches.exits import exit_rows
+from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
+from wisecommittee.searches.exits import exits, predictions_of, statistics_of
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.workers.threads import thread_count
@@ -46,17 +47,19 @@ def evaluate_units(
     store = open_store(store)
     pool = members_pool([committee], store, split, force=force, cost=cost)
     (table,) = committee_tables(pool, [committee], predict=True, score_last=True, threads=thread_count(threads))
-    row, units = exit_rows(table, committee), np.arange(pool.units)
+    left = exits(table, committee)
+    row, units, prediction = left.row, np.arange(pool.units), predictions_of(table, left)
     paid = table.cost[row] if table.cost.ndim == 1 else table.cost[row, units]
     columns: dict[str, object] = {"unit_id": store.unit_ids(split)}
-    if table.prediction is not None:
-        columns["prediction"] = table.prediction[row, units]
+    if prediction is not None:
+        columns["prediction"] = prediction
     columns["stage"] = np.array([route[-1] + 1 for route in table.routes])[row]
     if pool.confidence_name != NO_CONFIDENCE:
         columns["confidence"] = scale_of(pool.confidence).shown(table.score[row, units])
     columns["cost"] = [pool.cost.true(int(each)) for each in paid]
-    columns |= pool.task.columns(table.stats[row, units], pool.labels)
-    if (names := store.class_names(split)) is not None and table.prediction is not None:
+    columns |= pool.task.columns(statistics_of(table, pool.task, left), pool.labels)
+    if (names := store.class_names(split)) is not None and prediction is not None:
         for column in ("prediction", "label"):
-            columns[column] = np.array(names)[np.asarray(columns[column])]
+            classes = np.asarray(columns[column])
+            columns[column] = np.where(classes == NO_CLASS, NO_TEXT, np.array(names)[classes])
     return pd.DataFrame(columns)

@@ -195,7 +195,7 @@ class Catalog:
         self._features[split] = stamp, features
         return features
 
-    def with_features(self, table: FeatureTable | None) -> Self:
+    def with_feature_table(self, table: FeatureTable) -> Self:
         """This store, whose units have the features of a table in place of those in the store; nothing is written."""
         store = copy(self)
         store._features, store._given_features = {}, table

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError, option
 from wisecommittee.store.catalog import Catalog
-from wisecommittee.store.feature_table import Features, check_no_label
+from wisecommittee.store.feature_table import Features, FeatureTable, check_no_label
 from wisecommittee.store.layout import features_path
 from wisecommittee.store.parquet.features_file import encode_features
 from wisecommittee.store.readers.features import MOST_COLUMNS, read_feature_table
 
 
 def import_features(
-    store: Catalog, split: str, file: str | os.PathLike[str], *, replace: bool = False
+    store: Catalog, split: str, features: str | os.PathLike[str] | FeatureTable, *, replace: bool = False
 ) -> dict[str, str]:
     """Import columns of the units of a split that are known before any model runs.
 
@@ -25,7 +25,7 @@ def import_features(
     store : LogitStore
         Holds at least one model in the split.
     split : str
-    file : path
+    features : path
         A .csv or .parquet table with unit_id and a column for each feature. Numbers are numbers; text is a category. It
         may have other units too.
     replace : bool
@@ -44,13 +44,13 @@ def import_features(
         A value is missing, or a column equals the labels or has other values in the store.
     """
     store.require_split(split)
-    table = read_feature_table(file)
-    features = table.of_units(store.unit_ids(split), split)
-    check_no_label(features, store.units(split).labels, table.what)
+    table = features if isinstance(features, FeatureTable) else read_feature_table(features)
+    columns = table.of_units(store.unit_ids(split), split)
+    check_no_label(columns, store.units(split).labels, table.what)
     known = store.features(split)
     done = {
         name: "added" if name not in known else "unchanged" if _equal(known[name], values) else "replaced"
-        for name, values in features.items()
+        for name, values in columns.items()
     }
     if not replace and (other := [name for name, status in done.items() if status == "replaced"]):
         raise ContentError(
@@ -58,7 +58,7 @@ def import_features(
             f"{option('replace', True)}"
         )
     if set(done.values()) - {"unchanged"}:
-        write_features(store, split, known | features)
+        write_features(store, split, known | columns)
     return done
 
 

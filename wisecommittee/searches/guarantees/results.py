@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
-from wisecommittee.searches.exits import exit_rows
+from wisecommittee.searches.exits import exits, predictions_of, statistics_of
 from wisecommittee.searches.stages.exit_table import ExitTable, exit_table, prefix_tables
 from wisecommittee.searches.stages.pool import Pool
 
@@ -48,12 +48,13 @@ def results_of(pool: Pool, committees: Sequence[Committee], threads: int) -> lis
 
 
 def _results(pool: Pool, table: ExitTable, committee: Committee) -> Results:
-    row, units = exit_rows(table, committee), np.arange(table.units)
-    assert table.prediction is not None
+    left = exits(table, committee)
+    row, prediction = left.row, predictions_of(table, left)
+    assert prediction is not None
     costs = {pool.cost.name: _costs(pool.cost, table.cost, row)}
     costs |= {charges.name: _costs(charges, cost, row) for charges, cost in table.further}
-    worth = table.stats[row, units, 0] / np.float64(pool.task.scale)
-    return Results(committee, worth, table.prediction[row, units], costs)
+    worth = statistics_of(table, pool.task, left)[:, 0] / np.float64(pool.task.scale)
+    return Results(committee, worth, prediction, costs)
 
 
 def _costs(charges: CostModel, cost: NDArray[np.int64], row: NDArray[np.int64]) -> UnitCosts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from wisecommittee.committees.policy import Thresholds
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import UsageError, option
 from wisecommittee.option_checks import amount, texts
 from wisecommittee.searches.choice import Choice, beside_singles, query_for, single_named
@@ -17,12 +17,12 @@ from wisecommittee.searches.guarantees.certificate import Certificate
 from wisecommittee.searches.guarantees.certify import certify
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.units import testing_pool
+from wisecommittee.searches.methods import strategy_for
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.evidence import Evidence
 from wisecommittee.searches.search import solve
 from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.strategies import strategy_for
 from wisecommittee.searches.strategies.problem import pose
 from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.execution import Execution

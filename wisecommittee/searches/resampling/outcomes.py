@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.searches.exits import exit_rows_of
+from wisecommittee.searches.exits import exits_of, statistics_of
 from wisecommittee.searches.stages.exit_table import exit_table
 from wisecommittee.searches.stages.stage_tables import StageTables
 
@@ -43,13 +43,13 @@ def outcomes_of(tables: StageTables, committees: Sequence[Committee]) -> list[Ou
     """The outcomes of committees whose prefixes are all in the tables, on the units of the tables."""
     alike: dict[object, list[int]] = {}
     for index, committee in enumerate(committees):
-        alike.setdefault((committee.stages, committee.routes), []).append(index)
+        alike.setdefault((committee.stages, type(committee.policy), committee.routes), []).append(index)
     out: dict[int, Outcomes] = {}
     units = np.arange(tables.pool.units)
     for indices in alike.values():
         same = [committees[index] for index in indices]
         table = exit_table(tables, same[0])
-        for index, row in zip(indices, exit_rows_of(table, same), strict=True):
-            cost = table.cost[row] if table.cost.ndim == 1 else table.cost[row, units]
-            out[index] = Outcomes(table.stats[row, units], cost)
+        for index, each in zip(indices, exits_of(table, same), strict=True):
+            cost = table.cost[each.row] if table.cost.ndim == 1 else table.cost[each.row, units]
+            out[index] = Outcomes(statistics_of(table, tables.pool.task, each), cost)
     return [out[index] for index in range(len(committees))]

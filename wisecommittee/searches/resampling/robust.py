@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.resampling.smoothing import smoothed
 from wisecommittee.searches.strategies.problem import Problem
 
@@ -19,8 +20,9 @@ UNITS_OF_A_LEVEL = 50
 
 
 def robust_problem(problem: Problem) -> Problem:
-    """The problem with few levels and smoothed correctness, where confidences are computed."""
-    if isinstance(problem.pool.confidence, str):
+    """The problem with few levels and smoothed correctness, where confidences are computed and thresholds decide; a
+    search for another policy regularises what it fits itself."""
+    if problem.query.policy != Thresholds.kind or isinstance(problem.pool.confidence, str):
         return problem
     levels = min(problem.query.levels, max(FEWEST_LEVELS, round(problem.pool.units / UNITS_OF_A_LEVEL)))
     return smoothed(replace(problem, query=replace(problem.query, levels=levels)))

@@ -106,8 +106,9 @@ def settled(asked: Asked, selection: Selection) -> Selection:
         units = asked.solution.problem.pool.units
         if strategy.name == "exact":
             levels = units
-        work = asked.solution.problem.estimate.combinations * levels * units * FOLDS * selection.repeats
-        folds = FOLDS if work <= MOST_WORK and strategy.proves else 0
+        problem = asked.solution.problem
+        one = strategy.work(problem) if strategy.work else float(problem.estimate.combinations * levels * units)
+        folds = FOLDS if one * FOLDS * selection.repeats <= MOST_WORK and strategy.proves else 0
     return replace(selection, choose=choose, folds=folds)
 
 

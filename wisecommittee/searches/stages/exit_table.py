@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
-from wisecommittee.committees.policy import Route
+from wisecommittee.committees.policy import Route, following
 from wisecommittee.errors import CommitteeError
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables, tables_for
@@ -25,21 +25,29 @@ class ExitTable:
     Parameters
     ----------
     score : float32 [R, N]
-        Confidence, higher exits earlier; rows of routes that end with the last stage are never compared.
+        Confidence, higher exits earlier; rows of routes that no other continues are never compared.
     stats : int32 [R, N, S]
-        Additive statistics of the prediction.
+        Additive statistics of the prediction of the combination.
     cost : int64 [R] or [R, N]
         Integer cost of the stages of the route (times CostModel.unit).
     routes : tuple of tuples of int
         The stages that units in row r have run.
     prediction : integer class or text [R, N]
-        None if only figures are wanted.
+        Of the combination; None if only figures are wanted.
     further : tuple of (CostModel, int64 [R])
         Every other cost.
     members : {model: integer class or text [N]}
         Prediction of each member by itself, for policies that need it.
+    member_scores : {model: float32 [N]}
+        Confidence of each member by itself, for policies that need it.
+    outputs : {model: float32 [N, C]}
+        Logarithms of the probabilities of each member, for policies that need them.
     unit_ids : text [N]
         For policies that need them.
+    features : {column: float64 or text [N]}
+        For policies that need them.
+    labels : integer class or text [N]
+        For policies that answer themselves.
     """
 
     score: NDArray[np.float32]
@@ -49,7 +57,15 @@ class ExitTable:
     prediction: NDArray[np.generic] | None = None
     further: tuple[tuple[CostModel, NDArray[np.int64]], ...] = ()
     members: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    member_scores: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    outputs: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     unit_ids: NDArray[np.generic] | None = None
+    features: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    labels: NDArray[np.generic] | None = None
+    row_of: Mapping[Route, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "row_of", {route: row for row, route in enumerate(self.routes)})
 
     @property
     def units(self) -> int:
@@ -61,30 +77,62 @@ def exit_table(tables: StageTables, committee: Committee, *, score_last: bool = 
 
     score_last : with the confidence after the last stage, which is never compared.
     """
-    pool, needs = tables.pool, committee.policy.needs
-    table = assemble(tables, stage_indices(pool, committee), committee.routes, score_last=score_last)
+    pool, policy = tables.pool, committee.policy
+    stages, needs = stage_indices(pool, committee), committee.policy.needs
+    if _combined(committee):
+        score_last = score_last or "last_score" in needs
+        continued = following(committee.routes, unordered=policy.unordered)
+        table = assemble(tables, stages, committee.routes, committee.routes if score_last else continued)
+    else:
+        table = _costs_alone(tables, stages, committee.routes)
+    every = {model: pool.index(model) for model in committee.models}
     if "members" in needs:
         assert tables.prediction is not None, "the stage tables of this policy need predict=True"
-        nodes = {model: tables.node((pool.index(model),)) for model in committee.models}
-        table = replace(table, members={model: tables.prediction[node] for model, node in nodes.items()})
+        table = replace(table, members={m: tables.prediction[tables.node((i,))] for m, i in every.items()})
+    if "member_scores" in needs:
+        table = replace(table, member_scores={m: tables.score[tables.row((i,))] for m, i in every.items()})
+    if "outputs" in needs:
+        table = replace(table, outputs={m: pool.log_probabilities(i) for m, i in every.items()})
     if "unit_ids" in needs:
         table = replace(table, unit_ids=pool.unit_ids())
-    return table
+    if "features" in needs:
+        table = replace(table, features=pool.features())
+    return replace(table, labels=pool.labels) if policy.answers else table
+
+
+def _combined(committee: Committee) -> bool:
+    """Whether the combination of the members of each route is read, or answers."""
+    return committee.policy.combines or not committee.policy.answers
+
+
+def _costs_alone(tables: StageTables, stages: Sequence[Sequence[int]], routes: Sequence[Route]) -> ExitTable:
+    """An exit table without scores and statistics of combinations: they are 0."""
+    pool = tables.pool
+    shape = (len(routes), pool.units)
+    further = tuple((charges, _route_costs(charges, stages, routes)) for charges in pool.further)
+    return ExitTable(
+        np.broadcast_to(np.float32(0), shape),
+        np.broadcast_to(np.int32(0), (*shape, pool.task.width)),
+        _route_costs(pool.cost, stages, routes),
+        tuple(routes),
+        further=further,
+    )
 
 
 def assemble(
     tables: StageTables,
     stages: Sequence[Sequence[int]],
     routes: Sequence[Route] | None = None,
-    *,
-    score_last: bool = False,
+    compared: Container[Route] | None = None,
 ) -> ExitTable:
     """The exit table of these stages, each of one or several tiers, from stage tables that hold all its prefixes.
 
-    routes : by default the stages run in order.
+    routes : by default the stages run in order. compared : the routes whose confidence is read; by default all but the
+    last.
     """
     pool = tables.pool
     routes = tuple(tuple(range(k + 1)) for k in range(len(stages))) if routes is None else tuple(routes)
+    compared = routes[:-1] if compared is None else compared
     combinations = routed(stages, routes)
     nodes = tables.nodes(combinations)
     if pool.task.width > 1:
@@ -94,11 +142,8 @@ def assemble(
         stats = tables.correct.rows(nodes).astype(np.int32)[:, :, None]
     prediction = None if tables.prediction is None else tables.prediction[nodes]
     further = tuple((charges, _route_costs(charges, stages, routes)) for charges in pool.further)
-    compared = [
-        combination if score_last or route[-1] < len(stages) - 1 else None
-        for route, combination in zip(routes, combinations, strict=True)
-    ]
-    score, cost = scores(tables, compared), _route_costs(pool.cost, stages, routes)
+    rows = [combination if route in compared else None for route, combination in zip(routes, combinations, strict=True)]
+    score, cost = scores(tables, rows), _route_costs(pool.cost, stages, routes)
     return ExitTable(score, stats, cost, routes, prediction, further)
 
 
@@ -147,12 +192,17 @@ def prefix_tables(
     for committee in committees:
         stages, needs = stage_indices(pool, committee), committee.policy.needs
         predict = predict or bool(needs & {"prediction", "members"})
-        for route, combination in zip(committee.routes, routed(stages, committee.routes), strict=True):
-            combinations.append(combination)
-            if score_last or route[-1] < len(stages) - 1:
-                compared.append(combination)
-        if "members" in needs:
-            combinations += [(model,) for stage in stages for model in stage]
+        if _combined(committee):
+            continued = following(committee.routes, unordered=committee.policy.unordered)
+            for route, combination in zip(committee.routes, routed(stages, committee.routes), strict=True):
+                combinations.append(combination)
+                if score_last or "last_score" in needs or route in continued:
+                    compared.append(combination)
+        alone = [(model,) for stage in stages for model in stage]
+        if "members" in needs or not _combined(committee):
+            combinations += alone
+        if "member_scores" in needs:
+            compared += alone
     return tables_for(pool, combinations, compared=compared, predict=predict, threads=threads)
 
 

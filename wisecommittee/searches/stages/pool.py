@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import StoredCard
-from wisecommittee.committees.combine import Combine, combine_named
+from wisecommittee.committees.combine import Combine, combine_named, normalised_logs
 from wisecommittee.committees.confidence import NO_CONFIDENCE, Confidence
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
 from wisecommittee.committees.replicas import resolve_replicas
@@ -18,9 +18,10 @@ from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.patterns import selected
 from wisecommittee.searches.stages.pool_confidence import confidence_of
-from wisecommittee.searches.stages.split_model import SplitModel
+from wisecommittee.searches.stages.split_model import BLOCK, SplitModel
 from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.store import LogitStore
+from wisecommittee.store.feature_table import Features
 from wisecommittee.tasks import Task, task_of
 
 Tiers = tuple[tuple[int, ...], ...]
@@ -115,12 +116,24 @@ class Pool:
         every = np.asarray(self.store.unit_ids(self.split))
         return every if self.rows is None else every[self.rows]
 
+    def features(self) -> Features:
+        """{column: float64 or text [N]} that is known before any model runs; empty if the split has none."""
+        every = self.store.features(self.split)
+        return every if self.rows is None else {name: values[self.rows] for name, values in every.items()}
+
     def kind(self, member: int) -> str:
         return calibrated.row_kind(self.cards[member])
 
     def space(self, member: int) -> str:
         """Where the mean of this member's summands lives: 'logits' or 'probabilities'."""
         return self.combine.space[self.kind(member)]
+
+    def log_probabilities(self, member: int) -> NDArray[np.float32]:
+        """float32 [N, C]: logarithms of the probabilities that a member gives the classes."""
+        outputs, kind = self.outputs(member), self.kind(member)
+        step = max(1, BLOCK // outputs.shape[1])
+        parts = [normalised_logs(outputs[a : a + step].astype(np.float32), kind) for a in range(0, self.units, step)]
+        return np.concatenate(parts)
 
     def summands(self, member: int) -> Summands:
         return Summands(self.outputs(member), self.combine.summand[self.kind(member)], self.space(member))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.families import family_named
 from wisecommittee.committees.families.family import Family
@@ -83,15 +84,18 @@ class Problem:
 class Findings:
     """The result of a strategy.
 
-    points : combinations and thresholds, by rising cost. tables : stage tables of their prefixes. searched : the counts
-    of the search, as the frontier reports them. gap : (the points' evaluations) -> by how much quality an untried
-    committee can exceed them at equal cost, or None where that is not known or nothing is untried.
+    points : combinations and thresholds, by rising cost. tables : stage tables of their prefixes, or None if a
+    threshold decides nowhere. searched : the counts of the search, as the frontier reports them. gap : (the points'
+    evaluations) -> by how much quality an untried committee can exceed them at equal cost, or None where that is not
+    known or nothing is untried. committees : what was found, in place of points, where policies other than thresholds
+    decide.
     """
 
     points: Sequence[Point]
-    tables: StageTables
+    tables: StageTables | None
     searched: dict[str, Any]
-    gap: Callable[[Sequence[Evaluation]], float | None]
+    gap: Callable[[Sequence[Evaluation]], float | None] = lambda evaluations: None
+    committees: Sequence[Committee] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +103,16 @@ class Strategy:
     """A way to search.
 
     refuse : raises UsageError for a problem that the strategy cannot solve. proves : whether every combination is
-    tried.
+    tried, or the parameters of a policy are fitted to all units, so that a search of other units repeats the whole
+    choice. work : of one search, in the combinations x levels x units of a grid that takes as long; None: those of the
+    grid.
     """
 
     name: str
     refuse: Callable[[Problem], None]
     run: Callable[[Problem], Findings]
     proves: bool = True
+    work: Callable[[Problem], float] | None = None
 
 
 def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:

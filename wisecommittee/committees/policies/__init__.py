@@ -1,0 +1,43 @@
+"""The kinds of policies, one file each, and the dict of them by name.
+
+May be added: a file with a frozen, slotted subclass of `Policy` (committees/policy.py), and its line in POLICIES.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+from wisecommittee.committees.fields import listed, shown
+from wisecommittee.committees.policies.thresholds import Thresholds
+from wisecommittee.committees.policy import Policy
+from wisecommittee.errors import CommitteeError
+
+POLICIES: dict[str, type[Policy]] = {policy.kind: policy for policy in (Thresholds,)}
+
+
+def policy_from_json(data: Any) -> Policy:
+    """The policy that `to_json` wrote; CommitteeError for anything else."""
+    if not isinstance(data, dict) or not isinstance(data.get("kind"), str):
+        raise CommitteeError(f'"policy" is {shown(data)}; expected an object with the text "kind"')
+    if data["kind"] not in POLICIES:
+        raise CommitteeError(f"policy of kind {shown(data['kind'])}; known: {', '.join(sorted(POLICIES))}")
+    policy = POLICIES[data["kind"]]
+    known = {f.name: f for f in fields(policy)}  # type: ignore[arg-type]
+    given = {name: value for name, value in data.items() if name != "kind"}
+    if unknown := sorted(set(given) - set(known)):
+        raise CommitteeError(f"policy {policy.kind!r}: unknown field {listed(unknown)}; known: {listed(sorted(known))}")
+    required = {f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING}
+    if missing := sorted(required - set(given)):
+        raise CommitteeError(f"policy {policy.kind!r}: field {listed(missing)} is missing")
+    try:
+        return policy(**{name: _frozen(value) for name, value in given.items()})
+    except (TypeError, ValueError, OverflowError, ArithmeticError) as error:
+        raise CommitteeError(f"policy {policy.kind!r}: {error}") from error
+
+
+def _frozen(value: Any) -> Any:
+    """A JSON value with its lists as tuples."""
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return {name: _frozen(item) for name, item in value.items()} if isinstance(value, dict) else value

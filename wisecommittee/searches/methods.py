@@ -1,0 +1,84 @@
+"""The strategies by name, and the strategy of a problem."""
+
+from __future__ import annotations
+
+from wisecommittee.committees.policies.thresholds import Thresholds
+from wisecommittee.errors import UnknownNameError, UsageError, option
+from wisecommittee.searches.policies import POLICY_STRATEGIES
+from wisecommittee.searches.stages.pool_confidence import require_confidence
+from wisecommittee.searches.strategies.exact import EXACT
+from wisecommittee.searches.strategies.exhaustive import EXHAUSTIVE
+from wisecommittee.searches.strategies.large_pools import BEAM, GREEDY
+from wisecommittee.searches.strategies.problem import Problem, Strategy
+from wisecommittee.searches.strategies.shared_threshold import SHARED_THRESHOLD
+from wisecommittee.searches.strategies.skyline import SKYLINE
+from wisecommittee.searches.workers.estimate import Estimate
+
+METHODS = {strategy.name: strategy for strategy in (EXHAUSTIVE, EXACT, BEAM, GREEDY)}  # by the value of the option
+STRATEGIES = METHODS | {strategy.name: strategy for strategy in (SHARED_THRESHOLD, SKYLINE)}
+
+
+def auto(estimate: Estimate, threads: int) -> str:
+    """The exhaustive search where that is feasible, else the beam."""
+    return EXHAUSTIVE.name if estimate.fits(threads) else BEAM.name
+
+
+def strategy_for(problem: Problem) -> Strategy:
+    """The strategy of a problem.
+
+    Raises
+    ------
+    UsageError
+        The strategy cannot solve it.
+    AbsentError
+        The models are answers stored without a confidence, and thresholds compare confidences.
+    """
+    query = problem.query
+    if query.policy != Thresholds.kind:
+        return _of_policy(problem)
+    if problem.family.thresholded and max(problem.sizes) > 1:
+        require_confidence(problem.pool.confidence, problem.cards, "thresholds")
+    method = EXACT.name if query.exact else query.method
+    if method == "auto":
+        method = auto(problem.estimate, problem.execution.thread_count)
+    if method not in METHODS:
+        raise UnknownNameError("method", method, ["auto", *METHODS])
+    if query.shared_threshold and method in (BEAM.name, GREEDY.name):
+        raise UsageError(
+            f"{option('shared_threshold', True)} tries every combination, and this is {method}: choose fewer models "
+            f"with {option('models')}, a lower {option('max_models')}, or {option('method', 'exhaustive')}"
+        )
+    if query.shared_threshold:
+        method = SHARED_THRESHOLD.name
+    elif problem.pool.task.width > 1:
+        method = SKYLINE.name
+    strategy = STRATEGIES[method]
+    strategy.refuse(problem)
+    return strategy
+
+
+def _of_policy(problem: Problem) -> Strategy:
+    """The strategy of a policy other than thresholds."""
+    query = problem.query
+    policy = option("policy", query.policy)
+    if query.policy not in POLICY_STRATEGIES:
+        raise UnknownNameError("policy", query.policy, [Thresholds.kind, *sorted(POLICY_STRATEGIES)])
+    given = {
+        "method": query.method if query.method != "auto" else None,
+        "exact": query.exact or None,
+        "shared_threshold": query.shared_threshold or None,
+        "family": query.family if query.family != "cascade" else None,
+        "axis": query.axis if query.axis != "average" else None,
+        "max_percentile_cost": query.max_percentile_cost,
+        "max_average": query.max_average,
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(
+                f"{policy} with {option(name, value)}, which goes with thresholds only; leave one of them out"
+            )
+    if problem.pool.task.width > 1:
+        raise UsageError(f"{policy} needs units that are right or wrong or graded, not mIoU; leave it out")
+    strategy = POLICY_STRATEGIES[query.policy]
+    strategy.refuse(problem)
+    return strategy

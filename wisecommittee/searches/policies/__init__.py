@@ -1,0 +1,10 @@
+"""Searches for policies other than one threshold per stage, one file or folder for each kind.
+
+May be added: a Strategy whose findings are committees, and its line in POLICY_STRATEGIES, by which `policy` names it.
+"""
+
+from __future__ import annotations
+
+from wisecommittee.searches.strategies.problem import Strategy
+
+POLICY_STRATEGIES: dict[str, Strategy] = {}

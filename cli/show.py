@@ -163,10 +163,18 @@ def beside(single: float, committee: float) -> str:
 
 def show_thresholds(e: Evaluation) -> None:
     from wisecommittee.committees.committee import together
+    from wisecommittee.committees.policies.mixing import Mixing
 
     c = e.committee
-    for stage, condition in zip(c.stages, c.conditions(), strict=False):
-        out.print(f"  after {together(stage)}: answer if {condition}, else go on", markup=False)
+    for number, part in enumerate(c.parts):
+        if isinstance(c.policy, Mixing):
+            share = 100 * (c.policy.share if number else 1 - c.policy.share)
+            out.print(f"  on {share:.1f} % of the units, drawn by their ids: {part.label()}", markup=False)
+        if not part.nested:
+            out.print(f"  policy {part.policy.kind}: {part.policy.words}", markup=False)
+            continue
+        for stage, condition in zip(part.stages, part.conditions(), strict=False):
+            out.print(f"  after {together(stage)}: answer if {condition}, else go on", markup=False)
     if methods := sorted({m["calibration"]["method"] for m in c.members.values() if m.get("calibration")}):
         out.print(f"  with calibrated models: {', '.join(methods)}", markup=False)
 

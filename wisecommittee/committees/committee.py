@@ -18,6 +18,7 @@ from wisecommittee.committees.cards import OLD_KINDS, check_cost, plain, split_m
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.fields import checked_object, listed, shown, typed
 from wisecommittee.committees.policies import policy_from_json
+from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import Policy, Route
 from wisecommittee.errors import AbsentError, CommitteeError, WiseCommitteeError
@@ -85,6 +86,17 @@ class Committee:
         if not isinstance(self.policy, Policy):
             raise CommitteeError(f"policy {shown(self.policy)}; expected a policy, such as Thresholds((0.8,))")
         self.policy.check(len(self.stages), self.confidence)
+        self.policy.check_members(self.stages)
+
+    @property
+    def parts(self) -> tuple[Committee, ...]:
+        """The committees one of which each unit runs: the parts of a mixture, else the committee alone."""
+        return self.policy.parts if isinstance(self.policy, Mixing) else (self,)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the policy, or that of a part, answers instead of the combination of the members."""
+        return any(part.policy.answers for part in self.parts)
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -165,8 +177,12 @@ class Committee:
         """The committee in one line: 'b3/0 | b5/0 + b5/1 | h/0..7'.
 
         Bars separate stages, plus signs the members of a stage; two dots stand for three or more successive replicas. A
-        name that contains one of these signs is quoted, so that no two committees have the same label.
+        name that contains one of these signs is quoted, so that no two committees have the same label. A mixture has
+        the share of the second of its parts.
         """
+        if isinstance(self.policy, Mixing):
+            first, second = (part.label() for part in self.parts)
+            return f"{first}, or on {100 * self.policy.share:.1f} % of the units {second}"
         return " | ".join(map(together, self.stages))
 
     def to_json(self) -> dict[str, Any]:
@@ -277,10 +293,24 @@ def _policy_from_json(data: Mapping[str, Any]) -> Policy:
     thresholds = Thresholds(values, tuple(None if value is None else next(numbers) for value in odds))
     if data.get("policy") is None:
         return thresholds
-    policy = policy_from_json(data["policy"])
+    given = data["policy"]
+    if isinstance(given, dict) and given.get("kind") == Mixing.kind:
+        given = {**given, "parts": _parts_from_json(given.get("parts"))}
+    policy = policy_from_json(given)
     if isinstance(policy, Thresholds) or thresholds != Thresholds():
         raise CommitteeError('committee: "policy" is for kinds without thresholds, which stand in "thresholds" alone')
     return policy
+
+
+def _parts_from_json(parts: Any) -> list[Committee]:
+    """The committees that a mixture has; CommitteeError for anything else."""
+    if not isinstance(parts, list) or len(parts) != 2:
+        raise CommitteeError("policy 'mixing': \"parts\" must be a list of two committees")
+    for part in parts:
+        kind = part.get("policy", {}) if isinstance(part, dict) else None
+        if isinstance(kind, dict) and kind.get("kind") == Mixing.kind:
+            raise CommitteeError("policy 'mixing': a part that mixes itself; expected other kinds of policy")
+    return [Committee.from_json(part) for part in parts]
 
 
 def _float32s(values: Any, name: str) -> tuple[float, ...]:

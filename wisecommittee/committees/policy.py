@@ -111,10 +111,13 @@ class Policy(ABC):
     unordered : bool
         Whether only the set of stages that have run matters, not their order. Routes are then sets, written ascending,
         and a unit may go from any of them to any other of them that has one stage more.
+    words : str
+        What decides, in a sentence without its full stop; printed where units do not run all stages in order.
     """
 
     __slots__ = ()
     kind: ClassVar[str]
+    words: ClassVar[str] = "decides which members run"
     needs: ClassVar[frozenset[str]] = frozenset()
     combines: ClassVar[bool] = True
     answers: ClassVar[bool] = False
@@ -142,6 +145,13 @@ class Policy(ABC):
 
     def check(self, stages: int, confidence: str) -> None:  # noqa: B027
         """CommitteeError if the policy does not fit a committee of K stages that exits by this confidence."""
+
+    def check_members(self, stages: Sequence[Sequence[str]]) -> None:  # noqa: B027
+        """CommitteeError if the policy does not fit these members of the stages."""
+
+    def fee(self, cost: str) -> float:
+        """What the policy itself costs for each unit, beside its members, in units of the cost of that name."""
+        return 0.0
 
     def conditions(self, stages: int, confidence: str) -> list[str]:
         """The condition to exit at each stage but the last, as text."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policy import EXIT, Policy, Route, State, extended, following
 from wisecommittee.errors import CommitteeError
 
@@ -27,6 +28,10 @@ class UnitBatch(Protocol):
 
     def only(self, rows: NDArray[np.int64]) -> Self:
         """The units at these positions of the batch."""
+        ...
+
+    def of_part(self, number: int) -> tuple[Self, NDArray[np.int64]]:
+        """The batch for a part of a mixture, and the positions of the units that run it."""
         ...
 
 
@@ -63,6 +68,11 @@ def walk(committee: Committee, batch: AnyBatch) -> Iterator[Exits[AnyBatch]]:
     Exits
         Every unit of the first batch is yielded once.
     """
+    if isinstance(committee.policy, Mixing):
+        for number, part in enumerate(committee.parts):
+            alone, rows = batch.of_part(number)
+            yield from walk(part, alone.only(rows))
+        return
     policy = committee.policy
     if unknown := policy.needs - PROVIDED:
         raise CommitteeError(

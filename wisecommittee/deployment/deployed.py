@@ -16,6 +16,7 @@ from wisecommittee.committees.calibration import as_logits
 from wisecommittee.committees.combine import combine_named, softmax
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
+from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policy import Route, State
 from wisecommittee.committees.walk import walk
 from wisecommittee.deployment.callables import Called, slices
@@ -188,7 +189,8 @@ class Deployed:
         prediction, stage = np.empty(n, np.int64), np.empty(n, np.int64)
         confidence, ran = np.empty(n, np.float32), np.zeros((n, k), np.bool_)
         probabilities = np.empty((0, 0), np.float32)
-        for route, batch, exits, answer in walk(self.committee, _DeployedBatch(self, np.arange(n), units, known)):
+        whole = self.committee
+        for route, batch, exits, answer in walk(whole, _DeployedBatch(self, whole, np.arange(n), units, known)):
             at = batch.index[exits]
             combined = self.combination.probabilities({name: rows[exits] for name, rows in batch.rows.items()})
             if not probabilities.size:
@@ -196,6 +198,8 @@ class Deployed:
             probabilities[at] = combined
             prediction[at] = batch.prediction[exits] if answer is None else answer
             confidence[at] = batch.scores[-1][exits]
+            if isinstance(whole.policy, Mixing):
+                route = whole.policy.in_stages(batch.committee, route)
             stage[at], ran[at[:, None], list(route)] = route[-1], True
         classes = self.classes if self.classes is not None and len(self.classes) == probabilities.shape[1] else None
         return Decisions(
@@ -214,12 +218,12 @@ class Deployed:
         return np.array(unit_ids, np.str_)
 
     def _features(self, features: Mapping[str, Any] | None, units: int) -> dict[str, NDArray[np.generic]]:
-        if "features" not in self.committee.policy.needs:
+        if not any("features" in part.policy.needs for part in self.committee.parts):
             return {}
         if not features:
             raise UsageError(
-                f"{self.committee.label()}: the policy {self.committee.policy.kind!r} decides by features; give them, "
-                f"features={{column: a value for each unit}}"
+                f"{self.committee.label()}: its policy decides by features; give them, features={{column: a value for "
+                f"each unit}}"
             )
         columns = {name: as_feature(name, values) for name, values in features.items()}
         for name, values in columns.items():
@@ -292,6 +296,7 @@ class _DeployedBatch:
     """
 
     deployed: Deployed
+    committee: Committee
     index: NDArray[np.int64]
     units: Units
     known: _Known
@@ -303,7 +308,7 @@ class _DeployedBatch:
         return len(self.index)
 
     def run(self, route: Route, stage: int) -> State:
-        deployed, committee, needs = self.deployed, self.deployed.committee, self.deployed.committee.policy.needs
+        deployed, committee, needs = self.deployed, self.committee, self.committee.policy.needs
         if route:
             self.rows |= {name: deployed.summands(name, self.units) for name in committee.stages[stage]}
             self.prediction, score = deployed.combination.judge(self.rows)
@@ -325,9 +330,17 @@ class _DeployedBatch:
             self.known.features,
         )
 
+    def of_part(self, number: int) -> tuple[_DeployedBatch, NDArray[np.int64]]:
+        policy = self.committee.policy
+        assert isinstance(policy, Mixing)
+        assert self.known.unit_ids is not None
+        part = _DeployedBatch(self.deployed, policy.parts[number], self.index, self.units, self.known)
+        return part, np.flatnonzero(policy.drawn(self.known.unit_ids) == number)
+
     def only(self, rows: NDArray[np.int64]) -> _DeployedBatch:
         return _DeployedBatch(
             self.deployed,
+            self.committee,
             self.index[rows],
             self.units.only(rows),
             self.known.only(rows),

@@ -346,7 +346,8 @@ def _best(frontier: Frontier, target: Target | None, matched: Evaluation | None)
     number = amount(target.kind, target.value)
     if target.kind == "target_accuracy":
         return frontier.matching(number)
-    return frontier.within(**{COSTS[frontier.axis]: number})
+    limit: dict[str, Any] = {COSTS[frontier.axis]: number}
+    return frontier.within(**limit)
 
 
 def single_named(frontier: Frontier, model: str) -> Evaluation:

@@ -13,7 +13,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.committees.threshold_vectors import as_bits, batches, continuing, count_bits
 from wisecommittee.searches.evaluation import Cost, Evaluation
-from wisecommittee.searches.exits import all_thresholds, exits_of, statistics_of, vectors_of
+from wisecommittee.searches.exits import all_thresholds, exits_of, statistics_of, table_key, vectors_of
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import ExitTable, exit_table, prefix_tables
 from wisecommittee.searches.stages.pool import Pool
@@ -106,8 +106,7 @@ def evaluate_with(pool: Pool, tables: StageTables, committees: Sequence[Committe
     """Evaluate committees from stage tables that hold all their prefixes (prefix_tables)."""
     alike: dict[object, list[int]] = {}
     for index, committee in enumerate(committees):
-        routes = None if all_thresholds([committee]) else (type(committee.policy), committee.routes)
-        alike.setdefault((committee.stages, routes), []).append(index)
+        alike.setdefault(table_key(committee), []).append(index)
     out: dict[int, Evaluation] = {}
     for indices in alike.values():
         same = [committees[index] for index in indices]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
+from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import Route, State
 from wisecommittee.committees.threshold_vectors import carried_vectors, exit_stages
@@ -27,12 +28,21 @@ class StoredBatch:
     table: ExitTable
     committee: Committee
     units: NDArray[np.int64]
+    first_row: int = 0  # of a part's table within the table of the mixture
 
     def __len__(self) -> int:
         return len(self.units)
 
     def only(self, rows: NDArray[np.int64]) -> StoredBatch:
         return replace(self, units=self.units[rows])
+
+    def of_part(self, number: int) -> tuple[StoredBatch, NDArray[np.int64]]:
+        policy, parts = cast(Mixing, self.committee.policy), self.table.parts
+        assert self.table.unit_ids is not None
+        drawn = policy.drawn(self.table.unit_ids[self.units])
+        first_row = sum(len(part.routes) for part in parts[:number])
+        part = StoredBatch(parts[number], policy.parts[number], self.units, first_row)
+        return part, np.flatnonzero(drawn == number)
 
     def run(self, route: Route, stage: int) -> State:
         table, policy, units = self.table, self.committee.policy, self.units
@@ -77,9 +87,13 @@ def exits(table: ExitTable, committee: Committee) -> Exits:
     """Walk the units of an exit table."""
     row, answers = np.empty(table.units, np.int64), []
     for route, batch, rows, answer in walk(committee, StoredBatch(table, committee, np.arange(table.units))):
-        row[batch.units[rows]] = table.row_of[route]
+        units, within = batch.units[rows], batch.table.row_of[route]
+        row[units] = batch.first_row + within
+        if committee.answers and answer is None:
+            assert batch.table.prediction is not None, "the parts of this mixture need predictions"
+            answer = batch.table.prediction[within, units]
         if answer is not None:
-            answers.append((batch.units[rows], answer))
+            answers.append((units, answer))
     if not answers:
         return Exits(row)
     every = np.empty(table.units, np.result_type(*(answer for _, answer in answers)))
@@ -113,6 +127,14 @@ def predictions_of(table: ExitTable, exits: Exits) -> NDArray[np.generic] | None
 def exit_rows(table: ExitTable, committee: Committee) -> NDArray[np.int64]:
     """int64 [N]: the row of the table whose stages each unit has run when it exits."""
     return exits(table, committee).row
+
+
+def table_key(committee: Committee) -> object:
+    """Equal for committees that can share an exit table."""
+    parts = [
+        (part.stages, None if all_thresholds([part]) else (type(part.policy), part.routes)) for part in committee.parts
+    ]
+    return tuple(parts)
 
 
 def all_thresholds(committees: Sequence[Committee]) -> bool:

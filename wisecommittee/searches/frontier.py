@@ -16,6 +16,7 @@ from wisecommittee.searches.evaluation import FIGURES, Evaluation
 from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.expected_columns import expected_columns
 from wisecommittee.searches.frontier_file import read_frontier
+from wisecommittee.searches.hull import mixed
 from wisecommittee.searches.query import AXES, Query
 from wisecommittee.store.parquet.tables import write_parquet
 
@@ -112,6 +113,8 @@ class Frontier:
         average_cost: float | None = None,
         worst_case_cost: float | None = None,
         p99_cost: float | None = None,
+        mix: bool = False,
+        seed: int = 0,
     ) -> Evaluation:
         """The most accurate committee whose cost does not exceed a limit.
 
@@ -119,6 +122,11 @@ class Frontier:
         ----------
         average_flops, average_cost, worst_case_cost, p99_cost : float
             Exactly one of them: the largest cost, for the figure that the frontier is over.
+        mix : bool
+            Also mixtures of two committees, which meet an average cost in expectation; they are evaluated on the
+            frontier's store.
+        seed : int
+            Of the draw of a mixture.
 
         Returns
         -------
@@ -152,7 +160,13 @@ class Frontier:
                 f"no committee costs at most {limit:,.12g} {self.cost} {HOW[self.axis]}; "
                 f"the cheapest is {least.committee.label()} at {self.x(least):,.12g}"
             )
-        return fitting[-1]
+        if not mix:
+            return fitting[-1]
+        if self.axis != "average":
+            raise UsageError(f"a mixture meets an average cost, and this frontier is over {COSTS[self.axis]}")
+        from wisecommittee.searches.evaluate import evaluate
+
+        return evaluate(mixed(self.evaluations, float(limit), seed), self.store, self.query.split)
 
     def skyline(self, x: str) -> tuple[Evaluation, ...]:
         """The committees of this frontier that no other of them beats over another cost, by rising cost and quality.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wisecommittee.errors import UsageError, option
-from wisecommittee.option_checks import amount, one_of, share, text, whole
+from wisecommittee.option_checks import amount, flag, one_of, share, text, whole
 from wisecommittee.options import check_fields, described
 
 FOLDS = 10  # by default
@@ -39,6 +39,12 @@ class Selection:
         shown=f"{FOLDS}, where the search is small enough to be repeated so often",
         check=whole(0, MOST_FOLDS),
     )
+    mix: bool = described(
+        False,
+        "Run one of two neighbouring committees of the frontier, drawn for each unit, so that the average cost is the "
+        "target cost in expectation.",
+        check=flag,
+    )
     repeats: int = described(1, "How often the units are divided into folds anew.", check=whole(1, 100))
     seed: int = described(
         0, "Seed of the division into folds, and of the units that a guarantee sets aside.", check=whole(0)
@@ -63,5 +69,5 @@ class Selection:
 
     def to_json(self) -> dict[str, Any]:
         """The options as `search --json` prints them in its query."""
-        names = ("choose", "folds", "repeats", "seed", "reference", "margin", "min_speedup")
+        names = ("choose", "mix", "folds", "repeats", "seed", "reference", "margin", "min_speedup")
         return {name: getattr(self, name) for name in names}

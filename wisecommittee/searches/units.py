@@ -38,9 +38,9 @@ def evaluate_units(
     -------
     DataFrame
         A row per unit in the order of the split: unit_id; prediction and label (names of classes if the outputs came
-        with names, else numbers); stage at which it exits, from 1; confidence there, also at the last stage (no such
-        column for answers stored without one); cost; and correct (bool), score (of graded answers) or pixels_right (of
-        segmentation).
+        with names, else numbers); stage at which it exits, from 1; confidence there, also at the last stage, if the
+        policy combines the members and the members have one; cost; and correct (bool), score (of graded answers) or
+        pixels_right (of segmentation).
     """
     import pandas as pd
 
@@ -54,7 +54,7 @@ def evaluate_units(
     if prediction is not None:
         columns["prediction"] = prediction
     columns["stage"] = np.array([route[-1] + 1 for route in table.routes])[row]
-    if pool.confidence_name != NO_CONFIDENCE:
+    if pool.confidence_name != NO_CONFIDENCE and all(part.policy.combines for part in committee.parts):
         columns["confidence"] = scale_of(pool.confidence).shown(table.score[row, units])
     columns["cost"] = [pool.cost.true(int(each)) for each in paid]
     columns |= pool.task.columns(statistics_of(table, pool.task, left), pool.labels)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.searches.exits import exits_of, statistics_of
+from wisecommittee.searches.exits import exits_of, statistics_of, table_key
 from wisecommittee.searches.stages.exit_table import exit_table
 from wisecommittee.searches.stages.stage_tables import StageTables
 
@@ -43,7 +43,7 @@ def outcomes_of(tables: StageTables, committees: Sequence[Committee]) -> list[Ou
     """The outcomes of committees whose prefixes are all in the tables, on the units of the tables."""
     alike: dict[object, list[int]] = {}
     for index, committee in enumerate(committees):
-        alike.setdefault((committee.stages, type(committee.policy), committee.routes), []).append(index)
+        alike.setdefault(table_key(committee), []).append(index)
     out: dict[int, Outcomes] = {}
     units = np.arange(tables.pool.units)
     for indices in alike.values():

@@ -12,6 +12,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import InfeasibleError
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.hull import mixed
 from wisecommittee.searches.resampling.cross_fit import CrossFit, Fold
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.tasks import Task
@@ -29,6 +30,23 @@ class Within:
 
     def __call__(self, fold: Fold) -> Committee:
         return self.of(fold.frontier).committee
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """The best mixture of two committees that costs no more than a limit in expectation.
+
+    seed : of the draw.
+    """
+
+    limit: float
+    seed: int
+
+    def of(self, frontier: Frontier) -> Committee:
+        return mixed(frontier.evaluations, self.limit, self.seed)
+
+    def __call__(self, fold: Fold) -> Committee:
+        return self.of(fold.frontier)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from wisecommittee.searches.resampling.robust import robust_problem
 from wisecommittee.searches.resampling.rules import (
     Always,
     Crossing,
+    Mixed,
     Reaching,
     Within,
     best_of_all,
@@ -78,9 +79,9 @@ def select(asked: Asked, selection: Selection, known: CrossFit | None = None) ->
     crossfit = known or cross_fitted(asked, selection)
     if isinstance(crossfit, Skipped) and asked_folds and not crossfit.stopped:
         raise AbsentError(f"{crossfit.why}; give fewer {option('folds')}, or more units")
-    chosen = _robust(asked, crossfit) if robust else _best(asked)
+    chosen = _robust(asked, crossfit, selection) if robust else _best(asked, selection)
     if chosen is None:  # no folds say which committee meets the target
-        selection, chosen = replace(selection, choose="best"), _best(asked)
+        selection, chosen = replace(selection, choose="best"), _best(asked, selection)
     if isinstance(crossfit, Skipped):
         return Selected(chosen.committee, reference, Evidence(note=crossfit.why), replace(selection, folds=0))
     named = selection.reference is not None or asked.matched is not None
@@ -92,6 +93,8 @@ def select(asked: Asked, selection: Selection, known: CrossFit | None = None) ->
 
 def settled(asked: Asked, selection: Selection) -> Selection:
     """The selection with its defaults filled in."""
+    if selection.mix:
+        _require_budget(asked)
     strategy, query = asked.solution.strategy, asked.solution.problem.query
     proved = strategy.name == "exact" or not strategy.proves
     if selection.choose == "robust" and not strategy.proves:
@@ -110,6 +113,16 @@ def settled(asked: Asked, selection: Selection) -> Selection:
         one = strategy.work(problem) if strategy.work else float(problem.estimate.combinations * levels * units)
         folds = FOLDS if one * FOLDS * selection.repeats <= MOST_WORK and strategy.proves else 0
     return replace(selection, choose=choose, folds=folds)
+
+
+def _require_budget(asked: Asked) -> None:
+    """Mixtures meet a limit on the average cost."""
+    target, axis = asked.target, asked.solution.problem.query.axis
+    if target is None or target.kind not in ("target_flops", "target_cost") or axis != "average":
+        raise UsageError(
+            f"{option('mix', True)} meets an average budget; name it with {option('target_flops')} or "
+            f"{option('target_cost')}, over {option('axis', 'average')}"
+        )
 
 
 def cross_fitted(asked: Asked, selection: Selection) -> CrossFit | Skipped:
@@ -132,7 +145,7 @@ def _reference(asked: Asked, selection: Selection) -> Committee:
     return (asked.matched or asked.frontier.best_single()).committee
 
 
-def _best(asked: Asked) -> Chosen:
+def _best(asked: Asked, selection: Selection) -> Chosen:
     """The committee of the best figures on the units that choose."""
     target, best, pool = asked.target, asked.best.committee, asked.solution.problem.pool
     if target is None:
@@ -142,10 +155,19 @@ def _best(asked: Asked) -> Chosen:
     number = amount(target.kind, target.value)
     if target.kind == "target_accuracy":
         return Chosen(best, Reaching(number, pool.task))
-    return Chosen(best, Within(number))
+    return _within(asked.frontier, number, selection)
 
 
-def _robust(asked: Asked, crossfit: CrossFit | Skipped) -> Chosen | None:
+def _within(frontier: Frontier, limit: float, selection: Selection) -> Chosen:
+    """The best committee, or mixture where these are allowed, within a limit on the cost."""
+    if selection.mix:
+        mixing = Mixed(limit, selection.seed)
+        return Chosen(mixing.of(frontier), mixing)
+    rule = Within(limit)
+    return Chosen(rule.of(frontier).committee, rule)
+
+
+def _robust(asked: Asked, crossfit: CrossFit | Skipped, selection: Selection) -> Chosen | None:
     """The committee that is expected to meet the target; None if that takes folds, and there are none."""
     problem, target, matched = asked.solution.problem, asked.target, asked.matched
     quiet = replace(problem.execution, progress=None, notify=None)
@@ -154,8 +176,7 @@ def _robust(asked: Asked, crossfit: CrossFit | Skipped) -> Chosen | None:
     if target is None:
         return None
     if matched is None and target.kind != "target_accuracy":
-        rule = Within(amount(target.kind, target.value))
-        return Chosen(rule.of(frontier).committee, rule)
+        return _within(frontier, amount(target.kind, target.value), selection)
     if isinstance(crossfit, Skipped):
         return None
     if matched is not None:

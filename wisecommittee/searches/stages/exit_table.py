@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
+from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policy import Route, following
 from wisecommittee.errors import CommitteeError
 from wisecommittee.searches.stages.pool import Pool
@@ -48,6 +49,8 @@ class ExitTable:
         For policies that need them.
     labels : integer class or text [N]
         For policies that answer themselves.
+    parts : tuple of ExitTable
+        Of the parts of a mixture, whose rows follow each other in the table of the mixture.
     """
 
     score: NDArray[np.float32]
@@ -62,6 +65,7 @@ class ExitTable:
     unit_ids: NDArray[np.generic] | None = None
     features: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     labels: NDArray[np.generic] | None = None
+    parts: tuple[ExitTable, ...] = ()
     row_of: Mapping[Route, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +82,9 @@ def exit_table(tables: StageTables, committee: Committee, *, score_last: bool = 
     score_last : with the confidence after the last stage, which is never compared.
     """
     pool, policy = tables.pool, committee.policy
+    if isinstance(policy, Mixing):
+        parts = [exit_table(tables, part, score_last=score_last) for part in committee.parts]
+        return _stacked(pool, committee, policy, parts)
     stages, needs = stage_indices(pool, committee), committee.policy.needs
     if _combined(committee):
         score_last = score_last or "last_score" in needs
@@ -97,7 +104,30 @@ def exit_table(tables: StageTables, committee: Committee, *, score_last: bool = 
         table = replace(table, unit_ids=pool.unit_ids())
     if "features" in needs:
         table = replace(table, features=pool.features())
+    if fee := policy.fee(pool.cost.name):
+        table = replace(table, cost=table.cost + pool.cost.integer(fee))
     return replace(table, labels=pool.labels) if policy.answers else table
+
+
+def _stacked(pool: Pool, committee: Committee, policy: Mixing, parts: Sequence[ExitTable]) -> ExitTable:
+    """The exit table of a mixture: the rows of its parts, one part after the other."""
+    named = zip(policy.parts, parts, strict=True)
+    routes = tuple(policy.in_stages(part, route) for part, table in named for route in table.routes)
+    predictions = [table.prediction for table in parts if table.prediction is not None]
+    return ExitTable(
+        np.concatenate([table.score for table in parts]),
+        np.concatenate([table.stats for table in parts]),
+        np.concatenate([table.cost for table in parts]),
+        routes,
+        np.concatenate(predictions) if len(predictions) == len(parts) else None,
+        tuple(
+            (first, np.concatenate([table.further[i][1] for table in parts]))
+            for i, (first, _) in enumerate(parts[0].further)
+        ),
+        unit_ids=pool.unit_ids(),
+        labels=pool.labels if committee.answers else None,
+        parts=tuple(parts),
+    )
 
 
 def _combined(committee: Committee) -> bool:
@@ -189,7 +219,9 @@ def prefix_tables(
     """
     combinations: list[tuple[int, ...]] = []
     compared: list[tuple[int, ...]] = []
-    for committee in committees:
+    predict = predict or any(len(committee.parts) > 1 and committee.answers for committee in committees)
+    parts = [part for committee in committees for part in committee.parts]
+    for committee in parts:
         stages, needs = stage_indices(pool, committee), committee.policy.needs
         predict = predict or bool(needs & {"prediction", "members"})
         if _combined(committee):

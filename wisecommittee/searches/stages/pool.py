@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,6 +63,13 @@ class Pool:
             further=tuple(charges.of_units(rows) for charges in self.further),
             rows=rows if self.rows is None else self.rows[rows],
         )
+
+    def with_fees(self, fees: Iterable[float]) -> Pool:
+        """The same pool, whose costs can be summed exactly with these costs of policies."""
+        cost = self.cost
+        for fee in fees:
+            cost = cost.finer(fee, self.units)
+        return self if cost is self.cost else replace(self, cost=cost)
 
     def with_tiers(self, tiers: Tiers) -> Pool:
         """The same pool, in which a stage can add any of these tiers."""

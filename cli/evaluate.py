@@ -38,6 +38,7 @@ def evaluate(
     by_file: Annotated[
         Path | None, typer.Option(help="Table with unit_id and the column of --by, .csv or .parquet.")
     ] = None,
+    features: options.Features = None,
     force: Annotated[
         bool, typer.Option("--force", help="Evaluate even if the members' weights or FLOPs differ.")
     ] = False,
@@ -71,7 +72,7 @@ def evaluate(
 
         check_folder(units)
         check_rows(units)
-    chosen, source = Committee.load(committee), LogitStore(store)
+    chosen, source = Committee.load(committee), LogitStore(store).with_features(features)
     if chosen.chosen_on not in (None, split) and (why := copied(source, str(chosen.chosen_on), split)) is not None:
         warnings.warn(f"these figures of {split} are no test: {why}", stacklevel=2)
     result, *alone = evaluate_all([chosen, *members_alone(chosen)], source, split, force=force, cost=cost)

@@ -40,7 +40,15 @@ def import_(
     answers: Annotated[
         Path | None,
         typer.Option(
-            help="Long table: unit_id, model, answer, confidence, then per-unit costs (usd, tokens); optionally score."
+            help="Long table: unit_id, model, answer, then per-unit costs (usd, tokens); optionally confidence, which "
+            "thresholds need, and score."
+        ),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            help="Columns known before any model runs, for routers: .csv or .parquet with unit_id; numbers, or text "
+            "of categories. Alone, of the units of a split in the store."
         ),
     ] = None,
     classes: Annotated[
@@ -93,17 +101,23 @@ def import_(
 
     `wisecommittee import --split live --unlabelled --costs models.csv --logits b3/0=b3.npy --logits b5/0=b5.npy`
 
+    `wisecommittee import --split val --features prompts.csv` (adds columns to the units, for `search --policy router`)
+
     `wisecommittee import --costs models.csv` (adds cost columns to models already in the store)
     """
     from wisecommittee.errors import UsageError
     from wisecommittee.searches.doctor import examine
     from wisecommittee.store import LogitStore
+    from wisecommittee.store.features import import_features
     from wisecommittee.store.imports.answers import import_answers
     from wisecommittee.store.imports.costs import import_costs
     from wisecommittee.store.imports.outputs import import_outputs
     from wisecommittee.store.imports.segmentation import import_images
+    from wisecommittee.store.readers.features import read_feature_table
 
     target, files = LogitStore(store), _files(more or [], logits or [], probabilities or [])
+    done: dict[str, str] = {}
+    columns_file = None if features is None else read_feature_table(features)
     if unlabelled and labels is not None:
         raise UsageError(f"--unlabelled with --labels {str(labels)!r}: leave one out")
     if answers and files:
@@ -133,15 +147,20 @@ def import_(
                 )  # fmt: skip
     elif costs:
         done = import_costs(target, costs)
-    else:
-        raise UsageError("nothing to import; give --logits or --probabilities NAME=FILE, or --answers FILE")
+    elif features is None:
+        raise UsageError(
+            "nothing to import; give --logits or --probabilities NAME=FILE, --answers FILE, or --features FILE"
+        )
+    columns = {} if columns_file is None else import_features(target, split, columns_file, replace=replace)
     warn_of(examine(target, [split] if target.has_split(split) else [], models=done))
     if files or answers:
-        _show(target, split, done, "mIoU %" if cell else "accuracy %", as_json)
+        _show(target, split, done, columns, "mIoU %" if cell else "accuracy %", as_json)
     elif as_json:
-        print_json({"store": target.files.uri, "split": split, "models": done})
-    else:  # a cost file changes cards of every split
+        print_json({"store": target.files.uri, "split": split, "models": done, **_features(target, split, columns)})
+    elif done:  # a cost file changes cards of every split
         table(f"{target.files.uri}: costs", [("model", "left"), ("", "left")], [[m, s] for m, s in done.items()])
+    if columns and not as_json:
+        _show_features(target, split, columns)
 
 
 def _files(more: list[str], logits: list[str], probabilities: list[str]) -> list[tuple[str, str, Path]]:
@@ -155,7 +174,30 @@ def _files(more: list[str], logits: list[str], probabilities: list[str]) -> list
     return [(kind, *_pair(text)) for kind, text in given]
 
 
-def _show(store: LogitStore, split: str, done: dict[str, str], measure: str, as_json: bool) -> None:
+def _features(store: LogitStore, split: str, columns: dict[str, str]) -> dict[str, object]:
+    """{"features": {column: what was done, and what the column is}}; empty without features."""
+    from wisecommittee.store.feature_table import described
+
+    if not columns:
+        return {}
+    known = described(store.features(split))
+    return {"features": {name: {"status": status, **known[name]} for name, status in columns.items()}}
+
+
+def _show_features(store: LogitStore, split: str, columns: dict[str, str]) -> None:
+    from wisecommittee.store.feature_table import described
+
+    known = described(store.features(split))
+    rows = []
+    for name, status in columns.items():
+        kind, values = known[name]["kind"], known[name].get("values")
+        rows.append([name, status, kind if values is None else f"{values:,} {kind}"])
+    table(f"{store.files.uri}, split {split}", [("feature", "left"), ("", "left"), ("taken as", "left")], rows)
+
+
+def _show(
+    store: LogitStore, split: str, done: dict[str, str], features: dict[str, str], measure: str, as_json: bool
+) -> None:
     """What was done with each model ({model: 'added', ..}), its quality and its costs."""
     from wisecommittee.searches.stages.split_model import model_quality
 
@@ -163,7 +205,7 @@ def _show(store: LogitStore, split: str, done: dict[str, str], measure: str, as_
     units = len(store.unit_ids(split))
     quality = {model: model_quality(store, split, cards[model]) for model in done if model in cards}
     if as_json:
-        facts = {"models": done, "units": units, "quality": quality}
+        facts = {"models": done, "units": units, "quality": quality, **_features(store, split, features)}
         print_json({"store": store.files.uri, "split": split, **facts})
         return
     costs = {model: _costs(store, split, cards[model]) for model in done if model in cards}

@@ -40,6 +40,14 @@ TargetAccuracy = Annotated[
         "--target-accuracy", help="Least accuracy on the choosing split, 0 to 1; the cheapest committee of it."
     ),
 ]
+Features = Annotated[
+    Path | None,
+    typer.Option(
+        "--features",
+        help="Columns known before any model runs, in place of those in the store: .csv or .parquet with unit_id; "
+        "numbers, or text of categories.",
+    ),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Exchange models that are in the store with other content.")]
 OutFile = Annotated[
     Path | None, typer.Option("--out", help="File to write; the ending chooses the format (png, pdf, svg).")

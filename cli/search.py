@@ -42,6 +42,7 @@ def search(
         Path | None, typer.Option(help="Write the chosen committee as JSON: the deployable artefact.")
     ] = None,
     frontier: Annotated[Path | None, typer.Option(help="Write the whole frontier as Parquet.")] = None,
+    features: options.Features = None,
     as_json: options.Json = False,
     *,
     query: Query,
@@ -106,7 +107,7 @@ def search(
                 f"--save {save} writes the committee that meets a target; name one, such as --target-flops X, "
                 f"--target-accuracy A or --match MODEL (--frontier FILE keeps them all)"
             )
-        source = LogitStore(store)
+        source = LogitStore(store).with_features(features)
         source.require_split(query.split)
         if match_ensemble:
             targets["match_ensemble"] = _members(match_ensemble, source.models(query.split))

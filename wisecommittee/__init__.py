@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wisecommittee.searches.selection import Selection
     from wisecommittee.searches.target import Target
     from wisecommittee.store import LogitStore
+    from wisecommittee.store.features import import_features
     from wisecommittee.store.imports.answers import import_answers
     from wisecommittee.store.imports.outputs import import_outputs
     from wisecommittee.store.splitting import split_store
@@ -59,6 +60,7 @@ _HOMES = {
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.calibrate",
     "import_answers": "wisecommittee.store.imports.answers",
+    "import_features": "wisecommittee.store.features",
     "import_outputs": "wisecommittee.store.imports.outputs",
     "split_store": "wisecommittee.store.splitting",
     "Query": "wisecommittee.searches.query",
@@ -90,6 +92,7 @@ __all__ = [
     "evaluate_by",
     "extract",
     "import_answers",
+    "import_features",
     "import_outputs",
     "monitor",
     "plot",

@@ -23,12 +23,12 @@ from wisecommittee.searches.target import TARGETS, Target
 from wisecommittee.searches.workers.execution import Execution
 
 # Options of the command that ask nothing of the search, and the fields that no command line has.
-OF_THE_COMMAND = {"store", "save", "frontier", "as_json", "percentile", *TARGETS}
+OF_THE_COMMAND = {"store", "features", "save", "frontier", "as_json", "percentile", *TARGETS}
 NOT_ON_THE_COMMAND_LINE = {"progress", "notify"}
 CONTRACT = {
     *("split", "models", "max_models", "levels", "shared_threshold", "family", "replicas", "combine", "confidence"),
     *("cost", "axis", "calibrated", "max_worst_cost", "max_percentile_cost", "max_average"),
-    "policy",
+    *("policy", "router_cost"),
 }
 
 

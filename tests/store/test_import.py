@@ -263,7 +263,7 @@ def test_graded_answers(files):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda t: t.drop(columns="confidence"), "no column 'confidence'"),
+        (lambda t: t.rename(columns={"confidence": "prob"}), "column 'prob'; name it confidence if it is one"),
         (lambda t: t.drop(columns="usd"), "no cost column"),
         (lambda t: t.assign(confidence="high"), "confidence of small: 'high' in row 0; expected a number"),
         (lambda t: t.assign(usd=-1.0), "at least 0"),

@@ -22,6 +22,7 @@ from wisecommittee.searches.members import identity, members_pool
 from wisecommittee.searches.reporter import reported_threshold
 from wisecommittee.searches.stages.exit_table import ExitTable, committee_tables
 from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.stages.pool_confidence import require_confidence
 
 
 def chosen_cascades(study: Study) -> tuple[Committee, ...]:
@@ -76,6 +77,7 @@ def stage_table(pool: Pool, committee: Committee) -> ExitTable:
         raise UsageError(
             f"this analysis needs units that are right or wrong by themselves; {pool.task.name} is not made of such"
         )
+    require_confidence(pool.confidence, pool.cards, "these curves")
     return committee_tables(pool, [committee], score_last=True)[0]
 
 

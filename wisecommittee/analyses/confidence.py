@@ -15,6 +15,7 @@ from wisecommittee.committees.confidence import CONFIDENCES, confidence_named
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.stages.pool_confidence import common_scores, require_confidence
 
 SHARES = tuple(k / 100 for k in range(1, 101))
 
@@ -55,6 +56,7 @@ def curves(study: Study, shares: Sequence[float] = SHARES) -> ConfidenceCurves:
 
 
 def curves_in(pool: Pool, models: tuple[str, ...], shares: Sequence[float] = SHARES) -> ConfidenceCurves:
+    require_confidence(pool.confidence, pool.cards, "curves of confidence")
     accuracy: dict[str, tuple[float, ...]] = {}
     quality = np.zeros(pool.units)
     for name in functions(pool):
@@ -83,8 +85,7 @@ def accuracy_within(
 
 def functions(pool: Pool) -> tuple[str, ...]:
     """The confidence functions these models have: those of their outputs, and the scores stored with all of them."""
-    stored = [set(card.contents.scores) for card in pool.cards]
-    return (*(CONFIDENCES if pool.averaged else ()), *sorted(set.intersection(*stored)))
+    return (*(CONFIDENCES if pool.averaged else ()), *common_scores(pool.cards))
 
 
 def with_confidence(pool: Pool, name: str) -> Pool:

@@ -39,6 +39,7 @@ from wisecommittee.errors import UnknownNameError
 
 Statistics = Mapping[str, NDArray[np.float32]]
 Function = Callable[[Statistics], NDArray[np.floating]]
+NO_CONFIDENCE = "none"  # in place of a confidence: answers stored without one, whose committees compare none
 LOG_FLOOR = np.float32(1e-38)  # log p of a stored zero
 _LARGEST = float(np.finfo(np.float32).max)
 _OPEN = 2.0**-23  # rounding error of a mean of probabilities near 1
@@ -158,10 +159,10 @@ def scale_of(confidence: Confidence | str) -> Scale:
 
 
 def confidence_named(name: str, stored: tuple[str, ...] = ()) -> Confidence | str:
-    """The function of that name, or the name itself if it is a score the store holds for every model."""
+    """The function of that name, or the name itself if it is a score the store holds for every model, or 'none'."""
     if name in CONFIDENCES:
         return CONFIDENCES[name]
-    if name in stored:
+    if name in stored or name == NO_CONFIDENCE:
         return name
     raise UnknownNameError("confidence", name, [*CONFIDENCES, *stored])
 

@@ -94,6 +94,25 @@ class CostModel:
             added = np.stack([self.per_unit[list(models)].sum(axis=0) for models in sets])
         return CostModel(self.name, self.unit, self.blocks, uses, added)
 
+    def finer(self, amount: float, units: int) -> CostModel:
+        """The same costs in a unit of which `amount` is a whole multiple, so that sums over N units with it are
+        exact."""
+        exact, unit = Fraction(Decimal(repr(amount))), self.unit
+        common = math.gcd(exact.numerator * unit.denominator, unit.numerator * exact.denominator)
+        finest = Fraction(common, exact.denominator * unit.denominator)
+        if finest == unit:
+            return self
+        times = int(unit / finest)
+        dearest = self.blocks if self.per_unit is None else self.per_unit.max(axis=1, initial=0)
+        if (int(dearest.sum()) * times + int(exact / finest)) * units >= INT64_SAFE:
+            raise CostError(f"{amount!r} {self.name} beside the costs of the models spans too many digits; round it")
+        per_unit = None if self.per_unit is None else self.per_unit * times
+        return replace(self, unit=finest, blocks=self.blocks * times, per_unit=per_unit)
+
+    def integer(self, amount: float) -> int:
+        """The integer cost nearest to a true one."""
+        return round(Fraction(Decimal(repr(amount))) / self.unit)
+
     def true(self, total: int, count: int = 1) -> float:
         """True average cost of `count` units whose integer costs sum to `total`."""
         return int(total) * self.unit.numerator / (self.unit.denominator * count)  # rounded once, like a Fraction

@@ -149,6 +149,10 @@ class Policy(ABC):
     def check_members(self, stages: Sequence[Sequence[str]]) -> None:  # noqa: B027
         """CommitteeError if the policy does not fit these members of the stages."""
 
+    def fee(self, cost: str) -> float:
+        """What the policy itself costs for each unit, beside its members, in units of the cost of that name."""
+        return 0.0
+
     def conditions(self, stages: int, confidence: str) -> list[str]:
         """The condition to exit at each stage but the last, as text."""
         return [f"its policy, {self.kind}, says so"] * (stages - 1)

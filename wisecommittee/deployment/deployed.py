@@ -29,6 +29,7 @@ from wisecommittee.errors import CommitteeError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.store import LogitStore
+from wisecommittee.store.feature_table import as_feature
 
 TELLING = 4  # this many rows of logits do not all look like probabilities by chance
 
@@ -152,7 +153,10 @@ class Deployed:
         compare_outputs(self, units, list(unit_ids), self._checks.store, split)
 
     def __call__(
-        self, inputs: torch.Tensor | Units | Sequence[Any], unit_ids: Sequence[str] | None = None
+        self,
+        inputs: torch.Tensor | Units | Sequence[Any],
+        unit_ids: Sequence[str] | None = None,
+        features: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None,
     ) -> Decisions:
         """Run the committee: every stage on the units that the policy sends to it (committees/walk.py).
 
@@ -163,6 +167,9 @@ class Deployed:
             preprocessing; functions among the members get the inputs unchanged.
         unit_ids : text [n], optional
             Needed only if the policy decides by unit ids.
+        features : {column: [n]}, optional
+            What is known of the units before any model runs: numbers, or text of categories. Needed only if the policy
+            decides by features.
 
         Returns
         -------
@@ -172,18 +179,18 @@ class Deployed:
         Raises
         ------
         UsageError
-            The policy decides by unit ids, and there are not n of them.
+            The policy decides by unit ids or features, and there are not n of them.
         CommitteeError
             A member gives outputs of another kind or number than the committee was chosen on.
         """
         units = Units.of_inputs(inputs, list(self.models.values()))
         n, k = len(units), len(self.committee.stages)
-        ids = self._unit_ids(unit_ids, n)
+        known = _Known(self._unit_ids(unit_ids, n), self._features(features, n))
         prediction, stage = np.empty(n, np.int64), np.empty(n, np.int64)
         confidence, ran = np.empty(n, np.float32), np.zeros((n, k), np.bool_)
         probabilities = np.empty((0, 0), np.float32)
         whole = self.committee
-        for route, batch, exits, answer in walk(whole, _DeployedBatch(self, whole, np.arange(n), units, ids)):
+        for route, batch, exits, answer in walk(whole, _DeployedBatch(self, whole, np.arange(n), units, known)):
             at = batch.index[exits]
             combined = self.combination.probabilities({name: rows[exits] for name, rows in batch.rows.items()})
             if not probabilities.size:
@@ -209,6 +216,20 @@ class Deployed:
                 f"{count} for {units:,} units, give one for each"
             )
         return np.array(unit_ids, np.str_)
+
+    def _features(self, features: Mapping[str, Any] | None, units: int) -> dict[str, NDArray[np.generic]]:
+        if not any("features" in part.policy.needs for part in self.committee.parts):
+            return {}
+        if not features:
+            raise UsageError(
+                f"{self.committee.label()}: its policy decides by features; give them, features={{column: a value for "
+                f"each unit}}"
+            )
+        columns = {name: as_feature(name, values) for name, values in features.items()}
+        for name, values in columns.items():
+            if values.shape != (units,):
+                raise UsageError(f"feature {name!r}: shape {list(values.shape)} for {units:,} units; expected one each")
+        return columns
 
     def kind(self, name: str) -> str:
         """Kind of a member's outputs: 'logits' or 'probabilities'."""
@@ -254,6 +275,18 @@ class Deployed:
         return self.combination.rule.summand[member.rows_kind](outputs.astype(np.float32, copy=False))
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of units before any model runs. unit_ids : text [n]; features : {column: float64 or text [n]}."""
+
+    unit_ids: NDArray[np.str_] | None
+    features: Mapping[str, NDArray[np.generic]]
+
+    def only(self, rows: NDArray[np.int64]) -> _Known:
+        unit_ids = None if self.unit_ids is None else self.unit_ids[rows]
+        return _Known(unit_ids, {name: values[rows] for name, values in self.features.items()})
+
+
 @dataclass(slots=True)
 class _DeployedBatch:
     """Units that have run the same stages of a deployed committee: a UnitBatch of committees/walk.py.
@@ -266,7 +299,7 @@ class _DeployedBatch:
     committee: Committee
     index: NDArray[np.int64]
     units: Units
-    unit_ids: NDArray[np.str_] | None
+    known: _Known
     rows: dict[str, Rows] = field(default_factory=dict)
     prediction: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     scores: list[NDArray[np.float32]] = field(default_factory=list)
@@ -293,15 +326,16 @@ class _DeployedBatch:
             {name: prediction for name, (prediction, _) in alone.items()} if "members" in needs else {},
             {name: score for name, (_, score) in alone.items()} if "member_scores" in needs else {},
             deployed.combination.log_probabilities(ran) if "outputs" in needs else {},
-            self.unit_ids,
+            self.known.unit_ids,
+            self.known.features,
         )
 
     def of_part(self, number: int) -> tuple[_DeployedBatch, NDArray[np.int64]]:
         policy = self.committee.policy
         assert isinstance(policy, Mixing)
-        assert self.unit_ids is not None
-        part = _DeployedBatch(self.deployed, policy.parts[number], self.index, self.units, self.unit_ids)
-        return part, np.flatnonzero(policy.drawn(self.unit_ids) == number)
+        assert self.known.unit_ids is not None
+        part = _DeployedBatch(self.deployed, policy.parts[number], self.index, self.units, self.known)
+        return part, np.flatnonzero(policy.drawn(self.known.unit_ids) == number)
 
     def only(self, rows: NDArray[np.int64]) -> _DeployedBatch:
         return _DeployedBatch(
@@ -309,7 +343,7 @@ class _DeployedBatch:
             self.committee,
             self.index[rows],
             self.units.only(rows),
-            None if self.unit_ids is None else self.unit_ids[rows],
+            self.known.only(rows),
             {name: summands[rows] for name, summands in self.rows.items()},
             self.prediction[rows] if self.scores else self.prediction,
             [score[rows] for score in self.scores],

@@ -74,12 +74,19 @@ def members_pool(
     cards = {model: as_chosen(cards[model], chosen_with[model], store, split, force=force) for model in members}
     ordered = sorted(cards.values(), key=lambda card: card.key)
     try:
-        return open_pool(
+        pool = open_pool(
             store, split, ordered, combine=first.combine, confidence=first.confidence, cost=cost or first.cost,
-            labelled=labelled,
+            labelled=labelled, compared=any(map(_compares, committees)),
         )  # fmt: skip
+        return pool.with_fees(part.policy.fee(pool.cost.name) for c in committees for part in c.parts)
     except WiseCommitteeError as error:
         raise CommitteeError(f"this committee cannot be evaluated on {store.files.uri!r}: {error}") from error
+
+
+def _compares(committee: Committee) -> bool:
+    """Whether the committee reads a confidence."""
+    policy = committee.policy
+    return len(committee.stages) > 1 and (policy.combines or bool(policy.needs & {"member_scores", "last_score"}))
 
 
 def identity(card: StoredCard) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from wisecommittee.errors import UnknownNameError, UsageError, option
 from wisecommittee.searches.findings import evaluated
 from wisecommittee.searches.frontier import skyline
 from wisecommittee.searches.policies import POLICY_STRATEGIES
+from wisecommittee.searches.stages.pool_confidence import require_confidence
 from wisecommittee.searches.strategies.exact import EXACT
 from wisecommittee.searches.strategies.exhaustive import EXHAUSTIVE
 from wisecommittee.searches.strategies.large_pools import BEAM, GREEDY
@@ -36,12 +37,16 @@ def strategy_for(problem: Problem) -> Strategy:
     ------
     UsageError
         The strategy cannot solve it.
+    AbsentError
+        The models are answers stored without a confidence, and thresholds compare confidences.
     """
     query = problem.query
     if query.policy == AUTO_POLICY:
         return AUTO
     if query.policy != Thresholds.kind:
         return _of_policy(problem)
+    if problem.family.thresholded and max(problem.sizes) > 1:
+        require_confidence(problem.pool.confidence, problem.cards, "thresholds")
     method = EXACT.name if query.exact else query.method
     if method == "auto":
         method = auto(problem.estimate, problem.execution.thread_count)

@@ -59,6 +59,11 @@ class Query:
         "What decides when a unit exits: thresholds, one for each stage.",
         check=text,
     )
+    router_cost: float = described(
+        0.0,
+        "What a router itself costs for each unit, in units of the cost; charged to committees with a router.",
+        check=amount,
+    )
     family: str = described(
         "cascade",
         "cascade (finds ensembles and tiers too); ensemble; anytime: the first 1, 2, 4, .. members of a group (HNE), "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.confidence import scale_of
+from wisecommittee.committees.confidence import NO_CONFIDENCE, scale_of
 from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
 from wisecommittee.searches.exits import exits, predictions_of, statistics_of
 from wisecommittee.searches.members import members_pool
@@ -39,8 +39,8 @@ def evaluate_units(
     DataFrame
         A row per unit in the order of the split: unit_id; prediction and label (names of classes if the outputs came
         with names, else numbers); stage at which it exits, from 1; confidence there, also at the last stage, if the
-        policy combines the members; cost; and
-        correct (bool), score (of graded answers) or pixels_right (of segmentation).
+        policy combines the members and the members have one; cost; and correct (bool), score (of graded answers) or
+        pixels_right (of segmentation).
     """
     import pandas as pd
 
@@ -54,7 +54,7 @@ def evaluate_units(
     if prediction is not None:
         columns["prediction"] = prediction
     columns["stage"] = np.array([route[-1] + 1 for route in table.routes])[row]
-    if all(part.policy.combines for part in committee.parts):
+    if pool.confidence_name != NO_CONFIDENCE and all(part.policy.combines for part in committee.parts):
         columns["confidence"] = scale_of(pool.confidence).shown(table.score[row, units])
     columns["cost"] = [pool.cost.true(int(each)) for each in paid]
     columns |= pool.task.columns(statistics_of(table, pool.task, left), pool.labels)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from copy import copy
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,16 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError, AbsentNameError, StoreError, option
 from wisecommittee.store import checks
 from wisecommittee.store.card_files import decode_card
-from wisecommittee.store.layout import card_path, check_split_name, is_split_name, model_of, units_path
+from wisecommittee.store.feature_table import Features, FeatureTable, check_no_label
+from wisecommittee.store.layout import (
+    card_path,
+    check_split_name,
+    features_path,
+    is_split_name,
+    model_of,
+    units_path,
+)
+from wisecommittee.store.parquet.features_file import decode_features
 from wisecommittee.store.parquet.units_file import decode_units, units_hash
 from wisecommittee.store.storage.files import MAX_JSON, Files, Stamp
 from wisecommittee.store.units import SplitUnits
@@ -23,11 +34,14 @@ class Catalog:
     def __init__(self, files: Files) -> None:
         self.files = files
         self._units: dict[str, SplitUnits] = {}
+        self._features: dict[str, tuple[Stamp | None, Features]] = {}
+        self._given_features: FeatureTable | None = None
         self._committed_folder: dict[str, str] = {}  # {split: folder of one of its committed models}
 
     def refresh(self) -> None:
         """Forget everything read so far; needed after other code has changed the splits."""
         self._units.clear()
+        self._features.clear()
 
     # Splits
 
@@ -162,6 +176,30 @@ class Catalog:
     def unit_ids(self, split: str) -> list[str]:
         """Unit ids [N], in the order of every array this store returns for the split."""
         return list(self.unit_index(split))
+
+    def features(self, split: str) -> Features:
+        """{column: float64 numbers or text categories [N]} of the units of a split, in unit order; empty if the split
+        has none."""
+        path = features_path(split)
+        stamp = None if self._given_features is not None else self.files.stamp(path)
+        if split in self._features and self._features[split][0] == stamp:
+            return self._features[split][1]
+        table, features = self._given_features, Features()
+        if stamp is not None:
+            what = self.files.uri_of(path)
+            ids, columns = decode_features(self.files.read(path), what)
+            table = FeatureTable(what, {unit: row for row, unit in enumerate(ids)}, columns)
+        if table is not None:
+            features = table.of_units(self.unit_ids(split), split)
+            check_no_label(features, self.units(split).labels, table.what)
+        self._features[split] = stamp, features
+        return features
+
+    def with_feature_table(self, table: FeatureTable) -> Self:
+        """This store, whose units have the features of a table in place of those in the store; nothing is written."""
+        store = copy(self)
+        store._features, store._given_features = {}, table
+        return store
 
     def labels(self, split: str) -> NDArray[np.generic]:
         """int64 [N], or text [N] where answers are text; AbsentError for a split without labels."""

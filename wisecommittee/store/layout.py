@@ -3,6 +3,7 @@
 <split>/units.parquet                       unit ids and labels of the split; the label is -1 for every
                                             unit of a split without labels
 <split>/groups.parquet                      columns by which units belong together
+<split>/features.parquet                    columns that are known before any model runs
 <split>/model=<escaped name>/part-R-N.parquet   part N that rank R has written
 <split>/model=<escaped name>/card.json      the commit record
 """
@@ -63,6 +64,10 @@ def units_path(split: str) -> str:
 
 def groups_path(split: str) -> str:
     return f"{split}/groups.parquet"
+
+
+def features_path(split: str) -> str:
+    return f"{split}/features.parquet"
 
 
 def card_path(split: str, model: str) -> str:

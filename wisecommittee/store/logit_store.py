@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,7 @@ from wisecommittee.store.columns import StoredModel
 from wisecommittee.store.incoming import CheckedModel, checked
 from wisecommittee.store.layout import DEFAULT_STORE, lock_name, model_folder
 from wisecommittee.store.parquet import parts
+from wisecommittee.store.readers.features import read_feature_table
 from wisecommittee.store.rows import ModelRows, content_hash, content_sum, make_rows
 from wisecommittee.store.storage.opening import open_files
 from wisecommittee.store.writer import WriteJob, Writer
@@ -157,6 +158,26 @@ class LogitStore(Catalog):
         if not stored.card.contents.graded:
             raise StoreError(f"{model} in {split} has no graded score; import its answers with a score column")
         return stored.column("quality", np.float32, lambda rows: rows.quality)
+
+    def with_features(self, file: str | os.PathLike[str] | None) -> Self:
+        """This store, whose units have the features of a file in place of those in the store; nothing is written.
+
+        Parameters
+        ----------
+        file : path, optional
+            A .csv or .parquet table with unit_id and a column for each feature, of the units of one split or of
+            several. None: the store as it is.
+
+        Returns
+        -------
+        LogitStore
+
+        Raises
+        ------
+        AlignmentError, ContentError
+            A unit stands twice, a value is missing, or a column cannot be a feature.
+        """
+        return self if file is None else self.with_feature_table(read_feature_table(file))
 
     def answers(self, model: str, split: str) -> NDArray[np.str_]:
         """The answers of a model.

@@ -9,6 +9,7 @@ from wisecommittee.store.layout import (
     PLAN_NAME,
     PREFIX,
     check_split_name,
+    features_path,
     folder_name,
     groups_path,
     is_split_name,
@@ -45,4 +46,5 @@ def _remove(admission: Admission, model: str, split: str) -> None:
             keep_turn()
             files.delete(units_path(split))
             files.delete(groups_path(split))
+            files.delete(features_path(split))
             files.delete_temporaries(split)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from wisecommittee.committees.confidence import NO_CONFIDENCE
 from wisecommittee.errors import AlignmentError, ContentError
 from wisecommittee.store import checks
 from wisecommittee.tasks.text import comparable
@@ -109,6 +110,8 @@ def check_values(
             raise ContentError(f"{what}: a score for outputs; graded quality belongs to answers")
         checks.check_column(rows.quality, n, f"{what}: score", least=0.0, most=1.0)
     for name, score in rows.scores.items():
+        if name == NO_CONFIDENCE:
+            raise ContentError(f"{what}: a score named {name!r}, which means that there is none; rename it")
         checks.check_column(score, n, f"{what}: score {name!r}")
     for name, costs in rows.unit_costs.items():
         checks.check_column(costs, n, f"{what}: cost {name!r}", least=0.0)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import AbsentError, StoreError, UsageError, counted, option
+from wisecommittee.store.features import write_features
 from wisecommittee.store.groups import assign_groups, groups_of, read_groups, write_groups
 from wisecommittee.store.imports.segmentation import images_of
 from wisecommittee.store.layout import DIVIDING, HELD, check_split_name
@@ -248,7 +249,7 @@ def _written(into: Mapping[str, float]) -> str:
 
 
 def _copy(store: LogitStore, target: LogitStore, division: Division, name: str, chosen: NDArray[np.int64]) -> None:
-    """Put the chosen rows of every model, and the groups of their units, into a new split of `target`."""
+    """Put the chosen rows of every model, and the groups and features of their units, into a new split of `target`."""
     source = division.source
     every = store.unit_ids(source)
     unit_ids, labels = [every[row] for row in chosen], store.labels(source)[chosen]
@@ -260,6 +261,8 @@ def _copy(store: LogitStore, target: LogitStore, division: Division, name: str, 
     if groups := read_groups(store, source):
         columns = {column: [values[row] for row in chosen] for column, values in groups.items()}
         write_groups(target, name, unit_ids, columns)
+    if features := store.features(source):
+        write_features(target, name, {column: values[chosen] for column, values in features.items()})
 
 
 def _rows(store: LogitStore, card: StoredCard, split: str, chosen: NDArray[np.int64], unit_ids: list[str]) -> ModelRows:

@@ -9,6 +9,7 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import StoreError, WiseCommitteeError, option
 from wisecommittee.store.admission import Admission
 from wisecommittee.store.columns import StoredModel
+from wisecommittee.store.groups import read_groups
 from wisecommittee.store.layout import DIVIDING, HELD, PREFIX, folder_name, is_split_name, model_of
 from wisecommittee.store.rows import content_hash, content_sum
 from wisecommittee.store.siblings import Siblings
@@ -59,6 +60,8 @@ class _Verification:
                 self.problems.append(f"{name} in {split}: unfinished; extract or import it again, or `remove` it")
         if not committed or not self._succeeds(self.catalog.units, split):
             return
+        self._succeeds(read_groups, self.catalog, split)
+        self._succeeds(self.catalog.features, split)
         cards = [self.catalog.card(m, split) for m in committed if self._succeeds(self.catalog.card, m, split)]
         siblings = Siblings(split, cards)
         for card in cards:

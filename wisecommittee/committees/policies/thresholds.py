@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.confidence import scale_of
+from wisecommittee.committees.confidence import NO_CONFIDENCE, scale_of
 from wisecommittee.committees.policy import Policy, State, reaches
 from wisecommittee.errors import CommitteeError, counted
 
@@ -65,6 +65,11 @@ class Thresholds(Policy):
             raise CommitteeError(
                 f"{counted(len(self.values), 'threshold')} for {counted(stages, 'stage')}; "
                 f"expected {stages - 1}: one for every stage but the last"
+            )
+        if self.values and confidence == NO_CONFIDENCE:
+            raise CommitteeError(
+                "thresholds compare a confidence, and this committee has none; name a stored score, or take a policy "
+                "without"
             )
         for value, log_odds in self.pairs:
             if log_odds is not None:

@@ -95,8 +95,11 @@ def _signatures(store: LogitStore, splits: tuple[str, str], card: StoredCard) ->
     """uint64 [N] for each of two splits: equal numbers for units with equal outputs of the model."""
     if card.kind == "answers":
         words = [_of_texts(store.answers(card.model, split)) for split in splits]
-        sure = [store.scores(card.model, split, "confidence").view(np.uint32).astype(np.uint64) for split in splits]
-        columns = [np.column_stack(pair) for pair in zip(words, sure, strict=True)]
+        names = sorted(set.intersection(*(set(store.card(card.model, split).contents.scores) for split in splits)))
+        columns = [
+            np.column_stack([text, *(store.scores(card.model, split, name).view(np.uint32) for name in names)])
+            for text, split in zip(words, splits, strict=True)
+        ]
     else:
         outputs = [store.outputs(card.model, split) for split in splits]
         if card.kind == "cell_counts":

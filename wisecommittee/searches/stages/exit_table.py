@@ -102,6 +102,10 @@ def exit_table(tables: StageTables, committee: Committee, *, score_last: bool = 
         table = replace(table, outputs={m: pool.log_probabilities(i) for m, i in every.items()})
     if "unit_ids" in needs:
         table = replace(table, unit_ids=pool.unit_ids())
+    if "features" in needs:
+        table = replace(table, features=pool.features())
+    if fee := policy.fee(pool.cost.name):
+        table = replace(table, cost=table.cost + pool.cost.integer(fee))
     return replace(table, labels=pool.labels) if policy.answers else table
 
 

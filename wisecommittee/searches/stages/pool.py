@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.combine import Combine, combine_named, normalised_logs
-from wisecommittee.committees.confidence import CONFIDENCES, Confidence, confidence_named
+from wisecommittee.committees.confidence import NO_CONFIDENCE, Confidence
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
 from wisecommittee.committees.replicas import resolve_replicas
 from wisecommittee.errors import StoreError, UsageError, option
 from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.patterns import selected
+from wisecommittee.searches.stages.pool_confidence import confidence_of
 from wisecommittee.searches.stages.split_model import BLOCK, SplitModel
 from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.store import LogitStore
+from wisecommittee.store.feature_table import Features
 from wisecommittee.tasks import Task, task_of
 
 Tiers = tuple[tuple[int, ...], ...]
@@ -62,6 +64,13 @@ class Pool:
             rows=rows if self.rows is None else self.rows[rows],
         )
 
+    def with_fees(self, fees: Iterable[float]) -> Pool:
+        """The same pool, whose costs can be summed exactly with these costs of policies."""
+        cost = self.cost
+        for fee in fees:
+            cost = cost.finer(fee, self.units)
+        return self if cost is self.cost else replace(self, cost=cost)
+
     def with_tiers(self, tiers: Tiers) -> Pool:
         """The same pool, in which a stage can add any of these tiers."""
         if len(tiers) == len(self.cards):
@@ -102,14 +111,22 @@ class Pool:
         return calibrated.outputs(self.store, self.split, self.cards[member], self.rows)
 
     def stored_scores(self, member: int) -> NDArray[np.float32]:
-        """float32 [N]: the confidence of a member that the pool names, where confidences are stored."""
+        """float32 [N]: the confidence of a member that the pool names, where confidences are stored; 0 if it names
+        none."""
         assert isinstance(self.confidence, str)
+        if self.confidence == NO_CONFIDENCE:
+            return np.zeros(self.units, np.float32)
         return calibrated.scores(self.store, self.split, self.cards[member], self.confidence, self.rows)
 
     def unit_ids(self) -> NDArray[np.str_]:
         """Text [N]."""
         every = np.asarray(self.store.unit_ids(self.split))
         return every if self.rows is None else every[self.rows]
+
+    def features(self) -> Features:
+        """{column: float64 or text [N]} that is known before any model runs; empty if the split has none."""
+        every = self.store.features(self.split)
+        return every if self.rows is None else {name: values[self.rows] for name, values in every.items()}
 
     def kind(self, member: int) -> str:
         return calibrated.row_kind(self.cards[member])
@@ -170,12 +187,14 @@ def open_pool(
     confidence: str | None = None,
     cost: str = "flops",
     labelled: bool = True,
+    compared: bool = True,
 ) -> Pool:
     """The pool of these models, checked to be combined, scored and charged together; loads labels and costs, but no
     outputs.
 
     Defaults: mean_logits and max_prob for rows over classes, `last` and the stored score 'confidence' for answers and
-    counts. cards : with the calibrations to use; labelled : whether the split must have labels.
+    counts, 'none' for answers without that score. cards : with the calibrations to use; labelled : whether the split
+    must have labels; compared : whether committees compare a confidence, so that answers need the one that is named.
     """
     kinds = {card.kind for card in cards}
     settled = next((noun for kind, noun in UNAVERAGED.items() if kind in kinds), None)
@@ -186,13 +205,7 @@ def open_pool(
     rule = combine_named(combine or ("last" if settled else "mean_logits"))
     if settled and not rule.ordered:
         raise UsageError(f"{settled} cannot be averaged by {rule.name}; they go with `last`: the newest member answers")
-    stored = _common_scores(cards)
-    name = confidence or ("confidence" if settled else "max_prob")
-    if settled and name in CONFIDENCES:
-        raise UsageError(
-            f"confidence {name!r} needs logits; {settled} carry their own: {', '.join(stored) or 'none stored'}"
-        )
-    function = confidence_named(name, stored)
+    function = confidence_of(cards, confidence, settled, compared=compared)
     labels = store.labels(split) if labelled else store.units(split).labels
     units = len(labels)
     varying = {
@@ -202,8 +215,3 @@ def open_pool(
     charges = cost_model(cards, cost, units, varying)
     further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
     return Pool(store, split, tuple(cards), rule, function, task, charges, labels, further=further)
-
-
-def _common_scores(cards: Sequence[StoredCard]) -> tuple[str, ...]:
-    names = [set(card.contents.scores) for card in cards]
-    return tuple(sorted(set.intersection(*names))) if names else ()

@@ -133,6 +133,7 @@ def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:
         raise flops_limit_error(cost)
     combine, confidence = query.combine or family.combine, query.confidence or family.confidence
     pool = open_pool(store, query.split, cards, combine=combine, confidence=confidence, cost=cost)
+    pool = pool.with_fees([query.router_cost])
     if not family.thresholded and pool.combine.ordered:
         raise UsageError("an ensemble needs a rule that averages; `last` has only cascades")
     max_models = query.max_models or family.stages or len(cards)

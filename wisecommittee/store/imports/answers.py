@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("unit_id", "model", "answer", "confidence", "score", "label")
+# Headings that other programs give a confidence: taken for a cost, they would be charged.
+LIKE_CONFIDENCE = frozenset("certainty conf likelihood logprob p prob proba probability".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class _Table:
             frame["unit_id"].tolist(),
             answers=[comparable(text, ignore_case=self.ignore_case) for text in frame["answer"]],
             quality=column("score").astype(np.float32) if "score" in frame else None,
-            scores={"confidence": column("confidence").astype(np.float32)},
+            scores={"confidence": column("confidence").astype(np.float32)} if "confidence" in frame else {},
             unit_costs={name: column(name) for name in self.costs},
         )
 
@@ -83,8 +85,9 @@ def import_answers(
     split : str
         The split to write to.
     answers : path
-        A .csv or .parquet table with columns unit_id, model, answer, confidence, then per-unit costs (usd, tokens) and
-        optionally score: graded quality in [0, 1] instead of answer == label.
+        A .csv or .parquet table with columns unit_id, model and answer, then per-unit costs (usd, tokens), and
+        optionally confidence, which policies such as thresholds compare, and score: graded quality in [0, 1] instead
+        of answer == label.
     labels : path, optional
         True answers, in the formats of `import_outputs`; by default the column label of `answers`. An answer is right
         if it equals its label by the rule of tasks/text.py; an empty answer is never right.
@@ -110,7 +113,7 @@ def import_answers(
         Its subclasses are in errors.py. The message names the file, the row and the remedy; then nothing was written.
     """
     frame = read_table(answers, text=("unit_id", "model", "answer", "label"), blank=("answer", "label"))
-    for name in ("unit_id", "model", "answer", "confidence"):
+    for name in ("unit_id", "model", "answer"):
         named_column(frame, name, answers)
     frame["unit_id"] = unit_ids(frame, answers)
     table = _Table(str(answers), frame, tuple(str(name) for name in frame if name not in COLUMNS), ignore_case)
@@ -146,6 +149,8 @@ def import_answers(
 def _check_headings(table: _Table) -> None:
     """Columns beside the known ones are costs, and every row names its model."""
     for name in table.costs:
+        if name.casefold() in LIKE_CONFIDENCE:
+            raise ContentError(f"{table.file}: column {name!r}; name it confidence if it is one, else leave it out")
         if means_something_else(name):
             shown = f"column {name!r} is no cost" if name else "a column has no heading"
             raise ContentError(

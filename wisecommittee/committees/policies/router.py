@@ -1,0 +1,171 @@
+"""A router: the cascade that a unit runs depends on what is known of it before any model runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.confidence import NO_CONFIDENCE
+from wisecommittee.committees.fields import shown
+from wisecommittee.committees.policies.feature_terms import (
+    Terms,
+    check_number,
+    objects,
+    terms_from_json,
+    terms_to_json,
+    weighted_terms,
+)
+from wisecommittee.committees.policy import EXIT, Policy, Route, State, reaches
+from wisecommittee.errors import CommitteeError
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A cascade that a router can send a unit to.
+
+    Parameters
+    ----------
+    stages : tuple of int
+        The stages of the committee that it runs, in this order.
+    thresholds : tuple of (float or None)
+        For each of its stages but the last: exit iff the confidence is at least this; None: never exit there.
+    log_odds : tuple of (float or None)
+        As of Thresholds: the number that decides where float32 cannot express a threshold; empty if no stage has one.
+    start : float
+        Estimate of its value for a unit whose terms are all 0.
+    weights : tuple of float
+        What each term (feature_terms.py) adds to that estimate.
+    """
+
+    stages: tuple[int, ...]
+    thresholds: tuple[float | None, ...] = ()
+    log_odds: tuple[float | None, ...] = ()
+    start: float = 0.0
+    weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("stages", "thresholds", "log_odds", "weights"):
+            if not isinstance(getattr(self, name), tuple):
+                raise CommitteeError(f"parts: {name} {shown(getattr(self, name))}; expected a list")
+        if not all(type(stage) is int and 0 <= stage < 1 << 16 for stage in self.stages):
+            raise CommitteeError(f"parts: stages {shown(self.stages)}; expected whole numbers from 0")
+        if not self.stages or len(set(self.stages)) != len(self.stages):
+            raise CommitteeError(f"parts: stages {shown(self.stages)}; expected one stage or more, each once")
+        if len(self.thresholds) != len(self.stages) - 1 or len(self.log_odds) not in (0, len(self.thresholds)):
+            raise CommitteeError(
+                f"parts: {len(self.thresholds)} thresholds and {len(self.log_odds)} log-odds for {len(self.stages)} "
+                f"stages; expected one for each stage but the last, or null"
+            )
+        for number in (self.start, *self.weights):
+            check_number(number, "parts: weight")
+        for threshold in (*self.thresholds, *self.log_odds):
+            if threshold is not None:
+                check_number(threshold, "parts: threshold")
+
+    def exits(self, state: State) -> NDArray[np.bool_]:
+        """bool [n]: which units that have run the first stages of this part exit."""
+        done = len(state.route)
+        value = None if done == len(self.stages) else self.thresholds[done - 1]
+        if value is None:
+            return np.full(len(state), done == len(self.stages))
+        (threshold,) = state.scale.carried([value], [self.log_odds[done - 1] if self.log_odds else None])
+        return reaches(state.scores[-1], threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Router(Policy):
+    """Send each unit to the part of the highest estimated value: expected quality minus a price times expected cost,
+    linear in terms of the unit's features. The part is a cascade with its own stages and thresholds.
+
+    Parameters
+    ----------
+    columns : tuple of {"name", "values"} or {"name", "center", "scale", "low", "high", "knots"}
+        The features that it reads, and their terms (feature_terms.py).
+    parts : tuple of {"stages", "thresholds", "log_odds", "start", "weights"}
+        See `Part`. Of equal estimates the first decides.
+    costs : {cost: float}
+        What the router itself costs for each unit, by the name of the cost.
+    """
+
+    columns: tuple[Mapping[str, Any], ...]
+    parts: tuple[Mapping[str, Any], ...]
+    costs: Mapping[str, float] = field(default_factory=dict)
+    kind: ClassVar[str] = "router"
+    needs: ClassVar[frozenset[str]] = frozenset({"features"})
+
+    def __post_init__(self) -> None:
+        terms = self.terms()
+        width = sum(column.width for column in terms)
+        cascades = self.cascades()
+        if not cascades:
+            raise CommitteeError("a router without parts; expected one or more")
+        for part in cascades:
+            if len(part.weights) != width:
+                raise CommitteeError(f"parts: {len(part.weights):,} weights; expected {width:,}, one for each term")
+        if not isinstance(self.costs, Mapping):
+            raise CommitteeError(f"costs: {shown(self.costs)}; expected an object of numbers")
+        for name, cost in self.costs.items():
+            check_number(cost, f"costs: {name}")
+            if cost < 0:
+                raise CommitteeError(f"costs: {name} {cost}; expected a number from 0")
+
+    @classmethod
+    def of(cls, terms: Terms, parts: Sequence[Part], costs: Mapping[str, float]) -> Router:
+        """From values instead of JSON objects."""
+        written = [
+            {"stages": p.stages, "thresholds": p.thresholds, "start": p.start, "weights": p.weights}
+            | ({"log_odds": p.log_odds} if any(number is not None for number in p.log_odds) else {})
+            for p in parts
+        ]
+        columns = tuple({k: tuple(v) if isinstance(v, list) else v for k, v in c.items()} for c in terms_to_json(terms))
+        return cls(columns, tuple(written), dict(costs))
+
+    def terms(self) -> Terms:
+        return terms_from_json(self.columns)
+
+    def cascades(self) -> list[Part]:
+        """The parts, checked."""
+        known = set(Part.__dataclass_fields__)
+        parts = []
+        for each in objects(self.parts, "parts"):
+            if not {"stages", "weights"} <= set(each) <= known:
+                raise CommitteeError(f"parts: fields {shown(sorted(each))}; expected {', '.join(sorted(known))}")
+            parts.append(Part(**each))
+        return parts
+
+    def fee(self, cost: str) -> float:
+        return float(self.costs.get(cost, 0.0))
+
+    def routes(self, stages: int) -> list[Route]:
+        return sorted({part.stages[:size] for part in self.cascades() for size in range(1, len(part.stages) + 1)})
+
+    def check(self, stages: int, confidence: str) -> None:
+        cascades = self.cascades()
+        used = {stage for part in cascades for stage in part.stages}
+        if used != set(range(stages)):
+            raise CommitteeError(
+                f"parts run stages {shown(sorted(used))} of {stages}; expected every stage in some part, and no other"
+            )
+        if confidence == NO_CONFIDENCE and any(t is not None for part in cascades for t in part.thresholds):
+            raise CommitteeError("parts have thresholds on a confidence, and this committee has none")
+
+    def next(self, state: State) -> NDArray[np.int64]:
+        cascades, chosen = self.cascades(), self.chosen(state)
+        out = np.full(len(state), EXIT)
+        done = len(state.route)
+        for number, part in enumerate(cascades):
+            if part.stages[:done] == state.route and (rows := np.flatnonzero(chosen == number)).size:
+                exits = part.exits(state.only(rows)) if done else np.zeros(len(rows), np.bool_)
+                out[rows[~exits]] = part.stages[min(done, len(part.stages) - 1)]
+        return out
+
+    def chosen(self, state: State) -> NDArray[np.int64]:
+        """int64 [n]: the part that each unit is sent to, by its number."""
+        cascades = self.cascades()
+        weights = np.array([part.weights for part in cascades], np.float64).reshape(len(cascades), -1)
+        start = np.array([part.start for part in cascades], np.float64)
+        return weighted_terms(self.terms(), state.features, weights, start).argmax(axis=0)

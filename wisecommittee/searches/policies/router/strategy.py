@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.feature_terms import Terms, term_matrix
 from wisecommittee.committees.policies.router import Part, Router
-from wisecommittee.errors import AbsentError, UsageError, option
+from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.frontier import skyline
 from wisecommittee.searches.policies.building import committee_of
 from wisecommittee.searches.policies.router.arms import arms_of, cascades_of, outcomes_by_unit, prices_of
@@ -26,7 +26,7 @@ def refuse(problem: Problem) -> None:
             f"more with {option('models')}"
         )
     if not problem.pool.features():
-        raise AbsentError(
+        raise UsageError(
             f"{problem.pool.split} has no features, which {option('policy', 'router')} decides by; import them with "
             f"`wisecommittee import --features FILE`, or lay them over this run with --features FILE (in Python "
             f"store.with_features(FILE))"

@@ -9,12 +9,13 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from wisecommittee.committees.fields import listed, shown
+from wisecommittee.committees.policies.adaptive import Adaptive
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import Policy
 from wisecommittee.errors import CommitteeError
 
-POLICIES: dict[str, type[Policy]] = {policy.kind: policy for policy in (Thresholds, Mixing)}
+POLICIES: dict[str, type[Policy]] = {policy.kind: policy for policy in (Thresholds, Mixing, Adaptive)}
 
 
 def policy_from_json(data: Any) -> Policy:

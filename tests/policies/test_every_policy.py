@@ -1,4 +1,4 @@
-"""Kinds of policies on one frontier and beside each other: compared by outcomes of units that had no part in the choice."""
+"""Kinds of policies on one frontier and beside each other, by outcomes of units that had no part in the choice."""
 
 from __future__ import annotations
 

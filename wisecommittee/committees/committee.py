@@ -18,6 +18,7 @@ from wisecommittee.committees.cards import OLD_KINDS, check_cost, plain, split_m
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.fields import checked_object, listed, shown, typed
 from wisecommittee.committees.policies import policy_from_json
+from wisecommittee.committees.policies.abstaining import Abstaining
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import Policy, Route
@@ -97,6 +98,11 @@ class Committee:
     def answers(self) -> bool:
         """Whether the policy, or that of a part, answers instead of the combination of the members."""
         return any(part.policy.answers for part in self.parts)
+
+    @property
+    def abstains(self) -> bool:
+        """Whether units may get no answer."""
+        return any(isinstance(part.policy, Abstaining) for part in self.parts)
 
     @property
     def routes(self) -> tuple[Route, ...]:

@@ -117,11 +117,26 @@ class Policy(ABC):
 
     __slots__ = ()
     kind: ClassVar[str]
-    words: ClassVar[str] = "decides which members run"
-    needs: ClassVar[frozenset[str]] = frozenset()
-    combines: ClassVar[bool] = True
-    answers: ClassVar[bool] = False
-    unordered: ClassVar[bool] = False
+
+    @property
+    def words(self) -> str:
+        return "decides which members run"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def combines(self) -> bool:
+        return True
+
+    @property
+    def answers(self) -> bool:
+        return False
+
+    @property
+    def unordered(self) -> bool:
+        return False
 
     @abstractmethod
     def next(self, state: State) -> NDArray[np.int64]:
@@ -134,6 +149,11 @@ class Policy(ABC):
         """Integer class or text [n]: the prediction for units that exit, of policies that answer; NO_CLASS or NO_TEXT
         for units without an answer."""
         raise NotImplementedError(f"a policy of kind {self.kind!r} leaves the answer to the combination")
+
+    def certainty(self, state: State) -> tuple[NDArray[np.float32], Scale]:
+        """The confidence float32 [n] in what units that exit are answered, and the scale that it is carried on; of the
+        combination unless the kind has its own."""
+        return state.scores[-1], state.scale
 
     def routes(self, stages: int) -> Sequence[Route]:
         """Every sequence of stages after which a unit can exit, of a committee of K stages.

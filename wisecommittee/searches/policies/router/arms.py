@@ -9,13 +9,14 @@ import numpy as np
 
 from wisecommittee.committees.confidence import NO_CONFIDENCE
 from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.exits import exits_of, statistics_of
 from wisecommittee.searches.frontier import skyline
 from wisecommittee.searches.grid.candidates import Candidates
 from wisecommittee.searches.grid.sweep import Point
 from wisecommittee.searches.hull import hull
 from wisecommittee.searches.policies.router.regression import Matrix
 from wisecommittee.searches.reporter import Reporter
-from wisecommittee.searches.resampling.outcomes import outcomes_of
+from wisecommittee.searches.stages.exit_table import exit_table
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.strategies.exhaustive import counts, finished, grid_of, vectors
 from wisecommittee.searches.strategies.large_pools import BEAM
@@ -104,7 +105,12 @@ def arms_of(evaluations: tuple[Evaluation, ...], prices: list[float]) -> list[Ev
 
 def outcomes_by_unit(problem: Problem, cascades: Cascades, arms: list[Evaluation]) -> tuple[Matrix, Matrix]:
     """Quality float64 [n, A] in [0, 1] and cost float64 [n, A], in units of the pool's cost, of each arm."""
-    pool = problem.pool
-    every = outcomes_of(replace(cascades.tables, pool=pool), [arm.committee for arm in arms])
-    quality = np.stack([each.statistics[:, 0] for each in every], axis=1).astype(np.float64) / pool.task.scale
-    return quality, np.stack([each.cost for each in every], axis=1).astype(np.float64) * float(pool.cost.unit)
+    pool, units = problem.pool, np.arange(problem.pool.units)
+    quality, cost = np.empty((2, len(units), len(arms)))
+    for a, arm in enumerate(arms):
+        table = exit_table(replace(cascades.tables, pool=pool), arm.committee)
+        (left,) = exits_of(table, [arm.committee])
+        paid = table.cost[left.row] if table.cost.ndim == 1 else table.cost[left.row, units]
+        quality[:, a] = statistics_of(table, pool.task, left)[:, 0] / pool.task.scale
+        cost[:, a] = paid * float(pool.cost.unit)
+    return quality, cost

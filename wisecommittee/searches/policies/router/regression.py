@@ -49,7 +49,7 @@ class Ridge:
         return start + x @ weights
 
 
-def held_out(x: Matrix, folds: NDArray[np.int16], fits: list[Ridge], penalty: float) -> Matrix:
+def held_out(x: Matrix, folds: NDArray[np.integer], fits: list[Ridge], penalty: float) -> Matrix:
     """[n, T] predictions of each unit by the fit without its fold. fits : one for each fold."""
     out = np.empty((len(x), len(fits[0].mean)))
     for fold, fit in enumerate(fits):

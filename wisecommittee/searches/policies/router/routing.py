@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.searches.policies.router.regression import Matrix, Ridge, held_out
-from wisecommittee.searches.resampling.folds import make_folds
 
 FOLDS = 5
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 1e5, np.inf)
@@ -28,8 +27,8 @@ class Routing:
     """A rule that sends each unit to one of some cascades.
 
     price : quality that a unit of cost is worth. arms : the cascades, as their numbers. start : [P] and weights :
-    [P, d] of the estimated value of each. gain : by how much its value exceeds that of the best cascade for units that the
-    fit did not see, on average; error : standard error of the gain.
+    [P, d] of the estimated value of each. gain : by how much its value exceeds that of the best cascade on units that
+    the fit did not see, on average; error : standard error of the gain.
     """
 
     price: float
@@ -65,7 +64,7 @@ def routings(
     if units < 2 * FOLDS or arms < 2 or not x.shape[1]:
         return
     targets = np.hstack([quality, cost])
-    folds = make_folds(np.zeros(units, np.int64), FOLDS, seed)
+    folds = np.random.default_rng(seed).permutation(units) % FOLDS
     fits = [Ridge.of(x[folds != fold], targets[folds != fold]) for fold in range(FOLDS)]
     errors = np.array([_errors(held_out(x, folds, fits, penalty) - targets, arms) for penalty in PENALTIES])
     whole, estimates = Ridge.of(x, targets), {}

@@ -18,9 +18,9 @@ class SurestFirst:
     """The order in which units are answered, found from units with labels.
 
     Confidences of different stages cannot be compared: each is turned into the probability to be right, by isotonic
-    regression within its stage and Laplace's rule of succession. Units with the same probability stand in the order of their stage, then of their
-    confidence. Within a stage that is the order of the confidences, so each first part of the order is a threshold for
-    every stage.
+    regression within its stage and Laplace's rule of succession. Units with the same probability stand in the order of
+    their stage, then of their confidence. Within a stage that is the order of the confidences, so each first part of
+    the order is a threshold for every stage.
 
     Parameters
     ----------

@@ -14,8 +14,9 @@ from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policy import reaches
 from wisecommittee.committees.scale import Scale
 from wisecommittee.committees.walk import walk
-from wisecommittee.searches.exits import StoredBatch
-from wisecommittee.searches.stages.exit_table import ExitTable
+from wisecommittee.searches.exits import StoredBatch, exits, statistics_of
+from wisecommittee.searches.stages.exit_table import ExitTable, committee_tables
+from wisecommittee.searches.stages.pool import Pool
 
 Pair = tuple[float, float | None]  # (confidence, log-odds or None) of a threshold
 
@@ -65,6 +66,13 @@ def certainty(table: ExitTable, committee: Committee) -> Certainty:
         score, scales[place] = batch.committee.policy.certainty(state)
         out.place[units], out.score[units] = place, score[rows]
     return replace(out, scales=scales)
+
+
+def judged(pool: Pool, committee: Committee) -> tuple[Certainty, NDArray[np.float64]]:
+    """The confidence of a committee in its answer to each unit, and float64 [N] how right that is, in [0, 1]."""
+    (table,) = committee_tables(pool, [committee], predict=committee.answers, score_last=True)
+    right = statistics_of(table, pool.task, exits(table, committee))[:, 0] / np.float64(pool.task.scale)
+    return certainty(table, committee), right
 
 
 def abstaining(committee: Committee, least: Sequence[Pair | None]) -> Committee:

@@ -15,8 +15,7 @@ from wisecommittee.committees.confidence import NO_CONFIDENCE
 from wisecommittee.committees.policies.abstaining import has_certainty
 from wisecommittee.errors import InfeasibleError, UsageError, option
 from wisecommittee.searches.answered import Answered
-from wisecommittee.searches.certainty import Certainty, abstaining, certainty
-from wisecommittee.searches.exits import exits, statistics_of
+from wisecommittee.searches.certainty import Certainty, abstaining, judged
 from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.resampling.cross_fit import CrossFit, Fold
 from wisecommittee.searches.resampling.estimates import expected_figures
@@ -24,7 +23,6 @@ from wisecommittee.searches.resampling.evidence import Chosen, possible_costs
 from wisecommittee.searches.resampling.fitted import Fitted
 from wisecommittee.searches.resampling.surest import RiskCoverage, Shares, SurestFirst
 from wisecommittee.searches.selection import Selection
-from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.stages.pool import Pool
 
 MOST_RAISES = 50  # of the accuracy that is asked of other units, until that on a fold's units is reached
@@ -48,7 +46,7 @@ class Ranked:
     @classmethod
     def of(cls, pool: Pool, committee: Committee, known: NDArray[np.int64], held: NDArray[np.int64]) -> Ranked:
         """known, held : int64, units of the pool that make the order, and that it is tried on."""
-        sure, right = _judged(pool, committee)
+        sure, right = judged(pool, committee)
         order, tried = SurestFirst.of(sure.of_units(known), right[known]), sure.of_units(held)
         return cls(committee, order, tried, right[held], order.shares(tried))
 
@@ -202,14 +200,6 @@ def _infeasible(selection: Selection, curve: RiskCoverage, where: str) -> Infeas
         f"that these units show is {accuracy:.4g}, of the surest {100 * share:.3g} % of them. Lower "
         f"{option('answered_accuracy')}, choose a more accurate committee, or give more units"
     )
-
-
-def _judged(pool: Pool, committee: Committee) -> tuple[Certainty, Shares]:
-    """The confidence of a committee in its answer to each unit, and float64 [N] whether it is right."""
-    predict = committee.answers
-    (table,) = committee_tables(pool, [committee], predict=predict, score_last=True)
-    right = statistics_of(table, pool.task, exits(table, committee))[:, 0] / np.float64(pool.task.scale)
-    return certainty(table, committee), right
 
 
 def _places(committee: Committee) -> int:

@@ -18,9 +18,9 @@ class SurestFirst:
     """The order in which units are answered, found from units with labels.
 
     Confidences of different stages cannot be compared: each is turned into the probability to be right, by isotonic
-    regression within its stage. Units with the same probability stand in the order of their stage, then of their
-    confidence. Within a stage that is the order of the confidences, so each first part of the order is a threshold for
-    every stage.
+    regression within its stage and Laplace's rule of succession. Units with the same probability stand in the order of
+    their stage, then of their confidence. Within a stage that is the order of the confidences, so each first part of
+    the order is a threshold for every stage.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class SurestFirst:
             places.append(np.full(len(values), place))
             scores.append(values)
             counts.append(number)
-            chances.append(_isotonic(np.bincount(at, right[units]) / number, number))
+            chances.append(_chances(np.bincount(at, right[units]) / number, number))
         place, score, count, chance = map(np.concatenate, (places, scores, counts, chances))
         order = np.lexsort((-score.astype(np.float64), place, -chance))
         return cls(known, place[order], score[order], np.cumsum(count[order]) / len(right))
@@ -75,10 +75,18 @@ class SurestFirst:
         return out
 
 
-def _isotonic(means: Shares, weights: NDArray[np.int64]) -> Shares:
+def _chances(means: Shares, units: NDArray[np.int64]) -> Shares:
+    """float64 [n]: the probability to be right at each of n rising confidences, which never falls.
+
+    means : the share that is right there, of so many units. Isotonic regression makes blocks of confidences; of a block
+    with r right ones of u units it is (r + 1) / (u + 2), so that few units that are all right are not sure to be.
+    """
     from scipy.optimize import isotonic_regression
 
-    return np.asarray(isotonic_regression(means, weights=weights).x)
+    _, block = np.unique(isotonic_regression(means, weights=units).x, return_inverse=True)
+    size = np.bincount(block, units)
+    chance = (np.bincount(block, means * units) + 1) / (size + 2)
+    return np.asarray(isotonic_regression(chance, weights=size).x)[block]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.errors import UnknownNameError, UsageError, option
+from wisecommittee.errors import AbsentError, UnknownNameError, UsageError, option
 from wisecommittee.searches.findings import evaluated
 from wisecommittee.searches.frontier import skyline
 from wisecommittee.searches.policies import POLICY_STRATEGIES
@@ -103,7 +103,7 @@ def fitting(problem: Problem) -> tuple[dict[str, tuple[Problem, Strategy]], dict
         of_kind = replace(problem, query=replace(problem.query, policy=kind))
         try:
             fit[kind] = of_kind, strategy_for(of_kind)
-        except UsageError as error:
+        except (UsageError, AbsentError) as error:
             refused[kind] = str(error)
     return fit, refused
 

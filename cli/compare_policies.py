@@ -42,6 +42,7 @@ def compare_policies(
     out_file: Annotated[
         Path | None, typer.Option("--out", help="File to write; .csv, .md and .tex choose the format.")
     ] = None,
+    features: options.Features = None,
     as_json: options.Json = False,
     *,
     query: Query,
@@ -67,9 +68,10 @@ def compare_policies(
 
     layout = form_of(form, out_file)
     limits = options.numbers("--budgets", budgets)
+    source = LogitStore(store).with_features(features)
     with progress() as update:
         execution = replace(execution, progress=update, notify=say)
-        compared = compare(LogitStore(store), query, execution, budgets=limits, folds=folds, repeats=repeats, seed=seed)
+        compared = compare(source, query, execution, budgets=limits, folds=folds, repeats=repeats, seed=seed)
     if as_json:
         print_json(compared.to_json())
         return

@@ -183,13 +183,14 @@ class Committee:
         """The committee in one line: 'b3/0 | b5/0 + b5/1 | h/0..7'.
 
         Bars separate stages, plus signs the members of a stage; two dots stand for three or more successive replicas. A
-        name that contains one of these signs is quoted, so that no two committees have the same label. A mixture has
-        the share of the second of its parts.
+        name that contains one of these signs is quoted, so that no two committees have the same label. A policy
+        other than thresholds stands behind them; a mixture has the share of the second of its parts.
         """
         if isinstance(self.policy, Mixing):
             first, second = (part.label() for part in self.parts)
             return f"{first}, or on {100 * self.policy.share:.1f} % of the units {second}"
-        return " | ".join(map(together, self.stages))
+        stages = " | ".join(map(together, self.stages))
+        return stages if isinstance(self.policy, Thresholds) else f"{stages} ({self.policy.kind})"
 
     def to_json(self) -> dict[str, Any]:
         """The contents of committee.json.

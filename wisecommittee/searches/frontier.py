@@ -274,6 +274,7 @@ class Frontier:
                         "kind": kind,
                         "committee": e.committee.label(),
                         "shape": e.committee.shape,
+                        "policy": e.committee.policy.kind,
                         "members": len(e.committee.models),
                         "split": e.split,
                         "n": e.n,

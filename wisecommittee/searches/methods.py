@@ -36,9 +36,7 @@ def strategy_for(problem: Problem) -> Strategy:
     Raises
     ------
     UsageError
-        The strategy cannot solve it.
-    AbsentError
-        The models are answers stored without a confidence, and thresholds compare confidences.
+        The strategy cannot solve it; thresholds cannot where answers are stored without a confidence.
     """
     query = problem.query
     if query.policy == AUTO_POLICY:

@@ -10,12 +10,23 @@ from typing import Any
 
 from wisecommittee.committees.fields import listed, shown
 from wisecommittee.committees.policies.abstaining import Abstaining
+from wisecommittee.committees.policies.adaptive import Adaptive
 from wisecommittee.committees.policies.mixing import Mixing
+from wisecommittee.committees.policies.router import Router
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import Policy
 from wisecommittee.errors import CommitteeError
 
-POLICIES: dict[str, type[Policy]] = {policy.kind: policy for policy in (Thresholds, Mixing, Abstaining)}
+POLICIES: dict[str, type[Policy]] = {
+    policy.kind: policy
+    for policy in (
+        Thresholds,
+        Mixing,
+        Abstaining,
+        Router,
+        Adaptive,
+    )
+}
 
 
 def policy_from_json(data: Any) -> Policy:

@@ -190,7 +190,9 @@ def _best(asked: Asked, selection: Selection) -> Chosen:
     number = amount(target.kind, target.value)
     if target.kind == "target_accuracy":
         return Chosen(best, Reaching(number, pool.task))
-    return _within(asked.frontier, number, selection)
+    if selection.mix:
+        return _within(asked.frontier, number, selection)
+    return Chosen(best, Within(number))
 
 
 def _within(frontier: Frontier, limit: float, selection: Selection) -> Chosen:

@@ -1,0 +1,163 @@
+"""The sets of members that a unit can have asked, their costs, and their cross-fitted posteriors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.policy import Route
+from wisecommittee.committees.posterior import Evidence, Floats, Posterior, among_answers, coded, rank_terms
+from wisecommittee.searches.policies.adaptive.logit import Design, Small, design, fit, plain, probabilities
+
+FOLDS = 3
+KNOTS = 33  # quantiles of each confidence
+MOST_CLASSES = 40  # of a posterior over labels; beyond, it is over the answers of the members
+STRENGTHS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)  # of the corrections
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What every member said of every unit.
+
+    Parameters
+    ----------
+    answers : integer class or text [M, N]
+    truth : integer class or text [N]
+    ranks : list of ([q], [q])
+        For each member, knots of its confidence and their ranks.
+    terms : float64 [M, TERMS, N]
+    labels : list of int, or of text
+        Classes of the posterior; none: the answers of the members.
+    others : list of int, or of text
+        Further answers.
+    outputs : float32 [M, C, N], or None
+    """
+
+    answers: NDArray[np.generic]
+    truth: NDArray[np.generic]
+    ranks: list[tuple[Floats, Floats]]
+    terms: Floats
+    labels: list[int | str]
+    others: list[int | str]
+    outputs: Small | None = None
+
+    @classmethod
+    def of(
+        cls,
+        answers: NDArray[np.generic],
+        score: NDArray[np.float32],
+        truth: NDArray[np.generic],
+        outputs: Small | None = None,
+        *,
+        ranked: bool = True,
+    ) -> Said:
+        """answers : [M, N]; score : float32 [M, N], higher is surer, if `ranked`; truth : [N]; outputs :
+        log-probabilities."""
+        ranks = [rank_knots(each) if ranked else (np.zeros(0), np.zeros(0)) for each in score]
+        terms = np.stack([rank_terms(each, *knots) for each, knots in zip(score, ranks, strict=True)])
+        labels = np.unique(truth).tolist() if outputs is None else list(range(outputs.shape[1]))
+        if len(labels) > MOST_CLASSES:
+            return cls(answers, truth, ranks, terms, [], [])
+        others = np.setdiff1d(answers, np.array(labels)).tolist()
+        return cls(answers, truth, ranks, terms, labels, others, outputs)
+
+    def evidence(self, members: Route) -> Evidence:
+        """What these members said."""
+        which, names = list(members), self.labels + self.others
+        if not self.labels:
+            return among_answers(list(self.answers[which]), self.terms[which])
+        said = coded(list(self.answers[which]), names)
+        outputs = None if self.outputs is None else self.outputs[which]
+        return Evidence(said, self.terms[which], len(names), len(self.labels), outputs=outputs)
+
+    def true_classes(self, evidence: Evidence, members: Route) -> NDArray[np.int64]:
+        """int64 [N]: the class that is right."""
+        if self.labels:
+            return coded([self.truth], self.labels)[0]
+        right = self.answers[list(members)] == self.truth
+        return np.where(right.any(axis=0), right.argmax(axis=0), evidence.classes - 1)
+
+
+def rank_knots(score: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Quantiles of a confidence, as they are written, and their ranks: the share of units below and half of those
+    equal."""
+    ordered = np.sort(score.astype(np.float64))
+    knots = np.unique(np.quantile(ordered, np.linspace(0, 1, KNOTS), method="nearest"))
+    ranks = (np.searchsorted(ordered, knots) + np.searchsorted(ordered, knots, side="right")) / (2 * len(ordered))
+    knots, first = np.unique([float(f"{knot:.6g}") for knot in knots], return_index=True)
+    return knots, np.round(ranks[first], 6)
+
+
+def sets_of(members: int, most: int) -> list[Route]:
+    """All sets of at most so many members, by size."""
+    return [route for size in range(1, most + 1) for route in combinations(range(members), size)]
+
+
+def folds_of(units: int, seed: int) -> NDArray[np.int64]:
+    """int64 [N]: the fold of every unit."""
+    return np.random.default_rng(seed).permutation(units) % FOLDS
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The posterior of a set of members.
+
+    posterior : fitted on all units; held_out : float32 [C, N], of every unit by the posterior fitted on the units of
+    the other folds; evidence : of all units; right : bool [N], whether the likeliest held-out answer is right
+    """
+
+    posterior: Posterior
+    held_out: Small
+    evidence: Evidence
+    right: NDArray[np.bool_]
+
+    @property
+    def stopping(self) -> Small:
+        """float32 [N]: the value of stopping: the largest held-out probability of an answer."""
+        return np.asarray(self.held_out[: self.evidence.answerable].max(axis=0), np.float32)
+
+
+def fitted(said: Said, members: Route, strength: float, folds: NDArray[np.int64]) -> Fitted:
+    """The posterior of these members, and that of every unit by cross-fitting."""
+    evidence = said.evidence(members)
+    true = said.true_classes(evidence, members)
+    columns, truth = design(evidence, strength), one_hot(true, evidence.classes)
+    every = fit(columns, truth)
+    held_out = np.empty_like(truth)
+    for fold in range(FOLDS):
+        _, held_out[:, folds == fold] = _without(columns, truth, folds, fold, every)
+    likeliest = held_out[: evidence.answerable].argmax(axis=0)
+    return Fitted(plain(every, columns, evidence), held_out, evidence, likeliest == true)
+
+
+def _without(
+    columns: Design, truth: Small, folds: NDArray[np.int64], fold: int, start: Floats | None
+) -> tuple[Floats, Small]:
+    """Numbers fitted on all other folds, and the posterior [C, n] of the units of this fold."""
+    others, these = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+    numbers = fit(columns.of_units(others), np.ascontiguousarray(truth[:, others]), start)
+    return numbers, probabilities(numbers, columns.of_units(these), len(truth))
+
+
+def one_hot(true: NDArray[np.int64], classes: int) -> Small:
+    """float32 [C, n]: 1 at the class of each unit."""
+    return (true == np.arange(classes)[:, None]).astype(np.float32)
+
+
+def best_strength(said: Said, sets: Sequence[Route], folds: NDArray[np.int64]) -> float:
+    """The strength of the corrections with the least loss on the units of a fold that is held out, summed over these
+    sets of members."""
+    losses = dict.fromkeys(STRENGTHS, 0.0)
+    for members in sets:
+        evidence = said.evidence(members)
+        true = said.true_classes(evidence, members)
+        truth, start = one_hot(true, evidence.classes), None
+        for strength in STRENGTHS:
+            columns = design(evidence, strength)
+            _, held_out = _without(columns, truth, folds, 0, start)
+            losses[strength] -= float(np.log(np.maximum((held_out * truth[:, folds == 0]).sum(axis=0), 1e-9)).sum())
+    return min(losses, key=lambda strength: losses[strength])

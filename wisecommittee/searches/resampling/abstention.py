@@ -18,12 +18,13 @@ from wisecommittee.searches.answered import Answered
 from wisecommittee.searches.certainty import Certainty, abstaining, judged
 from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.resampling.cross_fit import CrossFit, Fold
-from wisecommittee.searches.resampling.estimates import expected_figures
+from wisecommittee.searches.resampling.estimates import MOVED, expected_figures
 from wisecommittee.searches.resampling.evidence import Chosen, possible_costs
-from wisecommittee.searches.resampling.fitted import Fitted
+from wisecommittee.searches.resampling.fitted import LEAST, Fitted
 from wisecommittee.searches.resampling.surest import RiskCoverage, Shares, SurestFirst
 from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.statistics.binomial import wilson_interval
 
 MOST_RAISES = 50  # of the accuracy that is asked of other units, until that on a fold's units is reached
 LEAST_RAISE = 1e-4
@@ -158,23 +159,29 @@ def _without_each_fold(crossfit: CrossFit, ranked: Mapping[int, Ranked], rule: R
 
 
 def expected_answers(crossfit: CrossFit, chosen: Chosen) -> Expected:
-    """The expected figures of a committee that abstains."""
+    """The expected figures of a committee that abstains.
+
+    How many units it answers is read off without labels, so it is that of the units that chose it, as the cost is; the
+    accuracy on the answered is cross-fitted, and the accuracy on all units is the product of both.
+    """
     task, (alone,) = crossfit.pool.task, crossfit.on_all([chosen.committee])
+    assert alone.answered is not None
     fitted = Fitted.of(task, crossfit.outcomes(chosen.rule), alone, crossfit.together)
     expected = expected_figures(crossfit, fitted, alone, possible_costs(crossfit.pool, chosen.committee))
-    assert alone.answered is not None
-    shares = replace(
-        fitted,
-        worth=np.mean([np.asarray(each.answered, np.float64) for each in fitted.outcomes], axis=0),
-        chosen=alone.answered.astype(np.float64),
+    given = np.mean([np.asarray(each.answered, np.float64) for each in fitted.outcomes], axis=0)
+    quality = float(fitted.worth.sum() / given.sum()) if given.any() else 0.0
+    excess = replace(fitted, worth=fitted.worth - quality * given, chosen=fitted.chosen - quality * alone.answered)
+    units, answered = len(given), float(alone.answered.sum())
+    wider = (LEAST, excess.wider(excess.worth, MOVED))
+    of_all = quality * answered / units
+    independent = units / fitted.wider(fitted.worth, MOVED) ** 2
+    return replace(
+        expected,
+        quality=of_all,
+        interval=wilson_interval(of_all * independent, independent),
+        optimism=expected.quality + expected.optimism - of_all,
+        on_answered=Answered.of(quality * answered, answered, units, wider),
     )
-    given = shares.worth
-    right, answered = float(fitted.worth.sum()), float(given.sum())
-    quality = right / answered if answered else 0.0
-    excess = [worth - quality * each for worth, each in ((fitted.worth, given), (fitted.chosen, shares.chosen))]
-    qualities = replace(fitted, worth=excess[0], chosen=excess[1])
-    wider = (shares.wider(given, 1.0), qualities.wider(excess[0], 1.0))
-    return replace(expected, on_answered=Answered.of(right, answered, len(given), wider))
 
 
 def _rule(selection: Selection) -> Rule:

@@ -21,6 +21,7 @@ from wisecommittee.committees.scale import STORED, Scale
 
 EXIT = -1  # in place of the next stage
 NO_CLASS, NO_TEXT = -1, ""  # in place of a predicted class, and of a text, where a committee gives no answer
+ALWAYS = -3.4028234663852886e38  # the least float32: a threshold that every confidence reaches
 Route = tuple[int, ...]  # the stages that a unit has run, from 0, in the order in which they ran
 
 
@@ -182,13 +183,13 @@ class Policy(ABC):
         return {"kind": self.kind, **values}
 
 
-def reaches(score: NDArray[np.float32], threshold: np.float32 | float) -> NDArray[np.bool_]:
+def reaches(score: NDArray[np.float32], threshold: np.float32 | float | NDArray[np.float32]) -> NDArray[np.bool_]:
     """Whether units exit by a threshold: score >= threshold. Equality exits; a threshold of infinity lets no unit exit.
 
     Both are carried numbers (committees/scale.py). Outside the kernels only this function compares scores with
     thresholds.
     """
-    return score >= np.float32(threshold)
+    return score >= np.asarray(threshold, np.float32)
 
 
 def following(routes: Sequence[Route], *, unordered: bool) -> dict[Route, set[int]]:

@@ -11,9 +11,12 @@ from typing import Any
 from wisecommittee.committees.fields import listed, shown
 from wisecommittee.committees.policies.abstaining import Abstaining
 from wisecommittee.committees.policies.adaptive import Adaptive
+from wisecommittee.committees.policies.agreement import Agreement
+from wisecommittee.committees.policies.labels import Labels
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policies.router import Router
 from wisecommittee.committees.policies.thresholds import Thresholds
+from wisecommittee.committees.policies.window import Window
 from wisecommittee.committees.policy import Policy
 from wisecommittee.errors import CommitteeError
 
@@ -25,6 +28,9 @@ POLICIES: dict[str, type[Policy]] = {
         Abstaining,
         Router,
         Adaptive,
+        Labels,
+        Agreement,
+        Window,
     )
 }
 

@@ -179,7 +179,7 @@ class Policy(ABC):
         return [f"its policy, {self.kind}, says so"] * (stages - 1)
 
     def to_json(self) -> dict[str, Any]:
-        values = {f.name: plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+        values = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.init}  # type: ignore[arg-type]
         return {"kind": self.kind, **values}
 
 

@@ -12,6 +12,7 @@ from wisecommittee.committees.fields import listed, shown
 from wisecommittee.committees.policies.abstaining import Abstaining
 from wisecommittee.committees.policies.adaptive import Adaptive
 from wisecommittee.committees.policies.agreement import Agreement
+from wisecommittee.committees.policies.deferral import Deferral
 from wisecommittee.committees.policies.labels import Labels
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policies.router import Router
@@ -26,11 +27,12 @@ POLICIES: dict[str, type[Policy]] = {
         Thresholds,
         Mixing,
         Abstaining,
-        Router,
-        Adaptive,
-        Labels,
         Agreement,
         Window,
+        Labels,
+        Router,
+        Deferral,
+        Adaptive,
     )
 }
 
@@ -42,7 +44,7 @@ def policy_from_json(data: Any) -> Policy:
     if data["kind"] not in POLICIES:
         raise CommitteeError(f"policy of kind {shown(data['kind'])}; known: {', '.join(sorted(POLICIES))}")
     policy = POLICIES[data["kind"]]
-    known = {f.name: f for f in fields(policy)}  # type: ignore[arg-type]
+    known = {f.name: f for f in fields(policy) if f.init}  # type: ignore[arg-type]
     given = {name: value for name, value in data.items() if name != "kind"}
     if unknown := sorted(set(given) - set(known)):
         raise CommitteeError(f"policy {policy.kind!r}: unknown field {listed(unknown)}; known: {listed(sorted(known))}")

@@ -191,8 +191,8 @@ def _show_least(part: Committee) -> None:
 
     if isinstance(part.policy, Abstaining):
         for stage, condition in zip(part.stages, part.policy.least_conditions(part.confidence), strict=True):
-            which = "" if condition is None else f" unless {condition}"
-            out.print(f"  ends after {together(stage)}: no answer{which}", markup=False)
+            then = "never answers" if condition is None else f"answers only if {condition}"
+            out.print(f"  ended after {together(stage)}: {then}", markup=False)
 
 
 def show_references(choice: Choice) -> None:

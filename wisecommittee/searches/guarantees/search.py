@@ -103,6 +103,12 @@ def search_with_guarantee(
 
 def _require_no_other_choice(selection: Selection) -> None:
     """The statements decide which committee is returned, and the units that test say what to expect of it."""
+    if selection.abstains:
+        name = "abstain_cost" if selection.abstain_cost is not None else "answered_accuracy"
+        raise UsageError(
+            f"{option(name, getattr(selection, name))} with {option('guarantee')}: the statements are about committees "
+            f"that answer every unit; leave one of them out"
+        )
     given = {name: getattr(selection, name) for name in ("choose", "folds", "reference")}
     if given["choose"] == "best":  # of the committees that pass, which is the rule here
         del given["choose"]

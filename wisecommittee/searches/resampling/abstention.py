@@ -83,9 +83,10 @@ def require_abstention(pool: Pool, committee: Committee, selection: Selection) -
             f"answers without their grades"
         )
     if lacking := [part for part in committee.parts if not has_certainty(part.policy, pool.confidence_name)]:
-        combines = lacking[0].policy.combines
-        why = "these answers are stored without one" if combines else f"the policy {lacking[0].policy.kind!r} has none"
-        raise UsageError(f"{given} needs a confidence, and {why}; choose another {option('policy')}, or import one")
+        why = f"the policy {lacking[0].policy.kind!r} has none; choose another {option('policy')}"
+        if lacking[0].policy.combines:
+            why = "these answers are stored without one; import them with it"
+        raise UsageError(f"{given} needs a confidence, and {why}")
 
 
 def abstaining_on(pool: Pool, committee: Committee, selection: Selection) -> Committee:

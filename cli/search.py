@@ -70,6 +70,8 @@ def search(
 
     `wisecommittee search --family halting --models 'irene-*' --shared-threshold`
 
+    `wisecommittee search --target-flops 4e9 --answered-accuracy 0.99 --save committee.json`
+
     `wisecommittee search --cost latency_ms --axis p99 --max-average usd=0.001`
 
     `wisecommittee search --guarantee 'accuracy >= best_single - 0.01' --delta 0.05 --save committee.json`
@@ -102,7 +104,8 @@ def search(
             "match": match,
             "match_ensemble": match_ensemble or None,
         }
-        if save and not asked.guarantee and all(value is None for value in targets.values()):
+        aimless = not (asked.guarantee or selection.abstains) and all(value is None for value in targets.values())
+        if save and aimless:
             raise UsageError(
                 f"--save {save} writes the committee that meets a target; name one, such as --target-flops X, "
                 f"--target-accuracy A or --match MODEL (--frontier FILE keeps them all)"

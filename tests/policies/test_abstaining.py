@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -390,6 +391,70 @@ def test_a_frontier_file_keeps_how_many_units_are_answered(store, tmp_path):
     frame = pd.read_parquet(tmp_path / "f.parquet")
     assert frame["answered"][0] == evaluations[0].answered
     assert "answered" not in wc.Frontier((evaluations[1],), (evaluations[1],), QUICK).to_frame()
+
+
+# the command line
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    from wisecommittee.cli import console, main
+
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["wisecommittee", *map(str, words)])
+        monkeypatch.setattr(console.out, "width", 80, raising=False)
+        with pytest.raises(SystemExit) as end:
+            main()
+        shown = capsys.readouterr()
+        return int(end.value.code or 0), shown.out, shown.err
+
+    return run
+
+
+def test_the_command_prints_coverage_and_accuracy_of_the_answers_and_saves_the_committee(store, command, tmp_path):
+    words = ("search", "--store", store.files.uri, "--max-models", 2, "--levels", 15, "--folds", 5)
+    saved = tmp_path / "committee.json"
+    code, out, err = command(*words, "--answered-accuracy", 0.9, "--save", saved, "--json")
+    assert code == 0, err
+    printed = json.loads(out)
+    assert printed["query"]["answered_accuracy"] == 0.9
+    assert printed["committee"]["policy"]["kind"] == "abstaining"
+    assert printed["expected"]["answered_quality"] >= 0.9
+    low, high = printed["expected"]["answered_quality_interval"]
+    assert low < printed["expected"]["answered_quality"] < high
+    again = evaluate(Committee.load(saved), store, "val").figures()
+    assert {name: again[name] for name in ("answered", "answered_quality")} == {
+        name: printed["val"][name] for name in ("answered", "answered_quality")
+    }
+    code, out, _ = command(*words, "--abstain-cost", 0.2)
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert "answered % [95 %]" in out
+    assert "answers only if max_prob >=" in out
+    assert "before it abstains" in out
+    code, out, err = command(
+        "evaluate", saved, "--store", store.files.uri, "--split", "val", "--units", tmp_path / "u.csv"
+    )
+    assert code == 0, err
+    assert pd.read_csv(tmp_path / "u.csv")["prediction"].notna().mean() == pytest.approx(again["answered"])
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("--answered-accuracy", 0.9, "--abstain-cost", 0.1), 2, "leave one of them out"),
+        (("--answered-accuracy", 90), 2, "expected a share from 0 to 1, such as 0.9"),
+        (("--abstain-cost", 0.1, "--guarantee", "accuracy >= 0.5"), 2, "answer every unit"),
+        (("--answered-accuracy", 1, "--folds", 5), 1, "no threshold is expected to make 1 of the answers right"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(store, command, words, status, message):
+    code, _, err = command("search", "--store", store.files.uri, "--max-models", 1, *words)
+    assert code == status
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
 
 
 # risk and coverage

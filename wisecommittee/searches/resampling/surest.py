@@ -122,7 +122,7 @@ class RiskCoverage:
     def widest(self, accuracy: float) -> float | None:
         """The largest share of answers of which this share is right even if one more were wrong; None if there is none.
 
-        That unit pays for the choice of the largest share, which takes chance for truth (docs/honesty.md).
+        That unit pays for the choice of the largest share, which takes chance for truth (docs/abstention.md).
         """
         enough = np.flatnonzero(self.right >= accuracy * (self.answered + 1) - 1e-9)
         return float(self.share[enough[-1]]) if len(enough) else None

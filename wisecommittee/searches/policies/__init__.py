@@ -10,7 +10,7 @@ from wisecommittee.searches.policies.agreement import AGREEMENT
 from wisecommittee.searches.policies.deferral.strategy import DEFERRAL
 from wisecommittee.searches.policies.labels.strategy import LABELS
 from wisecommittee.searches.policies.router.strategy import ROUTER
-from wisecommittee.searches.policies.window import WINDOW
+from wisecommittee.searches.policies.window.strategy import WINDOW
 from wisecommittee.searches.strategies.problem import Strategy
 
 POLICY_STRATEGIES: dict[str, Strategy] = {  # the simplest first

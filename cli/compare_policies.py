@@ -25,6 +25,10 @@ NAMES = ("split", "models", "max_models", "levels", "combine", "confidence", "co
 )
 def compare_policies(
     store: options.Store = None,
+    policies: Annotated[
+        list[str] | None,
+        typer.Option(help="Policies beside thresholds, as labels,adaptive; may be repeated.", show_default="all"),
+    ] = None,
     budgets: Annotated[
         list[str] | None,
         typer.Option(

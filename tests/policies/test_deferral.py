@@ -19,6 +19,7 @@ from wisecommittee.committees.policies.deferral import Deferral
 from wisecommittee.committees.policies.evidence import Output, members_evidence, reordered
 from wisecommittee.errors import CommitteeError, UsageError
 from wisecommittee.searches.evaluate import evaluate
+from wisecommittee.searches.folds import make_folds
 from wisecommittee.searches.methods import strategy_for
 from wisecommittee.searches.policies.arrays import member_arrays
 from wisecommittee.searches.policies.deferral import strategy as deferral
@@ -29,7 +30,6 @@ from wisecommittee.searches.policies.deferral.ridge import PENALTIES, ridge
 from wisecommittee.searches.policies.deferral.thresholds import Learned, best_thresholds, steps_of
 from wisecommittee.searches.policies.deferral.weights import BAGS, STEPS, selected_weights
 from wisecommittee.searches.query import Query
-from wisecommittee.searches.resampling.folds import make_folds
 from wisecommittee.searches.search import solve
 from wisecommittee.searches.strategies.problem import pose
 from wisecommittee.searches.units import evaluate_units

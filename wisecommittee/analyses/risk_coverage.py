@@ -15,7 +15,7 @@ from wisecommittee.errors import UsageError
 from wisecommittee.searches.answered import Answered
 from wisecommittee.searches.certainty import answering, judged
 from wisecommittee.searches.evaluate import evaluate_in
-from wisecommittee.searches.resampling.folds import make_folds
+from wisecommittee.searches.folds import make_folds
 from wisecommittee.searches.resampling.surest import SurestFirst
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.pool_confidence import require_confidence

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import UsageError, option
+from wisecommittee.searches.folds import make_folds
 from wisecommittee.searches.policies.arrays import member_arrays
 from wisecommittee.searches.policies.deferral.answers import (
     Answers,
@@ -23,7 +24,6 @@ from wisecommittee.searches.policies.deferral.committees import committee_at
 from wisecommittee.searches.policies.deferral.gains import fit_gains
 from wisecommittee.searches.policies.deferral.known import Known
 from wisecommittee.searches.policies.deferral.thresholds import Learned, best_thresholds, steps_of
-from wisecommittee.searches.resampling.folds import make_folds
 from wisecommittee.searches.stages.stage_tables import tables_for
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
 

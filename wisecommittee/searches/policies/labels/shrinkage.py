@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.searches.folds import make_folds
 from wisecommittee.searches.policies.rules.fitting import Fitting
-from wisecommittee.searches.resampling.folds import make_folds
 
 SHRINKAGES = (20.0, 100.0, 500.0, np.inf)
 FIRST = 100.0  # with which the prices are found at which all are compared

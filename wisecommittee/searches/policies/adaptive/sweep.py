@@ -66,7 +66,7 @@ def policy_of(
     """
     units = len(states[values.first[price],].right)
     often = {route for route, visits in figures.visits.items() if visits >= RARE * units}
-    kept = [(values.first[price],)]
+    kept: list[Route] = [(values.first[price],)]
     ahead: dict[Route, list[int]] = {}
     for route in kept:
         onward = {m: extended(route, m, unordered=True) for m in values.weights.get(route, {})}

@@ -1,7 +1,7 @@
 """The value of going on from every set of members, at several prices of cost, by backward induction.
 
 At price p, V(S, x) = max(value of stopping, max over m of E[V(S + m) | x] - p * cost of m after S). The expectation is
-a ridge regression on features of the posterior after S. Decisions of a unit are made by regressions on the units of other
+a ridge regression on features of the posterior after S. A unit's decisions come from regressions on the units of other
 folds, and the target of the sets before is the value that followed from the decision, not the estimate that led to it:
 the largest of several estimates would be too high (as in Longstaff and Schwartz 2001, Valuing American options by
 simulation, Sec. 2).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,18 +15,16 @@ from wisecommittee.committees.posterior import Evidence, Floats, Posterior, amon
 from wisecommittee.searches.policies.adaptive.logit import Design, Penalties, Small, design, fit, plain, probabilities
 
 FOLDS = 3
-MANY = 3000  # units from which a single fold tells which penalties are best
+MANY = 3000  # units from which a single fold of few sets tells which penalties are best
+FEW, FEW_OF_MANY = 6, 2  # sets of a size that are tried for its penalties
 KNOTS = 33  # quantiles of each confidence
 MOST_CLASSES = 40  # of a posterior over labels; beyond, it is over the answers of the members
 OF_ANSWERS = tuple(
     Penalties(corrections, 0.01 * (corrections or 1), 0.01) for corrections in (None, 30.0, 10.0, 3.0, 1.0, 0.3)
 )
 OF_OUTPUTS = (
-    *(
-        Penalties(None, votes, votes, weights)
-        for votes, weights in ((1e4, 1e3), (1000.0, 100.0), (100.0, 30.0), (10.0, 10.0))
-    ),
-    *(Penalties(corrections, 100.0, 100.0, 10.0) for corrections in (100.0, 10.0)),
+    *(Penalties(None, *rigid) for rigid in ((1e4, 1e4, 1e3), (1e3, 1e3, 1e2), (1e3, 1e2, 1e2), (1e3, 10.0, 1e2))),
+    *(Penalties(corrections, 1e3, 1e2, 10.0) for corrections in (100.0, 10.0)),
 )
 
 
@@ -156,6 +155,16 @@ def _without(
 def one_hot(true: NDArray[np.int64], classes: int) -> Small:
     """float32 [C, n]: 1 at the class of each unit."""
     return (true == np.arange(classes)[:, None]).astype(np.float32)
+
+
+def penalties_by_size(said: Said, sets: Sequence[Route], folds: NDArray[np.int64]) -> dict[int, Penalties]:
+    """{number of members: the best penalties of sets of so many}, from a few of these sets."""
+    out = {}
+    for size in sorted({len(route) for route in sets}):
+        alike = [route for route in sets if len(route) == size]
+        few = FEW if len(folds) < MANY else FEW_OF_MANY
+        out[size] = best_penalties(said, alike[:: math.ceil(len(alike) / few)], folds)
+    return out
 
 
 def best_penalties(said: Said, sets: Sequence[Route], folds: NDArray[np.int64]) -> Penalties:

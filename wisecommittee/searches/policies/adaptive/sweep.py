@@ -78,14 +78,14 @@ def policy_of(
         KnownState(
             tuple(stage[m] for m in route),
             states[route].posterior,
+            values.stopping[route],
             tuple((stage[m], values.weights[route][m][price]) for m in ahead[route]),
         )
         for route in sorted(kept)
     ]
     ranks = tuple({"score": _numbers(said.ranks[m][0]), "rank": _numbers(said.ranks[m][1])} for m in members)
     written = tuple(each.to_json() for each in known)
-    by_answer = known[0].posterior.corrections is not None
-    return members, Adaptive(tuple(said.labels), tuple(said.others), ranks, written, by_answer)
+    return members, Adaptive(tuple(said.labels), tuple(said.others), ranks, written, values.by_answer)
 
 
 def _numbers(array: Floats) -> tuple[float, ...]:

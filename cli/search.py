@@ -70,7 +70,9 @@ def search(
 
     `wisecommittee search --family halting --models 'irene-*' --shared-threshold`
 
-    `wisecommittee search --target-flops 4e9 --answered-accuracy 0.99 --save committee.json`
+    `wisecommittee search --policy auto --cost usd --target-cost 0.001 --mix`
+
+    `wisecommittee search --target-flops 4e9 --answered-accuracy 0.98`
 
     `wisecommittee search --cost latency_ms --axis p99 --max-average usd=0.001`
 

@@ -359,3 +359,21 @@ def test_no_routing_is_found_where_all_cascades_are_alike():
     quality = np.repeat(rng.integers(0, 2, (80, 1)).astype(float), 3, axis=1)
     assert list(routings(rng.normal(size=(80, 4)), quality, np.ones((80, 3)), [0.0, 0.1])) == []
     assert list(routings(np.empty((80, 0)), quality, np.ones((80, 3)), [0.0, 0.1])) == []
+
+
+def test_a_frontier_with_routers_is_kept_in_a_file():
+    store = answers_store(6, useful=True, units=(600, 50))
+    frontier = wc.search(store, cost="usd", policy="router", router_cost=0.125)
+    frontier.save("frontier.parquet")
+    kept = wc.Frontier.load("frontier.parquet")
+    assert [e.committee for e in kept] == [e.committee for e in frontier]
+    assert kept.query.router_cost == 0.125
+
+
+def test_a_fee_makes_the_unit_of_costs_finer_and_changes_no_cost():
+    store = answers_store(7, useful=True, units=(100, 50))
+    single = Committee((("a",),), confidence="confidence", combine="last", cost="usd")
+    plain = wc.search(store, cost="usd", max_models=2)
+    finer = wc.search(store, cost="usd", max_models=2, router_cost=0.333)
+    assert [e.figures() for e in plain] == [e.figures() for e in finer]
+    assert evaluate(single, store).average_cost == 1

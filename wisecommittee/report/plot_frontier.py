@@ -140,7 +140,7 @@ def _hull_line(ax: Axes, frontier: Frontier) -> None:
     if 1 < len(costs) < len(frontier):
         between = np.unique([np.linspace(*ends, BETWEEN) for ends in pairwise(costs)])
         ax.plot(between, np.interp(between, costs, qualities), "-", color="0.35", linewidth=0.7, zorder=2.1,
-                label="mixtures of two committees, in expectation")  # fmt: skip
+                label="mixtures of two")  # fmt: skip
 
 
 def _hollow_marks(reported: Sequence[Evaluation]) -> tuple[Line2D, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -96,10 +97,17 @@ def policies() -> list[str]:
     return [Thresholds.kind, *POLICY_STRATEGIES, AUTO_POLICY]
 
 
-def fitting(problem: Problem) -> tuple[dict[str, tuple[Problem, Strategy]], dict[str, str]]:
-    """What every kind of policy makes of a problem, the simplest kind first, and {kind: why it does not fit}."""
+def fitting(
+    problem: Problem, kinds: Collection[str] | None = None
+) -> tuple[dict[str, tuple[Problem, Strategy]], dict[str, str]]:
+    """What every kind of policy makes of a problem, the simplest kind first, and {kind: why it does not fit}.
+
+    kinds : besides thresholds; by default all.
+    """
+    if unknown := sorted(set(kinds or ()) - {Thresholds.kind, *POLICY_STRATEGIES}):
+        raise UnknownNameError("policy", unknown[0], [Thresholds.kind, *POLICY_STRATEGIES])
     fit, refused = {}, {}
-    for kind in (Thresholds.kind, *POLICY_STRATEGIES):
+    for kind in (Thresholds.kind, *(k for k in POLICY_STRATEGIES if kinds is None or k in kinds)):
         of_kind = replace(problem, query=replace(problem.query, policy=kind))
         try:
             fit[kind] = of_kind, strategy_for(of_kind)

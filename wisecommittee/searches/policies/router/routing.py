@@ -19,7 +19,7 @@ FOLDS = 5
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 1e5, np.inf)
 MOST_PARTS = 8
 LEAST_SHARE = 0.02  # of the units, that a cascade must be the best for to be a part
-SURE = 2.0  # standard errors by which routing must beat the best cascade on units that the fit did not see
+SURE = 1.0  # standard errors by which routing must beat the best cascade on units that the fit did not see
 
 
 @dataclass(frozen=True, slots=True)

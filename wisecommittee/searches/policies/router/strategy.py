@@ -15,6 +15,7 @@ from wisecommittee.searches.policies.router.routing import Routing, routings
 from wisecommittee.searches.policies.router.terms import terms_of
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
+from wisecommittee.searches.workers.estimate import MOST_MEMORY, machine_memory
 
 MOST_CASCADES = 200  # plain cascades that are reported beside the routers
 
@@ -40,6 +41,7 @@ def run(problem: Problem) -> Findings:
     arms = arms_of(cascades.evaluations, prices)
     quality, cost = outcomes_by_unit(problem, cascades, arms)
     terms = terms_of(features)
+    _require_memory(sum(column.width for column in terms), pool.units)
     matrix, fee = term_matrix(terms, features, pool.units), problem.query.router_cost
     committees = [arm.committee for arm in arms]
     found = [
@@ -51,6 +53,16 @@ def run(problem: Problem) -> Findings:
     plain = [best[i].committee for i in kept]
     searched = cascades.searched | {"routers": len(found)}
     return Findings((), cascades.tables, searched, committees=[*plain, *found])
+
+
+def _require_memory(width: int, units: int) -> None:
+    """UsageError if the terms of all units, and their copies without a fold, would not fit into memory."""
+    needed, have = 3 * 8 * width * units, machine_memory()
+    if needed > MOST_MEMORY * have:
+        raise UsageError(
+            f"{width:,} terms of features over {units:,} units need {needed / 1e9:.1f} GB, this machine has "
+            f"{have / 1e9:.1f}; give fewer features with {option('features', placeholder='FILE')}"
+        )
 
 
 def router_of(pool: Pool, cascades: Sequence[Committee], routing: Routing, terms: Terms, fee: float) -> Committee:

@@ -9,10 +9,10 @@ import numpy as np
 
 from benchmarks.synthetic import Synthetic
 from benchmarks.timing import cpu_seconds
+from wisecommittee.searches.folds import make_folds
 from wisecommittee.searches.grid.sweep import GridSearch
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.cross_fit import CrossFit, cross_fit
-from wisecommittee.searches.resampling.folds import make_folds
 from wisecommittee.searches.resampling.robust import robust_problem
 from wisecommittee.searches.search import solution_of
 from wisecommittee.searches.workers.execution import Execution

@@ -25,6 +25,10 @@ NAMES = ("split", "models", "max_models", "levels", "combine", "confidence", "co
 )
 def compare_policies(
     store: options.Store = None,
+    policies: Annotated[
+        list[str] | None,
+        typer.Option(help="Policies beside thresholds, as labels,adaptive; may be repeated.", show_default="all"),
+    ] = None,
     budgets: Annotated[
         list[str] | None,
         typer.Option(
@@ -42,6 +46,7 @@ def compare_policies(
     out_file: Annotated[
         Path | None, typer.Option("--out", help="File to write; .csv, .md and .tex choose the format.")
     ] = None,
+    features: options.Features = None,
     as_json: options.Json = False,
     *,
     query: Query,
@@ -67,9 +72,13 @@ def compare_policies(
 
     layout = form_of(form, out_file)
     limits = options.numbers("--budgets", budgets)
+    source = LogitStore(store).with_features(features)
+    kinds = options.several("--policies", policies) or None
     with progress() as update:
         execution = replace(execution, progress=update, notify=say)
-        compared = compare(LogitStore(store), query, execution, budgets=limits, folds=folds, repeats=repeats, seed=seed)
+        compared = compare(
+            source, query, execution, kinds=kinds, budgets=limits, folds=folds, repeats=repeats, seed=seed
+        )
     if as_json:
         print_json(compared.to_json())
         return

@@ -108,7 +108,7 @@ def import_(
     from wisecommittee.errors import UsageError
     from wisecommittee.searches.doctor import examine
     from wisecommittee.store import LogitStore
-    from wisecommittee.store.features import import_features
+    from wisecommittee.store.features import changes, import_features
     from wisecommittee.store.imports.answers import import_answers
     from wisecommittee.store.imports.costs import import_costs
     from wisecommittee.store.imports.outputs import import_outputs
@@ -117,15 +117,18 @@ def import_(
 
     target, files = LogitStore(store), _files(more or [], logits or [], probabilities or [])
     done: dict[str, str] = {}
-    columns_file = None if features is None else read_feature_table(features)
+    columns = None if features is None else read_feature_table(features)
+    known = target.features(split) if target.has_split(split) else {}
     if unlabelled and labels is not None:
         raise UsageError(f"--unlabelled with --labels {str(labels)!r}: leave one out")
+    if cell is not None and features is not None:
+        raise UsageError("--features with --cell: routers are not searched for mIoU; leave one out")
     if answers and files:
         raise UsageError("--answers cannot be mixed with --logits or --probabilities in one store")
     if answers:
         done = import_answers(
             target, split, answers, labels=labels, costs=costs, by_position=by_position, ignore_case=ignore_case,
-            unlabelled=unlabelled, replace=replace,
+            unlabelled=unlabelled, replace=replace, features=columns,
         )  # fmt: skip
     elif files:
         wanting = labels is None and (cell is not None or not unlabelled)
@@ -137,7 +140,7 @@ def import_(
         if cell is None or labels is None:
             done = import_outputs(
                 target, split, files, labels=labels, costs=costs, classes=classes, by_position=by_position, dtype=dtype,
-                replace=replace,
+                replace=replace, features=columns,
             )  # fmt: skip
         else:
             with progress() as update:
@@ -151,16 +154,18 @@ def import_(
         raise UsageError(
             "nothing to import; give --logits or --probabilities NAME=FILE, --answers FILE, or --features FILE"
         )
-    columns = {} if columns_file is None else import_features(target, split, columns_file, replace=replace)
+    if columns is not None and not (answers or files):
+        import_features(target, split, columns, replace=replace)
+    status = {} if columns is None else changes(known, columns.of_units(target.unit_ids(split), split))
     warn_of(examine(target, [split] if target.has_split(split) else [], models=done))
     if files or answers:
-        _show(target, split, done, columns, "mIoU %" if cell else "accuracy %", as_json)
+        _show(target, split, done, status, "mIoU %" if cell else "accuracy %", as_json)
     elif as_json:
-        print_json({"store": target.files.uri, "split": split, "models": done, **_features(target, split, columns)})
+        print_json({"store": target.files.uri, "split": split, "models": done, **_features(target, split, status)})
     elif done:  # a cost file changes cards of every split
         table(f"{target.files.uri}: costs", [("model", "left"), ("", "left")], [[m, s] for m, s in done.items()])
-    if columns and not as_json:
-        _show_features(target, split, columns)
+    if status and not as_json:
+        _show_features(target, split, status)
 
 
 def _files(more: list[str], logits: list[str], probabilities: list[str]) -> list[tuple[str, str, Path]]:

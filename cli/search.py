@@ -70,6 +70,10 @@ def search(
 
     `wisecommittee search --family halting --models 'irene-*' --shared-threshold`
 
+    `wisecommittee search --policy auto --cost usd --target-cost 0.001 --mix`
+
+    `wisecommittee search --target-flops 4e9 --answered-accuracy 0.98`
+
     `wisecommittee search --cost latency_ms --axis p99 --max-average usd=0.001`
 
     `wisecommittee search --guarantee 'accuracy >= best_single - 0.01' --delta 0.05 --save committee.json`

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from wisecommittee.errors import counted
 
 from .console import Unit, human, out, percent, shares, table
+from .show_answered import show_answered
 from .show_evidence import expected_row, show_verdict
 from .show_guarantee import show_headline, show_statements, with_tested
 
 if TYPE_CHECKING:
+    from wisecommittee.committees.committee import Committee
     from wisecommittee.report.table import Table
     from wisecommittee.searches.choice import Choice
     from wisecommittee.searches.evaluation import Evaluation
@@ -45,7 +47,7 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
             f"threshold parts them; another --confidence may",
             markup=False,
         )
-    if choice.target or choice.certificate:
+    if choice.target or choice.certificate or choice.selection.abstains:
         tested = [choice.val] if choice.certificate is None else with_tested(choice.val, choice.certificate)
         evaluations = [*tested, *([choice.test] if choice.test else [])]
         show_evaluations(
@@ -116,6 +118,7 @@ def show_evaluations(
         elif len(evaluations) > 1:
             caption += " Those of test hold if test was looked at once."
     table(f"{first.committee.label()}   (costs in {unit.name})", columns, rows, caption)
+    show_answered(evaluations, expected)
 
 
 def _amount(heading: str, value: float, unit: Unit) -> str:
@@ -133,7 +136,7 @@ def show_members(e: Evaluation, alone: Sequence[Evaluation]) -> None:
         [
             single.committee.models[0],
             f"{percent(single.quality)} {_around(single)}",
-            f"{100 * (e.quality - single.quality):+.2f}",
+            "-" if e.committee.abstains else f"{100 * (e.quality - single.quality):+.2f}",
             unit(single.average_cost),
             beside(single.average_cost, e.average_cost),
         ]
@@ -172,11 +175,24 @@ def show_thresholds(e: Evaluation) -> None:
             out.print(f"  on {share:.1f} % of the units, drawn by their ids: {part.label()}", markup=False)
         if not part.nested:
             out.print(f"  policy {part.policy.kind}: {part.policy.words}", markup=False)
-            continue
-        for stage, condition in zip(part.stages, part.conditions(), strict=False):
-            out.print(f"  after {together(stage)}: answer if {condition}, else go on", markup=False)
+        else:
+            then = "end" if part.abstains else "answer"
+            for stage, condition in zip(part.stages, part.conditions(), strict=False):
+                out.print(f"  after {together(stage)}: {then} if {condition}, else go on", markup=False)
+        _show_least(part)
     if methods := sorted({m["calibration"]["method"] for m in c.members.values() if m.get("calibration")}):
         out.print(f"  with calibrated models: {', '.join(methods)}", markup=False)
+
+
+def _show_least(part: Committee) -> None:
+    """Which of the units that exit at a stage get no answer."""
+    from wisecommittee.committees.committee import together
+    from wisecommittee.committees.policies.abstaining import Abstaining
+
+    if isinstance(part.policy, Abstaining):
+        for stage, condition in zip(part.stages, part.policy.least_conditions(part.confidence), strict=True):
+            which = "" if condition is None else f" unless {condition}"
+            out.print(f"  ends after {together(stage)}: no answer{which}", markup=False)
 
 
 def show_references(choice: Choice) -> None:

@@ -31,6 +31,8 @@ def show_verdict(choice: Choice) -> None:
         f"{100 * selection.margin:.3g} points lost ({option('margin')}) and over {selection.min_speedup:g} times less "
         f"cost ({option('min_speedup')})."
     )
+    if selection.abstains:
+        out.print("  This compares the committee as it would answer every unit, before it abstains.")
     if comparison.test is not None and choice.test is not None and not comparison.same:
         out.print(f"  {on_test_words(comparison, choice.test.split)}", markup=False)
     if verdict.word == "do_not_use" and comparison.difference.limits[0] > 0:

@@ -86,6 +86,7 @@ __all__ = [
     "__version__",
     "audit",
     "calibrate",
+    "compare_policies",
     "deploy",
     "evaluate",
     "evaluate_all",

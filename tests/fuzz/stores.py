@@ -17,6 +17,7 @@ from fuzz.product import DefectError, run
 from wisecommittee import LogitStore, ModelCard
 from wisecommittee.errors import WiseCommitteeError
 from wisecommittee.searches.calibration.calibrate import calibrate
+from wisecommittee.store.features import import_features
 
 UNITS, CLASSES = 24, 3
 IMPORT = ("--store", "store", "--split", "val", "--labels", "given/labels.csv", "--costs", "given/models.csv")
@@ -43,6 +44,8 @@ COMMANDS: tuple[tuple[Any, ...], ...] = (
     ("evaluate", "given/committee.json", "--store", "store"),
     ("evaluate", "given/committee.json", "--store", "store", "--split", "val", "--force"),
     ("search", "--store", "answers", *QUICK, "--cost", "usd"),
+    ("search", "--store", "answers", *QUICK, "--cost", "usd", "--policy", "router"),
+    ("import", "--store", "answers", "--features", "given/features.csv"),
     ("models", "--store", "answers"),
 )
 
@@ -86,6 +89,9 @@ def make(folder: Path) -> None:
             unit_costs={"usd": random.random(UNITS) + 0.1},
             unit_ids=[f"q{i}" for i in range(UNITS)],
         )
+    columns = [f"q{i},{i % 3},{'xyz'[i % 3]}" for i in range(UNITS)]
+    (given / "features.csv").write_text("\n".join(["unit_id,length,task", *columns]))
+    import_features(answers, "val", given / "features.csv")
     os.chdir(folder)
     code, _, err = run("search", "--store", "store", *QUICK, "--save", "given/committee.json", "--target-flops", 1500)
     assert code == 0, err
@@ -98,6 +104,8 @@ def figures(store: LogitStore) -> dict[str, Any]:
     for split in store.splits():
         units = store.unit_ids(split)
         found[split] = {"labels": dict(zip(units, store.labels(split).tolist(), strict=True))}
+        for name, values in store.features(split).items():
+            found[split][f"feature {name}"] = dict(zip(units, values.tolist(), strict=True))
         for card in store.cards(split):
             contents = card.contents
             columns = {f"score {name}": store.scores(card.model, split, name) for name in contents.scores}

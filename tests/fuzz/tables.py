@@ -70,6 +70,9 @@ def make(folder: Path) -> None:
     )
     answers.to_csv(folder / "answers.csv", index=False)
     answers.assign(score=random.random(2 * UNITS)).to_parquet(folder / "answers.parquet", index=False)
+    known = pd.DataFrame({"unit_id": ids, "length": random.integers(1, 9, UNITS), "task": ["a", "b"] * (UNITS // 2)})
+    known.to_csv(folder / "features.csv", index=False)
+    known.to_parquet(folder / "features.parquet", index=False)
     cells = random.standard_normal((2, 4, 4, CLASSES)).astype(np.float32)
     np.save(folder / "cells.npy", cells)
     np.save(folder / "pixels.npy", random.integers(0, CLASSES, (2, 4, 4)).astype(np.uint8))
@@ -90,6 +93,8 @@ ROUTES: dict[str, tuple[str, ...]] = {  # each file and what it is imported with
     "models.csv": ("--labels", "labels.csv", "--costs", "models.csv", "--logits", "m=outputs.npz"),
     "answers.csv": ("--answers", "answers.csv"),
     "answers.parquet": ("--answers", "answers.parquet"),
+    "features.csv": ("--answers", "answers.csv", "--features", "features.csv"),
+    "features.parquet": ("--answers", "answers.csv", "--features", "features.parquet"),
     "cells.npy": ("--cell", "2", "--labels", "pixels.npy", "--costs", "models.csv", "--logits", "m=cells.npy"),
     "pixels.npy": ("--cell", "2", "--labels", "pixels.npy", "--costs", "models.csv", "--logits", "m=cells.npy"),
 }
@@ -313,5 +318,7 @@ def attempt(folder: Path, random: Random) -> None:
     code, out, err = run("verify", "--store", "store")
     if code:
         raise DefectError(f"imported, and verify says: {out}{err}")
-    cost = ("--cost", "usd") if name.startswith("answers") else ()
+    cost = ("--cost", "usd") if name.startswith(("answers", "features")) else ()
+    if name.startswith("features"):
+        cost = (*cost, "--policy", "router")
     run("search", "--store", "store", "--max-models", 2, "--levels", 5, "--threads", 1, *cost)

@@ -37,8 +37,22 @@ def test_frontier_draws_its_figures_by_shape():
     assert points(line_named(ax, "cascade")) == [(14, 0.76), (60, 0.85)]
     shapes = [line_named(ax, noun) for noun in style.NOUNS.values()]
     assert len({s.get_marker() for s in shapes}) == len({to_hex(s.get_color()) for s in shapes}) == 3
-    assert legend(ax) == ["frontier on val (n = 1,000)", "single model", "ensemble", "cascade"]
+    mixtures = "mixtures of two committees, in expectation"
+    assert legend(ax) == ["frontier on val (n = 1,000)", mixtures, "single model", "ensemble", "cascade"]
     assert ax.get_title() == ""
+
+
+def test_mixtures_lie_on_straight_lines_between_the_committees_that_no_mixture_beats():
+    ax = axes()
+    plot.frontier(ax, FRONTIER)
+    corners = [(x, y) for x, y in figures(FRONTIER) if not any(
+        a[0] < x < b[0] and y <= a[1] + (b[1] - a[1]) * (x - a[0]) / (b[0] - a[0])
+        for a in figures(FRONTIER) for b in figures(FRONTIER))]  # fmt: skip
+    assert 1 < len(corners) < len(FRONTIER)
+    drawn = points(line_named(ax, "mixtures of two committees"))
+    assert set(corners) <= set(drawn)
+    for x, y in drawn:
+        assert y == pytest.approx(np.interp(x, *zip(*corners, strict=True)))
 
 
 @pytest.mark.parametrize(("axis", "figure", "name"), [
@@ -56,6 +70,7 @@ def test_the_cost_that_was_searched_is_drawn(axis, figure, name):
     ax = drawn(plot.frontier(axes(), found, test=test, ensembles=replace(found, evaluations=(given[2],))))
     expected = [(figure(e), e.quality) for e in given]
     assert points(line_named(ax, "frontier on val")) == expected
+    assert "mixtures of two committees, in expectation" not in legend(ax)
     assert points(line_named(ax, "single model")) == [(figure(e), e.quality) for e in singles]
     assert points(line_named(ax, "ensembles only")) == [expected[2]]
     assert points(line_named(ax, "cascade")) == [expected[1], expected[3]]

@@ -14,9 +14,9 @@ from scipy.stats import binomtest
 
 from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, UsageError
 from wisecommittee.searches.choosing import search_and_choose
+from wisecommittee.searches.folds import make_folds
 from wisecommittee.searches.meeting import single_named
 from wisecommittee.searches.query import Query
-from wisecommittee.searches.resampling.folds import make_folds
 from wisecommittee.searches.resampling.selecting import Asked, select
 from wisecommittee.searches.search import solution_of
 from wisecommittee.searches.selection import Selection

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pools import MemoryStore, cases, pools, with_further_costs
 
 from wisecommittee.errors import InfeasibleError
+from wisecommittee.searches.folds import make_folds
 from wisecommittee.searches.methods import strategy_for
 from wisecommittee.searches.query import Query
-from wisecommittee.searches.resampling.folds import make_folds
 from wisecommittee.searches.search import solve
 from wisecommittee.searches.strategies.problem import pose
 from wisecommittee.searches.workers.execution import Execution

@@ -176,6 +176,14 @@ def test_features_come_with_outputs_and_a_bad_table_stops_both(store, run):
     assert "column 'task' is empty" in err
     assert not LogitStore("T").files.exists()
     written(feature_frame())
-    code, _, _ = run("import", "--store", "T", "--answers", "answers.csv", "--features", "features.csv")
+    written(feature_frame().iloc[1:])
+    code, _, err = run("import", "--store", "T", "--answers", "answers.csv", "--features", "features.csv")
+    assert code == 1
+    assert "no features for 1 unit of 60 in val, such as 'q0'" in err
+    assert not list(LogitStore("T").files.local.rglob("card.json"))
+    written(feature_frame())
+    words = ("--answers", "answers.csv", "--features", "features.csv", "--json")
+    code, out, _ = run("import", "--store", "T", *words)
     assert code == 0
+    assert json.loads(out)["features"]["length"] == {"status": "added", "kind": "numbers"}
     assert sorted(LogitStore("T").features("val")) == ["length", "task"]

@@ -8,7 +8,7 @@ from wisecommittee.analyses import confidence as analysis
 from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.errors import AbsentError, CommitteeError, ContentError, WiseCommitteeError
+from wisecommittee.errors import CommitteeError, ContentError, UsageError, WiseCommitteeError
 from wisecommittee.searches.calibration.calibrate import fit
 from wisecommittee.searches.doctor import examine
 from wisecommittee.searches.evaluate import evaluate
@@ -64,7 +64,7 @@ def test_a_single_model_chosen_with_confidences_is_evaluated_on_answers_without(
 
 
 def test_thresholds_name_the_models_and_the_remedy(bare):
-    with pytest.raises(AbsentError, match=r"thresholds need a confidence; large, small: stored without.*policy="):
+    with pytest.raises(UsageError, match=r"thresholds need a confidence; large, small: stored without.*policy="):
         search(bare, cost="usd")
     cascade = Committee((("small",), ("large",)), Thresholds((0.5,)), "confidence", "last", cost="usd")
     with pytest.raises(CommitteeError, match=r"large.*stored without the score 'confidence'; import these"):
@@ -78,7 +78,7 @@ def test_thresholds_without_a_confidence_are_no_committee():
 
 def test_curves_of_confidence_name_what_is_missing(bare):
     study = study_of(bare, cost="usd")
-    with pytest.raises(AbsentError, match="curves of confidence need a confidence; large, small"):
+    with pytest.raises(UsageError, match="curves of confidence need a confidence; large, small"):
         analysis.curves(study)
     with pytest.raises(ContentError, match="no stored confidence to calibrate"):
         fit(bare, ["small"])
@@ -96,9 +96,9 @@ def test_models_with_and_without_a_confidence_can_be_told_apart(bare, tmp_path):
     import_answers(bare, "val", file)
     doubts = [str(doubt) for doubt in examine(bare, ["val"])]
     assert any("small, large" in text or "large, small" in text for text in doubts), doubts
-    with pytest.raises(AbsentError, match="stored without the score 'confidence'"):
+    with pytest.raises(UsageError, match="stored without the score 'confidence'"):
         search(bare, cost="usd", confidence="confidence")
-    with pytest.raises(AbsentError, match=r"(small, large|large, small): stored without"):
+    with pytest.raises(UsageError, match=r"(small, large|large, small): stored without"):
         search(bare, cost="usd")
     assert search(bare, cost="usd", models=["middle"]).best().committee.confidence == "confidence"
 

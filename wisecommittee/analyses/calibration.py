@@ -158,6 +158,7 @@ def reliability_in(pool: Pool, committee: Committee) -> Reliability:
 def _pool(study: Study, committee: Committee, split: str, calibrations: Mapping[str, Calibration]) -> Pool:
     cards = sorted((study.store.card(model, split) for model in committee.models), key=lambda card: card.key)
     used = [card.with_calibration(calibrations.get(card.model)) for card in cards]
-    return open_pool(
+    pool = open_pool(
         study.store, split, used, combine=committee.combine, confidence=committee.confidence, cost=committee.cost
     )
+    return pool.with_fees(part.policy.fee(committee.cost) for part in committee.parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,6 +99,7 @@ def compare_policies(
     query: Query | None = None,
     execution: Execution | None = None,
     *,
+    kinds: Collection[str] | None = None,
     budgets: Sequence[float] = (),
     folds: int = FOLDS,
     repeats: int = 1,
@@ -115,6 +116,8 @@ def compare_policies(
     query : Query, optional
         Its policy is not used.
     execution : Execution, optional
+    kinds : collection of str, optional
+        Kinds of policies beside thresholds; by default all.
     budgets : sequence of float, optional
         Average costs; by default a quarter, a half, three quarters and the whole of the way from the cheapest to the
         best single model.
@@ -129,6 +132,8 @@ def compare_policies(
     ------
     UsageError
         The frontier is not over average costs, or there are no folds.
+    UnknownNameError
+        There is no such kind of policy.
     InfeasibleError
         There are too few units for the folds.
 
@@ -142,7 +147,7 @@ def compare_policies(
     if folds < 2:
         raise UsageError(f"{option('folds', folds)}; policies are compared by folds, expected at least 2")
     problem = pose(open_store(store), replace(query, policy="thresholds"), execution or Execution())
-    fit, left_out = fitting(problem)
+    fit, left_out = fitting(problem, kinds)
     searches: dict[str, tuple[Solution, CrossFit]] = {}
     for kind, (of_kind, strategy) in fit.items():
         solution = solve(of_kind, strategy)

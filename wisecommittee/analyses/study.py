@@ -14,11 +14,12 @@ from wisecommittee.committees.cost import default_cost
 from wisecommittee.errors import UsageError, option
 from wisecommittee.options import from_options
 from wisecommittee.searches.choice import Choice
-from wisecommittee.searches.choosing import choose, choose_from
+from wisecommittee.searches.choosing import choose, choose_from, search_and_choose
 from wisecommittee.searches.doctor import REPORTING
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.methods import AUTO_POLICY
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.reporting import reported
 from wisecommittee.searches.search import Solution, search, solution_of
@@ -31,7 +32,7 @@ from wisecommittee.store import LogitStore, open_store
 from wisecommittee.tasks import TASKS
 
 MAX_MODELS = 4  # of the committees of a study, by default
-TAKEN_OVER = ("split", "max_models", "levels", "replicas", "cost", "confidence", "combine", "calibrated")
+TAKEN_OVER = ("split", "policy", "max_models", "levels", "replicas", "cost", "confidence", "combine", "calibrated")
 OWN = ("reports", "committees", "ensembles", "published", "curves")  # fields of a study that are no options of a query
 Item = TypeVar("Item")
 
@@ -173,12 +174,18 @@ class Study:
         if key not in self._kept:
             selection = replace(self.selection, choose="best") if target is None else self.selection
             with interruptible() as ctrl_c:
-                found = choose_from(self.solution(), target, selection)
+                found = self._chosen(target, selection)
                 if ctrl_c.number:
                     raise KeyboardInterrupt  # some folds were not searched
             self._kept[key] = found
         kept: Choice = self._kept[key]
         return kept
+
+    def _chosen(self, target: Target | None, selection: Selection) -> Choice:
+        if self.query.policy == AUTO_POLICY:  # several searches, one of which is chosen
+            query = replace(self.query, cost=self.cost, max_models=self.max_models)
+            return search_and_choose(self.store, query, target, self.execution, selection)
+        return choose_from(self.solution(), target, selection)
 
     def over(self, cost: str) -> Study:
         """A study of the same models and options over another cost."""

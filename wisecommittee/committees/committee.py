@@ -18,6 +18,7 @@ from wisecommittee.committees.cards import OLD_KINDS, check_cost, plain, split_m
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.fields import checked_object, listed, shown, typed
 from wisecommittee.committees.policies import policy_from_json
+from wisecommittee.committees.policies.abstaining import Abstaining
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import Policy, Route
@@ -99,6 +100,11 @@ class Committee:
         return any(part.policy.answers for part in self.parts)
 
     @property
+    def abstains(self) -> bool:
+        """Whether units may get no answer."""
+        return any(isinstance(part.policy, Abstaining) for part in self.parts)
+
+    @property
     def routes(self) -> tuple[Route, ...]:
         """The sequences of stages after which a unit can exit, in lexicographic order; of a cascade that runs its
         stages in order, (0,), (0, 1), .., (0, .., K - 1)."""
@@ -177,13 +183,14 @@ class Committee:
         """The committee in one line: 'b3/0 | b5/0 + b5/1 | h/0..7'.
 
         Bars separate stages, plus signs the members of a stage; two dots stand for three or more successive replicas. A
-        name that contains one of these signs is quoted, so that no two committees have the same label. A mixture has
-        the share of the second of its parts.
+        name that contains one of these signs is quoted, so that no two committees have the same label. A policy
+        other than thresholds stands behind them; a mixture has the share of the second of its parts.
         """
         if isinstance(self.policy, Mixing):
             first, second = (part.label() for part in self.parts)
             return f"{first}, or on {100 * self.policy.share:.1f} % of the units {second}"
-        return " | ".join(map(together, self.stages))
+        stages = " | ".join(map(together, self.stages))
+        return stages if isinstance(self.policy, Thresholds) else f"{stages} ({self.policy.kind})"
 
     def to_json(self) -> dict[str, Any]:
         """The contents of committee.json.

@@ -94,10 +94,10 @@ class CostModel:
             added = np.stack([self.per_unit[list(models)].sum(axis=0) for models in sets])
         return CostModel(self.name, self.unit, self.blocks, uses, added)
 
-    def finer(self, amount: float, units: int) -> CostModel:
+    def finer(self, amount: float | Fraction, units: int) -> CostModel:
         """The same costs in a unit of which `amount` is a whole multiple, so that sums over N units with it are
         exact."""
-        exact, unit = Fraction(Decimal(repr(amount))), self.unit
+        exact, unit = exactly(amount), self.unit
         common = math.gcd(exact.numerator * unit.denominator, unit.numerator * exact.denominator)
         finest = Fraction(common, exact.denominator * unit.denominator)
         if finest == unit:
@@ -105,13 +105,17 @@ class CostModel:
         times = int(unit / finest)
         dearest = self.blocks if self.per_unit is None else self.per_unit.max(axis=1, initial=0)
         if (int(dearest.sum()) * times + int(exact / finest)) * units >= INT64_SAFE:
-            raise CostError(f"{amount!r} {self.name} beside the costs of the models spans too many digits; round it")
+            raise CostError(
+                f"{float(amount)!r} {self.name} beside the costs of the models spans too many digits; round it"
+            )
         per_unit = None if self.per_unit is None else self.per_unit * times
         return replace(self, unit=finest, blocks=self.blocks * times, per_unit=per_unit)
 
     def integer(self, amount: float) -> int:
-        """The integer cost nearest to a true one."""
-        return round(Fraction(Decimal(repr(amount))) / self.unit)
+        """The integer cost of a true one, which is a whole multiple of the unit (see `finer`)."""
+        number = exactly(amount) / self.unit
+        assert number.denominator == 1, f"{amount!r} {self.name} is no multiple of the unit {self.unit}"
+        return int(number)
 
     def true(self, total: int, count: int = 1) -> float:
         """True average cost of `count` units whose integer costs sum to `total`."""
@@ -120,6 +124,11 @@ class CostModel:
     def ceiling(self, limit: float, count: int = 1) -> int:
         """Largest integer total over `count` units whose true average does not exceed `limit`."""
         return math.floor(Fraction(Decimal(repr(limit))) * count / self.unit)
+
+
+def exactly(amount: float | Fraction) -> Fraction:
+    """The number as it is written in decimals."""
+    return amount if isinstance(amount, Fraction) else Fraction(Decimal(repr(amount)))
 
 
 def fixed_point(values: Sequence[int | float], headroom: int = 1) -> tuple[list[int], Fraction]:

@@ -44,3 +44,14 @@ def checked_object(
 def listed(names: Sequence[str]) -> str:
     """The first names, for a message."""
     return ", ".join(shown(name) for name in names[:8])
+
+
+def is_whole(value: Any, least: int = 0) -> bool:
+    """Whether a JSON value is a whole number of at least `least` that int64 holds."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 63
+
+
+def is_float32(value: Any) -> bool:
+    """Whether a JSON value is a number that float32 holds."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= 3.4028234663852886e38

@@ -21,6 +21,7 @@ from wisecommittee.committees.scale import STORED, Scale
 
 EXIT = -1  # in place of the next stage
 NO_CLASS, NO_TEXT = -1, ""  # in place of a predicted class, and of a text, where a committee gives no answer
+ALWAYS = -3.4028234663852886e38  # the least float32: a threshold that every confidence reaches
 Route = tuple[int, ...]  # the stages that a unit has run, from 0, in the order in which they ran
 
 
@@ -117,11 +118,26 @@ class Policy(ABC):
 
     __slots__ = ()
     kind: ClassVar[str]
-    words: ClassVar[str] = "decides which members run"
-    needs: ClassVar[frozenset[str]] = frozenset()
-    combines: ClassVar[bool] = True
-    answers: ClassVar[bool] = False
-    unordered: ClassVar[bool] = False
+
+    @property
+    def words(self) -> str:
+        return "decides which members run"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def combines(self) -> bool:
+        return True
+
+    @property
+    def answers(self) -> bool:
+        return False
+
+    @property
+    def unordered(self) -> bool:
+        return False
 
     @abstractmethod
     def next(self, state: State) -> NDArray[np.int64]:
@@ -134,6 +150,11 @@ class Policy(ABC):
         """Integer class or text [n]: the prediction for units that exit, of policies that answer; NO_CLASS or NO_TEXT
         for units without an answer."""
         raise NotImplementedError(f"a policy of kind {self.kind!r} leaves the answer to the combination")
+
+    def certainty(self, state: State) -> tuple[NDArray[np.float32], Scale]:
+        """The confidence float32 [n] in what units that exit are answered, and the scale that it is carried on; of the
+        combination unless the kind has its own."""
+        return state.scores[-1], state.scale
 
     def routes(self, stages: int) -> Sequence[Route]:
         """Every sequence of stages after which a unit can exit, of a committee of K stages.
@@ -158,17 +179,17 @@ class Policy(ABC):
         return [f"its policy, {self.kind}, says so"] * (stages - 1)
 
     def to_json(self) -> dict[str, Any]:
-        values = {f.name: plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+        values = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.init}  # type: ignore[arg-type]
         return {"kind": self.kind, **values}
 
 
-def reaches(score: NDArray[np.float32], threshold: np.float32 | float) -> NDArray[np.bool_]:
+def reaches(score: NDArray[np.float32], threshold: np.float32 | float | NDArray[np.float32]) -> NDArray[np.bool_]:
     """Whether units exit by a threshold: score >= threshold. Equality exits; a threshold of infinity lets no unit exit.
 
     Both are carried numbers (committees/scale.py). Outside the kernels only this function compares scores with
     thresholds.
     """
-    return score >= np.float32(threshold)
+    return score >= np.asarray(threshold, np.float32)
 
 
 def following(routes: Sequence[Route], *, unordered: bool) -> dict[Route, set[int]]:

@@ -45,13 +45,14 @@ class Exits(NamedTuple, Generic[AnyBatch]):
     """Units that exit together.
 
     route : the stages that they have run. batch, rows : they are at positions int64 [m] of this batch. answer : integer
-    class or text [m], if the policy answers; else None.
+    class or text [m], if the policy answers; else None. state : of all units of the batch.
     """
 
     route: Route
     batch: AnyBatch
     rows: NDArray[np.int64]
     answer: NDArray[np.generic] | None
+    state: State
 
 
 def walk(committee: Committee, batch: AnyBatch) -> Iterator[Exits[AnyBatch]]:
@@ -86,7 +87,7 @@ def walk(committee: Committee, batch: AnyBatch) -> Iterator[Exits[AnyBatch]]:
         state = batch.run(route, stage)
         going = _decided(policy, state, after.get(route, set()))
         if route and len(rows := np.flatnonzero(going == EXIT)):
-            yield Exits(route, batch, rows, _answer(policy, state, rows) if policy.answers else None)
+            yield Exits(route, batch, rows, _answer(policy, state, rows) if policy.answers else None, state)
         for stage in after.get(route, ()):
             if len(rows := np.flatnonzero(going == stage)):
                 ahead = extended(route, stage, unordered=policy.unordered)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
 from wisecommittee.errors import counted
 
 SHOWN = 3  # decisions that are printed
@@ -19,7 +20,7 @@ class Decisions:
     Parameters
     ----------
     prediction : int64 [n]
-        Class numbers.
+        Class numbers; -1 for units without an answer, of a committee that abstains.
     stage : int64 [n]
         Stage at which each unit exits, from 0.
     confidence : float32 [n]
@@ -41,8 +42,10 @@ class Decisions:
 
     @property
     def names(self) -> list[str]:
-        """Names of the predicted classes; their numbers as text if classes have no names."""
-        return [str(c) if self.classes is None else self.classes[c] for c in self.prediction.tolist()]
+        """Names of the predicted classes, else their numbers as text; "" without an answer."""
+        known = self.classes
+        named = ((c, str(c) if known is None else known[c]) for c in self.prediction.tolist())
+        return [NO_TEXT if c == NO_CLASS else name for c, name in named]
 
     def __len__(self) -> int:
         return len(self.prediction)
@@ -51,5 +54,7 @@ class Decisions:
         """The first SHOWN decisions, and the number of units."""
         first = slice(0, SHOWN)
         rows = zip(self.names[first], self.stage[first].tolist(), self.confidence[first].tolist(), strict=True)
-        shown = "; ".join(f"{name} at stage {stage}, confidence {sure:.4g}" for name, stage, sure in rows)
+        shown = "; ".join(
+            f"{name or 'no answer'} at stage {stage}, confidence {sure:.4g}" for name, stage, sure in rows
+        )
         return f"<Decisions of {counted(len(self), 'unit')}: {shown}{'; ..' if len(self) > SHOWN else ''}>"

@@ -190,7 +190,7 @@ class Deployed:
         confidence, ran = np.empty(n, np.float32), np.zeros((n, k), np.bool_)
         probabilities = np.empty((0, 0), np.float32)
         whole = self.committee
-        for route, batch, exits, answer in walk(whole, _DeployedBatch(self, whole, np.arange(n), units, known)):
+        for route, batch, exits, answer, _ in walk(whole, _DeployedBatch(self, whole, np.arange(n), units, known)):
             at = batch.index[exits]
             combined = self.combination.probabilities({name: rows[exits] for name, rows in batch.rows.items()})
             if not probabilities.size:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
 from wisecommittee.errors import AbsentNameError, AlignmentError, StoreError, counted
 from wisecommittee.store import LogitStore
 from wisecommittee.store.groups import read_groups
@@ -17,6 +18,7 @@ from wisecommittee.store.readers.frames import named_column, read_table, unit_id
 LABELS = ("label", "class")
 PREDICTED = "predicted"
 BLANK = "(blank)"
+UNANSWERED = "(no answer)"
 
 
 def column_of_split(store: LogitStore, split: str, by: str, predicted: NDArray[np.generic] | None) -> NDArray[np.str_]:
@@ -54,6 +56,10 @@ def column_of_file(file: str | os.PathLike[str], by: str, units: Sequence[str]) 
 
 
 def named_classes(store: LogitStore, split: str, classes: NDArray[np.generic]) -> NDArray[np.str_]:
-    """Text [N]: names of these classes where the store has names, else their numbers; answers as they are."""
+    """Text [N]: names of these classes where the store has names, else their numbers; answers as they are; UNANSWERED
+    where a committee gives no answer."""
     names = store.class_names(split)
-    return classes.astype(np.str_) if names is None or classes.dtype.kind not in "iu" else np.array(names)[classes]
+    if classes.dtype.kind not in "iu":
+        return np.where(classes == NO_TEXT, UNANSWERED, classes.astype(np.str_))
+    named = classes.astype(np.str_) if names is None else np.array(names)[classes]
+    return np.where(classes == NO_CLASS, UNANSWERED, named)

@@ -33,6 +33,7 @@ from wisecommittee.report import (
     plot_members,
     plot_replica_ensembles,
     plot_replicas,
+    plot_risk_coverage,
     plot_scaled_cascades,
     plot_smallest_ensemble,
     plot_thresholds,
@@ -107,6 +108,12 @@ PLOTS: dict[str, Plot] = {
     ),
     "confidence": Plot(
         plot_confidence.draw, "accuracy within the most confident units", plot_confidence.gather, uses=Uses(1)
+    ),
+    "risk-coverage": Plot(
+        plot_risk_coverage.draw,
+        "errors among the surest units, if the others get no answer",
+        plot_risk_coverage.gather,
+        uses=Uses(MANY),
     ),
     "calibration": Plot(
         plot_calibration.draw,

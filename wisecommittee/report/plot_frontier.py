@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -27,9 +29,11 @@ from wisecommittee.report.style import (
 )
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.hull import hull
 
 HOLLOW = 400  # committees evaluated again on test at most
 EXPECTED = SERIES[2][0]  # colour
+BETWEEN = 20  # points of a straight line of the hull
 DRAWN = 1000  # points of a frontier at most; more lie closer than a printer can part
 
 
@@ -47,7 +51,8 @@ def frontier(
     """Draw the frontier of a search with all single models of its pool (Wang et al. 2022, Fig. 2).
 
     The x axis is the figure of the cost that the search ran over. A second line with its 95 % band is what the
-    committees are expected to reach on new data, where the frontier has these figures. The legend stands above the
+    committees are expected to reach on new data, where the frontier has these figures. Over the average cost, a thin
+    line is what mixtures of two committees have in expectation. The legend stands above the
     axes, in the place of a title: give a figure layout="constrained" and use its suptitle.
 
     Parameters
@@ -97,6 +102,8 @@ def frontier(
         )
     if frontier.expected:
         _expected_line(ax, frontier)
+    if axis == "average":
+        _hull_line(ax, frontier)
     if thin:
         orange = SHAPES["ensemble"][0]
         ax.plot(*coordinates(thin, axis), "-", color=orange, linewidth=0.9, marker="s", markersize=2.5, zorder=2.2,
@@ -125,6 +132,15 @@ def _expected_line(ax: Axes, frontier: Frontier) -> None:
     ax.fill_between(costs, low, high, color=EXPECTED, alpha=0.15, linewidth=0, zorder=1)
     ax.plot(costs, [expected.quality for _, expected in shown], "--", color=EXPECTED, linewidth=1.2, zorder=2.4,
             label="expected on new data, 95 % band")  # fmt: skip
+
+
+def _hull_line(ax: Axes, frontier: Frontier) -> None:
+    """What mixtures of two committees have in expectation: straight lines, which an axis of logarithms bends."""
+    costs, qualities = coordinates(hull(list(frontier)))
+    if 1 < len(costs) < len(frontier):
+        between = np.unique([np.linspace(*ends, BETWEEN) for ends in pairwise(costs)])
+        ax.plot(between, np.interp(between, costs, qualities), "-", color="0.35", linewidth=0.7, zorder=2.1,
+                label="mixtures of two committees, in expectation")  # fmt: skip
 
 
 def _hollow_marks(reported: Sequence[Evaluation]) -> tuple[Line2D, ...]:

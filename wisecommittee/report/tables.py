@@ -25,6 +25,7 @@ from wisecommittee.report import (
     table_replica_ensembles,
     table_replicas,
     table_resolutions,
+    table_risk_coverage,
     table_scaled_cascades,
     table_smallest_ensemble,
     table_thresholds,
@@ -66,6 +67,9 @@ TABLES: dict[str, Kind] = {
     "thresholds": Kind(table_thresholds.fill, "accuracy and cost against the thresholds of a cascade (Fig. 4)", GIVEN),
     "confidence": Kind(
         table_confidence.fill, "confidence functions: most confident units, equal cost (Table 12)", GIVEN
+    ),
+    "risk-coverage": Kind(
+        table_risk_coverage.fill, "accuracy of the surest units, if the others get no answer; AURC", GIVEN
     ),
     "calibration": Kind(table_calibration.fill, "ensembles and cascades before and after calibration (D.2)", GIVEN),
     "conversion": Kind(table_conversion.fill, "ensembles of the frontier as cascades of their members (Fig. 2)", GIVEN),

@@ -12,6 +12,7 @@ from wisecommittee.errors import (
     WiseCommitteeError,
     option,
 )
+from wisecommittee.searches.certainty import answering
 from wisecommittee.searches.choice import Choice
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
@@ -132,7 +133,8 @@ def completed(selected: Selected, choice: Choice, store: LogitStore, threads: in
     comparison = replace(evidence.comparison, measured=_measured(choice, reference))
     if test is not None:
         with contextlib.suppress(WiseCommitteeError):  # test lacks the reference, or holds other weights of it
-            difference = compare_on(store, test.split, test.committee, reference, threads=thread_count(threads))
+            whole = answering(test.committee)
+            difference = compare_on(store, test.split, whole, reference, threads=thread_count(threads))
             comparison = replace(comparison, test=difference)
     verdict = replace(evidence.verdict, sentence=sentence_of(comparison, selected.selection.margin))
     return replace(evidence, comparison=comparison, verdict=verdict)
@@ -189,7 +191,10 @@ def beside_singles(
     threads: int | None,
 ) -> Choice:
     """The choice of a committee from its evaluation on the units that chose it."""
-    best, cheapest = frontier.best_single(), frontier.cheapest_single_matching(val.quality)
+    quality = val.quality
+    if val.committee.abstains:
+        quality = evaluate(answering(val.committee), store, val.split, threads=threads).quality
+    best, cheapest = frontier.best_single(), frontier.cheapest_single_matching(quality)
     test = next(iter(reported([val], store, threads=threads)), None)
     others = [e for e in (best, cheapest, matched) if e is not None and test is not None]
     return Choice(
@@ -199,7 +204,7 @@ def beside_singles(
         test,
         best,
         cheapest,
-        frontier.speedup(val),
+        frontier.speedup(val, quality),
         matched,
         lacking([val], store),
         LimitFigures(store, frontier.query),

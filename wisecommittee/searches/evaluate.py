@@ -13,7 +13,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.committees.threshold_vectors import as_bits, batches, continuing, count_bits
 from wisecommittee.searches.evaluation import Cost, Evaluation
-from wisecommittee.searches.exits import all_thresholds, exits_of, statistics_of, table_key, vectors_of
+from wisecommittee.searches.exits import all_thresholds, answered_units, exits_of, statistics_of, table_key, vectors_of
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import ExitTable, exit_table, prefix_tables
 from wisecommittee.searches.stages.pool import Pool
@@ -136,6 +136,7 @@ def evaluate_table(
             _exit_ratios(s.exits, last, len(committee.stages)),
             s.interval,
             task.measure,
+            s.answered,
         )
         for committee, s, others in zip(committees, sums, _further(table, sums), strict=True)
     ]
@@ -160,7 +161,8 @@ class _Sums:
     """Sums over all units for one committee.
 
     exits : number of units that exit in each row of the table; correct, quality : as of Evaluation; interval : 95 %
-    interval of a graded quality or mIoU, else None; cost : the committee's own cost.
+    interval of a graded quality or mIoU, else None; cost : the committee's own cost; answered : number of units with an
+    answer, None for a committee that always answers.
     """
 
     exits: Sequence[int]
@@ -168,6 +170,7 @@ class _Sums:
     quality: float
     interval: tuple[float, float] | None
     cost: Cost
+    answered: int | None = None
 
 
 def _counted(table: ExitTable, committees: Sequence[Committee], task: Task, charges: CostModel) -> list[_Sums]:
@@ -196,8 +199,10 @@ def _summed(table: ExitTable, committees: Sequence[Committee], task: Task, charg
     rows, units = len(table.routes), table.units
     everyone, worst = np.arange(units), int(np.max(table.cost))
     statistics = np.empty((len(committees), units, task.width), np.int32)
-    exits, costs = [], []
-    for each, line in zip(exits_of(table, committees), statistics, strict=True):
+    exits, costs, answered = [], [], []
+    for committee, each, line in zip(committees, exits_of(table, committees), statistics, strict=True):
+        given = answered_units(committee, each)
+        answered.append(None if given is None else int(given.sum()))
         statistics_of(table, task, each, out=line)
         exits.append(np.bincount(each.row, minlength=rows).tolist())
         if table.cost.ndim == 1:
@@ -206,4 +211,4 @@ def _summed(table: ExitTable, committees: Sequence[Committee], task: Task, charg
             costs += Cost.of(charges, table.cost[each.row, everyone], np.ones((1, units), np.int64), worst)
     totals = statistics.sum(axis=1, dtype=np.int64)
     correct, quality = [task.correct(total) for total in totals], task.quality(totals, units).tolist()
-    return list(map(_Sums, exits, correct, quality, task.intervals(statistics), costs))
+    return list(map(_Sums, exits, correct, quality, task.intervals(statistics), costs, answered))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import UnknownNameError
+from wisecommittee.searches.answered import Answered
 from wisecommittee.searches.percentile import share_above
 from wisecommittee.statistics.binomial import wilson_interval
 
@@ -101,6 +102,8 @@ class Evaluation:
         95 % interval of a graded quality or of mIoU; None if units are right or wrong.
     measure : str
         'accuracy' (also for graded answers) or 'mIoU'.
+    answered : int or None
+        Number of units that get an answer; the others count as not right. None for a committee that always answers.
     """
 
     committee: Committee
@@ -112,6 +115,7 @@ class Evaluation:
     exit_ratios: tuple[float, ...]
     graded_interval: tuple[float, float] | None = None
     measure: str = "accuracy"
+    answered: int | None = None
 
     @property
     def cost(self) -> Cost:
@@ -174,6 +178,11 @@ class Evaluation:
         """95 % interval of the quality, in [0, 1]: Wilson for counts, bootstrap for grades, linearised for mIoU."""
         return self.graded_interval or wilson_interval(int(self.correct), self.n)
 
+    @property
+    def on_answered(self) -> Answered | None:
+        """The share of units with an answer, and the accuracy on these; None for a committee that always answers."""
+        return None if self.answered is None else Answered.of(self.correct, self.answered, self.n)
+
     def figures(self) -> dict[str, Any]:
         """The figures as JSON values, without the committee."""
         out: dict[str, Any] = {
@@ -188,6 +197,8 @@ class Evaluation:
             },
             "exit_ratios": list(self.exit_ratios),
         }
+        if self.on_answered is not None:
+            out |= self.on_answered.to_json()
         if self.committee.cost == "flops":
             out["average_flops"], out["worst_case_flops"] = self.average_cost, self.worst_case_cost
         return out

@@ -117,15 +117,17 @@ def _expected_points(candidates: Sequence[Candidate], plans: Mapping[str, Plan])
     every.sort(key=lambda point: point[:2])
     best: dict[int, NDArray[np.float64]] = {}  # by rank: the worth of the best committee so far
     points: Points = []
-    quality, shown = -1.0, -1.0
-    for _, rank, e, expected, worth in every:
+    quality, shown, cost = -1.0, -1.0, -1.0
+    for x, rank, e, expected, worth in every:
         simpler = [row for other, row in best.items() if other < rank]
         if rank not in best or worth.mean() > best[rank].mean():
             best[rank] = worth
         if simpler and simplest_of_best([max(simpler, key=lambda row: float(row.mean())), worth]) == 0:
             continue
         if expected.quality > quality and e.quality > shown:
-            quality, shown = expected.quality, e.quality
+            if x == cost:
+                points.pop()
+            quality, shown, cost = expected.quality, e.quality, x
             points.append((e, expected))
     return points
 

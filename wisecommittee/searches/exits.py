@@ -13,7 +13,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.committees.policy import Route, State
+from wisecommittee.committees.policy import NO_CLASS, NO_TEXT, Route, State
 from wisecommittee.committees.threshold_vectors import carried_vectors, exit_stages
 from wisecommittee.committees.walk import walk
 from wisecommittee.searches.stages.exit_table import ExitTable
@@ -86,7 +86,7 @@ def exits_of(table: ExitTable, committees: Sequence[Committee]) -> Iterator[Exit
 def exits(table: ExitTable, committee: Committee) -> Exits:
     """Walk the units of an exit table."""
     row, answers = np.empty(table.units, np.int64), []
-    for route, batch, rows, answer in walk(committee, StoredBatch(table, committee, np.arange(table.units))):
+    for route, batch, rows, answer, _ in walk(committee, StoredBatch(table, committee, np.arange(table.units))):
         units, within = batch.units[rows], batch.table.row_of[route]
         row[units] = batch.first_row + within
         if committee.answers and answer is None:
@@ -124,6 +124,13 @@ def predictions_of(table: ExitTable, exits: Exits) -> NDArray[np.generic] | None
     return np.asarray(table.prediction[exits.row, np.arange(table.units)])
 
 
+def answered_units(committee: Committee, exits: Exits) -> NDArray[np.bool_] | None:
+    """bool [N]: which units get an answer; None for a committee that always answers."""
+    if exits.answer is None or not committee.abstains:
+        return None
+    return exits.answer != (NO_TEXT if exits.answer.dtype.kind == "U" else NO_CLASS)
+
+
 def exit_rows(table: ExitTable, committee: Committee) -> NDArray[np.int64]:
     """int64 [N]: the row of the table whose stages each unit has run when it exits."""
     return exits(table, committee).row
@@ -132,7 +139,8 @@ def exit_rows(table: ExitTable, committee: Committee) -> NDArray[np.int64]:
 def table_key(committee: Committee) -> object:
     """Equal for committees that can share an exit table."""
     parts = [
-        (part.stages, None if all_thresholds([part]) else (type(part.policy), part.routes)) for part in committee.parts
+        (part.stages, None if all_thresholds([part]) else (part.policy.kind, part.routes, part.policy.needs))
+        for part in committee.parts
     ]
     return tuple(parts)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from wisecommittee.errors import counted
+from wisecommittee.searches.answered import Answered
 
 Interval = tuple[float, float]
 
@@ -26,6 +27,8 @@ class Expected:
         Quality on the units that chose the committee, less the expected quality.
     n, folds, repeats : int
         Units, folds and divisions into folds.
+    on_answered : Answered or None
+        Of a committee that abstains, cross-fitted; units without an answer count as not right in `quality`.
     """
 
     quality: float
@@ -38,6 +41,7 @@ class Expected:
     n: int
     folds: int
     repeats: int
+    on_answered: Answered | None = None
 
     def basis(self, split: str) -> str:
         """What the figures rest on: '10 folds of 600 val units'."""
@@ -46,4 +50,6 @@ class Expected:
 
     def to_json(self) -> dict[str, Any]:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        answered = values.pop("on_answered")
+        out = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return out if answered is None else out | answered.to_json()

@@ -258,12 +258,13 @@ class Frontier:
         -------
         DataFrame
             One row per committee: figures, stages and thresholds. The column `kind` is 'frontier', or 'single' for a
-            single model. Quality is in [0, 1], costs are in their own units. `expected_quality` and its neighbours are
+            single model. Quality is in [0, 1], costs are in their own units. `answered` is the number of units with an
+            answer, where committees abstain. `expected_quality` and its neighbours are
             there if they were estimated.
         """
         import pandas as pd
 
-        rows = []
+        rows, partly = [], any(e.answered is not None for e in self.evaluations)
         for kind, evaluations in (("frontier", self.evaluations), ("single", self.singles)):
             for index, e in enumerate(evaluations):
                 expected = self.expected[index : index + 1] if kind == "frontier" else ()
@@ -273,6 +274,7 @@ class Frontier:
                         "kind": kind,
                         "committee": e.committee.label(),
                         "shape": e.committee.shape,
+                        "policy": e.committee.policy.kind,
                         "members": len(e.committee.models),
                         "split": e.split,
                         "n": e.n,
@@ -288,6 +290,7 @@ class Frontier:
                         },
                         "thresholds": committee["thresholds"],
                         "exit_ratios": list(e.exit_ratios),
+                        **({"answered": None if e.answered is None else float(e.answered)} if partly else {}),
                         **(expected_columns(expected[0]) if expected else {}),
                         "graded": e.graded_interval is not None,
                         "measure": e.measure,

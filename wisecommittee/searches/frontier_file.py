@@ -127,7 +127,18 @@ def _evaluation(row: Mapping[str, Any], committee: Committee, further: list[str]
         exit_ratios=ratios,
         graded_interval=(low, high) if sound(row["graded"], "graded", is_flag) else None,
         measure=measure,
+        answered=_answered(row, committee, n, correct),
     )
+
+
+def _answered(row: Mapping[str, Any], committee: Committee, n: int, correct: float) -> int | None:
+    """The number of units with an answer, of a committee that abstains."""
+    if not committee.abstains:
+        return None
+    answered = number(row["answered"], "answered")
+    if not answered.is_integer() or not correct <= answered <= n:
+        raise ValueError(f"{answered:g} of {n} units answered, and {correct:g} right")
+    return int(answered)
 
 
 def _cost(row: Mapping[str, Any], name: str) -> Cost:

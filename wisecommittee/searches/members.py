@@ -86,7 +86,8 @@ def members_pool(
 def _compares(committee: Committee) -> bool:
     """Whether the committee reads a confidence."""
     policy = committee.policy
-    return len(committee.stages) > 1 and (policy.combines or bool(policy.needs & {"member_scores", "last_score"}))
+    several = len(committee.stages) > 1
+    return "last_score" in policy.needs or (several and (policy.combines or "member_scores" in policy.needs))
 
 
 def identity(card: StoredCard) -> dict[str, Any]:

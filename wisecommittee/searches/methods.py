@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.errors import UnknownNameError, UsageError, option
+from wisecommittee.errors import AbsentError, UnknownNameError, UsageError, option
 from wisecommittee.searches.findings import evaluated
 from wisecommittee.searches.frontier import skyline
 from wisecommittee.searches.policies import POLICY_STRATEGIES
@@ -36,9 +37,7 @@ def strategy_for(problem: Problem) -> Strategy:
     Raises
     ------
     UsageError
-        The strategy cannot solve it.
-    AbsentError
-        The models are answers stored without a confidence, and thresholds compare confidences.
+        The strategy cannot solve it; thresholds cannot where answers are stored without a confidence.
     """
     query = problem.query
     if query.policy == AUTO_POLICY:
@@ -98,14 +97,21 @@ def policies() -> list[str]:
     return [Thresholds.kind, *POLICY_STRATEGIES, AUTO_POLICY]
 
 
-def fitting(problem: Problem) -> tuple[dict[str, tuple[Problem, Strategy]], dict[str, str]]:
-    """What every kind of policy makes of a problem, the simplest kind first, and {kind: why it does not fit}."""
+def fitting(
+    problem: Problem, kinds: Collection[str] | None = None
+) -> tuple[dict[str, tuple[Problem, Strategy]], dict[str, str]]:
+    """What every kind of policy makes of a problem, the simplest kind first, and {kind: why it does not fit}.
+
+    kinds : besides thresholds; by default all.
+    """
+    if unknown := sorted(set(kinds or ()) - {Thresholds.kind, *POLICY_STRATEGIES}):
+        raise UnknownNameError("policy", unknown[0], [Thresholds.kind, *POLICY_STRATEGIES])
     fit, refused = {}, {}
-    for kind in (Thresholds.kind, *POLICY_STRATEGIES):
+    for kind in (Thresholds.kind, *(k for k in POLICY_STRATEGIES if kinds is None or k in kinds)):
         of_kind = replace(problem, query=replace(problem.query, policy=kind))
         try:
             fit[kind] = of_kind, strategy_for(of_kind)
-        except UsageError as error:
+        except (UsageError, AbsentError) as error:
             refused[kind] = str(error)
     return fit, refused
 

@@ -56,7 +56,11 @@ class Query:
     )
     policy: str = described(
         "thresholds",
-        "What decides when a unit exits: thresholds, one for each stage.",
+        "What decides when a unit exits. thresholds: one for each stage; agreement: votes of the members; window: "
+        "both sides of the probability of one of two classes; labels: thresholds, and the next member, by predicted "
+        "label; router: which cascade runs, by features; deferral: the estimated gain of the next stage; adaptive: "
+        "members, stops and answers by a posterior for every set of members; auto: all that fit, the one that is "
+        "expected to do best on new data.",
         check=text,
     )
     router_cost: float = described(

@@ -45,6 +45,17 @@ class Selection:
         "target cost in expectation.",
         check=flag,
     )
+    abstain_cost: float | None = described(
+        None,
+        "Give no answer where that is expected to cost less: an error costs 1, no answer costs this, 0 to 1.",
+        check=share,
+    )
+    answered_accuracy: float | None = described(
+        None,
+        "Give no answer where the confidence is too low: the most answers of which this share, 0 to 1, is expected to "
+        "be right on new data.",
+        check=share,
+    )
     repeats: int = described(1, "How often the units are divided into folds anew.", check=whole(1, 100))
     seed: int = described(
         0, "Seed of the division into folds, and of the units that a guarantee sets aside.", check=whole(0)
@@ -66,8 +77,20 @@ class Selection:
         check_fields(self)
         if self.folds == 1:
             raise UsageError(f"{option('folds', 1)}; expected 0 for none, or at least 2 parts of the units")
+        if self.abstain_cost is not None and self.answered_accuracy is not None:
+            raise UsageError(
+                f"{option('abstain_cost', self.abstain_cost)} and "
+                f"{option('answered_accuracy', self.answered_accuracy)} each say which units get no answer; leave one "
+                f"of them out"
+            )
+
+    @property
+    def abstains(self) -> bool:
+        """Whether units may get no answer."""
+        return self.abstain_cost is not None or self.answered_accuracy is not None
 
     def to_json(self) -> dict[str, Any]:
         """The options as `search --json` prints them in its query."""
-        names = ("choose", "mix", "folds", "repeats", "seed", "reference", "margin", "min_speedup")
+        judged = ("folds", "repeats", "seed", "reference", "margin", "min_speedup")
+        names = ("choose", "mix", "abstain_cost", "answered_accuracy", *judged)
         return {name: getattr(self, name) for name in names}

@@ -38,9 +38,9 @@ def evaluate_units(
     -------
     DataFrame
         A row per unit in the order of the split: unit_id; prediction and label (names of classes if the outputs came
-        with names, else numbers); stage at which it exits, from 1; confidence there, also at the last stage, if the
-        policy combines the members and the members have one; cost; and correct (bool), score (of graded answers) or
-        pixels_right (of segmentation).
+        with names, else numbers; nothing where a committee gives no answer); stage at which it exits, from 1;
+        confidence there, also at the last stage, if the policy combines the members and the members have one; cost; and
+        correct (bool), score (of graded answers) or pixels_right (of segmentation).
     """
     import pandas as pd
 
@@ -53,13 +53,14 @@ def evaluate_units(
     columns: dict[str, object] = {"unit_id": store.unit_ids(split)}
     if prediction is not None:
         columns["prediction"] = prediction
+        if committee.abstains and prediction.dtype.kind in "iu":
+            columns["prediction"] = pd.Series(prediction).astype("Int64").mask(prediction == NO_CLASS)
     columns["stage"] = np.array([route[-1] + 1 for route in table.routes])[row]
     if pool.confidence_name != NO_CONFIDENCE and all(part.policy.combines for part in committee.parts):
         columns["confidence"] = scale_of(pool.confidence).shown(table.score[row, units])
     columns["cost"] = [pool.cost.true(int(each)) for each in paid]
     columns |= pool.task.columns(statistics_of(table, pool.task, left), pool.labels)
     if (names := store.class_names(split)) is not None and prediction is not None:
-        for column in ("prediction", "label"):
-            classes = np.asarray(columns[column])
+        for column, classes in (("prediction", prediction), ("label", np.asarray(columns["label"]))):
             columns[column] = np.where(classes == NO_CLASS, NO_TEXT, np.array(names)[classes])
     return pd.DataFrame(columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,14 +45,11 @@ def import_features(
         A value is missing, or a column equals the labels or has other values in the store.
     """
     store.require_split(split)
-    table = features if isinstance(features, FeatureTable) else read_feature_table(features)
+    table = table_of(features)
     columns = table.of_units(store.unit_ids(split), split)
     check_no_label(columns, store.units(split).labels, table.what)
     known = store.features(split)
-    done = {
-        name: "added" if name not in known else "unchanged" if _equal(known[name], values) else "replaced"
-        for name, values in columns.items()
-    }
+    done = changes(known, columns)
     if not replace and (other := [name for name, status in done.items() if status == "replaced"]):
         raise ContentError(
             f"{table.what}: column {other[0]!r} has other values in the store; replace them with "
@@ -60,6 +58,23 @@ def import_features(
     if set(done.values()) - {"unchanged"}:
         write_features(store, split, known | columns)
     return done
+
+
+def changes(before: Features, after: Features) -> dict[str, str]:
+    """{column: 'added', 'unchanged' or 'replaced'} of the columns of `after`."""
+    return {
+        name: "added" if name not in before else "unchanged" if _equal(before[name], values) else "replaced"
+        for name, values in after.items()
+    }
+
+
+@overload
+def table_of(features: None) -> None: ...
+@overload
+def table_of(features: str | os.PathLike[str] | FeatureTable) -> FeatureTable: ...
+def table_of(features: str | os.PathLike[str] | FeatureTable | None) -> FeatureTable | None:
+    """The table itself, or that of a file."""
+    return read_feature_table(features) if isinstance(features, (str, os.PathLike)) else features
 
 
 def write_features(store: Catalog, split: str, features: Features) -> None:

@@ -9,13 +9,32 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from wisecommittee.committees.fields import listed, shown
+from wisecommittee.committees.policies.abstaining import Abstaining
 from wisecommittee.committees.policies.adaptive import Adaptive
+from wisecommittee.committees.policies.agreement import Agreement
+from wisecommittee.committees.policies.deferral import Deferral
+from wisecommittee.committees.policies.labels import Labels
 from wisecommittee.committees.policies.mixing import Mixing
+from wisecommittee.committees.policies.router import Router
 from wisecommittee.committees.policies.thresholds import Thresholds
+from wisecommittee.committees.policies.window import Window
 from wisecommittee.committees.policy import Policy
 from wisecommittee.errors import CommitteeError
 
-POLICIES: dict[str, type[Policy]] = {policy.kind: policy for policy in (Thresholds, Mixing, Adaptive)}
+POLICIES: dict[str, type[Policy]] = {
+    policy.kind: policy
+    for policy in (
+        Thresholds,
+        Mixing,
+        Abstaining,
+        Agreement,
+        Window,
+        Labels,
+        Router,
+        Deferral,
+        Adaptive,
+    )
+}
 
 
 def policy_from_json(data: Any) -> Policy:
@@ -25,17 +44,26 @@ def policy_from_json(data: Any) -> Policy:
     if data["kind"] not in POLICIES:
         raise CommitteeError(f"policy of kind {shown(data['kind'])}; known: {', '.join(sorted(POLICIES))}")
     policy = POLICIES[data["kind"]]
-    known = {f.name: f for f in fields(policy)}  # type: ignore[arg-type]
+    known = {f.name: f for f in fields(policy) if f.init}  # type: ignore[arg-type]
     given = {name: value for name, value in data.items() if name != "kind"}
     if unknown := sorted(set(given) - set(known)):
         raise CommitteeError(f"policy {policy.kind!r}: unknown field {listed(unknown)}; known: {listed(sorted(known))}")
     required = {f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING}
     if missing := sorted(required - set(given)):
         raise CommitteeError(f"policy {policy.kind!r}: field {listed(missing)} is missing")
+    if policy is Abstaining:
+        given["policy"] = _inner_policy(given["policy"])
     try:
         return policy(**{name: _frozen(value) for name, value in given.items()})
     except (TypeError, ValueError, OverflowError, ArithmeticError) as error:
         raise CommitteeError(f"policy {policy.kind!r}: {error}") from error
+
+
+def _inner_policy(data: Any) -> Policy:
+    """The policy of a committee that abstains."""
+    if isinstance(data, dict) and data.get("kind") in (Abstaining.kind, Mixing.kind):
+        raise CommitteeError(f"policy {Abstaining.kind!r} of a policy {data['kind']!r}; expected another kind")
+    return policy_from_json(data)
 
 
 def _frozen(value: Any) -> Any:

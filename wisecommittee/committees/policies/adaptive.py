@@ -22,6 +22,7 @@ from wisecommittee.committees.posterior import (
     value_features,
     weighted,
 )
+from wisecommittee.committees.scale import STORED, Scale
 from wisecommittee.errors import CommitteeError
 
 Labels = tuple[int | str, ...]
@@ -89,7 +90,7 @@ class Adaptive(Policy):
         return bool(self.states[0].get("weights"))
 
     @property
-    def needs(self) -> frozenset[str]:  # type: ignore[override]
+    def needs(self) -> frozenset[str]:
         """Fields of a State that it reads."""
         ranked = any(ranks["score"] for ranks in self.ranks)
         return frozenset(
@@ -130,6 +131,11 @@ class Adaptive(Policy):
             return np.array(self.labels)[likeliest]
         said = np.stack(list(state.members.values()))
         return np.asarray(said[likeliest, np.arange(len(state))])
+
+    def certainty(self, state: State) -> tuple[NDArray[np.float32], Scale]:
+        evidence = self._evidence(state)
+        posterior = self._state(state.route).posterior(evidence)
+        return posterior[: evidence.answerable].max(axis=0).astype(np.float32), STORED
 
     def _known(self, state: Mapping[str, Any]) -> KnownState:
         answers = len(self.labels) + len(self.others)

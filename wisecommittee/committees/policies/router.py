@@ -137,6 +137,12 @@ class Router(Policy):
             parts.append(Part(**each))
         return parts
 
+    @property
+    def words(self) -> str:
+        names = [column.name for column in self.terms()]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"by {', '.join(names[:3])}{more} each unit runs one of {len(self.parts)} cascades"
+
     def fee(self, cost: str) -> float:
         return float(self.costs.get(cost, 0.0))
 

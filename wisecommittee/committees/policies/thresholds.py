@@ -73,17 +73,21 @@ class Thresholds(Policy):
             )
         for value, log_odds in self.pairs:
             if log_odds is not None:
-                _check_log_odds(value, log_odds, confidence)
+                check_log_odds(value, log_odds, confidence)
 
     def conditions(self, stages: int, confidence: str) -> list[str]:
-        odds = f"-log(-{confidence})" if confidence == "neg_entropy" else f"log-odds of {confidence}"
-        return [
-            f"{confidence} >= {value:.6g}" if log_odds is None else f"{odds} >= {log_odds:.6g}"
-            for value, log_odds in self.pairs
-        ]
+        return [condition(confidence, value, log_odds) for value, log_odds in self.pairs]
 
 
-def _check_log_odds(threshold: float, log_odds: float, confidence: str) -> None:
+def condition(confidence: str, value: float, log_odds: float | None) -> str:
+    """The condition of a threshold, as text: 'max_prob >= 0.83'."""
+    if log_odds is None:
+        return f"{confidence} >= {value:.6g}"
+    odds = f"-log(-{confidence})" if confidence == "neg_entropy" else f"log-odds of {confidence}"
+    return f"{odds} >= {log_odds:.6g}"
+
+
+def check_log_odds(threshold: float, log_odds: float, confidence: str) -> None:
     """CommitteeError unless the log-odds are those of the threshold, rounded to float32."""
     scale = scale_of(confidence)
     if not scale.saturates or not math.isfinite(log_odds):

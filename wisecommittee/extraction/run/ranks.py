@@ -23,7 +23,6 @@ from wisecommittee.errors import UsageError, WiseCommitteeError, first_line
 from wisecommittee.store.writer import Writer
 
 PATIENCE = timedelta(days=1)  # longest wait of the first rank for the last; torch's half an hour is too short
-LEAVING = timedelta(seconds=30)  # longest wait of a rank for the next one's end
 _meetings = itertools.count()  # connections of this process; all ranks count alike
 
 
@@ -116,7 +115,7 @@ def together() -> Iterator[Ranks]:
 @contextlib.contextmanager
 def connected(ranks: Ranks, backend: str = "gloo") -> Iterator[None]:
     """A block in which torch.distributed is connected. A connection made here is closed here, or torch may abort the
-    process at its end; rank by rank, the last first, since gloo may abort a process whose peer closes as it does."""
+    process at its end."""
     if _is_connected():
         yield
         return
@@ -125,6 +124,10 @@ def connected(ranks: Ranks, backend: str = "gloo") -> Iterator[None]:
             f"WORLD_SIZE is {ranks.count}, but nothing says where the ranks meet (MASTER_ADDR); "
             f"start them with torchrun, or unset RANK and WORLD_SIZE"
         )
+    # Imported while connected, as by the first optimizer, it keeps the connection in default arguments: gloo's threads
+    # then outlive the interpreter, and may abort the process.
+    import torch.distributed.nn.functional  # noqa: F401
+
     try:
         meeting, rank, count = next(distributed.rendezvous("env://"))
         # Keys that an earlier connection left at this address must not be read by this one.
@@ -136,13 +139,8 @@ def connected(ranks: Ranks, backend: str = "gloo") -> Iterator[None]:
         ) from error
     try:
         yield
-        if rank + 1 < count:
-            with contextlib.suppress(RuntimeError):  # a rank that died does not say that it has left
-                store.wait([f"left {rank + 1}"], LEAVING)
     finally:
         distributed.destroy_process_group()
-        with contextlib.suppress(RuntimeError):
-            store.set(f"left {rank}", "")
 
 
 def _is_connected() -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,8 @@ from wisecommittee.searches.grid.cost_axis import CostAxis
 from wisecommittee.searches.grid.levels import GridLevels
 from wisecommittee.searches.grid.virtual_stages import padded
 from wisecommittee.searches.limits import Limits
+from wisecommittee.searches.stages.lookup import StageLookup
 from wisecommittee.searches.stages.pool import Pool
-from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
 
 Point = tuple[tuple[int, ...], tuple[float, ...]]  # tiers in order, thresholds (inf: nobody exits)
@@ -55,6 +56,15 @@ class HeadGroup:
     bounds: Bounds
 
 
+class Scored(Protocol):
+    """What a sweep reads of stage tables. score : float32 [rows, N]."""
+
+    @property
+    def score(self) -> NDArray[np.float32]: ...
+    @property
+    def lookup(self) -> StageLookup: ...
+
+
 class GridSearch:
     """The sweep over all groups of all sizes. It holds the data that all groups share, and is pickled for the workers
     of a cluster."""
@@ -62,7 +72,7 @@ class GridSearch:
     def __init__(
         self,
         pool: Pool,
-        tables: StageTables,
+        tables: Scored,
         candidates: list[Candidates],
         levels: int,
         limits: Limits | None = None,

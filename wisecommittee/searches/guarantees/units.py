@@ -100,4 +100,4 @@ def _same_models(pool: Pool, store: LogitStore, split: str) -> Pool:
         confidence=pool.confidence_name,
         cost=pool.cost.name,
         labelled=False,
-    )
+    ).with_fees([pool.cost.unit])

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import InfeasibleError, counted
 from wisecommittee.searches.exits import all_thresholds
+from wisecommittee.searches.folds import make_folds
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.resampling.folds import make_folds
 from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
 from wisecommittee.searches.search import Solution, solve
 from wisecommittee.searches.stages.exit_table import prefix_tables

@@ -9,6 +9,7 @@ from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, 
 from wisecommittee.option_checks import amount
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.resampling.abstention import abstaining_across, abstaining_on, expected_answers
 from wisecommittee.searches.resampling.cross_fit import CrossFit, Skipped, as_it_is, cross_fit
 from wisecommittee.searches.resampling.evidence import Chosen, Evidence, along, evidence
 from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
@@ -107,13 +108,21 @@ def plan(asked: Asked, selection: Selection, known: CrossFit | None = None) -> P
 
 
 def with_evidence(planned: Plan) -> Selected:
-    """The chosen committee with what it is expected to do on new units."""
+    """The chosen committee with what it is expected to do on new units. It is compared with the reference as it would
+    answer every unit; abstention comes after that.
+    """
     asked, selection, chosen, crossfit = planned.asked, planned.selection, planned.chosen, planned.crossfit
     reference = _reference(asked, selection)
     if isinstance(crossfit, Skipped):
-        return Selected(chosen.committee, reference, Evidence(note=crossfit.why), replace(selection, folds=0))
+        committee = chosen.committee
+        if selection.abstains:
+            committee = abstaining_on(asked.solution.problem.pool, committee, selection)
+        return Selected(committee, reference, Evidence(note=crossfit.why), replace(selection, folds=0))
     named = selection.reference is not None or asked.matched is not None
     shown = evidence(crossfit, chosen, reference, asked.frontier, selection, named=named)
+    if selection.abstains:
+        chosen = abstaining_across(crossfit, chosen, selection)
+        shown = replace(shown, expected=expected_answers(crossfit, chosen))
     return Selected(chosen.committee, reference, shown, selection)
 
 
@@ -181,7 +190,9 @@ def _best(asked: Asked, selection: Selection) -> Chosen:
     number = amount(target.kind, target.value)
     if target.kind == "target_accuracy":
         return Chosen(best, Reaching(number, pool.task))
-    return _within(asked.frontier, number, selection)
+    if selection.mix:
+        return _within(asked.frontier, number, selection)
+    return Chosen(best, Within(number))
 
 
 def _within(frontier: Frontier, limit: float, selection: Selection) -> Chosen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ class Pool:
             rows=rows if self.rows is None else self.rows[rows],
         )
 
-    def with_fees(self, fees: Iterable[float]) -> Pool:
+    def with_fees(self, fees: Iterable[float | Fraction]) -> Pool:
         """The same pool, whose costs can be summed exactly with these costs of policies."""
         cost = self.cost
         for fee in fees:

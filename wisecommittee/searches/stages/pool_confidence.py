@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.confidence import CONFIDENCES, NO_CONFIDENCE, Confidence, confidence_named
-from wisecommittee.errors import AbsentError, UsageError, counted, option
+from wisecommittee.errors import UsageError, counted, option
 
 STORED_NAME = "confidence"  # the score that answers and counts are imported with
 WITHOUT = "agreement|labels|adaptive|router"  # kinds of policies that need no confidence
@@ -30,7 +30,7 @@ def confidence_of(
         if name is None or not compared:
             return NO_CONFIDENCE
         if wanted == STORED_NAME or any(wanted in card.contents.scores for card in cards):
-            raise AbsentError(f"{lacking(cards, wanted)}; {_remedy(cards, wanted)}")
+            raise UsageError(f"{lacking(cards, wanted)}; {_remedy(cards, wanted)}")
     return confidence_named(wanted, stored)
 
 
@@ -48,9 +48,9 @@ def lacking(cards: Sequence[StoredCard], name: str = STORED_NAME) -> str:
 
 
 def require_confidence(confidence: Confidence | str, cards: Sequence[StoredCard], purpose: str) -> None:
-    """AbsentError if the committees of these models have no confidence; purpose : what needs one, as text."""
+    """UsageError if the committees of these models have no confidence; purpose : what needs one, as text."""
     if confidence == NO_CONFIDENCE:
-        raise AbsentError(f"{purpose} need a confidence; {lacking(cards)}; {_remedy(cards, STORED_NAME)}")
+        raise UsageError(f"{purpose} need a confidence; {lacking(cards)}; {_remedy(cards, STORED_NAME)}")
 
 
 def _remedy(cards: Sequence[StoredCard], name: str) -> str:

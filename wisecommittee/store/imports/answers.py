@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 from wisecommittee.committees.cards import ModelCard
 from wisecommittee.errors import AlignmentError, ContentError, CostError, UsageError, counted, option
 from wisecommittee.store import checks
+from wisecommittee.store.feature_table import FeatureTable
+from wisecommittee.store.features import table_of
 from wisecommittee.store.groups import write_groups
 from wisecommittee.store.imports.models_csv import read_cards
 from wisecommittee.store.imports.putting import origin, put_together, warn_of_numbering
@@ -76,6 +78,7 @@ def import_answers(
     ignore_case: bool = False,
     unlabelled: bool = False,
     replace: bool = False,
+    features: str | os.PathLike[str] | FeatureTable | None = None,
 ) -> dict[str, str]:
     """Import a table of answers of several models.
 
@@ -100,7 +103,9 @@ def import_answers(
     unlabelled : bool
         The split has no labels; `monitor` and `retune` take it. Graded answers need none in any case.
     replace : bool
-        Replace models that have other content in the store.
+        Replace models and features that have other content in the store.
+    features : path, optional
+        Columns of the units that are known before any model runs, as of `import_features`.
 
     Returns
     -------
@@ -139,7 +144,7 @@ def import_answers(
                 known = [comparable(truth[unit], ignore_case=ignore_case) for unit in rows.unit_ids]
             ready.append(store.checked(card, split, rows, known))
         _check_same_units(ready, table.file)
-        done = put_together(store, split, ready, replace=replace)
+        done = put_together(store, split, ready, replace=replace, features=table_of(features))
     if groups:
         write_groups(store, split, list(truth), groups)
     warn_of_numbering(store, split, table.models)

@@ -12,6 +12,8 @@ from dataclasses import replace as with_fields
 from pathlib import Path
 
 from wisecommittee.errors import UsageError
+from wisecommittee.store.feature_table import FeatureTable
+from wisecommittee.store.features import table_of
 from wisecommittee.store.groups import write_groups
 from wisecommittee.store.imports.class_order import class_numbers, class_order, in_class_order
 from wisecommittee.store.imports.models_csv import read_cards
@@ -34,6 +36,7 @@ def import_outputs(
     by_position: bool = False,
     dtype: str = "float32",
     replace: bool = False,
+    features: str | os.PathLike[str] | FeatureTable | None = None,
 ) -> dict[str, str]:
     """Import logits or probabilities of one model or several.
 
@@ -58,7 +61,9 @@ def import_outputs(
     dtype : str
         'float32', or 'float16' for half the disk.
     replace : bool
-        Replace models that have other content in the store.
+        Replace models and features that have other content in the store.
+    features : path, optional
+        Columns of the units that are known before any model runs, as of `import_features`.
 
     Returns
     -------
@@ -89,7 +94,7 @@ def import_outputs(
             card = with_fields(cards[model], kind=kind, class_names=class_names, origin=origin(file))
             ids, label_rows = pair(known, outputs[model].unit_ids, len(values), model, by_position=by_position)
             ready.append(store.checked(card, split, ModelRows(ids, values), numbered[label_rows], dtype))
-        done = put_together(store, split, ready, replace=replace)
+        done = put_together(store, split, ready, replace=replace, features=table_of(features))
     if known.groups:
         write_groups(store, split, ids, known.groups_of(label_rows))
     warn_of_numbering(store, split, names)

@@ -1,0 +1,120 @@
+"""The search for policies by which units exit once enough members agree (committees/policies/agreement.py).
+
+Every sequence of a few models is a chain, whose rules by number of votes are fitted over a sweep of prices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.policies.agreement import Agreement
+from wisecommittee.committees.policies.thresholds import Thresholds
+from wisecommittee.committees.policy import ALWAYS
+from wisecommittee.errors import UsageError, option
+from wisecommittee.kernels.rules.known import Known
+from wisecommittee.searches.policies.arrays import MemberArrays, member_arrays
+from wisecommittee.searches.policies.building import committee_of
+from wisecommittee.searches.policies.rules.considered import considered
+from wisecommittee.searches.policies.rules.findings import findings, require_trees
+from wisecommittee.searches.policies.rules.fitting import Fitted, Fitting
+from wisecommittee.searches.policies.rules.prices import sweep
+from wisecommittee.searches.policies.rules.said import Said, ranked, threshold
+from wisecommittee.searches.policies.rules.trees import Members, Planter, Tree
+from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
+
+MOST_MEMBERS = 4  # of a committee
+MOST_MODELS = 5  # of which all sequences are tried
+PRICES = 7  # at which chains are compared
+BEST = 3  # chains that are kept, at each price
+SHRINKAGE = 1.0  # enough to give numbers of votes that no unit has the rule of all units
+
+
+def run(problem: Problem) -> Findings:
+    pool = problem.pool
+    alone = member_arrays(pool, threads=problem.execution.thread_count)
+    best = sorted(range(alone.models), key=lambda m: (-alone.worth[m].mean(), m))
+    models = considered(pool, MOST_MODELS)
+    chains = Planter(problem).chains(models, min(problem.max_models, MOST_MEMBERS))
+    require_trees(problem, chains)
+    fitting = _fitting(alone, chains, best)
+    coarse = sweep(lambda price: fitting.best(price, SHRINKAGE), *fitting.ends, PRICES)
+    kept = {id(each.found.tree) for p in coarse for each in fitting.ranked(p.price, SHRINKAGE)[:BEST]}
+    fitting = _fitting(alone, [chain for chain in chains if id(chain) in kept], best)
+    found = sweep(lambda price: fitting.best(price, SHRINKAGE), *fitting.ends)
+    committees = [_built(problem, fitting, each.found, best) for each in found]
+    return findings(problem, Agreement.kind, len(chains), committees)
+
+
+def refuse(problem: Problem) -> None:
+    if not problem.pool.task.exact_match:
+        raise UsageError(
+            f"{option('policy', Agreement.kind)} answers by vote, and only the grades of single answers are stored; "
+            f"choose {option('policy', 'labels')}"
+        )
+    if len(problem.cards) < 2:
+        raise UsageError(f"{option('policy', Agreement.kind)} needs at least two models; import another")
+
+
+def _fitting(alone: MemberArrays, chains: Sequence[Tree], best: Sequence[int]) -> Fitting:
+    """What members say after every route of the chains. A unit that exits early takes the newest of the most frequent
+    answers, after the last stage that of the best member."""
+    keys = [[(route, route == chain.routes[-1]) for route in chain.routes] for chain in chains]
+    distinct = list(dict.fromkeys(key for line in keys for key in line))
+    row = {key: number for number, key in enumerate(distinct)}
+    rank, order = ranked(alone.score, alone.scale)
+    votes, quality = zip(
+        *(_voted(alone, route, best if last else route[::-1]) for route, last in distinct), strict=True
+    )
+    newest = [route[-1] for route, _ in distinct]
+    known = Known(rank[newest], np.stack(votes), order[newest], np.stack(quality))
+    said = Said({}, known, alone.score[newest], np.arange(1, MOST_MEMBERS + 1), alone.scale)
+    return Fitting(said, chains, [np.array([row[key] for key in line], np.int32) for line in keys])
+
+
+def _voted(
+    alone: MemberArrays, route: Members, preferred: Sequence[int]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """int32 [N]: votes of the most frequent answer, less 1. float64 [N]: how right the first of the most frequent
+    answers is, in the order `preferred`."""
+    order = [m for m in preferred if m in route]
+    said = alone.prediction[order]
+    votes = np.stack([(said == mine).sum(axis=0) for mine in said])
+    quality = np.take_along_axis(alone.worth[order], votes.argmax(axis=0)[None], axis=0)[0]
+    return (votes.max(axis=0) - 1).astype(np.int32), quality
+
+
+def _built(problem: Problem, fitting: Fitting, fitted: Fitted, best: Sequence[int]) -> Committee:
+    """The committee of a chain; stages that no unit reaches are left out."""
+    said, lines, odds, members = fitting.said, list[tuple[float | None, ...]](), list[tuple[float | None, ...]](), []
+    rows = fitting.rows[fitting.trees.index(fitted.tree)]
+    for number, (route, row) in enumerate(zip(fitted.tree.routes, rows, strict=True)):
+        members.append(route[-1])
+        if number == len(rows) - 1:
+            break
+        reached, group = fitted.route >= number, said.known.group[row]
+        pairs = [threshold(said, row, reached & (group == g), fitted.level[number, g]) for g in range(len(route))]
+        if all(value == ALWAYS for value, _ in pairs):
+            break
+        lines.append(tuple(value for value, _ in pairs))
+        odds.append(tuple(number for _, number in pairs))
+    cards = problem.cards
+    policy = Agreement(
+        tuple(lines),
+        tuple(cards[m].model for m in best if m in members),
+        tuple(odds) if any(number is not None for line in odds for number in line) else (),
+    )
+    return committee_of(problem.pool, [[m] for m in members], policy if lines else Thresholds())
+
+
+def work(problem: Problem) -> float:
+    """As of Strategy."""
+    models, longest = min(len(problem.cards), MOST_MODELS), min(problem.max_models, MOST_MEMBERS)
+    return 700.0 * sum(math.perm(models, size) for size in range(1, longest + 1)) * problem.pool.units
+
+
+AGREEMENT = Strategy(Agreement.kind, refuse, run, work=work)

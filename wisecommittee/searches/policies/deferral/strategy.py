@@ -1,0 +1,101 @@
+"""The search for learned deferral (Jitkrittum et al. 2023), with answers of the combining rule, of a learned posterior
+over labels, or of weighted means.
+
+Gains and answers are fitted without each fold of the units; their estimates for the units of that fold take the place
+of confidences and answers in the exhaustive search of thresholds. What is reported is fitted to all units.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.errors import UsageError, option
+from wisecommittee.searches.folds import make_folds
+from wisecommittee.searches.policies.arrays import member_arrays
+from wisecommittee.searches.policies.deferral.answers import (
+    Answers,
+    PosteriorAnswers,
+    RuleAnswers,
+    WeightedAnswers,
+)
+from wisecommittee.searches.policies.deferral.chains import MOST_CHAINS, Chain, Chains, chains_of
+from wisecommittee.searches.policies.deferral.committees import committee_at
+from wisecommittee.searches.policies.deferral.gains import fit_gains
+from wisecommittee.searches.policies.deferral.known import Known
+from wisecommittee.searches.policies.deferral.thresholds import Learned, best_thresholds, steps_of
+from wisecommittee.searches.stages.stage_tables import tables_for
+from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
+
+FOLDS = 5
+MOST_COMMITTEES = 100
+MOST_CLASSES = 50  # of a posterior
+MOST_CELLS = 1 << 22  # units times classes of weighted means
+
+
+def run(problem: Problem) -> Findings:
+    pool, threads = problem.pool, problem.execution.thread_count
+    chains = chains_of(problem)
+    fold = make_folds(pool.labels, min(FOLDS, pool.units), seed=0)
+    known = Known.of(member_arrays(pool, threads=threads), labelled=pool.combine.ordered)
+    learned = []
+    for answers, tried in who_answers(problem, chains, known, fold):
+        apart = not (pool.combine.ordered and isinstance(answers, RuleAnswers))
+        gains = fit_gains(steps_of(pool, tried), answers, known, fold, pool.task.scale, apart=apart)
+        learned.append(Learned(tried, answers, gains))
+    with problem.execution.mapper(problem.deadline) as mapper:
+        points, unfinished = best_thresholds(problem, learned, mapper)
+    kept = np.unique(np.linspace(0, len(points) - 1, min(len(points), MOST_COMMITTEES)).round().astype(int))
+    committees = [committee_at(pool, known, points[n]) for n in kept.tolist()]
+    tried = [chain for each in learned for chain in each.chains]
+    searched = {
+        "combinations": len(chains.every),
+        "threshold_vectors": sum(problem.query.levels ** (len(chain) - 1) for chain in tried),
+        "method": DEFERRAL.name,
+        "complete": not unfinished,
+        "certified": False,
+        "exact": False,
+        "answers": [each.answers.kind for each in learned],
+        "all_chains": chains.complete,
+    }
+    return Findings((), None, searched, committees=committees)
+
+
+def who_answers(
+    problem: Problem, chains: Chains, known: Known, fold: NDArray[np.integer]
+) -> list[tuple[Answers, list[Chain]]]:
+    """The combining rule; where the newest member answers, a posterior over labels; where rows over classes are
+    averaged, weighted means. With the chains for which they are tried."""
+    pool = problem.pool
+    prefixes = {chain[:size] for chain in chains.every for size in range(1, len(chain) + 1)}
+    compared = {chain[:size] for chain in chains.every for size in range(1, len(chain))}
+    tables = tables_for(pool, prefixes, compared=compared, predict=True, threads=problem.execution.thread_count)
+    out: list[tuple[Answers, list[Chain]]] = [(RuleAnswers(pool, tables), chains.every)]
+    classes = np.unique(pool.labels if pool.averaged else pool.labels.astype(np.str_))
+    if not pool.task.counts:
+        return out
+    if pool.combine.ordered and len(classes) <= MOST_CLASSES:
+        out.append((PosteriorAnswers(pool, known, classes, fold), chains.every))
+    if not pool.combine.ordered:
+        outputs = [pool.log_probabilities(m) for m in range(len(pool.cards))]
+        if outputs[0].size <= MOST_CELLS:
+            out.append((WeightedAnswers(pool, outputs, pool.space(0), fold), chains.favoured))
+    return out
+
+
+def refuse(problem: Problem) -> None:
+    """UsageError where there is nobody to defer to."""
+    cards = problem.pool.cards
+    if len(cards) < 2 or problem.max_models < 2:
+        alone = f"one model, {cards[0].model}" if len(cards) < 2 else option("max_models", problem.max_models)
+        raise UsageError(f"{option('policy', DEFERRAL.name)} with {alone}; it needs two or more")
+
+
+def work(problem: Problem) -> float:
+    """As of Strategy: about 1e-8 seconds for each unit of it."""
+    combinations, units = problem.estimate.combinations, problem.pool.units
+    grid = combinations * problem.query.levels * units if combinations > MOST_CHAINS else 0
+    return 250.0 * min(combinations, 5 * MOST_CHAINS) * units + grid
+
+
+DEFERRAL = Strategy("deferral", refuse, run, work=work)

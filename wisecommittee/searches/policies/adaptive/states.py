@@ -16,7 +16,7 @@ from wisecommittee.searches.policies.adaptive.logit import Design, Penalties, Sm
 
 FOLDS = 3
 MANY = 3000  # units from which a single fold of few sets tells which penalties are best
-FEW, FEW_OF_MANY = 6, 2  # sets of a size that are tried for its penalties
+FEW, FEW_OF_MANY = 3, 2  # sets of a size that are tried for its penalties
 KNOTS = 33  # quantiles of each confidence
 MOST_CLASSES = 40  # of a posterior over labels; beyond, it is over the answers of the members
 OF_ANSWERS = tuple(

@@ -151,7 +151,9 @@ def show(budgets: Sequence[float], figures: Mapping[str, Measured], beside: NDAr
                 gain = f" {difference.mean():+.2f} +-{error:.2f}"
             line += f"{100 * quality:.2f}{gain}".rjust(24)
         print(line)
-        over = "".join(f"{100 * o:>23.2f}%" for o in each.overshoot.mean(axis=0))
+        error = each.overshoot.std(axis=0, ddof=1) / np.sqrt(len(each.overshoot))
+        shown = zip(each.overshoot.mean(axis=0), error, strict=True)
+        over = "".join(f"{100 * o:+.2f}% +-{100 * e:.2f}".rjust(24) for o, e in shown)
         print(f"{'  cost over budget':20}{over}   {each.seconds:.1f} CPU s a search")
 
 
@@ -162,7 +164,7 @@ def main() -> None:
     options = parser.parse_args()
     kinds = [kind for kind in options.kinds.split(",") if kind]
     print(
-        "accuracy in percent on the half that did not choose; gains over thresholds, +- paired standard error of 5 splits"
+        "accuracy in percent on the half that did not choose; gain over thresholds, +- paired standard error (5 splits)"
     )
     for folder in options.folders:
         with tempfile.TemporaryDirectory() as scratch:

@@ -73,9 +73,12 @@ def compare_policies(
     layout = form_of(form, out_file)
     limits = options.numbers("--budgets", budgets)
     source = LogitStore(store).with_features(features)
+    kinds = options.several("--policies", policies) or None
     with progress() as update:
         execution = replace(execution, progress=update, notify=say)
-        compared = compare(source, query, execution, budgets=limits, folds=folds, repeats=repeats, seed=seed)
+        compared = compare(
+            source, query, execution, kinds=kinds, budgets=limits, folds=folds, repeats=repeats, seed=seed
+        )
     if as_json:
         print_json(compared.to_json())
         return

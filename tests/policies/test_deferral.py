@@ -6,10 +6,12 @@ import itertools
 import json
 from dataclasses import replace
 
+import deferral_by_units
+import naive
 import numpy as np
 import pytest
 import torch
-from support import deferral as definition
+from pools import MemoryStore
 
 import wisecommittee as wc
 from wisecommittee import Committee, LogitStore, ModelCard
@@ -18,19 +20,20 @@ from wisecommittee.committees.policies import policy_from_json
 from wisecommittee.committees.policies.deferral import Deferral
 from wisecommittee.committees.policies.evidence import Output, members_evidence, reordered
 from wisecommittee.errors import CommitteeError, UsageError
-from wisecommittee.searches.evaluate import evaluate
-from wisecommittee.searches.folds import make_folds
+from wisecommittee.searches.evaluate import evaluate, evaluate_in
 from wisecommittee.searches.methods import strategy_for
 from wisecommittee.searches.policies.arrays import member_arrays
 from wisecommittee.searches.policies.deferral import strategy as deferral
 from wisecommittee.searches.policies.deferral.chains import chains_of
+from wisecommittee.searches.policies.deferral.committees import source_json
 from wisecommittee.searches.policies.deferral.gains import fit_gains
 from wisecommittee.searches.policies.deferral.known import Known, fitted_source
 from wisecommittee.searches.policies.deferral.ridge import PENALTIES, ridge
-from wisecommittee.searches.policies.deferral.thresholds import Learned, best_thresholds, steps_of
+from wisecommittee.searches.policies.deferral.thresholds import Learned, Point, best_thresholds, steps_of
 from wisecommittee.searches.policies.deferral.weights import BAGS, STEPS, selected_weights
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.search import solve
+from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.strategies.problem import pose
 from wisecommittee.searches.units import evaluate_units
 from wisecommittee.searches.workers.execution import Execution
@@ -109,7 +112,7 @@ def by_definition(committee, pool):
     stages, found = [], []
     for i in range(pool.units):
         members = [(arrays.prediction[m, i], confidences[m, i]) for m in order]
-        stage, label = definition.unit(
+        stage, label = deferral_by_units.unit(
             policy, members, [(label[i], sure[i]) for label, sure in combined], [rows[i].tolist() for rows in outputs]
         )
         stages.append(stage)
@@ -142,25 +145,19 @@ def test_evaluation_is_a_loop_over_units(request, kind, fixture, tmp_path, monke
 
 @pytest.mark.parametrize("combine", ["mean_logits", "mean_probs"])
 def test_weighted_means_are_a_loop_over_units(rows, combine, tmp_path):
-    problem, _ = searched(rows, combine=combine)
-    committee = weighted_committee(problem)
+    committee, problem = weighted_committee(rows, combine)
     assert committee.policy.answering["mean"] == {"mean_logits": "logits", "mean_probs": "probabilities"}[combine]
     check_one(committee, problem.pool, rows, tmp_path)
 
 
-def weighted_committee(problem):
-    """A committee of three stages on the frontier of weighted means alone."""
-    chains = chains_of(problem)
-    fold = make_folds(problem.pool.labels, 5, seed=0)
-    known = Known.of(member_arrays(problem.pool), labelled=False)
-    kind, tried = deferral.who_answers(problem, chains, known, fold)[-1]
-    assert kind.kind == "weights"
-    gains = fit_gains(steps_of(problem.pool, tried), kind, known, fold, 1, apart=True)
+def weighted_committee(store, combine):
+    """A committee of three stages on the frontier of weighted means alone, and its problem."""
+    problem, known, learned = everything_learned(store, combine=combine)
     with problem.execution.mapper(None) as mapper:
-        points, _ = best_thresholds(problem, [Learned(tried, kind, gains)], mapper)
+        points, _ = best_thresholds(problem, [each for each in learned if each.answers.kind == "weights"], mapper)
     found = [deferral.committee_at(problem.pool, known, point) for point in points]
-    found = [c for c in found if len(c.stages) == 3]
-    return found[len(found) // 2]
+    found = [committee for committee in found if len(committee.stages) == 3]
+    return found[len(found) // 2], problem
 
 
 def check_one(committee, pool, store, tmp_path):
@@ -242,6 +239,55 @@ def test_evidence_in_another_order_is_the_same_numbers():
         assert (again == every[:, reordered(sources, order)]).all()
 
 
+def test_evidence_is_its_definition():
+    _, said, sure = labelled(units=80)
+    outputs = [Output(said[m], sure[m]) for m in COSTS]
+    sources = [fitted_source(output, labelled=m < 2) for m, output in enumerate(outputs)]
+    written = [source_json(source) for source in sources]
+    expected = [
+        deferral_by_units.evidence(written, [(output.label[i], output.confidence[i]) for output in outputs])
+        for i in range(80)
+    ]
+    np.testing.assert_allclose(members_evidence(sources, outputs), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("fixture", "kind"), [("answers", "posterior"), ("rows", "rule"), ("rows", "weights")])
+def test_answers_and_gains_do_not_depend_on_the_order_of_a_set(request, fixture, kind, monkeypatch):
+    """All orders of three models in one stage answer alike, both orders of two before the third exit alike."""
+    monkeypatch.setattr("wisecommittee.searches.policies.deferral.gains.ERRORS", -float("inf"))  # never by confidence
+    store = request.getfixturevalue(fixture)
+    problem, known, learned = everything_learned(store)
+    (each,) = [each for each in learned if each.answers.kind == kind]
+    never = float("inf")
+    together = [
+        units_of(problem, known, Point(each, chain, (never, never))) for chain in each.chains if len(chain) == 3
+    ]
+    assert all(units["prediction"].tolist() == together[0]["prediction"].tolist() for units in together)
+    for first in itertools.combinations(range(3), 2):
+        last = 3 - sum(first)
+        median = float(np.sort(each.gains[first, (*first, last)].score)[N // 2])
+        orders = [(*order, last) for order in itertools.permutations(first)]
+        stages = [units_of(problem, known, Point(each, chain, (never, median)))["stage"] for chain in orders]
+        assert stages[0].tolist() == stages[1].tolist()
+        assert set(stages[0]) == {1, 2}
+
+
+def units_of(problem, known, point):
+    return evaluate_units(deferral.committee_at(problem.pool, known, point), problem.pool.store, "val")
+
+
+def everything_learned(store, **options):
+    """A problem, and what is learned about it, by the parts that the strategy is made of."""
+    problem = problem_of(store, **options)
+    pool, fold = problem.pool, deferral.folds_of(problem.pool.units)
+    ordered = pool.combine.ordered
+    known, learned = Known.of(member_arrays(pool), labelled=ordered), []
+    for kind, tried in deferral.who_answers(problem, chains_of(problem), known, fold):
+        gains = fit_gains(steps_of(pool, tried), kind, known, fold, 1, apart=not (ordered and kind.kind == "rule"))
+        learned.append(Learned(tried, kind, gains))
+    return problem, known, learned
+
+
 def test_weights_are_chosen_by_greedy_selection_on_bootstrap_samples():
     """The definition, one bag after the other: counts that start at one for each member, STEPS additions, the best on
     the way; the mean of the bags' shares."""
@@ -278,20 +324,13 @@ def test_confidence_decides_where_nothing_else_is_known():
     sure = rng.random((models, units)).astype(np.float32)
     said = np.where(rng.random((models, units)) < 0.5 + sure / 2, labels, 1 - labels)
     store = answer_store(labels, said, sure)
-    problem = problem_of(store)
-    fold = make_folds(problem.pool.labels, 5, seed=0)
-    known = Known.of(member_arrays(problem.pool), labelled=True)
-    (rule, tried), *_ = deferral.who_answers(problem, chains_of(problem), known, fold)
-    gains = fit_gains(steps_of(problem.pool, tried), rule, known, fold, 1, apart=False)
-    for (models_now, _), gain in gains.items():
+    _, _, (rule, _) = everything_learned(store)
+    for (models_now, _), gain in rule.gains.items():
         confidence = sure[models_now[-1]]
         assert (np.argsort(gain.score, kind="stable") == np.argsort(confidence, kind="stable")).all()
 
 
 def answer_store(labels, said, sure, **costs):
-    from support import naive
-    from support.pools import MemoryStore
-
     models = [
         naive.Model(
             f"m{m}", f"m{m}", 0, {f"m{m}": 10 * 3**m}, None, "answers", answers=[f"l{x}" for x in said[m]],
@@ -313,9 +352,6 @@ def test_a_posterior_answers_what_no_member_says():
 
 
 def evaluated(committee, store):
-    from wisecommittee.searches.evaluate import evaluate_in
-    from wisecommittee.searches.stages.pool import open_pool
-
     return evaluate_in(open_pool(store, "val", store.cards("val"), cost=committee.cost), [committee], 1)[0]
 
 
@@ -329,13 +365,8 @@ def test_the_sweep_is_the_frontier_of_every_chain_and_every_vector_of_levels(var
     labels, said, sure = labelled(units=90)
     costs = {"unit_costs": rng.integers(1, 6, (3, 90)).tolist()} if varying else {}
     store = answer_store(labels, [*said.values()], np.array([*sure.values()], np.float32), **costs)
-    problem = problem_of(store, levels=7)
-    pool, fold = problem.pool, make_folds(problem.pool.labels, 5, seed=0)
-    known = Known.of(member_arrays(pool), labelled=True)
-    learned = []
-    for kind, tried in deferral.who_answers(problem, chains_of(problem), known, fold):
-        gains = fit_gains(steps_of(pool, tried), kind, known, fold, 1, apart=kind.kind != "rule")
-        learned.append(Learned(tried, kind, gains))
+    problem, _, learned = everything_learned(store, levels=7)
+    pool = problem.pool
     assert sorted(learned[0].chains) == sorted(p for k in (1, 2, 3) for p in itertools.permutations(range(3), k))
     with problem.execution.mapper(None) as mapper:
         points, unfinished = best_thresholds(problem, learned, mapper)
@@ -394,6 +425,17 @@ def test_a_search_of_some_units_reads_no_others_and_threads_change_nothing(answe
         frontier = solve(problem, strategy_for(problem)).frontier
         assert frontier.searched["all_chains"]
         assert frontier.searched["combinations"] == 15
+
+
+@pytest.mark.parametrize("units", [1, 2, 3, 7])
+def test_a_few_units_are_enough_to_search(units):
+    labels, said, sure = labelled(units=units)
+    store = answer_store(labels, [*said.values()], np.array([*sure.values()], np.float32))
+    assert all(evaluated(committee, store).n == units for committee in deferral.run(problem_of(store)).committees)
+    outputs, labels = logits(units=units)
+    models = [naive.Model(m, m, 0, {m: COSTS[m]}, values) for m, values in outputs.items()]
+    store = MemoryStore(models, labels.tolist())
+    assert all(evaluated(committee, store).n == units for committee in deferral.run(problem_of(store)).committees)
 
 
 def test_deferral_beats_thresholds_on_new_units(answers, tmp_path):

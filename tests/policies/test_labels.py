@@ -108,9 +108,9 @@ def answers(tmp_path):
     rng = np.random.default_rng(7)
     labels = rng.choice(["x", "y", "z"], N)
     said = {}
-    for name, right in (("a", 0.5), ("b", 0.7), ("c", 0.7)):
+    for name, right, dear in (("a", 0.5, 1), ("b", 0.8, 5), ("c", 0.8, 5)):
         answer = np.where(rng.random(N) < right, labels, rng.choice(["x", "y", "z"], N))
-        said[name] = answer.tolist(), (rng.integers(1, 6, N) / 8).tolist(), rng.integers(1, 9, N).tolist()
+        said[name] = answer.tolist(), (rng.integers(1, 6, N) / 8).tolist(), rng.integers(dear, 2 * dear + 2, N).tolist()
     table = [
         {"unit_id": str(i), "model": name, "answer": s[0][i], "confidence": s[1][i], "usd": s[2][i]}
         for name, s in said.items()
@@ -178,6 +178,27 @@ def test_rules_that_float32_confidences_cannot_part_have_log_odds(tmp_path):
     assert best.average_cost == pytest.approx(1 + 9 * (1 - right.mean()))
     assert any(number is not None for line in best.committee.policy.log_odds for number in line)
     assert evaluate(Committee.from_json(best.committee.to_json()), store, "val").quality == 1.0
+
+
+def test_labels_that_only_test_has_are_said_and_take_the_rule_of_all_others(tmp_path, answers):
+    store, said, labels = answers
+    rows = [{"unit_id": f"t{i}", "model": m, "answer": "w", "confidence": s[1][i], "usd": s[2][i]}
+            for m, s in said.items() for i in range(N)]  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "test.csv", index=False)
+    truth = ["w" if i % 2 else label for i, label in enumerate(labels)]
+    pd.DataFrame({"unit_id": [f"t{i}" for i in range(N)], "label": truth}).to_csv(tmp_path / "t.csv", index=False)
+    wc.import_answers(store, "test", tmp_path / "test.csv", labels=tmp_path / "t.csv")
+    heard = []
+    frontier = search(store, policy="labels", notify=heard.append)
+    assert any("val lacks 1 label of test, such as 'w'" in line for line in heard)
+    longer = [e.committee for e in frontier.evaluations if len(e.committee.stages) > 1]
+    assert longer
+    for committee in longer:
+        policy, models = committee.to_json()["policy"], committee.models
+        costs = evaluate_units(committee, store, "test")["cost"].tolist()
+        for i in range(N):
+            route = naive_policies.labels_route(policy, lambda r, i, models=models: ("w", said[models[r[-1]]][1][i]), i)
+            assert costs[i] == sum(said[models[k]][2][i] for k in route)
 
 
 def test_limits_and_the_order_of_replicas_are_kept(tmp_path):

@@ -93,7 +93,6 @@ def risk_coverage(study: Study) -> list[RiskCoverageCurve]:
     curves = []
     for committee in _shown(study):
         pool = cascade_pool(study, committee, study.split)
-        require_confidence(pool.confidence, pool.cards, "risk-coverage curves")
         curves.append(_curve(pool, committee))
         if study.reports != study.split and _has(study, committee):
             curves.append(_curve(cascade_pool(study, committee, study.reports), committee, pool))
@@ -122,8 +121,10 @@ def _curve(pool: Pool, committee: Committee, ordering: Pool | None = None) -> Ri
             f"risk and coverage need units that are right or wrong by themselves; {pool.task.name} is not made of such"
         )
     whole = answering(committee)
-    if lacking := [part.policy.kind for part in whole.parts if not has_certainty(part.policy)]:
-        raise UsageError(f"{committee.label()}: the policy {lacking[0]!r} has no confidence to order units by")
+    if lacking := [part.policy for part in whole.parts if not has_certainty(part.policy, pool.confidence_name)]:
+        if lacking[0].combines:
+            require_confidence(pool.confidence, pool.cards, "risk-coverage curves")
+        raise UsageError(f"{committee.label()}: the policy {lacking[0].kind!r} has no confidence to order units by")
     sure, right = judged(pool, whole)
     if ordering is not None:
         uncertainty = SurestFirst.of(*judged(ordering, whole)).shares(sure)

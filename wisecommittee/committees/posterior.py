@@ -22,6 +22,7 @@ CENTRES = (0.2, 0.4, 0.6, 0.8)  # of the hat functions of a rank
 TERMS = 3 + len(CENTRES)  # functions of a rank
 PLAIN_TERMS = 3  # the first of them: constant, rank, log-odds of the rank
 TOPS = (0.4, 0.55, 0.7, 0.85)  # centres of the hat functions of the largest probability
+STOPPING = 5 + len(TOPS)  # the first features of a value, which the value of stopping is corrected by
 NEVER = -1e4  # logit of a class that a unit cannot have
 
 
@@ -158,7 +159,7 @@ def weighted(weights: ArrayLike, rows: Sequence[Floats] | Floats) -> Floats:
 
 
 def value_features(posterior: Floats, evidence: Evidence, *, by_answer: bool) -> Floats:
-    """float64 [d, n]: what the value of asking a further member is linear in.
+    """float64 [d, n]: what the values of going on and of stopping are linear in.
 
     A constant, the two largest probabilities, the entropy, hat functions of the largest probability, the share of
     members that said the likeliest class; then, if `by_answer`, the whole posterior and for every member three terms of
@@ -181,5 +182,4 @@ def value_features(posterior: Floats, evidence: Evidence, *, by_answer: bool) ->
 
 def value_size(members: int, answers: int, classes: int, *, by_answer: bool) -> int:
     """d: the number of value features."""
-    alone = 5 + len(TOPS)
-    return alone + (classes + members * answers * PLAIN_TERMS if by_answer else members * (PLAIN_TERMS - 1))
+    return STOPPING + (classes + members * answers * PLAIN_TERMS if by_answer else members * (PLAIN_TERMS - 1))

@@ -46,7 +46,7 @@ class Abstaining(Policy):
         inner = self.policy
         if not isinstance(inner, Policy) or isinstance(inner, Abstaining | Mixing):
             raise CommitteeError('"policy" must be a policy that neither abstains nor mixes')
-        if not has_certainty(inner):
+        if not (inner.combines or _has_its_own(inner)):
             raise CommitteeError(f"the policy {inner.kind!r} has no confidence by which it could abstain")
         if isinstance(inner, Thresholds):
             _check_numbers(inner.values, "values")
@@ -110,7 +110,7 @@ class Abstaining(Policy):
             )
         if _has_its_own(self.policy):
             return
-        if confidence == NO_CONFIDENCE:
+        if not has_certainty(self.policy, confidence):
             raise CommitteeError("it abstains by a confidence, and this committee has none")
         for least, odds in zip(self.least, self.least_log_odds, strict=False):
             if odds is not None and least is None:
@@ -139,13 +139,14 @@ class Abstaining(Policy):
         return out | ({"least_log_odds": list(self.least_log_odds)} if self.least_log_odds else {})
 
 
-def has_certainty(policy: Policy) -> bool:
-    """Whether there is a confidence in what the policy answers."""
-    return policy.combines or _has_its_own(policy)
+def has_certainty(policy: Policy, confidence: str) -> bool:
+    """Whether there is a confidence in what the policy answers, in a committee with the confidence of that name."""
+    return _has_its_own(policy) or (policy.combines and confidence != NO_CONFIDENCE)
 
 
 def _has_its_own(policy: Policy) -> bool:
-    return type(policy).certainty is not Policy.certainty
+    """Whether the policy has a confidence in its answers beside that of the combination of the members."""
+    return not policy.combines and type(policy).certainty is not Policy.certainty
 
 
 def _check_numbers(values: Any, name: str, *, optional: bool = False) -> None:

@@ -13,7 +13,16 @@ from wisecommittee.committees.fields import shown
 from wisecommittee.committees.policies.adaptive_states import KnownState, numbers
 from wisecommittee.committees.policies.feature_terms import objects
 from wisecommittee.committees.policy import EXIT, Policy, Route, State, following
-from wisecommittee.committees.posterior import Evidence, among_answers, coded, rank_terms, value_features, weighted
+from wisecommittee.committees.posterior import (
+    STOPPING,
+    Evidence,
+    among_answers,
+    coded,
+    rank_terms,
+    value_features,
+    weighted,
+)
+from wisecommittee.committees.scale import STORED, Scale
 from wisecommittee.errors import CommitteeError
 
 Labels = tuple[int | str, ...]
@@ -24,11 +33,11 @@ class Adaptive(Policy):
     """Run the member whose answer is worth most after its cost; stop where no answer is worth its cost.
 
     The state of a unit is the set of stages that have run, each of one member, and what these members said. Each set
-    has a posterior over the labels (committees/posterior.py): its likeliest label is the answer, its largest
-    probability the value of stopping. For each stage that may run next, the set has the expected value of going on with
-    it, less its cost, which is linear in features of the posterior. This is the dynamic programme of cost-sensitive
-    feature acquisition (Ji and Carin 2007, Sec. 3), with models in place of features and fitted values in place of
-    their hidden Markov model.
+    has a posterior over the labels (committees/posterior.py). Its likeliest label is the answer. Its largest
+    probability, corrected by how often such answers were right, is the value of stopping. For each stage that may run
+    next, the set has the expected value of going on with it, less its cost, which is linear in features of the
+    posterior. This is the dynamic programme of cost-sensitive feature acquisition (Ji and Carin 2007, Sec. 3), with
+    models in place of features and fitted values in place of their hidden Markov model.
 
     Parameters
     ----------
@@ -40,11 +49,11 @@ class Adaptive(Policy):
     ranks : tuple of {"score", "rank"}
         For each stage, the rank of its member's confidence among the units that the policy was fitted on, linear
         between knots; no knots where answers have no confidence.
-    states : tuple of {"stages", "bias", "votes", "corrections", "weights", "next"}
+    states : tuple of {"stages", "bias", "votes", "corrections", "weights", "stopping", "next"}
         For each set of stages that a unit can have run: see KnownState and Posterior. `corrections` lack the row of
-        unknown answers; they are there if `by_answer`, `weights` where members have outputs over classes.
+        unknown answers; a state need not have them. `weights` are there where members have outputs over classes.
     by_answer : bool
-        Whether posteriors have corrections, and values depend on what was answered.
+        Whether the values of going on depend on what was answered.
     """
 
     labels: Labels
@@ -81,7 +90,7 @@ class Adaptive(Policy):
         return bool(self.states[0].get("weights"))
 
     @property
-    def needs(self) -> frozenset[str]:  # type: ignore[override]
+    def needs(self) -> frozenset[str]:
         """Fields of a State that it reads."""
         ranked = any(ranks["score"] for ranks in self.ranks)
         return frozenset(
@@ -106,7 +115,8 @@ class Adaptive(Policy):
         known, evidence = self._state(state.route), self._evidence(state)
         posterior = known.posterior(evidence)
         features = value_features(posterior, evidence, by_answer=self.by_answer)
-        best, going = posterior[: evidence.answerable].max(axis=0), np.full(len(state), EXIT)
+        best = posterior[: evidence.answerable].max(axis=0) + weighted(known.stopping, features[:STOPPING])
+        going = np.full(len(state), EXIT)
         for stage, weights in known.values:
             value = weighted(weights, features)
             going[value > best] = stage
@@ -121,6 +131,11 @@ class Adaptive(Policy):
             return np.array(self.labels)[likeliest]
         said = np.stack(list(state.members.values()))
         return np.asarray(said[likeliest, np.arange(len(state))])
+
+    def certainty(self, state: State) -> tuple[NDArray[np.float32], Scale]:
+        evidence = self._evidence(state)
+        posterior = self._state(state.route).posterior(evidence)
+        return posterior[: evidence.answerable].max(axis=0).astype(np.float32), STORED
 
     def _known(self, state: Mapping[str, Any]) -> KnownState:
         answers = len(self.labels) + len(self.others)

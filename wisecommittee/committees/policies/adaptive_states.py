@@ -12,9 +12,10 @@ import numpy as np
 from wisecommittee.committees.fields import shown
 from wisecommittee.committees.policies.feature_terms import objects
 from wisecommittee.committees.policy import Route
-from wisecommittee.committees.posterior import TERMS, Floats, Posterior, value_size
+from wisecommittee.committees.posterior import STOPPING, TERMS, Floats, Posterior, value_size
 from wisecommittee.errors import CommitteeError
 
+FIELDS = {"stages", "bias", "votes", "corrections", "weights", "stopping", "next"}
 MOST = 1e9  # of any parameter
 
 
@@ -27,12 +28,16 @@ class KnownState:
     stages : tuple of int
         Ascending.
     posterior : Posterior
+    stopping : float64 [STOPPING]
+        What is added to the largest probability, for each of the first features of the value: how often the likeliest
+        answer is right in truth.
     values : tuple of (int, float64 [d])
         Every stage that can run next, with a number for each feature of its value.
     """
 
     stages: Route
     posterior: Posterior
+    stopping: Floats
     values: tuple[tuple[int, Floats], ...]
 
     @classmethod
@@ -42,12 +47,8 @@ class KnownState:
         answers, classes : number of answers and of classes of the policy; 0 classes where the answers of the members
         are the classes.
         """
-        if (
-            not {"stages", "bias", "votes"}
-            <= set(data)
-            <= {"stages", "bias", "votes", "corrections", "weights", "next"}
-        ):
-            raise CommitteeError(f"states: fields {shown(sorted(data))}; expected stages, bias, votes, next, ..")
+        if not {"stages", "bias", "votes", "stopping"} <= set(data) <= FIELDS:
+            raise CommitteeError(f"states: fields {shown(sorted(data))}; expected {', '.join(sorted(FIELDS))}")
         stages = data["stages"]
         if not isinstance(stages, tuple) or not stages or not all(type(k) is int and 0 <= k < 1 << 16 for k in stages):
             raise CommitteeError(f"states: stages {shown(stages)}; expected whole numbers from 0")
@@ -56,12 +57,13 @@ class KnownState:
         size = len(stages)
         answers, classes = (answers, classes) if classes else (size, size + 1)
         corrections = weights = None
-        if by_answer:
-            given = numbers(data.get("corrections"), (size, answers, TERMS, classes), "corrections")
+        if data.get("corrections"):
+            given = numbers(data["corrections"], (size, answers, TERMS, classes), "corrections")
             corrections = np.concatenate([given, np.zeros((size, 1, TERMS, classes))], axis=1)
         if data.get("weights"):
             weights = numbers(data["weights"], (size,), "weights")
         bias, votes = numbers(data["bias"], (classes,), "bias"), numbers(data["votes"], (size, TERMS), "votes")
+        stopping = numbers(data["stopping"], (STOPPING,), "stopping")
         length, values = value_size(size, answers, classes, by_answer=by_answer), []
         for each in objects(data.get("next", ()), "next"):
             if set(each) != {"stage", "value"} or type(each["stage"]) is not int or each["stage"] in stages:
@@ -69,7 +71,7 @@ class KnownState:
             values.append((each["stage"], numbers(each["value"], (length,), "value")))
         if len({stage for stage, _ in values}) < len(values):
             raise CommitteeError(f"states: next {shown(data['next'])}; expected each stage once")
-        return cls(stages, Posterior(bias, votes, corrections, weights), tuple(values))
+        return cls(stages, Posterior(bias, votes, corrections, weights), stopping, tuple(values))
 
     def to_json(self) -> dict[str, Any]:
         """The fields of a state in committee.json, with numbers of six digits."""
@@ -79,6 +81,7 @@ class KnownState:
             out["corrections"] = short(posterior.corrections[:, :-1])
         if posterior.weights is not None:
             out["weights"] = short(posterior.weights)
+        out["stopping"] = short(self.stopping)
         return out | {"next": tuple({"stage": stage, "value": short(value)} for stage, value in self.values)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.fields import is_float32, is_whole, shown
+from wisecommittee.committees.policies.thresholds import check_log_odds
 from wisecommittee.committees.policy import Policy, State, reaches
 from wisecommittee.errors import CommitteeError
 
@@ -66,16 +68,22 @@ class Window(Policy):
         if self.positive is None:
             exits = np.zeros(len(state), bool) if high is None else reaches(score, high)
             return state.exit_where(exits if low is None else exits | reaches(-score, -low))
-        odds = self.low_log_odds[k] if self.low_log_odds else None
-        sides = [
-            (None if low is None else 1 - low, None if odds is None else -odds),
-            (high, self.high_log_odds[k] if self.high_log_odds else None),
-        ]
+        sides = self._sides([k])
         values = [math.inf if value is None else value for value, _ in sides]
-        carried = state.scale.carried(values, [number for _, number in sides])
+        carried = state.scale.carried(values, [odds for _, odds in sides])
         assert state.prediction is not None
         side = (state.prediction == np.int64(self.positive)).astype(np.int64)
         return state.exit_where(reaches(score, carried[side]))
+
+    def _sides(self, stages: Iterable[int]) -> list[tuple[Number, Number]]:
+        """(threshold on max_prob, log-odds or None) for units predicted as another class, and for units predicted as
+        the positive class, of each stage."""
+        out: list[tuple[Number, Number]] = []
+        for k in stages:
+            low, odds = self.low[k], self.low_log_odds[k] if self.low_log_odds else None
+            out.append((None if low is None else 1 - low, None if odds is None else -odds))
+            out.append((self.high[k], self.high_log_odds[k] if self.high_log_odds else None))
+        return out
 
     def check(self, stages: int, confidence: str) -> None:
         if len(self.low) != stages - 1:
@@ -85,6 +93,9 @@ class Window(Policy):
             )
         if self.positive is not None and confidence != "max_prob":
             raise CommitteeError(f"policy 'window' with a positive class goes with max_prob, not with {confidence}")
+        for value, odds in self._sides(range(len(self.low))):
+            if odds is not None:
+                check_log_odds(math.inf if value is None else value, odds, confidence)
         if self.positive is None and (scale_of(confidence).saturates or self.low_log_odds or self.high_log_odds):
             raise CommitteeError(
                 f"policy 'window' on {confidence} needs the positive class, and a score has no log-odds"
@@ -92,10 +103,16 @@ class Window(Policy):
 
     def conditions(self, stages: int, confidence: str) -> list[str]:
         name = confidence if self.positive is None else f"p({self.positive})"
-        return [_condition(name, low, high) for low, high in zip(self.low, self.high, strict=True)]
+        nothing = (None,) * len(self.low)
+        lows = zip(self.low, self.low_log_odds or nothing, strict=True)
+        highs = zip(self.high, self.high_log_odds or nothing, strict=True)
+        return [
+            " or ".join([*_side(name, "<=", *low), *_side(name, ">=", *high)]) or "never"
+            for low, high in zip(lows, highs, strict=True)
+        ]
 
 
-def _condition(name: str, low: Number, high: Number) -> str:
-    sides = [] if low is None else [f"{name} <= {low:.6g}"]
-    sides += [] if high is None else [f"{name} >= {high:.6g}"]
-    return " or ".join(sides) or "never"
+def _side(name: str, sign: str, value: Number, log_odds: Number) -> list[str]:
+    if log_odds is not None:
+        return [f"log-odds of {name} {sign} {log_odds:.6g}"]
+    return [] if value is None else [f"{name} {sign} {value:.6g}"]

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.confidence import NO_CONFIDENCE
 from wisecommittee.committees.policies.abstaining import has_certainty
 from wisecommittee.errors import InfeasibleError, UsageError, option
 from wisecommittee.searches.answered import Answered
@@ -83,9 +82,9 @@ def require_abstention(pool: Pool, committee: Committee, selection: Selection) -
             f"{given} needs answers that are right or wrong, and {pool.task.label} is a grade; leave it out, or import "
             f"answers without their grades"
         )
-    lacking = [part.policy.kind for part in committee.parts if not has_certainty(part.policy)]
-    if lacking or pool.confidence_name == NO_CONFIDENCE:
-        why = f"the policy {lacking[0]!r} has none" if lacking else "these answers are stored without one"
+    if lacking := [part for part in committee.parts if not has_certainty(part.policy, pool.confidence_name)]:
+        combines = lacking[0].policy.combines
+        why = "these answers are stored without one" if combines else f"the policy {lacking[0].policy.kind!r} has none"
         raise UsageError(f"{given} needs a confidence, and {why}; choose another {option('policy')}, or import one")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,20 @@ from numpy.typing import NDArray
 from wisecommittee.committees.posterior import NEVER, Evidence, Floats, Posterior
 
 Small = NDArray[np.float32]
-BIAS_SHARE = 0.01  # penalty of a bias, of that of a correction
-VOTE_PENALTY = 0.01
-WEIGHT_PENALTY = 1.0  # of the distance from equal weights
 PRECISION = 1e-7  # relative change of the objective at which L-BFGS stops
+
+
+@dataclass(frozen=True, slots=True)
+class Penalties:
+    """Half of these numbers times the squares of parameters are added to the loss, summed over units.
+
+    corrections : None: there are none. bias, votes : of these parameters. weights : of the distance from equal weights.
+    """
+
+    corrections: float | None
+    bias: float
+    votes: float
+    weights: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,7 @@ class Design:
         Plain corrections [C, D] are the fitted ones times this.
     to_votes : float32 [s, TERMS, TERMS]
         Plain votes of a member are the fitted ones times its matrix.
+    penalties : Penalties
     penalty : float32 [D, D]
         The penalty of fitted corrections.
     weight_scale : float64 [s]
@@ -51,6 +63,7 @@ class Design:
     outputs: Small | None
     to_plain: Small
     to_votes: Small
+    penalties: Penalties
     penalty: Small
     weight_scale: Floats
 
@@ -70,30 +83,27 @@ class Design:
         )
 
 
-def design(evidence: Evidence, strength: float) -> Design:
-    """The columns of a posterior.
-
-    strength : inverse of the penalty of corrections, as C of scikit-learn's LogisticRegression; 0: no corrections.
-    """
+def design(evidence: Evidence, penalties: Penalties) -> Design:
+    """The columns of a posterior."""
     n, s = evidence.units, evidence.members
     terms = evidence.terms.astype(np.float32)
     columns = [np.ones((n, 1), np.float32)]
-    if strength:
+    if penalties.corrections is not None:
         for said, each in zip(evidence.said, terms, strict=True):
             where = (said[:, None] == np.arange(evidence.answers)).astype(np.float32)
             columns.append((where[:, :, None] * each.T[:, None, :]).reshape(n, -1))
     plain = np.concatenate(columns, axis=1)
-    penalties = np.full(plain.shape[1], 1 / (strength or 1.0))
-    penalties[0] *= BIAS_SHARE
-    to_plain = _whitening(plain.T, penalties)
-    to_votes = np.stack([_whitening(each, np.full(len(each), VOTE_PENALTY)) for each in terms])
+    of_columns = np.full(plain.shape[1], penalties.corrections or 0.0)
+    of_columns[0] = penalties.bias
+    to_plain = _whitening(plain.T, of_columns)
+    to_votes = np.stack([_whitening(each, np.full(len(each), penalties.votes)) for each in terms])
     voted = [np.flatnonzero(said < evidence.classes) for said in evidence.said]
     offset = None if evidence.possible is None else np.where(evidence.possible, 0, NEVER).astype(np.float32)
     outputs, scale = None, np.zeros(0)
     if evidence.outputs is not None:
         outputs = evidence.outputs.astype(np.float32)
         offset = outputs.mean(axis=0)
-        scale = 1 / np.sqrt(outputs.var(axis=(1, 2), dtype=np.float64) * outputs[0].size / 4 + WEIGHT_PENALTY)
+        scale = 1 / np.sqrt(outputs.var(axis=(1, 2), dtype=np.float64) * outputs[0].size / 4 + penalties.weights)
     return Design(
         plain @ to_plain.T,
         to_votes @ terms,
@@ -103,7 +113,8 @@ def design(evidence: Evidence, strength: float) -> Design:
         outputs,
         to_plain,
         to_votes,
-        ((to_plain * penalties.astype(np.float32)) @ to_plain.T).astype(np.float32),
+        penalties,
+        ((to_plain * of_columns.astype(np.float32)) @ to_plain.T).astype(np.float32),
         scale[:s],
     )
 
@@ -126,8 +137,10 @@ def fit(columns: Design, truth: Small, start: Floats | None = None) -> Floats:
     if start is None:
         width = len(truth) * columns.columns.shape[1] + columns.terms.shape[0] * columns.terms.shape[1]
         start = np.zeros(width + len(columns.weight_scale))
-    options = {"maxiter": 200, "ftol": PRECISION, "gtol": 1e-2}
-    found = minimize(objective, start, (columns, truth), method="L-BFGS-B", jac=True, options=options)
+
+    options: Any = {"maxiter": 200, "ftol": PRECISION, "gtol": 1e-2}
+    given: Any = (columns, truth)
+    found = minimize(objective, start, given, method="L-BFGS-B", jac=True, options=options)
     return np.asarray(found.x, np.float64)
 
 
@@ -149,15 +162,15 @@ def objective(numbers: Floats, columns: Design, truth: Small) -> tuple[float, Fl
         votes, columns.terms, columns.to_votes, columns.voted, columns.classes_voted, strict=True
     ):
         plain = to_votes.T @ each
-        loss += 0.5 * VOTE_PENALTY * float(plain @ plain)
+        loss += 0.5 * columns.penalties.votes * float(plain @ plain)
         here = error.reshape(-1)[said * width + units]
         part = terms @ here if len(units) == width else terms[:, units] @ here
-        gradient.append(part + VOTE_PENALTY * (to_votes @ plain))
+        gradient.append(part + columns.penalties.votes * (to_votes @ plain))
     if columns.outputs is not None:
-        scale = columns.weight_scale
-        loss += 0.5 * WEIGHT_PENALTY * float(((weights * scale) ** 2).sum())
+        scale, penalty = columns.weight_scale, columns.penalties.weights
+        loss += 0.5 * penalty * float(((weights * scale) ** 2).sum())
         inner = np.array([float((error * rows).sum(dtype=np.float64)) for rows in columns.outputs])
-        gradient.append(inner * scale + WEIGHT_PENALTY * weights * scale**2)
+        gradient.append(inner * scale + penalty * weights * scale**2)
     return loss, np.concatenate(gradient).astype(np.float64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,12 +12,20 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.policy import Route
 from wisecommittee.committees.posterior import Evidence, Floats, Posterior, among_answers, coded, rank_terms
-from wisecommittee.searches.policies.adaptive.logit import Design, Small, design, fit, plain, probabilities
+from wisecommittee.searches.policies.adaptive.logit import Design, Penalties, Small, design, fit, plain, probabilities
 
 FOLDS = 3
+MANY = 3000  # units from which a single fold of few sets tells which penalties are best
+FEW, FEW_OF_MANY = 6, 2  # sets of a size that are tried for its penalties
 KNOTS = 33  # quantiles of each confidence
 MOST_CLASSES = 40  # of a posterior over labels; beyond, it is over the answers of the members
-STRENGTHS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)  # of the corrections
+OF_ANSWERS = tuple(
+    Penalties(corrections, 0.01 * (corrections or 1), 0.01) for corrections in (None, 30.0, 10.0, 3.0, 1.0, 0.3)
+)
+OF_OUTPUTS = (
+    *(Penalties(None, *rigid) for rigid in ((1e4, 1e4, 1e3), (1e3, 1e3, 1e2), (1e3, 1e2, 1e2), (1e3, 10.0, 1e2))),
+    *(Penalties(corrections, 1e3, 1e2, 10.0) for corrections in (100.0, 10.0)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +130,11 @@ class Fitted:
         return np.asarray(self.held_out[: self.evidence.answerable].max(axis=0), np.float32)
 
 
-def fitted(said: Said, members: Route, strength: float, folds: NDArray[np.int64]) -> Fitted:
+def fitted(said: Said, members: Route, penalties: Penalties, folds: NDArray[np.int64]) -> Fitted:
     """The posterior of these members, and that of every unit by cross-fitting."""
     evidence = said.evidence(members)
     true = said.true_classes(evidence, members)
-    columns, truth = design(evidence, strength), one_hot(true, evidence.classes)
+    columns, truth = design(evidence, penalties), one_hot(true, evidence.classes)
     every = fit(columns, truth)
     held_out = np.empty_like(truth)
     for fold in range(FOLDS):
@@ -148,16 +157,32 @@ def one_hot(true: NDArray[np.int64], classes: int) -> Small:
     return (true == np.arange(classes)[:, None]).astype(np.float32)
 
 
-def best_strength(said: Said, sets: Sequence[Route], folds: NDArray[np.int64]) -> float:
-    """The strength of the corrections with the least loss on the units of a fold that is held out, summed over these
-    sets of members."""
-    losses = dict.fromkeys(STRENGTHS, 0.0)
+def penalties_by_size(said: Said, sets: Sequence[Route], folds: NDArray[np.int64]) -> dict[int, Penalties]:
+    """{number of members: the best penalties of sets of so many}, from a few of these sets."""
+    out = {}
+    for size in sorted({len(route) for route in sets}):
+        alike = [route for route in sets if len(route) == size]
+        few = FEW if len(folds) < MANY else FEW_OF_MANY
+        out[size] = best_penalties(said, alike[:: math.ceil(len(alike) / few)], folds)
+    return out
+
+
+def best_penalties(said: Said, sets: Sequence[Route], folds: NDArray[np.int64]) -> Penalties:
+    """The most rigid penalties whose held-out loss, summed over these sets of members, exceeds the least one by at most
+    its standard error (Breiman et al. 1984, Classification and regression trees, Sec. 3.4.3)."""
+    tried = OF_ANSWERS if said.outputs is None else OF_OUTPUTS
+    held = range(FOLDS) if len(folds) < MANY else range(1)
+    units = np.isin(folds, held)
+    losses = np.zeros((len(tried), len(folds)))
     for members in sets:
         evidence = said.evidence(members)
-        true = said.true_classes(evidence, members)
-        truth, start = one_hot(true, evidence.classes), None
-        for strength in STRENGTHS:
-            columns = design(evidence, strength)
-            _, held_out = _without(columns, truth, folds, 0, start)
-            losses[strength] -= float(np.log(np.maximum((held_out * truth[:, folds == 0]).sum(axis=0), 1e-9)).sum())
-    return min(losses, key=lambda strength: losses[strength])
+        truth = one_hot(said.true_classes(evidence, members), evidence.classes)
+        for loss, penalties in zip(losses, tried, strict=True):
+            columns = design(evidence, penalties)
+            for fold in held:
+                _, held_out = _without(columns, truth, folds, fold, None)
+                these = folds == fold
+                loss[these] -= np.log(np.maximum((held_out * truth[:, these]).sum(axis=0), 1e-9))
+    excess = losses[:, units] - losses[losses.sum(axis=1).argmin(), units]
+    error = excess.std(axis=1) / np.sqrt(units.sum())
+    return tried[int((excess.mean(axis=1) <= error).argmax())]

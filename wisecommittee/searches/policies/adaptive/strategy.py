@@ -12,7 +12,14 @@ from wisecommittee.committees.confidence import NO_CONFIDENCE
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import Route
 from wisecommittee.errors import UsageError, counted, option
-from wisecommittee.searches.policies.adaptive.states import MOST_CLASSES, Said, best_strength, fitted, folds_of, sets_of
+from wisecommittee.searches.policies.adaptive.states import (
+    MOST_CLASSES,
+    Said,
+    fitted,
+    folds_of,
+    penalties_by_size,
+    sets_of,
+)
 from wisecommittee.searches.policies.adaptive.sweep import policy_of, swept
 from wisecommittee.searches.policies.adaptive.values import Steps
 from wisecommittee.searches.policies.arrays import member_arrays
@@ -58,9 +65,10 @@ def fitted_committees(
     pool: Pool, said: Said, steps: Steps, sets: list[Route], folds: NDArray[np.int64]
 ) -> list[Committee]:
     """The committees of a sweep, without those that decide alike on the units of the fit."""
-    strength = best_strength(said, [*(route for route in sets if len(route) == 1), max(sets, key=len)], folds)
-    states = {route: fitted(said, route, strength, folds) for route in sets}
-    values, figures = swept(states, steps, folds, by_answer=strength > 0)
+    of_size = penalties_by_size(said, sets, folds)
+    states = {route: fitted(said, route, of_size[len(route)], folds) for route in sets}
+    by_answer = any(penalties.corrections is not None for penalties in of_size.values())
+    values, figures = swept(states, steps, folds, by_answer=by_answer)
     found, alike = [], set()
     for price, each in enumerate(figures):
         key = each.cost, each.quality

@@ -66,7 +66,7 @@ def policy_of(
     """
     units = len(states[values.first[price],].right)
     often = {route for route, visits in figures.visits.items() if visits >= RARE * units}
-    kept = [(values.first[price],)]
+    kept: list[Route] = [(values.first[price],)]
     ahead: dict[Route, list[int]] = {}
     for route in kept:
         onward = {m: extended(route, m, unordered=True) for m in values.weights.get(route, {})}
@@ -78,14 +78,14 @@ def policy_of(
         KnownState(
             tuple(stage[m] for m in route),
             states[route].posterior,
+            values.stopping[route],
             tuple((stage[m], values.weights[route][m][price]) for m in ahead[route]),
         )
         for route in sorted(kept)
     ]
     ranks = tuple({"score": _numbers(said.ranks[m][0]), "rank": _numbers(said.ranks[m][1])} for m in members)
     written = tuple(each.to_json() for each in known)
-    by_answer = known[0].posterior.corrections is not None
-    return members, Adaptive(tuple(said.labels), tuple(said.others), ranks, written, by_answer)
+    return members, Adaptive(tuple(said.labels), tuple(said.others), ranks, written, values.by_answer)
 
 
 def _numbers(array: Floats) -> tuple[float, ...]:

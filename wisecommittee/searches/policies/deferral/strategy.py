@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import UsageError, option
-from wisecommittee.searches.folds import make_folds
 from wisecommittee.searches.policies.arrays import member_arrays
 from wisecommittee.searches.policies.deferral.answers import (
     Answers,
@@ -36,7 +35,7 @@ MOST_CELLS = 1 << 22  # units times classes of weighted means
 def run(problem: Problem) -> Findings:
     pool, threads = problem.pool, problem.execution.thread_count
     chains = chains_of(problem)
-    fold = make_folds(pool.labels, min(FOLDS, pool.units), seed=0)
+    fold = folds_of(pool.units)
     known = Known.of(member_arrays(pool, threads=threads), labelled=pool.combine.ordered)
     learned = []
     for answers, tried in who_answers(problem, chains, known, fold):
@@ -59,6 +58,11 @@ def run(problem: Problem) -> Findings:
         "all_chains": chains.complete,
     }
     return Findings((), None, searched, committees=committees)
+
+
+def folds_of(units: int) -> NDArray[np.int64]:
+    """int64 [N]: the fold of every unit, at random."""
+    return np.random.default_rng(0).permutation(units) % FOLDS
 
 
 def who_answers(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from wisecommittee.committees.policies.labels import Labels
+from wisecommittee.errors import counted
 from wisecommittee.searches.policies.labels.building import build
 from wisecommittee.searches.policies.labels.growing import MOST_MEMBERS, promising
 from wisecommittee.searches.policies.labels.shrinkage import choose_shrinkage
@@ -19,12 +20,25 @@ from wisecommittee.searches.strategies.problem import Findings, Problem, Strateg
 
 def run(problem: Problem) -> Findings:
     pool = problem.pool
+    _say_unseen(problem)
     fitting, prices = promising(problem)
     shrinkage = choose_shrinkage(fitting, pool.labels, prices)
     found = sweep(lambda price: fitting.best(price, shrinkage), *fitting.ends)
     committees = [build(pool, fitting.said, each.found) for each in found]
     shown = None if np.isinf(shrinkage) else shrinkage
     return findings(problem, Labels.kind, len(fitting.trees), committees, shrinkage=shown)
+
+
+def _say_unseen(problem: Problem) -> None:
+    """Say which labels of test the split that chooses never has."""
+    store, notify = problem.pool.store, problem.execution.notify
+    if notify and store.has_split("test") and store.has_labels("test"):
+        unseen = np.setdiff1d(store.labels("test"), problem.pool.labels).tolist()
+        if unseen:
+            notify(
+                f"{problem.pool.split} lacks {counted(len(unseen), 'label')} of test, such as {unseen[0]!r}: units "
+                f"that are predicted as a label without a rule exit by the rule of all other labels"
+            )
 
 
 def work(problem: Problem) -> float:

@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test test-slow honesty test-nojit test-zoo test-lowest test-newest fuzz fuzz-case lint bench fresh clean
+.PHONY: help demo test test-slow honesty policies test-nojit test-zoo test-lowest test-newest fuzz fuzz-case lint bench fresh clean
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -30,6 +30,9 @@ test-slow: $(VENV)/.dev   ## statistics over seeds of what training does, with t
 
 honesty: $(VENV)/.dev   ## whether figures hold on new units: STORE=folder UNITS=1000 DRAWS=200; FULL=1 draws 1,000 times, up to 4 models
 	$(BIN)/python -m benchmarks.honesty $(STORE) --units $(or $(UNITS),300) $(if $(FULL),--draws 1000 --max-models 4,--draws $(or $(DRAWS),200))
+
+policies: $(VENV)/.dev   ## every kind of policy on held-out halves of tables of answers: TABLES='folder ..' (benchmarks/policies.py says of what)
+	$(BIN)/python -m benchmarks.policies $(TABLES)
 
 test-zoo: $(VENV)/.dev   ## model sources with timm, torchvision, transformers and onnx installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[zoo,hf,onnx]'

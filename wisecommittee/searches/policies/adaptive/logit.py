@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.posterior import NEVER, Evidence, Floats, Posterior
 
 Small = NDArray[np.float32]
-PRECISION = 1e-7  # relative change of the objective at which L-BFGS stops
+PRECISION, ROUGH = 1e-7, 1e-5  # of a fit, and of one that is only compared with others
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +127,11 @@ def _whitening(rows: Small, penalties: Floats) -> Small:
     return np.linalg.inv(np.linalg.cholesky(curvature)).astype(np.float32)
 
 
-def fit(columns: Design, truth: Small, start: Floats | None = None) -> Floats:
+def fit(columns: Design, truth: Small, start: Floats | None = None, precision: float = PRECISION) -> Floats:
     """The fitted numbers [C * D + s * TERMS (+ s)] that minimise the penalised loss.
 
-    truth : float32 [C, n], 1 at the true class; start : numbers to start from, by default 0
+    truth : float32 [C, n], 1 at the true class; start : numbers to start from, by default 0; precision : relative
+    change of the objective at which L-BFGS stops
     """
     from scipy.optimize import minimize
 
@@ -138,7 +139,7 @@ def fit(columns: Design, truth: Small, start: Floats | None = None) -> Floats:
         width = len(truth) * columns.columns.shape[1] + columns.terms.shape[0] * columns.terms.shape[1]
         start = np.zeros(width + len(columns.weight_scale))
 
-    options: Any = {"maxiter": 200, "ftol": PRECISION, "gtol": 1e-2}
+    options: Any = {"maxiter": 200, "ftol": precision, "gtol": 1e-2}
     given: Any = (columns, truth)
     found = minimize(objective, start, given, method="L-BFGS-B", jac=True, options=options)
     return np.asarray(found.x, np.float64)

@@ -12,11 +12,21 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.policy import Route
 from wisecommittee.committees.posterior import Evidence, Floats, Posterior, among_answers, coded, rank_terms
-from wisecommittee.searches.policies.adaptive.logit import Design, Penalties, Small, design, fit, plain, probabilities
+from wisecommittee.searches.policies.adaptive.logit import (
+    PRECISION,
+    ROUGH,
+    Design,
+    Penalties,
+    Small,
+    design,
+    fit,
+    plain,
+    probabilities,
+)
 
 FOLDS = 3
 MANY = 3000  # units from which a single fold of few sets tells which penalties are best
-FEW, FEW_OF_MANY = 6, 2  # sets of a size that are tried for its penalties
+FEW, FEW_OF_MANY = 3, 1  # sets of a size that are tried for its penalties
 KNOTS = 33  # quantiles of each confidence
 MOST_CLASSES = 40  # of a posterior over labels; beyond, it is over the answers of the members
 OF_ANSWERS = tuple(
@@ -135,20 +145,23 @@ def fitted(said: Said, members: Route, penalties: Penalties, folds: NDArray[np.i
     evidence = said.evidence(members)
     true = said.true_classes(evidence, members)
     columns, truth = design(evidence, penalties), one_hot(true, evidence.classes)
-    every = fit(columns, truth)
-    held_out = np.empty_like(truth)
+    held_out, numbers = np.empty_like(truth), None
     for fold in range(FOLDS):
-        _, held_out[:, folds == fold] = _without(columns, truth, folds, fold, every)
+        numbers, held_out[:, folds == fold] = _without(columns, truth, folds, fold)
+    every = fit(columns, truth, numbers)
     likeliest = held_out[: evidence.answerable].argmax(axis=0)
     return Fitted(plain(every, columns, evidence), held_out, evidence, likeliest == true)
 
 
 def _without(
-    columns: Design, truth: Small, folds: NDArray[np.int64], fold: int, start: Floats | None
+    columns: Design, truth: Small, folds: NDArray[np.int64], fold: int, precision: float = PRECISION
 ) -> tuple[Floats, Small]:
-    """Numbers fitted on all other folds, and the posterior [C, n] of the units of this fold."""
+    """Numbers fitted on all other folds, and the posterior [C, n] of the units of this fold.
+
+    The fit starts from 0: from that of all units, it would stop before it has forgotten the truth of this fold.
+    """
     others, these = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-    numbers = fit(columns.of_units(others), np.ascontiguousarray(truth[:, others]), start)
+    numbers = fit(columns.of_units(others), np.ascontiguousarray(truth[:, others]), None, precision)
     return numbers, probabilities(numbers, columns.of_units(these), len(truth))
 
 
@@ -180,7 +193,7 @@ def best_penalties(said: Said, sets: Sequence[Route], folds: NDArray[np.int64]) 
         for loss, penalties in zip(losses, tried, strict=True):
             columns = design(evidence, penalties)
             for fold in held:
-                _, held_out = _without(columns, truth, folds, fold, None)
+                _, held_out = _without(columns, truth, folds, fold, ROUGH)
                 these = folds == fold
                 loss[these] -= np.log(np.maximum((held_out * truth[:, these]).sum(axis=0), 1e-9))
     excess = losses[:, units] - losses[losses.sum(axis=1).argmin(), units]

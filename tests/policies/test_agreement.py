@@ -39,7 +39,7 @@ def said():
     labels = rng.choice(["p", "q", "r"], N)
     out = {}
     for name, right in zip(MODELS, (0.55, 0.65, 0.7), strict=True):
-        answers = np.where(rng.random(N) < right, labels, rng.choice(["p", "q", "r"], N))
+        answers = np.where(rng.random(N) < right, labels, rng.choice(["p", "q", "r", ""], N))
         out[name] = answers.tolist(), (rng.integers(1, 6, N) / 8).tolist()
     return out, labels.tolist()
 

@@ -29,8 +29,8 @@ def labels_route(policy, said, i):
 
 
 def votes(answers):
-    """How many of these answers are equal to each of them."""
-    return [sum(other == mine for other in answers) for mine in answers]
+    """How many of these answers are equal to each of them; an empty one has no votes."""
+    return [sum(other == mine for other in answers) if mine != "" else 0 for mine in answers]
 
 
 def agreement(policy, models, answers, confidences):
@@ -40,7 +40,7 @@ def agreement(policy, models, answers, confidences):
         if ran == len(models):
             best = min((policy["best"].index(models[k]), answers[k]) for k in range(ran) if counted[k] == max(counted))
             return ran, best[1]
-        if reaches(confidences[ran - 1], policy["thresholds"][ran - 1][max(counted) - 1]):
+        if reaches(confidences[ran - 1], policy["thresholds"][ran - 1][max(*counted, 1) - 1]):
             return ran, next(answers[k] for k in reversed(range(ran)) if counted[k] == max(counted))
     raise AssertionError
 

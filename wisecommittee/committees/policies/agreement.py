@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.fields import is_float32, shown
 from wisecommittee.committees.policies.thresholds import check_log_odds
-from wisecommittee.committees.policy import ALWAYS, Policy, State, reaches
+from wisecommittee.committees.policy import ALWAYS, NO_CLASS, NO_TEXT, Policy, State, reaches
 from wisecommittee.errors import CommitteeError
 
 Number = float | None
@@ -22,8 +22,9 @@ Number = float | None
 class Agreement(Policy):
     """Exit by a threshold on the newest confidence that depends on how many members agree; answer with the majority.
 
-    A member's vote is its prediction, and the votes of the most frequent prediction count. Among equally frequent
-    predictions the newest is the answer, after the last stage that of the member that stands first in `best`.
+    A member's vote is its prediction, and the votes of the most frequent prediction count; a member without an answer
+    does not vote. Among equally frequent predictions the newest is the answer, after the last stage that of the member
+    that stands first in `best`.
 
     Parameters
     ----------
@@ -62,25 +63,20 @@ class Agreement(Policy):
         return frozenset({"members", "member_scores"} if compares else {"members"})
 
     def next(self, state: State) -> NDArray[np.int64]:
-        votes = self._votes(state).max(axis=0)
+        votes = count_votes([*state.members.values()]).max(axis=0)
         values = [math.inf if value is None else value for value in self.thresholds[state.stage]]
         carried = state.scale.carried(values, self.log_odds[state.stage] if self.log_odds else ())
         newest = [*state.members][-1]
         score = state.member_scores.get(newest, np.zeros(len(state), np.float32))
-        return state.exit_where(reaches(score, carried[votes - 1]))
+        return state.exit_where(reaches(score, carried[np.maximum(votes, 1) - 1]))
 
     def answer(self, state: State) -> NDArray[np.generic]:
-        votes = self._votes(state)
+        votes = count_votes([*state.members.values()])
         members = list(state.members)
         last = state.stage == state.stages - 1
         preferred = [members.index(name) for name in self.best] if last else list(reversed(range(len(members))))
         winner = np.array(preferred)[votes[preferred].argmax(axis=0)]
         return np.stack(list(state.members.values()))[winner, np.arange(len(state))]
-
-    def _votes(self, state: State) -> NDArray[np.int64]:
-        """int64 [members, n]: how many members that have run predict the same as each of them."""
-        said = list(state.members.values())
-        return np.array([np.sum([mine == other for other in said], axis=0) for mine in said], np.int64)
 
     def check(self, stages: int, confidence: str) -> None:
         if len(self.thresholds) != stages - 1:
@@ -121,3 +117,12 @@ class Agreement(Policy):
                     f"exactly {votes} of {members}" if value == ALWAYS else f"{start}{confidence} >= {value:.6g}"
                 )
         return ", or ".join(out) or "never"
+
+
+def count_votes(said: Sequence[NDArray[np.generic]]) -> NDArray[np.int64]:
+    """int64 [members, n]: how many members predict the same as each member; 0 for one without an answer.
+
+    said : integer class or text [n] of each member
+    """
+    nothing = NO_TEXT if said[0].dtype.kind == "U" else NO_CLASS
+    return np.array([np.sum([mine == other for other in said], axis=0) * (mine != nothing) for mine in said], np.int64)

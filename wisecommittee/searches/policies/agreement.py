@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policies.agreement import Agreement
+from wisecommittee.committees.policies.agreement import Agreement, count_votes
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import ALWAYS
 from wisecommittee.errors import UsageError, option
@@ -79,13 +79,15 @@ def _fitting(alone: MemberArrays, chains: Sequence[Tree], best: Sequence[int]) -
 def _voted(
     alone: MemberArrays, route: Members, preferred: Sequence[int]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """int32 [N]: votes of the most frequent answer, less 1. float64 [N]: how right the first of the most frequent
-    answers is, in the order `preferred`."""
+    """(votes, quality) of every unit.
+
+    votes : int32 [N], of the most frequent answer, less 1; 0 without an answer. quality : float64 [N], how right
+    the first of the most frequent answers is, in the order `preferred`.
+    """
     order = [m for m in preferred if m in route]
-    said = alone.prediction[order]
-    votes = np.stack([(said == mine).sum(axis=0) for mine in said])
+    votes = count_votes([*alone.prediction[order]])
     quality = np.take_along_axis(alone.worth[order], votes.argmax(axis=0)[None], axis=0)[0]
-    return (votes.max(axis=0) - 1).astype(np.int32), quality
+    return np.maximum(votes.max(axis=0) - 1, 0).astype(np.int32), quality
 
 
 def _built(problem: Problem, fitting: Fitting, fitted: Fitted, best: Sequence[int]) -> Committee:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,8 +17,8 @@ from wisecommittee.committees.combine import combine_named, softmax
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.policies.mixing import Mixing
-from wisecommittee.committees.policy import Route, State
 from wisecommittee.committees.walk import walk
+from wisecommittee.deployment.batch import DeployedBatch, Known
 from wisecommittee.deployment.callables import Called, slices
 from wisecommittee.deployment.decisions import Decisions
 from wisecommittee.deployment.members import find_card
@@ -29,7 +29,6 @@ from wisecommittee.errors import CommitteeError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.store import LogitStore
-from wisecommittee.store.feature_table import as_feature
 
 TELLING = 4  # this many rows of logits do not all look like probabilities by chance
 
@@ -185,12 +184,12 @@ class Deployed:
         """
         units = Units.of_inputs(inputs, list(self.models.values()))
         n, k = len(units), len(self.committee.stages)
-        known = _Known(self._unit_ids(unit_ids, n), self._features(features, n))
+        known = Known.of(self.committee, unit_ids, features, n)
         prediction, stage = np.empty(n, np.int64), np.empty(n, np.int64)
         confidence, ran = np.empty(n, np.float32), np.zeros((n, k), np.bool_)
         probabilities = np.empty((0, 0), np.float32)
         whole = self.committee
-        for route, batch, exits, answer, _ in walk(whole, _DeployedBatch(self, whole, np.arange(n), units, known)):
+        for route, batch, exits, answer, _ in walk(whole, DeployedBatch(self, whole, np.arange(n), units, known)):
             at = batch.index[exits]
             combined = self.combination.probabilities({name: rows[exits] for name, rows in batch.rows.items()})
             if not probabilities.size:
@@ -205,31 +204,6 @@ class Deployed:
         return Decisions(
             prediction, stage, self.combination.confidence.scale.shown(confidence), probabilities, ran, classes
         )
-
-    def _unit_ids(self, unit_ids: Sequence[str] | None, units: int) -> NDArray[np.str_] | None:
-        if "unit_ids" not in self.committee.policy.needs:
-            return None
-        if unit_ids is None or len(unit_ids) != units:
-            count = "none" if unit_ids is None else f"{len(unit_ids):,}"
-            raise UsageError(
-                f"{self.committee.label()}: the policy {self.committee.policy.kind!r} decides by unit ids; "
-                f"{count} for {units:,} units, give one for each"
-            )
-        return np.array(unit_ids, np.str_)
-
-    def _features(self, features: Mapping[str, Any] | None, units: int) -> dict[str, NDArray[np.generic]]:
-        if not any("features" in part.policy.needs for part in self.committee.parts):
-            return {}
-        if not features:
-            raise UsageError(
-                f"{self.committee.label()}: its policy decides by features; give them, features={{column: a value for "
-                f"each unit}}"
-            )
-        columns = {name: as_feature(name, values) for name, values in features.items()}
-        for name, values in columns.items():
-            if values.shape != (units,):
-                raise UsageError(f"feature {name!r}: shape {list(values.shape)} for {units:,} units; expected one each")
-        return columns
 
     def kind(self, name: str) -> str:
         """Kind of a member's outputs: 'logits' or 'probabilities'."""
@@ -273,78 +247,3 @@ class Deployed:
         if member.calibration is not None:
             outputs = member.calibration.rows(as_logits(outputs, member.kind))
         return self.combination.rule.summand[member.rows_kind](outputs.astype(np.float32, copy=False))
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What is known of units before any model runs. unit_ids : text [n]; features : {column: float64 or text [n]}."""
-
-    unit_ids: NDArray[np.str_] | None
-    features: Mapping[str, NDArray[np.generic]]
-
-    def only(self, rows: NDArray[np.int64]) -> _Known:
-        unit_ids = None if self.unit_ids is None else self.unit_ids[rows]
-        return _Known(unit_ids, {name: values[rows] for name, values in self.features.items()})
-
-
-@dataclass(slots=True)
-class _DeployedBatch:
-    """Units that have run the same stages of a deployed committee: a UnitBatch of committees/walk.py.
-
-    index : int64 [n] among all units; rows : {member: float32 [n, C] summands} of the members that have run, in the
-    order in which they ran; prediction : int32 [n] after the newest stage; scores : float32 [n] after each stage.
-    """
-
-    deployed: Deployed
-    committee: Committee
-    index: NDArray[np.int64]
-    units: Units
-    known: _Known
-    rows: dict[str, Rows] = field(default_factory=dict)
-    prediction: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    scores: list[NDArray[np.float32]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def run(self, route: Route, stage: int) -> State:
-        deployed, committee, needs = self.deployed, self.committee, self.committee.policy.needs
-        if route:
-            self.rows |= {name: deployed.summands(name, self.units) for name in committee.stages[stage]}
-            self.prediction, score = deployed.combination.judge(self.rows)
-            self.scores = [*self.scores, score]
-        alone: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
-        ran = {name: self.rows[name] for k in route for name in committee.stages[k]}
-        if needs & {"members", "member_scores"}:
-            alone = {name: deployed.combination.judge({name: rows}) for name, rows in ran.items()}
-        return State(
-            route,
-            len(committee.stages),
-            np.array(self.scores, np.float32).reshape(len(route), len(self)),
-            CONFIDENCES[committee.confidence].scale,
-            self.prediction if "prediction" in needs else None,
-            {name: prediction for name, (prediction, _) in alone.items()} if "members" in needs else {},
-            {name: score for name, (_, score) in alone.items()} if "member_scores" in needs else {},
-            deployed.combination.log_probabilities(ran) if "outputs" in needs else {},
-            self.known.unit_ids,
-            self.known.features,
-        )
-
-    def of_part(self, number: int) -> tuple[_DeployedBatch, NDArray[np.int64]]:
-        policy = self.committee.policy
-        assert isinstance(policy, Mixing)
-        assert self.known.unit_ids is not None
-        part = _DeployedBatch(self.deployed, policy.parts[number], self.index, self.units, self.known)
-        return part, np.flatnonzero(policy.drawn(self.known.unit_ids) == number)
-
-    def only(self, rows: NDArray[np.int64]) -> _DeployedBatch:
-        return _DeployedBatch(
-            self.deployed,
-            self.committee,
-            self.index[rows],
-            self.units.only(rows),
-            self.known.only(rows),
-            {name: summands[rows] for name, summands in self.rows.items()},
-            self.prediction[rows] if self.scores else self.prediction,
-            [score[rows] for score in self.scores],
-        )

@@ -47,6 +47,8 @@ def refuse(problem: Problem) -> None:
 
 def run(problem: Problem) -> Findings:
     """Fit a posterior for every set of models, and return the committees of a sweep over the price of cost."""
+    from threadpoolctl import threadpool_limits
+
     pool = problem.pool
     said = said_of(pool)
     models = preselected(said, average_costs(pool))
@@ -56,7 +58,10 @@ def run(problem: Problem) -> Findings:
     folds = folds_of(pool.units, SEED)
     committees = [committee_of(pool, [[m]], Thresholds()) for (m,) in (route for route in sets if len(route) == 1)]
     if any(len(route) > 1 for route in sets):
-        committees += fitted_committees(pool, said, steps, sets, folds)
+        # Small products gain nothing from threads of the linear algebra library, and wait for each other on a busy
+        # machine; one thread also rounds the same on every machine.
+        with threadpool_limits(1, user_api="blas"):
+            committees += fitted_committees(pool, said, steps, sets, folds)
     searched = {"combinations": len(sets), "threshold_vectors": 0, "method": "adaptive", "complete": True}
     return Findings((), None, searched | {"certified": False, "exact": False}, committees=committees)
 

@@ -15,7 +15,7 @@ from wisecommittee.searches.policies.deferral.known import Known, fitted_source
 from wisecommittee.searches.policies.deferral.ridge import ridge
 
 Step = tuple[Models, Models]  # the models that have run, and those that have run after the next stage
-ERRORS = 2.0  # standard errors by which an estimated gain must be better than the confidence
+ERRORS = 3.0  # standard errors by which an estimated gain must be better than the confidence
 
 
 @dataclass(frozen=True, slots=True)

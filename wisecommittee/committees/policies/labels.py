@@ -120,11 +120,14 @@ class Labels(Policy):
         if not values or values == {-math.inf}:
             return "always"
         finite = [value for value in values if value is not None and math.isfinite(value)]
-        texts = ["always"] * (-math.inf in values) + ["never"] * (None in values)
-        if finite:
-            low, high = f"{min(finite):.6g}", f"{max(finite):.6g}"
-            texts.insert(0, f"{confidence} >= {low}" if low == high else f"{confidence} >= {low} to {high}")
-        return f"{', '.join(texts)}{' by predicted label' if len(values) > 1 else ''}"
+        if not finite:
+            return "never" if values == {None} else "the predicted label says so"
+        low, high = f"{min(finite):.6g}", f"{max(finite):.6g}"
+        text = f"{confidence} >= {low}" if low == high else f"{confidence} >= {low} to {high}"
+        others = [word for word, value in (("always", -math.inf), ("never", None)) if value in values]
+        if len(values) > 1:
+            text += f" by predicted label{', for some ' + ' or '.join(others) if others else ''}"
+        return text
 
 
 def _check_labels(labels: Any) -> None:

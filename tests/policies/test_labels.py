@@ -97,8 +97,8 @@ def test_units_run_the_stages_of_their_labels_wherever_they_are_evaluated(store,
     assert out.ran.tolist() == [[k in route for k in range(3)] for route in expected]
     assert committee.to_json()["policy"] == {**POLICY, "log_odds": []}
     assert committee.conditions() == [
-        "max_prob >= 0.6 to 0.75, never by predicted label",
-        "max_prob >= 0.7 to 0.8, always by predicted label",
+        "max_prob >= 0.6 to 0.75 by predicted label, for some never",
+        "max_prob >= 0.7 to 0.8 by predicted label, for some always",
     ]
 
 

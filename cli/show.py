@@ -221,7 +221,7 @@ def _compared(choice: Choice, other: Evaluation) -> str:
     """What the committee costs beside it, over the cost that was searched."""
     from wisecommittee.searches.frontier import HOW
 
-    if choice.val.committee.stages == other.committee.stages:
+    if choice.val.committee.decides_as(other.committee):
         return "; it is the committee"
     words = beside(choice.frontier.x(other), choice.frontier.x(choice.val))
     return f"; the committee is {words} {HOW[choice.frontier.axis]}"

@@ -127,6 +127,10 @@ class Committee:
         """Whether units run all stages in order, up to the one at which they exit."""
         return len(self.routes) == len(self.stages) and self.routes[-1] == tuple(range(len(self.stages)))
 
+    def decides_as(self, other: Committee) -> bool:
+        """Whether the other one runs the same members and gives the same answers to the same units."""
+        return self.stages == other.stages and self.policy == other.policy
+
     @property
     def thresholds(self) -> Thresholds:
         """The policy, if it is Thresholds; CommitteeError for any other policy."""

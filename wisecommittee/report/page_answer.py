@@ -55,7 +55,7 @@ def _on_val(choice: Choice) -> str:
     """What the committee saves on the units that chose it."""
     val, best, cheapest, frontier = choice.val, choice.best_single, choice.cheapest_single, choice.frontier
     start = f"The best single model is {best.committee.label()}."
-    if val.committee.stages == best.committee.stages:
+    if val.committee.decides_as(best.committee):
         return f"{start} The committee is this model by itself."
     how, other = HOW[frontier.axis], cheapest or best
     much = _much(frontier.x(val), frontier.x(other))

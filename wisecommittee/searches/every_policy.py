@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import InfeasibleError
+from wisecommittee.errors import InfeasibleError, option
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.frontier import COSTS, Frontier, skyline
@@ -68,6 +68,9 @@ def select_among(problem: Problem, target: Target | None, selection: Selection) 
             plans[kind] = planned
     if not plans:
         raise InfeasibleError("; ".join(f"{kind}: {why}" for kind, why in left_out.items()))
+    if notify := problem.execution.notify:
+        for kind, why in left_out.items():
+            notify(f"without {option('policy', kind)}: {why}")
     candidates = [_candidate(kind, planned) for kind, planned in plans.items()]
     number, chosen = choose_kind(candidates)
     kinds = list(plans)

@@ -45,7 +45,7 @@ def _accuracy(guarantee: Guarantee, results: Results, units: Units) -> Hypothesi
             return Share(int(results.worth.sum()), len(results.worth), guarantee.number)
         return Mean(results.worth[units.order], guarantee.number)
     reference, margin = units.references[guarantee.subject], -guarantee.number
-    if results.committee.stages == reference.committee.stages and margin >= 0:
+    if results.committee.decides_as(reference.committee) and margin >= 0:
         return Certain(len(results.worth), 0.0)
     if units.counts:
         return Difference(PairedCounts.of(results.worth > 0, reference.worth > 0), margin)
@@ -55,7 +55,7 @@ def _accuracy(guarantee: Guarantee, results: Results, units: Units) -> Hypothesi
 
 def _agreement(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:
     reference = units.references[str(guarantee.subject)]
-    if results.committee.stages == reference.committee.stages:
+    if results.committee.decides_as(reference.committee):
         return Certain(len(results.worth), guarantee.number - 1)
     return Share(int((results.prediction == reference.prediction).sum()), len(results.worth), guarantee.number)
 

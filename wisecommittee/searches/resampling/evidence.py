@@ -96,11 +96,11 @@ def evidence(
     outcomes = crossfit.on_all(committees)
     possible = [possible_costs(pool, committee) for committee in committees[:2]]
     fitted = Fitted.of(pool.task, crossfit.outcomes(chosen.rule), outcomes[0], crossfit.together)
-    best = frontier.best_single().committee.stages
-    same = chosen.committee.stages == reference.stages
+    best = frontier.best_single().committee
+    same = chosen.committee.decides_as(reference)
     if same:
         gap = NO_DIFFERENCE
-    elif named and reference.stages != best:
+    elif named and not reference.decides_as(best):
         gap = paired_difference(fitted, outcomes[1])
     else:
         compared = difference_from_named_best if named else difference_from_best
@@ -109,7 +109,7 @@ def evidence(
     cheaper = speedup(frontier.axis, costs[1], costs[0], (possible[1][1], possible[0][1]))
     comparison = ReferenceComparison(" + ".join(reference.models), gap, cheaper, pool.units, same)
     expected = expected_figures(crossfit, fitted, outcomes[0], possible[0])
-    if isinstance(chosen.rule, Always) and chosen.committee.stages == best:
+    if isinstance(chosen.rule, Always) and chosen.committee.decides_as(best):
         expected = less_flattered(expected, pool.task, outcomes[2:])
     return Evidence(expected, comparison, judge(comparison, selection.margin, selection.min_speedup))
 

@@ -96,7 +96,7 @@ def refuse(problem: Problem) -> None:
 
 
 def work(problem: Problem) -> float:
-    """As of Strategy: about 1e-8 seconds for each unit of it."""
+    """As of Strategy."""
     combinations, units = problem.estimate.combinations, problem.pool.units
     grid = combinations * problem.query.levels * units if combinations > MOST_CHAINS else 0
     return 250.0 * min(combinations, 5 * MOST_CHAINS) * units + grid

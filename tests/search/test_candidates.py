@@ -52,3 +52,13 @@ def test_chunks_hold_every_sequence_once_and_groups_whole(size, number, grouped)
             least.append(chunk.ranks[a:b].min())
         assert least == sorted(least)
         assert len(chunk) == len(heads)
+
+
+def test_tiers_that_run_together_tie_by_all_their_members():
+    """Models 0 and 1 alone, 2 and 3 alone and as a tier: {0, 1, 2} comes before {0, 2, 3}, which has fewer tiers."""
+    tiers = ((0,), (1,), (2,), (3,), (2, 3))
+    order = TieOrder.of(SimpleNamespace(tiers=tiers, cards=range(4)))
+    sequences = filled_up([(0, 4), (0, 1, 2), (1,), (0, 1)])
+    worst = np.array([9, 9, 20, 3])
+    assert order.argsort_joint(sequences, worst).tolist() == [2, 3, 1, 0]
+    assert order.argsort(sequences, worst).tolist() == [2, 3, 0, 1]

@@ -77,7 +77,13 @@ class Problem:
         """
         of_size = sequences or (lambda size: self.family.sequences(self.cards, size, self.query.replicas))
         every = {size: of_size(size) for size in self.sizes}
-        return within_worst_case(self.pool, {n: s for n, s in every.items() if len(s)}, self.query.max_worst_cost)
+        every = {size: sequences for size, sequences in every.items() if len(sequences)}
+        return within_worst_case(
+            self.pool,
+            every,
+            self.query.max_worst_cost,
+            joint=not self.family.thresholded and self.pool.tiers is not None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

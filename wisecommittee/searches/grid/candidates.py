@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from wisecommittee.errors import InfeasibleError
 from wisecommittee.searches.stages.pool import Pool
 
-
 NOBODY = np.iinfo(np.int64).max  # behind the members of a tier
 
 

@@ -62,6 +62,7 @@ class Adaptive(Policy):
     states: tuple[Mapping[str, Any], ...]
     by_answer: bool = False
     kind: ClassVar[str] = "adaptive"
+    words: ClassVar[str] = "the member whose answer is worth its cost runs next; a posterior over the labels answers"
     combines: ClassVar[bool] = False
     answers: ClassVar[bool] = True
     unordered: ClassVar[bool] = True

@@ -139,9 +139,11 @@ def test_what_is_matched_is_named_with_its_figures(run, store):
 def test_words_about_costs_are_true_as_printed(cost, price, words):
     from types import SimpleNamespace
 
+    from wisecommittee import Committee
     from wisecommittee.cli.show import _compared
 
-    val, other = (SimpleNamespace(x=x, committee=SimpleNamespace(stages=x_)) for x, x_ in ((cost, "a"), (price, "b")))
+    models = ((cost, "a"), (price, "b"))
+    val, other = (SimpleNamespace(x=x, committee=Committee(((model,),))) for x, model in models)
     found = SimpleNamespace(val=val, frontier=SimpleNamespace(x=lambda e: e.x, axis="average"))
     assert _compared(found, other) == words
     assert _compared(found, val) == "; it is the committee"

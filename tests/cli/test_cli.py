@@ -139,8 +139,9 @@ def test_what_is_matched_is_named_with_its_figures(run, store):
 def test_words_about_costs_are_true_as_printed(cost, price, words):
     from types import SimpleNamespace
 
-    from wisecommittee import Committee
     from wisecommittee.cli.show import _compared
+
+    from wisecommittee import Committee
 
     models = ((cost, "a"), (price, "b"))
     val, other = (SimpleNamespace(x=x, committee=Committee(((model,),))) for x, model in models)

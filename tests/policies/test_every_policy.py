@@ -124,6 +124,36 @@ def test_a_clearly_better_one_wins_over_a_simpler_one():
     assert simplest_of_best([worse, worse]) == 0
 
 
+@dataclass(frozen=True, slots=True)
+class Spared(Policy):
+    """Units that it knows exit after the first member; all others run both."""
+
+    known: tuple[str, ...] = ()
+    kind: ClassVar[str] = "spared"
+    needs: ClassVar[frozenset[str]] = frozenset({"unit_ids"})
+
+    def next(self, state):
+        return state.exit_where(np.isin(state.unit_ids, self.known))
+
+
+def spares(problem):
+    searched = {"combinations": 1, "threshold_vectors": 0, "complete": True}
+    policy = Spared(tuple(problem.pool.unit_ids().tolist()))
+    return Findings((), None, searched, committees=[committee_of(problem.pool, [[0], [1]], policy)])
+
+
+def test_a_policy_that_is_cheap_on_the_choosing_units_is_expected_to_cost_what_it_costs_on_others(store, monkeypatch):
+    monkeypatch.setitem(POLICIES, Spared.kind, Spared)
+    monkeypatch.setitem(POLICY_STRATEGIES, Spared.kind, Strategy(Spared.kind, lambda problem: None, spares))
+    query, selection = Query(policy=Spared.kind, max_models=2), Selection(folds=4, repeats=2, reference="c")
+    choice = wc.search_and_choose(store, query, Target("target_flops", 15.0), selection=selection)
+    assert choice.val.average_cost == COSTS["a"]  # every unit that chose is known
+    expected, comparison = choice.evidence.expected, choice.evidence.comparison
+    assert expected.average_cost == COSTS["a"] + COSTS["b"]  # none of a fold is known to the search without it
+    assert 39 < expected.cost_interval[0] < 40 == expected.cost_interval[1]
+    assert comparison.speedup.ratio == pytest.approx(COSTS["c"] / 40)
+
+
 TARGETS = [None, Target("target_flops", 35.0), Target("target_accuracy", 0.4)]
 
 

@@ -14,7 +14,6 @@ from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.comparison import PairedDifference, difference_of_rules
 from wisecommittee.searches.resampling.cross_fit import CrossFit, Skipped, cross_fit
 from wisecommittee.searches.resampling.estimates import expected_figures
-from wisecommittee.searches.resampling.evidence import possible_costs
 from wisecommittee.searches.resampling.fitted import Fitted
 from wisecommittee.searches.resampling.rules import Mixed
 from wisecommittee.searches.search import Solution, solve
@@ -184,6 +183,6 @@ def _at(limit: float, searches: Mapping[str, tuple[Solution, CrossFit]], seed: i
         committee = rule.of(solution.frontier)
         (chosen,) = crossfit.on_all([committee])
         fitted = Fitted.of(crossfit.pool.task, crossfit.outcomes(rule), chosen, crossfit.together)
-        expected = expected_figures(crossfit, fitted, chosen, possible_costs(crossfit.pool, committee))
+        expected = expected_figures(crossfit, fitted, chosen, committee)
         yield PolicyFigures(kind, limit, expected, None if base is None else difference_of_rules(fitted, base))
         base = base or fitted

@@ -18,7 +18,7 @@ from wisecommittee.searches.certainty import Certainty, abstaining, judged
 from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.resampling.cross_fit import CrossFit, Fold
 from wisecommittee.searches.resampling.estimates import MOVED, expected_figures
-from wisecommittee.searches.resampling.evidence import Chosen, possible_costs
+from wisecommittee.searches.resampling.evidence import Chosen
 from wisecommittee.searches.resampling.fitted import LEAST, Fitted
 from wisecommittee.searches.resampling.surest import RiskCoverage, Shares, SurestFirst
 from wisecommittee.searches.selection import Selection
@@ -167,7 +167,7 @@ def expected_answers(crossfit: CrossFit, chosen: Chosen) -> Expected:
     task, (alone,) = crossfit.pool.task, crossfit.on_all([chosen.committee])
     assert alone.answered is not None
     fitted = Fitted.of(task, crossfit.outcomes(chosen.rule), alone, crossfit.together)
-    expected = expected_figures(crossfit, fitted, alone, possible_costs(crossfit.pool, chosen.committee))
+    expected = expected_figures(crossfit, fitted, alone, chosen.committee)
     given = np.mean([np.asarray(each.answered, np.float64) for each in fitted.outcomes], axis=0)
     quality = float(fitted.worth.sum() / given.sum()) if given.any() else 0.0
     excess = replace(fitted, worth=fitted.worth - quality * given, chosen=fitted.chosen - quality * alone.answered)

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.policies.abstaining import Abstaining
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.expected import Expected, Interval
 from wisecommittee.searches.percentile import share_above
 from wisecommittee.searches.resampling.cross_fit import CrossFit
 from wisecommittee.searches.resampling.fitted import Fitted, interval_of_mean, quality_of, widened
 from wisecommittee.searches.resampling.outcomes import Outcomes
+from wisecommittee.searches.stages.exit_table import stage_indices
+from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.statistics.best_of_many import flattery
 from wisecommittee.statistics.binomial import wilson_interval
 from wisecommittee.statistics.bootstrap import mean_interval
@@ -21,7 +27,7 @@ from wisecommittee.tasks import Task
 MOVED = 1.0  # weight of the units on which the choices of folds differ (Fitted.wider)
 
 
-def expected_figures(crossfit: CrossFit, fitted: Fitted, chosen: Outcomes, possible: Interval) -> Expected:
+def expected_figures(crossfit: CrossFit, fitted: Fitted, chosen: Outcomes, committee: Committee) -> Expected:
     """The expected figures of a committee.
 
     Parameters
@@ -31,16 +37,17 @@ def expected_figures(crossfit: CrossFit, fitted: Fitted, chosen: Outcomes, possi
         Cross-fitted outcomes of the rule that chose the committee.
     chosen : Outcomes
         Of the committee itself on all units.
-    possible : (float, float)
-        The least and the most that it can cost on a unit.
+    committee : Committee
     """
-    pool, cost = crossfit.pool, chosen.cost * float(crossfit.pool.cost.unit)
+    pool, costs = crossfit.pool, expected_costs(committee, fitted, chosen)
+    cost, (least, most) = costs.mean(axis=0) * float(pool.cost.unit), possible_costs(pool, committee)
+    bounds = min(least, float(cost.min())), max(most, float(cost.max()))  # committees of folds may cost less or more
     ends = quantile_interval(chosen.cost, 0.99)
     return Expected(
         fitted.quality,
         expected_interval(fitted),
-        pool.cost.true(int(chosen.cost.sum()), len(cost)),
-        mean_interval(cost, bounds=possible) if possible[0] < possible[1] else possible,
+        pool.cost.true(int(costs.sum()), costs.size),
+        mean_interval(cost, bounds=bounds) if bounds[0] < bounds[1] else bounds,
         pool.cost.true(int(np.sort(chosen.cost)[-1 - share_above(len(cost))])),
         None if ends is None else (pool.cost.true(int(ends[0])), pool.cost.true(int(ends[1]))),
         quality_of(pool.task, chosen) - fitted.quality,
@@ -48,6 +55,30 @@ def expected_figures(crossfit: CrossFit, fitted: Fitted, chosen: Outcomes, possi
         len(crossfit.repeats[0]),
         len(crossfit.repeats),
     )
+
+
+def expected_costs(committee: Committee, fitted: Fitted, chosen: Outcomes) -> NDArray[np.int64]:
+    """int64 [repeats, N]: what each unit costs, from which the average is expected.
+
+    A policy that is fitted to units is cheaper on these than on others: its costs are those of the committees of the
+    folds. Thresholds hardly are, and the costs of the committee itself [1, N] vary less.
+    """
+    inner = [part.policy.policy if isinstance(part.policy, Abstaining) else part.policy for part in committee.parts]
+    if all(isinstance(policy, Thresholds) for policy in inner):
+        return chosen.cost[None]
+    return np.stack([each.cost for each in fitted.outcomes])
+
+
+def possible_costs(pool: Pool, committee: Committee) -> tuple[float, float]:
+    """The least and the most that a committee can cost on a unit: that of its cheapest first stage, and that of all
+    members. A cost that varies per unit can be 0, and is at most that of the dearest unit."""
+    members = np.array([[model for stage in stage_indices(pool, committee) for model in stage]], np.int64)
+    fees = [part.policy.fee(pool.cost.name) for part in committee.parts]
+    worst = pool.cost.true(int(pool.cost.worst(members)[0])) + max(fees)
+    if pool.cost.per_unit is not None:
+        return 0.0, worst
+    first = [stage_indices(pool, part)[route[0]] for part in committee.parts for route in part.routes]
+    return min(pool.cost.true(int(pool.cost.stages([stage])[0])) for stage in first) + min(fees), worst
 
 
 def expected_interval(fitted: Fitted) -> Interval:

@@ -18,14 +18,12 @@ from wisecommittee.searches.resampling.comparison import (
     paired_difference,
 )
 from wisecommittee.searches.resampling.cross_fit import Chooser, CrossFit
-from wisecommittee.searches.resampling.estimates import expected_figures, less_flattered
+from wisecommittee.searches.resampling.estimates import expected_costs, expected_figures, less_flattered, possible_costs
 from wisecommittee.searches.resampling.fitted import Fitted
 from wisecommittee.searches.resampling.rules import Always, Within
 from wisecommittee.searches.resampling.speedup import speedup
 from wisecommittee.searches.resampling.verdict import Verdict, judge
 from wisecommittee.searches.selection import Selection
-from wisecommittee.searches.stages.exit_table import stage_indices
-from wisecommittee.searches.stages.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +103,11 @@ def evidence(
     else:
         compared = difference_from_named_best if named else difference_from_best
         gap = compared(fitted, outcomes[1], outcomes[2:])
-    costs = [np.asarray(each.cost * rate, np.float64) for each in outcomes[:2]]
+    ours = expected_costs(chosen.committee, fitted, outcomes[0]).mean(axis=0)
+    costs = [np.asarray(each * rate, np.float64) for each in (ours, outcomes[1].cost)]
     cheaper = speedup(frontier.axis, costs[1], costs[0], (possible[1][1], possible[0][1]))
     comparison = ReferenceComparison(" + ".join(reference.models), gap, cheaper, pool.units, same)
-    expected = expected_figures(crossfit, fitted, outcomes[0], possible[0])
+    expected = expected_figures(crossfit, fitted, outcomes[0], chosen.committee)
     if isinstance(chosen.rule, Always) and chosen.committee.decides_as(best):
         expected = less_flattered(expected, pool.task, outcomes[2:])
     return Evidence(expected, comparison, judge(comparison, selection.margin, selection.min_speedup))
@@ -126,17 +125,5 @@ def fitted_along(crossfit: CrossFit, frontier: Frontier) -> list[tuple[Expected,
     pool, made = crossfit.pool, []
     for e, each in zip(frontier, outcomes, strict=True):
         fitted = Fitted.of(pool.task, crossfit.outcomes(Within(frontier.x(e))), each, crossfit.together)
-        made.append((expected_figures(crossfit, fitted, each, possible_costs(pool, e.committee)), fitted))
+        made.append((expected_figures(crossfit, fitted, each, e.committee), fitted))
     return made
-
-
-def possible_costs(pool: Pool, committee: Committee) -> tuple[float, float]:
-    """The least and the most that a committee can cost on a unit: that of its cheapest first stage, and that of all
-    members. A cost that varies per unit can be 0, and is at most that of the dearest unit."""
-    members = np.array([[model for stage in stage_indices(pool, committee) for model in stage]], np.int64)
-    fees = [part.policy.fee(pool.cost.name) for part in committee.parts]
-    worst = pool.cost.true(int(pool.cost.worst(members)[0])) + max(fees)
-    if pool.cost.per_unit is not None:
-        return 0.0, worst
-    first = [stage_indices(pool, part)[route[0]] for part in committee.parts for route in part.routes]
-    return min(pool.cost.true(int(pool.cost.stages([stage])[0])) for stage in first) + min(fees), worst

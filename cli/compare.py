@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,13 +21,8 @@ def compare(
     store: options.Store = None,
     split: Annotated[str, typer.Option(help="Split that chooses thresholds; test reports.")] = "val",
     published: options.Published = False,
-    form: Annotated[
-        str | None,
-        typer.Option("--format", help="rich (the terminal), csv, markdown, latex or html.", show_default="rich"),
-    ] = None,
-    out_file: Annotated[
-        Path | None, typer.Option("--out", help="File to write; .csv, .md and .tex choose the format.")
-    ] = None,
+    form: options.Form = None,
+    out_file: options.TableFile = None,
     as_json: options.Json = False,
     *,
     chosen: Mapping[str, Any],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,13 +38,8 @@ def compare_policies(
     folds: Annotated[int, typer.Option(help="Parts of the units, each measured by a search without it.")] = 5,
     repeats: Annotated[int, typer.Option(help="How often the units are divided into folds anew.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the folds and of mixtures.")] = 0,
-    form: Annotated[
-        str | None,
-        typer.Option("--format", help="rich (the terminal), csv, markdown, latex or html.", show_default="rich"),
-    ] = None,
-    out_file: Annotated[
-        Path | None, typer.Option("--out", help="File to write; .csv, .md and .tex choose the format.")
-    ] = None,
+    form: options.Form = None,
+    out_file: options.TableFile = None,
     features: options.Features = None,
     as_json: options.Json = False,
     *,

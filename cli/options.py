@@ -100,6 +100,11 @@ Preset = Annotated[
 ]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Images in a step; default: the preset's.", min=2)]
 Rate = Annotated[float | None, typer.Option("--lr", help="Initial learning rate; default: the preset's.")]
+Form = Annotated[
+    str | None,
+    typer.Option("--format", help="rich (the terminal), csv, markdown, latex or html.", show_default="rich"),
+]
+TableFile = Annotated[Path | None, typer.Option("--out", help="File to write; .csv, .md and .tex choose the format.")]
 
 
 # Options of several values are repeated, or take them with commas between

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,13 +15,8 @@ from .study import Make, with_study
 @with_study
 def tables(
     kind: Annotated[str, typer.Argument(help="Which table; --list shows them all.")] = "frontier",
-    form: Annotated[
-        str | None,
-        typer.Option("--format", help="rich (the terminal), csv, markdown, latex or html.", show_default="rich"),
-    ] = None,
-    out_file: Annotated[
-        Path | None, typer.Option("--out", help="File to write; .csv, .md and .tex choose the format.")
-    ] = None,
+    form: options.Form = None,
+    out_file: options.TableFile = None,
     list_kinds: options.ListKinds = False,
     committee: options.Committees = None,
     as_json: options.Json = False,

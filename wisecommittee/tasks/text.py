@@ -14,8 +14,8 @@ _NUMBER = re.compile(
     r"(?P<sign>[+-]?)\\?[$€£]?(?P<inner>[+-]?)(?P<whole>\d{1,3}(,\d{3})+|\d*)(\.(?P<fraction>\d*))?\\?%?"
 )
 # What may stand around an answer: markdown emphasis and code, quotation marks, signs of mathematics.
-_AROUND = (("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("`", "`"), ("$", "$"))
-_AROUND += (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("\\(", "\\)"), ("\\[", "\\]"))
+_MARKS = tuple((mark, mark) for mark in ("**", "__", "*", "_", "`", "$", '"', "'"))
+_PAIRS = (("“", "”"), ("‘", "’"), ("\\(", "\\)"), ("\\[", "\\]"))
 _BRACES = re.compile(r"\\boxed\{|\\.|[{}]", re.DOTALL)
 MOST_CHARACTERS = 48  # of a voting form: an array of a million of them takes 200 MB
 _DIGITS = 16  # of the hash at the end of a shortened text
@@ -87,7 +87,7 @@ def _boxed(text: str) -> str:
 def _without_marks(text: str) -> str:
     """The text without case, superfluous white space, full stops at the end and one pair of marks; numbers plainly."""
     text = comparable(comparable(text, ignore_case=True)).rstrip(". ")
-    for opening, closing in _AROUND:
+    for opening, closing in _MARKS + _PAIRS:
         inner = text[len(opening) : -len(closing)]
         if inner and text.startswith(opening) and text.endswith(closing) and opening not in inner:
             text = inner.strip()

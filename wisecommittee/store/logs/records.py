@@ -31,6 +31,10 @@ class LogOptions:
         Divide the log-likelihood of each choice by its length in bytes, as acc_norm does.
     split : str
         Split to read, 'val' or 'test', of logs that hold both (TabArena).
+    free_form : bool
+        Compare answers by `voting_form` whatever the format says. Formats need not look at it.
+    ignore_case : bool
+        Take 'Yes' and 'yes' for the same answer. Formats need not look at it.
     """
 
     tasks: tuple[str, ...] = ()
@@ -38,6 +42,8 @@ class LogOptions:
     filter: str | None = None
     per_byte: bool = False
     split: str = "val"
+    free_form: bool = False
+    ignore_case: bool = False
 
     def only(self, log: str, *used: str) -> None:
         """Raise UsageError for an option that is given although this format has no use for it.

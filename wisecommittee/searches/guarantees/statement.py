@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from wisecommittee.tasks.task import agreement_with
+
 BEST_SINGLE = "best_single"
 OF_COST = ("average", "exceeding")
 
@@ -26,6 +28,8 @@ class Guarantee:
         The model ('best_single': the most accurate by itself), the class, or the cost ('cost': the one searched).
     limit : float or None
         Of 'exceeding', in units of the cost.
+    labels_from : str or None
+        The model whose predictions are the labels: an accuracy is then agreement with that model.
 
     Examples
     --------
@@ -37,6 +41,7 @@ class Guarantee:
     number: float
     subject: str | None = None
     limit: float | None = None
+    labels_from: str | None = None
 
     @property
     def of_cost(self) -> bool:
@@ -67,12 +72,19 @@ class Guarantee:
         number = _written(self.number)
         if self.figure == "accuracy" and self.subject:
             margin = f" {'+' if self.number > 0 else '-'} {_written(abs(self.number))}" if self.number else ""
-            return f"accuracy >= {self.subject}{margin}"
+            return f"{self._accuracy} >= {self.subject}{margin}"
         if self.figure == "exceeding":
             return f"P({self.subject} > {_written(self.limit or 0.0)}) <= {number}"
-        left = {"accuracy": "accuracy", "average": f"average_{self.subject}"}.get(self.figure)
+        left = {"accuracy": self._accuracy, "average": f"average_{self.subject}"}.get(self.figure)
         word = " with " if self.figure == "agreement" else " of "
-        return f"{left or self.figure + word + str(self.subject)} {'<=' if self.of_cost else '>='} {number}"
+        by = (
+            f" by labels from {self.labels_from}" if self.labels_from and self.figure in ("precision", "recall") else ""
+        )
+        return f"{left or self.figure + word + str(self.subject) + by} {'<=' if self.of_cost else '>='} {number}"
+
+    @property
+    def _accuracy(self) -> str:
+        return "accuracy" if self.labels_from is None else agreement_with(self.labels_from)
 
 
 def _written(number: float) -> str:

@@ -22,9 +22,9 @@ Number = float | None
 class Agreement(Policy):
     """Exit by a threshold on the newest confidence that depends on how many members agree; answer with the majority.
 
-    A member's vote is its prediction, and the votes of the most frequent prediction count; a member without an answer
-    does not vote. Among equally frequent predictions the newest is the answer, after the last stage that of the member
-    that stands first in `best`.
+    A member's vote is its prediction, and the votes of the most frequent prediction count. A member without an answer
+    does not vote, and a unit without a vote goes on. Among equally frequent predictions the newest is the answer, after
+    the last stage that of the member that stands first in `best`.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Agreement(Policy):
         carried = state.scale.carried(values, self.log_odds[state.stage] if self.log_odds else ())
         newest = [*state.members][-1]
         score = state.member_scores.get(newest, np.zeros(len(state), np.float32))
-        return state.exit_where(reaches(score, carried[np.maximum(votes, 1) - 1]))
+        return state.exit_where(reaches(score, carried[np.maximum(votes, 1) - 1]) & (votes > 0))
 
     def answer(self, state: State) -> NDArray[np.generic]:
         votes = count_votes([*state.members.values()])

@@ -16,7 +16,7 @@ from wisecommittee.committees.policies.agreement import Agreement, count_votes
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import ALWAYS
 from wisecommittee.errors import UsageError, option
-from wisecommittee.kernels.rules.known import Known
+from wisecommittee.kernels.rules.known import NEVER, Known
 from wisecommittee.searches.policies.arrays import MemberArrays, member_arrays
 from wisecommittee.searches.policies.building import committee_of
 from wisecommittee.searches.policies.rules.considered import considered
@@ -71,7 +71,12 @@ def _fitting(alone: MemberArrays, chains: Sequence[Tree], best: Sequence[int]) -
         *(_voted(alone, route, best if last else route[::-1]) for route, last in distinct), strict=True
     )
     newest = [route[-1] for route, _ in distinct]
-    known = Known(rank[newest], np.stack(votes), order[newest], np.stack(quality))
+    rank, order = rank[newest], order[newest]
+    for line, (route, _) in enumerate(distinct):
+        if len(voteless := np.flatnonzero(count_votes([*alone.prediction[list(route)]]).max(axis=0) == 0)):
+            rank[line, voteless] = NEVER
+            order[line] = np.argsort(rank[line], kind="stable")
+    known = Known(rank, np.stack(votes), order, np.stack(quality))
     said = Said({}, known, alone.score[newest], np.arange(1, MOST_MEMBERS + 1), alone.scale)
     return Fitting(said, chains, [np.array([row[key] for key in line], np.int32) for line in keys])
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.policy import ALWAYS
-from wisecommittee.committees.scale import Scale
-from wisecommittee.kernels.rules.known import Known
+from wisecommittee.committees.scale import LEAST, Scale
+from wisecommittee.kernels.rules.known import NEVER, Known
 from wisecommittee.searches.policies.rules.trees import Members
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import tables_for
@@ -56,6 +56,7 @@ def said_after(pool: Pool, sequences: Sequence[Members], *, threads: int = 1) ->
     score = tables.score[rows]
     labels, group = np.unique(tables.prediction[nodes], return_inverse=True)
     rank, order = ranked(score, scale)
+    rank[score == np.float32(LEAST)] = NEVER
     quality = tables.correct.rows(nodes) / np.float64(pool.task.scale)
     return Said(
         {sequence: distinct[pair] for sequence, pair in zip(sequences, pairs, strict=True)},

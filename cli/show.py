@@ -197,6 +197,7 @@ def _show_least(part: Committee) -> None:
 
 def show_references(choice: Choice) -> None:
     best, cheapest, matched = choice.best_single, choice.cheapest_single, choice.matched
+    good = choice.frontier.query.good
     unit = Unit(choice.val.committee.cost, [choice.val.average_cost])
 
     def line(noun: str, e: Evaluation, suffix: str = "") -> None:
@@ -212,9 +213,9 @@ def show_references(choice: Choice) -> None:
     else:
         out.print("  it is the best single model", markup=False)
     if cheapest is None:
-        out.print(f"  no single model is as accurate on {choice.val.split}", markup=False)
+        out.print(f"  no single model is as {good} on {choice.val.split}", markup=False)
     elif matched is None or cheapest.committee.stages != matched.committee.stages:
-        line(f"cheapest single model as accurate on {choice.val.split}", cheapest, _compared(choice, cheapest))
+        line(f"cheapest single model as {good} on {choice.val.split}", cheapest, _compared(choice, cheapest))
 
 
 def _compared(choice: Choice, other: Evaluation) -> str:
@@ -271,7 +272,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
     as_accurate = "as to be expected" if along else f"on {chosen[0].split}"
     caption = (
         f"{len(rows)} of {counted(len(frontier), 'committee')}; --frontier FILE or --json gives all. "
-        f"Speed: cheapest single model as accurate {as_accurate} over the committee's {frontier.axis}. "
+        f"Speed: cheapest single model as {frontier.query.good} {as_accurate} over the committee's {frontier.axis}. "
         f"{chosen[0].split} chose these, so its figures flatter them."
     )
     if along:

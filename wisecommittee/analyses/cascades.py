@@ -61,6 +61,7 @@ def two_stages(pool: Pool, first: str, second: str) -> Committee:
         pool.combine.name,
         cost=pool.cost.name,
         chosen_on=pool.split,
+        labels_from=pool.store.labels_from,
         members={card.model: identity(card) for card in pool.cards},
     )
     return with_exits(pool, committee, [pool.units // 2])

@@ -33,6 +33,8 @@ class Choice:
         Members that the test split does not have, so that the committee has no figures there.
     further
         Figures that a query with limits asks for beside those of an evaluation.
+    left_out
+        By split, the number of units that the model from which labels are taken does not answer; None without one.
     alone_on_test
         The single models above and the ensemble to match on the test split, by their members; without those that it
         lacks.
@@ -62,6 +64,7 @@ class Choice:
     selection: Selection = field(default_factory=lambda: Selection(choose="best", folds=0))
     best_on_val: Evaluation | None = None
     certificate: Certificate | None = None
+    left_out: Mapping[str, int] | None = None
     alone_on_test: Mapping[tuple[str, ...], Evaluation] = field(default_factory=dict)
 
     def on_test(self, reference: Evaluation) -> Evaluation | None:
@@ -96,6 +99,8 @@ class Choice:
             if self.best_on_val is None
             else {"committee": self.best_on_val.committee.to_json(), **self.figures(self.best_on_val)},
         }
+        if self.left_out is not None:
+            out["left_out"] = dict(self.left_out)
         if self.certificate is not None:
             out["query"] |= self.certificate.asked.to_json()
             out |= self.certificate.to_json()

@@ -87,6 +87,7 @@ def search_and_choose(
             f"{option('exact', True)} proves the best committee on the split that chooses, and "
             f"{option('choose', 'robust')} takes another one; leave one of them out"
         )
+    store = store.with_labels_from(query.labels_from)
     query, execution = query_for(store, query, target), execution or Execution()
     if query.policy == AUTO_POLICY and selection.folds != 0:
         among = select_among(pose(store, query, execution), target, selection)
@@ -164,6 +165,7 @@ def choose(
     InfeasibleError
         No committee of the frontier meets the target.
     """
+    store = store.with_labels_from(frontier.query.labels_from)
     matched = matched_by(frontier, store, target, threads)
     chosen = meeting(frontier, target, matched)
     return with_committee(frontier, store, target, matched, chosen.committee, threads)
@@ -197,6 +199,8 @@ def beside_singles(
     best, cheapest = frontier.best_single(), frontier.cheapest_single_matching(quality)
     test = next(iter(reported([val], store, threads=threads)), None)
     others = [e for e in (best, cheapest, matched) if e is not None and test is not None]
+    splits = [e.split for e in (val, test) if e is not None]
+    left_out = None if store.labels_from is None else {split: store.left_out(split) for split in splits}
     return Choice(
         frontier,
         target,
@@ -208,5 +212,6 @@ def beside_singles(
         matched,
         lacking([val], store),
         LimitFigures(store, frontier.query),
+        left_out=left_out,
         alone_on_test=on_test(others, store, threads),
     )

@@ -10,6 +10,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -138,3 +139,15 @@ def beginning(path: Path) -> bytes:
             return source.read(BEGINNING)
     except (WiseCommitteeError, OSError, ValueError):
         return b""
+
+
+def first_files(path: Path, *patterns: str, most: int = 20) -> list[Path]:
+    """The file itself, or some files in a folder whose names match a pattern, at most `most`: by these a format is
+    recognised. Never raises."""
+    try:
+        if not path.is_dir():
+            return [path]
+        inside = (file for file in path.rglob("*") if not file.name.startswith(".") and file.is_file())
+        return list(islice((f for f in inside if any(fnmatchcase(plain_name(f), p) for p in patterns)), most))
+    except OSError:
+        return []

@@ -79,12 +79,14 @@ def ranked(score: NDArray[np.float32], scale: Scale) -> tuple[NDArray[np.int32],
 def threshold(said: Said, row: int, units: NDArray[np.bool_], level: int) -> tuple[float | None, float | None]:
     """The threshold, and its log-odds or None, that parts these units where a level of ranks does.
 
-    It lies midway between two of their confidences. None lets no unit exit, ALWAYS every unit. units : bool [N]; all if
-    it has none.
+    It lies midway between two of their confidences. None lets no unit exit, ALWAYS every unit that may. units : bool
+    [N]; all if it has none.
     """
     rank, score = said.known.rank[row], said.score[row]
     if not units.any():
         units = np.ones_like(units)
+    if (rank[units] == NEVER).all():
+        return None, None
     above, below = units & (rank >= level), units & (rank < level)
     if level == 0 or not below.any():
         return ALWAYS, None

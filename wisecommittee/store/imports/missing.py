@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.committees.policy import LARGEST, LEAST
+from wisecommittee.committees.scale import LARGEST, LEAST
 from wisecommittee.errors import ContentError, UnknownNameError, counted, option
 from wisecommittee.store.rows import ModelRows
 

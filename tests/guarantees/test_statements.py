@@ -6,8 +6,8 @@ import pytest
 
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
-from wisecommittee.searches.guarantees.parsing import FORMS, parse_guarantee
-from wisecommittee.searches.guarantees.statement import Guarantee
+from wisecommittee.searches.statements.parsing import FORMS, parse_guarantee
+from wisecommittee.searches.statements.statement import Guarantee
 
 WRITTEN = {
     "accuracy >= best_single - 0.01": Guarantee("accuracy", -0.01, "best_single"),

@@ -51,6 +51,10 @@ class Guarantee:
         """The model that the committee is compared with, if the statement names one."""
         return (self.subject,) if self.subject and self.figure in ("accuracy", "agreement") else ()
 
+    def about(self, searched: str) -> str:
+        """The name of the cost that the statement is about; 'cost' stands for the cost that is searched."""
+        return searched if self.subject == "cost" else str(self.subject)
+
     def at_margin(self, margin: float) -> Guarantee:
         """The statement with another margin: FIGURE >= LIMIT - margin, or COST <= LIMIT + margin.
 
@@ -63,16 +67,19 @@ class Guarantee:
     def with_number(self, number: float) -> Guarantee:
         return replace(self, number=number)
 
+    @property
+    def left(self) -> str:
+        """The figure, as it stands on the left side."""
+        if self.figure == "exceeding":
+            return f"P({self.subject} > {_written(self.limit or 0.0)})"
+        left = {"accuracy": "accuracy", "average": f"average_{self.subject}"}.get(self.figure)
+        return left or f"{self.figure} {'with' if self.figure == 'agreement' else 'of'} {self.subject}"
+
     def __str__(self) -> str:
-        number = _written(self.number)
         if self.figure == "accuracy" and self.subject:
             margin = f" {'+' if self.number > 0 else '-'} {_written(abs(self.number))}" if self.number else ""
             return f"accuracy >= {self.subject}{margin}"
-        if self.figure == "exceeding":
-            return f"P({self.subject} > {_written(self.limit or 0.0)}) <= {number}"
-        left = {"accuracy": "accuracy", "average": f"average_{self.subject}"}.get(self.figure)
-        word = " with " if self.figure == "agreement" else " of "
-        return f"{left or self.figure + word + str(self.subject)} {'<=' if self.of_cost else '>='} {number}"
+        return f"{self.left} {'<=' if self.of_cost else '>='} {_written(self.number)}"
 
 
 def _written(number: float) -> str:

@@ -33,6 +33,11 @@ def _limits(name: str, value: Any) -> tuple[str, ...] | None:
                 f"{option(name, str(each))} is no limit on a cost, as 'P(latency_ms > 800) <= 0.05' is; a statement "
                 f"about answers can be a {option('guarantee', placeholder='STATEMENT')}"
             )
+        if each.model is not None:
+            raise UsageError(
+                f"{option(name, str(each))}: a limit is a number in units of the cost, not a model's cost; compare "
+                f"with a model in a {option('guarantee', placeholder='STATEMENT')}"
+            )
     return tuple(map(str, statements)) or None
 
 

@@ -62,13 +62,13 @@ def certify(
     """
     delta, statements = asked.delta, asked.statements
     references = {
-        name: frontier.best_single() if name == BEST_SINGLE else single_named(frontier, name)
+        each.model: frontier.best_single() if each.model == BEST_SINGLE else single_named(frontier, each.model)
         for each in statements
-        for name in each.models
+        if each.model is not None
     }
     every = candidates(frontier, list(references.values()), target, least)
     choosing, testing = pools
-    most = _most(choosing, every)
+    most = _most(choosing, [*every, *references.values()])
     before = _hypotheses(every, references, asked, choosing, most, threads)
     order = order_of_tests(every, lambda i: _joint(before[i], delta), save_cost=saves_cost(statements, target))
     path = [every[i] for i in order]

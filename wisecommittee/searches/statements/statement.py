@@ -20,23 +20,31 @@ class Guarantee:
         'recall': the share of units with a class as label that are predicted as it; 'average': a mean cost;
         'exceeding': the share of units that cost more than `limit`.
     number : float
-        The number that the figure is compared with. Of an accuracy that is compared with a model's, the difference
-        that is allowed: -0.01 for "accuracy >= best_single - 0.01".
+        The number that the figure is compared with. Of a figure that is compared with a model's, the difference that is
+        allowed: -0.01 for "accuracy >= best_single - 0.01".
     subject : str or None
         The model ('best_single': the most accurate by itself), the class, or the cost ('cost': the one searched).
     limit : float or None
         Of 'exceeding', in units of the cost.
+    factor : float
+        Of a figure that is compared with a model's: the multiple of it that is meant.
+    reference : str or None
+        Of 'average': the model that the mean cost is compared with.
 
     Examples
     --------
     >>> str(Guarantee("accuracy", -0.01, "best_single"))
     'accuracy >= best_single - 0.01'
+    >>> str(Guarantee("average", 0.0, "usd", factor=0.38, reference="best_single"))
+    'average_usd <= 0.38 * best_single'
     """
 
     figure: str
     number: float
     subject: str | None = None
     limit: float | None = None
+    factor: float = 1.0
+    reference: str | None = None
 
     @property
     def of_cost(self) -> bool:
@@ -47,9 +55,9 @@ class Guarantee:
         return self.figure in ("accuracy", "precision", "recall")
 
     @property
-    def models(self) -> tuple[str, ...]:
+    def model(self) -> str | None:
         """The model that the committee is compared with, if the statement names one."""
-        return (self.subject,) if self.subject and self.figure in ("accuracy", "agreement") else ()
+        return self.subject if self.figure in ("accuracy", "agreement") else self.reference
 
     def about(self, searched: str) -> str:
         """The name of the cost that the statement is about; 'cost' stands for the cost that is searched."""
@@ -58,7 +66,8 @@ class Guarantee:
     def at_margin(self, margin: float) -> Guarantee:
         """The statement with another margin: FIGURE >= LIMIT - margin, or COST <= LIMIT + margin.
 
-        The limit is the model's accuracy where there is one, and the number of this statement elsewhere.
+        The limit is the model's figure, times the factor, where there is one, and the number of this statement
+        elsewhere.
         """
         if self.figure == "accuracy" and self.subject:
             return self.with_number(-margin)
@@ -76,10 +85,12 @@ class Guarantee:
         return left or f"{self.figure} {'with' if self.figure == 'agreement' else 'of'} {self.subject}"
 
     def __str__(self) -> str:
-        if self.figure == "accuracy" and self.subject:
-            margin = f" {'+' if self.number > 0 else '-'} {_written(abs(self.number))}" if self.number else ""
-            return f"accuracy >= {self.subject}{margin}"
-        return f"{self.left} {'<=' if self.of_cost else '>='} {_written(self.number)}"
+        sign = "<=" if self.of_cost else ">="
+        if self.figure == "agreement" or self.model is None:
+            return f"{self.left} {sign} {_written(self.number)}"
+        multiple = "" if self.factor == 1 else f"{_written(self.factor)} * "
+        margin = f" {'+' if self.number > 0 else '-'} {_written(abs(self.number))}" if self.number else ""
+        return f"{self.left} {sign} {multiple}{self.model}{margin}"
 
 
 def _written(number: float) -> str:

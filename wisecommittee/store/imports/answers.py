@@ -144,7 +144,7 @@ def import_answers(
                 known = [comparable(truth[unit], ignore_case=ignore_case) for unit in rows.unit_ids]
             ready.append(store.checked(card, split, rows, known))
         _check_same_units(ready, table.file)
-        done = put_together(store, split, ready, replace=replace, features=table_of(features))
+        done = put_together(store, split, lambda: ready, replace=replace, features=table_of(features))
     if groups:
         write_groups(store, split, list(truth), groups)
     warn_of_numbering(store, split, table.models)

@@ -26,12 +26,18 @@ class LogOptions:
         Name of the filter whose answers count (lm-evaluation-harness); None: the only one there is.
     per_byte : bool
         Divide the log-likelihood of each choice by its length in bytes, as acc_norm does.
+    free_form : bool
+        Compare answers by `voting_form` whatever the format says. Formats need not look at it.
+    ignore_case : bool
+        Take 'Yes' and 'yes' for the same answer. Formats need not look at it.
     """
 
     tasks: tuple[str, ...] = ()
     metric: str | None = None
     filter: str | None = None
     per_byte: bool = False
+    free_form: bool = False
+    ignore_case: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ def hub_table(rows: int = 4) -> pa.Table:
             "model_name": list(MODELS) * rows,
             "prompt": ["Is it good?"] * len(units),
             "prediction": pa.array([row % 2 for row in units], pa.int64()),
-            "label": pa.array([1 if row < 3 else -1 for row in units], pa.int64()),
+            "label": pa.array([int(row < 3) for row in units], pa.int64()),
             "logprobs": pa.array([[-0.1, -0.2 * row] for row in units], pa.list_(pa.float32())),
             "top_logprobs": pa.array([[[-0.1, -3.0], [-2.0, -1.0]] for _ in units], pa.list_(pa.list_(pa.float64()))),
             "cost": [0.001 * (row + 1) for row in units],

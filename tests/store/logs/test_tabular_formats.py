@@ -430,7 +430,7 @@ def test_columns_of_the_hub_are_named_in_several_ways_and_classes_by_their_schem
     for (_, unit), (records, at) in found.items():
         row = int(unit[1:])
         assert records.answers[at] == ("positive" if row % 2 else "negative")
-        assert records.labels[at] == ("positive" if row < 3 else None)
+        assert records.labels[at] == ("positive" if row < 3 else "negative")
         assert records.scores["mean_logprob"][at] == pytest.approx((-0.1 - 0.2 * row) / 2, abs=1e-6)
         assert records.scores["margin_logprob"][at] == pytest.approx((2.9 + 1) / 2)
         assert records.unit_costs["usd"][at] == pytest.approx(0.001 * (row + 1))
@@ -451,8 +451,10 @@ def test_outputs_of_the_hub_are_those_of_the_classes(tmp_path):
 
 def test_a_class_that_the_schema_does_not_name_is_refused(tmp_path):
     table = log_tables.hub_table()
-    wrong = table.set_column(table.column_names.index("label"), "label", pa.array([7] * len(table)))
-    pq.write_table(wrong, tmp_path / "t.parquet")
+    at = table.column_names.index("label")
+    pq.write_table(table.set_column(at, "label", pa.array([-1] * len(table))), tmp_path / "t.parquet")
+    assert set(read("huggingface", tmp_path / "t.parquet")[0].labels) == {None}  # -1 stands for no label
+    pq.write_table(table.set_column(at, "label", pa.array([7] * len(table))), tmp_path / "t.parquet")
     with pytest.raises(ContentError, match="row 1: label '7'; expected a class from 0 to 1"):
         read("huggingface", tmp_path / "t.parquet")
 

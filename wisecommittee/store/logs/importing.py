@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as with_fields
 
 from wisecommittee.errors import ContentError, UsageError
 from wisecommittee.store.feature_table import FeatureTable, described
@@ -114,7 +115,8 @@ def import_log(
     check_option(missing)
     if unlabelled and labels is not None:
         raise UsageError(f"labels {os.fspath(labels)!r} of a split without labels; leave one out")
-    options, progress = options or LogOptions(), progress or (lambda task, done, total: None)
+    options = with_fields(options or LogOptions(), split=split)
+    progress = progress or (lambda task, done, total: None)
     specs = [each if isinstance(each, LogSpec) else log_spec(each) for each in logs]
     with spilling() as spill:
         free_form = _read(spill, specs, options, progress)

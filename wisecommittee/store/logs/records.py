@@ -29,21 +29,21 @@ class LogOptions:
         Name of the filter whose answers count (lm-evaluation-harness); None: the only one there is.
     per_byte : bool
         Divide the log-likelihood of each choice by its length in bytes, as acc_norm does.
-    split : str
-        Split to read, 'val' or 'test', of logs that hold both (TabArena).
     free_form : bool
         Compare answers by `voting_form` whatever the format says. Formats need not look at it.
     ignore_case : bool
         Take 'Yes' and 'yes' for the same answer. Formats need not look at it.
+    split : str
+        The split that is imported: of logs that hold several, such as TabArena's, the one to read.
     """
 
     tasks: tuple[str, ...] = ()
     metric: str | None = None
     filter: str | None = None
     per_byte: bool = False
-    split: str = "val"
     free_form: bool = False
     ignore_case: bool = False
+    split: str = "val"
 
     def only(self, log: str, *used: str) -> None:
         """Raise UsageError for an option that is given although this format has no use for it.

@@ -38,7 +38,7 @@ def read(path: Path, options: LogOptions) -> Iterator[Records]:
         if len(kinds) > 1:
             raise UsageError(
                 f"{kinds[True].task} has log-likelihoods of choices, {kinds[False].task} texts; import them into "
-                f"different splits, each with {option('task', placeholder='GLOB')}"
+                f"different splits, each with {option('tasks', placeholder='GLOB', flag='task')}"
             )
         records = choices_records if is_choices(first) else text_records
         for block in records(run, lines, options):

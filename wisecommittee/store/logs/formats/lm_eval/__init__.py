@@ -52,5 +52,5 @@ def _with_task(block: Records, task: str) -> Records:
 
 
 LM_EVAL = LogFormat(
-    "lm-eval", "lm-evaluation-harness: samples_<task>_<date>.jsonl of --log_samples", matches, read, free_text=True
+    "lm-eval", "lm-evaluation-harness: samples_TASK_DATE.jsonl of --log_samples", matches, read, free_text=True
 )

@@ -111,12 +111,9 @@ def import_(
         show_features(target, split, status)
 
 
-def _with_formats(help_text: str) -> str:
-    """The help with the formats of logs in place of FORMATS."""
+def fill_help() -> None:
+    """Write the formats of logs in place of FORMATS into the help."""
     from wisecommittee.store.logs.formats import LOG_FORMATS
 
     listed = "\n".join(f"    - `{each.name}`: {each.words}" for each in LOG_FORMATS.values())
-    return help_text.replace("    FORMATS", listed)
-
-
-import_.__doc__ = _with_formats(import_.__doc__ or "")
+    import_.__doc__ = (import_.__doc__ or "").replace("    FORMATS", listed)

@@ -19,8 +19,8 @@ from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.guarantees.certify import certify
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.results import Results, results_of
-from wisecommittee.searches.guarantees.statement import BEST_SINGLE, Guarantee
 from wisecommittee.searches.search import Solution, solution_of, solve
+from wisecommittee.searches.statements.statement import BEST_SINGLE, Guarantee
 from wisecommittee.searches.workers.execution import Execution
 
 STATEMENTS = ("accuracy >= best_single - 0.01", "accuracy >= best_single - 0.005", "average_flops <= 1.2e8")

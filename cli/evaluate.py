@@ -99,7 +99,8 @@ def evaluate(
         figures = {**result.figures(), **(trusted if source.labels_from else {})}
         print_json({"committee": result.committee.to_json(), "split": split, **figures, "members": singles, **grouped})
         return
-    show_evaluations([result], [{f"average {name}": cost.average for name, cost in result.further.items()}])
+    constant = [name for name in result.further if name not in result.distributions]
+    show_evaluations([result], [{f"average {name}": result.costs[name].average for name in constant}])
     show_thresholds(result)
     show_members(result, alone)
     if by is not None and groups is not None:

@@ -10,8 +10,8 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.guarantees.claims import Units, hypothesis
 from wisecommittee.searches.guarantees.hypothesis import Certain
-from wisecommittee.searches.guarantees.parsing import parse_guarantee
 from wisecommittee.searches.guarantees.results import Results, UnitCosts
+from wisecommittee.searches.statements.parsing import parse_guarantee
 from wisecommittee.statistics.betting import p_mean_at_most
 from wisecommittee.statistics.noninferiority import p_inferior
 from wisecommittee.statistics.paired import PairedCounts

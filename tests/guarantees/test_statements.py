@@ -6,8 +6,8 @@ import pytest
 
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
-from wisecommittee.searches.guarantees.parsing import FORMS, parse_guarantee
-from wisecommittee.searches.guarantees.statement import Guarantee
+from wisecommittee.searches.statements.parsing import FORMS, parse_guarantee
+from wisecommittee.searches.statements.statement import Guarantee
 
 WRITTEN = {
     "accuracy >= best_single - 0.01": Guarantee("accuracy", -0.01, "best_single"),
@@ -75,7 +75,7 @@ def test_every_example_is_a_statement():
 def test_an_error_names_the_statement_and_the_part(text, part):
     with pytest.raises(UsageError) as caught:
         parse_guarantee(text)
-    assert f"guarantee {text!r}" in str(caught.value)
+    assert f"statement {text!r}" in str(caught.value)
     assert part in str(caught.value)
 
 

@@ -51,13 +51,14 @@ class MemoryStore:
 
     def card(self, model: str, split: str) -> StoredCard:
         m = self._models[model]
+        varying = [name for name, told in m.further_costs.items() if isinstance(told, list)]
         contents = Contents(
             rows=len(self._labels),
             classes=None if m.outputs is None else m.outputs.shape[1],
             dtype="float32",
             content="",
             scores=tuple(m.stored_scores),
-            unit_costs=() if m.unit_costs is None else (self._cost,),
+            unit_costs=(*(() if m.unit_costs is None else (self._cost,)), *varying),
         )
         blocks = {} if m.unit_costs is not None else m.blocks
         made = StoredCard(
@@ -66,7 +67,7 @@ class MemoryStore:
             m.replica,
             kind=m.kind,
             blocks=blocks,
-            costs=dict(m.further_costs),
+            costs={name: told for name, told in m.further_costs.items() if name not in varying},
             group=m.group,
             position=m.position,
             weights=m.weights,
@@ -88,7 +89,8 @@ class MemoryStore:
         return np.array(self._models[model].stored_scores[name], np.float32)
 
     def unit_costs(self, model: str, split: str, name: str) -> np.ndarray:
-        return np.array(self._models[model].unit_costs, np.float64)
+        m = self._models[model]
+        return np.array(m.further_costs.get(name, m.unit_costs), np.float64)
 
     def answers(self, model: str, split: str) -> np.ndarray:
         return np.array([str(a) for a in self._models[model].answers], dtype=np.str_)
@@ -192,11 +194,13 @@ def first_units(pool, units: int):
     return cut, labels[:units]
 
 
-def with_further_costs(pool, seed: int = 0):
-    """The same pool, each model with costs in milliseconds and in money."""
+def with_further_costs(pool, seed: int = 0, *, varying: bool = False):
+    """The same pool, each model with costs in milliseconds and in money; varying : milliseconds vary per unit."""
     models, labels = pool
     rng = np.random.default_rng(seed)
     costs = [{name: int(rng.integers(1, 5)) for name in ("latency_ms", "usd")} for _ in models]
+    if varying:
+        costs = [{**each, "latency_ms": rng.integers(0, 5, len(labels)).tolist()} for each in costs]
     return [replace(m, further_costs=c) for m, c in zip(models, costs, strict=True)], labels
 
 

@@ -220,6 +220,7 @@ def _search_options(study: Study, frontier: Frontier) -> list[str]:
     if query.max_percentile_cost is not None:
         given += zip(("percentile", "max_percentile_cost"), query.max_percentile_cost, strict=True)
     given += [("max_average", f"{name}={most}") for name, most in (query.max_average or {}).items()]
+    given += [("limit", statement) for statement in query.limit or ()]
     selection, usual = Selection(choose="best") if study.given else study.selection, Selection().to_json()
     given += [(name, value) for name, value in selection.to_json().items() if value != usual[name]]
     flags = [name for name in ("calibrated", "shared_threshold") if getattr(query, name)]

@@ -9,9 +9,8 @@ from wisecommittee.committees.committee import together
 from wisecommittee.report.markup import escape
 from wisecommittee.report.page_chart import plain
 from wisecommittee.searches.choice import Choice
-from wisecommittee.searches.evaluation import FIGURES, Evaluation
+from wisecommittee.searches.evaluation import FIGURES, Evaluation, words_on
 from wisecommittee.searches.expected import Expected
-from wisecommittee.searches.frontier import HOW
 from wisecommittee.searches.resampling.verdict import WORDS, on_test_words
 
 Row = tuple[str, ...]
@@ -57,7 +56,7 @@ def _on_val(choice: Choice) -> str:
     start = f"The best single model is {best.committee.label()}."
     if val.committee.decides_as(best.committee):
         return f"{start} The committee is this model by itself."
-    how, other, good = HOW[frontier.axis], cheapest or best, f"as {frontier.query.good} as the committee"
+    how, other, good = words_on(frontier.axis), cheapest or best, f"as {frontier.query.good} as the committee"
     much = _much(frontier.x(val), frontier.x(other))
     flattered = f"on {val.split}, which chose it and flatters it"
     if cheapest is None:

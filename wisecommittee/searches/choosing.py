@@ -14,11 +14,11 @@ from wisecommittee.errors import (
 )
 from wisecommittee.searches.certainty import answering
 from wisecommittee.searches.choice import Choice
+from wisecommittee.searches.distribution import CostDetail
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.every_policy import select_among
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.meeting import matched_by, meeting, query_for
 from wisecommittee.searches.methods import AUTO_POLICY
 from wisecommittee.searches.query import Query
@@ -181,7 +181,8 @@ def with_committee(
     threads: int | None,
 ) -> Choice:
     """The choice of a committee, evaluated on its splits."""
-    val = evaluate(committee, store, frontier.best().split, threads=threads)
+    detail = CostDetail.of(frontier.query)
+    val = evaluate(committee, store, frontier.best().split, threads=threads, detail=detail)
     return beside_singles(frontier, store, target, matched, val, threads)
 
 
@@ -212,7 +213,6 @@ def beside_singles(
         frontier.speedup(val, quality),
         matched,
         lacking([val], store),
-        LimitFigures(store, frontier.query),
         left_out=left_out,
         alone_on_test=on_test(others, store, threads),
     )

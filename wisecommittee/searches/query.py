@@ -9,10 +9,36 @@ from typing import Any
 from wisecommittee.errors import UsageError, option
 from wisecommittee.option_checks import amount, amounts, flag, one_of, percentile, text, texts, whole
 from wisecommittee.options import check_fields, described
+from wisecommittee.searches.percentile import named, percent_of
+from wisecommittee.searches.statements.parsing import parse_guarantee
+from wisecommittee.searches.statements.statement import Guarantee
 
-AXES = ("average", "worst", "p99")
+AXES = ("average", "worst", "p99")  # and any other percentile, such as p99.9
 REPLICAS = ("canonical", "all")
 MOST_LEVELS = 4096
+
+
+def _axis(name: str, value: Any) -> str:
+    """average, worst or a percentile, in its shortest form."""
+    percent = percent_of(value) if isinstance(value, str) else None
+    return one_of(*AXES)(name, value) if percent is None else named(percent)
+
+
+def _limits(name: str, value: Any) -> tuple[str, ...] | None:
+    """Statements about costs, as they are written in the query."""
+    statements = [parse_guarantee(each) for each in texts(name, value)]
+    for each in statements:
+        if not each.of_cost:
+            raise UsageError(
+                f"{option(name, str(each))} is no limit on a cost, as 'P(latency_ms > 800) <= 0.05' is; a statement "
+                f"about answers can be a {option('guarantee', placeholder='STATEMENT')}"
+            )
+        if each.model is not None:
+            raise UsageError(
+                f"{option(name, str(each))}: a limit is a number in units of the cost, not a model's cost; compare "
+                f"with a model in a {option('guarantee', placeholder='STATEMENT')}"
+            )
+    return tuple(map(str, statements)) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +134,8 @@ class Query:
     axis: str = described(
         "average",
         "Figure of the cost that the frontier is over and a target cost limits: average, worst (all members together) "
-        "or p99 (what 99 % of the units do not exceed).",
-        check=one_of(*AXES),
+        "or a percentile, such as p99 or p99.9: what 99 or 99.9 % of the units do not exceed.",
+        check=_axis,
     )
     calibrated: bool = described(False, "Use the models with their calibrations; see `calibrate`.", check=flag)
     max_worst_flops: float | None = described(
@@ -124,6 +150,14 @@ class Query:
     )
     max_average: Mapping[str, float] | None = described(
         None, "{name: limit} on the averages of further costs, such as latency_ms.", shown="no limit", check=amounts
+    )
+
+    limit: tuple[str, ...] | None = described(
+        None,
+        "Statement about the costs of the units of the split that a committee must keep: 'P(latency_ms > 800) <= "
+        "0.05', 'P(cost > 0.01) <= 0.01' (cost: the one that is counted), 'average_usd <= 0.002'. May be repeated.",
+        shown="none",
+        check=_limits,
     )
 
     def __post_init__(self) -> None:
@@ -148,6 +182,15 @@ class Query:
     def good(self) -> str:
         """The adjective of a high quality, for sentences: 'accurate' by labels, 'good' in agreement with a model."""
         return "accurate" if self.labels_from is None else "good"
+
+    def limits(self) -> tuple[Guarantee, ...]:
+        """The statements about costs that a committee must keep."""
+        return tuple(map(parse_guarantee, self.limit or ()))
+
+    def averages(self, cost: str) -> tuple[str, ...]:
+        """The costs whose average is limited. cost : the one that is searched."""
+        stated = [each.about(cost) for each in self.limits() if each.figure == "average"]
+        return tuple(dict.fromkeys((*(self.max_average or {}), *stated)))
 
     def to_json(self) -> dict[str, Any]:
         """The options that decided the result, as `search --json` prints them; for a query whose defaults are filled

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 from wisecommittee.errors import WiseCommitteeError
+from wisecommittee.searches.distribution import CostDetail
 from wisecommittee.searches.doctor import REPORTING, copied
 from wisecommittee.searches.evaluate import evaluate_all
 from wisecommittee.searches.evaluation import Evaluation
@@ -13,7 +14,11 @@ from wisecommittee.store import LogitStore
 
 
 def reported(
-    chosen: Sequence[Evaluation], store: LogitStore, split: str = REPORTING, *, threads: int | None = None
+    chosen: Sequence[Evaluation],
+    store: LogitStore,
+    split: str = REPORTING,
+    *,
+    threads: int | None = None,
 ) -> list[Evaluation | None]:
     """The same committees evaluated on the reporting split; None for a committee for which the split lacks a model (see
     `lacking`).
@@ -29,9 +34,20 @@ def reported(
             return []
     models, trusted = set(store.models(split)), {store.labels_from} - {None}
     complete = [i for i, e in enumerate(chosen) if models.issuperset({*e.committee.models, *trusted})]
-    evaluations = evaluate_all([chosen[i].committee for i in complete], store, split, threads=threads)
+    committees = [chosen[i].committee for i in complete]
+    evaluations = evaluate_all(committees, store, split, threads=threads, detail=_detail(chosen))
     by_index = dict(zip(complete, evaluations, strict=True))
     return [by_index.get(i) for i in range(len(chosen))] if by_index else []
+
+
+def _detail(chosen: Sequence[Evaluation]) -> CostDetail:
+    """The figures of the costs that these evaluations have."""
+    own = [e.distributions[e.committee.cost] for e in chosen if e.committee.cost in e.distributions]
+    every = [(name, each) for e in chosen for name, each in e.distributions.items()]
+    return CostDetail(
+        tuple(sorted({percent for each in own for percent, _ in each.percentiles})),
+        tuple(dict.fromkeys((name, amount) for name, each in every for amount, _ in each.exceeding)),
+    )
 
 
 def lacking(chosen: Sequence[Evaluation], store: LogitStore, split: str = REPORTING) -> tuple[str, ...]:

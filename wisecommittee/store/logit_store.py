@@ -15,11 +15,12 @@ from wisecommittee.errors import AbsentNameError, StoreError, UsageError, option
 from wisecommittee.store import checks, removing, verifying
 from wisecommittee.store.admission import Admission
 from wisecommittee.store.columns import StoredModel
+from wisecommittee.store.content import content_hash, content_sum
 from wisecommittee.store.incoming import CheckedModel, checked
 from wisecommittee.store.layout import DEFAULT_STORE, lock_name, model_folder
 from wisecommittee.store.parquet import parts
 from wisecommittee.store.readers.features import read_feature_table
-from wisecommittee.store.rows import ModelRows, content_hash, content_sum, make_rows
+from wisecommittee.store.rows import ModelRows, make_rows
 from wisecommittee.store.storage.opening import open_files
 from wisecommittee.store.trusting_catalog import TrustingCatalog
 from wisecommittee.store.writer import WriteJob, Writer

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, UsageError, counted, option
-from wisecommittee.searches.guarantees.statement import BEST_SINGLE, Guarantee
 from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.statements.statement import BEST_SINGLE, Guarantee
 
 
 def classes_named(guarantees: tuple[Guarantee, ...], pool: Pool) -> dict[str, Any]:

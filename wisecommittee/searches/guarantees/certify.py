@@ -17,10 +17,10 @@ from wisecommittee.searches.guarantees.hypothesis import Hypothesis
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.path import candidates, order_of_tests, saves_cost
 from wisecommittee.searches.guarantees.results import calibration_hash, results_of
-from wisecommittee.searches.guarantees.statement import BEST_SINGLE
 from wisecommittee.searches.meeting import single_named
 from wisecommittee.searches.stages.exit_table import stage_indices
 from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.statements.statement import BEST_SINGLE
 from wisecommittee.searches.target import Target
 from wisecommittee.statistics.sequence import rejected_in_order
 
@@ -120,11 +120,10 @@ def _hypotheses(
 
 
 def _most(pool: Pool, evaluations: Sequence[Evaluation]) -> dict[tuple[Stages, str], float]:
-    """What the dearest unit of a pool costs each committee, where the cost varies per unit."""
-    if pool.cost.per_unit is None:
-        return {}
+    """What the dearest unit of a pool costs each committee, in every cost that varies per unit."""
     out = {}
-    for e in evaluations:
-        cost = pool.cost.stages(stage_indices(pool, e.committee))
-        out[e.committee.stages, pool.cost.name] = pool.cost.true(int(cost[-1].max()))
+    for charges in (pool.cost, *pool.further):
+        for e in evaluations if charges.per_unit is not None else ():
+            cost = charges.stages(stage_indices(pool, e.committee))
+            out[e.committee.stages, charges.name] = charges.true(int(cost[-1].max()))
     return out

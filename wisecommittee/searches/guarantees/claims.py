@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.searches.guarantees.hypothesis import Certain, Difference, Hypothesis, Mean, Share
 from wisecommittee.searches.guarantees.results import Results, UnitCosts
-from wisecommittee.searches.guarantees.statement import Guarantee
+from wisecommittee.searches.statements.statement import Guarantee
 from wisecommittee.statistics.paired import PairedCounts
 
 Stages = tuple[tuple[str, ...], ...]
@@ -116,16 +116,11 @@ def _exceeding(guarantee: Guarantee, results: Results, units: Units) -> Hypothes
 
 def _costs(guarantee: Guarantee, results: Results, units: Units) -> tuple[UnitCosts, tuple[float, float]]:
     """The costs that a statement is about, and the least and the most that a unit can cost."""
-    name = cost_named(guarantee, results.committee.cost)
+    name = guarantee.about(results.committee.cost)
     costs = results.costs[name]
     if costs.possible:
         return costs, (costs.possible[0], costs.possible[-1])
     return costs, (0.0, units.most[results.committee.stages, name])
-
-
-def cost_named(guarantee: Guarantee, searched: str) -> str:
-    """The name of the cost that a statement is about; 'cost' stands for the cost that is searched."""
-    return searched if guarantee.subject == "cost" else str(guarantee.subject)
 
 
 _HYPOTHESES: dict[str, Callable[[Guarantee, Results, Units], Hypothesis]] = {

@@ -9,8 +9,8 @@ from typing import Any
 from wisecommittee.errors import UsageError, option
 from wisecommittee.option_checks import text, texts
 from wisecommittee.options import check_fields, described
-from wisecommittee.searches.guarantees.parsing import parse_guarantee
-from wisecommittee.searches.guarantees.statement import Guarantee
+from wisecommittee.searches.statements.parsing import parse_guarantee
+from wisecommittee.searches.statements.statement import Guarantee
 
 
 def _between_0_and_1(name: str, value: Any) -> float:

@@ -12,7 +12,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.abstaining import Abstaining
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.expected import Expected, Interval
-from wisecommittee.searches.percentile import share_above
+from wisecommittee.searches.percentile import units_above
 from wisecommittee.searches.resampling.cross_fit import CrossFit
 from wisecommittee.searches.resampling.fitted import Fitted, interval_of_mean, interval_within, quality_of, widened
 from wisecommittee.searches.resampling.outcomes import Outcomes
@@ -40,7 +40,7 @@ def expected_figures(crossfit: CrossFit, fitted: Fitted, chosen: Outcomes, commi
     pool, costs = crossfit.pool, expected_costs(committee, fitted, chosen)
     cost, (least, most) = costs.mean(axis=0) * float(pool.cost.unit), possible_costs(pool, committee)
     bounds = min(least, float(cost.min())), max(most, float(cost.max()))  # committees of folds may cost less or more
-    dearest = pool.cost.true(int(np.sort(chosen.cost)[-1 - share_above(len(cost))]))
+    dearest = pool.cost.true(int(np.sort(chosen.cost)[-1 - units_above(99, len(cost))]))
     above = (chosen.cost * float(pool.cost.unit) > dearest).astype(np.float64)
     ends = quantile_interval(chosen.cost, 0.99, independent=len(cost) / fitted.sharing(above))
     paid = cost if fitted.groups is None else fitted.observations(cost)

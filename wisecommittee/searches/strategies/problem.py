@@ -15,6 +15,7 @@ from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.families import family_named
 from wisecommittee.committees.families.family import Family
 from wisecommittee.errors import UsageError
+from wisecommittee.searches.distribution import CostDetail
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.grid.candidates import Candidates, within_worst_case
 from wisecommittee.searches.grid.sweep import Point
@@ -165,5 +166,5 @@ def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:
         ordered=pool.combine.ordered,
         shared=query.shared_threshold,
     )
-    pool = pool.with_tiers(family.tiers(cards, query.replicas))
+    pool = replace(pool.with_tiers(family.tiers(cards, query.replicas)), detail=CostDetail.of(query))
     return Problem(query, family, pool, make_limits(pool, query), work, execution, deadline)

@@ -1,7 +1,6 @@
 """Confidences of answers from the log-probabilities of their tokens.
 
-A language model's answer is a sequence of tokens; logs keep the natural log of the probability of each, and sometimes
-those of the likeliest alternatives at each position.
+Logs keep the natural log of the probability of each token, and sometimes those of the likeliest alternatives.
 """
 
 from __future__ import annotations
@@ -40,7 +39,6 @@ def token_logprobs(value: Any) -> tuple[Tokens | None, Alternatives | None]:
     Raises
     ------
     ValueError
-        Where the value has another form.
     """
     if value is None:
         return None, None
@@ -71,10 +69,7 @@ def _paired(tokens: Any, tops: Any) -> tuple[Tokens | None, Alternatives | None]
 def alternatives(value: Any) -> list[float]:
     """The log-probabilities of the alternatives at one position.
 
-    Parameters
-    ----------
-    value : object
-        A list of numbers, of pairs (token, number) or of objects with a `logprob`; or an object {token: number}.
+    value : a list of numbers, of pairs (token, number) or of objects with a `logprob`; or an object {token: number}.
     """
     if isinstance(value, Mapping):
         value = list(value.values())

@@ -89,7 +89,8 @@ def _repeats(spill: Spill, record: NDArray[np.int64], key: Key, labels: pa.Array
     table = table.take(pa.array(record, mask=record < 0))
     right = pc.cast(pc.equal(table.column("answer"), labels), pa.float64())
     same = pc.fill_null(pc.equal(table.column("grade"), right), False)  # null without a grade, or without a label
-    return bool(pc.all(pc.or_(same, table.column("answer").is_null())).as_py())
+    wrong = pc.invert(pc.fill_null(pc.greater(table.column("grade"), 0), False))
+    return bool(pc.all(pc.or_(same, pc.and_(table.column("answer").is_null(), wrong))).as_py())
 
 
 def require_labels(spill: Spill, units: Units, labels: pa.Array) -> None:

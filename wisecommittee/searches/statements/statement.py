@@ -64,6 +64,10 @@ class Guarantee:
         """The model that the committee is compared with, if the statement names one."""
         return self.subject if self.figure in ("accuracy", "agreement") else self.reference
 
+    def about(self, searched: str) -> str:
+        """The name of the cost that the statement is about; 'cost' stands for the cost that is searched."""
+        return searched if self.subject == "cost" else str(self.subject)
+
     def at_margin(self, margin: float) -> Guarantee:
         """The statement with another margin: FIGURE >= LIMIT - margin, or COST <= LIMIT + margin.
 
@@ -77,21 +81,25 @@ class Guarantee:
     def with_number(self, number: float) -> Guarantee:
         return replace(self, number=number)
 
-    def __str__(self) -> str:
-        number, sign = _written(self.number), "<=" if self.of_cost else ">="
+    @property
+    def left(self) -> str:
+        """The figure, as it stands on the left side."""
         if self.figure == "exceeding":
-            return f"P({self.subject} > {_written(self.limit or 0.0)}) <= {number}"
+            return f"P({self.subject} > {_written(self.limit or 0.0)})"
         accuracy = "accuracy" if self.labels_from is None else agreement_with(self.labels_from)
         left = {"accuracy": accuracy, "average": f"average_{self.subject}"}.get(self.figure)
-        if left is None:
-            word = " with " if self.figure == "agreement" else " of "
-            trusted = f" by labels from {self.labels_from}" if self.labels_from and self.needs_labels else ""
-            return f"{self.figure}{word}{self.subject}{trusted} {sign} {number}"
-        if self.model is None:
-            return f"{left} {sign} {number}"
+        if left is not None:
+            return left
+        trusted = f" by labels from {self.labels_from}" if self.labels_from and self.needs_labels else ""
+        return f"{self.figure} {'with' if self.figure == 'agreement' else 'of'} {self.subject}{trusted}"
+
+    def __str__(self) -> str:
+        sign = "<=" if self.of_cost else ">="
+        if self.figure == "agreement" or self.model is None:
+            return f"{self.left} {sign} {_written(self.number)}"
         multiple = "" if self.factor == 1 else f"{_written(self.factor)} * "
         margin = f" {'+' if self.number > 0 else '-'} {_written(abs(self.number))}" if self.number else ""
-        return f"{left} {sign} {multiple}{self.model}{margin}"
+        return f"{self.left} {sign} {multiple}{self.model}{margin}"
 
 
 def _written(number: float) -> str:

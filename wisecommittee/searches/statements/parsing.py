@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 from wisecommittee.errors import UsageError, nearest
-from wisecommittee.searches.guarantees.statement import BEST_SINGLE, OF_COST, Guarantee
+from wisecommittee.searches.statements.statement import BEST_SINGLE, OF_COST, Guarantee
 
 COMPARED = re.compile(r"(.*[^<>=≥≤\s])\s*(>=|<=|≥|≤|==|=|>|<)\s*([^<>=≥≤]*)")
 NUMBER = r"[0-9.]+(?:[eE][+-]?[0-9]+)?"
@@ -66,7 +66,7 @@ def _figure(text: str, left: str) -> tuple[str, tuple[str, ...]]:
     if near:
         raise _error(text, repr(left), "the form of the example", near)
     examples = "; ".join(example for _, example in FORMS.values())
-    raise UsageError(f"guarantee {text!r}: unknown figure {left!r}; expected one of: {examples}")
+    raise UsageError(f"statement {text!r}: unknown figure {left!r}; expected one of: {examples}")
 
 
 def _compared_model(text: str, right: str, figure: str) -> tuple[float, str, float]:
@@ -110,4 +110,4 @@ def _number(text: str, part: str, figure: str) -> float:
 
 
 def _error(text: str, found: str, expected: str, figure: str) -> UsageError:
-    return UsageError(f"guarantee {text!r}: {found}; expected {expected}, as in '{FORMS[figure][1]}'")
+    return UsageError(f"statement {text!r}: {found}; expected {expected}, as in '{FORMS[figure][1]}'")

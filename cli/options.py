@@ -57,6 +57,15 @@ LabelsFrom = Annotated[
         show_default="the labels of the split",
     ),
 ]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        help="Column of the labels file in which units that belong together are equal: groups stay whole in folds, and "
+        "intervals rest on their number.",
+        show_default="each unit by itself",
+    ),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Exchange models that are in the store with other content.")]
 OutFile = Annotated[
     Path | None, typer.Option("--out", help="File to write; the ending chooses the format (png, pdf, svg).")

@@ -15,7 +15,7 @@ from .console import check_folder, out, progress
 from .study import Make, with_study
 
 
-@partial(with_study, of_selection=("choose", "folds", "reference", "margin", "min_speedup"))
+@partial(with_study, of_selection=("choose", "folds", "group_by", "reference", "margin", "min_speedup"))
 def report(
     out_file: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("report.html"),
     target_flops: options.TargetFlops = None,

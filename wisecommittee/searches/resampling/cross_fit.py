@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.errors import InfeasibleError, counted
+from wisecommittee.errors import InfeasibleError, UsageError, counted, option
 from wisecommittee.searches.exits import all_thresholds
-from wisecommittee.searches.folds import make_folds
+from wisecommittee.searches.folds import make_folds, make_group_folds
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
 from wisecommittee.searches.search import Solution, solve
@@ -24,6 +24,7 @@ from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.strategies.problem import Problem
 from wisecommittee.searches.workers.threads import interrupts
+from wisecommittee.store.groups import groups_of
 from wisecommittee.store.imports.segmentation import images_of
 
 
@@ -65,13 +66,19 @@ class CrossFit:
     """The folds of one or several divisions of the units of a pool.
 
     tables : stage tables of all units; None if they do not hold all prefixes. together : int64 [N], the image of each
-    unit, where units are the cells of images; else None.
+    unit, where units are the cells of images, or its group; else None. grouped_by : the column of the groups.
     """
 
     pool: Pool
     tables: StageTables | None
     repeats: tuple[tuple[Fold, ...], ...]
     together: NDArray[np.int64] | None = None
+    grouped_by: str | None = None
+
+    @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """int64 [N], the group of each unit; None where none were named."""
+        return None if self.grouped_by is None else self.together
 
     def on_all(self, committees: Sequence[Committee]) -> list[Outcomes]:
         """The outcomes of given committees on all units."""
@@ -109,7 +116,12 @@ def as_it_is(problem: Problem) -> Problem:
 
 
 def cross_fit(
-    solution: Solution, folds: int, repeats: int, seed: int, prepared: Preparation = as_it_is
+    solution: Solution,
+    folds: int,
+    repeats: int,
+    seed: int,
+    prepared: Preparation = as_it_is,
+    group_by: str | None = None,
 ) -> CrossFit | Skipped:
     """Search without each fold.
 
@@ -121,6 +133,8 @@ def cross_fit(
         As of Selection.
     prepared
         Applied to the problem of each part before it is searched.
+    group_by
+        As of Selection.
 
     Returns
     -------
@@ -128,17 +142,20 @@ def cross_fit(
         Skipped if there are too few units, if no committee keeps the limits without some fold, or if Ctrl-C or the time
         limit came.
     """
-    together = image_of_units(solution.problem.pool)
+    together = together_by(solution.problem.pool, group_by)
     parts = solution.problem.pool.units if together is None else int(together.max()) + 1
     if parts < 2 * folds:
-        few = counted(parts, "unit" if together is None else "image")
+        few = counted(parts, "unit" if together is None else "image" if group_by is None else "group")
         return Skipped(f"{few} {'is' if parts == 1 else 'are'} too few for {folds} folds")
     quiet = replace(solution.problem.execution, progress=None, notify=None)
     problem = replace(solution.problem, execution=quiet, tables=solution.tables)
     progress = solution.problem.execution.progress
     every = []
     for repeat in range(repeats):
-        of_unit = make_folds(problem.pool.labels, folds, seed + repeat, together)
+        if together is not None and group_by is not None:
+            of_unit = make_group_folds(problem.pool.labels, together, folds, seed + repeat)
+        else:
+            of_unit = make_folds(problem.pool.labels, folds, seed + repeat, together)
         made = []
         for number in range(folds):
             if progress:
@@ -153,7 +170,7 @@ def cross_fit(
         every.append(tuple(made))
     if progress:
         progress("folds", repeats * folds, repeats * folds)
-    return CrossFit(problem.pool, problem.tables, tuple(every), together)
+    return CrossFit(problem.pool, problem.tables, tuple(every), together, group_by)
 
 
 def _fold(problem: Problem, solution: Solution, mask: NDArray[np.bool_], prepared: Preparation) -> Fold:
@@ -162,6 +179,26 @@ def _fold(problem: Problem, solution: Solution, mask: NDArray[np.bool_], prepare
     tables = None if problem.tables is None else problem.tables.of_units(held_out)
     pool = problem.pool.of_units(held_out) if tables is None else tables.pool
     return Fold(frontier, trained, held_out, pool, tables)
+
+
+def together_by(pool: Pool, group_by: str | None) -> NDArray[np.int64] | None:
+    """The group, or the image, of each unit that is not independent of others; else None.
+
+    Raises
+    ------
+    UsageError
+        Groups are named of units that are cells of images.
+    AbsentNameError, ContentError
+        The split has no such column, or units without a group in it.
+    """
+    if group_by is None:
+        return image_of_units(pool)
+    if pool.task.width > 1:
+        raise UsageError(
+            f"{option('group_by', group_by)}: units are cells of images, which stay whole as it is; leave it out"
+        )
+    groups = groups_of(pool.store, pool.split, group_by)
+    return groups if pool.rows is None else np.unique(groups[pool.rows], return_inverse=True)[1].astype(np.int64)
 
 
 def image_of_units(pool: Pool) -> NDArray[np.int64] | None:

@@ -167,7 +167,7 @@ def cross_fitted(asked: Asked, selection: Selection) -> CrossFit | Skipped:
     if not asked.frontier.searched["complete"]:
         return Skipped("the search was stopped before its end")
     prepared = robust_problem if selection.choose == "robust" else as_it_is
-    return cross_fit(asked.solution, selection.folds, selection.repeats, selection.seed, prepared)
+    return cross_fit(asked.solution, selection.folds, selection.repeats, selection.seed, prepared, selection.group_by)
 
 
 def _reference(asked: Asked, selection: Selection) -> Committee:

@@ -94,7 +94,7 @@ def _candidate(kind: str, planned: Plan) -> Candidate:
     crossfit, target = planned.crossfit, planned.asked.target
     assert isinstance(crossfit, CrossFit)
     outcomes = crossfit.outcomes(planned.chosen.rule)
-    if target is None or target.kind in ("target_flops", "target_cost"):
+    if target is None or target.budget is not None:
         gains = [crossfit.pool.task.worth(each.statistics) for each in outcomes]
     else:
         gains = [-each.cost.astype(np.float64) for each in outcomes]

@@ -153,7 +153,7 @@ def settled(asked: Asked, selection: Selection) -> Selection:
 def _require_budget(asked: Asked) -> None:
     """Mixtures meet a limit on the average cost."""
     target, axis = asked.target, asked.solution.problem.query.axis
-    if target is None or target.kind not in ("target_flops", "target_cost") or axis != "average":
+    if target is None or target.budget is None or axis != "average":
         raise UsageError(
             f"{option('mix', True)} meets an average budget; name it with {option('target_flops')} or "
             f"{option('target_cost')}, over {option('axis', 'average')}"
@@ -187,12 +187,11 @@ def _best(asked: Asked, selection: Selection) -> Chosen:
         return Chosen(best, best_of_all)
     if asked.matched is not None:
         return Chosen(best, Reaching(_outcomes(asked, asked.matched), pool.task))
-    number = amount(target.kind, target.value)
-    if target.kind == "target_accuracy":
-        return Chosen(best, Reaching(number, pool.task))
+    if target.budget is None:
+        return Chosen(best, Reaching(amount(target.kind, target.value), pool.task))
     if selection.mix:
-        return _within(asked.frontier, number, selection)
-    return Chosen(best, Within(number))
+        return _within(asked.frontier, target.budget, selection)
+    return Chosen(best, Within(target.budget))
 
 
 def _within(frontier: Frontier, limit: float, selection: Selection) -> Chosen:
@@ -214,8 +213,8 @@ def _robust(asked: Asked, crossfit: CrossFit | Skipped, selection: Selection) ->
     frontier = asked.frontier if prepared is known else solve(prepared, asked.solution.strategy).frontier
     if target is None:
         return None
-    if matched is None and target.kind != "target_accuracy":
-        return _within(frontier, amount(target.kind, target.value), selection)
+    if target.budget is not None:
+        return _within(frontier, target.budget, selection)
     if isinstance(crossfit, Skipped):
         return None
     if matched is not None:

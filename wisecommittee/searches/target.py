@@ -29,6 +29,7 @@ TARGETS: dict[str, Check] = {
     "match": text,
     "match_ensemble": _members,
 }
+BUDGETS = ("target_flops", "target_cost")  # the kinds that limit a cost
 
 
 @dataclass(frozen=True, slots=True)

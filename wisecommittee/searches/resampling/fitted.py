@@ -80,7 +80,7 @@ class Fitted:
         """
         centred, apart = values - values.mean(), self.worth - self.chosen
         if self.groups is not None:
-            centred, apart = (np.bincount(self.groups, each) for each in (centred, apart))
+            centred, apart = (np.bincount(self.groups, each).astype(np.float64) for each in (centred, apart))
         spread, moved = float((centred**2).sum()), float((apart**2).sum())
         return max(LEAST, math.sqrt(1 + weight * moved / spread)) if spread > 0 else LEAST
 

@@ -51,7 +51,7 @@ def speedup(
     if axis == "average":
         sums, most = (reference, committee), worst
         if groups is not None:  # a group costs what its units cost together
-            sums = np.bincount(groups, reference), np.bincount(groups, committee)
+            sums = np.bincount(groups, reference).astype(np.float64), np.bincount(groups, committee).astype(np.float64)
             largest = int(np.bincount(groups).max())
             most = (largest * worst[0], largest * worst[1])
         ends = [ratio_interval(*sums, most, level) for level in (0.95, 0.90)]

@@ -19,8 +19,8 @@ from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.guarantees.certify import certify
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.results import Results, results_of
-from wisecommittee.searches.guarantees.statement import BEST_SINGLE, Guarantee
 from wisecommittee.searches.search import Solution, solution_of, solve
+from wisecommittee.searches.statements.statement import BEST_SINGLE, Guarantee
 from wisecommittee.searches.workers.execution import Execution
 
 STATEMENTS = ("accuracy >= best_single - 0.01", "accuracy >= best_single - 0.005", "average_flops <= 1.2e8")
@@ -61,7 +61,7 @@ def trials(whole: Solution, units: int, draws: Sequence[int], asked: GuaranteeOp
 
 
 def asked_models(asked: GuaranteeOptions) -> list[str]:
-    return sorted({model for each in asked.statements for model in each.models} - {BEST_SINGLE})
+    return sorted({each.model for each in asked.statements if each.model} - {BEST_SINGLE})
 
 
 def _named(frontier: Frontier, model: str):
@@ -71,13 +71,14 @@ def _named(frontier: Frontier, model: str):
 def _is_true(statement: Guarantee, ours: Results, beside: dict[str, Results]) -> bool:
     if statement.figure == "accuracy":
         reference = beside[statement.subject].worth.mean() if statement.subject else 0.0
-        return bool(ours.worth.mean() >= reference + statement.number)
+        return bool(ours.worth.mean() >= statement.factor * reference + statement.number)
     if statement.figure == "agreement":
         return bool((ours.prediction == beside[str(statement.subject)].prediction).mean() >= statement.number)
     name = ours.committee.cost if statement.subject == "cost" else str(statement.subject)
     costs = ours.costs[name].values
     if statement.figure == "average":
-        return bool(costs.mean() <= statement.number)
+        theirs = beside[statement.reference].costs[name].values.mean() if statement.reference else 0.0
+        return bool(costs.mean() <= statement.factor * theirs + statement.number)
     return bool((costs > (statement.limit or 0.0)).mean() <= statement.number)
 
 

@@ -15,7 +15,18 @@ from .console import out, print_json, progress, say
 from .fields import parameters, with_parameters
 from .show import show_table
 
-NAMES = ("split", "models", "max_models", "levels", "combine", "confidence", "cost", "calibrated", "max_worst_cost")
+NAMES = (
+    "split",
+    "labels_from",
+    "models",
+    "max_models",
+    "levels",
+    "combine",
+    "confidence",
+    "cost",
+    "calibrated",
+    "max_worst_cost",
+)
 
 
 @partial(

@@ -48,6 +48,15 @@ Features = Annotated[
         "numbers, or text of categories.",
     ),
 ]
+LabelsFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--labels-from",
+        help="Take the predictions of this model for the labels: quality is agreement with it, and no labels are "
+        "needed.",
+        show_default="the labels of the split",
+    ),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Exchange models that are in the store with other content.")]
 OutFile = Annotated[
     Path | None, typer.Option("--out", help="File to write; the ending chooses the format (png, pdf, svg).")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wisecommittee.errors import counted
 
 from .console import Unit, human, out, percent, shares, table
 from .show_answered import show_answered
+from .show_costs import show_costs
 from .show_evidence import expected_row, show_verdict
 from .show_guarantee import show_headline, show_statements, with_tested
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from wisecommittee.searches.evaluation import Evaluation
     from wisecommittee.searches.expected import Expected
     from wisecommittee.searches.frontier import Frontier
-    from wisecommittee.searches.limits import LimitFigures
+    from wisecommittee.searches.query import Query
     from wisecommittee.store import LogitStore
 
 ROWS = 20
@@ -52,7 +53,7 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
         evaluations = [*tested, *([choice.test] if choice.test else [])]
         show_evaluations(
             evaluations,
-            [_limited(choice.figures(e)) for e in evaluations],
+            [_limited(choice.frontier.query, e) for e in evaluations],
             choice.lacking,
             choice.evidence.expected,
         )
@@ -61,15 +62,16 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
         if choice.certificate is not None:
             show_statements(choice.certificate, choice.selection.seed)
     else:
-        show_frontier(choice.frontier, store, choice.further)
+        show_frontier(choice.frontier, store)
 
 
-def _limited(figures: Mapping[str, Any]) -> dict[str, float]:
+def _limited(query: Query, e: Evaluation) -> dict[str, float]:
     """The figures that were limited beside the average and the worst case, by heading."""
-    limited = {f"average {name}": cost for name, cost in figures.get("averages", {}).items()}
-    if percentile := figures.get("percentile_cost"):
-        limited = {f"p{percentile['percent']:g}": percentile["cost"], **limited}
-    return limited
+    limited = {}
+    if query.max_percentile_cost is not None:
+        limited[f"p{query.max_percentile_cost[0]:g}"] = e.percentile(float(query.max_percentile_cost[0]))
+    limited |= {f"average {name}": e.costs[name].average for name in query.averages(e.committee.cost)}
+    return limited | {f"{figure} %": share for figure, share in e.exceeding().items()}
 
 
 def show_evaluations(
@@ -118,11 +120,14 @@ def show_evaluations(
         elif len(evaluations) > 1:
             caption += " Those of test hold if test was looked at once."
     table(f"{first.committee.label()}   (costs in {unit.name})", columns, rows, caption)
+    show_costs(evaluations)
     show_answered(evaluations, expected)
 
 
 def _amount(heading: str, value: float, unit: Unit) -> str:
-    """A percentile in the unit of the table, an average in that of its own cost."""
+    """A share in percent, a percentile in the unit of the table, an average in that of its own cost."""
+    if heading.startswith("P("):
+        return percent(value)
     other = heading.removeprefix("average ")
     return unit(value) if other == heading else human(value) if other == "flops" else f"{value:.4g}"
 
@@ -197,6 +202,7 @@ def _show_least(part: Committee) -> None:
 
 def show_references(choice: Choice) -> None:
     best, cheapest, matched = choice.best_single, choice.cheapest_single, choice.matched
+    good = choice.frontier.query.good
     unit = Unit(choice.val.committee.cost, [choice.val.average_cost])
 
     def line(noun: str, e: Evaluation, suffix: str = "") -> None:
@@ -212,25 +218,25 @@ def show_references(choice: Choice) -> None:
     else:
         out.print("  it is the best single model", markup=False)
     if cheapest is None:
-        out.print(f"  no single model is as accurate on {choice.val.split}", markup=False)
+        out.print(f"  no single model is as {good} on {choice.val.split}", markup=False)
     elif matched is None or cheapest.committee.stages != matched.committee.stages:
-        line(f"cheapest single model as accurate on {choice.val.split}", cheapest, _compared(choice, cheapest))
+        line(f"cheapest single model as {good} on {choice.val.split}", cheapest, _compared(choice, cheapest))
 
 
 def _compared(choice: Choice, other: Evaluation) -> str:
     """What the committee costs beside it, over the cost that was searched."""
-    from wisecommittee.searches.frontier import HOW
+    from wisecommittee.searches.evaluation import words_on
 
     if choice.val.committee.decides_as(other.committee):
         return "; it is the committee"
     words = beside(choice.frontier.x(other), choice.frontier.x(choice.val))
-    return f"; the committee is {words} {HOW[choice.frontier.axis]}"
+    return f"; the committee is {words} {words_on(choice.frontier.axis)}"
 
 
-def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | None = None) -> None:
+def show_frontier(frontier: Frontier, store: LogitStore) -> None:
     """The frontier, thinned to what fits a screen, with the figures to expect, those of test where the store has it,
     and those that were limited."""
-    from wisecommittee.searches.evaluation import FIGURES
+    from wisecommittee.searches.evaluation import figure_on, shown_along
     from wisecommittee.searches.reporting import lacking, reported
 
     along, step = frontier.expected, max(1, -(-len(frontier) // ROWS))
@@ -240,9 +246,9 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
     chosen = [every[place] for place in places]
     tests = reported(chosen, store)
     unit = Unit(frontier.cost, [e.average_cost for e in chosen])
-    limited = [_limited(limits(e)) if limits else {} for e in chosen]
-    extra = [name for name in limited[0] if (name, frontier.axis) != ("p99", "p99")]
-    figures = [field for field in FIGURES if field in ("average", "worst", frontier.axis)]
+    limited = [_limited(frontier.query, e) for e in chosen]
+    extra = [name for name in limited[0] if name != frontier.axis]
+    figures = shown_along(frontier.axis)
     rows = []
     for index, e in enumerate(chosen):
         speedup = frontier.speedup(e, along[places[index]].quality if along else None)
@@ -252,7 +258,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
                 percent(e.quality),
                 *([_with_half(along[places[index]])] if along else []),
                 *([_quality(tests[index])] if tests else []),
-                *(unit(getattr(e.cost, field)) for field in figures),
+                *(unit(e.on(axis)) for axis in figures),
                 *(_amount(name, limited[index][name], unit) for name in extra),
                 f"{speedup:.2f}x" if speedup else "-",
                 shares(e.exit_ratios),
@@ -263,7 +269,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
         (f"{chosen[0].split} {_short(chosen[0])}%", "right"),
         *([("expect % ±", "right")] if along else []),
         *([("test %", "right")] if tests else []),
-        *((FIGURES[field].heading, "right") for field in figures),
+        *((figure_on(axis).heading, "right") for axis in figures),
         *((name, "right") for name in extra),
         ("speed", "right"),
         ("exits %", "left"),
@@ -271,7 +277,7 @@ def show_frontier(frontier: Frontier, store: LogitStore, limits: LimitFigures | 
     as_accurate = "as to be expected" if along else f"on {chosen[0].split}"
     caption = (
         f"{len(rows)} of {counted(len(frontier), 'committee')}; --frontier FILE or --json gives all. "
-        f"Speed: cheapest single model as accurate {as_accurate} over the committee's {frontier.axis}. "
+        f"Speed: cheapest single model as {frontier.query.good} {as_accurate} over the committee's {frontier.axis}. "
         f"{chosen[0].split} chose these, so its figures flatter them."
     )
     if along:

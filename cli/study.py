@@ -19,7 +19,7 @@ from .fields import parameters, with_parameters
 
 Make = Callable[..., Any]  # a Study, of the progress to show and of what only one command asks
 OF_SELECTION = ("folds",)
-OF_QUERY = ("models", "policy", "replicas", "max_models", "confidence", "combine", "calibrated", "cost")
+OF_QUERY = ("labels_from", "models", "policy", "replicas", "max_models", "confidence", "combine", "calibrated", "cost")
 
 
 def make_study(

@@ -25,9 +25,7 @@ from wisecommittee.searches.exits import exit_rows
 from wisecommittee.searches.heuristic.greedy import Greedy
 from wisecommittee.searches.heuristic.neighbours import Neighbours
 from wisecommittee.searches.heuristic.space import SearchSpace
-from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.members import members_pool
-from wisecommittee.searches.query import Query
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.units import evaluate_units
 
@@ -293,13 +291,6 @@ class Wrong(Policy):
 def test_policies_that_decide_wrongly_are_named(store, policy, message):
     with pytest.raises(CommitteeError, match=message):
         evaluate(Committee(STAGES, policy), store, "val")
-
-
-def test_figures_of_limits_are_refused_where_the_stage_of_the_exit_does_not_say_the_cost(store):
-    figures = LimitFigures(store, Query(max_average={"flops": 30.0}))
-    with pytest.raises(CommitteeError, match="'halves' skips stages"):
-        figures(evaluate(Committee(STAGES, Halves()), store, "val"))
-    assert figures(evaluate(Committee(STAGES, Thresholds((0.5, 0.5))), store, "val"))["averages"]
 
 
 def test_what_no_state_holds_cannot_be_needed(store):

@@ -10,8 +10,8 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.guarantees.claims import Units, hypothesis
 from wisecommittee.searches.guarantees.hypothesis import Certain
-from wisecommittee.searches.guarantees.parsing import parse_guarantee
 from wisecommittee.searches.guarantees.results import Results, UnitCosts
+from wisecommittee.searches.statements.parsing import parse_guarantee
 from wisecommittee.statistics.betting import p_mean_at_most
 from wisecommittee.statistics.noninferiority import p_inferior
 from wisecommittee.statistics.paired import PairedCounts
@@ -144,3 +144,37 @@ def test_a_class_that_is_never_predicted_has_no_precision():
     nobody = Results(COMMITTEE, OURS.worth, np.zeros(N, int), OURS.costs)
     tested = hypothesis(parse_guarantee("precision of spam >= 0.5"), nobody, units())
     assert (tested.n, tested.p_value(0.05), tested.smallest_margin(0.05)) == (0, 1, 0.5)
+
+
+def test_a_multiple_of_a_models_accuracy_is_bet_on_unit_by_unit():
+    tested = hypothesis(parse_guarantee("accuracy >= 0.97 * b - 0.01"), OURS, units())
+    shares = [(w - 0.97 * r + 0.97) / 1.97 for w, r in zip(OURS.worth, OTHER.worth, strict=True)]
+    in_order = np.array(shares)[units().order]
+    assert tested.method == "betting"
+    assert tested.p_value(0.05) == pytest.approx(p_mean_at_most(in_order, (0.97 - 0.01) / 1.97, 0.05))
+    at = parse_guarantee("accuracy >= 0.97 * b - 0.01").at_margin(tested.smallest_margin(0.05))
+    assert hypothesis(at, OURS, units()).p_value(0.05) == pytest.approx(0.05, rel=1e-3)
+
+
+def test_a_multiple_of_a_constant_cost_is_that_cost():
+    relative = hypothesis(parse_guarantee("average_flops <= 0.65 * b"), OURS, units())
+    plain = hypothesis(parse_guarantee("average_flops <= 2.6"), OURS, units())
+    assert relative.method == plain.method
+    assert relative.p_value(0.05) == pytest.approx(plain.p_value(0.05))
+    assert relative.smallest_margin(0.05) == pytest.approx(plain.smallest_margin(0.05))
+
+
+def test_costs_that_vary_are_compared_unit_by_unit():
+    rng = np.random.default_rng(8)
+    paid, theirs = rng.random(N), 2 + rng.random(N)
+    ours = Results(COMMITTEE, OURS.worth, OURS.prediction, {"flops": UnitCosts(paid, ())})
+    other = Results(SINGLE, OTHER.worth, OTHER.prediction, {"flops": UnitCosts(theirs, ())})
+    known = units(references={"b": other}, most={(COMMITTEE.stages, "flops"): 1.0, (SINGLE.stages, "flops"): 3.0})
+    tested = hypothesis(parse_guarantee("average_flops <= 0.25 * b"), ours, known)
+    saved = [(1 - c + 0.25 * r) / 1.75 for c, r in zip(paid, theirs, strict=True)]
+    assert tested.p_value(0.05) == pytest.approx(p_mean_at_most(np.array(saved)[known.order], 1 / 1.75, 0.05))
+    assert tested.p_value(0.05) < 0.05  # the means are 0.5 and 2.5 * 0.25
+    false = hypothesis(parse_guarantee("average_flops <= 0.15 * b"), ours, known)
+    assert false.p_value(0.05) > 0.5
+    dearer = units(references={"b": other}, most={(COMMITTEE.stages, "flops"): 0.9, (SINGLE.stages, "flops"): 3.0})
+    assert hypothesis(parse_guarantee("average_flops <= 0.25 * b"), ours, dearer).p_value(0.05) == 1

@@ -27,7 +27,7 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(
     "statement",
     ["accuracy >= best_single - 0.02", "accuracy >= 0.9", "average_flops <= 60", "P(cost > 60) <= 0.2",
-     "agreement with large >= 0.95"],
+     "agreement with large >= 0.95", "accuracy >= 0.97 * best_single", "average_flops <= 0.6 * large"],
 )  # fmt: skip
 def test_statements_are_false_at_most_as_often_as_delta_says(whole, statement, delta, capsys):
     made = list(trials(whole, 300, range(DRAWS), GuaranteeOptions(guarantee=[statement], delta=delta)))

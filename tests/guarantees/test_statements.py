@@ -6,8 +6,8 @@ import pytest
 
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
-from wisecommittee.searches.guarantees.parsing import FORMS, parse_guarantee
-from wisecommittee.searches.guarantees.statement import Guarantee
+from wisecommittee.searches.statements.parsing import FORMS, parse_guarantee
+from wisecommittee.searches.statements.statement import Guarantee
 
 WRITTEN = {
     "accuracy >= best_single - 0.01": Guarantee("accuracy", -0.01, "best_single"),
@@ -17,6 +17,11 @@ WRITTEN = {
     "accuracy >= resnet-50": Guarantee("accuracy", 0.0, "resnet-50"),
     "accuracy >= resnet-50 - 0.02": Guarantee("accuracy", -0.02, "resnet-50"),
     "accuracy >= 0.95": Guarantee("accuracy", 0.95),
+    "accuracy >= 0.97 * best_single": Guarantee("accuracy", 0.0, "best_single", factor=0.97),
+    "accuracy >= .97*resnet-50 - 0.01": Guarantee("accuracy", -0.01, "resnet-50", factor=0.97),
+    "average_usd <= 0.38 * best_single": Guarantee("average", 0.0, "usd", factor=0.38, reference="best_single"),
+    "average_usd <= 0.5 * b5/0 + 1e-3": Guarantee("average", 1e-3, "usd", factor=0.5, reference="b5/0"),
+    "average_cost <= best_single": Guarantee("average", 0.0, "cost", reference="best_single"),
     "agreement with a model >= 0.98": Guarantee("agreement", 0.98, "a model"),
     "average_flops <= 4e9": Guarantee("average", 4e9, "flops"),
     "average_latency_ms <= 3.5": Guarantee("average", 3.5, "latency_ms"),
@@ -52,6 +57,8 @@ def test_every_example_is_a_statement():
         ("accuracy >= -0.1", "a share above 0 and below 1"),
         ("accuracy >= ", "a number, or a model and a margin"),
         ("accuracy >= best_single - 2", "margin 2; expected a margin from 0 to 1"),
+        ("accuracy >= 0 * best_single", "factor 0; expected a factor above 0"),
+        ("average_usd <= 0.4 best_single", "'0.4 best_single'; expected a number"),
         ("accuracy >= best_single - 1 %", "a number, or a model and a margin"),
         ("agreement with a >= 98 %", "'98 %'; expected a number"),
         ("agreement >= 0.9", "'agreement'; expected the form of the example, as in 'agreement with MODEL"),
@@ -68,7 +75,7 @@ def test_every_example_is_a_statement():
 def test_an_error_names_the_statement_and_the_part(text, part):
     with pytest.raises(UsageError) as caught:
         parse_guarantee(text)
-    assert f"guarantee {text!r}" in str(caught.value)
+    assert f"statement {text!r}" in str(caught.value)
     assert part in str(caught.value)
 
 

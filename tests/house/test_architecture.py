@@ -56,6 +56,8 @@ ROOMS = {
     "rich": {"cli"},
     "scipy": {"searches", "statistics"},
     "distributed": {"searches"},
+    "inspect_ai": {"store"},
+    "zstandard": {"store"},
 }
 
 

@@ -19,6 +19,8 @@ from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.searches.grid.cost_axis import CostAxis
 from wisecommittee.searches.search import search
 
+AXES = ["p30", "p60", "p99", "p99.9", "p100"]
+
 
 @cases(120)
 @given(pools(), st.integers(1, 3), st.integers(2, 5), st.booleans())
@@ -27,9 +29,15 @@ def test_worst_case_equals_oracle(pool, max_models, levels, exact):
 
 
 @cases(120)
-@given(pools(per_unit=False), st.integers(1, 3), st.integers(2, 5), st.sampled_from([30, 60, 99]), st.booleans())
-def test_percentile_equals_oracle(pool, max_models, levels, percent, exact):
-    agree(pool, axis="p99", percent=percent, max_models=max_models, levels=levels, exact=exact)
+@given(pools(per_unit=False), st.integers(1, 3), st.integers(2, 5), st.sampled_from(AXES), st.booleans())
+def test_percentile_equals_oracle(pool, max_models, levels, axis, exact):
+    agree(pool, axis=axis, max_models=max_models, levels=levels, exact=exact)
+
+
+@cases(120)
+@given(pools(per_unit=True), st.integers(1, 3), st.integers(2, 5), st.sampled_from(AXES))
+def test_percentile_of_a_cost_that_varies_equals_oracle(pool, max_models, levels, axis):
+    agree(pool, axis=axis, max_models=max_models, levels=levels)
 
 
 def test_prices_too_large_for_ties_keep_their_order():
@@ -105,6 +113,3 @@ def test_targets_belong_to_the_axis():
         search(store, method="beam", axis="worst")
     with pytest.raises(UnknownNameError, match="did you mean 'worst'"):
         search(store, axis="worse")
-    costly = [replace(m, unit_costs=[1 + i % 3 for i in range(len(labels))]) for m in models]
-    with pytest.raises(UsageError, match="same for every unit"):
-        search(MemoryStore(costly, labels), axis="p99")

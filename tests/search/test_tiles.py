@@ -12,6 +12,7 @@ from pools import cases, envelope_of
 
 from wisecommittee.kernels.envelope import steps
 from wisecommittee.kernels.sweeps import grid, tiles
+from wisecommittee.kernels.sweeps.metered import Metered
 from wisecommittee.searches.grid.bounds import unlimited
 from wisecommittee.searches.stages import prefixes
 
@@ -116,7 +117,9 @@ class Drawn:
         shape = self.levels[2:]
         costs = np.empty((batch, *shape) if self.per_unit else (0, 0, 0), np.int64)
         scratch = grid.Histograms(np.empty(shape, np.int32), np.empty((batch, *shape), np.int32), costs)
-        grid.sweep_group(stages, lasts, unlimited(), settled, scratch, envelope)
+        nothing = Metered(np.zeros((0, 3, self.units), np.int64), np.zeros((0, len(self.ranks), self.units), np.int64),
+            np.zeros(0, np.int64))  # fmt: skip
+        grid.sweep_group(stages, lasts, unlimited(), nothing, settled, scratch, envelope)
 
 
 @pytest.mark.parametrize("levels", [(1, 1, 1, 60), (1, 1, 40, 30), (1, 30, 12, 40), (6, 7, 8, 9), (4, 1, 27, 17)])

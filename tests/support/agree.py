@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from fractions import Fraction
-from unittest import mock
 
 import naive
 import pytest
@@ -13,6 +13,7 @@ from pools import MemoryStore, product_scores
 
 import wisecommittee as wc
 from wisecommittee.errors import InfeasibleError
+from wisecommittee.searches.distribution import CostDetail
 from wisecommittee.searches.stages.pool import open_pool
 
 OPTIONS = {
@@ -28,16 +29,17 @@ OPTIONS = {
     "max_worst_cost": None,
     "max_percentile_cost": None,
     "max_average": None,
+    "limit": None,
     "method": "auto",
 }
 HEURISTICS = ("beam", "greedy")
 
 
-def agree(pool, *, percent=99, threads=3, **options):
+def agree(pool, *, threads=3, **options):
     """Search these models with these options of `wisecommittee.search`, and by the oracle; compare the frontiers.
 
-    pool : (models of the oracle, labels). percent : of axis "p99". threads : of a second search, which must find the
-    same. Where both find that nothing keeps the limits, the answer is None; else it is the product's Frontier.
+    pool : (models of the oracle, labels). threads : of a second search, which must find the same. Where both find that
+    nothing keeps the limits, the answer is None; else it is the product's Frontier.
 
     Exhaustive and exact searches find the oracle's points, and the same committee for each. Beam and greedy searches
     find no point above the oracle's over every threshold, a beam of two stages at most all of them. All committees are
@@ -52,16 +54,15 @@ def agree(pool, *, percent=99, threads=3, **options):
     rule = {"combine": asked["combine"], "confidence": asked["confidence"]}
     scores = product_scores(open_pool(store, "val", taking_part, **rule))
     sequences = naive.family_sequences(models, asked["family"], asked["max_models"], asked["replicas"])
-    expected = oracle(models, labels, sequences, scores, percent, asked)
-    with mock.patch("wisecommittee.searches.percentile.PERCENT", percent):
-        if not expected:
-            with pytest.raises(InfeasibleError):
-                wc.search(store, threads=1, **asked)
-            return None
-        frontier = wc.search(store, threads=1, **asked)
-        replays(frontier, store, models, labels, scores, asked)
-        again = wc.search(store, threads=threads, **asked)
-        assert again.evaluations == frontier.evaluations
+    expected = oracle(models, labels, sequences, scores, asked)
+    if not expected:
+        with pytest.raises(InfeasibleError):
+            wc.search(store, threads=1, **asked)
+        return None
+    frontier = wc.search(store, threads=1, **asked)
+    replays(frontier, store, models, labels, scores, asked)
+    again = wc.search(store, threads=threads, **asked)
+    assert again.evaluations == frontier.evaluations
     points = points_of(frontier, len(labels))
     if asked["method"] in HEURISTICS:
         bounded(points, [(p.total_cost, p.correct) for p in expected])
@@ -79,9 +80,16 @@ def agree(pool, *, percent=99, threads=3, **options):
     return frontier
 
 
-def oracle(models, labels, sequences, scores, percent, asked):
+def limits_of(asked):
+    """The limits of a query as the oracle takes them; `limit` holds statements P(NAME > AMOUNT) <= SHARE."""
+    stated = [re.fullmatch(r"P\((\w+) > ([\d.]+)\) <= ([\d.]+)", text).groups() for text in asked["limit"] or ()]
+    shares = tuple((name, float(amount), float(share)) for name, amount, share in stated)
+    return naive.Limits(asked["max_worst_cost"], asked["max_percentile_cost"], asked["max_average"] or {}, shares)
+
+
+def oracle(models, labels, sequences, scores, asked):
     """The oracle's points under the same options; beam and greedy searches are bounded by every threshold."""
-    limits = naive.Limits(asked["max_worst_cost"], asked["max_percentile_cost"], asked["max_average"] or {})
+    limits = limits_of(asked)
     return naive.search(
         models,
         labels,
@@ -92,7 +100,6 @@ def oracle(models, labels, sequences, scores, percent, asked):
         sequences=sequences,
         limits=limits,
         axis=asked["axis"],
-        percent=percent,
         shared=asked["shared_threshold"],
         exact=asked["exact"] or asked["method"] in HEURISTICS,
         scores=scores,
@@ -110,9 +117,10 @@ def replays(frontier, store, models, labels, scores, asked):
     """The committees do what the frontier says: evaluated again by the product, from their JSON, and by the oracle."""
     read = [wc.Committee.from_json(json.loads(json.dumps(e.committee.to_json()))) for e in frontier]
     assert read == [e.committee for e in frontier]
-    assert wc.evaluate_all(read, store, "val") == list(frontier)
+    detail = CostDetail.of(frontier.query)
+    assert wc.evaluate_all(read, store, "val", detail=detail) == list(frontier)
     by_name = {m.name: m for m in models}
-    limits = naive.Limits(asked["max_worst_cost"], asked["max_percentile_cost"], asked["max_average"] or {})
+    limits = limits_of(asked)
     for e, (total, correct) in zip(frontier, points_of(frontier, len(labels)), strict=True):
         stages = [[by_name[name] for name in stage] for stage in e.committee.stages]
         rule = asked["combine"], asked["confidence"]

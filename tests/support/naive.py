@@ -8,6 +8,7 @@ values is computed in float64 (Python floats) and rounded once.
 import itertools
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Model:
     answers: list | None = None  # [N], for kind "answers"
     stored_scores: dict[str, list[float]] = field(default_factory=dict)  # name -> [N], higher exits earlier
     unit_costs: list[int] | None = None  # [N], the cost of running this model on each unit; replaces blocks
-    further_costs: dict[str, int] = field(default_factory=dict)  # name of another cost -> what a unit costs in it
+    further_costs: dict[str, int | list[int]] = field(default_factory=dict)  # another cost -> of every unit, or [N]
     group: str | None = None  # jointly trained network this is a member of
     position: int | None = None  # place in its order, from 0
     weights: str | None = None  # identity of the checkpoint
@@ -54,7 +55,8 @@ class Limits:
 
     worst: int | None = None  # the cost of all members of the combination
     percentile: tuple[float, int] | None = None  # (percent, cost that at least so many percent of the units keep to)
-    averages: dict[str, float] = field(default_factory=dict)  # name of a further cost -> its average over the units
+    averages: dict[str, float] = field(default_factory=dict)  # name of a cost -> its average over the units
+    shares: tuple[tuple[str, float, float], ...] = ()  # (name of a cost, amount, share of units that may cost more)
 
 
 @dataclass(frozen=True)
@@ -542,7 +544,6 @@ def search(
     sequences=None,
     limits=Limits(),
     axis="average",
-    percent=99,
     shared=False,
     exact=False,
     scores=None,
@@ -551,8 +552,8 @@ def search(
 
     sequences : sequences of tiers that are searched instead of all combinations of single models.
     limits : vectors that break one are not candidates.
-    axis : the cost of the frontier: "average"; "worst", the cost of the members that some unit runs; or "p99", what
-    `percent` % of the units do not exceed.
+    axis : the cost of the frontier: "average"; "worst", the cost of the members that some unit runs; or "p99", "p60",
+    .., what so many percent of the units do not exceed.
     exact : every threshold instead of P levels. shared : one threshold for all stages of a committee, over all
     confidences of its compared stages.
 
@@ -598,7 +599,7 @@ def search(
             total_correct, total_cost = tally(stage, correct, cost)
             if not keeps(limits, stage, prefixes, cost):
                 continue
-            x = total_cost if axis == "average" else axis_cost(axis, percent, stage, cost)
+            x = total_cost if axis == "average" else axis_cost(axis, stage, cost)
             key = total_cost, len(prefixes[-1]), len(combination), worst, names, vector
             pair = x, total_correct
             if pair not in best or key < best[pair][0]:
@@ -647,23 +648,38 @@ def keeps(limits, exit_stage, prefixes, cost):
         if percentile([cost[k][i] for i, k in enumerate(exit_stage)], percent) > most:
             return False
     for name, most in limits.averages.items():
-        if sum(m.further_costs[name] for k in exit_stage for m in prefixes[k]) > most * N:
+        if Fraction(sum(paid(name, exit_stage, prefixes, cost)), N) > Fraction(str(most)):
+            return False
+    for name, amount, share in limits.shares:
+        above = sum(each > amount for each in paid(name, exit_stage, prefixes, cost))
+        if Fraction(above, N) > Fraction(str(share)):
             return False
     return True
 
 
-def axis_cost(axis, percent, exit_stage, cost):
+def paid(name, exit_stage, prefixes, cost):
+    """[N] what each unit costs at its exit; "cost" is the one that is searched, cost[k][i]."""
+    if name == "cost":
+        return [cost[k][i] for i, k in enumerate(exit_stage)]
+    return [sum(further_cost(m, name, i) for m in prefixes[k]) for i, k in enumerate(exit_stage)]
+
+
+def further_cost(model, name, i):
+    told = model.further_costs[name]
+    return told[i] if isinstance(told, list) else told
+
+
+def axis_cost(axis, exit_stage, cost):
     """The cost of a frontier over the worst case or over a percentile, of units that exit at these stages."""
     if axis == "worst":
         return max(cost[max(exit_stage)])
-    if axis != "p99":
-        raise ValueError(f"unknown axis {axis!r}; known: average, worst, p99")
-    return percentile([cost[k][i] for i, k in enumerate(exit_stage)], percent)
+    return percentile([cost[k][i] for i, k in enumerate(exit_stage)], axis.removeprefix("p"))
 
 
 def percentile(values, percent):
     """The least of the values that at least `percent` % of them do not exceed."""
-    return next(v for v in sorted(values) if 100 * sum(other <= v for other in values) >= percent * len(values))
+    share = Fraction(str(percent)) / 100
+    return next(v for v in sorted(values) if sum(other <= v for other in values) >= share * len(values))
 
 
 # Segmentation: units are cells of images; a set of members says the mean of their probabilities, pixel by pixel

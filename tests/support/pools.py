@@ -31,12 +31,17 @@ def cases(number: int) -> settings:
 class MemoryStore:
     """The reading side of LogitStore over arrays in memory, one split."""
 
+    labels_from = None
+
     def __init__(self, models: list[naive.Model], labels: list, split: str = "val", cost: str = "flops") -> None:
         self.files = SimpleNamespace(uri="memory")
         self._split, self._cost = split, cost
         self._models = {m.name: m for m in models}
         self.fields: dict[str, dict] = {}  # of the cards, by model
         self._labels = np.array(labels) if not isinstance(labels[0], str) else np.array(labels, dtype=np.str_)
+
+    def with_labels_from(self, model: str | None):
+        return self
 
     def require_split(self, split: str) -> None:
         assert split == self._split
@@ -46,13 +51,14 @@ class MemoryStore:
 
     def card(self, model: str, split: str) -> StoredCard:
         m = self._models[model]
+        varying = [name for name, told in m.further_costs.items() if isinstance(told, list)]
         contents = Contents(
             rows=len(self._labels),
             classes=None if m.outputs is None else m.outputs.shape[1],
             dtype="float32",
             content="",
             scores=tuple(m.stored_scores),
-            unit_costs=() if m.unit_costs is None else (self._cost,),
+            unit_costs=(*(() if m.unit_costs is None else (self._cost,)), *varying),
         )
         blocks = {} if m.unit_costs is not None else m.blocks
         made = StoredCard(
@@ -61,7 +67,7 @@ class MemoryStore:
             m.replica,
             kind=m.kind,
             blocks=blocks,
-            costs=dict(m.further_costs),
+            costs={name: told for name, told in m.further_costs.items() if name not in varying},
             group=m.group,
             position=m.position,
             weights=m.weights,
@@ -83,7 +89,8 @@ class MemoryStore:
         return np.array(self._models[model].stored_scores[name], np.float32)
 
     def unit_costs(self, model: str, split: str, name: str) -> np.ndarray:
-        return np.array(self._models[model].unit_costs, np.float64)
+        m = self._models[model]
+        return np.array(m.further_costs.get(name, m.unit_costs), np.float64)
 
     def answers(self, model: str, split: str) -> np.ndarray:
         return np.array([str(a) for a in self._models[model].answers], dtype=np.str_)
@@ -187,11 +194,13 @@ def first_units(pool, units: int):
     return cut, labels[:units]
 
 
-def with_further_costs(pool, seed: int = 0):
-    """The same pool, each model with costs in milliseconds and in money."""
+def with_further_costs(pool, seed: int = 0, *, varying: bool = False):
+    """The same pool, each model with costs in milliseconds and in money; varying : milliseconds vary per unit."""
     models, labels = pool
     rng = np.random.default_rng(seed)
     costs = [{name: int(rng.integers(1, 5)) for name in ("latency_ms", "usd")} for _ in models]
+    if varying:
+        costs = [{**each, "latency_ms": rng.integers(0, 5, len(labels)).tolist()} for each in costs]
     return [replace(m, further_costs=c) for m, c in zip(models, costs, strict=True)], labels
 
 

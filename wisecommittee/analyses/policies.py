@@ -162,7 +162,7 @@ def compare_policies(
     figures = [each for limit in limits for each in _at(limit, searches, seed)]
     pool = problem.pool
     return PolicyComparison(
-        pool.split, pool.cost.name, pool.task.label, pool.units, folds, limits, tuple(figures), left_out
+        pool.split, pool.cost.name, pool.quality, pool.units, folds, limits, tuple(figures), left_out
     )
 
 

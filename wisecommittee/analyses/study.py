@@ -30,9 +30,21 @@ from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.searches.workers.threads import Progress, interruptible
 from wisecommittee.store import LogitStore, open_store
 from wisecommittee.tasks import TASKS
+from wisecommittee.tasks.task import agreement_with
 
 MAX_MODELS = 4  # of the committees of a study, by default
-TAKEN_OVER = ("split", "policy", "max_models", "levels", "replicas", "cost", "confidence", "combine", "calibrated")
+TAKEN_OVER = (
+    "split",
+    "labels_from",
+    "policy",
+    "max_models",
+    "levels",
+    "replicas",
+    "cost",
+    "confidence",
+    "combine",
+    "calibrated",
+)
 OWN = ("reports", "committees", "ensembles", "published", "curves")  # fields of a study that are no options of a query
 Item = TypeVar("Item")
 
@@ -82,7 +94,8 @@ class Study:
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "store", open_store(self.store))
+        trusted = (self.query if self.given is None else self.given.query).labels_from
+        object.__setattr__(self, "store", open_store(self.store).with_labels_from(trusted))
 
     @property
     def split(self) -> str:
@@ -233,6 +246,8 @@ class Study:
     @property
     def quality(self) -> str:
         """The name of the quality, as axes and headings show it."""
+        if self.store.labels_from is not None:
+            return agreement_with(self.store.labels_from)
         name = self.given.quality if self.given else self.pool().task.name
         return TASKS[name].label if name in TASKS else "accuracy"
 
@@ -271,7 +286,7 @@ def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -
     )
     query = Query()
     if given is not None:
-        for name in ("split", "cost"):
+        for name in ("split", "cost", "labels_from"):
             if asked.get(name, getattr(given.query, name)) != getattr(given.query, name):
                 raise UsageError(
                     f"{name} {asked[name]} and a frontier that was searched with {name} {getattr(given.query, name)}; "

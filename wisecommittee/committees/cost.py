@@ -235,10 +235,8 @@ def default_cost(cards: Sequence[ModelCard]) -> str:
 
 
 def common_costs(cards: Sequence[StoredCard]) -> tuple[str, ...]:
-    """Names of the costs that every card has and that do not vary per unit."""
-    named = [set(card.costs) | ({"flops"} if card.blocks else set()) for card in cards]
-    varying = {name for card in cards for name in card.contents.unit_costs}
-    return tuple(sorted(set.intersection(*named) - varying))
+    """Names of the costs that every card has, the same for every unit or not."""
+    return tuple(sorted(set.intersection(*(cost_names([card]) for card in cards))))
 
 
 def _shares(card: ModelCard, name: str) -> Mapping[str, int | float]:

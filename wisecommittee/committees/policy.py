@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import plain
-from wisecommittee.committees.scale import STORED, Scale
+from wisecommittee.committees.scale import LEAST, STORED, Scale
 
 EXIT = -1  # in place of the next stage
 NO_CLASS, NO_TEXT = -1, ""  # in place of a predicted class, and of a text, where a committee gives no answer
-ALWAYS = -3.4028234663852886e38  # the least float32: a threshold that every confidence reaches
+ALWAYS = LEAST  # a threshold that every confidence reaches
 Route = tuple[int, ...]  # the stages that a unit has run, from 0, in the order in which they ran
 
 

@@ -47,3 +47,16 @@ def most_room(bounds, ran1, ran2, ran3):
     for m in range(bounds.caps.shape[0]):
         most = max(most, room(bounds, m, ran1, ran2, ran3))
     return most
+
+
+@njit_inner
+def fitting(line, most):
+    """How many entries of an ascending line do not exceed `most`."""
+    low, high = 0, line.size
+    while low < high:
+        middle = (low + high) // 2
+        if np.int64(line[middle]) <= most:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -42,6 +42,8 @@ class UnitOutcomes:
         The answer at the exit; None for counts of pixels.
     agreement : float64 [N] or None
         1 where the answer at the exit is that after the first stage, else 0; NaN for units that run one stage.
+    measure : str
+        The name of the quality.
     answered : bool [N] or None
         Which units get an answer; None for a committee that always answers.
     """
@@ -55,6 +57,7 @@ class UnitOutcomes:
     counts: bool
     prediction: NDArray[np.generic] | None
     agreement: Numbers | None
+    measure: str = "accuracy"
     answered: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
@@ -104,5 +107,6 @@ def outcomes_in(pool: Pool, committee: Committee, threads: int | None = None) ->
         pool.task.counts,
         prediction,
         agreement,
+        pool.task.measure,
         answered_units(committee, left),
     )

@@ -16,7 +16,7 @@ from wisecommittee.errors import CommitteeError, option
 from wisecommittee.operations.moving import moved_thresholds
 from wisecommittee.operations.outcomes import UnitOutcomes, outcomes_in, unit_outcomes
 from wisecommittee.operations.reference import reference_split
-from wisecommittee.searches.members import members_pool
+from wisecommittee.searches.members import judged, members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import StoreLike, open_store
@@ -119,6 +119,7 @@ def retune(
         raise CommitteeError(f"{chosen.label()} has one stage and no threshold to move")
     source = open_store(store)
     source.require_split(split)
+    source = judged([chosen], source, split)
     base = reference_split(chosen, source, split, against)
     reference = unit_outcomes(chosen, source, base, force=force, threads=threads)
     pool = members_pool([chosen], source, split, force=force, labelled=False)

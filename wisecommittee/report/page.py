@@ -150,7 +150,8 @@ def _frontier(study: Study, choice: Choice, frontier: Frontier) -> str:
     drawn = chart(marks, texts, study.quality, frontier.axis)
     all_of_it = counted(len(frontier), "committee")
     note = f"{len(committees):,} of the {all_of_it} of the frontier. {expected_note(study, frontier)}"
-    return f'<h2>Accuracy and cost</h2>{drawn}<p class="note">{escape(note)}</p>'
+    heading = "Accuracy" if frontier.query.labels_from is None else study.quality.capitalize()
+    return f'<h2>{escape(heading)} and cost</h2>{drawn}<p class="note">{escape(note)}</p>'
 
 
 def _conditions(e: Evaluation) -> list[str]:
@@ -192,6 +193,7 @@ def _picture(kind: str, study: Study) -> str:
 USUAL = Query(max_models=4, combine="mean_logits", confidence="max_prob", cost="flops")
 SHOWN = (
     "split",
+    "labels_from",
     "max_models",
     "levels",
     "replicas",
@@ -218,6 +220,7 @@ def _search_options(study: Study, frontier: Frontier) -> list[str]:
     if query.max_percentile_cost is not None:
         given += zip(("percentile", "max_percentile_cost"), query.max_percentile_cost, strict=True)
     given += [("max_average", f"{name}={most}") for name, most in (query.max_average or {}).items()]
+    given += [("limit", statement) for statement in query.limit or ()]
     selection, usual = Selection(choose="best") if study.given else study.selection, Selection().to_json()
     given += [(name, value) for name, value in selection.to_json().items() if value != usual[name]]
     flags = [name for name in ("calibrated", "shared_threshold") if getattr(query, name)]

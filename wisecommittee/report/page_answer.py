@@ -9,9 +9,8 @@ from wisecommittee.committees.committee import together
 from wisecommittee.report.markup import escape
 from wisecommittee.report.page_chart import plain
 from wisecommittee.searches.choice import Choice
-from wisecommittee.searches.evaluation import FIGURES, Evaluation
+from wisecommittee.searches.evaluation import FIGURES, Evaluation, words_on
 from wisecommittee.searches.expected import Expected
-from wisecommittee.searches.frontier import HOW
 from wisecommittee.searches.resampling.verdict import WORDS, on_test_words
 
 Row = tuple[str, ...]
@@ -57,14 +56,13 @@ def _on_val(choice: Choice) -> str:
     start = f"The best single model is {best.committee.label()}."
     if val.committee.decides_as(best.committee):
         return f"{start} The committee is this model by itself."
-    how, other = HOW[frontier.axis], cheapest or best
+    how, other, good = words_on(frontier.axis), cheapest or best, f"as {frontier.query.good} as the committee"
     much = _much(frontier.x(val), frontier.x(other))
     flattered = f"on {val.split}, which chose it and flatters it"
     if cheapest is None:
-        return f"{start} None is as accurate as the committee {flattered}; {how} the committee costs {much} the best."
+        return f"{start} None is {good} {flattered}; {how} the committee costs {much} the best."
     return (
-        f"{start} The cheapest as accurate as the committee {flattered}, is {other.committee.label()}; {how} the "
-        f"committee costs {much} it."
+        f"{start} The cheapest {good} {flattered}, is {other.committee.label()}; {how} the committee costs {much} it."
     )
 
 
@@ -103,7 +101,7 @@ def _rows(choice: Choice) -> Iterator[tuple[Row, bool]]:
     named = (
         ("to be matched", choice.matched),
         ("best single model", choice.best_single),
-        (f"cheapest as accurate on {choice.val.split}", choice.cheapest_single),
+        (f"cheapest as {choice.frontier.query.good} on {choice.val.split}", choice.cheapest_single),
     )
     said: set[tuple[str, ...]] = set()
     for what, e in named:

@@ -87,7 +87,7 @@ def chart(marks: Marks, texts: Mapping[int, str], quality: str, axis: str = "ave
     y = PixelScale.over([*qualities, *bands], HEIGHT - BOTTOM, TOP)
 
     def position(e: Evaluation) -> tuple[float, float]:
-        return x(getattr(e.cost, axis)), y(e.quality)
+        return x(e.on(axis)), y(e.quality)
 
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(quality)} by {escape(axis)} cost of '

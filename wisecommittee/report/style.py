@@ -45,14 +45,14 @@ NAMED_AT_MOST = 40
 
 def coordinates(evaluations: Sequence[Evaluation], axis: str = "average") -> tuple[list[float], list[float]]:
     """Costs and qualities; axis : which figure of the cost, as in `search`."""
-    return [getattr(e.cost, axis) for e in evaluations], [e.quality for e in evaluations]
+    return [e.on(axis) for e in evaluations], [e.quality for e in evaluations]
 
 
 def cost_axis(cost: str, axis: str = "average") -> str:
     """Label of an axis of costs."""
     noun = "FLOPs (multiply-adds)" if cost == "flops" else cost
     figure = {"average": f"average {noun}", "worst": f"worst-case {noun}", "p99": f"99th percentile of {noun}"}
-    return f"{figure[axis]} per unit"
+    return f"{figure.get(axis) or f'{axis[1:]} % percentile of {noun}'} per unit"
 
 
 def sample(evaluations: Sequence[Evaluation]) -> str:

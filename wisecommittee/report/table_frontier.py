@@ -8,8 +8,7 @@ from wisecommittee.analyses.study import Study, spread
 from wisecommittee.errors import counted
 from wisecommittee.report.expected import expected_note
 from wisecommittee.report.table import Column, Table, cost_heading
-from wisecommittee.searches.evaluation import FIGURES
-from wisecommittee.searches.frontier import HOW
+from wisecommittee.searches.evaluation import figure_on, shown_along, words_on
 from wisecommittee.searches.reporting import lacking
 
 ROWS = 20
@@ -29,7 +28,7 @@ def fill(study: Study) -> Table:
     tests = study.reported_where_possible(chosen)
     test = next((e for e in tests if e is not None), None)
     first = chosen[0]
-    figures = [field for field in FIGURES if field in ("average", "worst", searched.axis)]
+    figures = shown_along(searched.axis)
     columns = (
         Column("committee", "committee"),
         Column("quality", f"{first.split} {study.quality}", "percent"),
@@ -37,9 +36,11 @@ def fill(study: Study) -> Table:
         *([Column("test_quality", f"{test.split} {study.quality}", "percent")] if test else []),
         *(
             Column(
-                FIGURES[field].of(), cost_heading(searched.cost) if field == "average" else FIGURES[field].words, "cost"
+                figure_on(axis).of(),
+                cost_heading(searched.cost) if axis == "average" else figure_on(axis).words,
+                "cost",
             )
-            for field in figures
+            for axis in figures
         ),
         Column("speedup", "speed-up", "times"),
         Column("exit_ratios", "exits per stage", "exits"),
@@ -50,7 +51,7 @@ def fill(study: Study) -> Table:
             e.quality,
             *((expected.quality, *expected.interval) if expected else ()),
             *([on_test.quality if on_test else None] if test else []),
-            *(getattr(e.cost, field) for field in figures),
+            *(e.on(axis) for axis in figures),
             searched.speedup(e, expected.quality if expected else None),
             e.exit_ratios,
         )
@@ -65,7 +66,8 @@ def fill(study: Study) -> Table:
     notes = (
         f"{len(rows)} of {counted(len(searched), 'committee')} of the frontier; {n}.",
         expected_note(study, searched),
-        f"Speed-up: cheapest single model as accurate {as_accurate} over the committee, {HOW[searched.axis]}.",
+        f"Speed-up: cheapest single model as {searched.query.good} {as_accurate} over the committee, "
+        f"{words_on(searched.axis)}.",
     )
     over = "" if searched.axis == "average" else f" over the {searched.axis} cost"
     return Table(f"Frontier{over}", columns, rows, notes, searched.cost)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.resampling.evidence import Evidence
 from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.target import Target
@@ -31,8 +30,8 @@ class Choice:
         The model or the ensemble that the target names, on val; None with another target.
     lacking
         Members that the test split does not have, so that the committee has no figures there.
-    further
-        Figures that a query with limits asks for beside those of an evaluation.
+    left_out
+        By split, the number of units that the model from which labels are taken does not answer; None without one.
     alone_on_test
         The single models above and the ensemble to match on the test split, by their members; without those that it
         lacks.
@@ -57,11 +56,11 @@ class Choice:
     speedup: float | None
     matched: Evaluation | None = None
     lacking: tuple[str, ...] = ()
-    further: LimitFigures | None = field(default=None, compare=False)
     evidence: Evidence = field(default_factory=Evidence)
     selection: Selection = field(default_factory=lambda: Selection(choose="best", folds=0))
     best_on_val: Evaluation | None = None
     certificate: Certificate | None = None
+    left_out: Mapping[str, int] | None = None
     alone_on_test: Mapping[tuple[str, ...], Evaluation] = field(default_factory=dict)
 
     def on_test(self, reference: Evaluation) -> Evaluation | None:
@@ -70,7 +69,13 @@ class Choice:
 
     def figures(self, evaluation: Evaluation) -> dict[str, Any]:
         """The figures of an evaluation, with the percentile and the further averages that the query limits."""
-        return evaluation.figures() | ({} if self.further is None else self.further(evaluation))
+        out, query = evaluation.figures(), self.frontier.query
+        if query.max_percentile_cost is not None:
+            percent = query.max_percentile_cost[0]
+            out["percentile_cost"] = {"percent": percent, "cost": evaluation.percentile(float(percent))}
+        if query.max_average:
+            out["averages"] = {name: evaluation.costs[name].average for name in query.max_average}
+        return out
 
     def to_json(self) -> dict[str, Any]:
         """The object `search --json` prints; without a target it also lists the frontier."""
@@ -96,6 +101,8 @@ class Choice:
             if self.best_on_val is None
             else {"committee": self.best_on_val.committee.to_json(), **self.figures(self.best_on_val)},
         }
+        if self.left_out is not None:
+            out["left_out"] = dict(self.left_out)
         if self.certificate is not None:
             out["query"] |= self.certificate.asked.to_json()
             out |= self.certificate.to_json()

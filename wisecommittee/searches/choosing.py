@@ -14,11 +14,11 @@ from wisecommittee.errors import (
 )
 from wisecommittee.searches.certainty import answering
 from wisecommittee.searches.choice import Choice
+from wisecommittee.searches.distribution import CostDetail
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.every_policy import select_among
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.limits import LimitFigures
 from wisecommittee.searches.meeting import matched_by, meeting, query_for
 from wisecommittee.searches.methods import AUTO_POLICY
 from wisecommittee.searches.query import Query
@@ -87,6 +87,7 @@ def search_and_choose(
             f"{option('exact', True)} proves the best committee on the split that chooses, and "
             f"{option('choose', 'robust')} takes another one; leave one of them out"
         )
+    store = store.with_labels_from(query.labels_from)
     query, execution = query_for(store, query, target), execution or Execution()
     require_budget(selection, target, query)
     if query.policy == AUTO_POLICY and selection.folds != 0:
@@ -166,6 +167,7 @@ def choose(
     InfeasibleError
         No committee of the frontier meets the target.
     """
+    store = store.with_labels_from(frontier.query.labels_from)
     matched = matched_by(frontier, store, target, threads)
     chosen = meeting(frontier, target, matched)
     return with_committee(frontier, store, target, matched, chosen.committee, threads)
@@ -180,7 +182,8 @@ def with_committee(
     threads: int | None,
 ) -> Choice:
     """The choice of a committee, evaluated on its splits."""
-    val = evaluate(committee, store, frontier.best().split, threads=threads)
+    detail = CostDetail.of(frontier.query)
+    val = evaluate(committee, store, frontier.best().split, threads=threads, detail=detail)
     return beside_singles(frontier, store, target, matched, val, threads)
 
 
@@ -199,6 +202,8 @@ def beside_singles(
     best, cheapest = frontier.best_single(), frontier.cheapest_single_matching(quality)
     test = next(iter(reported([val], store, threads=threads)), None)
     others = [e for e in (best, cheapest, matched) if e is not None and test is not None]
+    splits = [e.split for e in (val, test) if e is not None]
+    left_out = None if store.labels_from is None else {split: store.left_out(split) for split in splits}
     return Choice(
         frontier,
         target,
@@ -209,6 +214,6 @@ def beside_singles(
         frontier.speedup(val, quality),
         matched,
         lacking([val], store),
-        LimitFigures(store, frontier.query),
+        left_out=left_out,
         alone_on_test=on_test(others, store, threads),
     )

@@ -12,12 +12,14 @@ import numpy as np
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.committees.threshold_vectors import as_bits, batches, continuing, count_bits
-from wisecommittee.searches.evaluation import Cost, Evaluation
+from wisecommittee.searches.distribution import NO_DETAIL, CostDetail
+from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.exits import all_thresholds, answered_units, exits_of, statistics_of, table_key, vectors_of
-from wisecommittee.searches.members import members_pool
+from wisecommittee.searches.members import judged, members_pool
 from wisecommittee.searches.stages.exit_table import ExitTable, exit_table, prefix_tables
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
+from wisecommittee.searches.table_costs import CostFigures, TableCosts
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import StoreLike, open_store
 from wisecommittee.tasks import Task
@@ -31,6 +33,7 @@ def evaluate(
     force: bool = False,
     cost: str | None = None,
     threads: int | None = None,
+    detail: CostDetail = NO_DETAIL,
 ) -> Evaluation:
     """Evaluate a committee, with any policy, on a split of a store that holds its members.
 
@@ -40,12 +43,15 @@ def evaluate(
         A committee, or its committee.json.
     store : LogitStore or path
     split : str
+        Where it has no labels, quality is agreement with the model that the committee was chosen to agree with.
     force : bool
         Also evaluate members that differ from those the committee was chosen with.
     cost : str, optional
         Name of the cost to charge; by default the committee's.
     threads : int, optional
         By default one per core.
+    detail : CostDetail, optional
+        Percentiles of the cost and shares of units to report beside the usual ones.
 
     Returns
     -------
@@ -61,7 +67,7 @@ def evaluate(
         The store has no such split.
     """
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
-    return evaluate_all([chosen], store, split, force=force, cost=cost, threads=threads)[0]
+    return evaluate_all([chosen], store, split, force=force, cost=cost, threads=threads, detail=detail)[0]
 
 
 def evaluate_all(
@@ -72,13 +78,14 @@ def evaluate_all(
     force: bool = False,
     cost: str | None = None,
     threads: int | None = None,
+    detail: CostDetail = NO_DETAIL,
 ) -> list[Evaluation]:
     """Evaluate committees that share confidence, rule and cost, in one pass over their members' outputs.
 
     Parameters
     ----------
     committees : sequence of Committee
-    store, split, force, cost, threads
+    store, split, force, cost, threads, detail
         As of `evaluate`.
 
     Returns
@@ -93,7 +100,9 @@ def evaluate_all(
     """
     if not committees:
         return []
-    pool = members_pool(committees, open_store(store), split, force=force, cost=cost)
+    source = judged(committees, open_store(store), split)
+    pool = members_pool(committees, source, split, force=force, cost=cost)
+    pool = replace(pool, detail=detail)
     return evaluate_in(pool, committees if cost is None else [replace(c, cost=cost) for c in committees], threads)
 
 
@@ -111,20 +120,27 @@ def evaluate_with(pool: Pool, tables: StageTables, committees: Sequence[Committe
     for indices in alike.values():
         same = [committees[index] for index in indices]
         table = exit_table(tables, same[0])
-        out.update(zip(indices, evaluate_table(table, same, pool.task, pool.cost, pool.split), strict=True))
+        evaluations = evaluate_table(table, same, pool.task, pool.cost, pool.split, pool.detail)
+        out.update(zip(indices, evaluations, strict=True))
     return [out[index] for index in range(len(committees))]
 
 
 def evaluate_table(
-    table: ExitTable, committees: Sequence[Committee], task: Task, charges: CostModel, split: str
+    table: ExitTable,
+    committees: Sequence[Committee],
+    task: Task,
+    charges: CostModel,
+    split: str,
+    detail: CostDetail = NO_DETAIL,
 ) -> list[Evaluation]:
-    """Evaluate committees that share an exit table: sum the statistics and the cost of every unit at its exit."""
+    """Evaluate committees that share an exit table: sum the statistics and the costs of every unit at its exit."""
     units, last = table.units, [route[-1] for route in table.routes]
-    if task.counts and table.cost.ndim == 1 and all_thresholds(committees):
-        sums = _counted(table, committees, task, charges)
+    costs = TableCosts.of(((charges, table.cost), *table.further), detail)
+    if task.counts and not costs.vary and all_thresholds(committees):
+        sums = _counted(table, committees, task, costs)
     else:
         parts = batches(len(committees), 32 * units * task.width)
-        sums = [s for part in parts for s in _summed(table, committees[part], task, charges)]
+        sums = [s for part in parts for s in _summed(table, committees[part], task, costs)]
     return [
         Evaluation(
             committee,
@@ -132,21 +148,15 @@ def evaluate_table(
             units,
             s.correct,
             s.quality,
-            {charges.name: s.cost, **others},
+            s.costs.figures,
             _exit_ratios(s.exits, last, len(committee.stages)),
             s.interval,
             task.measure,
             s.answered,
+            s.costs.distributions,
         )
-        for committee, s, others in zip(committees, sums, _further(table, sums), strict=True)
+        for committee, s in zip(committees, sums, strict=True)
     ]
-
-
-def _further(table: ExitTable, sums: Sequence[_Sums]) -> list[dict[str, Cost]]:
-    """{name: cost} of every committee, for the costs that it is not charged in."""
-    exits = np.array([s.exits for s in sums])
-    costs = {charges.name: Cost.of(charges, cost, exits, int(cost.max())) for charges, cost in table.further}
-    return [{name: column[i] for name, column in costs.items()} for i in range(len(sums))]
 
 
 def _exit_ratios(exits: Sequence[int], last: Sequence[int], stages: int) -> tuple[float, ...]:
@@ -161,23 +171,23 @@ class _Sums:
     """Sums over all units for one committee.
 
     exits : number of units that exit in each row of the table; correct, quality : as of Evaluation; interval : 95 %
-    interval of a graded quality or mIoU, else None; cost : the committee's own cost; answered : number of units with an
-    answer, None for a committee that always answers.
+    interval of a graded quality or mIoU, else None; costs : by name; answered : number of units with an answer, None
+    for a committee that always answers.
     """
 
     exits: Sequence[int]
     correct: float
     quality: float
     interval: tuple[float, float] | None
-    cost: Cost
+    costs: CostFigures
     answered: int | None = None
 
 
-def _counted(table: ExitTable, committees: Sequence[Committee], task: Task, charges: CostModel) -> list[_Sums]:
+def _counted(table: ExitTable, committees: Sequence[Committee], task: Task, costs: TableCosts) -> list[_Sums]:
     """Sums by counting bits, for units that are right or wrong, all cost the same and exit by thresholds."""
     rows, units = table.score.shape
     right_at = [as_bits(table.stats[k, :, 0] != 0) for k in range(rows)]
-    every, worst, out = vectors_of(committees), int(table.cost[-1]), []
+    every, out = vectors_of(committees), []
     for part in batches(len(every), units):
         vectors = every[part]
         before, nobody = as_bits(np.ones(units, dtype=bool))[None], np.zeros((1, 1), np.uint64)
@@ -188,27 +198,22 @@ def _counted(table: ExitTable, committees: Sequence[Committee], task: Task, char
             correct += count_bits(leaving & right_at[k])
             before = after
         quality = task.quality(correct[:, None], units).tolist()
-        costs = Cost.of(charges, table.cost, exits.T, worst)
-        figures = zip(exits.T.tolist(), correct.tolist(), quality, itertools.repeat(None), costs)
+        figures = zip(exits.T.tolist(), correct.tolist(), quality, itertools.repeat(None), costs.counted(exits.T))
         out += [_Sums(*each) for each in figures]
     return out
 
 
-def _summed(table: ExitTable, committees: Sequence[Committee], task: Task, charges: CostModel) -> list[_Sums]:
+def _summed(table: ExitTable, committees: Sequence[Committee], task: Task, costs: TableCosts) -> list[_Sums]:
     """Sums over the statistics and the cost of every unit, in the row of the table where it exits."""
     rows, units = len(table.routes), table.units
-    everyone, worst = np.arange(units), int(np.max(table.cost))
     statistics = np.empty((len(committees), units, task.width), np.int32)
-    exits, costs, answered = [], [], []
+    exits, paid, answered = [], [], []
     for committee, each, line in zip(committees, exits_of(table, committees), statistics, strict=True):
         given = answered_units(committee, each)
         answered.append(None if given is None else int(given.sum()))
         statistics_of(table, task, each, out=line)
         exits.append(np.bincount(each.row, minlength=rows).tolist())
-        if table.cost.ndim == 1:
-            costs += Cost.of(charges, table.cost, np.array(exits[-1:]), worst)
-        else:
-            costs += Cost.of(charges, table.cost[each.row, everyone], np.ones((1, units), np.int64), worst)
+        paid.append(costs.paid(each.row))
     totals = statistics.sum(axis=1, dtype=np.int64)
     correct, quality = [task.correct(total) for total in totals], task.quality(totals, units).tolist()
-    return list(map(_Sums, exits, correct, quality, task.intervals(statistics), costs, answered))
+    return list(map(_Sums, exits, correct, quality, task.intervals(statistics), paid, answered))

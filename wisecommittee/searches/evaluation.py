@@ -7,7 +7,7 @@ frames, files, the terminal, tables and pages loop over these.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,9 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.cost import CostModel
 from wisecommittee.errors import UnknownNameError
 from wisecommittee.searches.answered import Answered
-from wisecommittee.searches.percentile import share_above
+from wisecommittee.searches.distribution import Distribution
+from wisecommittee.searches.percentile import percentiles
+from wisecommittee.searches.statements.statement import Guarantee
 from wisecommittee.statistics.binomial import wilson_interval
 
 
@@ -47,10 +49,7 @@ class Cost(NamedTuple):
         worst : int
             Integer cost of a unit that runs every member.
         """
-        split = int(units[0].sum())
-        order = np.argsort(costs, kind="stable")
-        beyond = np.cumsum(units[:, order], axis=1) < split - share_above(split)
-        p99 = costs[order][beyond.sum(axis=1)]
+        split, p99 = int(units[0].sum()), percentiles(costs, units, 99)
         return [
             cls(average=charges.true(total, split), p99=charges.true(least), worst=charges.true(worst))
             for total, least in zip((units @ costs).tolist(), p99.tolist(), strict=True)
@@ -80,6 +79,21 @@ FIGURES: dict[str, Figure] = {  # by field of Cost
 }
 
 
+def figure_on(axis: str) -> Figure:
+    """The texts of the figure that a frontier over this axis is over."""
+    return FIGURES.get(axis) or Figure(axis, axis, f"{axis[1:]} % of units at most")
+
+
+def shown_along(axis: str) -> tuple[str, ...]:
+    """The figures that a table of a frontier over this axis has, in order."""
+    return ("average", "worst") if axis in ("average", "worst") else ("average", axis, "worst")
+
+
+def words_on(axis: str) -> str:
+    """What a cost on this axis is: 'on average', 'for 99 % of the units'."""
+    return {"average": "on average", "worst": "in the worst case"}.get(axis) or f"for {axis[1:]} % of the units"
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """The figures of a committee on a split.
@@ -104,6 +118,8 @@ class Evaluation:
         'accuracy' (also for graded answers) or 'mIoU'.
     answered : int or None
         Number of units that get an answer; the others count as not right. None for a committee that always answers.
+    distributions : {name: Distribution}
+        Of the costs that vary per unit, and of those whose percentiles or shares were asked for.
     """
 
     committee: Committee
@@ -116,6 +132,7 @@ class Evaluation:
     graded_interval: tuple[float, float] | None = None
     measure: str = "accuracy"
     answered: int | None = None
+    distributions: Mapping[str, Distribution] = field(default_factory=dict)
 
     @property
     def cost(self) -> Cost:
@@ -164,10 +181,25 @@ class Evaluation:
             figure.of(cost): getattr(self.costs[cost], field)
             for field, figure in FIGURES.items()
             for cost in self.costs
-        } | self.own_figures()
+        }
+        known |= {
+            figure_on(axis).of("cost" if own else cost): value
+            for cost, each in self.distributions.items()
+            for axis, value in each.percentiles_json().items()
+            for own in (False, cost == self.committee.cost)
+        }
+        known |= self.own_figures()
         if name not in known:
             raise UnknownNameError("cost", name, known)
         return known[name]
+
+    def on(self, axis: str) -> float:
+        """The figure of the committee's cost that a frontier over this axis is over."""
+        return self.cost_named(figure_on(axis).of())
+
+    def percentile(self, percent: float) -> float:
+        """What so many percent of the units do not exceed, of the committee's cost; where it was asked for."""
+        return dict(self.distributions[self.committee.cost].percentiles)[percent]
 
     def own_figures(self) -> dict[str, float]:
         """{"average_cost": .., "p99_cost": .., "worst_case_cost": ..} of the committee's own cost."""
@@ -183,6 +215,14 @@ class Evaluation:
         """The share of units with an answer, and the accuracy on these; None for a committee that always answers."""
         return None if self.answered is None else Answered.of(self.correct, self.answered, self.n)
 
+    def exceeding(self) -> dict[str, float]:
+        """{"P(latency_ms > 800)": share of the units}, where such shares were asked for."""
+        return {
+            Guarantee("exceeding", 0.0, name, amount).left: share
+            for name, each in self.distributions.items()
+            for amount, share in each.exceeding
+        }
+
     def figures(self) -> dict[str, Any]:
         """The figures as JSON values, without the committee."""
         out: dict[str, Any] = {
@@ -197,6 +237,10 @@ class Evaluation:
             },
             "exit_ratios": list(self.exit_ratios),
         }
+        if percentiles := {name: each.percentiles_json() for name, each in self.distributions.items()}:
+            out["percentiles"] = {name: of_cost for name, of_cost in percentiles.items() if of_cost}
+        if exceeding := self.exceeding():
+            out["exceeding"] = exceeding
         if self.on_answered is not None:
             out |= self.on_answered.to_json()
         if self.committee.cost == "flops":

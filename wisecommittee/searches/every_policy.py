@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import InfeasibleError, option
-from wisecommittee.searches.evaluation import Evaluation
+from wisecommittee.searches.evaluation import Evaluation, figure_on
 from wisecommittee.searches.expected import Expected
-from wisecommittee.searches.frontier import COSTS, Frontier, skyline
+from wisecommittee.searches.frontier import Frontier, skyline
 from wisecommittee.searches.methods import AUTO_POLICY
 from wisecommittee.searches.raced import Raced, race_of
 from wisecommittee.searches.resampling.among_policies import Candidate, choose_kind, simplest_of_best
@@ -112,7 +112,7 @@ Points = list[tuple[Evaluation, Expected | None]]  # by rising cost and quality
 
 def _all_points(plans: Mapping[str, Plan]) -> Points:
     """The committees of all kinds that no other beats on the units that choose."""
-    axis = COSTS[next(iter(plans.values())).asked.solution.problem.query.axis]
+    axis = figure_on(next(iter(plans.values())).asked.solution.problem.query.axis).of()
     return [(e, None) for e in skyline((e for each in plans.values() for e in each.asked.frontier), axis)]
 
 

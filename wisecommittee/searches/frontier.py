@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from wisecommittee.errors import InfeasibleError, StoreError, UsageError
 from wisecommittee.reading import FRONTIER
-from wisecommittee.searches.evaluation import FIGURES, Evaluation
+from wisecommittee.searches.evaluation import FIGURES, Evaluation, figure_on, words_on
 from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.expected_columns import expected_columns
 from wisecommittee.searches.frontier_file import read_frontier
@@ -22,9 +22,6 @@ from wisecommittee.store.parquet.tables import write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COSTS = {axis: FIGURES[axis].of() for axis in AXES}  # axis of a search -> figure, average_cost
-HOW = {"average": "on average", "worst": "in the worst case", "p99": "for 99 % of the units"}  # .. in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ class Frontier:
 
     @property
     def axis(self) -> str:
-        """The figure of the cost that rises along the frontier: 'average', 'worst' or 'p99'."""
+        """The figure of the cost that rises along the frontier: 'average', 'worst' or a percentile, as 'p99'."""
         return self.query.axis
 
     def asked(self) -> dict[str, Any]:
@@ -104,7 +101,7 @@ class Frontier:
 
     def x(self, evaluation: Evaluation) -> float:
         """The cost of an evaluation along the frontier: its figure named `axis`, in units of the cost."""
-        return float(getattr(evaluation.cost, self.axis))
+        return evaluation.on(self.axis)
 
     def within(
         self,
@@ -113,6 +110,7 @@ class Frontier:
         average_cost: float | None = None,
         worst_case_cost: float | None = None,
         p99_cost: float | None = None,
+        cost: float | None = None,
         mix: bool = False,
         seed: int = 0,
     ) -> Evaluation:
@@ -120,8 +118,9 @@ class Frontier:
 
         Parameters
         ----------
-        average_flops, average_cost, worst_case_cost, p99_cost : float
-            Exactly one of them: the largest cost, for the figure that the frontier is over.
+        average_flops, average_cost, worst_case_cost, p99_cost, cost : float
+            Exactly one of them: the largest cost, for the figure that the frontier is over; `cost` stands for it,
+            whichever it is.
         mix : bool
             Also mixtures of two committees, which meet an average cost in expectation; they are evaluated on the
             frontier's store.
@@ -139,31 +138,34 @@ class Frontier:
         InfeasibleError
             No committee is that cheap; the message names the cheapest.
         """
+        figure = figure_on(self.axis).of()
         given = {"average_cost": average_cost, "worst_case_cost": worst_case_cost, "p99_cost": p99_cost}
+        if cost is not None:
+            given[figure] = cost
         if average_flops is not None:
             if self.cost != "flops":
-                raise UsageError(f"this frontier is in {self.cost}, not FLOPs; use within({COSTS[self.axis]}=..)")
+                raise UsageError(f"this frontier is in {self.cost}, not FLOPs; use within({figure}=..)")
             given["average_flops"] = average_flops
         named = [name for name, value in given.items() if value is not None]
         if len(named) != 1:
-            raise UsageError(f"within: name one target, {COSTS[self.axis]}=..")
-        if named[0].replace("flops", "cost") != COSTS[self.axis]:
+            raise UsageError(f"within: name one target, {figure}=..")
+        if (other := named[0].replace("flops", "cost")) != figure:
             raise UsageError(
-                f"this frontier is over {COSTS[self.axis]}; use within({COSTS[self.axis]}=..), or search with axis="
-                f"{next(axis for axis, name in COSTS.items() if name == named[0].replace('flops', 'cost'))!r}"
+                f"this frontier is over {figure}; use within({figure}=..), or search with axis="
+                f"{next(axis for axis in AXES if figure_on(axis).of() == other)!r}"
             )
         limit = _target(given[named[0]], "target cost")
         fitting = [e for e in self.evaluations if Fraction(self.x(e)) <= Fraction(limit)]
         if not fitting:
             least = self.evaluations[0]
             raise InfeasibleError(
-                f"no committee costs at most {limit:,.12g} {self.cost} {HOW[self.axis]}; "
+                f"no committee costs at most {limit:,.12g} {self.cost} {words_on(self.axis)}; "
                 f"the cheapest is {least.committee.label()} at {self.x(least):,.12g}"
             )
         if not mix:
             return fitting[-1]
         if self.axis != "average":
-            raise UsageError(f"a mixture meets an average cost, and this frontier is over {COSTS[self.axis]}")
+            raise UsageError(f"a mixture meets an average cost, and this frontier is over {figure}")
         from wisecommittee.searches.evaluate import evaluate
 
         return evaluate(mixed(self.evaluations, float(limit), seed), self.store, self.query.split)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from glob import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.policies.thresholds import Thresholds
@@ -14,9 +14,10 @@ from wisecommittee.errors import (
     StoppedError,
 )
 from wisecommittee.option_checks import amount, texts
+from wisecommittee.searches.distribution import CostDetail
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
-from wisecommittee.searches.frontier import COSTS, Frontier
+from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.stages.pool import select_cards
 from wisecommittee.searches.target import Target
@@ -46,7 +47,7 @@ def matched_by(frontier: Frontier, store: LogitStore, target: Target | None, thr
         best = frontier.best()
         stage = texts(target.kind, target.value)
         together = replace(best.committee, stages=(stage,), policy=Thresholds(), members={})
-        return evaluate(together, store, best.split, threads=threads)
+        return evaluate(together, store, best.split, threads=threads, detail=CostDetail.of(frontier.query))
     return None
 
 
@@ -69,8 +70,7 @@ def _best(frontier: Frontier, target: Target | None, matched: Evaluation | None)
     number = amount(target.kind, target.value)
     if target.kind == "target_accuracy":
         return frontier.matching(number)
-    limit: dict[str, Any] = {COSTS[frontier.axis]: number}
-    return frontier.within(**limit)
+    return frontier.within(cost=number)
 
 
 def single_named(frontier: Frontier, model: str) -> Evaluation:

@@ -79,6 +79,7 @@ def _of_policy(problem: Problem) -> Strategy:
         "axis": query.axis if query.axis != "average" else None,
         "max_percentile_cost": query.max_percentile_cost,
         "max_average": query.max_average,
+        "limit": query.limit[0] if query.limit else None,
     }
     for name, value in given.items():
         if value is not None:

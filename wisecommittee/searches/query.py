@@ -9,10 +9,36 @@ from typing import Any
 from wisecommittee.errors import UsageError, option
 from wisecommittee.option_checks import amount, amounts, flag, one_of, percentile, text, texts, whole
 from wisecommittee.options import check_fields, described
+from wisecommittee.searches.percentile import named, percent_of
+from wisecommittee.searches.statements.parsing import parse_guarantee
+from wisecommittee.searches.statements.statement import Guarantee
 
-AXES = ("average", "worst", "p99")
+AXES = ("average", "worst", "p99")  # and any other percentile, such as p99.9
 REPLICAS = ("canonical", "all")
 MOST_LEVELS = 4096
+
+
+def _axis(name: str, value: Any) -> str:
+    """average, worst or a percentile, in its shortest form."""
+    percent = percent_of(value) if isinstance(value, str) else None
+    return one_of(*AXES)(name, value) if percent is None else named(percent)
+
+
+def _limits(name: str, value: Any) -> tuple[str, ...] | None:
+    """Statements about costs, as they are written in the query."""
+    statements = [parse_guarantee(each) for each in texts(name, value)]
+    for each in statements:
+        if not each.of_cost:
+            raise UsageError(
+                f"{option(name, str(each))} is no limit on a cost, as 'P(latency_ms > 800) <= 0.05' is; a statement "
+                f"about answers can be a {option('guarantee', placeholder='STATEMENT')}"
+            )
+        if each.model is not None:
+            raise UsageError(
+                f"{option(name, str(each))}: a limit is a number in units of the cost, not a model's cost; compare "
+                f"with a model in a {option('guarantee', placeholder='STATEMENT')}"
+            )
+    return tuple(map(str, statements)) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +60,12 @@ class Query:
         "Only models that match one of these globs, or with ! before it all others: 'b*,!b7'.",
         shown="all",
         check=texts,
+    )
+    labels_from: str | None = described(
+        None,
+        "Take the predictions of this model for the labels: quality is agreement with it, and no labels are needed.",
+        shown="the labels of the split",
+        check=text,
     )
     max_models: int | None = described(
         None,
@@ -102,8 +134,8 @@ class Query:
     axis: str = described(
         "average",
         "Figure of the cost that the frontier is over and a target cost limits: average, worst (all members together) "
-        "or p99 (what 99 % of the units do not exceed).",
-        check=one_of(*AXES),
+        "or a percentile, such as p99 or p99.9: what 99 or 99.9 % of the units do not exceed.",
+        check=_axis,
     )
     calibrated: bool = described(False, "Use the models with their calibrations; see `calibrate`.", check=flag)
     max_worst_flops: float | None = described(
@@ -120,10 +152,24 @@ class Query:
         None, "{name: limit} on the averages of further costs, such as latency_ms.", shown="no limit", check=amounts
     )
 
+    limit: tuple[str, ...] | None = described(
+        None,
+        "Statement about the costs of the units of the split that a committee must keep: 'P(latency_ms > 800) <= "
+        "0.05', 'P(cost > 0.01) <= 0.01' (cost: the one that is counted), 'average_usd <= 0.002'. May be repeated.",
+        shown="none",
+        check=_limits,
+    )
+
     def __post_init__(self) -> None:
         check_fields(self)
         if self.exact and self.method not in ("auto", "exact"):
             raise UsageError(f"{option('exact', True)} with {option('method', self.method)}; choose one")
+        if self.calibrated and self.labels_from is not None:
+            raise UsageError(
+                f"{option('calibrated', True)} with {option('labels_from', self.labels_from)}: calibrations are fitted "
+                f"to the labels of the split, and these are the predictions of {self.labels_from}; leave one of them "
+                f"out"
+            )
         if self.max_worst_flops is not None and self.cost not in (None, "flops"):
             raise flops_limit_error(self.cost)
 
@@ -131,6 +177,20 @@ class Query:
     def worst_limit(self) -> float | None:
         """The limit on the cost of all members together, in the unit of the cost."""
         return self.max_worst_cost if self.max_worst_flops is None else self.max_worst_flops
+
+    @property
+    def good(self) -> str:
+        """The adjective of a high quality, for sentences: 'accurate' by labels, 'good' in agreement with a model."""
+        return "accurate" if self.labels_from is None else "good"
+
+    def limits(self) -> tuple[Guarantee, ...]:
+        """The statements about costs that a committee must keep."""
+        return tuple(map(parse_guarantee, self.limit or ()))
+
+    def averages(self, cost: str) -> tuple[str, ...]:
+        """The costs whose average is limited. cost : the one that is searched."""
+        stated = [each.about(cost) for each in self.limits() if each.figure == "average"]
+        return tuple(dict.fromkeys((*(self.max_average or {}), *stated)))
 
     def to_json(self) -> dict[str, Any]:
         """The options that decided the result, as `search --json` prints them; for a query whose defaults are filled

@@ -122,6 +122,7 @@ class Reporter:
             family=self.family,
             cost=self.pool.cost.name,
             chosen_on=self.pool.split,
+            labels_from=self.pool.store.labels_from,
             members={name: self.members[name] for stage in names for name in stage},
         )
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from wisecommittee.errors import InfeasibleError, StoppedError
 from wisecommittee.kernels import jit
 from wisecommittee.options import from_options, takes_options
+from wisecommittee.searches.evaluation import figure_on
 from wisecommittee.searches.findings import evaluated, reporter_of
-from wisecommittee.searches.frontier import COSTS, Frontier, skyline
+from wisecommittee.searches.frontier import Frontier, skyline
 from wisecommittee.searches.methods import strategy_for
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.stages.stage_tables import StageTables
@@ -120,7 +121,7 @@ def _require_points(findings: Findings, problem: Problem) -> None:
 def _committees(findings: Findings, problem: Problem) -> Frontier:
     """The frontier of the committees that the findings stand for, without single models."""
     pool, query = problem.pool, problem.query
-    frontier = skyline(evaluated(findings, problem), COSTS[query.axis])
+    frontier = skyline(evaluated(findings, problem), figure_on(query.axis).of())
     return Frontier(frontier, (), query, findings.searched, pool.store.files.uri, pool.task.name)
 
 
@@ -141,5 +142,5 @@ def _reported(findings: Findings, problem: Problem, started: float) -> Frontier:
     replicas_matter = pool.task.width == 1
     searched["left_out"] = left_out(cards, problem.sizes, problem.family, query.replicas) if replicas_matter else 0
     searched["seconds"] = round(time.perf_counter() - started, 4)
-    frontier = skyline(evaluations, COSTS[query.axis])
+    frontier = skyline(evaluations, figure_on(query.axis).of())
     return Frontier(frontier, tuple(singles), query, searched, pool.store.files.uri, pool.task.name)

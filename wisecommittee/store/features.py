@@ -46,17 +46,22 @@ def import_features(
     """
     store.require_split(split)
     table = table_of(features)
+    done = check_features(store, split, table, replace=replace)
+    if set(done.values()) - {"unchanged"}:
+        write_features(store, split, store.features(split) | table.of_units(store.unit_ids(split), split))
+    return done
+
+
+def check_features(store: Catalog, split: str, table: FeatureTable, *, replace: bool) -> dict[str, str]:
+    """What `import_features` would do with each column; raises as it does, and changes nothing."""
     columns = table.of_units(store.unit_ids(split), split)
     check_no_label(columns, store.units(split).labels, table.what)
-    known = store.features(split)
-    done = changes(known, columns)
+    done = changes(store.features(split), columns)
     if not replace and (other := [name for name, status in done.items() if status == "replaced"]):
         raise ContentError(
             f"{table.what}: column {other[0]!r} has other values in the store; replace them with "
             f"{option('replace', True)}"
         )
-    if set(done.values()) - {"unchanged"}:
-        write_features(store, split, known | columns)
     return done
 
 

@@ -15,8 +15,9 @@ line of j3 in one pass.
 Cells are skipped only where the envelope already holds at least as many correct at strictly less cost, so the result
 does not depend on the order of groups. Naive twin: tests/support/naive.py `search`.
 
-Limits beside the worst case are limits on the units that run each stage (searches/limits.py); those numbers rise with
-every level, so a sweep leaves a line, a slab or the group at the first violation.
+Limits beside the worst case, on costs that are the same for every unit, are limits on the units that run each stage
+(searches/limits.py); those numbers rise with every level, so a sweep leaves a line, a slab or the group at the first
+violation. Limits on costs that vary per unit end each line of stage 3 at a stop (metered.py).
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.kernels.bounds import most_room, room
+from wisecommittee.kernels.bounds import fitting, most_room, room
 from wisecommittee.kernels.envelope import offer
 from wisecommittee.kernels.jit import njit_exact, njit_inner
 from wisecommittee.kernels.simd.arrays import empty, zeros
 from wisecommittee.kernels.sums import add_line, cumulate, raise_from
-from wisecommittee.kernels.sweeps import tiles
+from wisecommittee.kernels.sweeps import metered, tiles
 from wisecommittee.kernels.sweeps.bins import bucket
 
 
@@ -90,24 +91,12 @@ class PairTotals(NamedTuple):
     cost: NDArray[np.int64]
 
 
-@njit_inner
-def fitting(line, most):
-    """How many entries of an ascending line do not exceed `most`."""
-    low, high = 0, line.size
-    while low < high:
-        middle = (low + high) // 2
-        if np.int64(line[middle]) <= most:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
 @njit_exact
-def sweep_group(stages, lasts, bounds, settled, scratch, envelope):
+def sweep_group(stages, lasts, bounds, limits, settled, scratch, envelope):
     """Offer every vector of levels of one group to the envelope.
 
-    stages : GridStages; lasts : Lasts; bounds : Bounds of the last four stages; settled : Settled; scratch : Histograms
+    stages : GridStages; lasts : Lasts; bounds : Bounds of the last four stages; limits : Metered, of stages 1 to 3;
+    settled : Settled; scratch : Histograms
     """
     bins0, bins1, bins2, bins3 = stages.bins
     levels0, levels1, levels2, levels3 = stages.levels
@@ -227,20 +216,30 @@ def sweep_group(stages, lasts, bounds, settled, scratch, envelope):
         batch = scratch.gains.shape[0]
         for first in range(0, left, batch):
             last = min(first + batch, left)
+            keeping = empty((last - first if limits.rooms.size else 0, levels1, levels2), np.int32)
+            if limits.rooms.size:
+                metered.fill_stops(
+                    order0[:entered], (bins1, bins2, bins3), levels3, limits, kept[first:last], keeping
+                )  # fmt: skip
+                if not metered.clear(masks[first:last], keeping, tiles.tile_step(levels3, tiles.BLOCKS)):
+                    continue
             _sweep(
                 order0[:entered], (bins1, bins2, bins3), within, stops, kept[first:last], masks[first:last],
-                (high1, high2), PairTotals(base, paid), level, bounds, scratch, envelope,
+                (high1, high2), PairTotals(base, paid), level, bounds, keeping, scratch, envelope,
             )  # fmt: skip
 
 
 @njit_inner
-def _sweep(entered, bins, lasts, stops, members, masks, tile_of, totals, first_level, bounds, scratch, envelope):
+def _sweep(
+    entered, bins, lasts, stops, members, masks, tile_of, totals, first_level, bounds, keeping, scratch, envelope
+):  # fmt: skip
     """Every cell in the tiles of some of the last members.
 
     entered : int32 [n] units that get to stage 1; bins : three times unsigned [N]
     stops : int64 [m], where the changes of each last member end for the units that get to stage 1
     members : int64 [s], which last members; masks : uint16 [s, U, V], the tiles of each; tile_of : the tile of each
-    level of stages 1 and 2; totals : PairTotals; first_level : level index of the first cell
+    level of stages 1 and 2; totals : PairTotals; first_level : level index of the first cell; keeping : int32 [s, P1,
+    P2], how many levels of stage 3 keep the limits on costs that vary per unit; [0, P1, P2] without such limits
     """
     bins1, bins2, bins3 = bins
     tile1, tile2 = tile_of
@@ -250,7 +249,7 @@ def _sweep(entered, bins, lasts, stops, members, masks, tile_of, totals, first_l
     (levels1, levels2), levels3 = base.shape, counts.shape[1]
     per_unit, limited = last_fees.shape[1] > 1, bounds.caps.shape[0] > 0
     rooms = empty(members.size, np.int64)
-    step3 = (levels3 + tiles.BLOCKS - 1) // tiles.BLOCKS
+    step3 = tiles.tile_step(levels3, tiles.BLOCKS)
     order, begins1 = bucket(entered, bins1, levels1)
     units, changes, begins = tiles.by_bin(lasts.changes, stops, members, bins1, levels1)
     counts[:] = 0
@@ -313,6 +312,8 @@ def _sweep(entered, bins, lasts, stops, members, masks, tile_of, totals, first_l
                     continue
                 low, correct = lasts.offsets[m] + paid[j1, j2], np.int64(base[j1, j2])
                 stop = fitting(line_count, rooms[s]) if limited else levels3
+                if keeping.shape[0] > 0:
+                    stop = min(stop, np.int64(keeping[s, j1, j2]))
                 for w in range(tiles.BLOCKS):
                     if not (mask >> np.uint16(w)) & np.uint16(1):
                         continue

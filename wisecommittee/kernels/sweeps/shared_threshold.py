@@ -37,11 +37,12 @@ class StepChanges(NamedTuple):
 
 
 @njit_exact
-def sweep_shared(events, changes, correct, cost, ranks, bounds, envelope):
+def sweep_shared(events, changes, correct, cost, ranks, bounds, limits, envelope):
     """Offer every threshold of the cascades (head, m) to the envelope, from the lowest at which any unit continues.
 
     events : Events; changes : StepChanges; correct, cost : totals if every unit exits at the first stage
-    ranks : int64 [m]; bounds : Bounds. The level index is the number of the events' confidence among the distinct ones.
+    ranks : int64 [m]; bounds : Bounds; limits : Metered, whose stages are those of the head after the first. The level
+    index is the number of the events' confidence among the distinct ones.
     """
     stages, units, ends = events
     gains, costs, last_gains, last_costs = changes
@@ -52,6 +53,7 @@ def sweep_shared(events, changes, correct, cost, ranks, bounds, envelope):
         ran = zeros(last + 2, np.int64)  # units that run each stage
         ran[0] = last_gains.shape[0]
         right, spent = np.int64(correct), np.int64(cost)
+        left = limits.rooms.copy()
         at = 0
         for level in range(ends.size):
             for event in range(at, ends[level]):
@@ -63,11 +65,13 @@ def sweep_shared(events, changes, correct, cost, ranks, bounds, envelope):
                 else:
                     right += last_gains[i, m]
                     spent += last_costs[i, m]
+                for q in range(left.size):
+                    left[q] -= limits.stages[q, k, i] if k < last else limits.lasts[q, m, i]
             at = ends[level]
-            if limited:
-                fits = True
+            if limited or left.size > 0:
+                fits = left.size == 0 or left.min() >= 0
                 for k in range(last + 2):
-                    fits = fits and ran[k] <= caps[m, k]
+                    fits = fits and (not limited or ran[k] <= caps[m, k])
                 for q in range(ceilings.size):
                     total = np.int64(0)
                     for k in range(last + 2):

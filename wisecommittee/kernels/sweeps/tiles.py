@@ -116,6 +116,12 @@ def by_bin(changed, stops, members, bins, levels):
     return sorted_units, sorted_changes, begins
 
 
+@njit_inner
+def tile_step(levels, most):
+    """How many levels of a stage a tile holds, where there are at most `most` tiles."""
+    return (levels + most - 1) // most
+
+
 @njit_exact
 def tile_maps(levels, most):
     """The levels of a stage cut into at most `most` tiles. Returns (tiles, high, low), int64 [levels] both.
@@ -123,7 +129,7 @@ def tile_maps(levels, most):
     high[b] : first tile in which a unit of bin b continues at some level
     low[b] : first tile in which it continues at every level; `tiles` if there is none
     """
-    step = (levels + most - 1) // most
+    step = tile_step(levels, most)
     high, low = empty(levels, np.int64), empty(levels, np.int64)
     for b in range(levels):
         high[b] = b // step
@@ -155,7 +161,7 @@ def corners(base, passed, paid, top, low):
     base, passed, paid : [P1, P2] correct, units that run the third stage, and cost of the cascade that stops at it
     """
     levels1, levels2 = base.shape
-    step1, step2 = (levels1 + TILES - 1) // TILES, (levels2 + TILES - 1) // TILES
+    step1, step2 = tile_step(levels1, TILES), tile_step(levels2, TILES)
     for u in range(top.shape[0]):
         for v in range(top.shape[1]):
             low[u, v] = paid[u * step1, v * step2]

@@ -30,11 +30,14 @@ from wisecommittee.searches.grid.chunks import Chunk, run_chunks
 from wisecommittee.searches.grid.sweep import THRESHOLDED, GridSearch, HeadGroup, Point
 from wisecommittee.searches.grid.virtual_stages import padded
 from wisecommittee.searches.limits import Limits
+from wisecommittee.searches.percentile import percent_of
 from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.workers.threads import Control, Mapper
 
 
-def require_provable(candidates: Sequence[Candidates], cost: CostModel, limits: Limits | None) -> None:
+def require_provable(
+    candidates: Sequence[Candidates], cost: CostModel, limits: Limits | None, axis: str = "average"
+) -> None:
     """Refuse searches that cannot be proved, before the sweep starts."""
     longest = max(c.size for c in candidates)
     if longest > THRESHOLDED + 1:
@@ -42,10 +45,16 @@ def require_provable(candidates: Sequence[Candidates], cost: CostModel, limits: 
             f"{option('exact', True)} proves cascades of up to {THRESHOLDED + 1} members; lower "
             f"{option('max_models', longest)}"
         )
-    if cost.per_unit is not None and limits:
+    if cost.per_unit is not None and percent_of(axis) is not None:
         raise UsageError(
-            f"{option('exact', True)} with limits needs a cost that is the same for every unit; {cost.name} varies. "
-            f"Leave the limits or {option('exact', True)} out"
+            f"{option('exact', True)} with {option('axis', axis)} needs a cost that is the same for every unit; "
+            f"{cost.name} varies. Leave one of them out"
+        )
+    varying = [limit.costs.name for limit in (limits.varying if limits else ())]
+    if limits and (varying or cost.per_unit is not None):
+        raise UsageError(
+            f"{option('exact', True)} with limits needs costs that are the same for every unit; "
+            f"{(varying or [cost.name])[0]} varies. Leave the limits or {option('exact', True)} out"
         )
 
 
@@ -53,7 +62,7 @@ class ExactSearch:
     """Proves the envelope of a finished grid search; ranks in it become 2 rank + 1 (grid) and 2 rank (exact)."""
 
     def __init__(self, sweep: GridSearch, tables: StageTables) -> None:
-        require_provable(sweep.candidates, sweep.axis.cost, sweep.limits)
+        require_provable(sweep.candidates, sweep.axis.cost, sweep.limits, sweep.axis.name)
         self.sweep = sweep
         cost, rank, level = sweep.envelope.copy()
         self.envelope = Envelope(cost, np.where(rank >= 0, 2 * rank + 1, rank), level)

@@ -14,17 +14,17 @@ FEWEST = 4  # stages of a cascade in a kernel
 
 
 def make_bounds(
-    limits: Limits | None, sequences: NDArray[np.int64], caps: NDArray[np.int64], units: int, fewest: int = FEWEST
+    limits: Limits, sequences: NDArray[np.int64], caps: NDArray[np.int64], units: int, fewest: int = FEWEST
 ) -> Bounds:
     """Bounds of sequences int64 [m, K], with virtual stages in front up to `fewest`.
 
     caps : int64 [m, K] the most units that may run each stage, beside the limits
     """
-    if not limits and (caps >= units).all():
+    if not limits.fixed and (caps >= units).all():
         return unlimited(fewest)
     caps, ceilings = padded_columns(caps, fewest, units), np.zeros(0, np.int64)
     charges = np.zeros((len(sequences), 0, caps.shape[1]), np.int64)
-    if limits:
+    if limits.fixed:
         caps = np.minimum(caps, padded_columns(limits.caps(sequences), fewest, units))
         charges = padded_columns(limits.marginal(sequences), fewest)
         ceilings = np.array(limits.ceilings, np.int64)

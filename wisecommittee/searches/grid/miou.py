@@ -67,7 +67,7 @@ class SkylineSearch:
     """The sweep over all combinations; pickles, and is run like a GridSearch."""
 
     def __init__(
-        self, pool: Pool, tables: StageTables, candidates: list[Candidates], levels: int, limits: Limits | None
+        self, pool: Pool, tables: StageTables, candidates: list[Candidates], levels: int, limits: Limits
     ) -> None:
         self.task, self.cost, self.units = pool.task, pool.cost, pool.units
         self.candidates, self.levels, self.limits = candidates, levels, limits
@@ -154,7 +154,6 @@ class SkylineSearch:
 
     def _allowed(self, sequence: tuple[int, ...], ran: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
         """Whether the numbers of units that run each stage keep the limits."""
-        assert self.limits is not None
         stages = np.array([sequence])
         (caps,), (charges,) = self.limits.caps(stages), self.limits.marginal(stages)
         allowed = np.ones(ran[0].shape, dtype=bool)

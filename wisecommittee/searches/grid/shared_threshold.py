@@ -58,7 +58,9 @@ class SharedSearch(GridSearch):
         sequences = np.array([[*head, m] for m in lasts.tolist()], np.int64)
         bounds = make_bounds(self.limits, sequences, np.full(sequences.shape, self.units), self.units, len(head) + 1)
         totals = int(correct[0].sum()), int(fees[0].sum())
-        sweep_shared(self._events(head), changes, *totals, group.ranks, bounds, envelope)
+        first = group.limits.stages[:, 0].sum(axis=1)
+        limits = group.limits._replace(stages=group.limits.stages[:, 1:].copy(), rooms=group.limits.rooms - first)
+        sweep_shared(self._events(head), changes, *totals, group.ranks, bounds, limits, envelope)
         return True
 
     def _events(self, head: tuple[int, ...]) -> Events:

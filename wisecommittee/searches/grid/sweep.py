@@ -20,13 +20,14 @@ from wisecommittee.kernels import envelope as envelopes
 from wisecommittee.kernels.bounds import Bounds
 from wisecommittee.kernels.envelope import Corners, Envelope, steps
 from wisecommittee.kernels.sweeps import grid, tiles
+from wisecommittee.kernels.sweeps.metered import Metered
 from wisecommittee.searches.grid.bounds import after_stage, can_be_met, make_bounds
 from wisecommittee.searches.grid.candidates import Candidates
 from wisecommittee.searches.grid.chunks import Chunk, run_chunks, sweep_task
 from wisecommittee.searches.grid.cost_axis import CostAxis
 from wisecommittee.searches.grid.levels import GridLevels
 from wisecommittee.searches.grid.virtual_stages import padded
-from wisecommittee.searches.limits import Limits
+from wisecommittee.searches.limits import Limits, metered
 from wisecommittee.searches.stages.lookup import StageLookup
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.workers.threads import Control, Mapper
@@ -45,6 +46,7 @@ class HeadGroup:
     lasts, ranks, offsets : int64 [m] last stage, rank in the order of ties, price; bounds : of all stages
     fees, last_fees : int64 [K - 1, N] and [m, N], what each stage of the head and each last member adds to the cost of
     a unit; [K - 1, 1] and [m, 1] where that is the same for every unit
+    limits : Metered of all stages, the limits on costs that vary per unit
     """
 
     head: tuple[int, ...]
@@ -54,6 +56,7 @@ class HeadGroup:
     fees: NDArray[np.int64]
     last_fees: NDArray[np.int64]
     bounds: Bounds
+    limits: Metered
 
 
 class Scored(Protocol):
@@ -81,8 +84,8 @@ class GridSearch:
         threads: int = 1,
     ) -> None:
         assert pool.task.width == 1  # else miou.py
-        self.candidates, self.limits, self.units = candidates, limits, pool.units
-        self.axis = CostAxis.of(axis, pool.cost, pool.units, [c.sequences for c in candidates])
+        self.candidates, self.limits, self.units = candidates, limits or Limits(pool.units), pool.units
+        self.axis = CostAxis.of(axis, pool.cost, pool.units, [c.sequences for c in candidates], levels)
         self.lookup = tables.lookup
         self.scale = scale_of(pool.confidence)
         self.grid = GridLevels.of(tables.score, levels, self.scale, threads)
@@ -126,12 +129,30 @@ class GridSearch:
             else:
                 head_fees, last_fees = fees[a, :-1, None], fees[a:b, -1:].copy()
             group_bounds = Bounds(bounds.caps[a:b], bounds.charges[a:b], bounds.ceilings)
+            limits = metered(self.limits.varying, head.tolist(), lasts, self.units)
             yield HeadGroup(
-                tuple(head.tolist()), lasts, ranks[a:b], offsets[a:b], head_fees, last_fees, group_bounds
+                tuple(head.tolist()), lasts, ranks[a:b], offsets[a:b], head_fees, last_fees, group_bounds, limits
             )  # fmt: skip
 
     def group(self, group: HeadGroup, envelope: Envelope, control: Control) -> bool:
         """Offer every threshold vector of a group to the envelope; False if stopped on the way."""
+        if not self.axis.budgeted:
+            return self._group(group, envelope, control)
+        return all(self._group(each, envelope, control) for each in self._at_budgets(group))
+
+    def _at_budgets(self, group: HeadGroup) -> Iterator[HeadGroup]:
+        """The group once for each budget of a percentile, with the last members that the budget tells apart."""
+        for taking_part, start, limit in self.axis.at_budgets(group.head, group.lasts):
+            lasts, limits = group.lasts[taking_part], (*self.limits.varying, limit)
+            caps = taking_part if len(group.bounds.caps) else slice(None)
+            bounds = Bounds(group.bounds.caps[caps], group.bounds.charges[caps], group.bounds.ceilings)
+            yield HeadGroup(
+                group.head, lasts, group.ranks[taking_part], group.offsets[taking_part] + start, group.fees,
+                group.last_fees[taking_part], bounds, metered(limits, group.head, lasts, self.units),
+            )  # fmt: skip
+
+    def _group(self, group: HeadGroup, envelope: Envelope, control: Control) -> bool:
+        """As `group`, of a group at one price."""
         stages = self._stages(group)
         lasts = grid.Lasts(self.changes(group.head, group.lasts), group.last_fees, group.offsets, group.ranks)
         scratch = self._scratch(len(group.lasts), stages.levels[-2:], varying=group.last_fees.shape[1] > 1)
@@ -139,8 +160,8 @@ class GridSearch:
         for n, vector in enumerate(itertools.product(range(self.levels), repeat=outer)):
             if n and control.stopped():
                 return False
-            waiting, correct, cost, bounds = _settle(stages, vector, group)
-            if not can_be_met(bounds):
+            waiting, correct, cost, bounds, rooms = _settle(stages, vector, group)
+            if not can_be_met(bounds) or (rooms < 0).any():
                 continue
             bins0, levels0 = stages.bins[outer], stages.levels[outer]
             last_four = grid.GridStages(
@@ -148,7 +169,8 @@ class GridSearch:
                 stages.levels[outer:], stages.correct[outer:], stages.fees[outer + 1 :],
             )  # fmt: skip
             settled = grid.Settled(correct, cost, n * self.levels ** (THRESHOLDED + 1))
-            grid.sweep_group(last_four, lasts, bounds, settled, scratch, envelope)
+            limits = Metered(_last_stages(group.limits.stages), group.limits.lasts, rooms)
+            grid.sweep_group(last_four, lasts, bounds, limits, settled, scratch, envelope)
         return True
 
     def _stages(self, group: HeadGroup) -> grid.GridStages:
@@ -205,17 +227,26 @@ class GridSearch:
 
 def _settle(
     stages: grid.GridStages, vector: tuple[int, ...], group: HeadGroup
-) -> tuple[NDArray[np.bool_], int, int, Bounds]:
+) -> tuple[NDArray[np.bool_], int, int, Bounds, NDArray[np.int64]]:
     """The stages before the last four at these levels: which units run the first of the four (bool [N]), what is
-    correct and spent if they exit there, and the bounds that are left."""
-    outer, bounds = len(vector), group.bounds
+    correct and spent if they exit there, and the bounds and the rooms (Metered) that are left."""
+    outer, bounds, rooms = len(vector), group.bounds, group.limits.rooms
     waiting = np.ones(len(stages.bins[0]), dtype=bool)
     correct = cost = 0
-    for k in range(len(stages.bins) - len(group.head), outer + 1):
+    before = len(stages.bins) - len(group.head)  # virtual stages
+    for k in range(before, outer + 1):
         bounds = after_stage(bounds, int(waiting.sum()))
         cost += int(np.broadcast_to(stages.fees[k], waiting.shape)[waiting].sum())
+        rooms = rooms - group.limits.stages[:, k - before, waiting].sum(axis=1)
         leaves = waiting & (stages.bins[k] > vector[k]) if k < outer else waiting
         correct += int(stages.correct[k][leaves].sum(dtype=np.int64))
         if k < outer:
             waiting &= ~leaves
-    return waiting, correct, cost, bounds
+    return waiting, correct, cost, bounds, rooms
+
+
+def _last_stages(added: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64 [Q, 3, N]: the last three of K stages [Q, K, N], with virtual stages in front if there are fewer."""
+    last = added[:, -THRESHOLDED:]
+    virtual = np.zeros((len(added), THRESHOLDED - last.shape[1], added.shape[2]), np.int64)
+    return np.ascontiguousarray(np.concatenate([virtual, last], axis=1))

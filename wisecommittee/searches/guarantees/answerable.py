@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, UsageError, counted, option
-from wisecommittee.searches.guarantees.statement import BEST_SINGLE, Guarantee
 from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.statements.statement import BEST_SINGLE, Guarantee
 
 
 def classes_named(guarantees: tuple[Guarantee, ...], pool: Pool) -> dict[str, Any]:
@@ -56,9 +56,8 @@ def require_answerable(guarantees: tuple[Guarantee, ...], pool: Pool, delta: flo
     models = [card.model for card in pool.cards]
     costs = [pool.cost.name, *(charges.name for charges in pool.further)]
     for each in guarantees:
-        for model in each.models:
-            if model not in (*models, BEST_SINGLE):
-                raise AbsentNameError("model", model, models)
+        if each.model is not None and each.model not in (*models, BEST_SINGLE):
+            raise AbsentNameError("model", each.model, models)
         if each.of_cost and each.subject not in ("cost", *costs):
             raise AbsentNameError("cost", str(each.subject), ["cost", *costs])
         if each.needs_labels and not labelled(pool):

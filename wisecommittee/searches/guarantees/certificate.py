@@ -9,7 +9,7 @@ from typing import Any
 from wisecommittee.errors import counted
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
-from wisecommittee.searches.guarantees.statement import Guarantee
+from wisecommittee.searches.statements.statement import Guarantee
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,10 +17,10 @@ from wisecommittee.searches.guarantees.hypothesis import Hypothesis
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.path import candidates, order_of_tests, saves_cost
 from wisecommittee.searches.guarantees.results import calibration_hash, results_of
-from wisecommittee.searches.guarantees.statement import BEST_SINGLE
 from wisecommittee.searches.meeting import single_named
 from wisecommittee.searches.stages.exit_table import stage_indices
 from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.searches.statements.statement import BEST_SINGLE
 from wisecommittee.searches.target import Target
 from wisecommittee.statistics.sequence import rejected_in_order
 
@@ -60,15 +61,16 @@ def certify(
         On the units that choose; the first committee of the path if none passes.
     Certificate
     """
-    delta, statements = asked.delta, asked.statements
+    delta, trusted = asked.delta, pools[0].store.labels_from
+    statements = tuple(replace(each, labels_from=trusted) for each in asked.statements)
     references = {
-        name: frontier.best_single() if name == BEST_SINGLE else single_named(frontier, name)
+        each.model: frontier.best_single() if each.model == BEST_SINGLE else single_named(frontier, each.model)
         for each in statements
-        for name in each.models
+        if each.model is not None
     }
     every = candidates(frontier, list(references.values()), target, least)
     choosing, testing = pools
-    most = _most(choosing, every)
+    most = _most(choosing, [*every, *references.values()])
     before = _hypotheses(every, references, asked, choosing, most, threads)
     order = order_of_tests(every, lambda i: _joint(before[i], delta), save_cost=saves_cost(statements, target))
     path = [every[i] for i in order]
@@ -118,11 +120,10 @@ def _hypotheses(
 
 
 def _most(pool: Pool, evaluations: Sequence[Evaluation]) -> dict[tuple[Stages, str], float]:
-    """What the dearest unit of a pool costs each committee, where the cost varies per unit."""
-    if pool.cost.per_unit is None:
-        return {}
+    """What the dearest unit of a pool costs each committee, in every cost that varies per unit."""
     out = {}
-    for e in evaluations:
-        cost = pool.cost.stages(stage_indices(pool, e.committee))
-        out[e.committee.stages, pool.cost.name] = pool.cost.true(int(cost[-1].max()))
+    for charges in (pool.cost, *pool.further):
+        for e in evaluations if charges.per_unit is not None else ():
+            cost = charges.stages(stage_indices(pool, e.committee))
+            out[e.committee.stages, charges.name] = charges.true(int(cost[-1].max()))
     return out

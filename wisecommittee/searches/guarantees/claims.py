@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.searches.guarantees.hypothesis import Certain, Difference, Hypothesis, Mean, Share
 from wisecommittee.searches.guarantees.results import Results, UnitCosts
-from wisecommittee.searches.guarantees.statement import Guarantee
+from wisecommittee.searches.statements.statement import Guarantee
 from wisecommittee.statistics.paired import PairedCounts
 
 Stages = tuple[tuple[str, ...], ...]
@@ -44,13 +44,14 @@ def _accuracy(guarantee: Guarantee, results: Results, units: Units) -> Hypothesi
         if units.counts:
             return Share(int(results.worth.sum()), len(results.worth), guarantee.number)
         return Mean(results.worth[units.order], guarantee.number)
-    reference, margin = units.references[guarantee.subject], -guarantee.number
-    if results.committee.decides_as(reference.committee) and margin >= 0:
+    reference, margin, factor = units.references[guarantee.subject], -guarantee.number, guarantee.factor
+    if results.committee.decides_as(reference.committee) and margin >= 0 and factor <= 1:
         return Certain(len(results.worth), 0.0)
-    if units.counts:
+    if units.counts and factor == 1:
         return Difference(PairedCounts.of(results.worth > 0, reference.worth > 0), margin)
-    differences = (results.worth - reference.worth)[units.order]
-    return Mean((differences + 1) / 2, (1 - margin) / 2, scale=2.0, margin=margin)
+    differences = (results.worth - factor * reference.worth)[units.order]  # from -factor to 1
+    spread = 1 + factor
+    return Mean((differences + factor) / spread, (factor - margin) / spread, scale=spread, margin=margin)
 
 
 def _agreement(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:
@@ -76,6 +77,11 @@ def _recall(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:
 
 def _average(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:
     costs, (least, most) = _costs(guarantee, results, units)
+    if guarantee.reference is not None:
+        theirs, (low, high) = _costs(guarantee, units.references[guarantee.reference], units)
+        if low < high:
+            return _compared_costs(guarantee, (costs, most), (theirs, high), units)
+        guarantee = guarantee.with_number(guarantee.number + guarantee.factor * high)
     n, saved = len(costs.values), most - costs.values
     if most <= guarantee.number and (saved >= 0).all():
         return Certain(n, most - guarantee.number)
@@ -85,6 +91,17 @@ def _average(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis
         number = 2.0
     if len(costs.possible) == 2:
         return Share(int((saved > 0).sum()), n, min(number, 1.0), scale=spread)
+    return Mean(np.clip(saved / spread, 0, 1)[units.order], number, scale=spread)
+
+
+def _compared_costs(
+    guarantee: Guarantee, ours: tuple[UnitCosts, float], theirs: tuple[UnitCosts, float], units: Units
+) -> Hypothesis:
+    """Of a mean cost that is compared with a model's on the same units; each with the most that a unit can cost."""
+    (costs, most), (reference, high) = ours, theirs
+    saved = most - costs.values + guarantee.factor * reference.values
+    spread = most + guarantee.factor * high
+    number = 2.0 if (costs.values > most).any() else (most - guarantee.number) / spread
     return Mean(np.clip(saved / spread, 0, 1)[units.order], number, scale=spread)
 
 
@@ -99,16 +116,11 @@ def _exceeding(guarantee: Guarantee, results: Results, units: Units) -> Hypothes
 
 def _costs(guarantee: Guarantee, results: Results, units: Units) -> tuple[UnitCosts, tuple[float, float]]:
     """The costs that a statement is about, and the least and the most that a unit can cost."""
-    name = cost_named(guarantee, results.committee.cost)
+    name = guarantee.about(results.committee.cost)
     costs = results.costs[name]
     if costs.possible:
         return costs, (costs.possible[0], costs.possible[-1])
     return costs, (0.0, units.most[results.committee.stages, name])
-
-
-def cost_named(guarantee: Guarantee, searched: str) -> str:
-    """The name of the cost that a statement is about; 'cost' stands for the cost that is searched."""
-    return searched if guarantee.subject == "cost" else str(guarantee.subject)
 
 
 _HYPOTHESES: dict[str, Callable[[Guarantee, Results, Units], Hypothesis]] = {

@@ -9,8 +9,8 @@ from typing import Any
 from wisecommittee.errors import UsageError, option
 from wisecommittee.option_checks import text, texts
 from wisecommittee.options import check_fields, described
-from wisecommittee.searches.guarantees.parsing import parse_guarantee
-from wisecommittee.searches.guarantees.statement import Guarantee
+from wisecommittee.searches.statements.parsing import parse_guarantee
+from wisecommittee.searches.statements.statement import Guarantee
 
 
 def _between_0_and_1(name: str, value: Any) -> float:
@@ -30,7 +30,8 @@ class GuaranteeOptions:
     guarantee: tuple[str, ...] | None = described(
         None,
         "Statement about new units that must hold with probability 1 - delta: 'accuracy >= best_single - 0.01' (or >= "
-        "MODEL - 0.01, or >= 0.95), 'agreement with MODEL >= 0.98', 'average_flops <= 4e9', 'P(cost > 4e9) <= 0.05', "
+        "MODEL - 0.01, or >= 0.97 * best_single, or >= 0.95), 'agreement with MODEL >= 0.98', 'average_flops <= 4e9', "
+        "'average_usd <= 0.4 * best_single', 'P(cost > 4e9) <= 0.05', "
         "'precision of CLASS >= 0.9', 'recall of CLASS >= 0.9'. May be repeated: then all hold together.",
         shown="none",
         check=lambda name, value: tuple(_statements(name, value)),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from wisecommittee.errors import InfeasibleError
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
-from wisecommittee.searches.guarantees.statement import Guarantee
+from wisecommittee.searches.statements.statement import Guarantee
 from wisecommittee.searches.target import Target
 
 STEP = 0.98  # most of the cost of a committee that the next one on the path has

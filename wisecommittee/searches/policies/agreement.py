@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.agreement import Agreement, count_votes
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.committees.policy import ALWAYS
+from wisecommittee.committees.policy import ALWAYS, NO_TEXT
+from wisecommittee.committees.scale import LEAST
 from wisecommittee.errors import UsageError, option
-from wisecommittee.kernels.rules.known import Known
+from wisecommittee.kernels.rules.known import NEVER, Known
 from wisecommittee.searches.policies.arrays import MemberArrays, member_arrays
 from wisecommittee.searches.policies.building import committee_of
 from wisecommittee.searches.policies.rules.considered import considered
@@ -87,9 +88,22 @@ def _fitting(alone: MemberArrays, chains: Sequence[Tree], best: Sequence[int]) -
         *(_voted(alone, route, best if last else route[::-1]) for route, last in distinct), strict=True
     )
     newest = [route[-1] for route, _ in distinct]
-    known = Known(rank[newest], np.stack(votes), order[newest], np.stack(quality))
+    rank, order = rank[newest], order[newest]
+    for line, (route, _) in enumerate(distinct):
+        if (silent := _silent(alone, route)).any():
+            rank[line, silent] = NEVER
+            order[line] = np.argsort(rank[line], kind="stable")
+    known = Known(rank, np.stack(votes), order, np.stack(quality))
     said = Said({}, known, alone.score[newest], np.arange(1, MOST_MEMBERS + 1), alone.scale)
     return Fitting(said, chains, [np.array([row[key] for key in line], np.int32) for line in keys])
+
+
+def _silent(alone: MemberArrays, route: Members) -> NDArray[np.bool_]:
+    """bool [N]: units that no member of a route answered, and that no confidence of the newest lets exit."""
+    if alone.prediction.dtype.kind != "U":
+        return np.zeros(alone.units, bool)
+    score, silent = alone.score[route[-1]], (alone.prediction[list(route)] == NO_TEXT).all(axis=0)
+    return silent & (score == np.float32(LEAST)) if score.any() else silent
 
 
 def _voted(
@@ -116,7 +130,7 @@ def _built(problem: Problem, fitting: Fitting, fitted: Fitted, best: Sequence[in
             break
         reached, group = fitted.route >= number, said.known.group[row]
         pairs = [threshold(said, row, reached & (group == g), fitted.level[number, g]) for g in range(len(route))]
-        if all(value == ALWAYS for value, _ in pairs):
+        if all(value == ALWAYS for value, _ in pairs) and not (said.known.rank[row][reached] == NEVER).any():
             break
         lines.append(tuple(value for value, _ in pairs))
         odds.append(tuple(number for _, number in pairs))

@@ -65,6 +65,8 @@ class ReferenceComparison:
     measured : {name: float}
         The reference's average over the committee's, for each measured time on the cards of all members besides the
         cost of the search; a model is charged what it takes by itself.
+    labels_from : str or None
+        The model that quality is agreement with; None: quality is by labels.
     """
 
     reference: str
@@ -74,6 +76,7 @@ class ReferenceComparison:
     same: bool = False
     test: DifferenceOnTest | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
+    labels_from: str | None = None
 
     def to_json(self, margin: float) -> dict[str, Any]:
         cheaper = self.speedup

@@ -12,7 +12,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.abstaining import Abstaining
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.expected import Expected, Interval
-from wisecommittee.searches.percentile import share_above
+from wisecommittee.searches.percentile import units_above
 from wisecommittee.searches.resampling.cross_fit import CrossFit
 from wisecommittee.searches.resampling.fitted import Fitted, interval_of_mean, quality_of, widened
 from wisecommittee.searches.resampling.outcomes import Outcomes
@@ -48,7 +48,7 @@ def expected_figures(crossfit: CrossFit, fitted: Fitted, chosen: Outcomes, commi
         expected_interval(fitted),
         pool.cost.true(int(costs.sum()), costs.size),
         mean_interval(cost, bounds=bounds) if bounds[0] < bounds[1] else bounds,
-        pool.cost.true(int(np.sort(chosen.cost)[-1 - share_above(len(cost))])),
+        pool.cost.true(int(np.sort(chosen.cost)[-1 - units_above(99, len(cost))])),
         None if ends is None else (pool.cost.true(int(ends[0])), pool.cost.true(int(ends[1]))),
         quality_of(pool.task, chosen) - fitted.quality,
         len(cost),

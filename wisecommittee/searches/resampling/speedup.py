@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.searches.percentile import share_above
+from wisecommittee.searches.percentile import percent_of, units_above
 from wisecommittee.statistics.quantiles import quantile_interval
 from wisecommittee.statistics.ratio import ratio_interval
 
@@ -44,13 +44,17 @@ def speedup(
     if axis == "average":
         ends = [ratio_interval(reference, committee, worst, level) for level in (0.95, 0.90)]
         return Speedup(float(reference.mean() / committee.mean()), ends[0], ends[1])
-    figures = [float(np.sort(costs)[-1 - share_above(len(costs))]) for costs in (reference, committee)]
+    percent = percent_of(axis)
+    assert percent is not None
+    figures = [float(np.sort(costs)[-1 - units_above(percent, len(costs))]) for costs in (reference, committee)]
     if not figures[1]:
         return None
-    two_sided, one_sided = (_quantile_ratio(figures[0], committee, worst[1], level) for level in (0.95, 0.90))
+    two_sided, one_sided = (_quantile_ratio(figures[0], committee, worst[1], percent, level) for level in (0.95, 0.90))
     return Speedup(figures[0] / figures[1], two_sided, one_sided)
 
 
-def _quantile_ratio(reference: float, committee: NDArray[np.float64], worst: float, level: float) -> Interval:
-    low, high = quantile_interval(committee, 0.99, level) or (float(committee.min()), worst)
+def _quantile_ratio(
+    reference: float, committee: NDArray[np.float64], worst: float, percent: float, level: float
+) -> Interval:
+    low, high = quantile_interval(committee, percent / 100, level) or (float(committee.min()), worst)
     return reference / high, reference / low if low else float("inf")

@@ -15,15 +15,18 @@ from wisecommittee.committees.confidence import NO_CONFIDENCE, Confidence
 from wisecommittee.committees.cost import CostModel, common_costs, cost_model
 from wisecommittee.committees.replicas import resolve_replicas
 from wisecommittee.errors import StoreError, UsageError, option
+from wisecommittee.searches.distribution import NO_DETAIL, CostDetail
 from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.patterns import selected
 from wisecommittee.searches.stages.pool_confidence import confidence_of
-from wisecommittee.searches.stages.split_model import BLOCK, SplitModel
+from wisecommittee.searches.stages.split_model import SplitModel
 from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.store import LogitStore
 from wisecommittee.store.feature_table import Features
 from wisecommittee.tasks import Task, task_of
+from wisecommittee.tasks.classification import BLOCK
+from wisecommittee.tasks.task import agreement_with
 
 Tiers = tuple[tuple[int, ...], ...]
 # Kinds of outputs that cannot be averaged over members, as messages call them.
@@ -39,6 +42,7 @@ class Pool:
     tiers : the groups of models that a stage can add; tier m < M is model m alone. None: single models only
     cost : the cost that is searched; further : the other costs that every card names
     rows : int64 [N], the units of the pool as positions in the split, ascending; None: all of them
+    detail : what evaluations on this pool say of the distribution of costs
 
     Combinations, stages, `cost` and `further` index tiers, not models.
     """
@@ -54,6 +58,7 @@ class Pool:
     tiers: Tiers | None = None
     further: tuple[CostModel, ...] = ()
     rows: NDArray[np.int64] | None = None
+    detail: CostDetail = NO_DETAIL
 
     def of_units(self, rows: NDArray[np.int64]) -> Pool:
         """The same models on these units only. rows : int64 [n] positions among the units of this pool, ascending."""
@@ -90,6 +95,12 @@ class Pool:
     @property
     def confidence_name(self) -> str:
         return self.confidence if isinstance(self.confidence, str) else self.confidence.name
+
+    @property
+    def quality(self) -> str:
+        """The name of the quality on axes and in headings."""
+        trusted = self.store.labels_from
+        return self.task.label if trusted is None else agreement_with(trusted)
 
     @property
     def averaged(self) -> bool:
@@ -209,10 +220,11 @@ def open_pool(
     function = confidence_of(cards, confidence, settled, compared=compared)
     labels = store.labels(split) if labelled else store.units(split).labels
     units = len(labels)
-    varying = {
-        card.model: store.unit_costs(card.model, split, cost) for card in cards if cost in card.contents.unit_costs
-    }
-    task = task_of([SplitModel(store, split, card) for card in cards])
-    charges = cost_model(cards, cost, units, varying)
-    further = tuple(cost_model(cards, other, units) for other in common_costs(cards) if other != cost)
+
+    def charges_of(name: str) -> CostModel:
+        varying = [card.model for card in cards if name in card.contents.unit_costs]
+        return cost_model(cards, name, units, {model: store.unit_costs(model, split, name) for model in varying})
+
+    task, charges = task_of([SplitModel(store, split, card) for card in cards]), charges_of(cost)
+    further = tuple(map(charges_of, (name for name in common_costs(cards) if name != cost)))
     return Pool(store, split, tuple(cards), rule, function, task, charges, labels, further=further)

@@ -16,7 +16,7 @@ def run(problem: Problem) -> Findings:
     if not problem.family.thresholded:  # without thresholds, all combinations are all committees
         return exhaustive.run(problem)
     candidates = problem.candidates()
-    require_provable(candidates, problem.pool.cost, problem.limits)
+    require_provable(candidates, problem.pool.cost, problem.limits, problem.query.axis)
     with problem.execution.mapper(problem.deadline) as mapper:
         prepared = prepare(problem, candidates, mapper, exact=True)
         sweep = grid_of(problem, prepared)

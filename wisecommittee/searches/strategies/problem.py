@@ -15,6 +15,7 @@ from wisecommittee.committees.cost import default_cost
 from wisecommittee.committees.families import family_named
 from wisecommittee.committees.families.family import Family
 from wisecommittee.errors import UsageError
+from wisecommittee.searches.distribution import CostDetail
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.grid.candidates import Candidates, within_worst_case
 from wisecommittee.searches.grid.sweep import Point
@@ -131,6 +132,7 @@ def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:
     """
     if query.split == "test":
         raise UsageError("search chooses a committee and test only reports; choose on val (or another split)")
+    store = store.with_labels_from(query.labels_from)
     deadline, family = execution.deadline(), family_named(query.family)
     cards = select_cards(store, query.split, query.models, with_calibration=query.calibrated)
     cards = family.members(cards, query.confidence)
@@ -145,6 +147,7 @@ def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:
     max_models = query.max_models or family.stages or len(cards)
     query = replace(
         query,
+        labels_from=store.labels_from,
         models=tuple(card.model for card in cards),
         max_models=max_models,
         combine=pool.combine.name,
@@ -163,5 +166,5 @@ def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:
         ordered=pool.combine.ordered,
         shared=query.shared_threshold,
     )
-    pool = pool.with_tiers(family.tiers(cards, query.replicas))
+    pool = replace(pool.with_tiers(family.tiers(cards, query.replicas)), detail=CostDetail.of(query))
     return Problem(query, family, pool, make_limits(pool, query), work, execution, deadline)

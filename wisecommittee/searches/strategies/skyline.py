@@ -16,6 +16,12 @@ def refuse(problem: Problem) -> None:
             f"mIoU is searched over average cost; leave {option('axis', query.axis)} out and limit it, "
             f"{option('max_worst_cost')}"
         )
+    if varying := problem.limits.varying:
+        name = varying[0].costs.name
+        raise UsageError(
+            f"mIoU with a limit on {name}, which varies per unit; limits need a cost that is the same for every unit. "
+            f"Leave the limit out, or limit {option('max_worst_cost')}"
+        )
     if query.exact or query.method not in ("auto", "exhaustive"):
         asked = option("exact", True) if query.exact else option("method", query.method)
         raise UsageError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from wisecommittee.committees.cards import MAX_COUNT, ModelCard, check_cost, split_model_name
 from wisecommittee.errors import AbsentNameError, CostError, StoreError, UsageError, counted
 from wisecommittee.reading import parse_json
+from wisecommittee.store.imports.prices import PRICES, Prices, prices_in
 from wisecommittee.store.readers.classes import means_something_else
 from wisecommittee.store.readers.frames import named_column, read_table
 
@@ -24,25 +25,59 @@ def read_cards(costs: str | os.PathLike[str], models: Sequence[str]) -> dict[str
     Columns: model, flops, and optionally architecture, replica, params, training_cost, blocks ('id:flops;id:flops') and
     any further numeric column as a cost of that name (latency_ms, usd).
     """
+    cards = {}
+    for model, row in _rows(costs, dict(zip(models, models, strict=True))):
+        if column := next((name for name in row if name in PRICES), None):
+            raise CostError(
+                f"{costs}: {model}: {column} is a price of tokens, which only tables of answers and logs have for each "
+                f"unit; give flops, usd or latency_ms"
+            )
+        cards[model] = _card(model, row, f"{costs}: {model}")
+    return cards
+
+
+def read_priced_cards(
+    costs: str | os.PathLike[str], models: Mapping[str, str]
+) -> tuple[dict[str, ModelCard], dict[str, Prices]]:
+    """As `read_cards`, where columns may also be the prices per token in PRICES: ({model: card}, {model: its prices}).
+
+    models : {model: name of its row, if no row has the name of the model itself}. A model that has neither prices nor
+    other costs is a CostError.
+    """
+    cards, prices = {}, {}
+    for model, row in _rows(costs, models):
+        what = f"{costs}: {model}"
+        priced = {
+            name: float(_cost(text, f"{what}: {name}", free=True)) for name, text in row.items() if name in PRICES
+        }
+        cards[model] = _card(
+            model, {name: text for name, text in row.items() if name not in PRICES}, what, bool(priced)
+        )
+        if (found := prices_in(priced, what)) is not None:
+            prices[model] = found
+            if "usd" in cards[model].costs:
+                raise CostError(f"{what}: usd, and prices per token; leave one out")
+    return cards, prices
+
+
+def _rows(costs: str | os.PathLike[str], models: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """(model, {column: text of each filled cell}) for each of these models."""
     table = read_table(costs)
     listed = named_column(table, "model", costs).astype(str).str.strip()
     if table.columns.tolist() == ["model"]:
         raise CostError(f"{costs}: no cost column beside model; expected flops, latency_ms or usd")
-    cards = {}
     rows_of = {str(name): [int(row) for row in rows] for name, rows in listed.groupby(listed).indices.items()}
-    for model in models:
-        rows: list[int] = rows_of.get(model, [])
+    for model, other in models.items():
+        rows: list[int] = rows_of.get(model) or rows_of.get(other, [])
         if len(rows) != 1:
             if len(rows):
                 raise CostError(f"{costs}: {counted(len(rows), 'row')} for {model}; expected one")
             raise AbsentNameError(f"model (it has no row in {costs})", model, listed)
         row = table.iloc[rows[0]]
-        cards[model] = _card(model, {str(k): str(v).strip() for k, v in row.items() if str(v).strip()}, costs)
-    return cards
+        yield model, {str(k): str(v).strip() for k, v in row.items() if str(v).strip()}
 
 
-def _card(model: str, row: Mapping[str, str], costs: str | os.PathLike[str]) -> ModelCard:
-    what = f"{costs}: {model}"
+def _card(model: str, row: Mapping[str, str], what: str, is_priced: bool = False) -> ModelCard:
     architecture, replica = split_model_name(model)
     blocks: dict[str, int | float] = {}
     if "flops" in row:
@@ -60,7 +95,7 @@ def _card(model: str, row: Mapping[str, str], costs: str | os.PathLike[str]) -> 
             further[name] = _cost(text, f"{what}: {name}", free=True)
         elif not means_something_else(name) and (number := _number(text)) is not None and number >= 0:
             further[name] = number
-    if not blocks and not further:
+    if not blocks and not further and not is_priced:
         raise CostError(f"{what}: no cost; fill its flops (or latency_ms, usd)")
     training = _cost(row["training_cost"], f"{what}: training_cost", free=True) if "training_cost" in row else None
     return ModelCard(

@@ -94,7 +94,7 @@ def import_outputs(
             card = with_fields(cards[model], kind=kind, class_names=class_names, origin=origin(file))
             ids, label_rows = pair(known, outputs[model].unit_ids, len(values), model, by_position=by_position)
             ready.append(store.checked(card, split, ModelRows(ids, values), numbered[label_rows], dtype))
-        done = put_together(store, split, ready, replace=replace, features=table_of(features))
+        done = put_together(store, split, lambda: ready, replace=replace, features=table_of(features))
     if known.groups:
         write_groups(store, split, ids, known.groups_of(label_rows))
     warn_of_numbering(store, split, names)

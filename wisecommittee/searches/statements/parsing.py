@@ -7,12 +7,13 @@ import re
 from dataclasses import replace
 
 from wisecommittee.errors import UsageError, nearest
-from wisecommittee.searches.guarantees.statement import BEST_SINGLE, OF_COST, Guarantee
+from wisecommittee.searches.statements.statement import BEST_SINGLE, OF_COST, Guarantee
 
 COMPARED = re.compile(r"(.*[^<>=≥≤\s])\s*(>=|<=|≥|≤|==|=|>|<)\s*([^<>=≥≤]*)")
 NUMBER = r"[0-9.]+(?:[eE][+-]?[0-9]+)?"
 # A model and a margin. The sign stands apart from the name of a model, which may hold one.
 MARGIN = re.compile(rf"({BEST_SINGLE}|.*\S(?=\s))\s*([+-])\s*({NUMBER})")
+MULTIPLE = re.compile(rf"({NUMBER})\s*\*\s*(.*\S)")
 # The left side of each kind of statement, and an example.
 FORMS: dict[str, tuple[re.Pattern[str], str]] = {
     "accuracy": (re.compile(r"accuracy"), "accuracy >= best_single - 0.01"),
@@ -46,8 +47,11 @@ def parse_guarantee(text: str) -> Guarantee:
     if sign.replace("≥", ">=").replace("≤", "<=") != expected:
         raise _error(text, f"{sign!r} after {left!r}", f"{expected!r}", figure)
     if figure == "accuracy" and re.fullmatch(r"[-+]?" + NUMBER, right) is None:
-        model, number = _compared_model(text, right)
-        return Guarantee(figure, number, model)
+        factor, model, number = _compared_model(text, right, figure)
+        return Guarantee(figure, number, model, factor=factor)
+    if figure == "average" and (MULTIPLE.fullmatch(right) or right.startswith(BEST_SINGLE)):
+        factor, model, number = _compared_model(text, right, figure)
+        return Guarantee(figure, number, groups[0], factor=factor, reference=model)
     guarantee = Guarantee(figure, _limit(text, right, figure), groups[0] if groups else None)
     return replace(guarantee, limit=_number(text, groups[1], figure)) if figure == "exceeding" else guarantee
 
@@ -62,21 +66,26 @@ def _figure(text: str, left: str) -> tuple[str, tuple[str, ...]]:
     if near:
         raise _error(text, repr(left), "the form of the example", near)
     examples = "; ".join(example for _, example in FORMS.values())
-    raise UsageError(f"guarantee {text!r}: unknown figure {left!r}; expected one of: {examples}")
+    raise UsageError(f"statement {text!r}: unknown figure {left!r}; expected one of: {examples}")
 
 
-def _compared_model(text: str, right: str) -> tuple[str, float]:
-    """The model that an accuracy is compared with, and the difference that is allowed."""
+def _compared_model(text: str, right: str, figure: str) -> tuple[float, str, float]:
+    """The factor, the model that a figure is compared with, and the difference that is allowed."""
+    factor = 1.0
+    if multiple := MULTIPLE.fullmatch(right):
+        factor, right = _number(text, multiple[1], figure), multiple[2]
+        if not factor:
+            raise _error(text, f"factor {multiple[1]}", "a factor above 0", figure)
     parted = MARGIN.fullmatch(right)
     if parted is None:
         if not right or right.startswith((f"{BEST_SINGLE} ", f"{BEST_SINGLE}-")):
-            raise _error(text, repr(right), "a number, or a model and a margin", "accuracy")
-        return right, 0.0
+            raise _error(text, repr(right), "a number, or a model and a margin", figure)
+        return factor, right, 0.0
     model, sign, digits = parted.groups()
-    size = _number(text, digits, "accuracy")
-    if size > 1:
-        raise _error(text, f"margin {digits}", "a margin from 0 to 1", "accuracy")
-    return model, -size if sign == "-" else size
+    size = _number(text, digits, figure)
+    if size > 1 and figure == "accuracy":
+        raise _error(text, f"margin {digits}", "a margin from 0 to 1", figure)
+    return factor, model, -size if sign == "-" else size
 
 
 def _limit(text: str, right: str, figure: str) -> float:
@@ -101,4 +110,4 @@ def _number(text: str, part: str, figure: str) -> float:
 
 
 def _error(text: str, found: str, expected: str, figure: str) -> UsageError:
-    return UsageError(f"guarantee {text!r}: {found}; expected {expected}, as in '{FORMS[figure][1]}'")
+    return UsageError(f"statement {text!r}: {found}; expected {expected}, as in '{FORMS[figure][1]}'")

@@ -60,7 +60,7 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
         show_thresholds(choice.val)
         show_references(choice)
         if choice.certificate is not None:
-            show_statements(choice.certificate, choice.selection.seed)
+            show_statements(choice.certificate, choice.selection.seed, choice.selection.group_by)
     else:
         show_frontier(choice.frontier, store)
 

@@ -18,7 +18,7 @@ from .console import Update
 from .fields import parameters, with_parameters
 
 Make = Callable[..., Any]  # a Study, of the progress to show and of what only one command asks
-OF_SELECTION = ("folds",)
+OF_SELECTION = ("folds", "group_by")
 OF_QUERY = ("labels_from", "models", "policy", "replicas", "max_models", "confidence", "combine", "calibrated", "cost")
 
 

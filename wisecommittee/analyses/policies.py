@@ -103,6 +103,7 @@ def compare_policies(
     folds: int = FOLDS,
     repeats: int = 1,
     seed: int = 0,
+    group_by: str | None = None,
 ) -> PolicyComparison:
     """Compare every kind of policy that fits a store at equal average costs.
 
@@ -120,7 +121,7 @@ def compare_policies(
     budgets : sequence of float, optional
         Average costs; by default a quarter, a half, three quarters and the whole of the way from the cheapest to the
         best single model.
-    folds, repeats, seed : int
+    folds, repeats, seed, group_by
         As of Selection.
 
     Returns
@@ -150,7 +151,7 @@ def compare_policies(
     searches: dict[str, tuple[Solution, CrossFit]] = {}
     for kind, (of_kind, strategy) in fit.items():
         solution = solve(of_kind, strategy)
-        crossfit = cross_fit(solution, folds, repeats, seed)
+        crossfit = cross_fit(solution, folds, repeats, seed, group_by=group_by)
         if isinstance(crossfit, Skipped):
             left_out[kind] = crossfit.why
         else:

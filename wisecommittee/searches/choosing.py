@@ -137,7 +137,8 @@ def completed(selected: Selected, choice: Choice, store: LogitStore, threads: in
     if test is not None:
         with contextlib.suppress(WiseCommitteeError):  # test lacks the reference, or holds other weights of it
             whole = answering(test.committee)
-            difference = compare_on(store, test.split, whole, reference, threads=thread_count(threads))
+            by = selected.selection.group_by
+            difference = compare_on(store, test.split, whole, reference, group_by=by, threads=thread_count(threads))
             comparison = replace(comparison, test=difference)
     verdict = replace(evidence.verdict, sentence=sentence_of(comparison, selected.selection.margin))
     return replace(evidence, comparison=comparison, verdict=verdict)

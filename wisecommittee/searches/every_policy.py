@@ -21,7 +21,7 @@ from wisecommittee.searches.resampling.evidence import fitted_along
 from wisecommittee.searches.resampling.selecting import Plan, Selected, plan, with_evidence
 from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.strategies.problem import Problem
-from wisecommittee.searches.target import BUDGETS, Target
+from wisecommittee.searches.target import Target
 from wisecommittee.searches.workers.threads import interrupts, stop_is_due
 
 
@@ -100,7 +100,7 @@ def _candidate(kind: str, planned: Plan) -> Candidate:
     crossfit, target = planned.crossfit, planned.asked.target
     assert isinstance(crossfit, CrossFit)
     outcomes = crossfit.outcomes(planned.chosen.rule)
-    if target is None or target.kind in BUDGETS:
+    if target is None or target.budget is not None:
         gains = [crossfit.pool.task.worth(each.statistics) for each in outcomes]
     else:
         gains = [-each.cost.astype(np.float64) for each in outcomes]

@@ -75,7 +75,9 @@ def _without_folds(problem: Problem, selection: Selection, raced: Raced) -> None
             raced.refused[kind] = f"{folds} folds of this kind take long; {option('folds', folds)} searches them"
         else:
             filled = settled(each, replace(selection, folds=folds))
-            searches = FoldSearches(each.solution, folds, selection.repeats, selection.seed, preparation(filled))
+            searches = FoldSearches(
+                each.solution, folds, selection.repeats, selection.seed, preparation(filled), selection.group_by
+            )
             runners[kind] = Runner(searches, rule_before_folds(each, filled))
     if runners:
         results, dropped = race(runners, problem.execution.progress, lambda: stop_is_due(problem.deadline))

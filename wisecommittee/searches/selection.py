@@ -57,6 +57,14 @@ class Selection:
         "be right on new data.",
         check=share,
     )
+    group_by: str | None = described(
+        None,
+        "Column of the labels file in which units that belong together are equal (copies, crops of an image, turns of "
+        "a conversation): groups stay whole in folds and in the units that a guarantee sets aside, and intervals rest "
+        "on the number of groups.",
+        shown="each unit by itself",
+        check=text,
+    )
     repeats: int = described(1, "How often the units are divided into folds anew.", check=whole(1, 100))
     seed: int = described(
         0, "Seed of the division into folds, and of the units that a guarantee sets aside.", check=whole(0)
@@ -92,6 +100,6 @@ class Selection:
 
     def to_json(self) -> dict[str, Any]:
         """The options as `search --json` prints them in its query."""
-        judged = ("folds", "repeats", "seed", "reference", "margin", "min_speedup")
+        judged = ("folds", "group_by", "repeats", "seed", "reference", "margin", "min_speedup")
         names = ("choose", "mix", "abstain_cost", "answered_accuracy", *judged)
         return {name: getattr(self, name) for name in names}

@@ -53,10 +53,10 @@ def run(problem: Problem) -> Findings:
 
 
 def refuse(problem: Problem) -> None:
-    if not problem.pool.task.exact_match:
+    if problem.pool.task.width > 1:
         raise UsageError(
-            f"{option('policy', Agreement.kind)} answers by vote, and only the grades of single answers are stored; "
-            f"choose {option('policy', 'labels')}"
+            f"{option('policy', Agreement.kind)} answers by vote, and {problem.pool.task.measure} counts the pixels of "
+            f"single models; leave it out"
         )
     if len(problem.cards) < 2:
         raise UsageError(f"{option('policy', Agreement.kind)} needs at least two models; import another")

@@ -27,7 +27,7 @@ from wisecommittee.searches.resampling.rules import (
 from wisecommittee.searches.search import Solution, solve
 from wisecommittee.searches.selection import FITTED_FOLDS, FOLDS, Selection
 from wisecommittee.searches.stages.exit_table import prefix_tables
-from wisecommittee.searches.target import BUDGETS, Target
+from wisecommittee.searches.target import Target
 
 # Combinations x levels x units x folds up to which folds run by default: counted, so that the result does not depend on
 # the machine. It is about a minute of one core, mostly much less.
@@ -159,7 +159,7 @@ def affordable(asked: Asked, folds: int) -> bool:
 
 def require_budget(selection: Selection, target: Target | None, query: Query) -> None:
     """UsageError for mixtures without a limit on the average cost, which they meet."""
-    if selection.mix and (target is None or target.kind not in BUDGETS or query.axis != "average"):
+    if selection.mix and (target is None or target.budget is None or query.axis != "average"):
         raise UsageError(
             f"{option('mix', True)} meets an average budget; name it with {option('target_flops')} or "
             f"{option('target_cost')}, over {option('axis', 'average')}"
@@ -172,7 +172,9 @@ def cross_fitted(asked: Asked, selection: Selection) -> CrossFit | Skipped:
         return Skipped(f"no folds were searched; {option('folds', FOLDS)} searches them")
     if not asked.frontier.searched["complete"]:
         return Skipped("the search was stopped before its end")
-    return cross_fit(asked.solution, selection.folds, selection.repeats, selection.seed, preparation(selection))
+    return cross_fit(
+        asked.solution, selection.folds, selection.repeats, selection.seed, preparation(selection), selection.group_by
+    )
 
 
 def preparation(selection: Selection) -> Preparation:
@@ -184,9 +186,8 @@ def rule_before_folds(asked: Asked, selection: Selection) -> Chooser | None:
     """The rule of choice, where it does not depend on what the folds show: within a budget, or without a target."""
     if asked.target is None:
         return best_of_all
-    if asked.target.kind not in BUDGETS:
+    if (limit := asked.target.budget) is None:
         return None
-    limit = amount(asked.target.kind, asked.target.value)
     return Mixed(limit, selection.seed) if selection.mix else Within(limit)
 
 
@@ -207,12 +208,11 @@ def _best(asked: Asked, selection: Selection) -> Chosen:
         return Chosen(best, best_of_all)
     if asked.matched is not None:
         return Chosen(best, Reaching(_outcomes(asked, asked.matched), pool.task))
-    number = amount(target.kind, target.value)
-    if target.kind == "target_accuracy":
-        return Chosen(best, Reaching(number, pool.task))
+    if target.budget is None:
+        return Chosen(best, Reaching(amount(target.kind, target.value), pool.task))
     if selection.mix:
-        return _within(asked.frontier, number, selection)
-    return Chosen(best, Within(number))
+        return _within(asked.frontier, target.budget, selection)
+    return Chosen(best, Within(target.budget))
 
 
 def _within(frontier: Frontier, limit: float, selection: Selection) -> Chosen:
@@ -234,8 +234,8 @@ def _robust(asked: Asked, crossfit: CrossFit | Skipped, selection: Selection) ->
     frontier = asked.frontier if prepared is known else solve(prepared, asked.solution.strategy).frontier
     if target is None:
         return None
-    if matched is None and target.kind != "target_accuracy":
-        return _within(frontier, amount(target.kind, target.value), selection)
+    if target.budget is not None:
+        return _within(frontier, target.budget, selection)
     if isinstance(crossfit, Skipped):
         return None
     if matched is not None:

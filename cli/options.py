@@ -34,6 +34,12 @@ TargetFlops = Annotated[
     ),
 ]
 TargetCost = Annotated[float | None, typer.Option("--target-cost", help="The same in the unit of --cost.")]
+TargetUsdPer1k = Annotated[
+    float | None,
+    typer.Option(
+        "--target-usd-per-1k", help="Most dollars for 1,000 units, over the axis; counts usd where --cost is not named."
+    ),
+]
 TargetAccuracy = Annotated[
     float | None,
     typer.Option(
@@ -55,6 +61,15 @@ LabelsFrom = Annotated[
         help="Take the predictions of this model for the labels: quality is agreement with it, and no labels are "
         "needed.",
         show_default="the labels of the split",
+    ),
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        help="Column of the labels file in which units that belong together are equal: groups stay whole in folds, and "
+        "intervals rest on their number.",
+        show_default="each unit by itself",
     ),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Exchange models that are in the store with other content.")]

@@ -60,7 +60,7 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
         show_thresholds(choice.val)
         show_references(choice)
         if choice.certificate is not None:
-            show_statements(choice.certificate, choice.selection.seed)
+            show_statements(choice.certificate, choice.selection.seed, choice.selection.group_by)
     else:
         show_frontier(choice.frontier, store)
 
@@ -187,6 +187,20 @@ def show_thresholds(e: Evaluation) -> None:
         _show_least(part)
     if methods := sorted({m["calibration"]["method"] for m in c.members.values() if m.get("calibration")}):
         out.print(f"  with calibrated models: {', '.join(methods)}", markup=False)
+
+
+def show_recorded(committee: Committee) -> None:
+    """The guarantees that a committee carries, and the quality that was expected of it when it was chosen."""
+    from wisecommittee.tasks.task import agreement_with
+
+    for each in committee.guarantee:
+        how = ", ".join(f"{name} {each[name]}" for name in ("delta", "method", "n") if name in each)
+        out.print(f"  guaranteed when it was chosen: {each['statement']} ({how})", markup=False)
+    quality = (committee.expected or {}).get("quality")
+    if isinstance(quality, float):
+        trusted = committee.labels_from
+        measure = "quality" if trusted is None else agreement_with(trusted)
+        out.print(f"  expected when it was chosen: {measure} {percent(quality)} %", markup=False)
 
 
 def _show_least(part: Committee) -> None:

@@ -90,7 +90,7 @@ def search_with_guarantee(
     query, execution = query or Query(), execution or Execution()
     store = open_store(store).with_labels_from(query.labels_from)
     problem = pose(store, query_for(store, query, target), execution)
-    choosing, testing = testing_pool(problem.pool, store, asked, selection.seed)
+    choosing, testing = testing_pool(problem.pool, store, asked, selection.seed, selection.group_by)
     classes_named(asked.statements, testing)
     require_answerable(asked.statements, testing, asked.delta)
     part = problem if choosing.rows is None else problem.of_units(choosing.rows)
@@ -98,6 +98,8 @@ def search_with_guarantee(
     threads = execution.thread_count
     matched, least = _matched(frontier, target, choosing, threads)
     chosen, certificate = certify(frontier, asked, (choosing, testing), target, least, threads)
+    if selection.group_by is not None:
+        certificate = certificate.of_groups(selection.group_by)
     choice = _choice(frontier, store, target, (chosen, certificate), matched, threads)
     return replace(choice, selection=replace(selection, choose="best", folds=0), evidence=Evidence(note=NOTE))
 
@@ -125,7 +127,7 @@ def _matched(
     frontier: Frontier, target: Target | None, choosing: Pool, threads: int
 ) -> tuple[Evaluation | None, float | None]:
     """The model or ensemble that the target names, on the units that choose, and the quality to reach."""
-    if target is None or target.kind in ("target_cost", "target_flops"):
+    if target is None or target.budget is not None:
         return None, None
     if target.kind == "target_accuracy":
         return None, amount(target.kind, target.value)

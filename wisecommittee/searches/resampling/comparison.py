@@ -103,10 +103,11 @@ def paired_difference(fitted: Fitted, reference: Outcomes) -> PairedDifference:
     gaps = fitted.worth - other
     mean, wider = float(gaps.mean()), fitted.wider(gaps, MOVED)
     if task.counts:
-        independent = units / wider**2
+        shrink = wider**2 * fitted.sharing(gaps)
+        independent = units / shrink
         apart = [np.mean([np.sum(sign * (task.worth(each.statistics) - other) > 0) for each in fitted.outcomes])
                  for sign in (1, -1)]  # fmt: skip
-        only, other_only = (float(number) / wider**2 for number in apart)
+        only, other_only = (float(number) / shrink for number in apart)
         interval, limits = (score_interval(only, other_only, independent, level) for level in (TWO_SIDED, ONE_SIDED))
         error = math.sqrt(max(only + other_only - independent * mean**2, 1.0)) / independent
     else:

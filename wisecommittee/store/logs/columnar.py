@@ -1,25 +1,28 @@
-"""Parquet and Arrow files of other programs in blocks of rows. Equal texts are one object.
+"""Parquet and Arrow files of other programs in blocks of rows. Memory holds one block, not a row group.
 
-Text is read as a dictionary: a page may refer a million times to one long text, and spelled out it would fill any
-memory.
+A page of a Parquet file may refer a million times to one long text: blocks have the fewer rows the longer the longest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import mmap
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from wisecommittee.errors import ContentError, WiseCommitteeError, first_line
 from wisecommittee.reading import open_regular
 from wisecommittee.store.logs.opening import plain_name
 from wisecommittee.store.logs.records import MOST_RECORDS
-from wisecommittee.store.parquet.tables import check_unpacked, open_parquet
+from wisecommittee.store.parquet.pages import pages, value_width
+from wisecommittee.store.parquet.tables import check_unpacked, longest_text, open_parquet
 
+MOST_BLOCK = 256 << 20  # bytes of the texts of a block, if each were as long as the longest of its column
+_BUFFER = 1 << 20  # bytes of a column that are read at once
 _ARROW_FILE = b"ARROW1"  # the beginning of an Arrow file; an Arrow stream has none
 
 
@@ -58,11 +61,27 @@ def columnar_blocks(path: Path, wanted: Collection[str] | None) -> Iterator[tupl
 
 
 def _parquet(source: BinaryIO, path: Path, wanted: Collection[str] | None) -> Iterator[pa.RecordBatch]:
-    file = open_parquet(source, dictionaries=True)
+    checked = open_parquet(source, dictionaries=True)  # so that texts are not counted as spelled out
+    file = pq.ParquetFile(source, metadata=checked.metadata, buffer_size=_BUFFER, page_checksum_verification=True)
     columns = [name for name in file.schema_arrow.names if wanted is None or name in wanted]
     for group in range(file.num_row_groups):
-        check_unpacked(source, file, [group], columns, str(path))
-        yield from file.iter_batches(MOST_RECORDS, row_groups=[group], columns=columns, use_threads=False)
+        check_unpacked(source, checked, [group], columns, str(path))
+        longest = _longest_texts(source, file, group, columns)
+        rows = max(1, min(MOST_RECORDS, MOST_BLOCK // max(1, longest)))
+        yield from file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
+
+
+def _longest_texts(source: BinaryIO, file: pq.ParquetFile, group: int, columns: Sequence[str]) -> int:
+    """Bytes that a row of this row group takes at most by referring to dictionaries of texts, over these columns."""
+    longest = 0
+    metadata = file.metadata.row_group(group)
+    with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for leaf in range(metadata.num_columns if metadata.num_rows else 0):
+            chunk = metadata.column(leaf)
+            if chunk.path_in_schema.partition(".")[0] in columns and not value_width(file.schema.column(leaf)):
+                of_pages = (longest_text(data, p, chunk.compression) for p in pages(data, chunk) if p.is_dictionary)
+                longest += max(of_pages, default=0)
+    return longest
 
 
 def _arrow(source: BinaryIO) -> Any:
@@ -82,12 +101,6 @@ def _batches(source: BinaryIO) -> Iterator[pa.RecordBatch]:
 def _cells(column: pa.Array) -> Any:
     """The cells of a column as Python values; as numbers with NaN for empty cells where they are numbers."""
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        indices = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        used, at = np.unique(indices, return_inverse=True)
-        texts = column.dictionary.take(pa.array(np.maximum(used, 0))).to_pylist() if len(column.dictionary) else []
-        shared = [None if index < 0 else text for index, text in zip(used, texts or [None] * len(used), strict=True)]
-        return [shared[index] for index in at]
     if pa.types.is_floating(kind) or pa.types.is_integer(kind):
         return column.to_numpy(zero_copy_only=False)
     return column.to_pylist()

@@ -85,8 +85,9 @@ def _records(file: Path, task: str, model: str, block: list[tuple[int, dict[str,
         raise ContentError(f"{file}: record {lines[at]:,}: {name} {str(value)[:40]!r}; expected {bounds}")
 
     for at, record in enumerate(content):
-        if "index" not in record or "score" not in record:
-            raise ContentError(f"{file}: record {lines[at]:,}: no index or no score; expected both")
+        index = record.get("index")
+        if isinstance(index, bool) or not isinstance(index, int | str):
+            raise ContentError(f"{file}: record {lines[at]:,}: index {str(index)[:40]}; expected a number or text")
     return Records(
         model,
         str(file),

@@ -7,7 +7,13 @@ import subprocess
 import sys
 
 NAMES = ("start", "import", "grid", "exact", "folds", "tables", "opponents", "process", "extract", "hne", "large")
-BY_NAME = ("large32", "large32x25k", "five", "five100")  # run where they are asked for: a minute each, and gigabytes
+BY_NAME = (
+    "logs",
+    "large32",
+    "large32x25k",
+    "five",
+    "five100",
+)  # run where they are asked for: a minute each, and gigabytes
 
 
 def start() -> list[dict]:
@@ -37,6 +43,10 @@ def benchmark(name: str) -> list[dict]:
         from benchmarks import bench_import
 
         return [bench_import.run()]
+    if name == "logs":
+        from benchmarks import bench_logs
+
+        return [bench_logs.run()]
     if name == "tables":
         from benchmarks import bench_tables
 

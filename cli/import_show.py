@@ -12,7 +12,7 @@ from .console import human, percent, print_json, say, table
 if TYPE_CHECKING:
     from wisecommittee.committees.cards import StoredCard
     from wisecommittee.store import LogitStore
-    from wisecommittee.store.logs.importing import ImportedLog
+    from wisecommittee.store.logs.imported import ImportedLog
     from wisecommittee.store.logs.spec import LogSpec
 
 

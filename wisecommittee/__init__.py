@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from wisecommittee.store.features import import_features
     from wisecommittee.store.imports.answers import import_answers
     from wisecommittee.store.imports.outputs import import_outputs
-    from wisecommittee.store.logs.importing import ImportedLog, import_log
+    from wisecommittee.store.logs.imported import ImportedLog
+    from wisecommittee.store.logs.importing import import_log
     from wisecommittee.store.logs.records import LogOptions
     from wisecommittee.store.splitting import split_store
 
@@ -68,7 +69,7 @@ _HOMES = {
     "split_store": "wisecommittee.store.splitting",
     "Query": "wisecommittee.searches.query",
     "Frontier": "wisecommittee.searches.frontier",
-    "ImportedLog": "wisecommittee.store.logs.importing",
+    "ImportedLog": "wisecommittee.store.logs.imported",
     "LogOptions": "wisecommittee.store.logs.records",
     "LogitStore": "wisecommittee.store",
     "Study": "wisecommittee.analyses.study",

@@ -12,10 +12,13 @@ import pytest
 
 import wisecommittee as wc
 from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.posterior import among_answers
+from wisecommittee.committees.scale import LEAST
 from wisecommittee.errors import UsageError
 from wisecommittee.searches.calibration.calibrate import fit
 from wisecommittee.searches.doctor import examine
 from wisecommittee.searches.evaluate import evaluate
+from wisecommittee.searches.grid.levels import level_values
 from wisecommittee.searches.search import search
 from wisecommittee.searches.units import evaluate_units
 
@@ -295,3 +298,19 @@ def single(model):
             "cost": "usd",
         }
     )
+
+
+def test_the_levels_of_a_grid_have_the_least_confidence_of_an_answer():
+    sure = np.sort(np.random.default_rng(0).random(900).astype(np.float32))
+    ordered = np.r_[np.full(100, LEAST, np.float32), sure]
+    levels = level_values(ordered, 31)
+    assert levels[0] == np.float32(LEAST)  # every unit exits
+    assert levels[1] == sure[0]  # every unit with an answer exits
+    assert (np.diff(levels[4:]) > 0).all()
+    assert level_values(sure, 31).tolist() == [sure[min(899, -(-j * 900 // 30))] for j in range(30)]
+
+
+def test_no_answer_is_no_class_of_a_posterior_over_answers():
+    said = [np.array(["", "", "x"]), np.array(["", "y", "x"])]
+    evidence = among_answers(said, np.zeros((2, 7, 3)))
+    assert evidence.possible.T.tolist() == [[False, False, True], [False, True, True], [True, False, True]]

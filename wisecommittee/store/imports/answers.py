@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace as with_fields
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import AlignmentError, CostError, option
+from wisecommittee.errors import CostError, option
 from wisecommittee.store import checks
 from wisecommittee.store.feature_table import FeatureTable
 from wisecommittee.store.features import table_of
 from wisecommittee.store.groups import write_groups
-from wisecommittee.store.imports.answers_table import AnswersTable, check_headings, labels_of_answers, read_answers
+from wisecommittee.store.imports.answers_table import (
+    AnswersTable,
+    check_headings,
+    check_same_units,
+    labels_of_answers,
+    read_answers,
+)
 from wisecommittee.store.imports.missing import (
     SKIP,
     answered_by_all,
@@ -29,7 +35,6 @@ from wisecommittee.store.imports.missing import (
 from wisecommittee.store.imports.models_csv import read_priced_cards
 from wisecommittee.store.imports.prices import Prices
 from wisecommittee.store.imports.putting import origin, put_together, warn_of_numbering
-from wisecommittee.store.incoming import CheckedModel
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.rows import ModelRows
 from wisecommittee.tasks.text import form_of_answers
@@ -119,7 +124,7 @@ def import_answers(
             if not unlabelled:
                 known = [form(truth[unit]) for unit in rows.unit_ids]
             ready.append(store.checked(recorded(card, unanswered, missing), split, rows, known))
-        _check_same_units(ready, table.file)
+        check_same_units(ready, table.file)
         done = put_together(store, split, lambda: ready, replace=replace, features=table_of(features))
     if groups:
         write_groups(store, split, list(truth), groups)
@@ -151,14 +156,3 @@ def _answered(
         if used:
             warnings.warn(said_of(model, used, int(unanswered.sum())), stacklevel=3)
         yield model, wide, int(unanswered.sum())
-
-
-def _check_same_units(models: Sequence[CheckedModel], file: str) -> None:
-    first, *others = models
-    units = set(first.rows.unit_ids)
-    for model in others:
-        if odd := sorted(units.symmetric_difference(model.rows.unit_ids)):
-            raise AlignmentError(
-                f"{file}: unit {odd[0]!r} is answered by only one of {first.card.model} and {model.card.model}; every "
-                f"model needs every unit"
-            )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import ContentError, UsageError, counted, option
+from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted, option
+from wisecommittee.store.incoming import CheckedModel
 from wisecommittee.store.readers.classes import means_something_else
 from wisecommittee.store.readers.frames import named_column, numbers, read_table, unit_ids
 from wisecommittee.store.readers.labels import pair, read_labels
@@ -138,3 +139,14 @@ def labels_of_answers(
             f"each; leave these units out"
         )
     return truth, {}
+
+
+def check_same_units(models: Sequence[CheckedModel], file: str) -> None:
+    first, *others = models
+    units = set(first.rows.unit_ids)
+    for model in others:
+        if odd := sorted(units.symmetric_difference(model.rows.unit_ids)):
+            raise AlignmentError(
+                f"{file}: unit {odd[0]!r} is answered by only one of {first.card.model} and {model.card.model}; every "
+                f"model needs every unit"
+            )

@@ -3,57 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
 
-from wisecommittee.errors import ContentError, UsageError
+from wisecommittee.errors import UsageError
 from wisecommittee.store.feature_table import FeatureTable, described
 from wisecommittee.store.features import table_of
-from wisecommittee.store.imports.missing import Unanswered, check_option
+from wisecommittee.store.imports.missing import check_option
 from wisecommittee.store.imports.putting import check_all, put_together, warn_of_numbering
 from wisecommittee.store.incoming import CheckedModel
 from wisecommittee.store.logit_store import LogitStore
-from wisecommittee.store.logs.metering import metered
+from wisecommittee.store.logs.imported import ImportedLog
+from wisecommittee.store.logs.intake import Progress, read_logs
 from wisecommittee.store.logs.planning import cards_of, kept_units, names_of, unanswered_in
 from wisecommittee.store.logs.pool import LogPool, ModelSummary
 from wisecommittee.store.logs.records import LogOptions
 from wisecommittee.store.logs.spec import LogSpec, log_spec
-from wisecommittee.store.logs.spill import Spill, spilling
+from wisecommittee.store.logs.spill import spilling
 from wisecommittee.store.logs.survey import survey
 from wisecommittee.store.logs.truth import labels_of_file, labels_of_log, truth_of
-from wisecommittee.tasks.text import form_of_answers
-
-Progress = Callable[[str, int, int | None], None]  # (task, done, in total or None)
-
-
-@dataclass(frozen=True, slots=True)
-class ImportedLog:
-    """What an import of logs did, or would do.
-
-    Attributes
-    ----------
-    models : {model: str}
-        'added', 'unchanged', 'card updated' or 'replaced'; 'would be added' of a dry run.
-    summaries : {model: ModelSummary}
-    units : int
-        Number of units in the store.
-    unanswered : Unanswered
-    missing : str or None
-        The option by which units without an answer were stored, or left out.
-    features : {column: {"kind": "numbers"} or {"kind": "categories", "values": their number}}
-        What is known of the units before any model runs.
-    notes : tuple of str
-        What was left out or filled.
-    """
-
-    models: Mapping[str, str]
-    summaries: Mapping[str, ModelSummary]
-    units: int
-    unanswered: Unanswered
-    missing: str | None
-    features: Mapping[str, Mapping[str, object]]
-    notes: tuple[str, ...]
 
 
 def import_log(
@@ -119,7 +88,7 @@ def import_log(
     progress = progress or (lambda task, done, total: None)
     specs = [each if isinstance(each, LogSpec) else log_spec(each) for each in logs]
     with spilling() as spill:
-        free_form = _read(spill, specs, options, progress)
+        free_form = read_logs(spill, specs, options, progress)
         models = names_of(spill)
         every = survey(spill, labelled=labels is None and not unlabelled)
         unanswered = unanswered_in(spill, every, models)
@@ -151,27 +120,6 @@ def import_log(
             {} if table is None else described(table.columns),
             tuple(dict.fromkeys(pool.notes)),
         )
-
-
-def _read(spill: Spill, specs: Sequence[LogSpec], options: LogOptions, progress: Progress) -> bool:
-    """Read all logs into temporary files. Returns whether answers are in free form."""
-    records, free_forms = 0, set()
-    for spec in specs:
-        free_form, before = spec.format.free_text or options.free_form, records
-        free_forms.add(free_form)
-        form = form_of_answers(free_form=free_form, ignore_case=options.ignore_case)
-        with metered() as meter:
-            for block in spec.format.read(spec.path, options):
-                spill.add(block, form)
-                records += len(block)
-                if meter.total:
-                    progress(f"KB of {spec.path.name}", meter.done >> 10, meter.total >> 10)
-                else:
-                    progress("records", records, None)
-        if records == before:
-            raise ContentError(f"{spec}: no records; expected one at least; name another log")
-    spill.close()
-    return True in free_forms
 
 
 @dataclass

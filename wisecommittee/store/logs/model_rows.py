@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError, counted
 from wisecommittee.store.logs.spill import Spill
-from wisecommittee.store.logs.survey import Key, Units
 from wisecommittee.store.logs.truth import Truth
+from wisecommittee.store.logs.units import Key, Units
 from wisecommittee.store.rows import ModelRows
 
 _LEAST = np.finfo(np.float32).min  # the logit of a choice that a unit does not have (store/preparing.py)

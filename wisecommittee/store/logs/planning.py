@@ -15,7 +15,7 @@ from wisecommittee.store.imports.missing import ESCALATE, SKIP, Unanswered
 from wisecommittee.store.imports.models_csv import read_priced_cards
 from wisecommittee.store.imports.prices import Prices
 from wisecommittee.store.logs.spill import Spill
-from wisecommittee.store.logs.survey import Key, Units
+from wisecommittee.store.logs.units import Key, Units
 
 
 def names_of(spill: Spill) -> dict[str, Key]:

@@ -14,9 +14,9 @@ from wisecommittee.store.imports.missing import filled, recorded, said_of
 from wisecommittee.store.imports.prices import Prices
 from wisecommittee.store.logs.model_rows import LogModel
 from wisecommittee.store.logs.spill import Spill
-from wisecommittee.store.logs.survey import Key, Units
 from wisecommittee.store.logs.truth import Truth
 from wisecommittee.store.logs.unit_features import features_of
+from wisecommittee.store.logs.units import Key, Units
 from wisecommittee.store.rows import ModelRows
 
 

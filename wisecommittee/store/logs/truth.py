@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from wisecommittee.errors import ContentError, counted, option
 from wisecommittee.store import checks
 from wisecommittee.store.logs.spill import Spill
-from wisecommittee.store.logs.survey import Key, Units
+from wisecommittee.store.logs.units import Key, Units
 from wisecommittee.store.readers.labels import pair, read_labels
 from wisecommittee.tasks.text import form_of_answers
 

@@ -419,10 +419,29 @@ def test_log_probabilities_in_another_form_are_named_with_their_line(cell, says,
         read("answers", tmp_path / "a.csv")
 
 
-def test_a_column_that_is_no_cost_is_refused(tmp_path):
-    log_tables.answers_frame().assign(split="val").to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(ContentError, match="column 'split' is no cost"):
+@pytest.mark.parametrize(("name", "says"), [("split", "is no cost"), ("prob", "name it confidence if it is one")])
+def test_a_column_that_is_no_cost_is_refused(name, says, tmp_path):
+    log_tables.answers_frame().assign(**{name: 0.5}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ContentError, match=f"column '{name}'.*{says}"):
         read("answers", tmp_path / "a.csv")
+
+
+def test_a_text_that_is_cut_off_is_refused(tmp_path):
+    (path := tmp_path / "a.csv").write_text('unit_id,model,answer\n1,m,"whole"\n2,m,"cut o')
+    with pytest.raises(ContentError, match=r"a\.csv: line \d: no csv in UTF-8 .unexpected end of data"):
+        read("answers", path)
+
+
+def test_a_dataset_with_the_headings_of_a_table_of_answers_is_one_of_the_hub(tmp_path):
+    table = pa.table({"unit_id": ["1"], "model": ["m"], "answer": [1], "label": [0]})
+    features = {name: {"names": ["no", "yes"], "_type": "ClassLabel"} for name in ("answer", "label")}
+    pq.write_table(table, tmp_path / "plain.parquet")
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, tmp_path / "hub.parquet")
+    found = {file: log_spec(str(tmp_path / file)).format.name for file in ("plain.parquet", "hub.parquet")}
+    assert found == {"plain.parquet": "answers", "hub.parquet": "huggingface"}
+    (records,) = read("huggingface", tmp_path / "hub.parquet")
+    assert (records.answers, records.labels) == (["yes"], ["no"])
 
 
 @pytest.mark.parametrize("write", [log_tables.huggingface, log_tables.huggingface_disk])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted, option
 from wisecommittee.store.incoming import CheckedModel
-from wisecommittee.store.readers.classes import means_something_else
+from wisecommittee.store.readers.classes import means_a_confidence, means_something_else
 from wisecommittee.store.readers.frames import named_column, numbers, read_table, unit_ids
 from wisecommittee.store.readers.labels import pair, read_labels
 from wisecommittee.store.rows import ModelRows
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 TOKENS = "token_logprobs"  # lists of log-probabilities, which give confidences
 COLUMNS = ("unit_id", "model", "answer", "confidence", "score", "label", TOKENS)
-# Headings that other programs give a confidence: taken for a cost, they would be charged.
-LIKE_CONFIDENCE = frozenset("certainty conf likelihood logprob p prob proba probability".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ def read_answers(file: str | os.PathLike[str], form: Callable[[str], str]) -> An
 def check_headings(table: AnswersTable) -> None:
     """Columns beside the known ones are costs, and every row names its model."""
     for name in table.costs:
-        if name.casefold() in LIKE_CONFIDENCE:
+        if means_a_confidence(name):
             raise ContentError(f"{table.file}: column {name!r}; name it confidence if it is one, else leave it out")
         if means_something_else(name):
             shown = f"column {name!r} is no cost" if name else "a column has no heading"

@@ -30,6 +30,8 @@ _OTHER = frozenset(
 _POSITIVE = frozenset(
     "p prob proba probability positive pos y_prob y_score score logit output outputs".split()  # noqa: SIM905
 )
+# Headings that other programs give a confidence: taken for a cost, they would be charged.
+_LIKE_CONFIDENCE = frozenset("certainty conf likelihood logprob p prob proba probability".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class ClassColumns:
 def means_something_else(heading: str) -> bool:
     """Whether a heading stands for something that is neither a class nor a cost: an index, a label, a split."""
     return heading == "" or re.sub(r"[^a-z0-9]+", "_", heading.casefold()).strip("_") in _OTHER
+
+
+def means_a_confidence(heading: str) -> bool:
+    """Whether a heading that is no cost is likely that of a confidence."""
+    return heading.casefold() in _LIKE_CONFIDENCE
 
 
 def class_columns(headings: Sequence[str], what: str, known: frozenset[str] = frozenset()) -> ClassColumns:

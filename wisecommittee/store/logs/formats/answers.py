@@ -10,7 +10,7 @@ from wisecommittee.store.logs.long_table import Roles, long_records
 from wisecommittee.store.logs.opening import files_of, first_files
 from wisecommittee.store.logs.records import LogFormat, LogOptions, Records
 from wisecommittee.store.logs.tabular import TABLES, blocks, headings, is_of_hub, seen_headings
-from wisecommittee.store.readers.classes import means_something_else
+from wisecommittee.store.readers.classes import means_a_confidence, means_something_else
 
 NEEDED = ("unit_id", "model", "answer")
 TOKENS, TOPS = "token_logprobs", "top_logprobs"
@@ -35,6 +35,8 @@ def read(path: Path, options: LogOptions) -> Iterator[Records]:
                 raise ContentError(f"{file}: no column {name!r}; columns: {', '.join(names)[:200]}")
         costs = {name: name for name in names if name not in COLUMNS}
         for name in costs:
+            if means_a_confidence(name):
+                raise ContentError(f"{file}: column {name!r}; name it confidence if it is one, else leave it out")
             if means_something_else(name):
                 raise ContentError(
                     f"{file}: column {name!r} is no cost; expected {', '.join(COLUMNS)} and costs of a unit; leave it "

@@ -266,10 +266,12 @@ def shares(ratios: Sequence[float]) -> str:
 
 
 class Unit:
-    """How the costs of one table are printed: MACs as 88.0 M, small prices per 1,000 or 1,000,000 units."""
+    """How the costs of one table are printed: MACs as 88.0 M, small prices per 1,000 or 1,000,000 units, dollars as
+    $2.31."""
 
     def __init__(self, cost: str, values: Sequence[float]) -> None:
         self.cost, self.factor, self.name = cost, 1.0, cost
+        self.sign = "$" if cost == "usd" else ""
         if cost == "flops":
             self.name = "MACs per unit"
             return
@@ -280,7 +282,7 @@ class Unit:
                 break
 
     def __call__(self, value: float) -> str:
-        return human(value) if self.cost == "flops" else f"{value * self.factor:.4g}"
+        return human(value) if self.cost == "flops" else f"{self.sign}{value * self.factor:.4g}"
 
 
 def human(macs: float) -> str:

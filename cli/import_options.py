@@ -45,12 +45,14 @@ Tasks = Annotated[
 Metric = Annotated[
     str | None, typer.Option(help="Metric that is the quality, of logs with several.", rich_help_panel=LOGS)
 ]
-Filter = Annotated[str | None, typer.Option(help="Filter whose answers count (lm-eval).", rich_help_panel=LOGS)]
+Filter = Annotated[
+    str | None, typer.Option("--filter", help="Filter whose answers count (lm-eval).", rich_help_panel=LOGS)
+]
 PerByte = Annotated[
     bool,
     typer.Option(
         "--per-byte",
-        help="Divide the log-likelihood of a choice by its length in bytes, as acc_norm does.",
+        help="Divide the log-likelihood of a choice by its length, as acc_bytes or acc_norm of the log does.",
         rich_help_panel=LOGS,
     ),
 ]

@@ -34,6 +34,12 @@ TargetFlops = Annotated[
     ),
 ]
 TargetCost = Annotated[float | None, typer.Option("--target-cost", help="The same in the unit of --cost.")]
+TargetUsdPer1k = Annotated[
+    float | None,
+    typer.Option(
+        "--target-usd-per-1k", help="Most dollars for 1,000 units, over the axis; counts usd where --cost is not named."
+    ),
+]
 TargetAccuracy = Annotated[
     float | None,
     typer.Option(

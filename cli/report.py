@@ -22,6 +22,7 @@ def report(
     out_file: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("report.html"),
     target_flops: options.TargetFlops = None,
     target_cost: options.TargetCost = None,
+    target_usd_per_1k: options.TargetUsdPer1k = None,
     target_accuracy: options.TargetAccuracy = None,
     match: Annotated[
         str | None, typer.Option(help="As accurate as this model.", show_default="the most accurate model")
@@ -52,7 +53,11 @@ def report(
     with progress() as update:
         asked = study(progress=update)
         target = Target.one_of(
-            target_flops=target_flops, target_cost=target_cost, target_accuracy=target_accuracy, match=match
+            target_flops=target_flops,
+            target_cost=target_cost,
+            target_usd_per_1k=target_usd_per_1k,
+            target_accuracy=target_accuracy,
+            match=match,
         )
         if target is not None:
             target.require_unit(asked.cost)

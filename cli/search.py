@@ -27,6 +27,7 @@ def search(
     store: options.Store = None,
     target_flops: options.TargetFlops = None,
     target_cost: options.TargetCost = None,
+    target_usd_per_1k: options.TargetUsdPer1k = None,
     target_accuracy: options.TargetAccuracy = None,
     match: Annotated[
         str | None, typer.Option(help="The cheapest committee at least as accurate as this model.")
@@ -66,6 +67,8 @@ def search(
 
     `wisecommittee search --store S --cost usd --target-cost 0.001 --json`
 
+    `wisecommittee search --target-usd-per-1k 2.5 --limit 'P(latency_ms > 800) <= 0.05'`
+
     `wisecommittee search --family anytime --models 'hne-*'`
 
     `wisecommittee search --family halting --models 'irene-*' --shared-threshold`
@@ -102,6 +105,7 @@ def search(
         targets = {
             "target_flops": target_flops,
             "target_cost": target_cost,
+            "target_usd_per_1k": target_usd_per_1k,
             "target_accuracy": target_accuracy,
             "match": match,
             "match_ensemble": match_ensemble or None,

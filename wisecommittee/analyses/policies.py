@@ -160,7 +160,7 @@ def compare_policies(
         raise InfeasibleError("; ".join(f"{kind}: {why}" for kind, why in left_out.items()))
     first = next(iter(searches.values()))[0].frontier
     limits = tuple(sorted(budgets)) or between_singles(first)
-    figures = [each for limit in limits for each in _at(limit, searches, seed)]
+    figures = [each for limit in limits for each in figures_at(limit, searches, seed)]
     pool = problem.pool
     return PolicyComparison(
         pool.split, pool.cost.name, pool.quality, pool.units, folds, limits, tuple(figures), left_out
@@ -177,8 +177,8 @@ def between_singles(frontier: Frontier, shares: Sequence[float] = SHARES) -> tup
     return tuple(low + share * (high - low) for share in shares)
 
 
-def _at(limit: float, searches: Mapping[str, tuple[Solution, CrossFit]], seed: int) -> Iterator[PolicyFigures]:
-    """The figures of every kind at one budget."""
+def figures_at(limit: float, searches: Mapping[str, tuple[Solution, CrossFit]], seed: int) -> Iterator[PolicyFigures]:
+    """The figures of every kind at one budget; gains are over the first of the searches."""
     rule, base = Mixed(limit, seed), None
     for kind, (solution, crossfit) in searches.items():
         committee = rule.of(solution.frontier)

@@ -15,6 +15,7 @@ from wisecommittee.errors import UsageError, option
 from wisecommittee.options import from_options
 from wisecommittee.searches.choice import Choice
 from wisecommittee.searches.choosing import choose, choose_from, search_and_choose
+from wisecommittee.searches.distribution import CostDetail
 from wisecommittee.searches.doctor import REPORTING
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
@@ -258,14 +259,21 @@ class Study:
 
     def named(self) -> list[Evaluation]:
         """The committees that the user named, evaluated on the split that chooses."""
-        return [evaluate(committee, self.store, self.split) for committee in self.committees]
+        detail = CostDetail.of(self.query)
+        return [evaluate(committee, self.store, self.split, detail=detail) for committee in self.committees]
 
     def pool(self) -> Pool:
         """The query's models, checked to be combined, scored and charged together on the split."""
         if Pool not in self._kept:
             combine, confidence = self.query.combine, self.query.confidence
             self._kept[Pool] = open_pool(
-                self.store, self.split, self.cards(), combine=combine, confidence=confidence, cost=self.cost
+                self.store,
+                self.split,
+                self.cards(),
+                combine=combine,
+                confidence=confidence,
+                cost=self.cost,
+                parallel=self.query.parallel or (),
             )
         pool: Pool = self._kept[Pool]
         return pool

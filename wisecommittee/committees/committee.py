@@ -55,6 +55,9 @@ class Committee:
         model; None: the labels of the split.
     members : {model: {"kind", "blocks", "weights", "calibration"}}
         The members' cards at the time of the choice.
+    parallel : tuple of str
+        Costs of which a stage takes that of its dearest member, because its members run at the same time, such as a
+        latency; all others add up.
     guarantee : tuple of {"statement", "delta", "n", "method", "holds", "smallest_margin", "calibration_hash"}
         Statements about the committee that were shown when it was chosen. Evaluation and deployment ignore them.
     expected : {"quality", "interval", "average_cost", "cost_interval", ..} or None
@@ -80,6 +83,7 @@ class Committee:
     chosen_on: str | None = None
     labels_from: str | None = None
     members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    parallel: tuple[str, ...] = ()
     guarantee: tuple[Mapping[str, Any], ...] = ()
     expected: Mapping[str, Any] | None = None
 
@@ -210,6 +214,8 @@ class Committee:
         thresholds = self.policy if isinstance(self.policy, Thresholds) else None
         out["thresholds"] = None if thresholds is None else list(thresholds.values)
         out |= {name: getattr(self, name) for name in ("confidence", "combine", "family", "cost")}
+        if self.parallel:
+            out["parallel"] = list(self.parallel)
         if thresholds is None:
             out["policy"] = self.policy.to_json()
         elif thresholds.log_odds:
@@ -287,10 +293,14 @@ class Committee:
         expected = data.get("expected")
         if not isinstance(expected, dict | None):
             raise CommitteeError('committee: "expected" must be an object of figures')
+        parallel = data.get("parallel", [])
+        if not isinstance(parallel, list) or not all(isinstance(name, str) for name in parallel):
+            raise CommitteeError('committee: "parallel" must be a list of names of costs, ["latency_ms"]')
         committee = cls(
             tuple(map(tuple, stages)),
             _policy_from_json(data),
             members=members,
+            parallel=tuple(parallel),
             guarantee=guarantee,
             expected=expected,
             **texts,

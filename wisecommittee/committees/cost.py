@@ -36,6 +36,9 @@ class CostModel:
         Which blocks a model runs.
     per_unit : int64 [M, N] or None
         Cost of each model on each unit if it varies; then sets of models add up and blocks are unused.
+    parallel : bool
+        The members of a stage run at the same time, so that a stage costs as much as its dearest member, as their
+        latency does. Else their costs add up. The costs of stages always add up.
     """
 
     name: str
@@ -43,6 +46,7 @@ class CostModel:
     blocks: NDArray[np.int64]
     uses: NDArray[np.bool_]
     per_unit: NDArray[np.int64] | None = None
+    parallel: bool = False
 
     def cumulative(self, sequences: NDArray[np.integer]) -> NDArray[np.int64]:
         """int64 [.., n]: cost of the first 1..n members of each sequence of model indices [.., n] (not per unit)."""
@@ -74,7 +78,9 @@ class CostModel:
     def stages(self, stages: Sequence[Sequence[int]]) -> NDArray[np.int64]:
         """int64 [K], or [K, N] for a cost that varies per unit: cumulative cost of a unit that exits at stage k."""
         if self.per_unit is not None:
-            return np.cumsum([self.per_unit[list(stage)].sum(axis=0) for stage in stages], axis=0)
+            return np.cumsum([self._together(stage) for stage in stages], axis=0)
+        if self.parallel:
+            return np.cumsum([self._alone()[list(stage)].max() for stage in stages])
         used = np.zeros(len(self.blocks), dtype=bool)
         out = []
         for stage in stages:
@@ -88,11 +94,24 @@ class CostModel:
 
     def of(self, sets: Sequence[Sequence[int]]) -> CostModel:
         """The cost model of tiers: entry i is the cost of running all models of sets[i] together."""
-        uses = np.array([self.uses[list(models)].any(axis=0) for models in sets], dtype=bool)
-        added = None
         if self.per_unit is not None:
-            added = np.stack([self.per_unit[list(models)].sum(axis=0) for models in sets])
-        return CostModel(self.name, self.unit, self.blocks, uses, added)
+            return replace(
+                self, per_unit=np.stack(list(map(self._together, sets))), uses=np.zeros((len(sets), 0), dtype=bool)
+            )
+        if self.parallel:  # a block for each tier
+            dearest = np.array([self._alone()[list(models)].max() for models in sets], np.int64)
+            return replace(self, blocks=dearest, uses=np.eye(len(sets), dtype=bool))
+        return replace(self, uses=np.array([self.uses[list(models)].any(axis=0) for models in sets], dtype=bool))
+
+    def _together(self, models: Sequence[int]) -> NDArray[np.int64]:
+        """int64 [N]: the cost of one stage of these models, which varies per unit."""
+        assert self.per_unit is not None
+        fees = self.per_unit[list(models)]
+        return np.asarray(fees.max(axis=0) if self.parallel else fees.sum(axis=0))
+
+    def _alone(self) -> NDArray[np.int64]:
+        """int64 [M]: the cost of each model by itself, the same for every unit."""
+        return np.asarray(self.uses @ self.blocks)
 
     def finer(self, amount: float | Fraction, units: int) -> CostModel:
         """The same costs in a unit of which `amount` is a whole multiple, so that sums over N units with it are

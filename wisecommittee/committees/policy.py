@@ -151,6 +151,11 @@ class Policy(ABC):
         for units without an answer."""
         raise NotImplementedError(f"a policy of kind {self.kind!r} leaves the answer to the combination")
 
+    def quoted(self, state: State) -> NDArray[np.int64] | None:
+        """int64 [n]: whose prediction the answer is, as a number in `state.members`; None for kinds whose answer may
+        be no member's prediction, which therefore has no grade where only these are graded."""
+        return None
+
     def certainty(self, state: State) -> tuple[NDArray[np.float32], Scale]:
         """The confidence float32 [n] in what units that exit are answered, and the scale that it is carried on; of the
         combination unless the kind has its own."""

@@ -178,4 +178,6 @@ def figures_of(e: Evaluation, quality: str) -> str:
 
 
 def _amount(value: float, cost: str) -> str:
+    if cost == "usd" and 0 < value < 0.01:
+        return f"${1000 * value:.4g} per 1,000"
     return plain(value, cost) + (" FLOPs" if cost == "flops" else f" {cost}")

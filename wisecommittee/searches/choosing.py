@@ -25,7 +25,7 @@ from wisecommittee.searches.query import Query
 from wisecommittee.searches.reporting import lacking, on_test, reported
 from wisecommittee.searches.resampling.evidence import Evidence
 from wisecommittee.searches.resampling.on_test import compare_on
-from wisecommittee.searches.resampling.selecting import Asked, Selected, select
+from wisecommittee.searches.resampling.selecting import Asked, Selected, require_budget, select
 from wisecommittee.searches.resampling.verdict import sentence_of
 from wisecommittee.searches.search import Solution, solution_of
 from wisecommittee.searches.selection import Selection
@@ -89,6 +89,7 @@ def search_and_choose(
         )
     store = store.with_labels_from(query.labels_from)
     query, execution = query_for(store, query, target), execution or Execution()
+    require_budget(selection, target, query)
     if query.policy == AUTO_POLICY and selection.folds != 0:
         among = select_among(pose(store, query, execution), target, selection)
         return _choice(among.selected, among.frontier, store, target, among.matched, among.best, execution.threads)
@@ -97,6 +98,7 @@ def search_and_choose(
 
 def choose_from(solution: Solution, target: Target | None, selection: Selection) -> Choice:
     """Choose the committee of a search that meets the target, and estimate what it does on new units."""
+    require_budget(selection, target, solution.problem.query)
     store, frontier, threads = solution.problem.pool.store, solution.frontier, solution.problem.execution.threads
     matched = matched_by(frontier, store, target, threads)
     best = meeting(frontier, target, matched)

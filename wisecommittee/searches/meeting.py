@@ -20,7 +20,7 @@ from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.stages.pool import select_cards
-from wisecommittee.searches.target import Target
+from wisecommittee.searches.target import UNITS, Target
 from wisecommittee.store import LogitStore
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def query_for(store: LogitStore, query: Query, target: Target | None) -> Query:
     if target is not None and target.kind == "match_ensemble":
         members = texts(target.kind, target.value)
         query = replace(query, models=tuple(map(escape, members)), replicas="all", max_models=len(members))
+    if query.cost is None and target is not None and target.kind == "target_usd_per_1k":
+        query = replace(query, cost=UNITS[target.kind])
     if query.cost is None:
         query = replace(query, cost=default_cost(select_cards(store, query.split, query.models)))
     if target is not None:
@@ -67,10 +69,9 @@ def _best(frontier: Frontier, target: Target | None, matched: Evaluation | None)
         return frontier.best()
     if matched is not None:
         return frontier.matching(matched.quality)
-    number = amount(target.kind, target.value)
-    if target.kind == "target_accuracy":
-        return frontier.matching(number)
-    return frontier.within(cost=number)
+    if target.budget is None:
+        return frontier.matching(amount(target.kind, target.value))
+    return frontier.within(cost=target.budget)
 
 
 def single_named(frontier: Frontier, model: str) -> Evaluation:

@@ -53,8 +53,10 @@ def members_pool(
     """
     store.require_split(split)
     first = committees[0]
-    if len({(c.confidence, c.combine, c.cost) for c in committees}) > 1:
-        raise CommitteeError("committees with different confidence, rule or cost cannot share one evaluation")
+    if len({(c.confidence, c.combine, c.cost, c.parallel) for c in committees}) > 1:
+        raise CommitteeError(
+            "committees with different confidence, rule, cost or parallel costs cannot share one evaluation"
+        )
     members = sorted({model for committee in committees for model in committee.models})
     known = set(store.models(split))
     if missing := [model for model in members if model not in known]:
@@ -76,7 +78,7 @@ def members_pool(
     try:
         pool = open_pool(
             store, split, ordered, combine=first.combine, confidence=first.confidence, cost=cost or first.cost,
-            labelled=labelled, compared=any(map(_compares, committees)),
+            labelled=labelled, compared=any(map(_compares, committees)), parallel=first.parallel,
         )  # fmt: skip
         return pool.with_fees(part.policy.fee(pool.cost.name) for c in committees for part in c.parts)
     except WiseCommitteeError as error:

@@ -80,6 +80,7 @@ def _of_policy(problem: Problem) -> Strategy:
         "max_percentile_cost": query.max_percentile_cost,
         "max_average": query.max_average,
         "limit": query.limit[0] if query.limit else None,
+        "parallel": query.parallel[0] if query.parallel else None,
     }
     for name, value in given.items():
         if value is not None:

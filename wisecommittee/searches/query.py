@@ -137,6 +137,13 @@ class Query:
         "or a percentile, such as p99 or p99.9: what 99 or 99.9 % of the units do not exceed.",
         check=_axis,
     )
+    parallel: tuple[str, ...] | None = described(
+        None,
+        "Cost of which a stage takes that of its dearest member, because the members of a stage run at the same time, "
+        "such as latency_ms; other costs add up. May be repeated.",
+        shown="none: all costs add up",
+        check=texts,
+    )
     calibrated: bool = described(False, "Use the models with their calibrations; see `calibrate`.", check=flag)
     max_worst_flops: float | None = described(
         None, "Most FLOPs any unit may cost: all members together.", shown="no limit", check=amount, json=False

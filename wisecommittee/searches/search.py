@@ -139,7 +139,7 @@ def _reported(findings: Findings, problem: Problem, started: float) -> Frontier:
     singles = sorted(reporter.report([((m,), ()) for m in models]), key=lambda e: (e.average_cost, -e.quality))
     if (gap := findings.gap(evaluations)) is not None:
         searched["gap"] = gap
-    replicas_matter = pool.task.width == 1
+    replicas_matter = pool.task.width == 1 and not pool.parallel
     searched["left_out"] = left_out(cards, problem.sizes, problem.family, query.replicas) if replicas_matter else 0
     searched["seconds"] = round(time.perf_counter() - started, 4)
     frontier = skyline(evaluations, figure_on(query.axis).of())

@@ -11,7 +11,7 @@ from wisecommittee.errors import UsageError, option
 from wisecommittee.option_checks import amount, flag, one_of, share, text, whole
 from wisecommittee.options import check_fields, described
 
-FOLDS = 10  # by default
+FOLDS, FITTED_FOLDS = 10, 5  # by default: of thresholds, and of policies that are fitted anew for each fold
 MOST_FOLDS = 100
 
 
@@ -36,7 +36,8 @@ class Selection:
         None,
         "Parts of the units, each of which one search does without and measures what it finds: the expected figures. "
         "0: none.",
-        shown=f"{FOLDS}, where the search is small enough to be repeated so often",
+        shown=f"{FOLDS}, with other policies than thresholds {FITTED_FOLDS}, where the search is small enough to be "
+        "repeated so often",
         check=whole(0, MOST_FOLDS),
     )
     mix: bool = described(

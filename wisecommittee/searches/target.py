@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from wisecommittee.committees.cost import exactly
 from wisecommittee.errors import UnknownNameError, UsageError, option
 from wisecommittee.option_checks import amount, share, text, texts
 from wisecommittee.options import Check
@@ -25,10 +26,13 @@ def _members(name: str, value: Any) -> tuple[str, ...]:
 TARGETS: dict[str, Check] = {
     "target_flops": amount,
     "target_cost": amount,
+    "target_usd_per_1k": amount,
     "target_accuracy": share,
     "match": text,
     "match_ensemble": _members,
 }
+
+UNITS = {"target_flops": "flops", "target_usd_per_1k": "usd"}  # the cost that a target is in
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Target:
     Parameters
     ----------
     kind
-        'target_flops' or 'target_cost': the most that it may cost, over the axis of the frontier; 'target_accuracy':
+        'target_flops', 'target_cost' or 'target_usd_per_1k': the most that it may cost, over the axis of the frontier;
+        the last is in dollars for 1,000 units, of the cost usd. 'target_accuracy':
         its least quality, from 0 to 1; 'match': as accurate as this model; 'match_ensemble': the cheapest committee of
         these members, in any order, as accurate as all of them together (Wang et al. 2022, Sec. 4.2).
     value
@@ -75,12 +80,19 @@ class Target:
             )
         return next((cls(name, value) for name, value in given.items()), None)
 
+    @property
+    def budget(self) -> float | None:
+        """The most that the committee may cost, in units of the cost; None for another kind of target."""
+        if self.kind == "target_usd_per_1k":
+            return float(exactly(amount(self.kind, self.value)) / 1000)
+        return amount(self.kind, self.value) if self.kind in UNITS or self.kind == "target_cost" else None
+
     def require_unit(self, cost: str) -> None:
-        """A target in FLOPs needs a search whose cost is FLOPs."""
-        if self.kind == "target_flops" and cost != "flops":
+        """A target in FLOPs needs a search whose cost is FLOPs, one in dollars a search whose cost is usd."""
+        if cost != UNITS.get(self.kind, cost):
             raise UsageError(
-                f"{option('target_flops')}, and the cost is {cost}; give the target in that unit with "
-                f"{option('target_cost')}"
+                f"{option(self.kind)}, and the cost is {cost}; give the target in that unit with "
+                f"{option('target_cost')}, or search with {option('cost', UNITS[self.kind])}"
             )
 
     def to_json(self) -> dict[str, Any]:

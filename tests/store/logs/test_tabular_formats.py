@@ -18,6 +18,7 @@ from wisecommittee.errors import AbsentError, ContentError, UsageError, WiseComm
 from wisecommittee.store.logs.formats import LOG_FORMATS
 from wisecommittee.store.logs.formats.routerbench import response
 from wisecommittee.store.logs.records import MOST_RECORDS, LogOptions
+from wisecommittee.store.logs.spec import log_spec
 
 LAYOUTS = [(name, write) for name, writers in log_tables.LAYOUTS.items() for write in writers]
 BY_LAYOUT = pytest.mark.parametrize(("name", "write"), LAYOUTS, ids=lambda value: getattr(value, "__name__", ""))
@@ -111,8 +112,9 @@ def test_a_pickle_under_the_name_of_a_table_is_never_loaded(name, suffix, tmp_pa
     path = tmp_path / f"table.{suffix}"
     path.write_bytes(pickle.dumps(log_tables.routerbench_frame()))
     assert not any(log.matches(path) for log in LOG_FORMATS.values())
-    with pytest.raises(ContentError, match="a pickle, which can run any program"):
-        read(name, path)
+    for reading in (lambda: read(name, path), lambda: log_spec(str(path))):
+        with pytest.raises(ContentError, match="a pickle, which can run any program"):
+            reading()
 
 
 def test_the_published_pickle_is_refused_with_how_to_convert_it(tmp_path):

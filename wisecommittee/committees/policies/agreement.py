@@ -72,13 +72,15 @@ class Agreement(Policy):
         threshold = carried[np.maximum(votes, 1) - 1]
         return state.exit_where(reaches(score, threshold) & ((votes > 0) | (threshold != np.float32(ALWAYS))))
 
-    def answer(self, state: State) -> NDArray[np.generic]:
+    def quoted(self, state: State) -> NDArray[np.int64]:
         votes = count_votes([*state.members.values()])
         members = list(state.members)
         last = state.stage == state.stages - 1
         preferred = [members.index(name) for name in self.best] if last else list(reversed(range(len(members))))
-        winner = np.array(preferred)[votes[preferred].argmax(axis=0)]
-        return np.stack(list(state.members.values()))[winner, np.arange(len(state))]
+        return np.array(preferred)[votes[preferred].argmax(axis=0)]
+
+    def answer(self, state: State) -> NDArray[np.generic]:
+        return np.stack(list(state.members.values()))[self.quoted(state), np.arange(len(state))]
 
     def check(self, stages: int, confidence: str) -> None:
         if len(self.thresholds) != stages - 1:

@@ -213,16 +213,21 @@ def sweep_group(stages, lasts, bounds, limits, settled, scratch, envelope):
             stops[m] = begins[m, j0 + 1]
         level = settled.level + np.int64(j0) * levels1 * levels2 * levels3
         within = Lasts(tiles.Changes(units, changes, starts), last_fees, lasts.offsets, lasts.ranks)
+        metering = limits.rooms.size > 0
+        room_left = empty((0, 0, 0), np.int64)
+        if metering:
+            room_left = metered.left_after(order0[:entered], (bins1, bins2, bins3), levels1, levels2, limits)
+            tile_of = low1[bins1], low2[bins2], low3[bins3]
+            left = metered.rule_out(order0[:entered], tile_of, room_left, limits, kept[:left], masks[:left])
         batch = scratch.gains.shape[0]
         for first in range(0, left, batch):
             last = min(first + batch, left)
-            keeping = empty((last - first if limits.rooms.size else 0, levels1, levels2), np.int32)
-            if limits.rooms.size:
+            keeping = empty((last - first if metering else 0, levels1, levels2), np.int32)
+            keeping[:] = levels3
+            if metering:
                 metered.fill_stops(
-                    order0[:entered], (bins1, bins2, bins3), levels3, limits, kept[first:last], keeping
+                    order0[:entered], (bins1, bins2, bins3), room_left, limits, kept[first:last], keeping
                 )  # fmt: skip
-                if not metered.clear(masks[first:last], keeping, tiles.tile_step(levels3, tiles.BLOCKS)):
-                    continue
             _sweep(
                 order0[:entered], (bins1, bins2, bins3), within, stops, kept[first:last], masks[first:last],
                 (high1, high2), PairTotals(base, paid), level, bounds, keeping, scratch, envelope,

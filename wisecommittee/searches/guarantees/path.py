@@ -32,7 +32,7 @@ def candidates(
     least : float or None
         The least quality of a target accuracy or of a model to match.
     """
-    limit = float(target.value) if target and target.kind in ("target_cost", "target_flops") else None  # type: ignore[arg-type]
+    limit = target.budget if target else None
 
     def meets(e: Evaluation) -> bool:
         return (limit is None or frontier.x(e) <= limit) and (least is None or e.quality >= least)
@@ -61,7 +61,7 @@ def saves_cost(guarantees: Sequence[Guarantee], target: Target | None) -> bool:
     """Whether the aim is a low cost: the target says so, or without one, a statement about the predictions does. Else
     the aim is quality."""
     if target is not None:
-        return target.kind not in ("target_cost", "target_flops")
+        return target.budget is None
     return not all(each.of_cost for each in guarantees)
 
 

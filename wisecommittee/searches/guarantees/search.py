@@ -127,7 +127,7 @@ def _matched(
     frontier: Frontier, target: Target | None, choosing: Pool, threads: int
 ) -> tuple[Evaluation | None, float | None]:
     """The model or ensemble that the target names, on the units that choose, and the quality to reach."""
-    if target is None or target.kind in ("target_cost", "target_flops"):
+    if target is None or target.budget is not None:
         return None, None
     if target.kind == "target_accuracy":
         return None, amount(target.kind, target.value)

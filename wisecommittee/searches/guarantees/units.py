@@ -122,4 +122,5 @@ def _same_models(pool: Pool, store: LogitStore, split: str) -> Pool:
         confidence=pool.confidence_name,
         cost=pool.cost.name,
         labelled=False,
+        parallel=pool.parallel,
     ).with_fees([pool.cost.unit])

@@ -23,15 +23,17 @@ from wisecommittee.searches.policies.building import committee_of
 from wisecommittee.searches.policies.rules.considered import considered
 from wisecommittee.searches.policies.rules.findings import findings, require_trees
 from wisecommittee.searches.policies.rules.fitting import Fitted, Fitting
-from wisecommittee.searches.policies.rules.prices import sweep
+from wisecommittee.searches.policies.rules.prices import Priced, sweep
 from wisecommittee.searches.policies.rules.said import Said, ranked, threshold
 from wisecommittee.searches.policies.rules.trees import Members, Planter, Tree
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
+from wisecommittee.searches.workers.threads import Watch
 
 MOST_MEMBERS = 4  # of a committee
 MOST_MODELS = 5  # of which all sequences are tried
-PRICES = 7  # at which chains are compared
-BEST = 3  # chains that are kept, at each price
+PRICES, FINAL_PRICES = 7, 24  # at which chains are compared, and of the sweep of the best
+BEST = 2  # chains that are kept, at each price
+ENOUGH = 4000  # units that tell which chains are best
 SHRINKAGE = 1.0  # enough to give numbers of votes that no unit has the rule of all units
 
 
@@ -42,23 +44,37 @@ def run(problem: Problem) -> Findings:
     models = considered(pool, MOST_MODELS)
     chains = Planter(problem).chains(models, min(problem.max_models, MOST_MEMBERS))
     require_trees(problem, chains)
-    fitting = _fitting(alone, chains, best)
-    coarse = sweep(lambda price: fitting.best(price, SHRINKAGE), *fitting.ends, PRICES)
-    kept = {id(each.found.tree) for p in coarse for each in fitting.ranked(p.price, SHRINKAGE)[:BEST]}
-    fitting = _fitting(alone, [chain for chain in chains if id(chain) in kept], best)
-    found = sweep(lambda price: fitting.best(price, SHRINKAGE), *fitting.ends)
+    kept = _promising(problem, models, best)
+    fitting = _fitting(alone, [chain for chain in chains if chain.routes in kept] or chains, best)
+    watch = Watch(Agreement.kind, FINAL_PRICES, problem.execution.progress, problem.deadline)
+    found = sweep(lambda price: fitting.best(price, SHRINKAGE), *fitting.ends, FINAL_PRICES, watch.tick)
     committees = [_built(problem, fitting, each.found, best) for each in found]
-    return findings(problem, Agreement.kind, len(chains), committees)
+    return findings(problem, Agreement.kind, len(chains), committees, complete=not watch.stopped)
 
 
 def refuse(problem: Problem) -> None:
-    if not problem.pool.task.exact_match:
+    if problem.pool.task.width > 1:
         raise UsageError(
-            f"{option('policy', Agreement.kind)} answers by vote, and only the grades of single answers are stored; "
-            f"choose {option('policy', 'labels')}"
+            f"{option('policy', Agreement.kind)} answers by vote, and {problem.pool.task.measure} counts the pixels of "
+            f"single models; leave it out"
         )
     if len(problem.cards) < 2:
         raise UsageError(f"{option('policy', Agreement.kind)} needs at least two models; import another")
+
+
+def _promising(problem: Problem, models: Sequence[int], best: Sequence[int]) -> set[tuple[Members, ...]]:
+    """The routes of the chains that are among the best at some price, on all units or on ENOUGH of them."""
+    if (units := problem.pool.units) > ENOUGH:
+        problem = problem.of_units(np.arange(ENOUGH) * units // ENOUGH)
+    chains = Planter(problem).chains(models, min(problem.max_models, MOST_MEMBERS))
+    fitting = _fitting(member_arrays(problem.pool), chains, best)
+    ranked: dict[float, list[Priced[Fitted]]] = {}
+
+    def best_at(price: float) -> Priced[Fitted]:
+        return ranked.setdefault(price, fitting.ranked(price, SHRINKAGE))[0]
+
+    sweep(best_at, *fitting.ends, PRICES)
+    return {each.found.tree.routes for line in ranked.values() for each in line[:BEST]}
 
 
 def _fitting(alone: MemberArrays, chains: Sequence[Tree], best: Sequence[int]) -> Fitting:

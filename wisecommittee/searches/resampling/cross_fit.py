@@ -115,15 +115,8 @@ def as_it_is(problem: Problem) -> Problem:
     return problem
 
 
-def cross_fit(
-    solution: Solution,
-    folds: int,
-    repeats: int,
-    seed: int,
-    prepared: Preparation = as_it_is,
-    group_by: str | None = None,
-) -> CrossFit | Skipped:
-    """Search without each fold.
+class FoldSearches:
+    """The searches of a problem without each fold, made one at a time.
 
     Parameters
     ----------
@@ -136,41 +129,95 @@ def cross_fit(
     group_by
         As of Selection.
 
+    Attributes
+    ----------
+    made : list of Fold
+        Of the first division into folds, then of the second, ..
+    skipped : Skipped or None
+        Why no further fold is searched: there are too few units, no committee keeps the limits without some fold, or
+        Ctrl-C or the time limit came.
+    """
+
+    def __init__(
+        self,
+        solution: Solution,
+        folds: int,
+        repeats: int,
+        seed: int,
+        prepared: Preparation = as_it_is,
+        group_by: str | None = None,
+    ) -> None:
+        quiet = replace(solution.problem.execution, progress=None, notify=None)
+        self.problem = replace(solution.problem, execution=quiet, tables=solution.tables)
+        self.solution, self.prepared, self.folds = solution, prepared, folds
+        self.together, self.group_by = together_by(self.problem.pool, group_by), group_by
+        self.made: list[Fold] = []
+        self.skipped: Skipped | None = None
+        parts = self.problem.pool.units if self.together is None else int(self.together.max()) + 1
+        if parts < 2 * folds:
+            few = counted(parts, "unit" if self.together is None else "image" if group_by is None else "group")
+            self.skipped = Skipped(f"{few} {'is' if parts == 1 else 'are'} too few for {folds} folds")
+            repeats = 0
+        self._of_unit = [self._division(seed + repeat) for repeat in range(repeats)]
+
+    def __len__(self) -> int:
+        """The number of folds in all."""
+        return len(self._of_unit) * self.folds
+
+    def _division(self, seed: int) -> NDArray[np.int16]:
+        """int16 [N]: the fold of each unit."""
+        labels = self.problem.pool.labels
+        if self.together is not None and self.group_by is not None:
+            return make_group_folds(labels, self.together, self.folds, seed)
+        return make_folds(labels, self.folds, seed, self.together)
+
+    def search_next(self) -> bool:
+        """Search without the next fold; False if none is left, or once they are skipped."""
+        repeat, number = divmod(len(self.made), self.folds)
+        if self.skipped or repeat == len(self._of_unit):
+            return False
+        try:
+            fold = _fold(self.problem, self.solution, self._of_unit[repeat] == number, self.prepared)
+        except InfeasibleError as error:
+            self.skipped = Skipped(f"without fold {number + 1} of the units, {error}")
+            return False
+        if not fold.frontier.searched["complete"] or interrupts().number:
+            self.skipped = Skipped("stopped before all folds were searched", stopped=True)
+            return False
+        self.made.append(fold)
+        return True
+
+    def result(self) -> CrossFit | Skipped:
+        """What the folds give, once all are searched."""
+        if self.skipped:
+            return self.skipped
+        repeats = [tuple(self.made[at : at + self.folds]) for at in range(0, len(self.made), self.folds)]
+        return CrossFit(self.problem.pool, self.problem.tables, tuple(repeats), self.together, self.group_by)
+
+
+def cross_fit(
+    solution: Solution,
+    folds: int,
+    repeats: int,
+    seed: int,
+    prepared: Preparation = as_it_is,
+    group_by: str | None = None,
+) -> CrossFit | Skipped:
+    """Search without each fold; parameters as of FoldSearches.
+
     Returns
     -------
     CrossFit or Skipped
-        Skipped if there are too few units, if no committee keeps the limits without some fold, or if Ctrl-C or the time
-        limit came.
+        Skipped for the reasons of FoldSearches.
     """
-    together = together_by(solution.problem.pool, group_by)
-    parts = solution.problem.pool.units if together is None else int(together.max()) + 1
-    if parts < 2 * folds:
-        few = counted(parts, "unit" if together is None else "image" if group_by is None else "group")
-        return Skipped(f"{few} {'is' if parts == 1 else 'are'} too few for {folds} folds")
-    quiet = replace(solution.problem.execution, progress=None, notify=None)
-    problem = replace(solution.problem, execution=quiet, tables=solution.tables)
+    searches = FoldSearches(solution, folds, repeats, seed, prepared, group_by)
     progress = solution.problem.execution.progress
-    every = []
-    for repeat in range(repeats):
-        if together is not None and group_by is not None:
-            of_unit = make_group_folds(problem.pool.labels, together, folds, seed + repeat)
-        else:
-            of_unit = make_folds(problem.pool.labels, folds, seed + repeat, together)
-        made = []
-        for number in range(folds):
-            if progress:
-                progress("folds", repeat * folds + number, repeats * folds)
-            try:
-                fold = _fold(problem, solution, of_unit == number, prepared)
-            except InfeasibleError as error:
-                return Skipped(f"without fold {number + 1} of the units, {error}")
-            if not fold.frontier.searched["complete"] or interrupts().number:
-                return Skipped("stopped before all folds were searched", stopped=True)
-            made.append(fold)
-        every.append(tuple(made))
-    if progress:
-        progress("folds", repeats * folds, repeats * folds)
-    return CrossFit(problem.pool, problem.tables, tuple(every), together, group_by)
+    if progress and len(searches):
+        progress("folds", 0, len(searches))
+    while searches.search_next():
+        if progress:
+            progress("folds", len(searches.made), len(searches))
+    return searches.result()
 
 
 def _fold(problem: Problem, solution: Solution, mask: NDArray[np.bool_], prepared: Preparation) -> Fold:

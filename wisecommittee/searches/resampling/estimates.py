@@ -75,9 +75,8 @@ def expected_costs(committee: Committee, fitted: Fitted, chosen: Outcomes) -> ND
 def possible_costs(pool: Pool, committee: Committee) -> tuple[float, float]:
     """The least and the most that a committee can cost on a unit: that of its cheapest first stage, and that of all
     members. A cost that varies per unit can be 0, and is at most that of the dearest unit."""
-    members = np.array([[model for stage in stage_indices(pool, committee) for model in stage]], np.int64)
     fees = [part.policy.fee(pool.cost.name) for part in committee.parts]
-    worst = pool.cost.true(int(pool.cost.worst(members)[0])) + max(fees)
+    worst = pool.cost.true(int(pool.cost.stages(stage_indices(pool, committee))[-1].max())) + max(fees)
     if pool.cost.per_unit is not None:
         return 0.0, worst
     first = [stage_indices(pool, part)[route[0]] for part in committee.parts for route in part.routes]

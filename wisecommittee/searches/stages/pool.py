@@ -93,6 +93,11 @@ class Pool:
         return len(self.labels)
 
     @property
+    def parallel(self) -> tuple[str, ...]:
+        """The costs of which a stage takes that of its dearest member."""
+        return tuple(charges.name for charges in (self.cost, *self.further) if charges.parallel)
+
+    @property
     def confidence_name(self) -> str:
         return self.confidence if isinstance(self.confidence, str) else self.confidence.name
 
@@ -200,13 +205,15 @@ def open_pool(
     cost: str = "flops",
     labelled: bool = True,
     compared: bool = True,
+    parallel: Sequence[str] = (),
 ) -> Pool:
     """The pool of these models, checked to be combined, scored and charged together; loads labels and costs, but no
     outputs.
 
     Defaults: mean_logits and max_prob for rows over classes, `last` and the stored score 'confidence' for answers and
     counts, 'none' for answers without that score. cards : with the calibrations to use; labelled : whether the split
-    must have labels; compared : whether committees compare a confidence, so that answers need the one that is named.
+    must have labels; compared : whether committees compare a confidence, so that answers need the one that is named;
+    parallel : costs of which a stage takes that of its dearest member.
     """
     kinds = {card.kind for card in cards}
     settled = next((noun for kind, noun in UNAVERAGED.items() if kind in kinds), None)
@@ -223,7 +230,8 @@ def open_pool(
 
     def charges_of(name: str) -> CostModel:
         varying = [card.model for card in cards if name in card.contents.unit_costs]
-        return cost_model(cards, name, units, {model: store.unit_costs(model, split, name) for model in varying})
+        per_unit = {model: store.unit_costs(model, split, name) for model in varying}
+        return replace(cost_model(cards, name, units, per_unit), parallel=name in parallel)
 
     task, charges = task_of([SplitModel(store, split, card) for card in cards]), charges_of(cost)
     further = tuple(map(charges_of, (name for name in common_costs(cards) if name != cost)))

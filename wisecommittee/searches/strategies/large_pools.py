@@ -22,6 +22,9 @@ def refuse(problem: Problem, name: str) -> None:
     query, method = problem.query, option("method", name)
     why = method if query.method == name else f"this pool is too large to exhaust, and {method}"
     fewer = f"choose fewer models with {option('models')}"
+    if problem.pool.parallel:
+        asked = option("parallel", problem.pool.parallel[0])
+        raise UsageError(f"{why} adds the costs of all members up; leave {asked} out, or {fewer}")
     if not (problem.family.thresholded and problem.family.chains):
         raise UsageError(
             f"{why} searches cascades, not family {query.family!r}; {fewer}, or fewer {option('levels')} or "

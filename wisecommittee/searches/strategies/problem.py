@@ -23,6 +23,7 @@ from wisecommittee.searches.limits import Limits, make_limits
 from wisecommittee.searches.query import Query, flops_limit_error
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
 from wisecommittee.searches.stages.stage_tables import StageTables
+from wisecommittee.searches.strategies.parallel import with_parallel
 from wisecommittee.searches.workers.estimate import Estimate, estimate
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.store import LogitStore
@@ -140,7 +141,11 @@ def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:
     if query.max_worst_flops is not None and cost != "flops":
         raise flops_limit_error(cost)
     combine, confidence = query.combine or family.combine, query.confidence or family.confidence
-    pool = open_pool(store, query.split, cards, combine=combine, confidence=confidence, cost=cost)
+    parallel = query.parallel or ()
+    pool = open_pool(
+        store, query.split, cards, combine=combine, confidence=confidence, cost=cost, parallel=parallel
+    )  # fmt: skip
+    family = with_parallel(family, pool, query)
     pool = pool.with_fees([query.router_cost])
     if not family.thresholded and pool.combine.ordered:
         raise UsageError("an ensemble needs a rule that averages; `last` has only cascades")

@@ -60,7 +60,8 @@ def import_answers(
     answers : path
         A .csv or .parquet table with columns unit_id, model and answer, then per-unit costs (usd, tokens), and
         optionally confidence, which policies such as thresholds compare, and score: graded quality in [0, 1] instead
-        of answer == label.
+        of answer == label. Lists of log-probabilities in token_logprobs (csv: as JSON) give the confidences
+        mean_logprob, min_logprob and first_logprob.
     labels : path, optional
         True answers, in the formats of `import_outputs`; by default the column label of `answers`. An answer is right
         if it equals its label by the rule of tasks/text.py; an empty answer is never right.

@@ -15,12 +15,14 @@ from wisecommittee.store.readers.classes import means_something_else
 from wisecommittee.store.readers.frames import named_column, numbers, read_table, unit_ids
 from wisecommittee.store.readers.labels import pair, read_labels
 from wisecommittee.store.rows import ModelRows
+from wisecommittee.store.token_scores import cell_scores
 from wisecommittee.tasks.text import comparable, is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("unit_id", "model", "answer", "confidence", "score", "label")
+TOKENS = "token_logprobs"  # lists of log-probabilities, which give confidences
+COLUMNS = ("unit_id", "model", "answer", "confidence", "score", "label", TOKENS)
 # Headings that other programs give a confidence: taken for a cost, they would be charged.
 LIKE_CONFIDENCE = frozenset("certainty conf likelihood logprob p prob proba probability".split())  # noqa: SIM905
 
@@ -67,12 +69,16 @@ class AnswersTable:
         def column(name: str) -> NDArray[np.float64]:
             return numbers(frame[name], f"{self.file}: {name} of {model}")
 
+        scores = {"confidence": column("confidence")} if "confidence" in frame else {}
+        if TOKENS in frame:
+            rows = frame.index.tolist()
+            scores |= cell_scores(frame[TOKENS].tolist(), lambda at: f"{self.file}: {TOKENS} in row {rows[at]}")
         forms = {text: self.form(text) for text in frame["answer"].unique()}
         return ModelRows(
             frame["unit_id"].tolist(),
             answers=[forms[text] for text in frame["answer"].tolist()],
             quality=column("score").astype(np.float32) if self.graded else None,
-            scores={"confidence": column("confidence").astype(np.float32)} if "confidence" in frame else {},
+            scores={name: values.astype(np.float32) for name, values in scores.items()},
             unit_costs={name: column(name) for name in self.costs},
         )
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError
-from wisecommittee.store.logs.logprobs import alternatives, logprob_scores, token_logprobs
+from wisecommittee.store.logs.logprobs import scores_of_cells
 from wisecommittee.store.logs.records import LogOptions, Records
 from wisecommittee.store.logs.tabular import Block
 
@@ -57,7 +55,10 @@ def long_records(block: Block, roles: Roles, options: LogOptions) -> Iterator[Re
     labels = _named(block, roles.label, roles.classes) if roles.label else None
     grades = block.numbers(roles.grade, 0, 1) if roles.grade else None
     outputs = _outputs(block, roles.outputs) if roles.outputs else None
-    scores = {name: block.numbers(heading) for heading, name in roles.scores.items()} | _of_tokens(block, roles)
+    scores = {name: block.numbers(heading) for heading, name in roles.scores.items()}
+    if roles.tokens:
+        tops = block.cells[roles.tops] if roles.tops else None
+        scores |= scores_of_cells(block.cells[roles.tokens], tops, roles.tokens, block.where)
     costs = {name: block.numbers(heading, 0) for heading, name in roles.costs.items()}
     lengths = [float(len(text or "")) for text in block.texts(roles.prompt)] if roles.prompt else None
     for model, rows in rows_of.items():
@@ -112,28 +113,3 @@ def _outputs(block: Block, heading: str) -> list[NDArray[np.float64] | None]:
             raise ContentError(f"{block.where(row)}: {heading} {str(cell)[:40]!r}; expected a number for each class")
         found.append(values)
     return found
-
-
-def _of_tokens(block: Block, roles: Roles) -> dict[str, NDArray[np.float64]]:
-    """Confidences from the log-probabilities of the tokens of each answer."""
-    if roles.tokens is None:
-        return {}
-    tokens, tops = [], []
-    for row, cell in enumerate(block.cells[roles.tokens]):
-        try:
-            of_row, tops_of_row = token_logprobs(_parsed(cell))
-            if roles.tops and (given := _parsed(block.cells[roles.tops][row])) is not None:
-                tops_of_row = [alternatives(token) for token in given]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ContentError(f"{block.where(row)}: {roles.tokens}: {str(error)[:120]}") from None
-        tokens.append(of_row)
-        tops.append(tops_of_row)
-    with_tops = roles.tops is not None or any(each is not None for each in tops)
-    return logprob_scores(tokens, tops if with_tops else None, block.where)
-
-
-def _parsed(cell: Any) -> Any:
-    """A cell of a csv is JSON; an empty one is None."""
-    if isinstance(cell, str):
-        return json.loads(cell) if cell else None
-    return cell

@@ -28,7 +28,8 @@ class LogOptions:
     filter : str or None
         Name of the filter whose answers count (lm-evaluation-harness); None: the only one there is.
     per_byte : bool
-        Divide the log-likelihood of each choice by its length in bytes, as acc_norm does.
+        Divide the log-likelihood of each choice by its length: in bytes, as acc_bytes of lm-evaluation-harness does; in
+        characters where the log has acc_norm alone, which divides by these.
     free_form : bool
         Compare answers by `voting_form` whatever the format says. Formats need not look at it.
     ignore_case : bool

@@ -90,5 +90,5 @@ def _blocks(file: Path, kept: dict[tuple[str, int], list[Sample]], *, several: b
 
 
 EVERY_EVAL_EVER = LogFormat(
-    "every-eval-ever", "Every Eval Ever: <id>_samples.jsonl of its schema 0.3", matches, read, free_text=True
+    "every-eval-ever", "Every Eval Ever: ID_samples.jsonl of its schema 0.3", matches, read, free_text=True
 )

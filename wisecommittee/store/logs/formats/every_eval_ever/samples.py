@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wisecommittee.errors import ContentError, option
+from wisecommittee.store.logs.formats.lm_eval.texts import UNFOUND
 from wisecommittee.store.logs.json_lines import json_lines
 
 VERSIONS = ("0.2", "0.3")
@@ -101,4 +102,4 @@ def _answer(what: str, record: dict[str, Any]) -> str | None:
         if len(texts) > 1:
             raise ContentError(f"{what}: {len(texts)} outputs and no answer_attribution; expected one, or the answer")
     text = texts[-1] if texts else None
-    return text if isinstance(text, str) and text.strip() else None
+    return text if isinstance(text, str) and text.strip() and text != UNFOUND else None

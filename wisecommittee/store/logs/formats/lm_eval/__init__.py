@@ -38,7 +38,7 @@ def read(path: Path, options: LogOptions) -> Iterator[Records]:
         if len(kinds) > 1:
             raise UsageError(
                 f"{kinds[True].task} has log-likelihoods of choices, {kinds[False].task} texts; import them into "
-                f"different splits, each with {option('task', placeholder='GLOB')}"
+                f"different splits, each with {option('tasks', placeholder='GLOB', flag='task')}"
             )
         records = choices_records if is_choices(first) else text_records
         for block in records(run, lines, options):
@@ -52,5 +52,5 @@ def _with_task(block: Records, task: str) -> Records:
 
 
 LM_EVAL = LogFormat(
-    "lm-eval", "lm-evaluation-harness: samples_<task>_<date>.jsonl of --log_samples", matches, read, free_text=True
+    "lm-eval", "lm-evaluation-harness: samples_TASK_DATE.jsonl of --log_samples", matches, read, free_text=True
 )

@@ -71,10 +71,10 @@ def _document(run: Run, line: int, record: dict[str, Any]) -> Document:
         texts = tuple(str(request[1]).lstrip() for request in record["arguments"])
     except (ValueError, TypeError, IndexError):
         values, texts = np.array([np.nan]), ()
-    if not np.isfinite(values).all():
+    if np.isnan(values).any() or not np.isfinite(values.max()):  # -inf: a choice that is never taken
         raise ContentError(
             f"{run.file}: line {line:,}: filtered_resps {str(record['filtered_resps'])[:60]}; expected a pair of a "
-            f"finite log-likelihood and is_greedy for each choice"
+            f"log-likelihood and is_greedy for each choice"
         )
     if "acc_mutual_info" in record and len(values) % 2 == 0:  # the second half is without the question
         values, texts = values[: len(values) // 2], texts[: len(values) // 2]

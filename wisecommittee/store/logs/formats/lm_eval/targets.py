@@ -34,7 +34,7 @@ class Document:
     metrics: dict[str, float]
 
     def normalised(self, metric: str) -> NDArray[np.float64]:
-        """What the choice that `metric` takes for the answer is the likeliest by."""
+        """The log-likelihoods, divided as `metric` divides them: it scores the choice with the largest."""
         if metric == "acc":
             return self.logliks
         lengths = [len(text if metric == "acc_norm" else text.encode()) for text in self.texts]
@@ -42,8 +42,8 @@ class Document:
 
 
 def telling_metric(block: Sequence[Document], *, per_byte: bool) -> str | None:
-    """The metric by which readings of the target are told apart, one that all documents have; first that of the scaling
-    that is read."""
+    """The metric that decides how the targets are meant: one that all documents have, acc_bytes or acc_norm before acc
+    where log-likelihoods are divided by lengths. None where they share no metric."""
     order = ("acc_bytes", "acc_norm", "acc") if per_byte else ("acc", "acc_norm", "acc_bytes")
     return next((name for name in order if all(name in document.metrics for document in block)), None)
 
@@ -93,7 +93,7 @@ def reading_of(run: Run, block: Sequence[Document], metric: str | None) -> Readi
         raise ContentError(
             f"{run.file}: target {block[0].target!r} of line {block[0].line:,} may be the number of a choice or its "
             f"text, and the log's {metric or 'metrics'} fits both; leave {run.task} out with "
-            f"{option('task', placeholder='GLOB')}"
+            f"{option('tasks', placeholder='GLOB', flag='task')}"
         )
     if fewest is None:
         raise no_choice(run, block[0])
@@ -115,7 +115,7 @@ def no_choice(run: Run, document: Document) -> ContentError:
     return ContentError(
         f"{run.file}: line {document.line:,}: target {document.target[:40]!r}; expected the number, the text or the "
         f"letter of one of the {len(document.texts)} choices; leave {run.task} out with "
-        f"{option('task', placeholder='GLOB')}"
+        f"{option('tasks', placeholder='GLOB', flag='task')}"
     )
 
 
@@ -123,5 +123,5 @@ def other_scoring(run: Run, metric: str | None, different: int, total: int) -> C
     return ContentError(
         f"{run.file}: on {different:,} of {total:,} lines {metric} is not whether the likeliest choice is the target, "
         f"as of tasks with several right choices or a scoring of their own; leave {run.task} out with "
-        f"{option('task', placeholder='GLOB')}"
+        f"{option('tasks', placeholder='GLOB', flag='task')}"
     )

@@ -61,7 +61,7 @@ def _metric(run: Run, line: int, record: dict[str, Any], wanted: str | None) -> 
     if not known:
         raise ContentError(
             f"{run.file}: line {line:,}: no metric with a number; expected one, such as {USUAL}; leave {run.task} out "
-            f"with {option('task', placeholder='GLOB')}"
+            f"with {option('tasks', placeholder='GLOB', flag='task')}"
         )
     raise UsageError(f"{run.file}: the metrics {', '.join(known)}; choose one with {option('metric', known[0])}")
 
@@ -84,7 +84,7 @@ def _answer(run: Run, line: int, record: dict[str, Any]) -> str | None:
     if isinstance(value, list) and len(value) == 2 and str(value[1]) in ("True", "False"):
         raise ContentError(
             f"{run.file}: line {line:,}: the log-likelihood of one text; expected those of several choices, or an "
-            f"answer; leave {run.task} out with {option('task', placeholder='GLOB')}"
+            f"answer; leave {run.task} out with {option('tasks', placeholder='GLOB', flag='task')}"
         )
     if not isinstance(value, str):
         raise ContentError(

@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test test-slow honesty policies test-nojit test-zoo test-lowest test-newest fuzz fuzz-case lint bench fresh clean
+.PHONY: help demo test test-slow honesty policies routers test-nojit test-zoo test-lowest test-newest fuzz fuzz-case lint bench fresh clean
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -33,6 +33,9 @@ honesty: $(VENV)/.dev   ## whether figures hold on new units: STORE=folder UNITS
 
 policies: $(VENV)/.dev   ## every kind of policy on held-out halves of tables of answers: TABLES='folder ..' (benchmarks/policies.py says of what)
 	$(BIN)/python -m benchmarks.policies $(TABLES)
+
+routers: $(VENV)/.dev   ## routers beside cascades, and both together, on units that did not choose: STORE=folder with features COST=usd (by default a made-up log)
+	$(BIN)/python -m benchmarks.routers $(STORE) --cost $(or $(COST),usd)
 
 test-zoo: $(VENV)/.dev   ## model sources with timm, torchvision, transformers and onnx installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[zoo,hf,onnx]'

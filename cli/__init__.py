@@ -58,8 +58,11 @@ def application(names: Collection[str] = COMMANDS) -> typer.Typer:
     )
     app.callback()(_root)
     for name in names:
-        module, member = COMMANDS[name]
-        command = getattr(importlib.import_module(f".{module}", __name__), member)
+        place, member = COMMANDS[name]
+        module = importlib.import_module(f".{place}", __name__)
+        if names is not COMMANDS and hasattr(module, "fill_help"):  # too slow for the list of all commands
+            module.fill_help()
+        command = getattr(module, member)
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
         else:

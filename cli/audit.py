@@ -24,6 +24,7 @@ def audit(
         str | None,
         typer.Option("--cost", help="Cost to charge.", show_default="the claimed, or the only one, or flops"),
     ] = None,
+    labels_from: options.LabelsFrom = None,
     force: Annotated[
         bool, typer.Option("--force", help="Of a committee.json: even if the members' weights or FLOPs differ.")
     ] = False,
@@ -47,7 +48,9 @@ def audit(
     from wisecommittee.operations.audit import audit as audited
     from wisecommittee.store import LogitStore
 
-    done = audited(policy, LogitStore(store), split, cost=cost, force=force, threads=threads)
+    done = audited(
+        policy, LogitStore(store).with_labels_from(labels_from), split, cost=cost, force=force, threads=threads
+    )
     if as_json:
         print_json(done.to_json())
     else:

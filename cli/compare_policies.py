@@ -15,7 +15,18 @@ from .console import out, print_json, progress, say
 from .fields import parameters, with_parameters
 from .show import show_table
 
-NAMES = ("split", "models", "max_models", "levels", "combine", "confidence", "cost", "calibrated", "max_worst_cost")
+NAMES = (
+    "split",
+    "labels_from",
+    "models",
+    "max_models",
+    "levels",
+    "combine",
+    "confidence",
+    "cost",
+    "calibrated",
+    "max_worst_cost",
+)
 
 
 @partial(
@@ -38,6 +49,7 @@ def compare_policies(
     folds: Annotated[int, typer.Option(help="Parts of the units, each measured by a search without it.")] = 5,
     repeats: Annotated[int, typer.Option(help="How often the units are divided into folds anew.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the folds and of mixtures.")] = 0,
+    group_by: options.GroupBy = None,
     form: options.Form = None,
     out_file: options.TableFile = None,
     features: options.Features = None,
@@ -71,7 +83,15 @@ def compare_policies(
     with progress() as update:
         execution = replace(execution, progress=update, notify=say)
         compared = compare(
-            source, query, execution, kinds=kinds, budgets=limits, folds=folds, repeats=repeats, seed=seed
+            source,
+            query,
+            execution,
+            kinds=kinds,
+            budgets=limits,
+            folds=folds,
+            repeats=repeats,
+            seed=seed,
+            group_by=group_by,
         )
     if as_json:
         print_json(compared.to_json())

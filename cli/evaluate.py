@@ -10,7 +10,7 @@ import typer
 
 from . import options
 from .console import check_folder, out, print_json
-from .show import show_evaluations, show_members, show_thresholds
+from .show import show_evaluations, show_members, show_recorded, show_thresholds
 from .show_groups import show_groups
 
 
@@ -39,6 +39,7 @@ def evaluate(
         Path | None, typer.Option(help="Table with unit_id and the column of --by, .csv or .parquet.")
     ] = None,
     features: options.Features = None,
+    labels_from: options.LabelsFrom = None,
     force: Annotated[
         bool, typer.Option("--force", help="Evaluate even if the members' weights or FLOPs differ.")
     ] = False,
@@ -58,11 +59,11 @@ def evaluate(
     `wisecommittee evaluate committee.json --by hospital --by-file origin.csv`
     """
     from wisecommittee.committees.committee import Committee
-    from wisecommittee.errors import UsageError
+    from wisecommittee.errors import UsageError, option
     from wisecommittee.operations.groups import evaluate_by
     from wisecommittee.searches.doctor import copied
     from wisecommittee.searches.evaluate import evaluate_all
-    from wisecommittee.searches.members import members_alone
+    from wisecommittee.searches.members import judged, members_alone
     from wisecommittee.store import LogitStore
 
     if by_file is not None and by is None:
@@ -73,6 +74,13 @@ def evaluate(
         check_folder(units)
         check_rows(units)
     chosen, source = Committee.load(committee), LogitStore(store).with_features(features)
+    source = judged([chosen], source.with_labels_from(labels_from), split)
+    if chosen.labels_from not in (None, source.labels_from):
+        warnings.warn(
+            f"{committee} was chosen for agreement with {chosen.labels_from}, and this is another quality; "
+            f"{option('labels_from', chosen.labels_from)} measures that agreement",
+            stacklevel=2,
+        )
     if chosen.chosen_on not in (None, split) and (why := copied(source, str(chosen.chosen_on), split)) is not None:
         warnings.warn(f"these figures of {split} are no test: {why}", stacklevel=2)
     result, *alone = evaluate_all([chosen, *members_alone(chosen)], source, split, force=force, cost=cost)
@@ -87,13 +95,14 @@ def evaluate(
     if as_json:
         grouped = {} if groups is None else {"by": by, "groups": [group.to_json() for group in groups]}
         singles = [{"model": e.committee.models[0], **e.figures()} for e in alone]
-        print_json(
-            {"committee": result.committee.to_json(), "split": split, **result.figures(), "members": singles, **grouped}
-        )
+        trusted = {"labels_from": source.labels_from, "left_out": source.left_out(split)}
+        figures = {**result.figures(), **(trusted if source.labels_from else {})}
+        print_json({"committee": result.committee.to_json(), "split": split, **figures, "members": singles, **grouped})
         return
     constant = [name for name in result.further if name not in result.distributions]
     show_evaluations([result], [{f"average {name}": result.costs[name].average for name in constant}])
     show_thresholds(result)
+    show_recorded(chosen)
     show_members(result, alone)
     if by is not None and groups is not None:
         show_groups(result, groups, by)

@@ -15,6 +15,7 @@ from .console import human, out, percent, print_json, table, warn_of
 def models(
     store: options.Store = None,
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    labels_from: options.LabelsFrom = None,
     as_json: options.Json = False,
 ) -> None:
     """List the models of the store with their accuracy and cost.
@@ -24,8 +25,9 @@ def models(
     from wisecommittee.committees.replicas import resolve_replicas
     from wisecommittee.searches.stages.split_model import model_quality
     from wisecommittee.store import LogitStore
+    from wisecommittee.tasks.task import agreement_with
 
-    source = LogitStore(store)
+    source = LogitStore(store).with_labels_from(labels_from)
     if split is not None or not source.splits():
         source.require_split(split or "val")
     listed = []
@@ -35,17 +37,21 @@ def models(
             entry["flops"] = sum(card.blocks.values()) or None
             listed.append(entry)
     if as_json:
-        print_json({"store": source.files.uri, "models": listed})
+        trusted = {} if labels_from is None else {"labels_from": labels_from}
+        print_json({"store": source.files.uri, **trusted, "models": listed})
         return
     calibrated = any("calibration" in entry["contents"] for entry in listed)
     costs = sorted({cost for entry in listed for cost in entry.get("costs", {})})
+    measure = "mIoU" if any(e["kind"] == "cell_counts" for e in listed) else "accuracy"
+    if labels_from is not None:
+        measure = agreement_with(labels_from)
     columns = [
         ("split", "left"),
         ("model", "left"),
         ("kind", "left"),
         ("units", "right"),
         ("classes", "right"),
-        ("mIoU %" if any(e["kind"] == "cell_counts" for e in listed) else "accuracy %", "right"),
+        (f"{measure} %", "right"),
         ("MACs", "right"),
     ]
     rows = [

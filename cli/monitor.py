@@ -36,6 +36,7 @@ def monitor(
     cost: Annotated[
         str | None, typer.Option("--cost", help="Watch another cost than the one it was chosen by.")
     ] = None,
+    labels_from: options.LabelsFrom = None,
     force: Annotated[bool, typer.Option("--force", help="Watch even if the members' weights or FLOPs differ.")] = False,
     threads: options.Threads = None,
     as_json: options.Json = False,
@@ -59,7 +60,7 @@ def monitor(
 
     done = watch(
         committee,
-        LogitStore(store),
+        LogitStore(store).with_labels_from(labels_from),
         split,
         against=against,
         labels=labels,
@@ -109,7 +110,7 @@ def _caption(done: Monitored) -> str:
     if not done.with_labels:
         texts.append("Without labels accuracy is not measured.")
     elif done.with_labels < len(live):
-        texts.append(f"Accuracy: on the {done.with_labels:,} units of {live.split} with a label.")
+        texts.append(f"{live.measure.capitalize()}: on the {done.with_labels:,} units of {live.split} with a label.")
     return " ".join(texts)
 
 

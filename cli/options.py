@@ -54,6 +54,24 @@ Features = Annotated[
         "numbers, or text of categories.",
     ),
 ]
+LabelsFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--labels-from",
+        help="Take the predictions of this model for the labels: quality is agreement with it, and no labels are "
+        "needed.",
+        show_default="the labels of the split",
+    ),
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        help="Column of the labels file in which units that belong together are equal: groups stay whole in folds, and "
+        "intervals rest on their number.",
+        show_default="each unit by itself",
+    ),
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Exchange models that are in the store with other content.")]
 OutFile = Annotated[
     Path | None, typer.Option("--out", help="File to write; the ending chooses the format (png, pdf, svg).")

@@ -25,6 +25,7 @@ def retune(
         ),
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Write the committee with its new thresholds.")] = None,
+    labels_from: options.LabelsFrom = None,
     force: Annotated[
         bool, typer.Option("--force", help="Retune even if the members' weights or FLOPs differ.")
     ] = False,
@@ -47,7 +48,9 @@ def retune(
     from wisecommittee.store import LogitStore
 
     check_folder(save)
-    done = moved(committee, LogitStore(store), split, against=against, force=force, threads=threads)
+    done = moved(
+        committee, LogitStore(store).with_labels_from(labels_from), split, against=against, force=force, threads=threads
+    )
     if save is not None:
         done.committee.save(save)
     if as_json:
@@ -78,7 +81,7 @@ def _show(done: Retuned) -> None:
         for name, each in samples.items()
     ]
     columns = [("thresholds on", "left"), ("units", "right"), ("average cost", "right")]
-    columns += [("accuracy %", "right"), ("exits %", "left")]
+    columns += [(f"{done.after.measure} %", "right"), ("exits %", "left")]
     caption = (
         f"Thresholds were set by the confidences of {done.after.split}, without its labels: they keep the average "
         f"cost, not the accuracy."

@@ -116,7 +116,7 @@ def search(
                 f"--save {save} writes the committee that meets a target; name one, such as --target-flops X, "
                 f"--target-accuracy A or --match MODEL (--frontier FILE keeps them all)"
             )
-        source = LogitStore(store).with_features(features)
+        source = LogitStore(store).with_features(features).with_labels_from(query.labels_from)
         source.require_split(query.split)
         if match_ensemble:
             targets["match_ensemble"] = _members(match_ensemble, source.models(query.split))

@@ -60,7 +60,7 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
         show_thresholds(choice.val)
         show_references(choice)
         if choice.certificate is not None:
-            show_statements(choice.certificate, choice.selection.seed)
+            show_statements(choice.certificate, choice.selection.seed, choice.selection.group_by)
     else:
         show_frontier(choice.frontier, store)
 
@@ -189,6 +189,20 @@ def show_thresholds(e: Evaluation) -> None:
         out.print(f"  with calibrated models: {', '.join(methods)}", markup=False)
 
 
+def show_recorded(committee: Committee) -> None:
+    """The guarantees that a committee carries, and the quality that was expected of it when it was chosen."""
+    from wisecommittee.tasks.task import agreement_with
+
+    for each in committee.guarantee:
+        how = ", ".join(f"{name} {each[name]}" for name in ("delta", "method", "n") if name in each)
+        out.print(f"  guaranteed when it was chosen: {each['statement']} ({how})", markup=False)
+    quality = (committee.expected or {}).get("quality")
+    if isinstance(quality, float):
+        trusted = committee.labels_from
+        measure = "quality" if trusted is None else agreement_with(trusted)
+        out.print(f"  expected when it was chosen: {measure} {percent(quality)} %", markup=False)
+
+
 def _show_least(part: Committee) -> None:
     """Which of the units that exit at a stage get no answer."""
     from wisecommittee.committees.committee import together
@@ -202,6 +216,7 @@ def _show_least(part: Committee) -> None:
 
 def show_references(choice: Choice) -> None:
     best, cheapest, matched = choice.best_single, choice.cheapest_single, choice.matched
+    good = choice.frontier.query.good
     unit = Unit(choice.val.committee.cost, [choice.val.average_cost])
 
     def line(noun: str, e: Evaluation, suffix: str = "") -> None:
@@ -217,9 +232,9 @@ def show_references(choice: Choice) -> None:
     else:
         out.print("  it is the best single model", markup=False)
     if cheapest is None:
-        out.print(f"  no single model is as accurate on {choice.val.split}", markup=False)
+        out.print(f"  no single model is as {good} on {choice.val.split}", markup=False)
     elif matched is None or cheapest.committee.stages != matched.committee.stages:
-        line(f"cheapest single model as accurate on {choice.val.split}", cheapest, _compared(choice, cheapest))
+        line(f"cheapest single model as {good} on {choice.val.split}", cheapest, _compared(choice, cheapest))
 
 
 def _compared(choice: Choice, other: Evaluation) -> str:
@@ -276,7 +291,7 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
     as_accurate = "as to be expected" if along else f"on {chosen[0].split}"
     caption = (
         f"{len(rows)} of {counted(len(frontier), 'committee')}; --frontier FILE or --json gives all. "
-        f"Speed: cheapest single model as accurate {as_accurate} over the committee's {frontier.axis}. "
+        f"Speed: cheapest single model as {frontier.query.good} {as_accurate} over the committee's {frontier.axis}. "
         f"{chosen[0].split} chose these, so its figures flatter them."
     )
     if along:

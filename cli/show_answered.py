@@ -22,7 +22,8 @@ def show_answered(evaluations: Sequence[Evaluation], expected: Expected | None =
     if expected is not None and expected.on_answered is not None:
         rows.insert(1, ["expected", *_cells(expected.on_answered)])
     columns = [("split", "left"), ("answered % [95 %]", "right"), ("of these right %", "right")]
-    table("", columns, rows, "Units without an answer count as not right in the accuracy above.")
+    measure = evaluations[0].measure
+    table("", columns, rows, f"Units without an answer count as not right in the {measure} above.")
 
 
 def _cells(figures: Answered) -> list[str]:

@@ -32,7 +32,7 @@ def with_tested(val: Evaluation, certificate: Certificate) -> list[Evaluation]:
     return [val, *([tested] if certificate.labelled else [])]
 
 
-def show_statements(certificate: Certificate, seed: int) -> None:
+def show_statements(certificate: Certificate, seed: int, group_by: str | None = None) -> None:
     """The statements, on which units they were tested, and where the tests stopped."""
     asked = certificate.asked
     units = counted(certificate.figures.n, "unit")
@@ -41,9 +41,10 @@ def show_statements(certificate: Certificate, seed: int) -> None:
         where += f", set aside with seed {seed}: another seed is a new test"
     title = "shown to hold on new units" if certificate.holds else "NOT shown to hold on new units"
     methods = ", ".join(dict.fromkeys(each.method for each in certificate.statements))
+    of_groups = "" if group_by is None else " of a random unit of a new group"
     caption = (
         f"Tested ({methods}) on {where}. With probability {1 - asked.delta:g} no statement that is said to hold is "
-        f"false. What these units would show is read off them; to rely on it, test it on new ones."
+        f"false{of_groups}. What these units would show is read off them; to rely on it, test it on new ones."
     )
     table(title, COLUMNS, [_row(each) for each in certificate.statements], caption)
     out.print(f"  {certificate.passed} of {counted(certificate.path, 'committee')} on the way passed, surest first")

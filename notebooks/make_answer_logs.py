@@ -5,21 +5,23 @@ models.csv says whose they are. Nothing here says how good any real model is.
 
     python make_answer_logs.py FOLDER [--prompts 3000] [--seed 0]
 
-writes FOLDER/bench/<task>/<model>.json (a record for each prompt), FOLDER/models.csv (prices) and
-FOLDER/prompts.csv (what is known of a prompt before any model runs).
+writes FOLDER/answers/<model>.csv.gz (a row for each prompt), FOLDER/models.csv (prices) and FOLDER/prompts.csv (what
+is known of a prompt before any model runs).
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
+import gzip
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+TOKENS = ("prompt_tokens", "completion_tokens")
 LETTERS, TICKETS = ("A", "B", "C", "D"), ("billing", "bug", "delivery", "login", "praise", "refund")
 
 
@@ -70,17 +72,14 @@ class Task:
     tokens: int
 
     def answers(self, generator: np.random.Generator, prompts: int) -> NDArray[np.str_]:
-        """text [prompts, 3]: the right answer of each prompt, the wrong one that tempts most, and another wrong one."""
+        """text [prompts, options]: the right answer of each prompt, the wrong one that tempts most, and other wrong
+        ones."""
         if self.name in ("choice", "tickets"):
             names = np.array(LETTERS if self.name == "choice" else TICKETS)
-            return names[np.argsort(generator.random((prompts, len(names))), axis=1)[:, :3]]
+            return names[np.argsort(generator.random((prompts, len(names))), axis=1)]
         right = generator.integers(2, 2000, prompts)
-        wrong = right + generator.integers(1, 9, prompts)
-        if self.name == "reading":
-            return np.char.add(
-                "paragraph ", np.stack([right % 40, wrong % 40 + 40, right % 7 + 80], axis=1).astype(str)
-            )
-        return np.stack([right, wrong, 10 * right], axis=1).astype(str)
+        numbers = (right[:, None] + np.array([0, 1, 2, 10, -1, 7])).astype(np.str_)
+        return np.char.add("paragraph ", numbers) if self.name == "reading" else numbers
 
 
 TASKS = (
@@ -98,60 +97,65 @@ def written(answer: str, style: int) -> str:
 
 
 def write_logs(folder: Path, prompts: int = 3000, seed: int = 0) -> None:
-    """Write the logs, models.csv and prompts.csv."""
+    """Write the answers, models.csv and prompts.csv."""
     generator = np.random.default_rng(seed)
-    features = []
+    features: list[list[object]] = []
+    rows: dict[str, list[list[object]]] = {model.name: [] for model in MODELS}
     for task in TASKS:
         count = round(task.share * prompts)
         answers = task.answers(generator, count)
         difficulty = task.difficulty + generator.normal(0, 1, count)
         # Harder prompts are a little longer: what a router can know.
-        characters = task.characters * np.exp(
-            0.35 * generator.normal(0, 1, count) + 0.2 * (difficulty - task.difficulty)
-        )
-        features += [[f"{task.name}/{i}", task.name, round(size)] for i, size in enumerate(characters)]
+        size = task.characters * np.exp(0.35 * generator.normal(0, 1, count) + 0.2 * (difficulty - task.difficulty))
+        features += [[f"{task.name}/{i}", task.name, round(characters)] for i, characters in enumerate(size)]
         for model in MODELS:
-            records = _records(generator, model, task, answers, difficulty, characters)
-            path = folder / "bench" / task.name / f"{model.name}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            head = {"model_name": model.name, "dataset_name": task.name, "split": "test", "demo": False}
-            path.write_text(json.dumps(head | {"counts": len(records), "records": records}))
+            rows[model.name] += _rows(generator, model, task, answers, difficulty, size)
+    (folder / "answers").mkdir(parents=True, exist_ok=True)
+    for name, answered in rows.items():
+        text = _csv(["unit_id", "model", "answer", "label", "score", *TOKENS, "latency_ms"], answered)
+        (folder / "answers" / f"{name}.csv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
     prices = [[m.name, m.prompt_price, m.completion_price, m.priced_as] for m in MODELS]
-    heading = ["model", "usd_per_1m_prompt_tokens", "usd_per_1m_completion_tokens", "priced_as"]
-    for name, rows in (("models", [heading, *prices]), ("prompts", [["unit_id", "task", "characters"], *features])):
-        with (folder / f"{name}.csv").open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+    heading = ["model", *(f"usd_per_1m_{tokens}" for tokens in TOKENS), "priced_as"]
+    (folder / "models.csv").write_text(_csv(heading, prices))
+    (folder / "prompts.csv").write_text(_csv(["unit_id", "task", "characters"], features))
 
 
-def _records(
+def _csv(heading: list[str], rows: list[list[object]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([heading, *rows])
+    return out.getvalue()
+
+
+def _rows(
     generator: np.random.Generator,
     model: Model,
     task: Task,
     answers: NDArray[np.str_],
     difficulty: NDArray[np.float64],
     characters: NDArray[np.float64],
-) -> list[dict[str, object]]:
-    """The records of one model on one task."""
+) -> list[list[object]]:
+    """The rows of one model on one task; an empty answer is a refusal or a time-out."""
     count = len(answers)
     skill = model.skill + dict(model.strengths).get(task.name, 0.0)
     right = generator.random(count) < 1 / (1 + np.exp(-2.2 * (skill - difficulty)))
-    chosen = np.where(right, 0, 1 + (generator.random(count) < 0.4))
+    tempted, options = generator.random(count) < 0.35, answers.shape[1]
+    chosen = np.where(right, 0, np.where(tempted, 1, generator.integers(1, options, count)))
     silent = generator.random(count) < model.silent
-    tokens = (
-        model.words * task.tokens * np.exp(0.5 * generator.normal(0, 1, count) + 0.15 * (difficulty - task.difficulty))
-    )
-    latency = 0.3 + tokens / (40 + 80 / (1 + model.completion_price)) + generator.exponential(0.15, count)
+    spread = np.exp(0.5 * generator.normal(0, 1, count) + 0.15 * (difficulty - task.difficulty))
+    tokens = np.where(silent, 0, np.maximum(1, np.rint(model.words * task.tokens * spread)))
+    latency = 300 + 1000 * tokens / (40 + 80 / (1 + model.completion_price)) + 150 * generator.exponential(1, count)
     styles = generator.choice(4, count, p=(0.7, 0.1, 0.1, 0.1))
     return [
-        {
-            "index": i,
-            "prediction": None if silent[i] else written(str(answers[i, chosen[i]]), int(styles[i])),
-            "ground_truth": str(answers[i, 0]),
-            "score": float(right[i] and not silent[i]),
-            "prompt_tokens": round(characters[i] / 4) + 12,
-            "completion_tokens": 0 if silent[i] else max(1, round(tokens[i])),
-            "latency_ms": round(1000 * latency[i], 1),
-        }
+        [
+            f"{task.name}/{i}",
+            model.name,
+            "" if silent[i] else written(str(answers[i, chosen[i]]), int(styles[i])),
+            str(answers[i, 0]),
+            int(right[i] and not silent[i]),
+            round(characters[i] / 4) + 12,
+            int(tokens[i]),
+            round(latency[i], 1),
+        ]
         for i in range(count)
     ]
 

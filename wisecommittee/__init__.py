@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from wisecommittee.store.features import import_features
     from wisecommittee.store.imports.answers import import_answers
     from wisecommittee.store.imports.outputs import import_outputs
+    from wisecommittee.store.logs.importing import ImportedLog, import_log
+    from wisecommittee.store.logs.records import LogOptions
     from wisecommittee.store.splitting import split_store
 
 # Loaded on first use: importing the package costs nothing, and never matplotlib or torch.
@@ -61,10 +63,13 @@ _HOMES = {
     "calibrate": "wisecommittee.searches.calibration.calibrate",
     "import_answers": "wisecommittee.store.imports.answers",
     "import_features": "wisecommittee.store.features",
+    "import_log": "wisecommittee.store.logs.importing",
     "import_outputs": "wisecommittee.store.imports.outputs",
     "split_store": "wisecommittee.store.splitting",
     "Query": "wisecommittee.searches.query",
     "Frontier": "wisecommittee.searches.frontier",
+    "ImportedLog": "wisecommittee.store.logs.importing",
+    "LogOptions": "wisecommittee.store.logs.records",
     "LogitStore": "wisecommittee.store",
     "Study": "wisecommittee.analyses.study",
     "plot": "wisecommittee.report",
@@ -76,6 +81,8 @@ __all__ = [
     "Evaluation",
     "Frontier",
     "GuaranteeOptions",
+    "ImportedLog",
+    "LogOptions",
     "LogitStore",
     "ModelCard",
     "Query",
@@ -94,6 +101,7 @@ __all__ = [
     "extract",
     "import_answers",
     "import_features",
+    "import_log",
     "import_outputs",
     "monitor",
     "plot",

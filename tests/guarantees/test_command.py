@@ -97,7 +97,7 @@ def test_what_is_not_shown_is_said_with_what_would_be_and_never_saved(asked, tmp
 @pytest.mark.parametrize(
     ("arguments", "code", "part"),
     [
-        (["--guarantee", "accuracy > 0.9"], 2, "guarantee 'accuracy > 0.9': '>' after 'accuracy'; expected '>='"),
+        (["--guarantee", "accuracy > 0.9"], 2, "statement 'accuracy > 0.9': '>' after 'accuracy'; expected '>='"),
         (["--guarantee", ACCURATE, "--delta", 2], 2, "--delta 2.0; expected a number above 0 and below 1"),
         (["--guarantee-share", 0.5], 2, "--guarantee-share 0.5 sets units aside for a test; add --guarantee"),
         (["--guarantee", ACCURATE, "--guarantee-split", "val"], 2, "is the split that chooses"),

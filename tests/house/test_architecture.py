@@ -56,6 +56,8 @@ ROOMS = {
     "rich": {"cli"},
     "scipy": {"searches", "statistics"},
     "distributed": {"searches"},
+    "inspect_ai": {"store"},
+    "zstandard": {"store"},
 }
 
 
@@ -171,7 +173,9 @@ def tasks_named() -> set[str]:
     found = {"Task"}
     for path in (PACKAGE / "tasks").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef) and any(getattr(base, "id", "") == "Task" for base in node.bases):
+            if isinstance(node, ast.ClassDef) and any(
+                getattr(base, "id", "") in ("Task", "ExactMatch") for base in node.bases
+            ):
                 found.add(node.name)
     return found
 

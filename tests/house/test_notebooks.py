@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -34,13 +35,25 @@ def test_committed_without_outputs(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_with_little_training(path, tmp_path, monkeypatch):
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        cell.source = re.sub(r"epochs=(\d+)", lambda found: f"epochs={min(8, int(found[1]))}", cell.source)
+    check_that_it_runs(notebook, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, tmp_path, monkeypatch):
+    check_that_it_runs(nbformat.read(path, as_version=4), tmp_path, monkeypatch)
+
+
+def check_that_it_runs(notebook, tmp_path, monkeypatch):
     for name in ("WISECOMMITTEE_CACHE", "TMPDIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(name, str(tmp_path / name))
     for name in ("WISECOMMITTEE_STORE", "MPLBACKEND"):
         monkeypatch.delenv(name, raising=False)
-    notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook, timeout=HUNG, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
     )

@@ -10,6 +10,7 @@ import pytest
 from streams import add_stream
 
 from wisecommittee import Committee, LogitStore, Thresholds, evaluate, monitor
+from wisecommittee.committees.policies.abstaining import Abstaining
 from wisecommittee.errors import AbsentError, AlignmentError, CommitteeError, ContentError, StoreError, UsageError
 from wisecommittee.searches.units import evaluate_units
 from wisecommittee.statistics.sequential import mean_change
@@ -39,6 +40,17 @@ def test_the_watched_figures_are_those_of_evaluate(store, committee):
     right = frame["correct"].to_numpy(float)
     before = evaluate_units(committee, store, "test")["correct"].to_numpy(float)
     assert found["accuracy"].interval == pytest.approx(mean_change(before, right, 0.05 / 5).interval)
+
+
+def test_the_share_of_answers_is_watched_where_a_policy_abstains(store, committee):
+    add_stream(store, "live", 300)
+    assert "answered" not in named(monitor(committee, store))
+    shy = replace(committee, policy=Abstaining(committee.policy, (0.9, 0.9, 0.9)))
+    watched = named(monitor(shy, store))["answered"]
+    for split, share in (("test", watched.reference), ("live", watched.live)):
+        given = evaluate_units(shy, store, split)["prediction"].notna()
+        assert 0 < given.mean() < 1
+        assert share == pytest.approx(given.mean())
 
 
 def test_two_stages_of_fixed_cost_count_once(store):

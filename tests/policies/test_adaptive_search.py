@@ -41,7 +41,7 @@ def test_a_fit_without_votes_is_the_logistic_regression_of_scikit_learn(said):
     evidence = said.evidence((0, 1))
     true = said.true_classes(evidence, (0, 1))
     columns = design(evidence, Penalties(corrections=1.0, bias=1e-9, votes=1e9))
-    numbers = fit(columns, one_hot(true, 3))
+    numbers = fit(columns, one_hot(true, 3), precision=1e-9)
     ours = plain(numbers, columns, evidence)(evidence)
     where = [s == np.arange(4)[:, None] for s in evidence.said]
     rows = [w[a] * t for w, terms in zip(where, evidence.terms, strict=True) for a in range(4) for t in terms]

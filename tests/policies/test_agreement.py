@@ -156,13 +156,49 @@ def test_a_limit_on_the_worst_case_is_kept(tmp_path, said):
 def test_what_cannot_vote_is_refused(tmp_path, said):
     with pytest.raises(UsageError, match="at least two models"):
         search(stored(tmp_path, said), policy="agreement", models=("a",))
-    rows = [{"unit_id": str(i), "model": m, "answer": "x", "confidence": 0.5, "score": i / 10, "usd": 1}
-            for m in "ab" for i in range(10)]  # fmt: skip
+
+
+def voted_by_hand(members, best, answers, grades, costs):
+    """(mean grade, mean cost) of 'exit once two agree' over a chain, unit by unit."""
+    total = paid = 0.0
+    for i in range(N):
+        said, ran = [], []
+        for place, m in enumerate(members):
+            ran.append(m)
+            said.append(answers[m][i])
+            paid += costs[m]
+            votes = {text: said.count(text) for text in said if text}
+            most = max(votes.values(), default=0)
+            if place == len(members) - 1 or most >= 2:
+                order = best if place == len(members) - 1 else ran[::-1]
+                speaker = next(m for m in order if m in ran and votes.get(answers[m][i], 0) == most)
+                total += grades[speaker][i]
+                break
+    return total / N, paid / N
+
+
+def test_votes_among_graded_answers_earn_the_grade_of_the_member_that_is_quoted(tmp_path, said):
+    models, _ = said
+    rng = np.random.default_rng(6)
+    answers = {m: models[m][0] for m in MODELS}
+    grades = {m: (rng.integers(0, 5, N) / 4 * (np.array(answers[m]) != "")).tolist() for m in MODELS}
+    rows = [{"unit_id": str(i), "model": m, "answer": answers[m][i], "score": grades[m][i], "usd": USD[m]}
+            for m in MODELS for i in range(N)]  # fmt: skip
     pd.DataFrame(rows).to_csv(tmp_path / "graded.csv", index=False)
     graded = LogitStore(tmp_path / "graded")
     wc.import_answers(graded, "val", tmp_path / "graded.csv")
-    with pytest.raises(UsageError, match="grades"):
-        search(graded, policy="agreement")
+    for members in itertools.permutations(MODELS):
+        policy = Agreement(((None,), (None, ALWAYS)), ("c", "a", "b"))
+        committee = Committee(tuple((m,) for m in members), policy, confidence="none", combine="last", cost="usd")
+        quality, cost = voted_by_hand(members, "cab", answers, grades, USD)
+        e = evaluate(committee, graded, "val")
+        assert (e.quality, e.average_cost) == (pytest.approx(quality), pytest.approx(cost))
+    frontier = search(graded, policy="agreement")
+    for e in frontier.evaluations:
+        again = evaluate(Committee.from_json(e.committee.to_json()), graded, "val")
+        assert (again.quality, again.average_cost) == (e.quality, e.average_cost)
+    voting = next(e for e in frontier.evaluations if e.committee.policy.kind == "agreement")
+    assert evaluate_units(voting.committee, graded, "val")["score"].mean() == pytest.approx(voting.quality)
 
 
 WRONG = {

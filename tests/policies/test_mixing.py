@@ -133,3 +133,12 @@ def test_a_search_mixes_if_asked_and_its_figures_are_of_mixtures(store):
     for wrong in (None, Target("target_accuracy", 0.6), Target("match", "b")):
         with pytest.raises(UsageError, match="meets an average budget"):
             wc.search_and_choose(store, query, wrong, selection=Selection(mix=True))
+
+
+def test_mixtures_without_a_budget_are_refused_before_the_search(store, monkeypatch):
+    def searched(*_):
+        raise AssertionError("the search has started")
+
+    monkeypatch.setattr("wisecommittee.searches.choosing.solution_of", searched)
+    with pytest.raises(UsageError, match="meets an average budget"):
+        wc.search_and_choose(store, Query(), None, selection=Selection(mix=True))

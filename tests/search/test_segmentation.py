@@ -57,6 +57,8 @@ from wisecommittee.tasks.intervals import normal_interval
 class CellStore:
     """The reading side of a store with the cells of every set of some models."""
 
+    labels_from = None
+
     def __init__(self, dense, labels, cost, cell, further=(), together=3):
         self.files = SimpleNamespace(uri="memory")
         cards = {d.model: ModelCard(d.model, blocks={d.model: cost[d.model]}, costs=dict(further)) for d in dense}
@@ -67,6 +69,9 @@ class CellStore:
             card = joint_card([cards[m] for m in entry.members], cell)
             contents = Contents(len(self.unit_ids), entry.statistics.shape[1], "float32", "", scores=("confidence",))
             self.entries[card.model] = card.with_contents(contents), entry
+
+    def with_labels_from(self, model: str | None):
+        return self
 
     def require_split(self, split): ...
 

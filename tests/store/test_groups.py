@@ -63,7 +63,7 @@ def test_columns_come_with_answers_too(folder):
 def test_a_column_that_is_not_there_is_named(folder):
     store = LogitStore("S")
     import_outputs(store, "all", [("logits", "a", "a.npz")], labels="labels.csv", costs="m.csv")
-    with pytest.raises(AbsentError, match=r"column to split all by .*'pateint'; did you mean 'patient'"):
+    with pytest.raises(AbsentError, match=r"column that groups units of all .*'pateint'; did you mean 'patient'"):
         split_store(store, {"val": 0.5, "test": 0.5}, by="pateint")
     (store.files.local / "all/groups.parquet").write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(StoreError, match=r"groups.parquet: not readable"):

@@ -53,7 +53,12 @@ def records(model: str, sample: int, file: str, rows: list[tuple[int, dict[str, 
     )
 
 
-TINY = LogFormat("tiny", "JSON lines of tests", lambda path: b'"unit"' in beginning(path), read)
+def matches(path: Path) -> bool:
+    files = sorted(path.glob("*.jsonl*")) if path.is_dir() else [path]
+    return bool(files) and b'"unit"' in beginning(files[0])
+
+
+TINY = LogFormat("tiny", "JSON lines of tests", matches, read)
 FREE = LogFormat("free", "the same, in free form", lambda path: False, read, free_text=True)
 
 

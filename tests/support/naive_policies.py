@@ -40,7 +40,8 @@ def agreement(policy, models, answers, confidences):
         if ran == len(models):
             best = min((policy["best"].index(models[k]), answers[k]) for k in range(ran) if counted[k] == max(counted))
             return ran, best[1]
-        if reaches(confidences[ran - 1], policy["thresholds"][ran - 1][max(*counted, 1) - 1]):
+        threshold = policy["thresholds"][ran - 1][max(*counted, 1) - 1]
+        if reaches(confidences[ran - 1], threshold) and (max(counted) or threshold != ALWAYS):
             return ran, next(answers[k] for k in reversed(range(ran)) if counted[k] == max(counted))
     raise AssertionError
 

@@ -124,6 +124,7 @@ def single(study: Study, model: str) -> Effect:
                 combine=pool.combine.name,
                 cost=pool.cost.name,
                 chosen_on=pool.split,
+                labels_from=pool.store.labels_from,
             )
         ],
     )[0]

@@ -16,6 +16,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import reaches
+from wisecommittee.committees.scale import LARGEST
 from wisecommittee.errors import InfeasibleError, UsageError, option
 from wisecommittee.searches.evaluate import evaluate_in
 from wisecommittee.searches.members import identity, members_pool
@@ -60,6 +61,7 @@ def two_stages(pool: Pool, first: str, second: str) -> Committee:
         pool.combine.name,
         cost=pool.cost.name,
         chosen_on=pool.split,
+        labels_from=pool.store.labels_from,
         members={card.model: identity(card) for card in pool.cards},
     )
     return with_exits(pool, committee, [pool.units // 2])
@@ -113,8 +115,9 @@ def _cut(score: NDArray[np.float32], wanted: int) -> np.float32:
         return np.float32(0)
     values, counts = np.unique(score, return_counts=True)
     leaving = np.cumsum(counts[::-1])[::-1]
-    nobody = np.nextafter(values[-1], np.float32(np.inf))
-    values, leaving = np.r_[values, nobody], np.r_[leaving, 0]
+    if values[-1] < LARGEST:
+        nobody = np.nextafter(values[-1], np.float32(np.inf))
+        values, leaving = np.r_[values, nobody], np.r_[leaving, 0]
     return values[np.argmin(np.abs(leaving - wanted))]  # the first of equals lets more units exit
 
 

@@ -103,6 +103,7 @@ def compare_policies(
     folds: int = FOLDS,
     repeats: int = 1,
     seed: int = 0,
+    group_by: str | None = None,
 ) -> PolicyComparison:
     """Compare every kind of policy that fits a store at equal average costs.
 
@@ -120,7 +121,7 @@ def compare_policies(
     budgets : sequence of float, optional
         Average costs; by default a quarter, a half, three quarters and the whole of the way from the cheapest to the
         best single model.
-    folds, repeats, seed : int
+    folds, repeats, seed, group_by
         As of Selection.
 
     Returns
@@ -150,7 +151,7 @@ def compare_policies(
     searches: dict[str, tuple[Solution, CrossFit]] = {}
     for kind, (of_kind, strategy) in fit.items():
         solution = solve(of_kind, strategy)
-        crossfit = cross_fit(solution, folds, repeats, seed)
+        crossfit = cross_fit(solution, folds, repeats, seed, group_by=group_by)
         if isinstance(crossfit, Skipped):
             left_out[kind] = crossfit.why
         else:
@@ -159,10 +160,10 @@ def compare_policies(
         raise InfeasibleError("; ".join(f"{kind}: {why}" for kind, why in left_out.items()))
     first = next(iter(searches.values()))[0].frontier
     limits = tuple(sorted(budgets)) or between_singles(first)
-    figures = [each for limit in limits for each in _at(limit, searches, seed)]
+    figures = [each for limit in limits for each in figures_at(limit, searches, seed)]
     pool = problem.pool
     return PolicyComparison(
-        pool.split, pool.cost.name, pool.task.label, pool.units, folds, limits, tuple(figures), left_out
+        pool.split, pool.cost.name, pool.quality, pool.units, folds, limits, tuple(figures), left_out
     )
 
 
@@ -176,8 +177,8 @@ def between_singles(frontier: Frontier, shares: Sequence[float] = SHARES) -> tup
     return tuple(low + share * (high - low) for share in shares)
 
 
-def _at(limit: float, searches: Mapping[str, tuple[Solution, CrossFit]], seed: int) -> Iterator[PolicyFigures]:
-    """The figures of every kind at one budget."""
+def figures_at(limit: float, searches: Mapping[str, tuple[Solution, CrossFit]], seed: int) -> Iterator[PolicyFigures]:
+    """The figures of every kind at one budget; gains are over the first of the searches."""
     rule, base = Mixed(limit, seed), None
     for kind, (solution, crossfit) in searches.items():
         committee = rule.of(solution.frontier)

@@ -12,6 +12,7 @@ from wisecommittee.analyses.study import Study
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.policies.thresholds import Thresholds
+from wisecommittee.committees.scale import LARGEST
 from wisecommittee.searches.evaluate import evaluate_table
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.stages.exit_table import committee_tables
@@ -64,8 +65,10 @@ def _sweeps(study: Study, committee: Committee) -> list[ThresholdSweep]:
 
 
 def levels(score: NDArray[np.float32], most: int = LEVELS) -> tuple[float, ...]:
-    """At most `most` distinct confidences of a stage [N], evenly spaced in rank, and a value above them all."""
-    values = np.unique(score)
+    """At most `most` distinct confidences of the answers of a stage [N], evenly spaced in rank, and a value above them
+    all."""
+    score = score[np.abs(score) < LARGEST]
+    values = np.unique(score) if len(score) else np.zeros(1, np.float32)
     if len(values) > most:
         ordered = np.sort(score)
         values = np.unique(ordered[np.linspace(0, len(ordered) - 1, most).round().astype(np.int64)])

@@ -50,6 +50,9 @@ class Committee:
         Name of the cost that it is charged in.
     chosen_on : str or None
         The split it was chosen on.
+    labels_from : str or None
+        The model whose predictions were the labels when it was chosen, so that its quality is agreement with that
+        model; None: the labels of the split.
     members : {model: {"kind", "blocks", "weights", "calibration"}}
         The members' cards at the time of the choice.
     parallel : tuple of str
@@ -78,6 +81,7 @@ class Committee:
     family: str = "cascade"
     cost: str = "flops"
     chosen_on: str | None = None
+    labels_from: str | None = None
     members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     parallel: tuple[str, ...] = ()
     guarantee: tuple[Mapping[str, Any], ...] = ()
@@ -218,6 +222,8 @@ class Committee:
             out["log_odds"] = list(thresholds.log_odds)
         if self.chosen_on is not None:
             out["chosen_on"] = self.chosen_on
+        if self.labels_from is not None:
+            out["labels_from"] = self.labels_from
         if self.members:
             out["members"] = {name: plain(dict(value)) for name, value in sorted(self.members.items())}
             out["fingerprint"] = self.fingerprint
@@ -279,7 +285,7 @@ class Committee:
             raise CommitteeError('committee: "stages" must be a list of lists of model names, [["a"], ["b", "c"]]')
         texts = {
             name: typed(data, name, (str,), CommitteeError)
-            for name in ("confidence", "combine", "family", "cost", "chosen_on")
+            for name in ("confidence", "combine", "family", "cost", "chosen_on", "labels_from")
             if data.get(name) is not None
         }
         members = _members_from_json(data.get("members", {}))

@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import plain
-from wisecommittee.committees.scale import STORED, Scale
+from wisecommittee.committees.scale import LEAST, STORED, Scale
 
 EXIT = -1  # in place of the next stage
 NO_CLASS, NO_TEXT = -1, ""  # in place of a predicted class, and of a text, where a committee gives no answer
-LEAST, LARGEST = -3.4028234663852886e38, 3.4028234663852886e38  # float32: confidences of units without an answer
-ALWAYS = LEAST  # a threshold that every confidence of an answer reaches
+ALWAYS = LEAST  # a threshold that every confidence reaches
 Route = tuple[int, ...]  # the stages that a unit has run, from 0, in the order in which they ran
 
 
@@ -152,6 +151,11 @@ class Policy(ABC):
         for units without an answer."""
         raise NotImplementedError(f"a policy of kind {self.kind!r} leaves the answer to the combination")
 
+    def quoted(self, state: State) -> NDArray[np.int64] | None:
+        """int64 [n]: whose prediction the answer is, as a number in `state.members`; None for kinds whose answer may
+        be no member's prediction, which therefore has no grade where only these are graded."""
+        return None
+
     def certainty(self, state: State) -> tuple[NDArray[np.float32], Scale]:
         """The confidence float32 [n] in what units that exit are answered, and the scale that it is carried on; of the
         combination unless the kind has its own."""
@@ -186,12 +190,11 @@ class Policy(ABC):
 
 def reaches(score: NDArray[np.float32], threshold: np.float32 | float | NDArray[np.float32]) -> NDArray[np.bool_]:
     """Whether units exit by a threshold: score >= threshold. Equality exits; a threshold of infinity lets no unit exit.
-    LEAST, the confidence of a unit that has no answer and goes on, reaches no threshold.
 
     Both are carried numbers (committees/scale.py). Outside the kernels only this function compares scores with
     thresholds.
     """
-    return (score >= np.asarray(threshold, np.float32)) & (score != np.float32(LEAST))
+    return score >= np.asarray(threshold, np.float32)
 
 
 def following(routes: Sequence[Route], *, unordered: bool) -> dict[Route, set[int]]:

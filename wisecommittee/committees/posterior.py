@@ -104,11 +104,14 @@ def first_to_say(said: Sequence[NDArray[np.generic]]) -> NDArray[np.int64]:
 def among_answers(said: Sequence[NDArray[np.generic]], terms: Floats) -> Evidence:
     """Evidence for the posterior over the answers of the members themselves.
 
-    Class m is the answer of member m, unless an earlier member said the same; the last class is any other label.
+    Class m is the answer of member m, unless an earlier member said the same, or it is empty: no answer; the last class
+    is any other label.
     """
     numbers, s = first_to_say(said), len(said)
     possible = np.ones((s + 1, numbers.shape[1]), bool)
     possible[:s] = numbers == np.arange(s)[:, None]
+    if said[0].dtype.kind == "U":
+        possible[:s] &= np.stack(said) != ""
     return Evidence(numbers, terms, s, s + 1, possible)
 
 

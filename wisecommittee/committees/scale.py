@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Carried = NDArray[np.float32]
+# Stored confidences of units without an answer: LEAST goes on to the last stage, LARGEST exits at once.
+LEAST, LARGEST = -float(np.finfo(np.float32).max), float(np.finfo(np.float32).max)
 EDGE = np.float32(31 / 32)  # a float32 step of p at the edge is 2e-6 of the odds: what rounding leaves uncertain
 MOST = np.float32(3e38)  # carried where no other class has any probability
 LEAST_AGAINST = 1e-30  # odds against, (1 - p) / p, below which their logarithm is carried
@@ -168,8 +170,12 @@ class Scale:
 
         `lower` and `upper` are neighbours among carried numbers; lower is None if there is none. The confidence is the
         float32 midpoint of both if that lies strictly above the lower one, else the upper one. Where no float32 lies
-        safely between them, the midpoint of their log-odds decides.
+        safely between them, the midpoint of their log-odds decides. LEAST and LARGEST are no confidences of answers:
+        above LEAST the upper one is the threshold, below LARGEST the next float32 above the lower one, or 0.
         """
+        lower = None if lower == np.float32(LEAST) else lower
+        if upper == np.float32(LARGEST):
+            return (0.0 if lower is None else float(np.nextafter(lower, upper))), None
         low, high = (None if x is None else self.shown(np.atleast_1d(x))[0] for x in (lower, upper))
         assert high is not None
         if low is None:

@@ -16,7 +16,7 @@ from wisecommittee.operations.claims import Audited, Claim
 from wisecommittee.operations.outcomes import Numbers, UnitOutcomes, outcomes_in
 from wisecommittee.operations.policy_file import ClaimedPolicy, read_policy
 from wisecommittee.searches.evaluate import evaluate_in
-from wisecommittee.searches.members import members_pool
+from wisecommittee.searches.members import judged, members_pool
 from wisecommittee.searches.stages.exit_table import stage_indices
 from wisecommittee.searches.stages.pool import UNAVERAGED, Pool
 from wisecommittee.statistics.bootstrap import mean_interval
@@ -66,6 +66,7 @@ def audit(
     if cost is not None and claimed.cost not in (None, cost) and claimed.average_cost is not None:
         raise UsageError(f"{option('cost', cost)}: the average cost is claimed in {claimed.cost!r}; audit that")
     committee = as_committee(claimed, source, split, cost)
+    source = judged([committee], source, split)
     pool = members_pool([committee], source, split, force=force)
     (evaluation,) = evaluate_in(pool, [committee], threads)
     outcomes = outcomes_in(pool, committee, threads)

@@ -25,7 +25,7 @@ def expected_values(expected: Mapping[str, Any], live: UnitOutcomes, quality: Nu
         cost = sample_like(expected, "average_cost", "cost_interval", live.cost_range)
         every.append(UnitValues("average cost", cost, live.cost, live.cost_range))
     if quality is not None:
-        every.append(UnitValues("accuracy", sample_like(expected, "quality", "interval", (0.0, 1.0)), quality))
+        every.append(UnitValues(live.measure, sample_like(expected, "quality", "interval", (0.0, 1.0)), quality))
     return [values for values in every if values.measured]
 
 

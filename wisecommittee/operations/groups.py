@@ -13,6 +13,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import CommitteeError, option
 from wisecommittee.operations.outcomes import UnitOutcomes, unit_outcomes
 from wisecommittee.operations.unit_columns import column_of_file, column_of_split
+from wisecommittee.searches.members import judged
 from wisecommittee.statistics.groups import Interval, mean_interval, share_interval, simultaneous_level
 from wisecommittee.store import StoreLike, open_store
 
@@ -98,7 +99,7 @@ def evaluate_by(
         As of `evaluate`; also if the quality is no mean over units (mIoU).
     """
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
-    source = open_store(store)
+    source = judged([chosen], open_store(store), split)
     outcomes = unit_outcomes(chosen, source, split, force=force, cost=cost, threads=threads)
     if outcomes.quality is None:
         source.labels(split)  # raises for a split without labels

@@ -14,7 +14,9 @@ from wisecommittee.operations.monitored import Monitored
 from wisecommittee.operations.outcomes import unit_outcomes
 from wisecommittee.operations.reference import find_reference, reference_split
 from wisecommittee.operations.watching import watched_values
+from wisecommittee.searches.members import judged
 from wisecommittee.store import StoreLike, open_store
+from wisecommittee.tasks.task import agreement_with
 
 
 def monitor(
@@ -68,6 +70,13 @@ def monitor(
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
     source = open_store(store)
     source.require_split(split)
+    if labels is None:
+        source = judged([chosen], source, split)
+    elif source.labels_from is not None:
+        raise UsageError(
+            f"{option('labels', os.fspath(labels))} with {option('labels_from', source.labels_from)}: each says what "
+            f"is right; leave one of them out"
+        )
     base = find_reference(chosen, source, split, against)
     expected = chosen.expected if cost in (None, chosen.cost) else None
     if base is None and expected is None:
@@ -79,7 +88,8 @@ def monitor(
         reference = unit_outcomes(chosen, source, base, force=force, cost=cost, threads=threads)
         every = watched_values(reference, live, quality)
     else:
-        every = expected_values(expected or {}, live, quality)
+        chosen_for = "accuracy" if chosen.labels_from is None else agreement_with(chosen.labels_from)
+        every = expected_values(expected or {}, live, quality if live.measure == chosen_for else None)
     if not every:
         raise AbsentError(
             f"{chosen.label()} runs the same models for every unit, so that there is nothing to watch without labels; "

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.searches.exits import exits, predictions_of, statistics_of
+from wisecommittee.searches.exits import answered_units, exits, predictions_of, statistics_of
 from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.stages.pool import Pool
@@ -42,6 +42,10 @@ class UnitOutcomes:
         The answer at the exit; None for counts of pixels.
     agreement : float64 [N] or None
         1 where the answer at the exit is that after the first stage, else 0; NaN for units that run one stage.
+    measure : str
+        The name of the quality.
+    answered : bool [N] or None
+        Which units get an answer; None for a committee that always answers.
     """
 
     committee: Committee
@@ -53,6 +57,8 @@ class UnitOutcomes:
     counts: bool
     prediction: NDArray[np.generic] | None
     agreement: Numbers | None
+    measure: str = "accuracy"
+    answered: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.stage)
@@ -101,4 +107,6 @@ def outcomes_in(pool: Pool, committee: Committee, threads: int | None = None) ->
         pool.task.counts,
         prediction,
         agreement,
+        pool.task.measure,
+        answered_units(committee, left),
     )

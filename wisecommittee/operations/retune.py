@@ -12,11 +12,11 @@ import numpy as np
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.errors import CommitteeError
+from wisecommittee.errors import CommitteeError, option
 from wisecommittee.operations.moving import moved_thresholds
 from wisecommittee.operations.outcomes import UnitOutcomes, outcomes_in, unit_outcomes
 from wisecommittee.operations.reference import reference_split
-from wisecommittee.searches.members import members_pool
+from wisecommittee.searches.members import judged, members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import StoreLike, open_store
@@ -109,10 +109,17 @@ def retune(
         As of `evaluate`.
     """
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
+    if not isinstance(chosen.policy, Thresholds):
+        raise CommitteeError(
+            f"{chosen.label()} exits by policy {chosen.policy.kind!r}, and retune moves thresholds only; search again "
+            f"with {option('split', split)} once that has labels, or choose a committee with "
+            f"{option('policy', Thresholds.kind)}"
+        )
     if not chosen.thresholds.values:
         raise CommitteeError(f"{chosen.label()} has one stage and no threshold to move")
     source = open_store(store)
     source.require_split(split)
+    source = judged([chosen], source, split)
     base = reference_split(chosen, source, split, against)
     reference = unit_outcomes(chosen, source, base, force=force, threads=threads)
     pool = members_pool([chosen], source, split, force=force, labelled=False)

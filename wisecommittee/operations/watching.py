@@ -19,7 +19,8 @@ class Watched:
     Parameters
     ----------
     name : str
-        'exits at stage 1', .., 'average cost', 'agreement' or 'accuracy'.
+        'exits at stage 1', .., 'average cost', 'answered' (the share of units that get an answer), 'agreement' (of the
+        stages), and the measure of quality, such as 'accuracy'.
     reference, live : float
         Shares, or costs in units of the committee's cost.
     reference_n, n : int
@@ -86,10 +87,12 @@ def watched_values(reference: UnitOutcomes, live: UnitOutcomes, quality: Numbers
     """The values of every figure that is watched. quality : float64 [n] of the live units, NaN without a label; None
     if no unit has one."""
     every = [*_exits_and_cost(reference, live)]
+    if reference.answered is not None and live.answered is not None:
+        every.append(UnitValues("answered", reference.answered.astype(np.float64), live.answered.astype(np.float64)))
     if reference.agreement is not None and live.agreement is not None:
         every.append(UnitValues("agreement", reference.agreement, live.agreement))
     if quality is not None and reference.quality is not None:
-        every.append(UnitValues("accuracy", reference.quality, quality))
+        every.append(UnitValues(live.measure, reference.quality, quality))
     return [values for values in every if values.measured]
 
 

@@ -66,7 +66,8 @@ def fill(study: Study) -> Table:
     notes = (
         f"{len(rows)} of {counted(len(searched), 'committee')} of the frontier; {n}.",
         expected_note(study, searched),
-        f"Speed-up: cheapest single model as accurate {as_accurate} over the committee, {words_on(searched.axis)}.",
+        f"Speed-up: cheapest single model as {searched.query.good} {as_accurate} over the committee, "
+        f"{words_on(searched.axis)}.",
     )
     over = "" if searched.axis == "average" else f" over the {searched.axis} cost"
     return Table(f"Frontier{over}", columns, rows, notes, searched.cost)

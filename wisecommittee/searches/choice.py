@@ -30,6 +30,8 @@ class Choice:
         The model or the ensemble that the target names, on val; None with another target.
     lacking
         Members that the test split does not have, so that the committee has no figures there.
+    left_out
+        By split, the number of units that the model from which labels are taken does not answer; None without one.
     alone_on_test
         The single models above and the ensemble to match on the test split, by their members; without those that it
         lacks.
@@ -58,6 +60,7 @@ class Choice:
     selection: Selection = field(default_factory=lambda: Selection(choose="best", folds=0))
     best_on_val: Evaluation | None = None
     certificate: Certificate | None = None
+    left_out: Mapping[str, int] | None = None
     alone_on_test: Mapping[tuple[str, ...], Evaluation] = field(default_factory=dict)
 
     def on_test(self, reference: Evaluation) -> Evaluation | None:
@@ -98,6 +101,8 @@ class Choice:
             if self.best_on_val is None
             else {"committee": self.best_on_val.committee.to_json(), **self.figures(self.best_on_val)},
         }
+        if self.left_out is not None:
+            out["left_out"] = dict(self.left_out)
         if self.certificate is not None:
             out["query"] |= self.certificate.asked.to_json()
             out |= self.certificate.to_json()

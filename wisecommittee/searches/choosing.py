@@ -25,7 +25,7 @@ from wisecommittee.searches.query import Query
 from wisecommittee.searches.reporting import lacking, on_test, reported
 from wisecommittee.searches.resampling.evidence import Evidence
 from wisecommittee.searches.resampling.on_test import compare_on
-from wisecommittee.searches.resampling.selecting import Asked, Selected, select
+from wisecommittee.searches.resampling.selecting import Asked, Selected, require_budget, select
 from wisecommittee.searches.resampling.verdict import sentence_of
 from wisecommittee.searches.search import Solution, solution_of
 from wisecommittee.searches.selection import Selection
@@ -87,7 +87,9 @@ def search_and_choose(
             f"{option('exact', True)} proves the best committee on the split that chooses, and "
             f"{option('choose', 'robust')} takes another one; leave one of them out"
         )
+    store = store.with_labels_from(query.labels_from)
     query, execution = query_for(store, query, target), execution or Execution()
+    require_budget(selection, target, query)
     if query.policy == AUTO_POLICY and selection.folds != 0:
         among = select_among(pose(store, query, execution), target, selection)
         return _choice(among.selected, among.frontier, store, target, among.matched, among.best, execution.threads)
@@ -96,6 +98,7 @@ def search_and_choose(
 
 def choose_from(solution: Solution, target: Target | None, selection: Selection) -> Choice:
     """Choose the committee of a search that meets the target, and estimate what it does on new units."""
+    require_budget(selection, target, solution.problem.query)
     store, frontier, threads = solution.problem.pool.store, solution.frontier, solution.problem.execution.threads
     matched = matched_by(frontier, store, target, threads)
     best = meeting(frontier, target, matched)
@@ -134,7 +137,8 @@ def completed(selected: Selected, choice: Choice, store: LogitStore, threads: in
     if test is not None:
         with contextlib.suppress(WiseCommitteeError):  # test lacks the reference, or holds other weights of it
             whole = answering(test.committee)
-            difference = compare_on(store, test.split, whole, reference, threads=thread_count(threads))
+            by = selected.selection.group_by
+            difference = compare_on(store, test.split, whole, reference, group_by=by, threads=thread_count(threads))
             comparison = replace(comparison, test=difference)
     verdict = replace(evidence.verdict, sentence=sentence_of(comparison, selected.selection.margin))
     return replace(evidence, comparison=comparison, verdict=verdict)
@@ -164,6 +168,7 @@ def choose(
     InfeasibleError
         No committee of the frontier meets the target.
     """
+    store = store.with_labels_from(frontier.query.labels_from)
     matched = matched_by(frontier, store, target, threads)
     chosen = meeting(frontier, target, matched)
     return with_committee(frontier, store, target, matched, chosen.committee, threads)
@@ -198,6 +203,8 @@ def beside_singles(
     best, cheapest = frontier.best_single(), frontier.cheapest_single_matching(quality)
     test = next(iter(reported([val], store, threads=threads)), None)
     others = [e for e in (best, cheapest, matched) if e is not None and test is not None]
+    splits = [e.split for e in (val, test) if e is not None]
+    left_out = None if store.labels_from is None else {split: store.left_out(split) for split in splits}
     return Choice(
         frontier,
         target,
@@ -208,5 +215,6 @@ def beside_singles(
         frontier.speedup(val, quality),
         matched,
         lacking([val], store),
+        left_out=left_out,
         alone_on_test=on_test(others, store, threads),
     )

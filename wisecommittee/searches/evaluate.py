@@ -15,7 +15,7 @@ from wisecommittee.committees.threshold_vectors import as_bits, batches, continu
 from wisecommittee.searches.distribution import NO_DETAIL, CostDetail
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.exits import all_thresholds, answered_units, exits_of, statistics_of, table_key, vectors_of
-from wisecommittee.searches.members import members_pool
+from wisecommittee.searches.members import judged, members_pool
 from wisecommittee.searches.stages.exit_table import ExitTable, exit_table, prefix_tables
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import StageTables
@@ -43,6 +43,7 @@ def evaluate(
         A committee, or its committee.json.
     store : LogitStore or path
     split : str
+        Where it has no labels, quality is agreement with the model that the committee was chosen to agree with.
     force : bool
         Also evaluate members that differ from those the committee was chosen with.
     cost : str, optional
@@ -99,7 +100,8 @@ def evaluate_all(
     """
     if not committees:
         return []
-    pool = members_pool(committees, open_store(store), split, force=force, cost=cost)
+    source = judged(committees, open_store(store), split)
+    pool = members_pool(committees, source, split, force=force, cost=cost)
     pool = replace(pool, detail=detail)
     return evaluate_in(pool, committees if cost is None else [replace(c, cost=cost) for c in committees], threads)
 

@@ -13,16 +13,16 @@ from wisecommittee.errors import InfeasibleError, option
 from wisecommittee.searches.evaluation import Evaluation, figure_on
 from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.frontier import Frontier, skyline
-from wisecommittee.searches.meeting import matched_by, meeting
-from wisecommittee.searches.methods import AUTO_POLICY, fitting
+from wisecommittee.searches.methods import AUTO_POLICY
+from wisecommittee.searches.raced import Raced, race_of
 from wisecommittee.searches.resampling.among_policies import Candidate, choose_kind, simplest_of_best
 from wisecommittee.searches.resampling.cross_fit import CrossFit, Skipped
 from wisecommittee.searches.resampling.evidence import fitted_along
-from wisecommittee.searches.resampling.selecting import Asked, Plan, Selected, plan, with_evidence
-from wisecommittee.searches.search import Solution, solve
+from wisecommittee.searches.resampling.selecting import Plan, Selected, plan, with_evidence
 from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.strategies.problem import Problem
 from wisecommittee.searches.target import Target
+from wisecommittee.searches.workers.threads import interrupts, stop_is_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,46 +47,52 @@ def select_among(problem: Problem, target: Target | None, selection: Selection) 
     problem : Problem
     target : Target or None
     selection : Selection
-        With folds.
+        With folds; by default FITTED_FOLDS.
+
+    Returns
+    -------
+    AmongPolicies
+        After Ctrl-C or the time limit, the best of the kinds that were searched without every fold by then; if there is
+        none, the choice of the simplest kind on the units that choose, without expected figures.
 
     Raises
     ------
     InfeasibleError
         No kind of policy meets the target, or none can be searched without each fold.
     """
-    fit, left_out = fitting(problem)
+    raced = race_of(problem, target, selection)
     plans: dict[str, Plan] = {}
-    for kind, (of_kind, strategy) in fit.items():
+    for kind, crossfit in raced.crossfits.items():
         try:
-            planned = plan(_asked(solve(of_kind, strategy), target), selection)
-        except InfeasibleError as error:
-            left_out[kind] = str(error)
-            continue
-        if isinstance(planned.crossfit, Skipped):
-            left_out[kind] = planned.crossfit.why
-        else:
-            plans[kind] = planned
-    if not plans:
-        raise InfeasibleError("; ".join(f"{kind}: {why}" for kind, why in left_out.items()))
+            plans[kind] = plan(raced.asked[kind], selection, crossfit)
+        except InfeasibleError as error:  # no committee of this kind is expected to reach the target
+            raced.refused[kind] = str(error)
     if notify := problem.execution.notify:
-        for kind, why in left_out.items():
+        for kind, why in (raced.refused | raced.dropped).items():
             notify(f"without {option('policy', kind)}: {why}")
+    if not plans:
+        return _simplest(problem, raced, selection)
     candidates = [_candidate(kind, planned) for kind, planned in plans.items()]
     number, chosen = choose_kind(candidates)
     kinds = list(plans)
     first, winner = plans[kinds[0]], plans[kinds[number]]
     selected = with_evidence(replace(first, chosen=chosen))
     points = _all_points(plans) if target is not None else _expected_points(candidates, plans)
-    frontier = _frontier(problem, plans, points, left_out, kinds[number])
+    frontier = _frontier(problem, plans, points, raced, kinds[number])
     along = tuple(expected for _, expected in points if expected is not None)
     selected = replace(selected, evidence=replace(selected.evidence, along=along))
     return AmongPolicies(selected, frontier, winner.asked.matched, winner.asked.best)
 
 
-def _asked(solution: Solution, target: Target | None) -> Asked:
-    store, threads = solution.problem.pool.store, solution.problem.execution.threads
-    matched = matched_by(solution.frontier, store, target, threads)
-    return Asked(solution, target, meeting(solution.frontier, target, matched), matched)
+def _simplest(problem: Problem, raced: Raced, selection: Selection) -> AmongPolicies:
+    """After a stop, the choice of the first kind that was searched, on the units that choose."""
+    if not raced.asked or not stop_is_due(problem.deadline):
+        raise InfeasibleError("; ".join(f"{kind}: {why}" for kind, why in raced.refused.items()))
+    kind, asked = next(iter(raced.asked.items()))
+    planned = plan(asked, selection, Skipped("stopped before all folds were searched", stopped=True))
+    plans = {kind: planned}
+    frontier = _frontier(problem, plans, _all_points(plans), raced, kind)
+    return AmongPolicies(with_evidence(planned), frontier, asked.matched, asked.best)
 
 
 def _candidate(kind: str, planned: Plan) -> Candidate:
@@ -135,19 +141,21 @@ def _expected_points(candidates: Sequence[Candidate], plans: Mapping[str, Plan])
     return points
 
 
-def _frontier(
-    problem: Problem, plans: Mapping[str, Plan], points: Points, left_out: Mapping[str, str], chosen: str
-) -> Frontier:
+def _frontier(problem: Problem, plans: Mapping[str, Plan], points: Points, raced: Raced, chosen: str) -> Frontier:
     """The frontier of all kinds, with what was searched."""
-    every = {kind: planned.asked.frontier for kind, planned in plans.items()}
-    first = next(iter(every.values()))
+    every = [each.frontier for each in raced.asked.values()]
+    first = next(iter(plans.values())).asked.frontier
     searched: dict[str, Any] = {
-        name: sum(frontier.searched.get(name, 0) for frontier in every.values())
+        name: sum(frontier.searched.get(name, 0) for frontier in every)
         for name in ("combinations", "threshold_vectors")
     }
-    searched |= {"method": AUTO_POLICY, "complete": all(f.searched["complete"] for f in every.values())}
-    searched |= {"certified": False, "exact": False, "policy": chosen, "policies": list(every)}
-    searched |= {"refused": dict(left_out), "left_out": first.searched.get("left_out", 0)}
-    searched["seconds"] = round(sum(frontier.searched.get("seconds", 0) for frontier in every.values()), 4)
+    searched |= {"method": AUTO_POLICY, "complete": not stop_is_due(problem.deadline)}
+    if not searched["complete"]:
+        searched["stopped_by"] = "interrupt" if interrupts().number else "time limit"
+    kinds = [kind for kind in raced.asked if kind in plans or kind in raced.dropped]
+    searched |= {"certified": False, "exact": False, "policy": chosen, "policies": kinds}
+    searched |= {"refused": dict(raced.refused), "dropped": dict(raced.dropped)}
+    searched["left_out"] = first.searched.get("left_out", 0)
+    searched["seconds"] = round(sum(frontier.searched.get("seconds", 0) for frontier in every), 4)
     query = replace(problem.query, policy=AUTO_POLICY)
     return Frontier(tuple(e for e, _ in points), first.singles, query, searched, first.store, first.quality)

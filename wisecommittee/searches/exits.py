@@ -16,8 +16,14 @@ from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import NO_CLASS, NO_TEXT, Route, State
 from wisecommittee.committees.threshold_vectors import carried_vectors, exit_stages
 from wisecommittee.committees.walk import walk
+from wisecommittee.errors import CommitteeError
 from wisecommittee.searches.stages.exit_table import ExitTable
 from wisecommittee.tasks import Task
+
+UNGRADED = (
+    "may answer what no member does, and only the answers of members are graded; choose policy 'agreement', 'labels', "
+    "'router' or 'thresholds'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +74,12 @@ class StoredBatch:
 
 class Exits(NamedTuple):
     """row : int64 [N], the row of the table whose stages each unit has run when it exits. answer : integer class or
-    text [N], what the policy answers; None if the combination of the members answers."""
+    text [N], what the policy answers; None if the combination of the members answers. stat : int32 [N], the statistic
+    of the answer where the members' answers are graded; else None."""
 
     row: NDArray[np.int64]
     answer: NDArray[np.generic] | None = None
+    stat: NDArray[np.int32] | None = None
 
 
 def exits_of(table: ExitTable, committees: Sequence[Committee]) -> Iterator[Exits]:
@@ -86,9 +94,13 @@ def exits_of(table: ExitTable, committees: Sequence[Committee]) -> Iterator[Exit
 def exits(table: ExitTable, committee: Committee) -> Exits:
     """Walk the units of an exit table."""
     row, answers = np.empty(table.units, np.int64), []
-    for route, batch, rows, answer, _ in walk(committee, StoredBatch(table, committee, np.arange(table.units))):
+    graded = any(part.member_stats for part in table.parts or (table,))
+    stat = np.empty(table.units, np.int32) if graded else None
+    for route, batch, rows, answer, state in walk(committee, StoredBatch(table, committee, np.arange(table.units))):
         units, within = batch.units[rows], batch.table.row_of[route]
         row[units] = batch.first_row + within
+        if stat is not None:
+            stat[units] = _graded(batch, units, within, state.only(rows))
         if committee.answers and answer is None:
             assert batch.table.prediction is not None, "the parts of this mixture need predictions"
             answer = batch.table.prediction[within, units]
@@ -99,7 +111,18 @@ def exits(table: ExitTable, committee: Committee) -> Exits:
     every = np.empty(table.units, np.result_type(*(answer for _, answer in answers)))
     for units, answer in answers:
         every[units] = answer
-    return Exits(row, every)
+    return Exits(row, every, stat)
+
+
+def _graded(batch: StoredBatch, units: NDArray[np.int64], row: int, state: State) -> NDArray[np.int32]:
+    """int32 [m]: the statistic of the answer to units that exit after this row of the table."""
+    table, policy = batch.table, batch.committee.policy
+    if not policy.answers:
+        return table.stats[row, units, 0]
+    if (quoted := policy.quoted(state)) is None:
+        raise CommitteeError(f"policy {policy.kind!r} {UNGRADED}")
+    every = np.stack([table.member_stats[model][units] for model in state.members])
+    return np.asarray(every[quoted, np.arange(len(units))])
 
 
 def statistics_of(
@@ -109,8 +132,12 @@ def statistics_of(
     row, units = exits.row, np.arange(table.units)
     if out is None:
         out = np.empty((table.units, task.width), np.int32)
-    if exits.answer is not None:
+    if exits.stat is not None:
+        out[:] = exits.stat[:, None]
+    elif exits.answer is not None:
         assert table.labels is not None, "the exit table of a policy that answers has labels"
+        if not task.exact_match:
+            raise CommitteeError(f"the policy {UNGRADED}")
         out[:] = task.statistics(exits.answer, table.labels)[:, None]
     else:  # one flat index is twice as fast as two
         np.take(table.stats.reshape(len(table.routes) * table.units, -1), row * table.units + units, axis=0, out=out)

@@ -7,7 +7,7 @@ from typing import Any
 
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.expected import Expected, Interval
-from wisecommittee.searches.file_checks import is_number, number, share, sound
+from wisecommittee.searches.file_checks import is_number, is_text, number, share, sound
 
 FIRST = "expected_quality"
 TOLERANCE = 1e-6
@@ -18,7 +18,7 @@ def has_expected(columns: Collection[str]) -> bool:
     return FIRST in columns
 
 
-def expected_columns(expected: Expected) -> dict[str, float | None]:
+def expected_columns(expected: Expected) -> dict[str, float | str | None]:
     """{column: value} of the figures of one committee; the number of units stands in the table already."""
     p99_low, p99_high = expected.p99_interval or (None, None)
     return {
@@ -34,6 +34,11 @@ def expected_columns(expected: Expected) -> dict[str, float | None]:
         "optimism": expected.optimism,
         "folds": float(expected.folds),
         "repeats": float(expected.repeats),
+        **(
+            {}
+            if expected.grouped_by is None
+            else {"grouped_by": expected.grouped_by, "groups": float(expected.groups or 0)}
+        ),
     }
 
 
@@ -57,6 +62,8 @@ def read_expected(row: Mapping[str, Any], evaluation: Evaluation) -> Expected:
         evaluation.n,
         _whole(row, "folds", 2),
         _whole(row, "repeats", 1),
+        sound(row["grouped_by"], "grouped_by", is_text) if row.get("grouped_by") is not None else None,
+        _whole(row, "groups", 2) if row.get("grouped_by") is not None else None,
     )
 
 

@@ -92,6 +92,16 @@ def _compares(committee: Committee) -> bool:
     return "last_score" in policy.needs or (several and (policy.combines or "member_scores" in policy.needs))
 
 
+def judged(committees: Sequence[Committee], store: LogitStore, split: str) -> LogitStore:
+    """The store; where its split has no labels, with those from the model that the committees were chosen to agree
+    with."""
+    trusted = {committee.labels_from for committee in committees}
+    if store.labels_from is not None or len(trusted) != 1 or trusted == {None} or store.has_labels(split):
+        return store
+    (model,) = trusted
+    return store.with_labels_from(model) if model in store.models(split) else store
+
+
 def identity(card: StoredCard) -> dict[str, Any]:
     """{"kind", "blocks", "weights", "calibration"}: the fields in which a model of another store must be equal to be
     the same model.

@@ -64,6 +64,12 @@ class Query:
         shown="all",
         check=texts,
     )
+    labels_from: str | None = described(
+        None,
+        "Take the predictions of this model for the labels: quality is agreement with it, and no labels are needed.",
+        shown="the labels of the split",
+        check=text,
+    )
     max_models: int | None = described(
         None,
         "Most members of a committee. One stage of a cascade may add several members of a group, such as the next "
@@ -168,6 +174,12 @@ class Query:
         check_fields(self)
         if self.exact and self.method not in ("auto", "exact"):
             raise UsageError(f"{option('exact', True)} with {option('method', self.method)}; choose one")
+        if self.calibrated and self.labels_from is not None:
+            raise UsageError(
+                f"{option('calibrated', True)} with {option('labels_from', self.labels_from)}: calibrations are fitted "
+                f"to the labels of the split, and these are the predictions of {self.labels_from}; leave one of them "
+                f"out"
+            )
         if self.max_worst_flops is not None and self.cost not in (None, "flops"):
             raise flops_limit_error(self.cost)
 
@@ -175,6 +187,11 @@ class Query:
     def worst_limit(self) -> float | None:
         """The limit on the cost of all members together, in the unit of the cost."""
         return self.max_worst_cost if self.max_worst_flops is None else self.max_worst_flops
+
+    @property
+    def good(self) -> str:
+        """The adjective of a high quality, for sentences: 'accurate' by labels, 'good' in agreement with a model."""
+        return "accurate" if self.labels_from is None else "good"
 
     def limits(self) -> tuple[Guarantee, ...]:
         """The statements about costs that a committee must keep."""

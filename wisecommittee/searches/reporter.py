@@ -123,6 +123,7 @@ class Reporter:
             cost=self.pool.cost.name,
             parallel=self.pool.parallel,
             chosen_on=self.pool.split,
+            labels_from=self.pool.store.labels_from,
             members={name: self.members[name] for stage in names for name in stage},
         )
 

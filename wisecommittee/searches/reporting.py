@@ -20,10 +20,10 @@ def reported(
     *,
     threads: int | None = None,
 ) -> list[Evaluation | None]:
-    """The same committees evaluated on the reporting split; None for a committee with a member that the split lacks
-    (see `lacking`).
+    """The same committees evaluated on the reporting split; None for a committee for which the split lacks a model (see
+    `lacking`).
 
-    Empty if the split lacks a member of every committee, if it is the split that chose, or, with a warning, if it holds
+    Empty if the split lacks a model for every committee, if it is the split that chose, or, with a warning, if it holds
     the units of the split that chose.
     """
     if not store.has_split(split) or any(e.split == split for e in chosen):
@@ -32,8 +32,8 @@ def reported(
         if (why := copied(store, choosing, split)) is not None:
             warnings.warn(f"no figures of {split}: {why}", stacklevel=2)
             return []
-    models = set(store.models(split))
-    complete = [i for i, e in enumerate(chosen) if models.issuperset(e.committee.models)]
+    models, trusted = set(store.models(split)), {store.labels_from} - {None}
+    complete = [i for i, e in enumerate(chosen) if models.issuperset({*e.committee.models, *trusted})]
     committees = [chosen[i].committee for i in complete]
     evaluations = evaluate_all(committees, store, split, threads=threads, detail=_detail(chosen))
     by_index = dict(zip(complete, evaluations, strict=True))
@@ -51,10 +51,13 @@ def _detail(chosen: Sequence[Evaluation]) -> CostDetail:
 
 
 def lacking(chosen: Sequence[Evaluation], store: LogitStore, split: str = REPORTING) -> tuple[str, ...]:
-    """Members of these committees that the reporting split lacks; none where there is no such split."""
+    """Members of these committees, and the model that labels are from, that the reporting split lacks; none where there
+    is no such split."""
     if not store.has_split(split):
         return ()
-    return tuple(sorted({model for e in chosen for model in e.committee.models} - set(store.models(split))))
+    needed = {model for e in chosen for model in e.committee.models}
+    trusted = () if store.labels_from is None else (store.labels_from,)
+    return tuple(sorted(needed.union(trusted) - set(store.models(split))))
 
 
 def on_test(others: Sequence[Evaluation], store: LogitStore, threads: int | None) -> dict[tuple[str, ...], Evaluation]:

@@ -11,7 +11,7 @@ from wisecommittee.errors import UsageError, option
 from wisecommittee.option_checks import amount, flag, one_of, share, text, whole
 from wisecommittee.options import check_fields, described
 
-FOLDS = 10  # by default
+FOLDS, FITTED_FOLDS = 10, 5  # by default: of thresholds, and of policies that are fitted anew for each fold
 MOST_FOLDS = 100
 
 
@@ -36,7 +36,8 @@ class Selection:
         None,
         "Parts of the units, each of which one search does without and measures what it finds: the expected figures. "
         "0: none.",
-        shown=f"{FOLDS}, where the search is small enough to be repeated so often",
+        shown=f"{FOLDS}, with other policies than thresholds {FITTED_FOLDS}, where the search is small enough to be "
+        "repeated so often",
         check=whole(0, MOST_FOLDS),
     )
     mix: bool = described(
@@ -55,6 +56,14 @@ class Selection:
         "Give no answer where the confidence is too low: the most answers of which this share, 0 to 1, is expected to "
         "be right on new data.",
         check=share,
+    )
+    group_by: str | None = described(
+        None,
+        "Column of the labels file in which units that belong together are equal (copies, crops of an image, turns of "
+        "a conversation): groups stay whole in folds and in the units that a guarantee sets aside, and intervals rest "
+        "on the number of groups.",
+        shown="each unit by itself",
+        check=text,
     )
     repeats: int = described(1, "How often the units are divided into folds anew.", check=whole(1, 100))
     seed: int = described(
@@ -91,6 +100,6 @@ class Selection:
 
     def to_json(self) -> dict[str, Any]:
         """The options as `search --json` prints them in its query."""
-        judged = ("folds", "repeats", "seed", "reference", "margin", "min_speedup")
+        judged = ("folds", "group_by", "repeats", "seed", "reference", "margin", "min_speedup")
         names = ("choose", "mix", "abstain_cost", "answered_accuracy", *judged)
         return {name: getattr(self, name) for name in names}

@@ -32,7 +32,6 @@ TARGETS: dict[str, Check] = {
     "match_ensemble": _members,
 }
 
-
 UNITS = {"target_flops": "flops", "target_usd_per_1k": "usd"}  # the cost that a target is in
 
 

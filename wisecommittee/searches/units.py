@@ -10,7 +10,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import NO_CONFIDENCE, scale_of
 from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
 from wisecommittee.searches.exits import exits, predictions_of, statistics_of
-from wisecommittee.searches.members import members_pool
+from wisecommittee.searches.members import judged, members_pool
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import StoreLike, open_store
@@ -44,7 +44,7 @@ def evaluate_units(
     """
     import pandas as pd
 
-    store = open_store(store)
+    store = judged([committee], open_store(store), split)
     pool = members_pool([committee], store, split, force=force, cost=cost)
     (table,) = committee_tables(pool, [committee], predict=True, score_last=True, threads=thread_count(threads))
     left = exits(table, committee)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def quantile_interval(
-    values: NDArray[np.floating | np.integer], share: float, level: float = 0.95
+    values: NDArray[np.floating | np.integer], share: float, level: float = 0.95, independent: float | None = None
 ) -> tuple[float, float] | None:
     """Interval between two order statistics that holds a quantile.
 
@@ -16,10 +16,11 @@ def quantile_interval(
     Parameters
     ----------
     values : float [N]
-        Independent.
     share : float
         Of the distribution that lies at or below the quantile, in (0, 1).
     level : float
+    independent : float, optional
+        How many independent values are as sure; by default N.
 
     Returns
     -------
@@ -34,8 +35,10 @@ def quantile_interval(
 
     ordered, n = np.sort(np.asarray(values, np.float64)), len(values)
     tail = (1 - level) / 2
-    low = int(binom.ppf(tail, n, share)) - 1  # P(fewer than this many + 1 lie below) <= tail
-    high = int(binom.isf(tail, n, share))
-    if high >= n:
+    few = n if independent is None else int(independent)
+    low = int(binom.ppf(tail, few, share)) - 1  # P(fewer than this many + 1 lie below) <= tail
+    high = int(binom.isf(tail, few, share))
+    if high >= few:
         return None
+    low, high = (low, high) if few == n else (low * n // few, min(-(-(high + 1) * n // few), n) - 1)
     return float(ordered[max(low, 0)]), float(ordered[high])

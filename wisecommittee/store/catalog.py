@@ -36,6 +36,7 @@ class Catalog:
         self._units: dict[str, SplitUnits] = {}
         self._features: dict[str, tuple[Stamp | None, Features]] = {}
         self._given_features: FeatureTable | None = None
+        self.labels_from: str | None = None  # the model whose predictions are the labels; None: those of the split
         self._committed_folder: dict[str, str] = {}  # {split: folder of one of its committed models}
 
     def refresh(self) -> None:
@@ -203,6 +204,8 @@ class Catalog:
 
     def labels(self, split: str) -> NDArray[np.generic]:
         """int64 [N], or text [N] where answers are text; AbsentError for a split without labels."""
+        if not self.has_labels(split) and self.labels_from is not None:
+            raise AbsentNameError(f"model in {split} to take labels from", self.labels_from, self.models(split))
         if not self.has_labels(split):
             raise AbsentError(
                 f"split {split!r} has no labels; `monitor` and `retune` do without, for all else remove its models and "

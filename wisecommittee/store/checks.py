@@ -180,7 +180,9 @@ def check_labels(
             f"the classes that the outputs' columns or {option('classes', placeholder='FILE')} name"
         )
     else:
-        texts = [comparable(text) for text in as_text(labels, "label", what)]
+        given_texts = as_text(labels, "label", what)
+        forms = {text: comparable(text) for text in set(given_texts)}
+        texts = [forms[text] for text in given_texts]
         check_texts(texts, "label", what)
         if not graded and (empty := [row for row, text in enumerate(texts) if is_missing(text)]):
             raise ContentError(
@@ -206,6 +208,9 @@ def as_text(values: Iterable[Any], noun: str, what: str) -> list[str]:
             values = (np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values).tolist()
         except UnicodeDecodeError as error:
             raise ContentError(f"{what}: a {noun} of bytes that are not UTF-8 ({error.reason})") from None
+    values = list(values)
+    if set(map(type, values)) == {str}:
+        return values
     texts: list[str] = []
     for value in values:
         if value is None or (isinstance(value, float) and value != value):

@@ -45,7 +45,7 @@ def read_groups(store: Catalog, split: str) -> dict[str, list[str]]:
         return {}
     rows = {unit: row for row, unit in enumerate(columns.pop("unit_id", ()))}
     units = store.unit_ids(split)
-    if set(rows) != set(units):
+    if not rows.keys() >= set(units):
         raise AlignmentError(
             f"{store.files.uri_of(path)}: other units than those of {split}; import the labels again with their columns"
         )
@@ -57,7 +57,7 @@ def groups_of(store: Catalog, split: str, column: str) -> NDArray[np.int64]:
     known = read_groups(store, split)
     if column not in known:
         raise AbsentNameError(
-            f"column to split {split} by (import labels from a table that has it beside unit_id and label)",
+            f"column that groups units of {split} (import labels from a table that has it beside unit_id and label)",
             column,
             known,
         )

@@ -14,20 +14,21 @@ from wisecommittee.committees.cards import ModelCard, StoredCard
 from wisecommittee.errors import AbsentNameError, StoreError, UsageError, option
 from wisecommittee.store import checks, removing, verifying
 from wisecommittee.store.admission import Admission
-from wisecommittee.store.catalog import Catalog
 from wisecommittee.store.columns import StoredModel
+from wisecommittee.store.content import content_hash, content_sum
 from wisecommittee.store.incoming import CheckedModel, checked
 from wisecommittee.store.layout import DEFAULT_STORE, lock_name, model_folder
 from wisecommittee.store.parquet import parts
 from wisecommittee.store.readers.features import read_feature_table
-from wisecommittee.store.rows import ModelRows, content_hash, content_sum, make_rows
+from wisecommittee.store.rows import ModelRows, make_rows
 from wisecommittee.store.storage.opening import open_files
+from wisecommittee.store.trusting_catalog import TrustingCatalog
 from wisecommittee.store.writer import WriteJob, Writer
 
 IMPORT_GROUPS_PER_PART = 4
 
 
-class LogitStore(Catalog):
+class LogitStore(TrustingCatalog):
     """Model outputs on disk, aligned by unit id.
 
     Parameters
@@ -45,15 +46,24 @@ class LogitStore(Catalog):
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         given = path if path is not None else os.environ.get("WISECOMMITTEE_STORE") or DEFAULT_STORE
         super().__init__(open_files(given))
-        self.admission = Admission(self)
+        self._admission = Admission(self)
 
     def __repr__(self) -> str:
         return f"LogitStore({self.files.uri!r})"
 
+    @property
+    def admission(self) -> Admission:
+        """What is written passes here; UsageError for a view, which only reads."""
+        if self.labels_from is not None:
+            raise UsageError(
+                f"{self.files.uri!r} with labels from {self.labels_from} is only read; write to the store itself"
+            )
+        return self._admission
+
     def refresh(self) -> None:
         """Forget everything that was read; needed after another process changed the splits."""
         super().refresh()
-        self.admission.refresh()
+        self._admission.refresh()
 
     # Reading
 
@@ -81,7 +91,8 @@ class LogitStore(Catalog):
         contents = stored.card.contents
         if contents.classes is None:
             raise StoreError(f"{model} in {split} holds answers, not logits; read them with answers()")
-        return stored.column("outputs", np.dtype(contents.dtype), lambda rows: rows.outputs, contents.classes)
+        outputs = stored.column("outputs", np.dtype(contents.dtype), lambda rows: rows.outputs, contents.classes)
+        return self._counted(split, outputs)
 
     def scores(self, model: str, split: str, name: str) -> NDArray[np.float32]:
         """A stored confidence of a model.
@@ -107,7 +118,7 @@ class LogitStore(Catalog):
         stored = self._stored(model, split)
         if name not in stored.card.contents.scores:
             raise AbsentNameError(f"stored score of {model} in {split}", name, stored.card.contents.scores)
-        return stored.column(f"score_{name}", np.float32, lambda rows: rows.scores[name])
+        return self._counted(split, stored.column(f"score_{name}", np.float32, lambda rows: rows.scores[name]))
 
     def unit_costs(self, model: str, split: str, name: str) -> NDArray[np.float64]:
         """A cost of a model that varies per unit.
@@ -133,7 +144,7 @@ class LogitStore(Catalog):
         stored = self._stored(model, split)
         if name not in stored.card.contents.unit_costs:
             raise AbsentNameError(f"per-unit cost of {model} in {split}", name, stored.card.contents.unit_costs)
-        return stored.column(f"cost_{name}", np.float64, lambda rows: rows.unit_costs[name])
+        return self._counted(split, stored.column(f"cost_{name}", np.float64, lambda rows: rows.unit_costs[name]))
 
     def quality(self, model: str, split: str) -> NDArray[np.float32]:
         """The graded quality of a model's answers.
@@ -157,7 +168,7 @@ class LogitStore(Catalog):
         stored = self._stored(model, split)
         if not stored.card.contents.graded:
             raise StoreError(f"{model} in {split} has no graded score; import its answers with a score column")
-        return stored.column("quality", np.float32, lambda rows: rows.quality)
+        return self._counted(split, stored.column("quality", np.float32, lambda rows: rows.quality))
 
     def with_features(self, file: str | os.PathLike[str] | None) -> Self:
         """This store, whose units have the features of a file in place of those in the store; nothing is written.
@@ -204,12 +215,13 @@ class LogitStore(Catalog):
         out = np.empty(stored.card.contents.rows, dtype=object)
         for indices, values in stored.blocks(lambda rows: np.array(rows.answers, dtype=object)):
             out[indices] = values
-        return checks.text_array(out.tolist(), stored.what)
+        return self._counted(split, checks.text_array(out.tolist(), stored.what))
 
     def _stored(self, model: str, split: str) -> StoredModel:
-        card = self.card(model, split)
-        self.units(split).check_card(card, split)
-        return StoredModel(self, card, split)
+        store = self.source
+        card = store.card(model, split)
+        store.units(split).check_card(card, split)
+        return StoredModel(store, card, split)
 
     # Writing
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.store.content import content_sum
 from wisecommittee.store.parquet import parts
-from wisecommittee.store.rows import ModelRows, content_sum, join
+from wisecommittee.store.rows import ModelRows, join
 
 Labelled = tuple[ModelRows, NDArray[np.generic]]
 

@@ -1,8 +1,7 @@
-"""Rows of one model as a value: built from the arrays of a caller, checked, cut and joined, and hashed."""
+"""Rows of one model as a value: built from the arrays of a caller, checked, cut and joined."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
@@ -15,8 +14,6 @@ from wisecommittee.committees.confidence import NO_CONFIDENCE
 from wisecommittee.errors import AlignmentError, ContentError
 from wisecommittee.store import checks
 from wisecommittee.tasks.text import comparable
-
-CONTENT_MODULUS = 1 << 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +78,16 @@ def make_rows(
     return ModelRows(
         checks.as_text(unit_ids, "unit id", what),
         None if outputs is None else checks.as_array(outputs, "outputs", what),
-        None if answers is None else [comparable(text) for text in checks.as_text(answers, "answer", what)],
+        None if answers is None else _comparable_texts(checks.as_text(answers, "answer", what)),
         None if quality is None else checks.as_column(quality, np.float32, "score", what),
         {name: checks.as_column(c, np.float32, f"score {name!r}", what) for name, c in (scores or {}).items()},
         {name: checks.as_column(c, np.float64, f"cost {name!r}", what) for name, c in (unit_costs or {}).items()},
     )
+
+
+def _comparable_texts(texts: list[str]) -> list[str]:
+    forms = {text: comparable(text) for text in set(texts)}
+    return [forms[text] for text in texts]
 
 
 def check_values(
@@ -129,28 +131,3 @@ def join(pieces: list[ModelRows]) -> ModelRows:
         {name: np.concatenate([p.scores[name] for p in pieces]) for name in first.scores},
         {name: np.concatenate([p.unit_costs[name] for p in pieces]) for name in first.unit_costs},
     )
-
-
-def content_sum(rows: ModelRows) -> int:
-    """Sum over rows of a 256-bit hash of (unit id, values): independent of row order and of part boundaries."""
-    columns: list[NDArray[np.generic]] = []
-    if rows.outputs is not None:
-        columns.append(np.ascontiguousarray(rows.outputs, dtype="<f4"))
-    if rows.quality is not None:
-        columns.append(np.ascontiguousarray(rows.quality, dtype="<f4"))
-    columns += [np.ascontiguousarray(rows.scores[name], dtype="<f4") for name in sorted(rows.scores)]
-    columns += [np.ascontiguousarray(rows.unit_costs[name], dtype="<f8") for name in sorted(rows.unit_costs)]
-    views = [(c.reshape(-1).view(np.uint8).data, c.nbytes // max(len(rows), 1)) for c in columns]
-    total = 0
-    for i, unit in enumerate(rows.unit_ids):
-        digest = hashlib.blake2b(unit.encode() + b"\0", digest_size=32)
-        for view, width in views:
-            digest.update(view[i * width : (i + 1) * width])
-        if rows.answers is not None:
-            digest.update(rows.answers[i].encode())
-        total += int.from_bytes(digest.digest(), "little")
-    return total % CONTENT_MODULUS
-
-
-def content_hash(content: int) -> str:
-    return f"{content % CONTENT_MODULUS:064x}"

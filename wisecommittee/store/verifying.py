@@ -9,9 +9,9 @@ from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import StoreError, WiseCommitteeError, option
 from wisecommittee.store.admission import Admission
 from wisecommittee.store.columns import StoredModel
+from wisecommittee.store.content import content_hash, content_sum
 from wisecommittee.store.groups import read_groups
 from wisecommittee.store.layout import DIVIDING, HELD, PREFIX, folder_name, is_split_name, model_of
-from wisecommittee.store.rows import content_hash, content_sum
 from wisecommittee.store.siblings import Siblings
 from wisecommittee.store.storage.files import Files
 

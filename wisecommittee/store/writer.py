@@ -20,13 +20,14 @@ from wisecommittee.committees.cards import Contents, PartFile, StoredCard
 from wisecommittee.errors import StoreError, option
 from wisecommittee.store import leftovers
 from wisecommittee.store.admission import Admission
+from wisecommittee.store.content import content_hash, content_sum
 from wisecommittee.store.incoming import BatchChecks, CheckedModel
 from wisecommittee.store.layout import PART_NAME, PLAN_NAME, lock_name, part_name, part_units_path, units_path
 from wisecommittee.store.leftovers import Plan, WrittenPart
 from wisecommittee.store.parquet.row_groups import check_expansion
 from wisecommittee.store.parquet.units_file import decode_units, encode_units, units_hash
 from wisecommittee.store.part_buffer import EncodedPart, PartBuffer
-from wisecommittee.store.rows import content_hash, content_sum, make_rows
+from wisecommittee.store.rows import make_rows
 from wisecommittee.store.units import SplitUnits
 from wisecommittee.store.write_job import WriteJob
 

@@ -9,19 +9,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.tasks.task import ModelOutputs, Task
+from wisecommittee.tasks.task import ExactMatch, ModelOutputs, Task
 
 MAX_STEPS = 1 << 23  # most entries of the envelope
 
 
 @dataclass(frozen=True, slots=True)
-class Answers(Task):
+class Answers(ExactMatch):
     """An answer is right if it is the label, compared as text."""
 
     name = "accuracy"
     label = "accuracy"
     kinds = ("answers",)
-    exact_match = True
 
     def statistics(self, predictions: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int32]:
         """int32 [.., N]: 1 where the answer is the label."""

@@ -33,7 +33,6 @@ class Segmentation(Task):
 
     name = "mIoU"
     label = "mIoU"
-    measure = "mIoU"
     kinds = ("cell_counts",)
 
     classes: int
@@ -43,6 +42,10 @@ class Segmentation(Task):
         if not all(model.kind in cls.kinds for model in models):
             return None
         return cls((models[0].classes or 0) // 3)
+
+    @property
+    def measure(self) -> str:
+        return "mIoU"
 
     @property
     def width(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -18,7 +19,8 @@ class ModelOutputs(Protocol):
     """The stored data of one model on one split, as tasks read them.
 
     kind : 'logits', 'probabilities', 'answers' or 'cell_counts'; classes : columns of the outputs, None for answers;
-    graded : whether answers carry a grade in [0, 1]; meta : free facts of the model's card
+    graded : whether answers carry a grade in [0, 1]; meta : free facts of the model's card; labels_from : the model
+    whose predictions are the labels, None for those of the split
     """
 
     @property
@@ -29,6 +31,8 @@ class ModelOutputs(Protocol):
     def graded(self) -> bool: ...
     @property
     def meta(self) -> Mapping[str, Any]: ...
+    @property
+    def labels_from(self) -> str | None: ...
 
     def labels(self) -> NDArray[np.generic]:
         """[N] in unit order."""
@@ -49,16 +53,15 @@ class Task(ABC):
     A task with one statistic per unit defines `name`, `label`, `kinds` and `statistics`, and `scale` if a unit can be
     worth more than 1; everything else follows from these.
 
-    name : in JSON and in TASKS; label : name of the quality on axes and in headings; measure : name of the quality in
-    tables of figures; kinds : kinds of outputs that the task scores. exact_match : the statistic of a unit is 1 if its
-    prediction is its label, else 0: the stage kernels then compute it.
+    name : in JSON and in TASKS; label : name of the quality on axes and in headings; kinds : kinds of outputs that the
+    task scores. exact_match : the statistic of a unit is 1 if its prediction is its label, else 0: the stage kernels
+    then compute it.
     """
 
     __slots__ = ()
 
     name: ClassVar[str]
     label: ClassVar[str]
-    measure: ClassVar[str] = "accuracy"
     kinds: ClassVar[tuple[str, ...]]
     exact_match: ClassVar[bool] = False
 
@@ -66,6 +69,11 @@ class Task(ABC):
     def of(cls, models: Sequence[ModelOutputs]) -> Self | None:
         """The task for these models on one split; None if it does not fit them."""
         return cls() if all(model.kind in cls.kinds for model in models) else None
+
+    @property
+    def measure(self) -> str:
+        """The name of the quality in tables of figures."""
+        return "accuracy"
 
     @property
     def width(self) -> int:
@@ -130,3 +138,28 @@ class Task(ABC):
         """Columns of a table of units beside the predictions, from statistics [N, S]."""
         worth = statistics[:, 0]
         return {"label": labels} | ({"correct": worth != 0} if self.counts else {"score": worth / self.scale})
+
+
+@dataclass(frozen=True, slots=True)
+class ExactMatch(Task):
+    """A unit is right if its prediction is its label.
+
+    labels_from : as of ModelOutputs
+    """
+
+    exact_match = True
+
+    labels_from: str | None = None
+
+    @classmethod
+    def of(cls, models: Sequence[ModelOutputs]) -> Self | None:
+        return cls(models[0].labels_from) if all(model.kind in cls.kinds for model in models) else None
+
+    @property
+    def measure(self) -> str:
+        return "accuracy" if self.labels_from is None else agreement_with(self.labels_from)
+
+
+def agreement_with(model: str) -> str:
+    """The name of the quality where the labels are the predictions of a model."""
+    return f"agreement with {model}"

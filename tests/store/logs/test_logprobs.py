@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 
+import log_tables
 import numpy as np
 import pytest
 
 from wisecommittee.errors import ContentError
-from wisecommittee.store.logs.logprobs import LOWEST, alternatives, logprob_scores, token_logprobs
+from wisecommittee.store import LogitStore
+from wisecommittee.store.imports.answers import import_answers
+from wisecommittee.store.logs.logprobs import alternatives, token_logprobs
+from wisecommittee.store.token_scores import LOWEST, logprob_scores
 
 
 def where(record: int) -> str:
@@ -116,3 +120,28 @@ def test_alternatives_are_read_from_each_form():
 def test_other_values_are_refused(value):
     with pytest.raises(ValueError, match="expected a"):
         token_logprobs(value)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_of_answers_may_hold_log_probabilities(suffix, tmp_path):
+    frame = log_tables.answers_frame().drop(columns="confidence")
+    tokens = [(-np.arange(1.0, 2 + row % 3)).tolist() for row in range(len(frame))]
+    frame["token_logprobs"] = tokens if suffix == "parquet" else [str(each) for each in tokens]
+    path = tmp_path / f"answers.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    import_answers(store := LogitStore(tmp_path / "logits"), "val", path)
+    expected = {
+        (unit, model): np.mean(each) for unit, model, each in zip(frame["unit_id"], frame["model"], tokens, strict=True)
+    }
+    for model in log_tables.MODELS:
+        held = dict(zip(store.unit_ids("val"), store.scores(model, "val", "mean_logprob"), strict=True))
+        assert held == {unit: pytest.approx(mean) for (unit, other), mean in expected.items() if other == model}
+
+
+@pytest.mark.parametrize("cell", ["0.5", "[0.5]", '"abc"', "[null]"])
+def test_a_cell_without_log_probabilities_is_named_with_its_row(cell, tmp_path):
+    frame = log_tables.answers_frame(1).drop(columns="confidence")
+    frame["token_logprobs"] = ["[-1.0]", cell]
+    frame.to_csv(path := tmp_path / "answers.csv", index=False)
+    with pytest.raises(ContentError, match=r"answers.csv: token_logprobs in row 1: .*; expected a"):
+        import_answers(LogitStore(tmp_path / "logits"), "val", path)

@@ -22,7 +22,7 @@ Number = float | None
 class Agreement(Policy):
     """Exit by a threshold on the newest confidence that depends on how many members agree; answer with the majority.
 
-    A member's vote is its prediction, and the votes of the most frequent prediction count; a member without an answer
+    A member's vote is its prediction, and the votes of the most frequent prediction count. A member without an answer
     does not vote. Among equally frequent predictions the newest is the answer, after the last stage that of the member
     that stands first in `best`.
 
@@ -31,6 +31,7 @@ class Agreement(Policy):
     thresholds : tuple of tuples of (float or None)
         For every stage but the last, and for 1, 2, .. votes, up to the number of members that have run: exit iff the
         newest member's own confidence is at least this. None: never exit; the least float32 (-3.4028235e38): always.
+        Units without any vote exit as those with one, but not where that is always.
     best : tuple of str
         All members, from the best by itself down.
     log_odds : tuple of tuples of (float or None)
@@ -68,15 +69,18 @@ class Agreement(Policy):
         carried = state.scale.carried(values, self.log_odds[state.stage] if self.log_odds else ())
         newest = [*state.members][-1]
         score = state.member_scores.get(newest, np.zeros(len(state), np.float32))
-        return state.exit_where(reaches(score, carried[np.maximum(votes, 1) - 1]))
+        threshold = carried[np.maximum(votes, 1) - 1]
+        return state.exit_where(reaches(score, threshold) & ((votes > 0) | (threshold != np.float32(ALWAYS))))
 
-    def answer(self, state: State) -> NDArray[np.generic]:
+    def quoted(self, state: State) -> NDArray[np.int64]:
         votes = count_votes([*state.members.values()])
         members = list(state.members)
         last = state.stage == state.stages - 1
         preferred = [members.index(name) for name in self.best] if last else list(reversed(range(len(members))))
-        winner = np.array(preferred)[votes[preferred].argmax(axis=0)]
-        return np.stack(list(state.members.values()))[winner, np.arange(len(state))]
+        return np.array(preferred)[votes[preferred].argmax(axis=0)]
+
+    def answer(self, state: State) -> NDArray[np.generic]:
+        return np.stack(list(state.members.values()))[self.quoted(state), np.arange(len(state))]
 
     def check(self, stages: int, confidence: str) -> None:
         if len(self.thresholds) != stages - 1:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.fields import is_float32, is_whole, shown
 from wisecommittee.committees.policies.thresholds import check_log_odds
 from wisecommittee.committees.policy import ALWAYS, EXIT, Policy, Route, State, reaches
+from wisecommittee.committees.scale import LEAST
 from wisecommittee.errors import CommitteeError
 
 Number = float | None
@@ -35,7 +36,7 @@ class Labels(Policy):
         The stages that have run where units may go on, in the order in which they ran, from stage 0.
     thresholds : tuple of tuples of (float or None)
         For each route and label: exit iff the confidence is at least this. None: never exit; the least float32
-        (-3.4028235e38): always.
+        (-3.4028235e38): always, but a unit whose confidence is the least float32 itself, which has no answer.
     following : tuple of tuples of int
         For each route and label: the stage that units run if they do not exit.
     log_odds : tuple of tuples of (float or None)
@@ -75,7 +76,7 @@ class Labels(Policy):
         values = [math.inf if value is None else value for value in self.thresholds[line]]
         carried = state.scale.carried(values, self.log_odds[line] if self.log_odds else ())
         column = self._columns(state.prediction)
-        exits = reaches(state.scores[-1], carried[column])
+        exits = reaches(state.scores[-1], carried[column]) & (state.scores[-1] != np.float32(LEAST))
         return np.where(exits, EXIT, np.array(self.following[line])[column])
 
     def _columns(self, prediction: NDArray[np.generic]) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.fields import is_float32, is_whole, shown
 from wisecommittee.committees.policies.thresholds import check_log_odds
 from wisecommittee.committees.policy import Policy, State, reaches
+from wisecommittee.committees.scale import LEAST
 from wisecommittee.errors import CommitteeError
 
 Number = float | None
@@ -67,7 +68,7 @@ class Window(Policy):
         low, high = self.low[k], self.high[k]
         if self.positive is None:
             exits = np.zeros(len(state), bool) if high is None else reaches(score, high)
-            return state.exit_where(exits if low is None else exits | reaches(-score, -low))
+            return state.exit_where(exits if low is None else exits | (reaches(-score, -low) & (score != LEAST)))
         sides = self._sides([k])
         values = [math.inf if value is None else value for value, _ in sides]
         carried = state.scale.carried(values, [odds for _, odds in sides])

@@ -97,6 +97,19 @@ def _fit_route(routes, known, shrinkage, scratch, r, level, chosen):
     level[:] = 0
     chosen[:] = further[0]
     start = 0
+    while start < units and rank[active[start]] < 0:  # units that go on in any case: the gain of the level 0
+        i = active[start]
+        for m in range(ways):
+            total[group[i], m] += gain[m, i]
+            total[groups, m] += gain[m, i]
+        start += 1
+    if start:
+        for g in range(groups + 1):
+            best[g] = -np.inf
+            for m in range(ways):
+                v = total[g, m] + (pull * total[groups, m] if g < groups else 0.0)
+                if v > best[g]:
+                    best[g], chosen[g] = v, further[m]
     while start < units:
         end, here = start, rank[active[start]]
         while end < units and rank[active[end]] == here:

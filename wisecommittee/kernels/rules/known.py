@@ -7,6 +7,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+NEVER = -1
+
 
 class Routes(NamedTuple):
     """The routes of a tree: route 0 is the first stage, each other route continues an earlier one by a stage.
@@ -24,7 +26,8 @@ class Routes(NamedTuple):
 class Known(NamedTuple):
     """What is known of N units after a route; routes that end alike share one of T rows.
 
-    rank : int32 [T, N], the place of a unit's confidence among the distinct ones, ascending from 0
+    rank : int32 [T, N], the place of a unit's confidence among the distinct ones, ascending from 0; NEVER for a unit
+    that goes on at every level
     group : int32 [T, N], the group of each unit, from 0 to G - 1
     order : int32 [T, N], the units by rising rank
     quality : float64 [T, N], of the answer if the unit exits

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Parameters, as_logits, log_odds, unit_folds
 from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.scale import LARGEST
 from wisecommittee.errors import ContentError
 from wisecommittee.searches.stages.split_model import SplitModel
 from wisecommittee.searches.workers.threads import Workers
@@ -33,7 +34,7 @@ class MapFits(NamedTuple):
 
 
 class FitData:
-    """The units of one model on one split.
+    """The units of one model on one split; of answers, those that the model answered.
 
     passed : called after each block with the share of all units that it has
     scores, right : of answers, float64 [N]: stored confidence, and how right each answer is, in [0, 1]
@@ -50,9 +51,13 @@ class FitData:
                 raise ContentError(
                     f"{card.model}: its answers have no stored confidence to calibrate; import them with one"
                 )
-            self.scores = store.scores(card.model, split, CONFIDENCE).astype(np.float64)
+            scores = store.scores(card.model, split, CONFIDENCE).astype(np.float64)
+            self._answered = np.abs(scores) < LARGEST
+            if not self._answered.any():
+                raise ContentError(f"{card.model} answers no unit of {split}; choose another model")
             model = SplitModel(store, split, card)
-            self.right = task_of([model]).shares(model)
+            self.labels, self.scores = self.labels[self._answered], scores[self._answered]
+            self.right = task_of([model]).shares(model)[self._answered]
         else:
             self.outputs = store.outputs(card.model, split)
 
@@ -62,7 +67,8 @@ class FitData:
 
     def folds(self) -> NDArray[np.int8]:
         """int8 [N]: the fold of each unit."""
-        return unit_folds(self.store.unit_ids(self.split))
+        folds = unit_folds(self.store.unit_ids(self.split))
+        return folds[self._answered] if self.answers else folds
 
     def rows(self, units: slice) -> NDArray[np.float64]:
         """float64 [n, C]: logits, or log-probabilities, of these units."""

@@ -1,4 +1,4 @@
-"""Answers that are spelled in another way than the labels."""
+"""Answers that are missing, or spelled in another way than the labels."""
 
 from __future__ import annotations
 
@@ -6,11 +6,28 @@ import numpy as np
 
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import option
-from wisecommittee.searches.doctor.look import Look
+from wisecommittee.searches.doctor.look import Look, listed
 from wisecommittee.searches.doctor.order import GAIN
 
 
 def doubts(look: Look) -> list[str]:
+    return [*_unanswered(look), *_misspelt(look)]
+
+
+def _unanswered(look: Look) -> list[str]:
+    """What the units without an answer of all models together count as."""
+    lacking = {card.model: int(card.meta.get("unanswered", 0)) for card in look.of_kind("answers")}
+    lacking = {model: units for model, units in lacking.items() if units}
+    if not lacking:
+        return []
+    shown = [f"{model} {units:,}" for model, units in lacking.items()]
+    return [
+        f"units of {len(look.labels):,} in {look.split} without an answer: {listed(shown)}; they count as wrong where "
+        f"that model answers last"
+    ]
+
+
+def _misspelt(look: Look) -> list[str]:
     return [text for card in look.of_kind("answers") if not card.contents.graded for text in _of_model(look, card)]
 
 

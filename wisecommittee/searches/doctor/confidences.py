@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.scale import LARGEST
 from wisecommittee.errors import counted, option
 from wisecommittee.searches.doctor.look import Look, listed
 from wisecommittee.searches.stages.pool_confidence import STORED_NAME, lacking
@@ -33,8 +36,9 @@ def _of_model(look: Look, card: StoredCard) -> list[str]:
     if STORED_NAME not in card.contents.scores:
         return []
     sure = look.store.scores(card.model, look.split, STORED_NAME)
+    sure = sure[np.abs(sure) < LARGEST]
     above = sure[sure > 1]
-    if not 0 < len(above) < len(sure) / 2 or sure.min() < 0 or above.min() < PERCENT:
+    if not len(sure) or not 0 < len(above) < len(sure) / 2 or sure.min() < 0 or above.min() < PERCENT:
         return []
     return [
         f"{card.model} in {look.split}: {counted(len(above), 'confidence')} from {above.min():.6g} to "

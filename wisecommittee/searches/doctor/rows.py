@@ -13,6 +13,7 @@ from wisecommittee.searches.doctor.labels import accuracy
 from wisecommittee.searches.doctor.look import Look
 from wisecommittee.searches.doctor.order import GAIN_ANY
 from wisecommittee.store import LogitStore
+from wisecommittee.tasks.classification import predicted_classes
 
 SHIFTS = (1, -1, 2, -2, 3, -3)  # rows by which half of a file may be shifted
 ALIKE_HALVES = 0.5  # share of the classes that two halves of a split must have in common
@@ -41,9 +42,7 @@ def _out_of_step(store: LogitStore, split: str, card: StoredCard) -> list[str]:
     """Compares half of the rows with the labels of neighbouring rows, and with the labels of the half in reverse
     order."""
     labels = store.labels(split)
-    outputs = store.outputs(card.model, split)
-    step = max(1, (8 << 20) // outputs.shape[1])
-    said = np.concatenate([outputs[a : a + step].argmax(axis=1) for a in range(0, len(outputs), step)])
+    said = predicted_classes(store.outputs(card.model, split))
     middle = len(labels) // 2
     halves = (slice(middle), slice(middle, None))
     shares = [float((said[part] == labels[part]).mean()) for part in halves]

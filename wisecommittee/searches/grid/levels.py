@@ -8,16 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.scale import Scale
+from wisecommittee.committees.scale import LEAST, Scale
 from wisecommittee.kernels.sweeps.bins import bin_units
 from wisecommittee.searches.workers.threads import Workers
 
 
 def level_values(ordered: NDArray[np.float32], levels: int) -> NDArray[np.float32]:
     """float32 [P - 1]: the finite levels of a stage, order statistics of its ascending confidences [N] over all
-    units."""
+    units. Of levels at LEAST, which every unit reaches, all but the first become the least confidence of an answer."""
     n, steps = len(ordered), levels - 1
-    return ordered[np.minimum(n - 1, -(-np.arange(steps) * n // steps))]
+    values = ordered[np.minimum(n - 1, -(-np.arange(steps) * n // steps))]
+    unanswered = int(np.searchsorted(ordered, np.float32(LEAST), side="right"))
+    if 0 < unanswered < n:
+        values[1:] = np.maximum(values[1:], ordered[unanswered])
+    return values
 
 
 def padded_levels(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wisecommittee.errors import counted
@@ -97,6 +97,16 @@ class Certificate:
     @property
     def holds(self) -> bool:
         return self.passed > 0
+
+    def of_groups(self, group_by: str) -> Certificate:
+        """The same tests, whose units are one of each group by a column, as their method then says."""
+
+        def said(statements: tuple[CheckedStatement, ...]) -> tuple[CheckedStatement, ...]:
+            how = f"one unit of each group by {group_by}"
+            return tuple(replace(each, method=f"{each.method}, {how}") for each in statements)
+
+        failed = None if self.failed is None else (self.failed[0], said(self.failed[1]))
+        return replace(self, statements=said(self.statements), failed=failed)
 
     def failure(self) -> str:
         """Why nothing is shown, in a line that says what could be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -60,7 +61,8 @@ def certify(
         On the units that choose; the first committee of the path if none passes.
     Certificate
     """
-    delta, statements = asked.delta, asked.statements
+    delta, trusted = asked.delta, pools[0].store.labels_from
+    statements = tuple(replace(each, labels_from=trusted) for each in asked.statements)
     references = {
         each.model: frontier.best_single() if each.model == BEST_SINGLE else single_named(frontier, each.model)
         for each in statements

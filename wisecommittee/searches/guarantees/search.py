@@ -87,9 +87,10 @@ def search_with_guarantee(
         raise UsageError(f"nothing to guarantee; name a statement, {option('guarantee', 'accuracy >= 0.95')}")
     selection = selection or Selection()
     _require_no_other_choice(selection)
-    store, execution = open_store(store), execution or Execution()
-    problem = pose(store, query_for(store, query or Query(), target), execution)
-    choosing, testing = testing_pool(problem.pool, store, asked, selection.seed)
+    query, execution = query or Query(), execution or Execution()
+    store = open_store(store).with_labels_from(query.labels_from)
+    problem = pose(store, query_for(store, query, target), execution)
+    choosing, testing = testing_pool(problem.pool, store, asked, selection.seed, selection.group_by)
     classes_named(asked.statements, testing)
     require_answerable(asked.statements, testing, asked.delta)
     part = problem if choosing.rows is None else problem.of_units(choosing.rows)
@@ -97,6 +98,8 @@ def search_with_guarantee(
     threads = execution.thread_count
     matched, least = _matched(frontier, target, choosing, threads)
     chosen, certificate = certify(frontier, asked, (choosing, testing), target, least, threads)
+    if selection.group_by is not None:
+        certificate = certificate.of_groups(selection.group_by)
     choice = _choice(frontier, store, target, (chosen, certificate), matched, threads)
     return replace(choice, selection=replace(selection, choose="best", folds=0), evidence=Evidence(note=NOTE))
 

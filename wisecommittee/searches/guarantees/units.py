@@ -20,6 +20,7 @@ from wisecommittee.searches.doctor import REPORTING
 from wisecommittee.searches.doctor.copies import overlap
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.members import check_identity, identity
+from wisecommittee.searches.resampling.cross_fit import together_by
 from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.store import LogitStore
 
@@ -43,8 +44,23 @@ def divided(units: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDA
     return np.sort(order[testing:]), np.sort(order[:testing])
 
 
-def testing_pool(pool: Pool, store: LogitStore, asked: GuaranteeOptions, seed: int) -> tuple[Pool, Pool]:
-    """The pool on the units that choose and on those that test.
+def one_of_each(groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Positions, ascending, of one unit of each group [n], drawn at random: these are independent, as the exact tests
+    need them, and stand for a unit at random of a group at random."""
+    order = np.random.default_rng(seed).permutation(len(groups))
+    return np.sort(order[np.unique(groups[order], return_index=True)[1]])
+
+
+def divided_by_group(groups: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As `divided`, by whole groups [N] from 0, of which one unit each tests."""
+    choosing, testing = (np.flatnonzero(np.isin(groups, part)) for part in divided(int(groups.max()) + 1, share, seed))
+    return choosing, testing[one_of_each(groups[testing], seed)]
+
+
+def testing_pool(
+    pool: Pool, store: LogitStore, asked: GuaranteeOptions, seed: int, group_by: str | None
+) -> tuple[Pool, Pool]:
+    """The pool on the units that choose and on those that test: of groups by a column, one unit each.
 
     Raises
     ------
@@ -58,7 +74,11 @@ def testing_pool(pool: Pool, store: LogitStore, asked: GuaranteeOptions, seed: i
                 f"{option('calibrated', True)}: the calibrations were fitted on all units of {pool.split}, those that "
                 f"would test among them; name another split with {option('guarantee_split')}"
             )
-        choosing, testing = divided(pool.units, asked.share, seed)
+        groups = together_by(pool, group_by) if group_by is not None else None
+        if groups is None:
+            choosing, testing = divided(pool.units, asked.share, seed)
+        else:
+            choosing, testing = divided_by_group(groups, asked.share, seed)
         return pool.of_units(choosing), pool.of_units(testing)
     if split == pool.split:
         raise UsageError(
@@ -76,7 +96,9 @@ def testing_pool(pool: Pool, store: LogitStore, asked: GuaranteeOptions, seed: i
         if kind == "copy":
             raise StoreError(text)
         warnings.warn(f"the guarantee takes units that chose for new ones: {text}", stacklevel=2)
-    return pool, _same_models(pool, store, split)
+    tests = _same_models(pool, store, split)
+    groups = together_by(tests, group_by) if group_by is not None else None
+    return pool, tests if groups is None else tests.of_units(one_of_each(groups, seed))
 
 
 def _same_models(pool: Pool, store: LogitStore, split: str) -> Pool:

@@ -14,23 +14,26 @@ from numpy.typing import NDArray
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.agreement import Agreement, count_votes
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.committees.policy import ALWAYS
+from wisecommittee.committees.policy import ALWAYS, NO_TEXT
+from wisecommittee.committees.scale import LEAST
 from wisecommittee.errors import UsageError, option
-from wisecommittee.kernels.rules.known import Known
+from wisecommittee.kernels.rules.known import NEVER, Known
 from wisecommittee.searches.policies.arrays import MemberArrays, member_arrays
 from wisecommittee.searches.policies.building import committee_of
 from wisecommittee.searches.policies.rules.considered import considered
 from wisecommittee.searches.policies.rules.findings import findings, require_trees
 from wisecommittee.searches.policies.rules.fitting import Fitted, Fitting
-from wisecommittee.searches.policies.rules.prices import sweep
+from wisecommittee.searches.policies.rules.prices import Priced, sweep
 from wisecommittee.searches.policies.rules.said import Said, ranked, threshold
 from wisecommittee.searches.policies.rules.trees import Members, Planter, Tree
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
+from wisecommittee.searches.workers.threads import Watch
 
 MOST_MEMBERS = 4  # of a committee
 MOST_MODELS = 5  # of which all sequences are tried
-PRICES = 7  # at which chains are compared
-BEST = 3  # chains that are kept, at each price
+PRICES, FINAL_PRICES = 7, 24  # at which chains are compared, and of the sweep of the best
+BEST = 2  # chains that are kept, at each price
+ENOUGH = 4000  # units that tell which chains are best
 SHRINKAGE = 1.0  # enough to give numbers of votes that no unit has the rule of all units
 
 
@@ -41,23 +44,37 @@ def run(problem: Problem) -> Findings:
     models = considered(pool, MOST_MODELS)
     chains = Planter(problem).chains(models, min(problem.max_models, MOST_MEMBERS))
     require_trees(problem, chains)
-    fitting = _fitting(alone, chains, best)
-    coarse = sweep(lambda price: fitting.best(price, SHRINKAGE), *fitting.ends, PRICES)
-    kept = {id(each.found.tree) for p in coarse for each in fitting.ranked(p.price, SHRINKAGE)[:BEST]}
-    fitting = _fitting(alone, [chain for chain in chains if id(chain) in kept], best)
-    found = sweep(lambda price: fitting.best(price, SHRINKAGE), *fitting.ends)
+    kept = _promising(problem, models, best)
+    fitting = _fitting(alone, [chain for chain in chains if chain.routes in kept] or chains, best)
+    watch = Watch(Agreement.kind, FINAL_PRICES, problem.execution.progress, problem.deadline)
+    found = sweep(lambda price: fitting.best(price, SHRINKAGE), *fitting.ends, FINAL_PRICES, watch.tick)
     committees = [_built(problem, fitting, each.found, best) for each in found]
-    return findings(problem, Agreement.kind, len(chains), committees)
+    return findings(problem, Agreement.kind, len(chains), committees, complete=not watch.stopped)
 
 
 def refuse(problem: Problem) -> None:
-    if not problem.pool.task.exact_match:
+    if problem.pool.task.width > 1:
         raise UsageError(
-            f"{option('policy', Agreement.kind)} answers by vote, and only the grades of single answers are stored; "
-            f"choose {option('policy', 'labels')}"
+            f"{option('policy', Agreement.kind)} answers by vote, and {problem.pool.task.measure} counts the pixels of "
+            f"single models; leave it out"
         )
     if len(problem.cards) < 2:
         raise UsageError(f"{option('policy', Agreement.kind)} needs at least two models; import another")
+
+
+def _promising(problem: Problem, models: Sequence[int], best: Sequence[int]) -> set[tuple[Members, ...]]:
+    """The routes of the chains that are among the best at some price, on all units or on ENOUGH of them."""
+    if (units := problem.pool.units) > ENOUGH:
+        problem = problem.of_units(np.arange(ENOUGH) * units // ENOUGH)
+    chains = Planter(problem).chains(models, min(problem.max_models, MOST_MEMBERS))
+    fitting = _fitting(member_arrays(problem.pool), chains, best)
+    ranked: dict[float, list[Priced[Fitted]]] = {}
+
+    def best_at(price: float) -> Priced[Fitted]:
+        return ranked.setdefault(price, fitting.ranked(price, SHRINKAGE))[0]
+
+    sweep(best_at, *fitting.ends, PRICES)
+    return {each.found.tree.routes for line in ranked.values() for each in line[:BEST]}
 
 
 def _fitting(alone: MemberArrays, chains: Sequence[Tree], best: Sequence[int]) -> Fitting:
@@ -71,9 +88,22 @@ def _fitting(alone: MemberArrays, chains: Sequence[Tree], best: Sequence[int]) -
         *(_voted(alone, route, best if last else route[::-1]) for route, last in distinct), strict=True
     )
     newest = [route[-1] for route, _ in distinct]
-    known = Known(rank[newest], np.stack(votes), order[newest], np.stack(quality))
+    rank, order = rank[newest], order[newest]
+    for line, (route, _) in enumerate(distinct):
+        if (silent := _silent(alone, route)).any():
+            rank[line, silent] = NEVER
+            order[line] = np.argsort(rank[line], kind="stable")
+    known = Known(rank, np.stack(votes), order, np.stack(quality))
     said = Said({}, known, alone.score[newest], np.arange(1, MOST_MEMBERS + 1), alone.scale)
     return Fitting(said, chains, [np.array([row[key] for key in line], np.int32) for line in keys])
+
+
+def _silent(alone: MemberArrays, route: Members) -> NDArray[np.bool_]:
+    """bool [N]: units that no member of a route answered, and that no confidence of the newest lets exit."""
+    if alone.prediction.dtype.kind != "U":
+        return np.zeros(alone.units, bool)
+    score, silent = alone.score[route[-1]], (alone.prediction[list(route)] == NO_TEXT).all(axis=0)
+    return silent & (score == np.float32(LEAST)) if score.any() else silent
 
 
 def _voted(
@@ -100,7 +130,7 @@ def _built(problem: Problem, fitting: Fitting, fitted: Fitted, best: Sequence[in
             break
         reached, group = fitted.route >= number, said.known.group[row]
         pairs = [threshold(said, row, reached & (group == g), fitted.level[number, g]) for g in range(len(route))]
-        if all(value == ALWAYS for value, _ in pairs):
+        if all(value == ALWAYS for value, _ in pairs) and not (said.known.rank[row][reached] == NEVER).any():
             break
         lines.append(tuple(value for value, _ in pairs))
         odds.append(tuple(number for _, number in pairs))

@@ -20,5 +20,6 @@ def committee_of(pool: Pool, stages: Sequence[Sequence[int]], policy: Policy) ->
         combine=pool.combine.name,
         cost=pool.cost.name,
         chosen_on=pool.split,
+        labels_from=pool.store.labels_from,
         members={card.model: identity(card) for stage in cards for card in stage},
     )

@@ -4,6 +4,7 @@ be right often enough on new units.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -172,9 +173,10 @@ def expected_answers(crossfit: CrossFit, chosen: Chosen) -> Expected:
     quality = float(fitted.worth.sum() / given.sum()) if given.any() else 0.0
     excess = replace(fitted, worth=fitted.worth - quality * given, chosen=fitted.chosen - quality * alone.answered)
     units, answered = len(given), float(alone.answered.sum())
-    wider = (LEAST, excess.wider(excess.worth, MOVED))
+    shared = [math.sqrt(fitted.sharing(values)) for values in (given, excess.worth)]
+    wider = (LEAST * shared[0], excess.wider(excess.worth, MOVED) * shared[1])
     of_all = quality * answered / units
-    independent = units / fitted.wider(fitted.worth, MOVED) ** 2
+    independent = units / (fitted.wider(fitted.worth, MOVED) ** 2 * fitted.sharing(fitted.worth))
     return replace(
         expected,
         quality=of_all,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.committee import Committee
 from wisecommittee.searches.resampling.cross_fit import CrossFit, Fold
 from wisecommittee.searches.resampling.evidence import Chosen
+from wisecommittee.statistics.clusters import error_of_mean
 
 Numbers = NDArray[np.float64]
 
@@ -45,7 +46,9 @@ class OfFold:
         return self.of_fold[id(fold)]
 
 
-def simplest_of_best(gains: Sequence[Numbers], units: NDArray[np.int64] | None = None) -> int:
+def simplest_of_best(
+    gains: Sequence[Numbers], units: NDArray[np.int64] | None = None, groups: NDArray[np.int64] | None = None
+) -> int:
     """The first of several whose mean gain is within one standard error of the best.
 
     Parameters
@@ -54,6 +57,8 @@ def simplest_of_best(gains: Sequence[Numbers], units: NDArray[np.int64] | None =
         The simplest first.
     units : int64 [n]
         The units that count; by default all.
+    groups : int64 [N], optional
+        The group of each unit, where units of a group are not independent.
 
     Returns
     -------
@@ -63,7 +68,11 @@ def simplest_of_best(gains: Sequence[Numbers], units: NDArray[np.int64] | None =
     best = max(rows, key=lambda row: float(row.mean()))
     for number, row in enumerate(rows):
         apart = best - row
-        if float(apart.mean()) <= float(apart.std()) / math.sqrt(len(apart)):
+        error = float(apart.std()) / math.sqrt(len(apart))
+        if groups is not None:
+            here = groups if units is None else groups[units]
+            error = error_of_mean(apart, np.unique(here, return_inverse=True)[1])
+        if float(apart.mean()) <= error:
             return number
     raise AssertionError("the best is not worse than itself")
 
@@ -78,10 +87,10 @@ def choose_kind(candidates: Sequence[Candidate]) -> tuple[int, Chosen]:
     candidates : sequence of Candidate
         Of the same folds, the simplest kind first.
     """
-    gains = [candidate.gain for candidate in candidates]
-    number, of_fold = simplest_of_best(gains), {}
+    gains, groups = [candidate.gain for candidate in candidates], candidates[0].crossfit.groups
+    number, of_fold = simplest_of_best(gains, None, groups), {}
     for repeat, folds in enumerate(candidates[0].crossfit.repeats):
         for place, fold in enumerate(folds):
-            chosen = candidates[simplest_of_best(gains, fold.trained)]
+            chosen = candidates[simplest_of_best(gains, fold.trained, groups)]
             of_fold[id(fold)] = chosen.chosen.rule(chosen.crossfit.repeats[repeat][place])
     return number, Chosen(candidates[number].chosen.committee, OfFold(of_fold))

@@ -65,6 +65,8 @@ class ReferenceComparison:
     measured : {name: float}
         The reference's average over the committee's, for each measured time on the cards of all members besides the
         cost of the search; a model is charged what it takes by itself.
+    labels_from : str or None
+        The model that quality is agreement with; None: quality is by labels.
     """
 
     reference: str
@@ -74,6 +76,7 @@ class ReferenceComparison:
     same: bool = False
     test: DifferenceOnTest | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
+    labels_from: str | None = None
 
     def to_json(self, margin: float) -> dict[str, Any]:
         cheaper = self.speedup
@@ -100,10 +103,11 @@ def paired_difference(fitted: Fitted, reference: Outcomes) -> PairedDifference:
     gaps = fitted.worth - other
     mean, wider = float(gaps.mean()), fitted.wider(gaps, MOVED)
     if task.counts:
-        independent = units / wider**2
+        shrink = wider**2 * fitted.sharing(gaps)
+        independent = units / shrink
         apart = [np.mean([np.sum(sign * (task.worth(each.statistics) - other) > 0) for each in fitted.outcomes])
                  for sign in (1, -1)]  # fmt: skip
-        only, other_only = (float(number) / wider**2 for number in apart)
+        only, other_only = (float(number) / shrink for number in apart)
         interval, limits = (score_interval(only, other_only, independent, level) for level in (TWO_SIDED, ONE_SIDED))
         error = math.sqrt(max(only + other_only - independent * mean**2, 1.0)) / independent
     else:

@@ -14,15 +14,13 @@ from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.expected import Expected, Interval
 from wisecommittee.searches.percentile import units_above
 from wisecommittee.searches.resampling.cross_fit import CrossFit
-from wisecommittee.searches.resampling.fitted import Fitted, interval_of_mean, quality_of, widened
+from wisecommittee.searches.resampling.fitted import Fitted, interval_of_mean, interval_within, quality_of, widened
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.searches.stages.exit_table import stage_indices
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.statistics.best_of_many import flattery
 from wisecommittee.statistics.binomial import wilson_interval
-from wisecommittee.statistics.bootstrap import mean_interval
 from wisecommittee.statistics.quantiles import quantile_interval
-from wisecommittee.tasks import Task
 
 MOVED = 1.0  # weight of the units on which the choices of folds differ (Fitted.wider)
 
@@ -42,18 +40,23 @@ def expected_figures(crossfit: CrossFit, fitted: Fitted, chosen: Outcomes, commi
     pool, costs = crossfit.pool, expected_costs(committee, fitted, chosen)
     cost, (least, most) = costs.mean(axis=0) * float(pool.cost.unit), possible_costs(pool, committee)
     bounds = min(least, float(cost.min())), max(most, float(cost.max()))  # committees of folds may cost less or more
-    ends = quantile_interval(chosen.cost, 0.99)
+    dearest = pool.cost.true(int(np.sort(chosen.cost)[-1 - units_above(99, len(cost))]))
+    above = (chosen.cost * float(pool.cost.unit) > dearest).astype(np.float64)
+    ends = quantile_interval(chosen.cost, 0.99, independent=len(cost) / fitted.sharing(above))
+    paid = cost if fitted.groups is None else fitted.observations(cost)
     return Expected(
         fitted.quality,
         expected_interval(fitted),
         pool.cost.true(int(costs.sum()), costs.size),
-        mean_interval(cost, bounds=bounds) if bounds[0] < bounds[1] else bounds,
-        pool.cost.true(int(np.sort(chosen.cost)[-1 - units_above(99, len(cost))])),
+        interval_within(paid, bounds) if bounds[0] < bounds[1] else bounds,
+        dearest,
         None if ends is None else (pool.cost.true(int(ends[0])), pool.cost.true(int(ends[1]))),
         quality_of(pool.task, chosen) - fitted.quality,
         len(cost),
         len(crossfit.repeats[0]),
         len(crossfit.repeats),
+        grouped_by=crossfit.grouped_by,
+        groups=None if fitted.groups is None else len(paid),
     )
 
 
@@ -84,16 +87,18 @@ def expected_interval(fitted: Fitted) -> Interval:
     """95 % interval of the quality: Wilson's where units are right or wrong, else by resamples."""
     quality, wider = fitted.quality, fitted.wider(fitted.worth, MOVED)
     if fitted.task.counts:
-        independent = len(fitted.worth) / wider**2
+        independent = len(fitted.worth) / (wider**2 * fitted.sharing(fitted.worth))
         return wilson_interval(quality * independent, independent)
     of_mean = interval_of_mean(fitted.task, fitted.observations(fitted.worth), 0.95, (0.0, 1.0))
     return widened(quality, of_mean, wider, (0.0, 1.0))
 
 
-def less_flattered(expected: Expected, task: Task, models: Sequence[Outcomes]) -> Expected:
+def less_flattered(expected: Expected, fitted: Fitted, models: Sequence[Outcomes]) -> Expected:
     """The expected figures of the best of several models, which its figures flatter; the interval also covers those of
     a model that was named before the units were seen."""
-    rows = np.stack([task.worth(each.statistics) for each in models])
+    rows = np.stack([fitted.task.worth(each.statistics) for each in models])
+    if fitted.groups is not None:
+        rows = np.stack([fitted.observations(row) for row in rows])
     much = max(0.0, flattery(np.zeros(rows.shape[1]), rows).mean)
     low, high = expected.interval
     return replace(

@@ -105,11 +105,12 @@ def evidence(
         gap = compared(fitted, outcomes[1], outcomes[2:])
     ours = expected_costs(chosen.committee, fitted, outcomes[0]).mean(axis=0)
     costs = [np.asarray(each * rate, np.float64) for each in (ours, outcomes[1].cost)]
-    cheaper = speedup(frontier.axis, costs[1], costs[0], (possible[1][1], possible[0][1]))
-    comparison = ReferenceComparison(" + ".join(reference.models), gap, cheaper, pool.units, same)
+    cheaper = speedup(frontier.axis, costs[1], costs[0], (possible[1][1], possible[0][1]), fitted.groups)
+    names, trusted = " + ".join(reference.models), pool.store.labels_from
+    comparison = ReferenceComparison(names, gap, cheaper, pool.units, same, labels_from=trusted)
     expected = expected_figures(crossfit, fitted, outcomes[0], chosen.committee)
     if isinstance(chosen.rule, Always) and chosen.committee.decides_as(best):
-        expected = less_flattered(expected, pool.task, outcomes[2:])
+        expected = less_flattered(expected, fitted, outcomes[2:])
     return Evidence(expected, comparison, judge(comparison, selection.margin, selection.min_speedup))
 
 

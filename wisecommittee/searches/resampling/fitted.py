@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from wisecommittee.searches.expected import Interval
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.statistics.bootstrap import mean_interval
+from wisecommittee.statistics.clusters import effective_units, group_sums, group_values
 from wisecommittee.tasks import Task
 
+LEAST_UNITS = 1e-3  # that stand for none: a single group says nothing of others
 LEAST = 1.05  # factor of errors; also where all folds choose the committee itself
 
 
@@ -53,8 +55,21 @@ class Fitted:
         return float(np.mean([quality_of(self.task, each) for each in self.outcomes]))
 
     def observations(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """One value for each independent observation, from one for each unit: an image where units are its cells."""
+        """One value for each independent observation, from one for each unit: an image where units are its cells, a
+        group where units come in groups."""
+        if self.groups is not None:
+            return group_values(values, self.groups)
         return values if self.together is None else by_group(values, self.together)
+
+    @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """int64 [N], the group of each unit; None where units are independent, or cells of images."""
+        return self.together if self.task.width == 1 else None
+
+    def sharing(self, values: NDArray[np.float64]) -> float:
+        """The number of units over that of the independent ones with a mean of values [N] as sure: 1 without
+        groups."""
+        return 1.0 if self.groups is None else len(values) / max(effective_units(values, self.groups), LEAST_UNITS)
 
     def wider(self, values: NDArray[np.float64], weight: float) -> float:
         """By what factor the error of the mean of values [N] exceeds that of independent ones.
@@ -63,8 +78,10 @@ class Fitted:
         that they leave out; the variance of that is a multiple of the units on which the choices differ (the weight is
         found by simulation: docs/honesty.md).
         """
-        spread = float(((values - values.mean()) ** 2).sum())
-        moved = float(((self.worth - self.chosen) ** 2).sum())
+        centred, apart = values - values.mean(), self.worth - self.chosen
+        if self.groups is not None:
+            centred, apart = (group_sums(each, self.groups) for each in (centred, apart))
+        spread, moved = float((centred**2).sum()), float((apart**2).sum())
         return max(LEAST, math.sqrt(1 + weight * moved / spread)) if spread > 0 else LEAST
 
 
@@ -75,15 +92,23 @@ def by_group(values: NDArray[np.float64], together: NDArray[np.int64]) -> NDArra
 
 
 def interval_of_mean(task: Task, values: NDArray[np.float64], level: float, bounds: Interval) -> Interval:
-    """Interval of the mean of independent observations, each within the bounds; where quality is linearised they are
-    not, and the interval is Student's."""
+    """Interval of the mean of independent observations, within the bounds; where quality is linearised it is
+    Student's."""
     if task.width == 1:
-        return mean_interval(values, level, bounds)
+        return interval_within(values, bounds, level)
     from scipy.stats import t
 
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
     half = float(t.ppf((1 + level) / 2, len(values) - 1)) * error
     return max(mean - half, bounds[0]), min(mean + half, bounds[1])
+
+
+def interval_within(values: NDArray[np.float64], bounds: Interval, level: float = 0.95) -> Interval:
+    """Interval of the mean of independent observations, within the bounds of single units, beyond which the values of
+    groups may lie."""
+    covering = min(bounds[0], float(values.min())), max(bounds[1], float(values.max()))
+    low, high = mean_interval(values, level, covering)
+    return max(low, bounds[0]), min(high, bounds[1])
 
 
 def widened(centre: float, interval: Interval, wider: float, bounds: Interval) -> Interval:

@@ -16,8 +16,11 @@ from wisecommittee.searches.resampling.cross_fit import image_of_units
 from wisecommittee.searches.resampling.fitted import by_group, interval_of_mean
 from wisecommittee.searches.resampling.outcomes import outcomes_of
 from wisecommittee.searches.stages.exit_table import prefix_tables
-from wisecommittee.statistics.paired import PairedCounts, difference_interval, mcnemar
+from wisecommittee.searches.stages.pool import Pool
+from wisecommittee.statistics.clusters import effective_units, group_values
+from wisecommittee.statistics.paired import PairedCounts, difference_interval, mcnemar, score_interval
 from wisecommittee.store import LogitStore
+from wisecommittee.store.groups import groups_of, read_groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +48,27 @@ class DifferenceOnTest:
 
 
 def compare_on(
-    store: LogitStore, split: str, committee: Committee, reference: Committee, *, threads: int = 1
+    store: LogitStore,
+    split: str,
+    committee: Committee,
+    reference: Committee,
+    *,
+    group_by: str | None = None,
+    threads: int = 1,
 ) -> DifferenceOnTest:
     """Compare two committees on all units of a split.
 
     Where units are right or wrong: the exact test of McNemar 1947 and the score interval of Tango 1998. Grades: a
     studentised bootstrap interval; mIoU: Student's interval over whole images; both with the normal p-value of the mean
-    difference.
+    difference. Where the split has groups by the column group_by, its units are not independent: the score interval is
+    that of as many independent units as are as sure, and the p-value is the normal one.
     """
     both = (committee, reference)
     pool = members_pool(both, store, split)
     outcomes = outcomes_of(prefix_tables(pool, both, threads=threads), both)
     first, second = (pool.task.worth(each.statistics) for each in outcomes)
+    if group_by is not None and group_by in read_groups(store, split):
+        return _by_groups(pool, first, second, group_by)
     if pool.task.counts:
         counts = PairedCounts.of(first > 0, second > 0)
         return DifferenceOnTest(counts.difference, difference_interval(counts), mcnemar(counts), counts.units)
@@ -65,6 +77,16 @@ def compare_on(
         gaps = by_group(gaps, together)
     interval = interval_of_mean(pool.task, gaps, 0.95, (-1.0, 1.0))
     return DifferenceOnTest(float(gaps.mean()), interval, _p_of_mean(gaps), len(first))
+
+
+def _by_groups(pool: Pool, first: NDArray[np.float64], second: NDArray[np.float64], group_by: str) -> DifferenceOnTest:
+    groups, gaps = groups_of(pool.store, pool.split, group_by), first - second
+    values = group_values(gaps, groups)
+    interval = interval_of_mean(pool.task, values, 0.95, (-1.0, 1.0))
+    if pool.task.counts:
+        few = effective_units(gaps, groups) / len(gaps)
+        interval = score_interval(few * (gaps > 0).sum(), few * (gaps < 0).sum(), few * len(gaps))
+    return DifferenceOnTest(float(gaps.mean()), interval, _p_of_mean(values), len(gaps))
 
 
 def _p_of_mean(gaps: NDArray[np.float64]) -> float:

@@ -11,9 +11,10 @@ from wisecommittee.errors import AbsentError, AbsentNameError, InfeasibleError, 
 from wisecommittee.option_checks import amount
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.abstention import abstaining_across, abstaining_on, expected_answers
 from wisecommittee.searches.resampling.budget import Budgeted
-from wisecommittee.searches.resampling.cross_fit import CrossFit, Skipped, as_it_is, cross_fit
+from wisecommittee.searches.resampling.cross_fit import Chooser, CrossFit, Preparation, Skipped, as_it_is, cross_fit
 from wisecommittee.searches.resampling.evidence import Chosen, Evidence, along, evidence
 from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
 from wisecommittee.searches.resampling.robust import robust_problem
@@ -26,7 +27,7 @@ from wisecommittee.searches.resampling.rules import (
     best_of_all,
 )
 from wisecommittee.searches.search import Solution, solve
-from wisecommittee.searches.selection import FOLDS, Selection
+from wisecommittee.searches.selection import FITTED_FOLDS, FOLDS, Selection
 from wisecommittee.searches.stages.exit_table import prefix_tables
 from wisecommittee.searches.target import Target
 
@@ -97,7 +98,7 @@ def select(asked: Asked, selection: Selection, known: CrossFit | None = None) ->
     return replace(selected, evidence=replace(selected.evidence, along=along(planned.crossfit, asked.frontier)))
 
 
-def plan(asked: Asked, selection: Selection, known: CrossFit | None = None) -> Plan:
+def plan(asked: Asked, selection: Selection, known: CrossFit | Skipped | None = None) -> Plan:
     """Choose a committee; parameters and errors as of `select`."""
     asked_folds, selection = selection.folds, settled(asked, selection)
     robust = selection.choose == "robust"
@@ -131,8 +132,6 @@ def with_evidence(planned: Plan) -> Selected:
 
 def settled(asked: Asked, selection: Selection) -> Selection:
     """The selection with its defaults filled in."""
-    if selection.mix:
-        _require_budget(asked)
     strategy, query = asked.solution.strategy, asked.solution.problem.query
     proved = strategy.name == "exact" or not strategy.proves
     if selection.choose == "robust" and not strategy.proves:
@@ -143,20 +142,26 @@ def settled(asked: Asked, selection: Selection) -> Selection:
     choose = selection.choose or ("best" if asked.target is None or proved else "robust")
     folds = selection.folds
     if folds is None:
-        levels = query.levels if asked.solution.problem.family.thresholded else 1
-        units = asked.solution.problem.pool.units
-        if strategy.name == "exact":
-            levels = units
-        problem = asked.solution.problem
-        one = strategy.work(problem) if strategy.work else float(problem.estimate.combinations * levels * units)
-        folds = FOLDS if one * FOLDS * selection.repeats <= MOST_WORK and strategy.proves else 0
+        number = FOLDS if query.policy == Thresholds.kind else FITTED_FOLDS
+        folds = number if affordable(asked, number * selection.repeats) else 0
     return replace(selection, choose=choose, folds=folds)
 
 
-def _require_budget(asked: Asked) -> None:
-    """Mixtures meet a limit on the average cost."""
-    target, axis = asked.target, asked.solution.problem.query.axis
-    if target is None or target.budget is None or axis != "average":
+def affordable(asked: Asked, folds: int) -> bool:
+    """Whether the search can be repeated for so many folds by default."""
+    strategy, problem = asked.solution.strategy, asked.solution.problem
+    levels = problem.query.levels if problem.family.thresholded else 1
+    if strategy.name == "exact":
+        levels = problem.pool.units
+    one = (
+        strategy.work(problem) if strategy.work else float(problem.estimate.combinations * levels * problem.pool.units)
+    )
+    return strategy.proves and one * folds <= MOST_WORK
+
+
+def require_budget(selection: Selection, target: Target | None, query: Query) -> None:
+    """UsageError for mixtures without a limit on the average cost, which they meet."""
+    if selection.mix and (target is None or target.budget is None or query.axis != "average"):
         raise UsageError(
             f"{option('mix', True)} meets an average budget; name it with {option('target_flops')} or "
             f"{option('target_cost')}, over {option('axis', 'average')}"
@@ -169,8 +174,23 @@ def cross_fitted(asked: Asked, selection: Selection) -> CrossFit | Skipped:
         return Skipped(f"no folds were searched; {option('folds', FOLDS)} searches them")
     if not asked.frontier.searched["complete"]:
         return Skipped("the search was stopped before its end")
-    prepared = robust_problem if selection.choose == "robust" else as_it_is
-    return cross_fit(asked.solution, selection.folds, selection.repeats, selection.seed, prepared)
+    return cross_fit(
+        asked.solution, selection.folds, selection.repeats, selection.seed, preparation(selection), selection.group_by
+    )
+
+
+def preparation(selection: Selection) -> Preparation:
+    """What is done to the problem of a fold before it is searched; selection : with its defaults filled in."""
+    return robust_problem if selection.choose == "robust" else as_it_is
+
+
+def rule_before_folds(asked: Asked, selection: Selection) -> Chooser | None:
+    """The rule of choice, where it does not depend on what the folds show: within a budget, or without a target."""
+    if asked.target is None:
+        return best_of_all
+    if (limit := asked.target.budget) is None:
+        return None
+    return Mixed(limit, selection.seed) if selection.mix else Within(limit)
 
 
 def _reference(asked: Asked, selection: Selection) -> Committee:

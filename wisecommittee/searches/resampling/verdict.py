@@ -8,6 +8,7 @@ from statistics import NormalDist
 from typing import Any
 
 from wisecommittee.searches.resampling.comparison import ReferenceComparison
+from wisecommittee.tasks.task import agreement_with
 
 WORDS = {"use": "USE", "do_not_use": "DO NOT USE", "not_shown": "NOT SHOWN"}
 
@@ -78,12 +79,17 @@ def on_test_words(comparison: ReferenceComparison, split: str) -> str:
     test = comparison.test
     assert test is not None
     low, high = (100 * end for end in test.interval)
-    words = f"On {split} (n = {test.n:,}): {_points(100 * test.difference)} than {comparison.reference}"
+    words = f"On {split} (n = {test.n:,}): {_points(comparison, 100 * test.difference)} than {comparison.reference}"
     return f"{words}, {low:+.1f} to {high:+.1f} at 95 % (p = {test.p:.2g}), if {split} was looked at once."
 
 
-def _points(points: float) -> str:
-    return f"{abs(points):.2f} points {'less' if points < 0 else 'more'} accurate"
+def _points(comparison: ReferenceComparison, points: float) -> str:
+    return f"{abs(points):.2f} points {'less' if points < 0 else 'more'} {_adjective(comparison)}"
+
+
+def _adjective(comparison: ReferenceComparison) -> str:
+    """'accurate', or 'agreement with b7/0' where quality is that."""
+    return "accurate" if comparison.labels_from is None else agreement_with(comparison.labels_from)
 
 
 def _measured(comparison: ReferenceComparison) -> str:
@@ -115,10 +121,12 @@ def _cost(comparison: ReferenceComparison) -> str:
 
 def _accuracy(comparison: ReferenceComparison, margin: float) -> str:
     low, high = (100 * end for end in comparison.difference.interval)
+    accurate = _adjective(comparison)
     if comparison.difference.limits[0] >= -margin:
         if low > 0:
-            return f"{low:.1f} to {high:.1f} points more accurate"
-        return f"as accurate to within {100 * margin:.3g} points"
+            return f"{low:.1f} to {high:.1f} points more {accurate}"
+        alike = f"as {accurate}" if comparison.labels_from is None else f"the same {accurate}"
+        return f"{alike} to within {100 * margin:.3g} points"
     if high < 0:
-        return f"{-high:.1f} to {-low:.1f} points less accurate"
-    return f"between {-low:.1f} points less and {high:.1f} points more accurate"
+        return f"{-high:.1f} to {-low:.1f} points less {accurate}"
+    return f"between {-low:.1f} points less and {high:.1f} points more {accurate}"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.calibration import Calibration, as_logits, unit_folds
 from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.scale import LARGEST
 from wisecommittee.errors import AbsentError, CommitteeError, StoreError, option
 from wisecommittee.store import LogitStore
 
@@ -56,7 +57,8 @@ def scores(
     """A stored confidence [N] of a model, calibrated as its card says; of these units of the split only."""
     stored = store.scores(card.model, split, name)
     if card.calibration is not None and card.kind == "answers":
-        stored = card.calibration.scores(stored, _folds(store, split, card)).astype(np.float32)
+        fitted = card.calibration.scores(stored, _folds(store, split, card)).astype(np.float32)
+        stored = np.where(np.abs(stored) < LARGEST, fitted, stored)  # units without an answer keep LEAST or LARGEST
     return stored if rows is None else stored[rows]
 
 

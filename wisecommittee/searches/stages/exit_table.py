@@ -41,6 +41,8 @@ class ExitTable:
         Prediction of each member by itself, for policies that need it.
     member_scores : {model: float32 [N]}
         Confidence of each member by itself, for policies that need it.
+    member_stats : {model: int32 [N]}
+        Statistic of each member's prediction, for policies that answer with one of them where these alone are graded.
     outputs : {model: float32 [N, C]}
         Logarithms of the probabilities of each member, for policies that need them.
     unit_ids : text [N]
@@ -61,6 +63,7 @@ class ExitTable:
     further: tuple[tuple[CostModel, NDArray[np.int64]], ...] = ()
     members: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     member_scores: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    member_stats: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
     outputs: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     unit_ids: NDArray[np.generic] | None = None
     features: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
@@ -96,6 +99,9 @@ def exit_table(tables: StageTables, committee: Committee, *, score_last: bool = 
     if "members" in needs:
         assert tables.prediction is not None, "the stage tables of this policy need predict=True"
         table = replace(table, members={m: tables.prediction[tables.node((i,))] for m, i in every.items()})
+        if policy.answers and not pool.task.exact_match:
+            alone = tables.correct.rows(tables.nodes([(i,) for i in every.values()])).astype(np.int32)
+            table = replace(table, member_stats=dict(zip(every, alone, strict=True)))
     if "member_scores" in needs:
         table = replace(table, member_scores={m: tables.score[tables.row((i,))] for m, i in every.items()})
     if "outputs" in needs:

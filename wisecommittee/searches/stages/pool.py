@@ -20,11 +20,13 @@ from wisecommittee.searches.stages import calibrated
 from wisecommittee.searches.stages.calibrated import CalibratedRows
 from wisecommittee.searches.stages.patterns import selected
 from wisecommittee.searches.stages.pool_confidence import confidence_of
-from wisecommittee.searches.stages.split_model import BLOCK, SplitModel
+from wisecommittee.searches.stages.split_model import SplitModel
 from wisecommittee.searches.stages.summands import Summands
 from wisecommittee.store import LogitStore
 from wisecommittee.store.feature_table import Features
 from wisecommittee.tasks import Task, task_of
+from wisecommittee.tasks.classification import BLOCK
+from wisecommittee.tasks.task import agreement_with
 
 Tiers = tuple[tuple[int, ...], ...]
 # Kinds of outputs that cannot be averaged over members, as messages call them.
@@ -98,6 +100,12 @@ class Pool:
     @property
     def confidence_name(self) -> str:
         return self.confidence if isinstance(self.confidence, str) else self.confidence.name
+
+    @property
+    def quality(self) -> str:
+        """The name of the quality on axes and in headings."""
+        trusted = self.store.labels_from
+        return self.task.label if trusted is None else agreement_with(trusted)
 
     @property
     def averaged(self) -> bool:

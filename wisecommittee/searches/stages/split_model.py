@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.store import LogitStore
 from wisecommittee.tasks import task_of
-
-BLOCK = 8 << 20  # outputs that are searched for the largest class at a time
+from wisecommittee.tasks.classification import predicted_classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,10 @@ class SplitModel:
     def meta(self) -> Mapping[str, Any]:
         return self.card.meta
 
+    @property
+    def labels_from(self) -> str | None:
+        return self.store.labels_from
+
     def labels(self) -> NDArray[np.generic]:
         return self._counted(self.store.labels(self.split))
 
@@ -53,9 +56,7 @@ class SplitModel:
         """int64 [N] classes, or answers as text."""
         if self.kind == "answers":
             return self._counted(self.store.answers(self.card.model, self.split))
-        outputs = self.outputs()
-        step = max(1, BLOCK // outputs.shape[1])
-        return np.concatenate([outputs[a : a + step].argmax(axis=1) for a in range(0, len(outputs), step)])
+        return predicted_classes(self.outputs())
 
     def grades(self) -> NDArray[np.float32]:
         return self._counted(self.store.quality(self.card.model, self.split))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from wisecommittee.tasks.task import agreement_with
+
 BEST_SINGLE = "best_single"
 OF_COST = ("average", "exceeding")
 
@@ -26,6 +28,8 @@ class Guarantee:
         The model ('best_single': the most accurate by itself), the class, or the cost ('cost': the one searched).
     limit : float or None
         Of 'exceeding', in units of the cost.
+    labels_from : str or None
+        The model whose predictions are the labels: an accuracy is then agreement with that model.
     factor : float
         Of a figure that is compared with a model's: the multiple of it that is meant.
     reference : str or None
@@ -45,6 +49,7 @@ class Guarantee:
     limit: float | None = None
     factor: float = 1.0
     reference: str | None = None
+    labels_from: str | None = None
 
     @property
     def of_cost(self) -> bool:
@@ -81,8 +86,12 @@ class Guarantee:
         """The figure, as it stands on the left side."""
         if self.figure == "exceeding":
             return f"P({self.subject} > {_written(self.limit or 0.0)})"
-        left = {"accuracy": "accuracy", "average": f"average_{self.subject}"}.get(self.figure)
-        return left or f"{self.figure} {'with' if self.figure == 'agreement' else 'of'} {self.subject}"
+        accuracy = "accuracy" if self.labels_from is None else agreement_with(self.labels_from)
+        left = {"accuracy": accuracy, "average": f"average_{self.subject}"}.get(self.figure)
+        if left is not None:
+            return left
+        trusted = f" by labels from {self.labels_from}" if self.labels_from and self.needs_labels else ""
+        return f"{self.figure} {'with' if self.figure == 'agreement' else 'of'} {self.subject}{trusted}"
 
     def __str__(self) -> str:
         sign = "<=" if self.of_cost else ">="

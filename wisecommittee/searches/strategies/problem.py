@@ -133,6 +133,7 @@ def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:
     """
     if query.split == "test":
         raise UsageError("search chooses a committee and test only reports; choose on val (or another split)")
+    store = store.with_labels_from(query.labels_from)
     deadline, family = execution.deadline(), family_named(query.family)
     cards = select_cards(store, query.split, query.models, with_calibration=query.calibrated)
     cards = family.members(cards, query.confidence)
@@ -151,6 +152,7 @@ def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:
     max_models = query.max_models or family.stages or len(cards)
     query = replace(
         query,
+        labels_from=store.labels_from,
         models=tuple(card.model for card in cards),
         max_models=max_models,
         combine=pool.combine.name,

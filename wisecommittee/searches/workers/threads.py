@@ -222,6 +222,40 @@ def interrupts() -> Interrupts:
     return active or Interrupts()
 
 
+def stop_is_due(deadline: float | None) -> bool:
+    """Whether Ctrl-C or the time limit has come. deadline : as of time.time(), or None."""
+    return interrupts().number > 0 or (deadline is not None and time.time() >= deadline)
+
+
+class Watch:
+    """Progress of a search that runs in this thread, which has something to report from its start on.
+
+    Parameters
+    ----------
+    task : str
+    total : int
+        Pieces in all.
+    progress : Progress or None
+    deadline : float or None
+        As of time.time().
+    """
+
+    def __init__(self, task: str, total: int, progress: Progress | None, deadline: float | None) -> None:
+        self.task, self.total, self.progress, self.deadline, self.done = task, total, progress, deadline, 0
+        interrupts().keep(lambda: None)
+
+    def tick(self) -> bool:
+        """Count a piece that is done. Returns whether to go on: False after Ctrl-C or the time limit."""
+        self.done += 1
+        if self.progress:
+            self.progress(self.task, min(self.done, self.total), self.total)
+        return not self.stopped
+
+    @property
+    def stopped(self) -> bool:
+        return stop_is_due(self.deadline)
+
+
 class Workers(ThreadPoolExecutor):
     """A pool of threads whose end is awaited, except after Ctrl-C: compiling a kernel takes up to half a minute."""
 

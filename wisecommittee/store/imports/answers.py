@@ -3,68 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace as with_fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import AlignmentError, ContentError, CostError, UsageError, counted, option
+from wisecommittee.errors import AlignmentError, CostError, option
 from wisecommittee.store import checks
 from wisecommittee.store.feature_table import FeatureTable
 from wisecommittee.store.features import table_of
 from wisecommittee.store.groups import write_groups
-from wisecommittee.store.imports.models_csv import read_cards
+from wisecommittee.store.imports.answers_table import AnswersTable, check_headings, labels_of_answers, read_answers
+from wisecommittee.store.imports.missing import (
+    SKIP,
+    answered_by_all,
+    check_option,
+    filled,
+    on_all_units,
+    recorded,
+    said_of,
+)
+from wisecommittee.store.imports.models_csv import read_priced_cards
+from wisecommittee.store.imports.prices import Prices
 from wisecommittee.store.imports.putting import origin, put_together, warn_of_numbering
 from wisecommittee.store.incoming import CheckedModel
 from wisecommittee.store.logit_store import LogitStore
-from wisecommittee.store.readers.classes import means_something_else
-from wisecommittee.store.readers.frames import named_column, numbers, read_table, unit_ids
-from wisecommittee.store.readers.labels import pair, read_labels
 from wisecommittee.store.rows import ModelRows
-from wisecommittee.tasks.text import comparable, is_missing
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-COLUMNS = ("unit_id", "model", "answer", "confidence", "score", "label")
-# Headings that other programs give a confidence: taken for a cost, they would be charged.
-LIKE_CONFIDENCE = frozenset("certainty conf likelihood logprob p prob proba probability".split())  # noqa: SIM905
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The table of answers. file : as messages name it; costs : headings of its columns of per-unit costs."""
-
-    file: str
-    frame: pd.DataFrame
-    costs: tuple[str, ...]
-    ignore_case: bool
-
-    @property
-    def models(self) -> list[str]:
-        return list(dict.fromkeys(self.frame["model"]))
-
-    @property
-    def units(self) -> list[str]:
-        return list(dict.fromkeys(self.frame["unit_id"]))
-
-    def rows(self, frame: pd.DataFrame, model: str) -> ModelRows:
-        """The rows of one model, which are `frame`."""
-
-        def column(name: str) -> np.ndarray:
-            return numbers(frame[name], f"{self.file}: {name} of {model}")
-
-        return ModelRows(
-            frame["unit_id"].tolist(),
-            answers=[comparable(text, ignore_case=self.ignore_case) for text in frame["answer"]],
-            quality=column("score").astype(np.float32) if "score" in frame else None,
-            scores={"confidence": column("confidence").astype(np.float32)} if "confidence" in frame else {},
-            unit_costs={name: column(name) for name in self.costs},
-        )
+from wisecommittee.tasks.text import form_of_answers
 
 
 def import_answers(
@@ -76,6 +44,8 @@ def import_answers(
     costs: str | os.PathLike[str] | None = None,
     by_position: bool = False,
     ignore_case: bool = False,
+    free_form: bool = False,
+    missing: str | None = None,
     unlabelled: bool = False,
     replace: bool = False,
     features: str | os.PathLike[str] | FeatureTable | None = None,
@@ -90,16 +60,23 @@ def import_answers(
     answers : path
         A .csv or .parquet table with columns unit_id, model and answer, then per-unit costs (usd, tokens), and
         optionally confidence, which policies such as thresholds compare, and score: graded quality in [0, 1] instead
-        of answer == label.
+        of answer == label. Lists of log-probabilities in token_logprobs (csv: as JSON) give the confidences
+        mean_logprob, min_logprob and first_logprob.
     labels : path, optional
         True answers, in the formats of `import_outputs`; by default the column label of `answers`. An answer is right
         if it equals its label by the rule of tasks/text.py; an empty answer is never right.
     costs : path, optional
-        models.csv (models_csv.py); not needed if the table has per-unit costs.
+        models.csv (models_csv.py); not needed if the table has per-unit costs. Its columns usd_per_1k_prompt_tokens and
+        usd_per_1k_completion_tokens (or 1m) make usd of the table's prompt_tokens and completion_tokens.
     by_position : bool
         Pair units and labels in order although only one of the two files has unit ids.
     ignore_case : bool
         Take 'Yes' and 'yes' for the same answer.
+    free_form : bool
+        Answers are free text, compared by `voting_form` (tasks/text.py).
+    missing : str, optional
+        Empty answers, and units without a row of a model, are units without an answer: 'escalate', 'wrong' or 'skip'
+        says what becomes of them (imports/missing.py). By default every model needs a row for every unit.
     unlabelled : bool
         The split has no labels; `monitor` and `retune` take it. Graded answers need none in any case.
     replace : bool
@@ -117,32 +94,31 @@ def import_answers(
     WiseCommitteeError
         Its subclasses are in errors.py. The message names the file, the row and the remedy; then nothing was written.
     """
-    frame = read_table(answers, text=("unit_id", "model", "answer", "label"), blank=("answer", "label"))
-    for name in ("unit_id", "model", "answer"):
-        named_column(frame, name, answers)
-    frame["unit_id"] = unit_ids(frame, answers)
-    table = _Table(str(answers), frame, tuple(str(name) for name in frame if name not in COLUMNS), ignore_case)
-    unlabelled = unlabelled and "score" not in frame
+    check_option(missing)
+    form = form_of_answers(free_form=free_form, ignore_case=ignore_case)
+    table = read_answers(answers, form)
+    unlabelled = unlabelled and not table.graded
     truth: dict[str, str] = {}
     groups: dict[str, list[str]] = {}
     if not unlabelled:
-        truth, groups = _labels_of_answers(frame, table.units, answers, labels, by_position=by_position)
-    _check_headings(table)
-    cards = read_cards(costs, table.models) if costs else {model: ModelCard(model) for model in table.models}
-    if not table.costs and not costs:
+        truth, groups = labels_of_answers(table, table.units, labels, by_position=by_position)
+    check_headings(table)
+    cards = {model: ModelCard(model) for model in table.models}
+    prices: dict[str, Prices] = {}
+    if costs:
+        cards, prices = read_priced_cards(costs, {model: model for model in table.models})
+    elif not table.costs:
         raise CostError(
             f"{answers}: no cost column, and no {option('costs')}; committees cannot be compared without a cost"
         )
     with store.adding_many(split):
         ready = []
-        rows_of = frame.groupby("model", sort=False).indices
-        for model in table.models:
-            rows = table.rows(frame.iloc[rows_of[model]], model)
+        for model, rows, unanswered in _answered(table, prices, missing):
             card = with_fields(cards[model], kind="answers", origin=origin(answers))
             known: ArrayLike = np.full(len(rows), checks.NO_LABEL, np.int64)
             if not unlabelled:
-                known = [comparable(truth[unit], ignore_case=ignore_case) for unit in rows.unit_ids]
-            ready.append(store.checked(card, split, rows, known))
+                known = [form(truth[unit]) for unit in rows.unit_ids]
+            ready.append(store.checked(recorded(card, unanswered, missing), split, rows, known))
         _check_same_units(ready, table.file)
         done = put_together(store, split, lambda: ready, replace=replace, features=table_of(features))
     if groups:
@@ -151,19 +127,30 @@ def import_answers(
     return done
 
 
-def _check_headings(table: _Table) -> None:
-    """Columns beside the known ones are costs, and every row names its model."""
-    for name in table.costs:
-        if name.casefold() in LIKE_CONFIDENCE:
-            raise ContentError(f"{table.file}: column {name!r}; name it confidence if it is one, else leave it out")
-        if means_something_else(name):
-            shown = f"column {name!r} is no cost" if name else "a column has no heading"
-            raise ContentError(
-                f"{table.file}: {shown}; expected {', '.join(COLUMNS)} and costs of a unit (usd, tokens); leave it out"
-            )
-    if "" in table.models:
-        row = table.frame["model"].tolist().index("")
-        raise ContentError(f"{table.file}: model is empty in row {row}; expected a name")
+def _answered(
+    table: AnswersTable, prices: Mapping[str, Prices], missing: str | None
+) -> Iterator[tuple[str, ModelRows, int]]:
+    """(model, rows as they are stored, number of units without an answer) of every model."""
+    every = []
+    for model, rows in table.each_model():
+        if model in prices:
+            dollars = prices[model].dollars(rows.unit_costs, table.file)
+            rows = with_fields(rows, unit_costs={**rows.unit_costs, "usd": dollars})
+        every.append((model, rows))
+    if missing is None:
+        yield from ((model, rows, 0) for model, rows in every)
+        return
+    units = table.units
+    for model, rows in every:
+        checks.check_unit_ids(rows.unit_ids, model)
+    if missing == SKIP:
+        units = answered_by_all([rows for _, rows in every], units)
+    for model, rows in every:
+        wide, unanswered = on_all_units(rows, units)
+        wide, used = filled(wide, unanswered, missing)
+        if used:
+            warnings.warn(said_of(model, used, int(unanswered.sum())), stacklevel=3)
+        yield model, wide, int(unanswered.sum())
 
 
 def _check_same_units(models: Sequence[CheckedModel], file: str) -> None:
@@ -175,35 +162,3 @@ def _check_same_units(models: Sequence[CheckedModel], file: str) -> None:
                 f"{file}: unit {odd[0]!r} is answered by only one of {first.card.model} and {model.card.model}; every "
                 f"model needs every unit"
             )
-
-
-def _labels_of_answers(
-    table: pd.DataFrame,
-    units: list[str],
-    answers: str | os.PathLike[str],
-    labels: str | os.PathLike[str] | None,
-    *,
-    by_position: bool,
-) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """{unit id: label} of every unit that is answered, and the columns that group them, in the same order."""
-    if labels is not None:
-        known = read_labels(labels)
-        texts = known.texts
-        ids, label_rows = pair(known, units, len(units), str(answers), by_position=by_position)
-        truth = {unit: texts[row] for unit, row in zip(ids, label_rows.tolist(), strict=True)}
-        return truth, known.groups_of(label_rows)
-    if "label" not in table.columns:
-        if "score" in table.columns:
-            return dict.fromkeys(units, ""), {}
-        raise UsageError(f"{answers}: no label column; give the true answers with {option('labels')}")
-    truth = {}
-    for unit, label in zip(table["unit_id"], map(comparable, table["label"]), strict=True):
-        if truth.setdefault(unit, label) != label:
-            raise ContentError(f"{answers}: unit {unit!r} has two labels, {truth[unit]!r} and {label!r}; expected one")
-    blank = [unit for unit, label in truth.items() if is_missing(label)]
-    if blank and "score" not in table.columns:
-        raise ContentError(
-            f"{answers}: {counted(len(blank), 'unit')} without a label, such as {blank[0]!r}; expected a label for "
-            f"each; leave these units out"
-        )
-    return truth, {}

@@ -6,17 +6,20 @@ unit goes on to the next stage, or exits at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.committees.policy import LARGEST, LEAST
+from wisecommittee.committees.scale import LARGEST, LEAST
 from wisecommittee.errors import ContentError, UnknownNameError, counted, option
 from wisecommittee.store.rows import ModelRows
 
+Number = TypeVar("Number", np.float32, np.float64)
 ESCALATE, WRONG, SKIP = "escalate", "wrong", "skip"
 MISSING = {
     ESCALATE: "units without an answer run the next stage; after the last they count as wrong",
@@ -92,6 +95,46 @@ def filled(rows: ModelRows, unanswered: NDArray[np.bool_], missing: str) -> tupl
         unit_costs=costs,
     )
     return done, used
+
+
+def on_all_units(rows: ModelRows, units: Sequence[str]) -> tuple[ModelRows, NDArray[np.bool_]]:
+    """The rows of a model on these N units, '' and NaN where it has none; and whether it did not answer, bool [N]."""
+    place = {unit: row for row, unit in enumerate(rows.unit_ids)}
+    at = np.fromiter((place.get(unit, -1) for unit in units), np.int64, len(units))
+
+    def spread(column: NDArray[Number]) -> NDArray[Number]:
+        return np.where(at < 0, column.dtype.type(np.nan), column[at])
+
+    answers = rows.answers or []
+    said = [answers[row] if row >= 0 else "" for row in at.tolist()]
+    wide = ModelRows(
+        list(units),
+        answers=said,
+        quality=None if rows.quality is None else spread(rows.quality),
+        scores={name: spread(column) for name, column in rows.scores.items()},
+        unit_costs={name: spread(column) for name, column in rows.unit_costs.items()},
+    )
+    return wide, np.array([not text for text in said])
+
+
+def answered_by_all(models: Sequence[ModelRows], units: Sequence[str]) -> list[str]:
+    """The units that every model answered; ContentError if there is none."""
+    counts = Counter(
+        unit for rows in models for unit, text in zip(rows.unit_ids, rows.answers or (), strict=True) if text
+    )
+    kept = [unit for unit in units if counts[unit] == len(models)]
+    if not kept:
+        raise ContentError("no unit has an answer of every model; leave a model out")
+    return kept
+
+
+def said_of(model: str, used: Mapping[str, float], units: int) -> str:
+    """What is said of costs that `filled` filled."""
+    shown = ", ".join(f"{cost} {value:.4g}" for cost, value in used.items())
+    return (
+        f"{model}: {counted(units, 'unit')} without an answer cost what its other units cost on average where the log "
+        f"has no cost, {shown}"
+    )
 
 
 def recorded(card: ModelCard, unanswered: int, missing: str | None) -> ModelCard:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError
 from wisecommittee.store.logs.records import Records
@@ -67,9 +68,12 @@ def _feature(values: Any) -> pa.Array:
     return _numbers(array) if array.dtype.kind in "iufb" else pa.array([v if v else None for v in values], _TEXT)
 
 
-def _lists(outputs: Sequence[np.ndarray]) -> pa.Array:
-    lengths = np.fromiter(map(len, outputs), np.int64, len(outputs))
-    values = np.fromiter(chain.from_iterable(outputs), np.float64, int(lengths.sum()))
+def _lists(outputs: Sequence[NDArray[np.float64]] | NDArray[np.float64]) -> pa.Array:
+    if isinstance(outputs, np.ndarray) and outputs.ndim == 2:
+        lengths, values = np.full(len(outputs), outputs.shape[1]), outputs.ravel()
+    else:
+        lengths = np.fromiter(map(len, outputs), np.int64, len(outputs))
+        values = np.fromiter(chain.from_iterable(outputs), np.float64, int(lengths.sum()))
     return pa.LargeListArray.from_arrays(np.r_[0, np.cumsum(lengths)], pa.array(values))
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as with_fields
 
 from wisecommittee.errors import ContentError, UsageError
-from wisecommittee.store.feature_table import FeatureTable
+from wisecommittee.store.feature_table import FeatureTable, described
 from wisecommittee.store.features import table_of
 from wisecommittee.store.imports.missing import Unanswered, check_option
 from wisecommittee.store.imports.putting import check_all, put_together, warn_of_numbering
 from wisecommittee.store.incoming import CheckedModel
 from wisecommittee.store.logit_store import LogitStore
+from wisecommittee.store.logs.metering import metered
 from wisecommittee.store.logs.planning import cards_of, kept_units, names_of, unanswered_in
 from wisecommittee.store.logs.pool import LogPool, ModelSummary
 from wisecommittee.store.logs.records import LogOptions
@@ -39,8 +41,8 @@ class ImportedLog:
     unanswered : Unanswered
     missing : str or None
         The option by which units without an answer were stored, or left out.
-    features : tuple of str
-        Columns that the logs know of units before any model runs.
+    features : {column: {"kind": "numbers"} or {"kind": "categories", "values": their number}}
+        What is known of the units before any model runs.
     notes : tuple of str
         What was left out or filled.
     """
@@ -50,7 +52,7 @@ class ImportedLog:
     units: int
     unanswered: Unanswered
     missing: str | None
-    features: tuple[str, ...]
+    features: Mapping[str, Mapping[str, object]]
     notes: tuple[str, ...]
 
 
@@ -113,7 +115,8 @@ def import_log(
     check_option(missing)
     if unlabelled and labels is not None:
         raise UsageError(f"labels {os.fspath(labels)!r} of a split without labels; leave one out")
-    options, progress = options or LogOptions(), progress or (lambda task, done, total: None)
+    options = with_fields(options or LogOptions(), split=split)
+    progress = progress or (lambda task, done, total: None)
     specs = [each if isinstance(each, LogSpec) else log_spec(each) for each in logs]
     with spilling() as spill:
         free_form = _read(spill, specs, options, progress)
@@ -122,7 +125,11 @@ def import_log(
         unanswered = unanswered_in(spill, every, models)
         units, fate = kept_units(every, unanswered, missing, dry_run=dry_run)
         ids = units.unit_ids.to_pylist()
-        given = labels_of_log(units) if labels is None else labels_of_file(labels, units, ids, free_form=free_form)
+        if labels is None:
+            given = labels_of_log(units)
+        else:
+            names = spill.class_names
+            given = labels_of_file(labels, units, ids, free_form=free_form, class_names=names)
         truth = truth_of(spill, units, given, unlabelled=unlabelled)
         cards, prices = cards_of(models, costs, [f"{spec.format.name} {spec.path.name}" for spec in specs])
         pool = LogPool(spill, models, units, ids, truth, fate, cards, prices)
@@ -141,7 +148,7 @@ def import_log(
             len(units),
             unanswered,
             missing,
-            () if table is None else tuple(table.columns),
+            {} if table is None else described(table.columns),
             tuple(dict.fromkeys(pool.notes)),
         )
 
@@ -153,10 +160,14 @@ def _read(spill: Spill, specs: Sequence[LogSpec], options: LogOptions, progress:
         free_form, before = spec.format.free_text or options.free_form, records
         free_forms.add(free_form)
         form = form_of_answers(free_form=free_form, ignore_case=options.ignore_case)
-        for block in spec.format.read(spec.path, options):
-            spill.add(block, form)
-            records += len(block)
-            progress("records", records, None)
+        with metered() as meter:
+            for block in spec.format.read(spec.path, options):
+                spill.add(block, form)
+                records += len(block)
+                if meter.total:
+                    progress(f"KB of {spec.path.name}", meter.done >> 10, meter.total >> 10)
+                else:
+                    progress("records", records, None)
         if records == before:
             raise ContentError(f"{spec}: no records; expected one at least; name another log")
     spill.close()

@@ -42,16 +42,16 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if not line.isspace() and line:
-                yield number, _parsed(line, f"{path}: line {number:,}", MOST_LINE, line.endswith(b"\n"))
+                yield number, parsed_object(line, f"{path}: line {number:,}", MOST_LINE, line.endswith(b"\n"))
 
 
 def json_document(path: Path) -> dict[str, Any]:
     """The object that a file of at most MOST_DOCUMENT bytes of JSON holds; ContentError as of `json_lines`."""
     with open_bytes(path) as source:
-        return _parsed(source.read(MOST_DOCUMENT + 1).removeprefix(b"\xef\xbb\xbf"), str(path), MOST_DOCUMENT)
+        return parsed_object(source.read(MOST_DOCUMENT + 1).removeprefix(b"\xef\xbb\xbf"), str(path), MOST_DOCUMENT)
 
 
-def _parsed(data: bytes, what: str, most: int, ended: bool = True) -> dict[str, Any]:
+def parsed_object(data: bytes, what: str, most: int, ended: bool = True) -> dict[str, Any]:
     """An object of JSON. ended : False for a last line without its line end, which may be cut off."""
     if len(data) > most:
         raise ContentError(f"{what}: more than {counted(most, 'byte')}; divide it, or leave out what is long")

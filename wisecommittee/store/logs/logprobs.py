@@ -1,11 +1,8 @@
-"""Confidences of answers from the log-probabilities of their tokens.
-
-A language model's answer is a sequence of tokens; logs keep the natural log of the probability of each, and sometimes
-those of the likeliest alternatives at each position.
-"""
+"""Log-probabilities of the tokens of answers, in the forms in which logs hold them -> confidences."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,12 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError
-
-LOWEST = float(np.log(1e-38))  # log-probabilities below it, -inf included, count as it
-SLACK = 1e-3  # by which a log-probability may exceed 0: sums of rounded probabilities do
-
-Tokens = Sequence[float]
-Alternatives = Sequence[Sequence[float]]
+from wisecommittee.store.token_scores import Alternatives, Tokens, logprob_scores
 
 
 def token_logprobs(value: Any) -> tuple[Tokens | None, Alternatives | None]:
@@ -40,7 +32,6 @@ def token_logprobs(value: Any) -> tuple[Tokens | None, Alternatives | None]:
     Raises
     ------
     ValueError
-        Where the value has another form.
     """
     if value is None:
         return None, None
@@ -71,10 +62,7 @@ def _paired(tokens: Any, tops: Any) -> tuple[Tokens | None, Alternatives | None]
 def alternatives(value: Any) -> list[float]:
     """The log-probabilities of the alternatives at one position.
 
-    Parameters
-    ----------
-    value : object
-        A list of numbers, of pairs (token, number) or of objects with a `logprob`; or an object {token: number}.
+    value : a list of numbers, of pairs (token, number) or of objects with a `logprob`; or an object {token: number}.
     """
     if isinstance(value, Mapping):
         value = list(value.values())
@@ -89,67 +77,38 @@ def _number(token: Any) -> float:
     return float(value)
 
 
-def logprob_scores(
-    tokens: Sequence[Tokens | None],
-    tops: Sequence[Alternatives | None] | None,
-    where: Callable[[int], str],
+def scores_of_cells(
+    cells: Sequence[Any], tops: Sequence[Any] | None, heading: str, where: Callable[[int], str]
 ) -> dict[str, NDArray[np.float64]]:
-    """Confidences of n answers.
+    """Confidences of n answers, as of `logprob_scores`.
 
     Parameters
     ----------
-    tokens : [n] of sequence of float
-        Natural logs of the probabilities of the tokens of each answer; None or empty where the log has none.
-    tops : [n] of sequence of sequence of float, or None
-        Those of the likeliest alternatives for each token, in any order; None where the log has none.
+    cells : [n]
+        The log-probabilities of the tokens of each answer, in a form that `token_logprobs` knows, or that as JSON.
+    tops : [n], optional
+        Those of the alternatives at each position, in forms that `alternatives` knows, or that as JSON.
+    heading : str
+        The column of the cells, for messages.
     where : callable
-        The name of record i in messages, such as 'log.jsonl: line 7'.
-
-    Returns
-    -------
-    {name: float64 [n]}
-        mean_logprob : the mean over the tokens, the log of the geometric mean of their probabilities.
-        min_logprob : that of the least likely token. first_logprob : that of the first token.
-        margin_logprob, if `tops` is given : the mean over the tokens of the gap between the likeliest and the second
-        alternative; NaN where a token has fewer than two. The others are NaN where there are no tokens.
-
-    Raises
-    ------
-    ContentError
-        For a log-probability that is NaN or above 0.
+        The name of record i in messages.
     """
-    held = [at for at, answer in enumerate(tokens) if answer is not None and len(answer)]
-    scores = {name: np.full(len(tokens), np.nan) for name in ("mean_logprob", "min_logprob", "first_logprob")}
-    if held:
-        flat, starts = _flat([tokens[at] for at in held], held, where)
-        lengths = np.diff(np.append(starts, len(flat)))
-        scores["mean_logprob"][held] = np.add.reduceat(flat, starts) / lengths
-        scores["min_logprob"][held] = np.minimum.reduceat(flat, starts)
-        scores["first_logprob"][held] = flat[starts]
-    if tops is not None:
-        scores["margin_logprob"] = np.array([_margin(answer, at, where) for at, answer in enumerate(tops)], np.float64)
-    return scores
+    tokens, others = [], []
+    for row, cell in enumerate(cells):
+        try:
+            of_row, others_of_row = token_logprobs(_parsed(cell))
+            if tops is not None and (given := _parsed(tops[row])) is not None:
+                others_of_row = [alternatives(token) for token in given]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ContentError(f"{where(row)}: {heading}: {str(error)[:120]}") from None
+        tokens.append(of_row)
+        others.append(others_of_row)
+    has_tops = tops is not None or any(each is not None for each in others)
+    return logprob_scores(tokens, others if has_tops else None, where)
 
 
-def _flat(
-    lists: Sequence[Any], records: Sequence[int], where: Callable[[int], str]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """All numbers in one array, not below LOWEST, and where each list, of record records[i], begins."""
-    lengths = np.array([len(numbers) for numbers in lists], np.int64)
-    starts = np.cumsum(lengths) - lengths
-    flat = np.fromiter((number for numbers in lists for number in numbers), np.float64, int(lengths.sum()))
-    if not (flat <= SLACK).all():  # NaN as well
-        wrong = int(np.flatnonzero(~(flat <= SLACK))[0])
-        record = records[int(np.searchsorted(starts, wrong, side="right")) - 1]
-        raise ContentError(f"{where(record)}: log-probability {flat[wrong]:g}; expected a number up to 0")
-    return np.maximum(flat, LOWEST), starts
-
-
-def _margin(tops: Alternatives | None, record: int, where: Callable[[int], str]) -> float:
-    """The mean gap between the likeliest and the second alternative."""
-    if tops is None or not len(tops) or min(map(len, tops)) < 2:
-        return float("nan")
-    flat, starts = _flat(tops, [record] * len(tops), where)
-    ends = np.append(starts[1:], len(flat))
-    gaps = [(best := np.sort(flat[start:end]))[-1] - best[-2] for start, end in zip(starts, ends, strict=True)]
-    return float(np.mean(gaps))
+def _parsed(cell: Any) -> Any:
+    """A cell of a csv is JSON; an empty one is None."""
+    if isinstance(cell, str):
+        return json.loads(cell) if cell else None
+    return cell

@@ -82,7 +82,6 @@ class LogModel:
         """The grade of the log; where it has none, whether the answer equals the label."""
         grade = _numbers(table, "grade")
         self._refuse((grade < 0) | (grade > 1), "a grade outside [0, 1]", "shares from 0 to 1; name another metric")
-        self._refuse(self.unanswered & (grade > 0), "a grade above 0 without an answer", "the text of the answer")
         equal = pc.cast(pc.equal(table.column("answer").combine_chunks(), labels), pa.float64())
         grade = np.where(np.isnan(grade), equal.to_numpy(zero_copy_only=False), grade)
         lacking = np.isnan(grade) & ~self.unanswered

@@ -10,11 +10,13 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from wisecommittee.errors import AbsentError, ContentError, WiseCommitteeError
 from wisecommittee.reading import ANY_SIZE, MOST_UNPACKED, open_regular
+from wisecommittee.store.logs.metering import METER
 
 BEGINNING = 1 << 16  # bytes by which the format of a file is recognised
 _PACKED: dict[str, Callable[[BinaryIO, str], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -51,14 +53,20 @@ def files_of(path: Path, *patterns: str) -> list[Path]:
     if not path.is_dir():
         if not path.exists():
             raise AbsentError(f"{path}: no such file or folder; name another")
-        return [path]
+        return _counted([path])
     found: dict[Path, Path] = {}  # {what the links lead to: path}
     for inner in sorted(_below(path), key=lambda file: (file.is_symlink(), file)):
         if any(fnmatchcase(plain_name(inner), pattern) for pattern in patterns):
             found.setdefault(inner.resolve(), inner)
     if not found:
         raise AbsentError(f"{path}: no file in this folder is named {' or '.join(patterns)}; name another folder")
-    return sorted(found.values())
+    return _counted(sorted(found.values()))
+
+
+def _counted(files: list[Path]) -> list[Path]:
+    if (meter := METER.get()) is not None:
+        meter.sizes |= {file: file.stat().st_size for file in files}
+    return files
 
 
 def _below(root: Path) -> Iterator[Path]:
@@ -112,6 +120,8 @@ class _Unpacked(io.RawIOBase):
 def open_bytes(path: Path) -> BinaryIO:
     """A regular file, plain, .gz, .bz2 or .xz, opened for reading its unpacked bytes."""
     source = open_regular(path)
+    if (meter := METER.get()) is not None:
+        meter.follow(path, source)
     if path.suffix not in _PACKED:
         return source
     return io.BufferedReader(_Unpacked(source, path), 1 << 20)
@@ -129,3 +139,15 @@ def beginning(path: Path) -> bytes:
             return source.read(BEGINNING)
     except (WiseCommitteeError, OSError, ValueError):
         return b""
+
+
+def first_files(path: Path, *patterns: str, most: int = 20) -> list[Path]:
+    """The file itself, or some files in a folder whose names match a pattern, at most `most`: by these a format is
+    recognised. Never raises."""
+    try:
+        if not path.is_dir():
+            return [path]
+        inside = (file for file in path.rglob("*") if not file.name.startswith(".") and file.is_file())
+        return list(islice((f for f in inside if any(fnmatchcase(plain_name(f), p) for p in patterns)), most))
+    except OSError:
+        return []

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import CostError, counted, option
+from wisecommittee.errors import CostError, option
 from wisecommittee.store.feature_table import FeatureTable
-from wisecommittee.store.imports.missing import filled, recorded
+from wisecommittee.store.imports.missing import filled, recorded, said_of
 from wisecommittee.store.imports.prices import Prices
 from wisecommittee.store.logs.model_rows import LogModel
 from wisecommittee.store.logs.spill import Spill
@@ -92,9 +92,7 @@ class LogPool:
             )
         rows, used = filled(rows, unanswered, self.missing)
         if used:
-            shown = ", ".join(f"{cost} {value:.4g}" for cost, value in used.items())
-            number = counted(int(unanswered.sum()), "unit")
-            self.notes.append(f"{name}: {number} without an answer cost what its others cost on average, {shown}")
+            self.notes.append(said_of(name, used, int(unanswered.sum())))
         kind, *_ = self.spill.kinds
         card = replace(card, kind=kind, class_names=self.spill.class_names)
         return recorded(card, int(unanswered.sum()), self.missing), rows

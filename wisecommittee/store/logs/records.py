@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wisecommittee.errors import UsageError, option
 
 MOST_RECORDS = 8192  # of a block: a reader yields blocks of at most so many, so that memory stays constant
 
@@ -25,11 +28,14 @@ class LogOptions:
     filter : str or None
         Name of the filter whose answers count (lm-evaluation-harness); None: the only one there is.
     per_byte : bool
-        Divide the log-likelihood of each choice by its length in bytes, as acc_norm does.
+        Divide the log-likelihood of each choice by its length: in bytes, as acc_bytes of lm-evaluation-harness does; in
+        characters where the log has acc_norm alone, which divides by these.
     free_form : bool
         Compare answers by `voting_form` whatever the format says. Formats need not look at it.
     ignore_case : bool
         Take 'Yes' and 'yes' for the same answer. Formats need not look at it.
+    split : str
+        The split that is imported: of logs that hold several, such as TabArena's, the one to read.
     """
 
     tasks: tuple[str, ...] = ()
@@ -38,6 +44,22 @@ class LogOptions:
     per_byte: bool = False
     free_form: bool = False
     ignore_case: bool = False
+    split: str = "val"
+
+    def only(self, log: str, *used: str) -> None:
+        """Raise UsageError for an option that is given although this format has no use for it.
+
+        log : name of the format. used : the options it has a use for.
+        """
+        for name in ("tasks", "metric", "filter", "per_byte"):
+            if name not in used and (value := getattr(self, name)):
+                flag = name.removesuffix("s")
+                given = option(name, flag=flag) if name == "tasks" else option(name, value)
+                raise UsageError(f"{given}: {log} logs have no such thing; leave it out")
+
+    def takes(self, task: str) -> bool:
+        """Whether a task is one of those to read."""
+        return not self.tasks or any(fnmatchcase(task, glob) for glob in self.tasks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +77,7 @@ class Records:
         Unique among the records of the model; of logs that hold several tasks, 'task/id'.
     answers : [n] text or None
         None where the model did not answer: a refusal, a time-out, a content filter, an error.
-    outputs : [n] of float64 [C]
+    outputs : [n] of float64 [C], or float64 [n, C]
         Log-likelihoods (kind 'logits') or probabilities of each choice; C may differ between units where the units have
         different numbers of choices.
     kind : str
@@ -82,7 +104,7 @@ class Records:
     lines: NDArray[np.int64]
     unit_ids: Sequence[str]
     answers: Sequence[str | None] | None = None
-    outputs: Sequence[NDArray[np.float64]] | None = None
+    outputs: Sequence[NDArray[np.float64]] | NDArray[np.float64] | None = None
     kind: str = "answers"
     class_names: tuple[str, ...] | None = None
     labels: Sequence[str | None] | NDArray[np.int64] | None = None

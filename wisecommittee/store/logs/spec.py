@@ -9,6 +9,7 @@ from pathlib import Path
 from wisecommittee.errors import AbsentError, UnknownNameError, UsageError
 from wisecommittee.store.logs.formats import LOG_FORMATS
 from wisecommittee.store.logs.records import LogFormat
+from wisecommittee.store.logs.tabular import refuse_pickle
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ def log_spec(text: str, formats: Mapping[str, LogFormat] = LOG_FORMATS) -> LogSp
             raise UnknownNameError("format of logs", name, formats)
         raise AbsentError(f"{text}: no such file or folder; name the one with the log")
     found = [each for each in formats.values() if each.matches(path)]
+    if not found and path.is_file():
+        refuse_pickle(path)
     if len(found) == 1:
         return LogSpec(found[0], path, recognised=True)
     listed = ", ".join(each.name for each in found or formats.values())

@@ -92,9 +92,13 @@ class Spill:
             with pa.OSFile(str(path)) as source:
                 names = pa.ipc.open_stream(source).schema.names
             chosen = [number for number, name in enumerate(names) if wanted(name)]
+            if not chosen:  # for Arrow, no fields are all
+                continue
             with pa.OSFile(str(path)) as source:
                 options = pa.ipc.IpcReadOptions(included_fields=chosen, use_threads=False)
                 tables.append(pa.ipc.open_stream(source, options=options).read_all())
+        if not tables:
+            return pa.table({})
         return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default")
 
     def records(self, key: tuple[str, int]) -> int:

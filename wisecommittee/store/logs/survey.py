@@ -14,7 +14,7 @@ from wisecommittee.errors import AlignmentError, ContentError
 from wisecommittee.store.logs.spill import Spill
 
 Key = tuple[str, int]  # a model, and the number of its sample
-_SURVEYED = frozenset({"unit_id", "answer", "outputs", "label"})
+_SURVEYED = frozenset({"unit_id", "answer", "outputs", "label", "grade"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,10 @@ class _Survey:
         self.label = np.pad(self.label, (0, more), constant_values=-1)
         self.choices = np.pad(self.choices, (0, more), constant_values=-1)
         if "answer" in table.column_names:
-            self.answered[key] = table.column("answer").is_valid().to_numpy()
+            answered = table.column("answer").is_valid()
+            if "grade" in table.column_names:  # an answer that is not in the log and was not all wrong
+                answered = pc.or_(answered, pc.fill_null(pc.greater(table.column("grade"), 0), False))
+            self.answered[key] = answered.to_numpy()
         else:
             self.answered[key] = np.ones(len(unit), bool)
             self._compare("choices", key, pc.list_value_length(table.column("outputs")).to_numpy())

@@ -99,12 +99,14 @@ def _unpacked(data: mmap.mmap, chunk: Any, column: Any, rows: int, referred: boo
         return values * width
     unpacked = sum(page.unpacked for page in pages_read)
     longest = (
-        0 if referred else max((_longest(data, p, chunk.compression) for p in pages_read if p.is_dictionary), default=0)
+        0
+        if referred
+        else max((longest_text(data, p, chunk.compression) for p in pages_read if p.is_dictionary), default=0)
     )
     return unpacked + values * TEXT_ROW + longest * sum(page.values for page in pages_read if page.refers)
 
 
-def _longest(data: mmap.mmap, page: Page, compression: str) -> int:
+def longest_text(data: mmap.mmap, page: Page, compression: str) -> int:
     """Bytes of the longest text of a dictionary."""
     check_memory(page.unpacked, "a dictionary of texts", REMEDY)
     packed = data[page.at : page.at + page.packed]

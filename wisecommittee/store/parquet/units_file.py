@@ -19,7 +19,7 @@ from wisecommittee.store.parquet.row_groups import numbers_of, row_groups, text_
 def encode_units(unit_ids: list[str], labels: NDArray[np.generic]) -> bytes:
     """units.parquet: unit_id (text), label (int64, or text for answers)."""
     integral = labels.dtype.kind in "iu"
-    label = pa.array(labels.astype(np.int64)) if integral else pa.array([str(x) for x in labels], pa.string())
+    label = pa.array(labels.astype(np.int64)) if integral else pa.array(labels.astype(np.str_).tolist(), pa.string())
     sink = pa.BufferOutputStream()
     table = pa.table({"unit_id": pa.array(unit_ids, pa.string()), "label": label})
     pq.write_table(table, sink, row_group_size=parts.ROW_GROUP, compression="zstd", use_dictionary=["label"])

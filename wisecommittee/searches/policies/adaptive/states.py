@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,8 +11,6 @@ from numpy.typing import NDArray
 from wisecommittee.committees.policy import Route
 from wisecommittee.committees.posterior import Evidence, Floats, Posterior, among_answers, coded, rank_terms
 from wisecommittee.searches.policies.adaptive.logit import (
-    PRECISION,
-    ROUGH,
     Design,
     Penalties,
     Small,
@@ -25,8 +21,7 @@ from wisecommittee.searches.policies.adaptive.logit import (
 )
 
 FOLDS = 3
-MANY = 3000  # units from which a single fold of few sets tells which penalties are best
-FEW, FEW_OF_MANY = 3, 1  # sets of a size that are tried for its penalties
+MANY = 1500  # units from which a single fold tells which penalties are best
 KNOTS = 33  # quantiles of each confidence
 MOST_CLASSES = 40  # of a posterior over labels; beyond, it is over the answers of the members
 OF_ANSWERS = tuple(
@@ -153,15 +148,13 @@ def fitted(said: Said, members: Route, penalties: Penalties, folds: NDArray[np.i
     return Fitted(plain(every, columns, evidence), held_out, evidence, likeliest == true)
 
 
-def _without(
-    columns: Design, truth: Small, folds: NDArray[np.int64], fold: int, precision: float = PRECISION
-) -> tuple[Floats, Small]:
+def _without(columns: Design, truth: Small, folds: NDArray[np.int64], fold: int) -> tuple[Floats, Small]:
     """Numbers fitted on all other folds, and the posterior [C, n] of the units of this fold.
 
     The fit starts from 0: from that of all units, it would stop before it has forgotten the truth of this fold.
     """
     others, these = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-    numbers = fit(columns.of_units(others), np.ascontiguousarray(truth[:, others]), None, precision)
+    numbers = fit(columns.of_units(others), np.ascontiguousarray(truth[:, others]))
     return numbers, probabilities(numbers, columns.of_units(these), len(truth))
 
 
@@ -170,32 +163,21 @@ def one_hot(true: NDArray[np.int64], classes: int) -> Small:
     return (true == np.arange(classes)[:, None]).astype(np.float32)
 
 
-def penalties_by_size(said: Said, sets: Sequence[Route], folds: NDArray[np.int64]) -> dict[int, Penalties]:
-    """{number of members: the best penalties of sets of so many}, from a few of these sets."""
-    out = {}
-    for size in sorted({len(route) for route in sets}):
-        alike = [route for route in sets if len(route) == size]
-        few = FEW if len(folds) < MANY else FEW_OF_MANY
-        out[size] = best_penalties(said, alike[:: math.ceil(len(alike) / few)], folds)
-    return out
-
-
-def best_penalties(said: Said, sets: Sequence[Route], folds: NDArray[np.int64]) -> Penalties:
-    """The most rigid penalties whose held-out loss, summed over these sets of members, exceeds the least one by at most
-    its standard error (Breiman et al. 1984, Classification and regression trees, Sec. 3.4.3)."""
+def best_penalties(said: Said, members: Route, folds: NDArray[np.int64]) -> Penalties:
+    """The most rigid penalties whose held-out loss for this set of members exceeds the least one by at most its
+    standard error (Breiman et al. 1984, Classification and regression trees, Sec. 3.4.3)."""
     tried = OF_ANSWERS if said.outputs is None else OF_OUTPUTS
     held = range(FOLDS) if len(folds) < MANY else range(1)
     units = np.isin(folds, held)
     losses = np.zeros((len(tried), len(folds)))
-    for members in sets:
-        evidence = said.evidence(members)
-        truth = one_hot(said.true_classes(evidence, members), evidence.classes)
-        for loss, penalties in zip(losses, tried, strict=True):
-            columns = design(evidence, penalties)
-            for fold in held:
-                _, held_out = _without(columns, truth, folds, fold, ROUGH)
-                these = folds == fold
-                loss[these] -= np.log(np.maximum((held_out * truth[:, these]).sum(axis=0), 1e-9))
+    evidence = said.evidence(members)
+    truth = one_hot(said.true_classes(evidence, members), evidence.classes)
+    for loss, penalties in zip(losses, tried, strict=True):
+        columns = design(evidence, penalties)
+        for fold in held:
+            _, held_out = _without(columns, truth, folds, fold)
+            these = folds == fold
+            loss[these] = -np.log(np.maximum((held_out * truth[:, these]).sum(axis=0), 1e-9))
     excess = losses[:, units] - losses[losses.sum(axis=1).argmin(), units]
     error = excess.std(axis=1) / np.sqrt(units.sum())
     return tried[int((excess.mean(axis=1) <= error).argmax())]

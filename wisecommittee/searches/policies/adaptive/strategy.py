@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +11,16 @@ from numpy.typing import NDArray
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import NO_CONFIDENCE
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.committees.policy import Route
+from wisecommittee.committees.policy import Route, extended
 from wisecommittee.errors import UsageError, counted, option
 from wisecommittee.searches.policies.adaptive.states import (
     MOST_CLASSES,
+    Fitted,
+    Penalties,
     Said,
+    best_penalties,
     fitted,
     folds_of,
-    penalties_by_size,
     sets_of,
 )
 from wisecommittee.searches.policies.adaptive.sweep import policy_of, swept
@@ -26,6 +29,7 @@ from wisecommittee.searches.policies.arrays import member_arrays
 from wisecommittee.searches.policies.building import committee_of
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
+from wisecommittee.searches.workers.threads import Watch
 
 MOST_MODELS = 8  # whose sets are all tried
 LEAST_UNITS = 30
@@ -57,21 +61,31 @@ def run(problem: Problem) -> Findings:
     sets = [route for route in sets if route in steps]
     folds = folds_of(pool.units, SEED)
     committees = [committee_of(pool, [[m]], Thresholds()) for (m,) in (route for route in sets if len(route) == 1)]
+    watch = Watch("adaptive", len(sets), problem.execution.progress, problem.deadline)
     if any(len(route) > 1 for route in sets):
         # Small products gain nothing from threads of the linear algebra library, and wait for each other on a busy
         # machine; one thread also rounds the same on every machine.
         with threadpool_limits(1, user_api="blas"):
-            committees += fitted_committees(pool, said, steps, sets, folds)
-    searched = {"combinations": len(sets), "threshold_vectors": 0, "method": "adaptive", "complete": True}
+            committees += fitted_committees(pool, said, steps, sets, folds, watch)
+    complete = watch.done == len(sets) or len(committees) == len(sets)
+    searched = {"combinations": len(sets), "threshold_vectors": 0, "method": "adaptive", "complete": complete}
     return Findings((), None, searched | {"certified": False, "exact": False}, committees=committees)
 
 
 def fitted_committees(
-    pool: Pool, said: Said, steps: Steps, sets: list[Route], folds: NDArray[np.int64]
+    pool: Pool, said: Said, steps: Steps, sets: list[Route], folds: NDArray[np.int64], watch: Watch
 ) -> list[Committee]:
-    """The committees of a sweep, without those that decide alike on the units of the fit."""
-    of_size = penalties_by_size(said, sets, folds)
-    states = {route: fitted(said, route, of_size[len(route)], folds) for route in sets}
+    """The committees of a sweep, without those that decide alike on the units of the fit; after a stop, of the sets
+    that are fitted by then, the smallest first."""
+    states: dict[Route, Fitted] = {}
+    of_size: dict[int, Penalties] = {}
+    for route in sets:
+        if len(route) not in of_size:
+            of_size[len(route)] = best_penalties(said, route, folds)
+        states[route] = fitted(said, route, of_size[len(route)], folds)
+        if not watch.tick():
+            break
+    steps = _within(states, steps)
     by_answer = any(penalties.corrections is not None for penalties in of_size.values())
     values, figures = swept(states, steps, folds, by_answer=by_answer)
     found, alike = [], set()
@@ -82,6 +96,15 @@ def fitted_committees(
             members, policy = policy_of(said, states, steps, values, price, each)
             found.append(committee_of(pool, [[m] for m in members], policy))
     return found
+
+
+def _within(states: Mapping[Route, Fitted], steps: Steps) -> Steps:
+    """The steps between sets that are fitted."""
+    kept = {route: ahead for route, ahead in steps.items() if not route or route in states}
+    return {
+        route: {m: cost for m, cost in ahead.items() if extended(route, m, unordered=True) in states}
+        for route, ahead in kept.items()
+    }
 
 
 def said_of(pool: Pool) -> Said:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,18 +29,26 @@ class Gain:
 
 
 def fit_gains(
-    steps: Iterable[Step], answers: Answers, known: Known, fold: NDArray[np.integer], scale: int, *, apart: bool
+    steps: Iterable[Step],
+    answers: Answers,
+    known: Known,
+    fold: NDArray[np.integer],
+    scale: int,
+    *,
+    apart: bool,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> dict[Step, Gain]:
     """The gain of every step, by ridge regression on the evidence of the models that have run; where that is not
     clearly better, the order of the confidence in the answer.
 
     scale : the statistic of a fully right unit. apart : whether the answer is evidence beside that of the members.
+    go_on : asked after each set of models; False leaves the rest out.
     """
     after: dict[Models, list[Step]] = defaultdict(list)
     for models, larger in steps:
         after[tuple(sorted(models))].append((models, larger))
     out: dict[Step, Gain] = {}
-    for models, alike in after.items():
+    for models, alike in sorted(after.items(), key=lambda item: len(item[0])):
         columns, answered = known.evidence(models), None
         if apart:
             output = answers.of(models).output
@@ -56,6 +64,8 @@ def fit_gains(
             gain = Gain(scores[number], fit.coefficients[:, number], answered)
             rank = _by_confidence(now, columns, known, answered)
             out[now, later] = gain if _better(gain.score, rank.score, worths[number]) else rank
+        if not go_on():
+            break
     return out
 
 

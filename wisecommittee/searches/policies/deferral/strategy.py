@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.policies.arrays import member_arrays
+from wisecommittee.searches.policies.building import committee_of
 from wisecommittee.searches.policies.deferral.answers import (
     Answers,
     PosteriorAnswers,
@@ -25,33 +27,50 @@ from wisecommittee.searches.policies.deferral.known import Known
 from wisecommittee.searches.policies.deferral.thresholds import Learned, best_thresholds, steps_of
 from wisecommittee.searches.stages.stage_tables import tables_for
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
+from wisecommittee.searches.workers.threads import Watch
 
 FOLDS = 5
-MOST_COMMITTEES = 100
+MOST_COMMITTEES = 50
 MOST_CLASSES = 50  # of a posterior
 MOST_CELLS = 1 << 22  # units times classes of weighted means
 
 
 def run(problem: Problem) -> Findings:
+    """Fit gains and answers, and return the committees of the best thresholds."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):  # many small systems of equations: threads only wait for each other
+        return _searched(problem)
+
+
+def _searched(problem: Problem) -> Findings:
     pool, threads = problem.pool, problem.execution.thread_count
     chains = chains_of(problem)
     fold = folds_of(pool.units)
     known = Known.of(member_arrays(pool, threads=threads), labelled=pool.combine.ordered)
-    learned = []
-    for answers, tried in who_answers(problem, chains, known, fold):
+    learned, offered = list[Learned](), who_answers(problem, chains, known, fold)
+    sets = sum(len({tuple(sorted(now)) for now, _ in steps_of(pool, tried)}) for _, tried in offered)
+    watch = Watch(DEFERRAL.name, sets, problem.execution.progress, problem.deadline)
+    for answers, tried in offered:
         apart = not (pool.combine.ordered and isinstance(answers, RuleAnswers))
-        gains = fit_gains(steps_of(pool, tried), answers, known, fold, pool.task.scale, apart=apart)
-        learned.append(Learned(tried, answers, gains))
+        steps = steps_of(pool, tried)
+        gains = fit_gains(steps, answers, known, fold, pool.task.scale, apart=apart, go_on=watch.tick)
+        known_chains = [chain for chain in tried if set(steps_of(pool, [chain])) <= set(gains)]
+        learned.append(Learned(known_chains, answers, gains))
+        if watch.stopped:
+            break
     with problem.execution.mapper(problem.deadline) as mapper:
         points, unfinished = best_thresholds(problem, learned, mapper)
     kept = np.unique(np.linspace(0, len(points) - 1, min(len(points), MOST_COMMITTEES)).round().astype(int))
     committees = [committee_at(pool, known, points[n]) for n in kept.tolist()]
+    if watch.stopped:
+        committees += [committee_of(pool, [[m]], Thresholds()) for m in range(len(pool.cards))]
     tried = [chain for each in learned for chain in each.chains]
     searched = {
         "combinations": len(chains.every),
         "threshold_vectors": sum(problem.query.levels ** (len(chain) - 1) for chain in tried),
         "method": DEFERRAL.name,
-        "complete": not unfinished,
+        "complete": not unfinished and watch.done == sets,
         "certified": False,
         "exact": False,
         "answers": [each.answers.kind for each in learned],

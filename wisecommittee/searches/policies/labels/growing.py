@@ -16,7 +16,7 @@ from wisecommittee.searches.strategies.problem import Problem
 
 MOST_MEMBERS = 4  # of a committee
 MOST_MODELS = 16  # of a pool whose pairs are all tried
-PRICES = 7  # at which trees are compared
+PRICES = 5  # at which trees are compared
 KEPT = 2  # sets that grow, at each price
 BEST = 2  # trees that are kept, at each price
 

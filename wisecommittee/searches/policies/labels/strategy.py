@@ -12,21 +12,24 @@ from wisecommittee.committees.policies.labels import Labels
 from wisecommittee.errors import counted
 from wisecommittee.searches.policies.labels.building import build
 from wisecommittee.searches.policies.labels.growing import MOST_MEMBERS, promising
-from wisecommittee.searches.policies.labels.shrinkage import choose_shrinkage
+from wisecommittee.searches.policies.labels.shrinkage import FIRST, choose_shrinkage
 from wisecommittee.searches.policies.rules.findings import findings
-from wisecommittee.searches.policies.rules.prices import sweep
+from wisecommittee.searches.policies.rules.prices import PRICES, sweep
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
+from wisecommittee.searches.workers.threads import Watch
 
 
 def run(problem: Problem) -> Findings:
     pool = problem.pool
     _say_unseen(problem)
     fitting, prices = promising(problem)
-    shrinkage = choose_shrinkage(fitting, pool.labels, prices)
-    found = sweep(lambda price: fitting.best(price, shrinkage), *fitting.ends)
+    watch = Watch(Labels.kind, PRICES, problem.execution.progress, problem.deadline)
+    shrinkage = FIRST if watch.stopped else choose_shrinkage(fitting, pool.labels, prices)
+    found = sweep(lambda price: fitting.best(price, shrinkage), *fitting.ends, go_on=watch.tick)
     committees = [build(pool, fitting.said, each.found) for each in found]
     shown = None if np.isinf(shrinkage) else shrinkage
-    return findings(problem, Labels.kind, len(fitting.trees), committees, shrinkage=shown)
+    more = {"shrinkage": shown, "complete": not watch.stopped}
+    return findings(problem, Labels.kind, len(fitting.trees), committees, **more)
 
 
 def _say_unseen(problem: Problem) -> None:

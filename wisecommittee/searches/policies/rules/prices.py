@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-PRICES = 50  # in a sweep
+PRICES = 32  # in a sweep
 Found = TypeVar("Found")
 
 
@@ -28,7 +28,11 @@ class Priced(Generic[Found]):
 
 
 def sweep(
-    solve: Callable[[float], Priced[Found]], least: float, most: float, count: int = PRICES
+    solve: Callable[[float], Priced[Found]],
+    least: float,
+    most: float,
+    count: int = PRICES,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> list[Priced[Found]]:
     """Solutions at up to `count` prices, by falling price.
 
@@ -43,6 +47,8 @@ def sweep(
     least, most : float
         Prices at which cost decides between equals only, and at which nothing is worth its cost.
     count : int
+    go_on : callable
+        Asked after every price but the ends; False ends the sweep.
     """
     ends = solve(most), solve(least)
     out, waiting = list(ends), [ends]
@@ -58,4 +64,6 @@ def sweep(
         if a.cost < middle.cost < b.cost:
             out.append(middle)
             waiting += [(a, middle), (middle, b)]
+        if not go_on():
+            break
     return sorted(out, key=lambda each: -each.price)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.policy import ALWAYS
-from wisecommittee.committees.scale import Scale
-from wisecommittee.kernels.rules.known import Known
+from wisecommittee.committees.scale import LEAST, Scale
+from wisecommittee.kernels.rules.known import NEVER, Known
 from wisecommittee.searches.policies.rules.trees import Members
 from wisecommittee.searches.stages.pool import Pool
 from wisecommittee.searches.stages.stage_tables import tables_for
@@ -56,6 +56,7 @@ def said_after(pool: Pool, sequences: Sequence[Members], *, threads: int = 1) ->
     score = tables.score[rows]
     labels, group = np.unique(tables.prediction[nodes], return_inverse=True)
     rank, order = ranked(score, scale)
+    rank[score == np.float32(LEAST)] = NEVER
     quality = tables.correct.rows(nodes) / np.float64(pool.task.scale)
     return Said(
         {sequence: distinct[pair] for sequence, pair in zip(sequences, pairs, strict=True)},
@@ -78,12 +79,14 @@ def ranked(score: NDArray[np.float32], scale: Scale) -> tuple[NDArray[np.int32],
 def threshold(said: Said, row: int, units: NDArray[np.bool_], level: int) -> tuple[float | None, float | None]:
     """The threshold, and its log-odds or None, that parts these units where a level of ranks does.
 
-    It lies midway between two of their confidences. None lets no unit exit, ALWAYS every unit. units : bool [N]; all if
-    it has none.
+    It lies midway between two of their confidences. None lets no unit exit, ALWAYS every unit that may. units : bool
+    [N]; all if it has none.
     """
     rank, score = said.known.rank[row], said.score[row]
     if not units.any():
         units = np.ones_like(units)
+    if (rank[units] == NEVER).all():
+        return None, None
     above, below = units & (rank >= level), units & (rank < level)
     if level == 0 or not below.any():
         return ALWAYS, None

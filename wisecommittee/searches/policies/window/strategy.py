@@ -23,10 +23,11 @@ from wisecommittee.searches.policies.rules.said import Said, said_after
 from wisecommittee.searches.policies.rules.trees import Planter, price_ends
 from wisecommittee.searches.policies.window.fitting import POSITIVE, Fitting, Windows
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
+from wisecommittee.searches.workers.threads import Watch
 
 MOST_MEMBERS = 4  # of a committee
 MOST_MODELS = 5  # of which all sequences are tried
-PRICES = 7  # at which chains are compared
+PRICES, FINAL_PRICES = 7, 50  # at which chains are compared, and of the sweep of the best
 BEST = 3  # chains that are kept, at each price
 
 Border = tuple[float | None, float | None]
@@ -43,9 +44,10 @@ def run(problem: Problem) -> Findings:
     ends = price_ends(chains, pool.units)
     coarse = sweep(lambda price: fitting.ranked(chains, price)[0], *ends, PRICES)
     kept = list(dict.fromkeys(e.found.chain for p in coarse for e in fitting.ranked(chains, p.price)[:BEST]))
-    found = sweep(lambda price: fitting.ranked(kept, price)[0], *ends)
+    watch = Watch(Window.kind, FINAL_PRICES, problem.execution.progress, problem.deadline)
+    found = sweep(lambda price: fitting.ranked(kept, price)[0], *ends, FINAL_PRICES, watch.tick)
     committees = [_built(problem, said, each.found) for each in found]
-    return findings(problem, Window.kind, len(chains), committees)
+    return findings(problem, Window.kind, len(chains), committees, complete=not watch.stopped)
 
 
 def refuse(problem: Problem) -> None:

@@ -75,7 +75,7 @@ def test_limits_and_budgets_of_costs_that_vary_on_the_command_line(run, tmp_path
     assert again["percentiles"]["usd"] == {f"p{p}": costs[-(-p * 200 // 100) - 1] for p in (50, 90, 99)}
     code, out, _ = run(*asked, *limits)
     assert "costs over the units" in out
-    assert "P(latency_ms" in out
+    assert "P(latency_ms > 250): " in out
     assert "usd per 1,000 units" in out
     assert "$" in out
 

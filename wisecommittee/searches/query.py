@@ -165,7 +165,8 @@ class Query:
     limit: tuple[str, ...] | None = described(
         None,
         "Statement about the costs of the units of the split that a committee must keep: 'P(latency_ms > 800) <= "
-        "0.05', 'P(cost > 0.01) <= 0.01' (cost: the one that is counted), 'average_usd <= 0.002'. May be repeated.",
+        "0.05', 'P(cost > 0.01) <= 0.01' (cost: the one that is counted), 'average_usd <= 0.002'. A guarantee tests "
+        "it for new units. May be repeated.",
         shown="none",
         check=_limits,
     )

@@ -15,8 +15,8 @@ def show_costs(evaluations: Sequence[Evaluation]) -> None:
     """Averages and percentiles of every cost that varies per unit, and shares of units that are limited, on each split;
     nothing where there are none."""
     for figure in evaluations[0].exceeding():
-        known = [f"{percent(e.exceeding()[figure])} % of {e.split}" for e in evaluations if figure in e.exceeding()]
-        out.print(f"  {figure}: {', '.join(known)}", markup=False)
+        found = [f"{percent(e.exceeding()[figure])} % of {e.split}" for e in evaluations if figure in e.exceeding()]
+        out.print(f"  {figure}: {', '.join(found)}", markup=False)
     rows, headings = [], dict[str, None]()
     for e in evaluations:
         for name, each in e.distributions.items():

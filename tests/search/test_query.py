@@ -28,7 +28,7 @@ NOT_ON_THE_COMMAND_LINE = {"progress", "notify"}
 CONTRACT = {
     *("split", "models", "max_models", "levels", "shared_threshold", "family", "replicas", "combine", "confidence"),
     *("cost", "axis", "calibrated", "max_worst_cost", "max_percentile_cost", "max_average"),
-    *("limit", "parallel", "policy", "router_cost"),
+    *("labels_from", "limit", "parallel", "policy", "router_cost"),
 }
 
 

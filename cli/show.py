@@ -70,8 +70,7 @@ def _limited(query: Query, e: Evaluation) -> dict[str, float]:
     limited = {}
     if query.max_percentile_cost is not None:
         limited[f"p{query.max_percentile_cost[0]:g}"] = e.percentile(float(query.max_percentile_cost[0]))
-    limited |= {f"average {name}": e.costs[name].average for name in query.averages(e.committee.cost)}
-    return limited | {f"{figure} %": share for figure, share in e.exceeding().items()}
+    return limited | {f"average {name}": e.costs[name].average for name in query.averages(e.committee.cost)}
 
 
 def show_evaluations(
@@ -125,9 +124,7 @@ def show_evaluations(
 
 
 def _amount(heading: str, value: float, unit: Unit) -> str:
-    """A share in percent, a percentile in the unit of the table, an average in that of its own cost."""
-    if heading.startswith("P("):
-        return percent(value)
+    """A percentile in the unit of the table, an average in that of its own cost."""
     other = heading.removeprefix("average ")
     return unit(value) if other == heading else human(value) if other == "flops" else f"{value:.4g}"
 
@@ -262,6 +259,7 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
     unit = Unit(frontier.cost, [e.average_cost for e in chosen])
     limited = [_limited(frontier.query, e) for e in chosen]
     extra = [name for name in limited[0] if name != frontier.axis]
+    shares_above = list(chosen[0].exceeding())
     figures = shown_along(frontier.axis)
     rows = []
     for index, e in enumerate(chosen):
@@ -274,6 +272,7 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
                 *([_quality(tests[index])] if tests else []),
                 *(unit(e.on(axis)) for axis in figures),
                 *(_amount(name, limited[index][name], unit) for name in extra),
+                *(percent(e.exceeding()[figure]) for figure in shares_above),
                 f"{speedup:.2f}x" if speedup else "-",
                 shares(e.exit_ratios),
             ]
@@ -285,6 +284,7 @@ def show_frontier(frontier: Frontier, store: LogitStore) -> None:
         *([("test %", "right")] if tests else []),
         *((figure_on(axis).heading, "right") for axis in figures),
         *((name, "right") for name in extra),
+        *((f"{figure} %", "right") for figure in shares_above),
         ("speed", "right"),
         ("exits %", "left"),
     ]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .console import Unit, table
+from .console import Unit, out, percent, table
 
 if TYPE_CHECKING:
     from wisecommittee.searches.evaluation import Evaluation
 
 
 def show_costs(evaluations: Sequence[Evaluation]) -> None:
-    """Averages and percentiles of every cost that varies per unit, on each split; nothing where none does."""
+    """Averages and percentiles of every cost that varies per unit, and shares of units that are limited, on each split;
+    nothing where there are none."""
+    for figure in evaluations[0].exceeding():
+        found = [f"{percent(e.exceeding()[figure])} % of {e.split}" for e in evaluations if figure in e.exceeding()]
+        out.print(f"  {figure}: {', '.join(found)}", markup=False)
     rows, headings = [], dict[str, None]()
     for e in evaluations:
         for name, each in e.distributions.items():

@@ -35,6 +35,51 @@ def test_limits_on_the_command_line(run, store):
     assert again["committee"] == exact["committee"]
 
 
+def varying_store(folder):
+    """Three models of answers that cost dollars and milliseconds by unit, without test units."""
+    rng = np.random.default_rng(0)
+    lines = ["unit_id,model,answer,confidence,usd,latency_ms"]
+    labels = rng.integers(0, 3, 200)
+    for k, model in enumerate(("small", "mid", "large")):
+        right = rng.random(200) < 0.6 + 0.15 * k
+        for i in range(200):
+            said = labels[i] if right[i] else (labels[i] + 1) % 3
+            sure = round(0.5 * right[i] + 0.5 * rng.random(), 2)
+            usd, wait = round((0.0005 + 0.001 * rng.random()) * 4**k, 6), round(100 * (k + 1) * (0.5 + rng.random()), 1)
+            lines.append(f"{i},{model},{said},{sure},{usd},{wait}")
+    (folder / "answers.csv").write_text("\n".join(lines) + "\n")
+    (folder / "labels.csv").write_text("unit_id,label\n" + "".join(f"{i},{y}\n" for i, y in enumerate(labels)))
+    return ["--answers", folder / "answers.csv", "--labels", folder / "labels.csv"]
+
+
+def test_limits_and_budgets_of_costs_that_vary_on_the_command_line(run, tmp_path):
+    store = tmp_path / "S"
+    assert run("import", "--store", store, "--split", "val", *varying_store(tmp_path))[0] == 0
+    limits = ("--limit", "P(latency_ms > 250) <= 0.1", "--limit", "P(usd>0.01)<=0.2")
+    asked = ("search", "--store", store, "--levels", 15, "--folds", 3, "--target-usd-per-1k", 4)
+    code, out, err = run(*asked, *limits, "--json", "--save", tmp_path / "c.json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["query"]["cost"] == "usd"
+    assert found["query"]["target_usd_per_1k"] == 4
+    assert found["query"]["limit"] == ["P(latency_ms > 250) <= 0.1", "P(usd > 0.01) <= 0.2"]
+    assert found["val"]["average_cost"] <= 0.004
+    assert found["val"]["exceeding"]["P(latency_ms > 250)"] <= 0.1
+    assert found["val"]["exceeding"]["P(usd > 0.01)"] <= 0.2
+    code, out, err = run(
+        "evaluate", tmp_path / "c.json", "--store", store, "--split", "val", "--json", "--units", tmp_path / "u.csv"
+    )
+    again = json.loads(out)
+    assert again["percentiles"] == found["val"]["percentiles"]
+    costs = np.sort(np.loadtxt(tmp_path / "u.csv", delimiter=",", skiprows=1, usecols=4))
+    assert again["percentiles"]["usd"] == {f"p{p}": costs[-(-p * 200 // 100) - 1] for p in (50, 90, 99)}
+    code, out, _ = run(*asked, *limits)
+    assert "costs over the units" in out
+    assert "P(latency_ms > 250): " in out
+    assert "usd per 1,000 units" in out
+    assert "$" in out
+
+
 def test_a_stopped_search_says_so_on_the_command_line(run, store):
     code, out, err = run("search", "--store", store, "--json", "--time-limit", 0)
     assert code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from pools import MemoryStore, TwoSplits, random_pool
 
@@ -41,6 +42,22 @@ def alone(text: str):
         return Committee.from_json(parse_json(text))
     except (WiseCommitteeError, ValueError, TypeError, AttributeError, KeyError) as error:
         return type(error), str(error)
+
+
+@pytest.mark.parametrize("axis", ["average", "p90", "p99.9"])
+def test_a_frontier_keeps_how_its_costs_are_distributed(tmp_path, axis):
+    models, labels = random_pool(units=60, models=3)
+    rng = np.random.default_rng(0)
+    models = [replace(m, unit_costs=rng.integers(1, 9 + 9 * k, 60).tolist()) for k, m in enumerate(models)]
+    store = MemoryStore(models, labels, cost="usd")
+    found = search(store, cost="usd", levels=8, axis=axis, limit=("P(usd > 12) <= 0.9",))
+    found.save(tmp_path / "frontier.parquet")
+    read = Frontier.load(tmp_path / "frontier.parquet")
+    assert read.evaluations == found.evaluations
+    assert read.singles == found.singles
+    assert [read.x(e) for e in read] == [found.x(e) for e in found]
+    assert {"p50", "p90", "p99"} <= read.best().figures()["percentiles"]["usd"].keys()
+    assert 0 <= read.best().figures()["exceeding"]["P(usd > 12)"] <= 0.9
 
 
 PAIR = text_of([["a"], ["b"]], [0.5])

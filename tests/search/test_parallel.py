@@ -36,19 +36,11 @@ def latency(stages, i):
     return sum(max(naive.further_cost(m, LATENCY, i) for m in stage) for stage in stages)
 
 
-def orders(models, max_models):
-    """Every sequence of models; an architecture used r times uses its first r replicas, in order."""
-    for size in range(1, max_models + 1):
-        for order in itertools.permutations(models, size):
-            copies = {m.architecture: [o.replica for o in order if o.architecture == m.architecture] for m in order}
-            if size == 1 or all(replicas == list(range(len(replicas))) for replicas in copies.values()):
-                yield order
-
-
 def best_points(models, labels, max_models, levels, scores, family, usd_limit=None):
     """[(total latency, correct)] that no other committee beats, over every division and vector of levels."""
     units, found = len(labels), set()
-    for stages in itertools.chain.from_iterable(map(divisions, orders(models, max_models))):
+    orders = map(tuple, naive.combinations(models, max_models, "canonical"))
+    for stages in itertools.chain.from_iterable(map(divisions, orders)):
         if family == "ensemble" and len(stages) > 1:
             continue
         ran = [tuple(itertools.chain(*stages[: k + 1])) for k in range(len(stages))]

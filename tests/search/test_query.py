@@ -28,7 +28,7 @@ NOT_ON_THE_COMMAND_LINE = {"progress", "notify"}
 CONTRACT = {
     *("split", "models", "max_models", "levels", "shared_threshold", "family", "replicas", "combine", "confidence"),
     *("cost", "axis", "calibrated", "max_worst_cost", "max_percentile_cost", "max_average"),
-    *("limit", "parallel", "policy", "router_cost"),
+    *("labels_from", "limit", "parallel", "policy", "router_cost"),
 }
 
 
@@ -114,7 +114,7 @@ def test_the_query_survives_its_json():
         ({"models": "b*"}, r"models='b\*'; expected a list"),
         ({"exact": 1}, "exact=1; expected True or False"),
         ({"exact": True, "method": "beam"}, "exact=True with method='beam'; choose one"),
-        ({"axis": "p101"}, "unknown axis 'p101'"),
+        ({"axis": "p101"}, "axis='p101'; expected a percentile above p0 and up to p100"),
         ({"replicas": "every"}, "unknown replicas"),
         ({"max_worst_flops": 1.0, "cost": "usd"}, "costs in usd; use max_worst_cost="),
         ({"max_worst_cost": float("inf")}, "max_worst_cost=inf; expected a finite number from 0"),

@@ -166,7 +166,7 @@ def test_five_members_equal_oracle(per_unit):
     "options",
     [
         {"axis": "worst"},
-        {"axis": "p99", "percent": 70},
+        {"axis": "p70"},
         {"max_percentile_cost": (80.0, 3), "max_average": {"usd": 4.5}},
         {"max_percentile_cost": (50, 6), "max_average": {"usd": 4.5}},
         {"max_percentile_cost": (60, 10), "max_average": {"usd": 4.5}},
@@ -175,6 +175,27 @@ def test_five_members_equal_oracle(per_unit):
 )
 def test_earlier_stages_than_the_kernel_sweeps_are_charged_and_limited_too(options):
     agree(with_further_costs(drawn_replicas(5, 8, seed=2)), max_models=5, levels=3, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limit": ("P(latency_ms > 6) <= 0.3",)},
+        {"limit": ("P(latency_ms > 2) <= 0.7", "P(usd > 9) <= 0.4")},
+        {"max_average": {"latency_ms": 4, "usd": 8}},
+        {"max_average": {"latency_ms": 3}},
+    ],
+    ids=str,
+)
+def test_earlier_stages_than_the_kernel_sweeps_count_for_limits_on_costs_that_vary(options):
+    pool = with_further_costs(drawn_replicas(5, 8, seed=2), varying=True)
+    agree(pool, max_models=5, levels=3, **options)
+
+
+@pytest.mark.parametrize("limits", [{"limit": ("P(latency_ms > 3) <= 0.3",)}, {"max_average": {"latency_ms": 2.6}}])
+def test_limits_on_costs_that_vary_hold_within_tiles_of_several_levels(limits):
+    pool = with_further_costs(drawn_replicas(3, 70, seed=3, coarse=False), varying=True)
+    agree(pool, max_models=3, levels=60, replicas="all", **limits)
 
 
 @pytest.mark.parametrize(("members", "levels"), [(6, 3), (3, 60), (4, 28)])

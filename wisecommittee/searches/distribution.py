@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.cost import CostModel
+from wisecommittee.searches.file_checks import number, share
 from wisecommittee.searches.percentile import named, percent_of, percentiles
 from wisecommittee.searches.query import Query
 
@@ -75,7 +77,7 @@ class Distribution:
 
         charges, costs [m], units [n, m] : as of Cost.of
         """
-        number, rows = int(units[0].sum()), range(len(units))
+        total, rows = int(units[0].sum()), range(len(units))
         at: list[tuple[float, list[float]]] = []
         for percent in percents:
             values = percentiles(costs, units, percent)
@@ -83,8 +85,19 @@ class Distribution:
         over: list[tuple[float, list[float]]] = []
         for amount in amounts:
             counts = units[:, costs > charges.ceiling(amount)].sum(axis=1)
-            over.append((amount, (counts / number).tolist()))
+            over.append((amount, (counts / total).tolist()))
         return [cls(tuple((p, v[n]) for p, v in at), tuple((a, v[n]) for a, v in over)) for n in rows]
+
+    def to_json(self) -> dict[str, list[list[float]]]:
+        """As a file of a frontier has it: {"percentiles": [[99.0, 0.01], ..], "exceeding": [[0.01, 0.2], ..]}."""
+        return {"percentiles": [list(p) for p in self.percentiles], "exceeding": [list(p) for p in self.exceeding]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Distribution:
+        """From what `to_json` gives; ValueError for anything else."""
+        at = [(number(a, "a percentile"), number(b, "a percentile")) for a, b in value["percentiles"]]
+        over = [(number(a, "an amount"), share(b, "a share of units")) for a, b in value["exceeding"]]
+        return cls(tuple(at), tuple(over))
 
     def percentiles_json(self) -> dict[str, float]:
         """{"p50": .., "p90": .., "p99": ..}"""

@@ -261,12 +261,14 @@ class Frontier:
         DataFrame
             One row per committee: figures, stages and thresholds. The column `kind` is 'frontier', or 'single' for a
             single model. Quality is in [0, 1], costs are in their own units. `answered` is the number of units with an
-            answer, where committees abstain. `expected_quality` and its neighbours are
+            answer, where committees abstain. `distributions` is the JSON of percentiles and shares of units, where
+            there are any. `expected_quality` and its neighbours are
             there if they were estimated.
         """
         import pandas as pd
 
         rows, partly = [], any(e.answered is not None for e in self.evaluations)
+        distributed = any(e.distributions for e in (*self.evaluations, *self.singles))
         for kind, evaluations in (("frontier", self.evaluations), ("single", self.singles)):
             for index, e in enumerate(evaluations):
                 expected = self.expected[index : index + 1] if kind == "frontier" else ()
@@ -293,6 +295,7 @@ class Frontier:
                         "thresholds": committee["thresholds"],
                         "exit_ratios": list(e.exit_ratios),
                         **({"answered": None if e.answered is None else float(e.answered)} if partly else {}),
+                        **({"distributions": _distributions(e)} if distributed else {}),
                         **(expected_columns(expected[0]) if expected else {}),
                         "graded": e.graded_interval is not None,
                         "measure": e.measure,
@@ -340,6 +343,10 @@ def skyline(evaluations: Iterable[Evaluation], cost: str = "average_cost") -> tu
         if not kept or point.quality > kept[-1].quality:
             kept.append(point)
     return tuple(kept)
+
+
+def _distributions(e: Evaluation) -> str:
+    return json.dumps({name: each.to_json() for name, each in e.distributions.items()})
 
 
 def _target(value: float | None, noun: str) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, StoreError, WiseCommitteeError
 from wisecommittee.reading import FRONTIER, parse_json, recognised
+from wisecommittee.searches.distribution import Distribution
 from wisecommittee.searches.evaluation import FIGURES, Cost, Evaluation
 from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.expected_columns import has_expected, read_expected
@@ -128,7 +129,14 @@ def _evaluation(row: Mapping[str, Any], committee: Committee, further: list[str]
         graded_interval=(low, high) if sound(row["graded"], "graded", is_flag) else None,
         measure=measure,
         answered=_answered(row, committee, n, correct),
+        distributions=_distributions(row),
     )
+
+
+def _distributions(row: Mapping[str, Any]) -> dict[str, Distribution]:
+    """From the column of JSON, where there is one."""
+    every = parse_json(row["distributions"]) if "distributions" in row else {}
+    return {name: Distribution.from_json(each) for name, each in every.items()}
 
 
 def _answered(row: Mapping[str, Any], committee: Committee, n: int, correct: float) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -21,6 +22,8 @@ MOST_LEVELS = 4096
 def _axis(name: str, value: Any) -> str:
     """average, worst or a percentile, in its shortest form."""
     percent = percent_of(value) if isinstance(value, str) else None
+    if percent is None and isinstance(value, str) and re.fullmatch(r"p-?[\d.]+", value):
+        raise UsageError(f"{option(name, value)}; expected a percentile above p0 and up to p100, such as p99.9")
     return one_of(*AXES)(name, value) if percent is None else named(percent)
 
 
@@ -162,7 +165,8 @@ class Query:
     limit: tuple[str, ...] | None = described(
         None,
         "Statement about the costs of the units of the split that a committee must keep: 'P(latency_ms > 800) <= "
-        "0.05', 'P(cost > 0.01) <= 0.01' (cost: the one that is counted), 'average_usd <= 0.002'. May be repeated.",
+        "0.05', 'P(cost > 0.01) <= 0.01' (cost: the one that is counted), 'average_usd <= 0.002'. A guarantee tests "
+        "it for new units. May be repeated.",
         shown="none",
         check=_limits,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
@@ -12,6 +13,7 @@ from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.abstention import abstaining_across, abstaining_on, expected_answers
+from wisecommittee.searches.resampling.budget import Budgeted
 from wisecommittee.searches.resampling.cross_fit import Chooser, CrossFit, Preparation, Skipped, as_it_is, cross_fit
 from wisecommittee.searches.resampling.evidence import Chosen, Evidence, along, evidence
 from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
@@ -224,6 +226,10 @@ def _within(frontier: Frontier, limit: float, selection: Selection) -> Chosen:
     return Chosen(rule.of(frontier).committee, rule)
 
 
+def _committee_within(selection: Selection, limit: float, frontier: Frontier) -> Committee:
+    return _within(frontier, limit, selection).committee
+
+
 def _robust(asked: Asked, crossfit: CrossFit | Skipped, selection: Selection) -> Chosen | None:
     """The committee that is expected to meet the target; None if that takes folds, and there are none."""
     problem, target, matched = asked.solution.problem, asked.target, asked.matched
@@ -234,6 +240,9 @@ def _robust(asked: Asked, crossfit: CrossFit | Skipped, selection: Selection) ->
     frontier = asked.frontier if prepared is known else solve(prepared, asked.solution.strategy).frontier
     if target is None:
         return None
+    if target.budget is not None and problem.query.policy != Thresholds.kind and isinstance(crossfit, CrossFit):
+        rule = Budgeted.of(crossfit, target.budget, partial(_committee_within, selection))
+        return Chosen(_committee_within(selection, rule.limit, frontier), rule)
     if target.budget is not None:
         return _within(frontier, target.budget, selection)
     if isinstance(crossfit, Skipped):

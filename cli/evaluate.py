@@ -10,7 +10,7 @@ import typer
 
 from . import options
 from .console import check_folder, out, print_json
-from .show import show_evaluations, show_members, show_thresholds
+from .show import show_evaluations, show_members, show_recorded, show_thresholds
 from .show_groups import show_groups
 
 
@@ -102,6 +102,7 @@ def evaluate(
     constant = [name for name in result.further if name not in result.distributions]
     show_evaluations([result], [{f"average {name}": result.costs[name].average for name in constant}])
     show_thresholds(result)
+    show_recorded(chosen)
     show_members(result, alone)
     if by is not None and groups is not None:
         show_groups(result, groups, by)

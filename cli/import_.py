@@ -86,7 +86,7 @@ def import_(
     refuse_mixed(logs, answers, files, of_logs, {"--missing": missing, "--free-form": free_form})
     shared: dict[str, Any] = {"labels": labels, "costs": costs, "replace": replace, "features": columns}
     if logs:
-        wanted = LogOptions(tuple(tasks or ()), metric, filter_, per_byte, free_form=free_form, ignore_case=ignore_case)
+        wanted = LogOptions(tuple(tasks or ()), metric, filter_, per_byte, free_form, ignore_case, split)
         shared |= {"missing": missing, "unlabelled": unlabelled, "dry_run": dry_run, "options": wanted}
         import_logs(target, split, logs, shared, as_json=as_json)
         return

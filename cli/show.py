@@ -189,6 +189,20 @@ def show_thresholds(e: Evaluation) -> None:
         out.print(f"  with calibrated models: {', '.join(methods)}", markup=False)
 
 
+def show_recorded(committee: Committee) -> None:
+    """The guarantees that a committee carries, and the quality that was expected of it when it was chosen."""
+    from wisecommittee.tasks.task import agreement_with
+
+    for each in committee.guarantee:
+        how = ", ".join(f"{name} {each[name]}" for name in ("delta", "method", "n") if name in each)
+        out.print(f"  guaranteed when it was chosen: {each['statement']} ({how})", markup=False)
+    quality = (committee.expected or {}).get("quality")
+    if isinstance(quality, float):
+        trusted = committee.labels_from
+        measure = "quality" if trusted is None else agreement_with(trusted)
+        out.print(f"  expected when it was chosen: {measure} {percent(quality)} %", markup=False)
+
+
 def _show_least(part: Committee) -> None:
     """Which of the units that exit at a stage get no answer."""
     from wisecommittee.committees.committee import together

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.selection import Selection
 
@@ -55,12 +56,16 @@ def make_study(
     )
 
 
-def with_study(command: Callable[..., None], of_selection: Collection[str] = OF_SELECTION) -> Callable[..., None]:
+def with_study(
+    command: Callable[..., None], of_selection: Collection[str] = OF_SELECTION, *, guarantees: bool = False
+) -> Callable[..., None]:
     """The command with the options of a study, which reach it as one argument: `study(progress=..)` makes it.
 
-    of_selection : names of the options of the choice among them.
+    of_selection : names of the options of the choice among them; guarantees : whether those of guarantees are too.
     """
     fields = inspect.signature(make_study, eval_str=True).parameters.values()
     options_of_it = {p.name: p.replace(kind=p.KEYWORD_ONLY) for p in fields if p.kind is p.POSITIONAL_OR_KEYWORD}
     asked = options_of_it | parameters(Query, OF_QUERY, unset=True) | parameters(Selection, of_selection, unset=True)
+    if guarantees:
+        asked |= parameters(GuaranteeOptions, unset=True)
     return with_parameters(command, {"study": (partial(partial, make_study), asked)})

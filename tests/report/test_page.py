@@ -16,13 +16,14 @@ from processes import HUNG
 
 from wisecommittee.analyses.study import study_of
 from wisecommittee.committees.cards import ModelCard
-from wisecommittee.errors import AbsentNameError, InfeasibleError, StoreError, WiseCommitteeError
-from wisecommittee.report.page import page, write_page
+from wisecommittee.errors import AbsentNameError, InfeasibleError, StoreError, UsageError, WiseCommitteeError
+from wisecommittee.report.page import chosen_for, page, write_page
 from wisecommittee.report.page_answer import _much
 from wisecommittee.report.page_chart import PixelScale, plain
 from wisecommittee.report.table import Column, Table
 from wisecommittee.searches.choosing import choose, search_and_choose
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.verdict import WORDS
 from wisecommittee.searches.selection import Selection
@@ -395,3 +396,31 @@ def test_only_a_shown_saving_is_bold(study):
     assert re.search(r'<p class="verdict use"><b>USE</b>: <b>[^<]*times cheaper', easy)
     hard = page(replace(study, selection=Selection(margin=0.0)), Target("target_flops", 2e6))
     assert re.search(r'<p class="verdict (do_not_use|not_shown)"><b>[A-Z ]+</b>: [^<]*times cheaper', hard)
+
+
+def test_the_page_states_what_is_guaranteed_and_which_units_tested_it(study):
+    asked = GuaranteeOptions(guarantee=["accuracy >= 0.6", "average_flops <= 2e7"])
+    sure = replace(study, guarantees=asked)
+    choice, text = chosen_for(sure, None), unescape(re.sub(r"<[^>]+>", " ", page(sure)))
+    certificate = choice.certificate
+    assert certificate.holds
+    assert re.search(r"GUARANTEED *: accuracy >= 0\.6 and average_flops <= 2e7 \(delta 0\.05\)", text)
+    shown = certificate.statements[0].strongest
+    assert f"exact binomial on {certificate.figures.n} units, which would show {shown}" in text
+    assert "on val, the units that tested" in text
+    assert "--guarantee 'accuracy >= 0.6' --guarantee 'average_flops <= 2e7' --delta 0.05" in text
+    never = page(replace(study, guarantees=GuaranteeOptions(guarantee=["accuracy >= 0.9999"])))
+    assert '<p class="verdict not_shown"><b>NOT SHOWN</b>: accuracy &gt;= 0.9999' in never
+    with pytest.raises(UsageError, match="a frontier that was given"):
+        page(replace(sure, given=study.frontier()))
+
+
+def test_the_command_prints_what_stands_on_the_page(study, run, tmp_path):
+    file = tmp_path / "page.html"
+    asked = ("--store", study.store.files.uri, "--max-models", "2", "--folds", "2", "--out", file)
+    code, out, err = run("report", *asked, "--json")
+    assert code == 0, err
+    printed = json.loads(out)
+    assert printed["page"] == str(file)
+    assert f"{printed['verdict']['sentence']}" in unescape(re.sub(r"<[^>]+>", "", file.read_text()))
+    assert printed["expected"]["folds"] == 2

@@ -20,6 +20,8 @@ from wisecommittee.searches.doctor import REPORTING
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.guarantees.options import GuaranteeOptions
+from wisecommittee.searches.guarantees.search import search_with_guarantee
 from wisecommittee.searches.methods import AUTO_POLICY
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.reporting import reported
@@ -76,6 +78,8 @@ class Study:
         How searches run.
     selection : Selection
         How `choice` chooses a committee, and the folds of the figures to expect on new data.
+    guarantees : GuaranteeOptions
+        What the committee of `guaranteed` must satisfy, and which units test that.
 
     Examples
     --------
@@ -92,6 +96,7 @@ class Study:
     curves: Path | None = None
     execution: Execution = field(default_factory=Execution)
     selection: Selection = field(default_factory=Selection)
+    guarantees: GuaranteeOptions = field(default_factory=GuaranteeOptions)
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -195,6 +200,28 @@ class Study:
         kept: Choice = self._kept[key]
         return kept
 
+    def guaranteed(self, target: Target | None = None) -> Choice:
+        """The committee of the study's query for which units that did not choose it show the statements.
+
+        Raises
+        ------
+        UsageError, InfeasibleError
+            As of `search_with_guarantee`; also if a frontier is given, whose committees all units chose.
+        """
+        if self.given is not None:
+            raise UsageError(
+                f"a frontier that was given and {option('guarantee')}: a test needs a search of a part of the units; "
+                f"leave one of them out"
+            )
+        key = (GuaranteeOptions, target)
+        if key not in self._kept:
+            query = replace(self.query, cost=self.cost, max_models=self.max_models)
+            found = search_with_guarantee(self.store, self.guarantees, query, target, self.execution, self.selection)
+            _whole(found.frontier)
+            self._kept[key] = found
+        kept: Choice = self._kept[key]
+        return kept
+
     def _chosen(self, target: Target | None, selection: Selection) -> Choice:
         if self.query.policy == AUTO_POLICY:  # several searches, one of which is chosen
             query = replace(self.query, cost=self.cost, max_models=self.max_models)
@@ -276,7 +303,7 @@ def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -
     given : Frontier, optional
         A frontier that replaces the search. The models and options of its query become defaults.
     **options
-        Fields of Query, Execution, Selection and Study; None stands for the default.
+        Fields of Query, Execution, Selection, GuaranteeOptions and Study; None stands for the default.
 
     Returns
     -------
@@ -288,8 +315,9 @@ def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -
         The split or the cost differs from the given frontier's, or there is no such option.
     """
     fields_of_study = {name: value for name in OWN if (value := options.pop(name, None)) is not None}
-    parts = from_options({"query": Query, "execution": Execution, "selection": Selection}, options)
-    asked, run, selection = (
+    kinds = {"query": Query, "execution": Execution, "selection": Selection, "guarantees": GuaranteeOptions}
+    parts = from_options(kinds, options)
+    asked, run, selection, guarantees = (
         {name: value for name, value in part.items() if value is not None} for part in parts.values()
     )
     query = Query()
@@ -304,7 +332,8 @@ def study_of(store: LogitStore, given: Frontier | None = None, **options: Any) -
         query = replace(Query(), models=models, **{name: getattr(given.query, name) for name in TAKEN_OVER})
     query = replace(query, **asked)
     how = Execution(**run)
-    return Study(store, query, given=given, execution=how, selection=Selection(**selection), **fields_of_study)
+    chosen, tested = Selection(**selection), GuaranteeOptions(**guarantees)
+    return Study(store, query, given=given, execution=how, selection=chosen, guarantees=tested, **fields_of_study)
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:

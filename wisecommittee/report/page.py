@@ -73,7 +73,7 @@ def write_page(
 def page(study: Study, target: Target | None = None, command: str | None = None) -> str:
     """The page about a study as HTML."""
     frontier = study.frontier_with_expected()
-    choice = study.choice(target or _default_target(frontier))
+    choice = chosen_for(study, target)
     sections = [_head(study, choice), _doctor(study), answer(study, choice), _frontier(study, choice, frontier)]
     about = replace(study, given=frontier, committees=study.committees or (choice.val.committee,))
     sections += [_chapter(about, *chapter) for chapter in CHAPTERS]
@@ -87,6 +87,13 @@ def page(study: Study, target: Target | None = None, command: str | None = None)
         + "\n".join(sections)
         + f"\n<script>\n{script}</script>\n</body></html>\n"
     )
+
+
+def chosen_for(study: Study, target: Target | None) -> Choice:
+    """The committee of the page about a study."""
+    if study.guarantees.guarantee:
+        return study.guaranteed(target)
+    return study.choice(target or _default_target(study.frontier_with_expected()))
 
 
 def _default_target(frontier: Frontier) -> Target | None:
@@ -223,6 +230,8 @@ def _search_options(study: Study, frontier: Frontier) -> list[str]:
     given += [("limit", statement) for statement in query.limit or ()]
     selection, usual = Selection(choose="best") if study.given else study.selection, Selection().to_json()
     given += [(name, value) for name, value in selection.to_json().items() if value != usual[name]]
+    for name, value in study.guarantees.to_json().items() if study.guarantees.guarantee else ():
+        given += [(name, each) for each in (value if isinstance(value, list) else [value])]
     flags = [name for name in ("calibrated", "shared_threshold") if getattr(query, name)]
     texts = [(name, str(value)) for name, value in given] + [(name, "") for name in flags]
     return [part for name, text in texts for part in (f"--{name.replace('_', '-')}", text) if part]
@@ -233,10 +242,10 @@ def _commands(study: Study, choice: Choice, command: str | None) -> str:
     targets = {} if choice.target is None else choice.target.to_json()
     target = [part for name, value in targets.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     asked, saved = _search_options(study, choice.frontier), ["--frontier", "frontier.parquet"]
-    saving = ["--save", "committee.json"] if target else []
+    saving = ["--save", "committee.json"] if target or choice.certificate else []
     lines = [
         ["wisecommittee", "search", *store, *asked, *target, *saving, *saved],
-        *([["wisecommittee", "evaluate", "committee.json", *store, "--split", study.reports]] if target else []),
+        *([["wisecommittee", "evaluate", "committee.json", *store, "--split", study.reports]] if saving else []),
         ["wisecommittee", "plot", "frontier", *store, *saved, "--out", "frontier.pdf"],
     ]
     if choice.frontier.axis == "average":

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from wisecommittee.analyses.study import Study
 from wisecommittee.committees.committee import together
+from wisecommittee.errors import counted
 from wisecommittee.report.markup import escape
 from wisecommittee.report.page_chart import plain
 from wisecommittee.searches.choice import Choice
 from wisecommittee.searches.evaluation import FIGURES, Evaluation, words_on
 from wisecommittee.searches.expected import Expected
+from wisecommittee.searches.guarantees.certificate import Certificate
 from wisecommittee.searches.resampling.verdict import WORDS, on_test_words
 
 Row = tuple[str, ...]
@@ -27,8 +29,26 @@ def answer(study: Study, choice: Choice) -> str:
     return f'<div class="answer">{"".join(parts)}<p class="note">{escape(_note(choice))}</p></div>'
 
 
+def _certificate(certificate: Certificate) -> str:
+    """Whether the statements hold, and what the units that tested them show."""
+    stated = " and ".join(str(each.statement) for each in certificate.statements)
+    kind, word = ("use", "GUARANTEED") if certificate.holds else ("not_shown", "NOT SHOWN")
+    delta, tested = certificate.asked.delta, certificate.figures
+    lines = [f'<p class="verdict {kind}"><b>{word}</b>: {escape(stated)} (delta {delta:g}).</p>']
+    for each in certificate.statements:
+        note = f"{each.statement}: {each.method} on {counted(each.n, 'unit')}, which would show {each.strongest}"
+        lines.append(f'<p class="note">{escape(note)}</p>')
+    note = (
+        f"Tested on units of {tested.split} that did not choose the committee. With probability {1 - delta:g} no "
+        f"statement that is said to hold is false. To rely on what these units would show, test it on new ones."
+    )
+    return "".join([*lines, f'<p class="note">{escape(note)}</p>'])
+
+
 def _verdict(study: Study, choice: Choice) -> str:
-    """The verdict with its basis; without one, the reason and what val says."""
+    """The verdict with its basis, or the statements; without both, the reason and what val says."""
+    if choice.certificate is not None:
+        return _certificate(choice.certificate)
     evidence, selection = choice.evidence, choice.selection
     verdict, comparison, expected = evidence.verdict, evidence.comparison, evidence.expected
     if verdict is None or comparison is None or expected is None:
@@ -96,6 +116,9 @@ def _rows(choice: Choice) -> Iterator[tuple[Row, bool]]:
     if choice.evidence.expected is not None:
         yield _expected(choice.evidence.expected, choice.val), False
     yield _row(f"on {choice.val.split}, if nobody had chosen", choice.val), False
+    if choice.certificate is not None and choice.certificate.labelled:
+        tested = choice.certificate.figures
+        yield _row(f"on {tested.split}, the units that tested", tested), False
     if choice.test is not None:
         yield _row(f"on {choice.test.split}, if looked at once", choice.test), False
     named = (

@@ -13,6 +13,11 @@ LEVEL = 0.95
 Numbers = NDArray[np.float64]
 
 
+def group_sums(values: Numbers, groups: NDArray[np.int64]) -> Numbers:
+    """float64 [G]: the sum of the values [N] of each group; groups : int64 [N] from 0 to G - 1."""
+    return np.asarray(np.bincount(groups, values), np.float64)
+
+
 def group_values(values: Numbers, groups: NDArray[np.int64]) -> Numbers:
     """One value for each group, whose mean is the mean of all units and whose spread is the error of that mean.
 
@@ -34,7 +39,7 @@ def group_values(values: Numbers, groups: NDArray[np.int64]) -> Numbers:
     Cochran, "Sampling Techniques", 3rd ed. 1977, Section 9A (clusters of unequal sizes, ratio to size).
     """
     mean = float(values.mean())
-    sums = np.bincount(groups, values - mean)
+    sums = group_sums(values - mean, groups)
     return np.asarray(mean + sums * (len(sums) / len(values)), np.float64)
 
 

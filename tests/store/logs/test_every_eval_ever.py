@@ -80,9 +80,9 @@ def test_tokens_and_latencies_are_costs_of_a_unit_and_those_that_no_line_has_are
 
 ANSWERS = {
     "the extracted one": ({"answer_attribution": [{"is_terminal": True, "extracted_value": "4"}]}, "4"),
-    "the last of several steps": (
-        {"answer_attribution": [{"is_terminal": i > 0, "extracted_value": str(i)} for i in range(3)]},
-        "2",
+    "the last that is final": (
+        {"answer_attribution": [{"is_terminal": i < 2, "extracted_value": str(i)} for i in range(3)]},
+        "1",
     ),
     "the whole output": ({}, "It is 4."),
     "the last message of the model": (

@@ -191,3 +191,18 @@ def test_windows_over_a_proxy_leave_the_rest_to_the_oracle(tmp_path, store):
         right = np.where(out, (score > 0.5) == frame["label"], True)
         assert evaluation.quality == pytest.approx(right.mean(), abs=0.01)
         assert evaluation.average_cost == pytest.approx(np.where(out, 1, 101).mean(), abs=1)
+
+
+def test_labels_that_are_given_apart_may_name_the_classes(tmp_path, store):
+    frame = log_tables.probabilities_frame()
+    frame.drop(columns="label").to_csv(path := tmp_path / "p.csv", index=False)
+    frame[["unit_id", "label"]].to_csv(labels := tmp_path / "labels.csv", index=False)
+    costs = prices(tmp_path, list(LOG_FORMATS["probabilities"].read(path, LogOptions())))
+    import_log(store, "val", [str(path)], costs=costs, labels=labels)
+    of_unit = dict(zip(store.unit_ids("val"), store.labels("val").tolist(), strict=True))
+    assert of_unit == {
+        unit: ["cat", "dog", "emu"].index(name) for unit, name in zip(frame["unit_id"], frame["label"], strict=True)
+    }
+    frame.assign(label="bat")[["unit_id", "label"]].to_csv(labels, index=False)
+    with pytest.raises(StoreError, match="number of the right choice, from 0 or name, cat, dog, emu"):
+        import_log(store, "test", [str(path)], costs=costs, labels=labels)

@@ -125,6 +125,7 @@ def test_one_of_several_scorers_and_of_several_values_is_named():
         samples.grades_of(Path("f"), given, "judge")
     assert samples.grades_of(Path("f"), given, "judge/tone")[0] == 0.5
     assert given[0].answer == "four"
+    assert taken(sample(scores=scores), "match").answer == "4"
 
 
 def test_errors_limits_filtered_and_empty_answers_are_missing():

@@ -185,10 +185,25 @@ def test_targets_are_numbers_texts_or_letters(tmp_path, target):
 
 def test_of_two_choices_in_the_prompt_acc_says_which_is_right(tmp_path):
     """Winogrande: the choices stand in the prompts, and the target is the text after both."""
-    lines = [choice(i, (-1, -2), "of it.", ("of it.", "of it."), acc=float(i % 2)) for i in range(4)]
+    right = [i != 7 for i in range(200)]
+    lines = [choice(i, (-1, -2), "of it.", ("of it.", "of it."), acc=float(r)) for i, r in enumerate(right)]
     write(tmp_path / "m", lines)
     (records,) = read(tmp_path)
-    assert list(records.labels) == [1, 0, 1, 0]
+    assert list(records.labels) == [1 - r for r in right]
+
+
+def test_acc_tells_the_text_of_a_choice_from_its_number(tmp_path):
+    """Of the choices 1, 2 and 3 the first is taken: acc is 1 where the target is the text '1', the number 0."""
+    digits, targets = ("1", "2", "3"), (1, 2, 1, 2)
+    write(
+        tmp_path / "texts", [choice(i, (-1, -2, -3), str(t), digits, acc=float(t == 1)) for i, t in enumerate(targets)]
+    )
+    (records,) = read(tmp_path / "texts")
+    assert list(records.labels) == [0, 1, 0, 1]
+    lines = [choice(i, (-3, -1, -2), str(t), digits, acc=float(t == 1)) for i, t in enumerate(targets)]
+    write(tmp_path / "numbers", lines)
+    (records,) = read(tmp_path / "numbers")
+    assert list(records.labels) == [1, 2, 1, 2]
 
 
 def test_conditional_scores_are_left_out_of_the_choices(tmp_path):

@@ -5,7 +5,6 @@ Every sequence of a few models is a chain, whose rules by number of votes are fi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,19 +19,19 @@ from wisecommittee.errors import UsageError, option
 from wisecommittee.kernels.rules.known import NEVER, Known
 from wisecommittee.searches.policies.arrays import MemberArrays, member_arrays
 from wisecommittee.searches.policies.building import committee_of
-from wisecommittee.searches.policies.rules.considered import considered
+from wisecommittee.searches.policies.rules.considered import count_sequences, sequences
 from wisecommittee.searches.policies.rules.findings import findings, require_trees
 from wisecommittee.searches.policies.rules.fitting import Fitted, Fitting
 from wisecommittee.searches.policies.rules.prices import Priced, sweep
 from wisecommittee.searches.policies.rules.said import Said, ranked, threshold
-from wisecommittee.searches.policies.rules.trees import Members, Planter, Tree
+from wisecommittee.searches.policies.rules.trees import Members, Tree
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
 from wisecommittee.searches.workers.threads import Watch
 
 MOST_MEMBERS = 4  # of a committee
-MOST_MODELS = 5  # of which all sequences are tried
-PRICES, FINAL_PRICES = 7, 24  # at which chains are compared, and of the sweep of the best
-BEST = 2  # chains that are kept, at each price
+PRICES, FINAL_PRICES = 7, 24  # the least at which chains are compared, and of the sweep of the best
+MORE_PRICES = 4  # beyond the number of models: chains of a large pool are compared at more prices
+BEST = 3  # chains that are kept, at each price
 ENOUGH = 4000  # units that tell which chains are best
 SHRINKAGE = 1.0  # enough to give numbers of votes that no unit has the rule of all units
 
@@ -41,10 +40,9 @@ def run(problem: Problem) -> Findings:
     pool = problem.pool
     alone = member_arrays(pool, threads=problem.execution.thread_count)
     best = sorted(range(alone.models), key=lambda m: (-alone.worth[m].mean(), m))
-    models = considered(pool, MOST_MODELS)
-    chains = Planter(problem).chains(models, min(problem.max_models, MOST_MEMBERS))
+    chains = sequences(problem, min(problem.max_models, MOST_MEMBERS))
     require_trees(problem, chains)
-    kept = _promising(problem, models, best)
+    kept = _promising(problem, chains, best)
     fitting = _fitting(alone, [chain for chain in chains if chain.routes in kept] or chains, best)
     watch = Watch(Agreement.kind, FINAL_PRICES, problem.execution.progress, problem.deadline)
     found = sweep(lambda price: fitting.best(price, SHRINKAGE), *fitting.ends, FINAL_PRICES, watch.tick)
@@ -62,18 +60,18 @@ def refuse(problem: Problem) -> None:
         raise UsageError(f"{option('policy', Agreement.kind)} needs at least two models; import another")
 
 
-def _promising(problem: Problem, models: Sequence[int], best: Sequence[int]) -> set[tuple[Members, ...]]:
+def _promising(problem: Problem, chains: Sequence[Tree], best: Sequence[int]) -> set[tuple[Members, ...]]:
     """The routes of the chains that are among the best at some price, on all units or on ENOUGH of them."""
     if (units := problem.pool.units) > ENOUGH:
         problem = problem.of_units(np.arange(ENOUGH) * units // ENOUGH)
-    chains = Planter(problem).chains(models, min(problem.max_models, MOST_MEMBERS))
+        chains = sequences(problem, min(problem.max_models, MOST_MEMBERS))
     fitting = _fitting(member_arrays(problem.pool), chains, best)
     ranked: dict[float, list[Priced[Fitted]]] = {}
 
     def best_at(price: float) -> Priced[Fitted]:
         return ranked.setdefault(price, fitting.ranked(price, SHRINKAGE))[0]
 
-    sweep(best_at, *fitting.ends, PRICES)
+    sweep(best_at, *fitting.ends, max(PRICES, len(best) + MORE_PRICES))
     return {each.found.tree.routes for line in ranked.values() for each in line[:BEST]}
 
 
@@ -145,8 +143,7 @@ def _built(problem: Problem, fitting: Fitting, fitted: Fitted, best: Sequence[in
 
 def work(problem: Problem) -> float:
     """As of Strategy."""
-    models, longest = min(len(problem.cards), MOST_MODELS), min(problem.max_models, MOST_MEMBERS)
-    return 700.0 * sum(math.perm(models, size) for size in range(1, longest + 1)) * problem.pool.units
+    return 700.0 * count_sequences(len(problem.cards), min(problem.max_models, MOST_MEMBERS)) * problem.pool.units
 
 
 AGREEMENT = Strategy(Agreement.kind, refuse, run, work=work)

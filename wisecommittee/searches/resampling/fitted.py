@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wisecommittee.searches.expected import Interval
 from wisecommittee.searches.resampling.outcomes import Outcomes
 from wisecommittee.statistics.bootstrap import mean_interval
-from wisecommittee.statistics.clusters import effective_units, group_values
+from wisecommittee.statistics.clusters import effective_units, group_sums, group_values
 from wisecommittee.tasks import Task
 
 LEAST_UNITS = 1e-3  # that stand for none: a single group says nothing of others
@@ -80,7 +80,7 @@ class Fitted:
         """
         centred, apart = values - values.mean(), self.worth - self.chosen
         if self.groups is not None:
-            centred, apart = (np.bincount(self.groups, each).astype(np.float64) for each in (centred, apart))
+            centred, apart = (group_sums(each, self.groups) for each in (centred, apart))
         spread, moved = float((centred**2).sum()), float((apart**2).sum())
         return max(LEAST, math.sqrt(1 + weight * moved / spread)) if spread > 0 else LEAST
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.searches.percentile import percent_of, units_above
-from wisecommittee.statistics.clusters import effective_units
+from wisecommittee.statistics.clusters import effective_units, group_sums
 from wisecommittee.statistics.quantiles import quantile_interval
 from wisecommittee.statistics.ratio import ratio_interval
 
@@ -51,7 +51,7 @@ def speedup(
     if axis == "average":
         sums, most = (reference, committee), worst
         if groups is not None:  # a group costs what its units cost together
-            sums = np.bincount(groups, reference).astype(np.float64), np.bincount(groups, committee).astype(np.float64)
+            sums = group_sums(reference, groups), group_sums(committee, groups)
             largest = int(np.bincount(groups).max())
             most = (largest * worst[0], largest * worst[1])
         ends = [ratio_interval(*sums, most, level) for level in (0.95, 0.90)]

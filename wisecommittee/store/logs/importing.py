@@ -125,7 +125,11 @@ def import_log(
         unanswered = unanswered_in(spill, every, models)
         units, fate = kept_units(every, unanswered, missing, dry_run=dry_run)
         ids = units.unit_ids.to_pylist()
-        given = labels_of_log(units) if labels is None else labels_of_file(labels, units, ids, free_form=free_form)
+        if labels is None:
+            given = labels_of_log(units)
+        else:
+            names = spill.class_names
+            given = labels_of_file(labels, units, ids, free_form=free_form, class_names=names)
         truth = truth_of(spill, units, given, unlabelled=unlabelled)
         cards, prices = cards_of(models, costs, [f"{spec.format.name} {spec.path.name}" for spec in specs])
         pool = LogPool(spill, models, units, ids, truth, fate, cards, prices)

@@ -53,8 +53,18 @@ def labels_of_log(units: Units) -> pa.Array:
     return known.take(pa.array(np.where(units.label < 0, len(units.labels), units.label)))
 
 
-def labels_of_file(file: str | os.PathLike[str], units: Units, ids: Sequence[str], *, free_form: bool) -> pa.Array:
-    """The labels of these units in a file, large_string or int64 [N]; those of other units do not count."""
+def labels_of_file(
+    file: str | os.PathLike[str],
+    units: Units,
+    ids: Sequence[str],
+    *,
+    free_form: bool,
+    class_names: Sequence[str] | None = None,
+) -> pa.Array:
+    """The labels of these units in a file, large_string or int64 [N]; those of other units do not count.
+
+    class_names : of outputs, which labels may name in place of numbering them.
+    """
     known = read_labels(file)
     if known.unit_ids is not None:  # units that were left out have labels, too
         among = set(ids)
@@ -62,8 +72,15 @@ def labels_of_file(file: str | os.PathLike[str], units: Units, ids: Sequence[str
         known = replace(known, values=known.values[rows], unit_ids=[known.unit_ids[row] for row in rows], groups={})
     _, order = pair(known, ids, len(ids), "the logs")
     if units.choices.any():
-        if (numbers := known.numbers) is None:
-            raise ContentError(f"{file}: labels {known.texts[0]!r}..; expected the number of the right choice, from 0")
+        numbers = known.numbers
+        if class_names and set(known.texts) <= set(class_names):
+            number_of = {name: number for number, name in enumerate(class_names)}
+            numbers = np.array([number_of[text] for text in known.texts], np.int64)
+        if numbers is None:
+            names = f" or name, {', '.join(class_names)[:80]}" if class_names else ""
+            raise ContentError(
+                f"{file}: labels {known.texts[0]!r}..; expected the number of the right choice, from 0{names}"
+            )
         return pa.array(np.asarray(numbers[order], np.int64))
     form = form_of_answers(free_form=free_form)
     return pa.array([form(text) for text in known.texts], pa.large_string()).take(pa.array(order))

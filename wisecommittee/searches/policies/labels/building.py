@@ -8,6 +8,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.labels import Labels
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policy import ALWAYS
+from wisecommittee.kernels.rules.known import NEVER
 from wisecommittee.searches.policies.building import committee_of
 from wisecommittee.searches.policies.rules.fitting import Fitted
 from wisecommittee.searches.policies.rules.said import Said, threshold
@@ -57,10 +58,11 @@ def _lines(said: Said, fitted: Fitted) -> dict[int, list[Rule]]:
         common = (*threshold(said, row, reached, level[-1]), int(chosen[-1]))
         group, rules = said.known.group[row], list[Rule]()
         for g in range(len(said.labels)):
-            if (level[g], chosen[g]) == (level[-1], chosen[-1]):
+            units = reached & (group == g)
+            if (level[g], chosen[g]) == (level[-1], chosen[-1]) and not (said.known.rank[row][units] == NEVER).any():
                 rules.append(common)
             else:
-                rules.append((*threshold(said, row, reached & (group == g), level[g]), int(chosen[g])))
+                rules.append((*threshold(said, row, units, level[g]), int(chosen[g])))
         leading = [way for value, _, way in (*rules, common) if value != ALWAYS]
         if not leading:
             continue

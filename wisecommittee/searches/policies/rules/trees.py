@@ -67,10 +67,9 @@ class Planter:
             further[number, : len(ways)] = ways
         return Tree(tuple(kept), further, np.stack([cost[route] for route in kept])) if kept else None
 
-    def chains(self, models: Sequence[int], longest: int) -> list[Tree]:
-        """A tree for each sequence of up to `longest` of these models, in which every stage is followed by the next."""
-        sizes = range(1, min(longest, len(models)) + 1)
-        every = [route for size in sizes for route in permutations(models, size) if self._in_order(route)]
+    def chains(self, models: Sequence[int], size: int) -> list[Tree]:
+        """A tree for each sequence of `size` of these models, in which every stage is followed by the next."""
+        every = [route for route in permutations(models, size) if self._in_order(route)]
         return [chain for route in every if (chain := self._chain(route)) is not None]
 
     def _chain(self, route: Members) -> Tree | None:

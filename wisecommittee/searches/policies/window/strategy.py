@@ -6,8 +6,6 @@ Every sequence of a few models is a chain, whose windows are fitted over a sweep
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,17 +14,16 @@ from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.committees.policies.window import Window
 from wisecommittee.errors import UsageError, option
 from wisecommittee.searches.policies.building import committee_of
-from wisecommittee.searches.policies.rules.considered import considered
+from wisecommittee.searches.policies.rules.considered import count_sequences, sequences
 from wisecommittee.searches.policies.rules.findings import findings, require_trees
 from wisecommittee.searches.policies.rules.prices import sweep
 from wisecommittee.searches.policies.rules.said import Said, said_after
-from wisecommittee.searches.policies.rules.trees import Planter, price_ends
+from wisecommittee.searches.policies.rules.trees import price_ends
 from wisecommittee.searches.policies.window.fitting import POSITIVE, Fitting, Windows
 from wisecommittee.searches.strategies.problem import Findings, Problem, Strategy
 from wisecommittee.searches.workers.threads import Watch
 
 MOST_MEMBERS = 4  # of a committee
-MOST_MODELS = 5  # of which all sequences are tried
 PRICES, FINAL_PRICES = 7, 50  # at which chains are compared, and of the sweep of the best
 BEST = 3  # chains that are kept, at each price
 
@@ -35,11 +32,10 @@ Border = tuple[float | None, float | None]
 
 def run(problem: Problem) -> Findings:
     pool = problem.pool
-    models = considered(pool, MOST_MODELS)
-    chains = Planter(problem).chains(models, min(problem.max_models, MOST_MEMBERS))
+    chains = sequences(problem, min(problem.max_models, MOST_MEMBERS))
     require_trees(problem, chains)
-    sequences = sorted({route for chain in chains for route in chain.routes})
-    said = said_after(pool, sequences, threads=problem.execution.thread_count)
+    routes = sorted({route for chain in chains for route in chain.routes})
+    said = said_after(pool, routes, threads=problem.execution.thread_count)
     fitting = Fitting(said, pool.averaged)
     ends = price_ends(chains, pool.units)
     coarse = sweep(lambda price: fitting.ranked(chains, price)[0], *ends, PRICES)
@@ -97,8 +93,7 @@ def _border(said: Said, score: NDArray[np.float32], on: NDArray[np.bool_], exits
 
 def work(problem: Problem) -> float:
     """As of Strategy."""
-    models, longest = min(len(problem.cards), MOST_MODELS), min(problem.max_models, MOST_MEMBERS)
-    return 400.0 * sum(math.perm(models, size) for size in range(1, longest + 1)) * problem.pool.units
+    return 400.0 * count_sequences(len(problem.cards), min(problem.max_models, MOST_MEMBERS)) * problem.pool.units
 
 
 WINDOW = Strategy(Window.kind, refuse, run, work=work)

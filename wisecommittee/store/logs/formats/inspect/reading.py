@@ -15,7 +15,7 @@ from wisecommittee.store.logs.formats.inspect.archives import check_archive
 
 BATCH = 64  # samples that are read at once
 MEMORY_OF_JSON = 8  # memory of a log in JSON, as a multiple of its size
-# Parts of a sample that are long, and of no use here.
+# Long parts of a sample that no record needs.
 UNREAD = frozenset(("messages", "events", "events_data", "store", "attachments", "timelines", "metadata"))
 
 Result = TypeVar("Result")

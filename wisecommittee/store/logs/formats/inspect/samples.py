@@ -38,8 +38,8 @@ class Sample(NamedTuple):
 
 
 def sample_of(number: int, model: str, prefix: str, metric: str | None, sample: Any) -> Sample:
-    """The parts of an EvalSample. prefix : of its unit id; metric : the scorer whose answer counts, None: the one there
-    is."""
+    """The parts of an EvalSample. prefix : of its unit id; metric : the scorer whose answer counts; None where the log
+    has a single scorer."""
     scores: dict[str, Any] = {}
     extracted = None
     for scorer, score in (sample.scores or {}).items():

@@ -34,7 +34,7 @@ class Document:
     metrics: dict[str, float]
 
     def normalised(self, metric: str) -> NDArray[np.float64]:
-        """What the choice that `metric` takes for the answer is the likeliest by."""
+        """The log-likelihoods, divided as `metric` divides them: it scores the choice with the largest."""
         if metric == "acc":
             return self.logliks
         lengths = [len(text if metric == "acc_norm" else text.encode()) for text in self.texts]
@@ -42,8 +42,8 @@ class Document:
 
 
 def telling_metric(block: Sequence[Document], *, per_byte: bool) -> str | None:
-    """The metric by which readings of the target are told apart, one that all documents have; first that of the scaling
-    that is read."""
+    """The metric that decides how the targets are meant: one that all documents have, acc_bytes or acc_norm before acc
+    where log-likelihoods are divided by lengths. None where they share no metric."""
     order = ("acc_bytes", "acc_norm", "acc") if per_byte else ("acc", "acc_norm", "acc_bytes")
     return next((name for name in order if all(name in document.metrics for document in block)), None)
 

@@ -40,6 +40,8 @@ def test_a_committee_abstains_as_is_expected_of_it(store, tmp_path, policy, targ
     choice = wc.search_and_choose(store, query, target, selection=selection)
     committee = choice.val.committee
     assert committee.policy.kind == "abstaining"
+    if policy == "auto":  # votes do not say how sure they are
+        assert "no confidence" in choice.frontier.searched["refused"]["agreement"]
     expected = choice.evidence.expected.to_json()
     frame = evaluate_units(committee, store, "test")
     given = frame["prediction"].notna().to_numpy()

@@ -45,9 +45,27 @@ class Raced:
 def race_of(problem: Problem, target: Target | None, selection: Selection) -> Raced:
     """Search with every kind of policy that fits, until a stop; parameters as of `select_among`."""
     fit, refused = fitting(problem)
-    raced = Raced(_searched(problem, fit, target, refused), refused=refused)
+    asked = _searched(problem, fit, target, refused)
+    if selection.abstains:
+        asked = _with_confidence(asked, refused)
+    raced = Raced(asked, refused=refused)
     _without_folds(problem, selection, raced)
     return raced
+
+
+def _with_confidence(asked: dict[str, Asked], refused: dict[str, str]) -> dict[str, Asked]:
+    """The kinds whose committees say how sure they are of an answer, so that they can abstain; all kinds if none
+    does."""
+    kept = {}
+    for kind, each in asked.items():
+        name, parts = each.solution.problem.pool.confidence_name, [p for e in each.frontier for p in e.committee.parts]
+        if all(has_certainty(part.policy, name) for part in parts):
+            kept[kind] = each
+    if not kept:
+        return asked
+    without = "it has no confidence in its answers, by which units are left unanswered"
+    refused.update({kind: without for kind in asked if kind not in kept})
+    return kept
 
 
 def _searched(

@@ -21,6 +21,7 @@ def test_there_are_notebooks():
         "03_hne.ipynb",
         "04_irene.ipynb",
         "05_committees.ipynb",
+        "06_answers.ipynb",
     ]
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from wisecommittee.committees.policies.abstaining import has_certainty
 from wisecommittee.errors import InfeasibleError, option
-from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.meeting import matched_by, meeting
 from wisecommittee.searches.methods import fitting
 from wisecommittee.searches.resampling.cross_fit import CrossFit, FoldSearches, Skipped
@@ -91,8 +90,6 @@ def _without_folds(problem: Problem, selection: Selection, raced: Raced) -> None
     for kind, each in raced.asked.items():
         if not each.frontier.searched["complete"]:
             raced.refused[kind] = "the search was stopped before its end"
-        elif selection.abstains and not _certain(each.frontier):
-            raced.refused[kind] = "its committees have no confidence by which they could give no answer"
         elif selection.folds is None and not affordable(each, folds * selection.repeats):
             raced.refused[kind] = f"{folds} folds of this kind take long; {option('folds', folds)} searches them"
         else:
@@ -106,12 +103,6 @@ def _without_folds(problem: Problem, selection: Selection, raced: Raced) -> None
         raced.crossfits.update({kind: found for kind, found in results.items() if isinstance(found, CrossFit)})
         raced.refused.update({kind: found.why for kind, found in results.items() if isinstance(found, Skipped)})
         raced.dropped.update(dropped)
-
-
-def _certain(frontier: Frontier) -> bool:
-    """Whether every committee has a confidence in what it answers."""
-    parts = (part for e in frontier.evaluations for part in e.committee.parts)
-    return all(has_certainty(part.policy, part.confidence) for part in parts)
 
 
 def _asked(solution: Solution, target: Target | None) -> Asked:

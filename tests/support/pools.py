@@ -99,6 +99,8 @@ class MemoryStore:
 class TwoSplits:
     """val and test of the same models, each a MemoryStore."""
 
+    labels_from = None
+
     def __init__(self, val: MemoryStore, test: MemoryStore) -> None:
         self.files = val.files
         self._stores = {"val": val, "test": test}
@@ -108,6 +110,10 @@ class TwoSplits:
 
     def splits(self) -> tuple[str, ...]:
         return tuple(self._stores)
+
+    def with_labels_from(self, model: str | None) -> TwoSplits:
+        assert model is None
+        return self
 
     def __getattr__(self, name: str):  # cards, labels, outputs, ..: all name the split
         def call(*arguments):

@@ -225,6 +225,17 @@ def test_a_dry_run_shows_everything_and_writes_nothing(store, tmp_path):
     assert not (tmp_path / "store").exists()
 
 
+def test_a_log_without_costs_is_refused_and_a_dry_run_says_so(store, tmp_path):
+    rows = [{name: value for name, value in row.items() if name != "cost:usd"} for row in rows_of("a")]
+    path = logs.write(tmp_path / "log.jsonl", rows)
+    with pytest.raises(CostError, match="a: no cost in its log"):
+        wc.import_log(store, "val", [f"tiny:{path}"])
+    done = wc.import_log(store, "val", [f"tiny:{path}"], dry_run=True)
+    assert [note.partition(";")[0] for note in done.notes] == ["a: no cost in its log, and no costs=FILE"]
+    assert done.summaries["a"].costs == {}
+    assert not (tmp_path / "store").exists()
+
+
 def test_ctrl_c_leaves_nothing_behind(store, tmp_path):
     def interrupt(task, done, total):
         if task == "models checked":

@@ -101,7 +101,7 @@ def import_log(
             given = labels_of_file(labels, units, ids, free_form=free_form, class_names=names)
         truth = truth_of(spill, units, given, unlabelled=unlabelled)
         cards, prices = cards_of(models, costs, [f"{spec.format.name} {spec.path.name}" for spec in specs])
-        pool = LogPool(spill, models, units, ids, truth, fate, cards, prices)
+        pool = LogPool(spill, models, units, ids, truth, fate, cards, prices, needs_cost=not dry_run)
         table = pool.features() if features is None else table_of(features)
         making = _Making(store, split, pool, progress)
         if dry_run:

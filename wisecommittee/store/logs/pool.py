@@ -63,6 +63,8 @@ class LogPool:
     cards : {model: ModelCard}
         With costs and origin.
     prices : {model: Prices}
+    needs_cost : bool
+        Whether a model without a cost is an error; if not, it is noted.
     notes : list of str
         What was left out or filled, of the models that were made.
     """
@@ -75,6 +77,7 @@ class LogPool:
     missing: str
     cards: Mapping[str, ModelCard]
     prices: Mapping[str, Prices]
+    needs_cost: bool = True
     notes: list[str] = field(default_factory=list)
 
     def model(self, name: str) -> tuple[ModelCard, ModelRows]:
@@ -86,10 +89,13 @@ class LogPool:
             rows = replace(rows, unit_costs={**rows.unit_costs, "usd": dollars})
         card, unanswered = self.cards[name], of_log.unanswered
         if not rows.unit_costs and not card.blocks and not card.costs:
-            raise CostError(
+            error = CostError(
                 f"{name}: no cost in its log, and no {option('costs', placeholder='FILE')}; committees cannot be "
                 f"compared without a cost"
             )
+            if self.needs_cost:
+                raise error
+            self.notes.append(str(error))
         rows, used = filled(rows, unanswered, self.missing)
         if used:
             self.notes.append(said_of(name, used, int(unanswered.sum())))

@@ -600,7 +600,7 @@ def test_limits_axes_and_thresholds_against_their_definitions(mode, axis, seed):
         (x, c) for x, c in candidates if not any((d >= c and y < x) or (d > c and y == x) for y, d in candidates)
     }
     options = {"exact": mode == "exact", "shared": mode == "shared", "limits": limits}
-    points = search(pool, labels, 3, 3, "last", "own", axis=axis, percent=percent, **options)
+    points = search(pool, labels, 3, 3, "last", "own", axis=f"p{percent}" if axis == "p99" else axis, **options)
     assert [(p.total_cost if axis == "average" else p.cost, p.correct) for p in points] == sorted(expected)
 
 

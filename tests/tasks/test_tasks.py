@@ -23,6 +23,7 @@ class Model:
     truth: np.ndarray = field(default_factory=lambda: np.zeros(0))
     graded: bool = False
     meta: dict = field(default_factory=dict)
+    labels_from: str | None = None
 
     @property
     def classes(self):

@@ -100,6 +100,11 @@ def test_costs_that_vary_per_unit_are_bounded_by_what_the_choosing_units_cost():
     assert hypothesis(statement, ours, known).p_value(0.05) == pytest.approx(expected)
     exceeded = units(most={(COMMITTEE.stages, "usd"): float(paid.max()) - 0.1})
     assert hypothesis(statement, ours, exceeded).p_value(0.05) == 1
+    above_all = hypothesis(parse_guarantee("average_usd <= 30"), ours, known)
+    assert "if no unit costs more than the dearest that chose" in above_all.method  # and never "true of any units"
+    assert 0 < above_all.p_value(0.05) < 0.05
+    at_margin = parse_guarantee("average_usd <= 30").at_margin(above_all.smallest_margin(0.05) + 1e-6)
+    assert hypothesis(at_margin, ours, known).p_value(0.05) == pytest.approx(0.05, rel=0.01)
 
 
 def test_differences_of_counts_are_tested_exactly_and_of_grades_by_betting():

@@ -58,6 +58,7 @@ def test_every_example_is_a_statement():
         ("accuracy >= ", "a number, or a model and a margin"),
         ("accuracy >= best_single - 2", "margin 2; expected a margin from 0 to 1"),
         ("accuracy >= 0 * best_single", "factor 0; expected a factor above 0"),
+        ("accuracy >= 0.97 best_single", "a multiple with *, such as '0.97 * best_single'"),
         ("average_usd <= 0.4 best_single", "'0.4 best_single'; expected a number"),
         ("accuracy >= best_single - 1 %", "a number, or a model and a margin"),
         ("agreement with a >= 98 %", "'98 %'; expected a number"),

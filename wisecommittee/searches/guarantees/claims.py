@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.searches.guarantees.hypothesis import Certain, Difference, Hypothesis, Mean, Share
+from wisecommittee.searches.guarantees.hypothesis import (
+    BETTING,
+    BETTING_UP_TO_THE_DEAREST,
+    Certain,
+    Difference,
+    Hypothesis,
+    Mean,
+    Share,
+)
 from wisecommittee.searches.guarantees.results import Results, UnitCosts
 from wisecommittee.searches.statements.statement import Guarantee
 from wisecommittee.statistics.paired import PairedCounts
@@ -83,7 +91,7 @@ def _average(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis
             return _compared_costs(guarantee, (costs, most), (theirs, high), units)
         guarantee = guarantee.with_number(guarantee.number + guarantee.factor * high)
     n, saved = len(costs.values), most - costs.values
-    if most <= guarantee.number and (saved >= 0).all():
+    if costs.possible and most <= guarantee.number:
         return Certain(n, most - guarantee.number)
     spread = (most - least) or 1.0
     number = (most - guarantee.number) / spread  # the least mean share of the spread that is saved
@@ -91,7 +99,8 @@ def _average(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis
         number = 2.0
     if len(costs.possible) == 2:
         return Share(int((saved > 0).sum()), n, min(number, 1.0), scale=spread)
-    return Mean(np.clip(saved / spread, 0, 1)[units.order], number, scale=spread)
+    method = BETTING if costs.possible else BETTING_UP_TO_THE_DEAREST
+    return Mean(np.clip(saved / spread, 0, 1)[units.order], number, scale=spread, method=method)
 
 
 def _compared_costs(
@@ -102,7 +111,7 @@ def _compared_costs(
     saved = most - costs.values + guarantee.factor * reference.values
     spread = most + guarantee.factor * high
     number = 2.0 if (costs.values > most).any() else (most - guarantee.number) / spread
-    return Mean(np.clip(saved / spread, 0, 1)[units.order], number, scale=spread)
+    return Mean(np.clip(saved / spread, 0, 1)[units.order], number, scale=spread, method=BETTING_UP_TO_THE_DEAREST)
 
 
 def _exceeding(guarantee: Guarantee, results: Results, units: Units) -> Hypothesis:

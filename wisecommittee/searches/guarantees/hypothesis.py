@@ -13,6 +13,10 @@ from wisecommittee.statistics.binomial import lower_limit, p_at_most
 from wisecommittee.statistics.noninferiority import difference_lower_limit, p_inferior
 from wisecommittee.statistics.paired import PairedCounts
 
+BETTING = "betting"
+# Bets are on values with a bound, and a cost that varies per unit has none that is known.
+BETTING_UP_TO_THE_DEAREST = "betting, if no unit costs more than the dearest that chose"
+
 
 class Hypothesis(Protocol):
     """That a statement is false. method : name of the test; n : number of units that it counts."""
@@ -72,14 +76,14 @@ class Mean:
     number: float
     scale: float = 1.0  # of the margin
     margin: float = 0.0  # of the statement
-    method: str = "betting"
+    method: str = BETTING
 
     @property
     def n(self) -> int:
         return len(self.values)
 
     def p_value(self, delta: float) -> float:
-        return p_mean_at_most(self.values, self.number, delta) if self.number < 1 else 1.0
+        return p_mean_at_most(self.values, max(self.number, 0.0), delta) if self.number < 1 else 1.0
 
     def smallest_margin(self, delta: float) -> float:
         return self.margin + self.scale * (self.number - mean_lower_limit(self.values, 1 - delta))

@@ -78,6 +78,8 @@ def _compared_model(text: str, right: str, figure: str) -> tuple[float, str, flo
             raise _error(text, f"factor {multiple[1]}", "a factor above 0", figure)
     parted = MARGIN.fullmatch(right)
     if parted is None:
+        if re.fullmatch(rf"{NUMBER}\s+{BEST_SINGLE}", right):
+            raise _error(text, repr(right), f"a multiple with *, such as '{right.split()[0]} * {BEST_SINGLE}'", figure)
         if not right or right.startswith((f"{BEST_SINGLE} ", f"{BEST_SINGLE}-")):
             raise _error(text, repr(right), "a number, or a model and a margin", figure)
         return factor, right, 0.0

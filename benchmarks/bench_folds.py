@@ -12,7 +12,7 @@ from benchmarks.timing import cpu_seconds
 from wisecommittee.searches.folds import make_folds
 from wisecommittee.searches.grid.sweep import GridSearch
 from wisecommittee.searches.query import Query
-from wisecommittee.searches.resampling.cross_fit import CrossFit, cross_fit
+from wisecommittee.searches.resampling.cross_fit import CrossFit, FoldSearches, cross_fit
 from wisecommittee.searches.resampling.robust import robust_problem
 from wisecommittee.searches.search import solution_of
 from wisecommittee.searches.workers.execution import Execution
@@ -31,10 +31,10 @@ def run(units: int = 25_000, classes: int = 10) -> list[dict]:
         GridSearch(part.pool, part.tables, problem.candidates(), problem.query.levels).run(Threads(1))
 
     def folds() -> None:
-        assert isinstance(cross_fit(solution, FOLDS, 1, 0), CrossFit)
+        assert isinstance(cross_fit(FoldSearches(solution, FOLDS, 1, 0)), CrossFit)
 
     def robust_folds() -> None:
-        assert isinstance(cross_fit(solution, FOLDS, 1, 0, robust_problem), CrossFit)
+        assert isinstance(cross_fit(FoldSearches(solution, FOLDS, 1, 0, robust_problem)), CrossFit)
 
     once = cpu_seconds(grid)
     lines = []

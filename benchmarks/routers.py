@@ -23,7 +23,7 @@ import pandas as pd
 from wisecommittee import LogitStore, Query, import_answers
 from wisecommittee.analyses.policies import PolicyFigures, between_singles, figures_at
 from wisecommittee.searches.methods import strategy_for
-from wisecommittee.searches.resampling.cross_fit import CrossFit, Skipped, cross_fit
+from wisecommittee.searches.resampling.cross_fit import CrossFit, FoldSearches, Skipped, cross_fit
 from wisecommittee.searches.search import Solution, solve
 from wisecommittee.searches.strategies.problem import pose
 from wisecommittee.searches.workers.execution import Execution
@@ -64,7 +64,7 @@ def searched(store: LogitStore, query: Query, folds: int, seed: int) -> tuple[So
     started = time.process_time()
     problem = pose(store, query, Execution(threads=1))
     solution = solve(problem, strategy_for(problem))
-    crossfit = cross_fit(solution, folds, 1, seed)
+    crossfit = cross_fit(FoldSearches(solution, folds, 1, seed))
     if isinstance(crossfit, Skipped):
         raise SystemExit(crossfit.why)
     print(f"{query.policy}, up to {query.max_models} models: {time.process_time() - started:.1f} CPU s", flush=True)

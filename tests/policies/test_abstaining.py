@@ -25,7 +25,7 @@ from wisecommittee.searches.choosing import search_and_choose
 from wisecommittee.searches.evaluate import evaluate
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.abstention import abstaining_across
-from wisecommittee.searches.resampling.cross_fit import CrossFit, cross_fit
+from wisecommittee.searches.resampling.cross_fit import CrossFit, FoldSearches, cross_fit
 from wisecommittee.searches.resampling.evidence import Chosen
 from wisecommittee.searches.resampling.rules import Always
 from wisecommittee.searches.resampling.surest import RiskCoverage, SurestFirst
@@ -297,7 +297,7 @@ QUICK = Query(max_models=2, levels=15)
 def test_without_a_fold_thresholds_do_not_depend_on_its_labels(store, outputs, tmp_path):
     rows, labels = outputs
     solution = solution_of(store, QUICK, Execution())
-    crossfit = cross_fit(solution, 5, 1, 0)
+    crossfit = cross_fit(FoldSearches(solution, 5, 1, 0))
     fold = crossfit.repeats[0][2]
     committee, selection = Committee((("b",),)), Selection(abstain_cost=0.2)
 

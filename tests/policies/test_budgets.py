@@ -9,7 +9,7 @@ from wisecommittee import LogitStore, ModelCard, Query
 from wisecommittee.searches.choosing import search_and_choose
 from wisecommittee.searches.methods import strategy_for
 from wisecommittee.searches.resampling.budget import STEP, STEPS, Budgeted
-from wisecommittee.searches.resampling.cross_fit import CrossFit, cross_fit
+from wisecommittee.searches.resampling.cross_fit import CrossFit, FoldSearches, cross_fit
 from wisecommittee.searches.resampling.rules import Mixed, Within
 from wisecommittee.searches.search import solve
 from wisecommittee.searches.selection import Selection
@@ -41,7 +41,7 @@ def store(tmp_path_factory):
 def folds_of(store, policy):
     problem = pose(store, Query(policy=policy, cost="usd"), Execution(threads=1))
     solution = solve(problem, strategy_for(problem))
-    crossfit = cross_fit(solution, 4, 1, 0)
+    crossfit = cross_fit(FoldSearches(solution, 4, 1, 0))
     assert isinstance(crossfit, CrossFit)
     return solution.frontier, crossfit
 

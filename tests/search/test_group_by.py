@@ -14,7 +14,7 @@ from wisecommittee.searches.folds import make_group_folds
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.search import search_with_guarantee
 from wisecommittee.searches.guarantees.units import divided, divided_by_group, one_of_each
-from wisecommittee.searches.resampling.cross_fit import cross_fit
+from wisecommittee.searches.resampling.cross_fit import FoldSearches, cross_fit
 from wisecommittee.searches.resampling.speedup import speedup
 from wisecommittee.searches.search import solution_of
 from wisecommittee.searches.workers.execution import Execution
@@ -79,7 +79,7 @@ def test_folds_take_whole_groups_and_spread_classes():
 def test_the_searches_without_a_fold_do_not_see_its_groups(tmp_path):
     store = drawn(tmp_path / "s", 60, 3)
     solution = solution_of(store, QUERY, Execution(threads=1))
-    crossfit = cross_fit(solution, 4, 2, 0, group_by="origin")
+    crossfit = cross_fit(FoldSearches(solution, 4, 2, 0, group_by="origin"))
     groups = np.array(read_groups(store, "val")["origin"])
     for folds in crossfit.repeats:
         assert sorted(np.concatenate([fold.held_out for fold in folds]).tolist()) == list(range(180))

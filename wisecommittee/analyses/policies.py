@@ -12,7 +12,7 @@ from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.methods import fitting
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.comparison import PairedDifference, difference_of_rules
-from wisecommittee.searches.resampling.cross_fit import CrossFit, Skipped, cross_fit
+from wisecommittee.searches.resampling.cross_fit import CrossFit, FoldSearches, Skipped, cross_fit
 from wisecommittee.searches.resampling.estimates import expected_figures
 from wisecommittee.searches.resampling.fitted import Fitted
 from wisecommittee.searches.resampling.rules import Mixed
@@ -151,7 +151,7 @@ def compare_policies(
     searches: dict[str, tuple[Solution, CrossFit]] = {}
     for kind, (of_kind, strategy) in fit.items():
         solution = solve(of_kind, strategy)
-        crossfit = cross_fit(solution, folds, repeats, seed, group_by=group_by)
+        crossfit = cross_fit(FoldSearches(solution, folds, repeats, seed, group_by=group_by))
         if isinstance(crossfit, Skipped):
             left_out[kind] = crossfit.why
         else:

@@ -9,9 +9,9 @@ from wisecommittee.committees.policies.abstaining import has_certainty
 from wisecommittee.errors import InfeasibleError, option
 from wisecommittee.searches.meeting import matched_by, meeting
 from wisecommittee.searches.methods import fitting
-from wisecommittee.searches.resampling.cross_fit import CrossFit, FoldSearches, Skipped
+from wisecommittee.searches.resampling.cross_fit import CrossFit, Skipped
 from wisecommittee.searches.resampling.race import Runner, race
-from wisecommittee.searches.resampling.selecting import Asked, affordable, preparation, rule_before_folds, settled
+from wisecommittee.searches.resampling.selecting import Asked, affordable, fold_searches, rule_before_folds, settled
 from wisecommittee.searches.search import Solution, solve
 from wisecommittee.searches.selection import FITTED_FOLDS, Selection
 from wisecommittee.searches.strategies.problem import Problem, Strategy
@@ -94,10 +94,7 @@ def _without_folds(problem: Problem, selection: Selection, raced: Raced) -> None
             raced.refused[kind] = f"{folds} folds of this kind take long; {option('folds', folds)} searches them"
         else:
             filled = settled(each, replace(selection, folds=folds))
-            searches = FoldSearches(
-                each.solution, folds, selection.repeats, selection.seed, preparation(filled), selection.group_by
-            )
-            runners[kind] = Runner(searches, rule_before_folds(each, filled))
+            runners[kind] = Runner(fold_searches(each, filled), rule_before_folds(each, filled))
     if runners:
         results, dropped = race(runners, problem.execution.progress, lambda: stop_is_due(problem.deadline))
         raced.crossfits.update({kind: found for kind, found in results.items() if isinstance(found, CrossFit)})

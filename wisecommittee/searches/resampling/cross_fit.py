@@ -195,23 +195,9 @@ class FoldSearches:
         return CrossFit(self.problem.pool, self.problem.tables, tuple(repeats), self.together, self.group_by)
 
 
-def cross_fit(
-    solution: Solution,
-    folds: int,
-    repeats: int,
-    seed: int,
-    prepared: Preparation = as_it_is,
-    group_by: str | None = None,
-) -> CrossFit | Skipped:
-    """Search without each fold; parameters as of FoldSearches.
-
-    Returns
-    -------
-    CrossFit or Skipped
-        Skipped for the reasons of FoldSearches.
-    """
-    searches = FoldSearches(solution, folds, repeats, seed, prepared, group_by)
-    progress = solution.problem.execution.progress
+def cross_fit(searches: FoldSearches) -> CrossFit | Skipped:
+    """Search without every fold, with progress. Returns Skipped for the reasons of FoldSearches."""
+    progress = searches.solution.problem.execution.progress
     if progress and len(searches):
         progress("folds", 0, len(searches))
     while searches.search_next():

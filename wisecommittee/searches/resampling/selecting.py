@@ -14,7 +14,14 @@ from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.resampling.abstention import abstaining_across, abstaining_on, expected_answers
 from wisecommittee.searches.resampling.budget import Budgeted
-from wisecommittee.searches.resampling.cross_fit import Chooser, CrossFit, Preparation, Skipped, as_it_is, cross_fit
+from wisecommittee.searches.resampling.cross_fit import (
+    Chooser,
+    CrossFit,
+    FoldSearches,
+    Skipped,
+    as_it_is,
+    cross_fit,
+)
 from wisecommittee.searches.resampling.evidence import Chosen, Evidence, along, evidence
 from wisecommittee.searches.resampling.outcomes import Outcomes, outcomes_of
 from wisecommittee.searches.resampling.robust import robust_problem
@@ -174,14 +181,15 @@ def cross_fitted(asked: Asked, selection: Selection) -> CrossFit | Skipped:
         return Skipped(f"no folds were searched; {option('folds', FOLDS)} searches them")
     if not asked.frontier.searched["complete"]:
         return Skipped("the search was stopped before its end")
-    return cross_fit(
-        asked.solution, selection.folds, selection.repeats, selection.seed, preparation(selection), selection.group_by
+    return cross_fit(fold_searches(asked, selection))
+
+
+def fold_searches(asked: Asked, selection: Selection) -> FoldSearches:
+    """The searches without each fold, before any is made; selection : with its defaults filled in."""
+    prepared = robust_problem if selection.choose == "robust" else as_it_is
+    return FoldSearches(
+        asked.solution, selection.folds or 0, selection.repeats, selection.seed, prepared, selection.group_by
     )
-
-
-def preparation(selection: Selection) -> Preparation:
-    """What is done to the problem of a fold before it is searched; selection : with its defaults filled in."""
-    return robust_problem if selection.choose == "robust" else as_it_is
 
 
 def rule_before_folds(asked: Asked, selection: Selection) -> Chooser | None:

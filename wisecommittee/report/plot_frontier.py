@@ -30,6 +30,7 @@ from wisecommittee.report.style import (
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.hull import hull
+from wisecommittee.tasks.task import agreement_with
 
 HOLLOW = 400  # committees evaluated again on test at most
 EXPECTED = SERIES[2][0]  # colour
@@ -46,7 +47,7 @@ def frontier(
     published: Mapping[str, tuple[float, float]] | None = None,
     label_points: bool = True,
     band: bool = False,
-    quality: str = "top-1 accuracy",
+    quality: str | None = None,
 ) -> Axes:
     """Draw the frontier of a search with all single models of its pool (Wang et al. 2022, Fig. 2).
 
@@ -69,8 +70,8 @@ def frontier(
         Name the single models. If space is short, the most accurate models for their cost are named first.
     band : bool
         Draw the 95 % intervals that the frontier would have if nobody had chosen it.
-    quality : str
-        What the y axis measures; it is printed in percent.
+    quality : str, optional
+        What the y axis measures, in percent; by default agreement where labels are a model's, else top-1 accuracy.
 
     Returns
     -------
@@ -119,7 +120,7 @@ def frontier(
         ax.plot(x, y, "*", color=PUBLISHED, markersize=9, markeredgewidth=0, zorder=4, label="published")
     evaluations_drawn = coordinates([*singles, *reported, *thin], axis)[0]
     name_axes(ax, frontier.cost, [*costs, *evaluations_drawn, *(c for c, _ in others.values())], axis)
-    ax.set_ylabel(f"{quality} (%)")
+    ax.set_ylabel(f"{quality or _quality_of(frontier)} (%)")
     name_points(ax, singles if label_points else [], others, axis)
     return legend(ax, {f"the same on {sample(reported)}": _hollow_marks(reported)} if reported else {})
 
@@ -153,13 +154,19 @@ def _hollow_marks(reported: Sequence[Evaluation]) -> tuple[Line2D, ...]:
     )
 
 
+def _quality_of(frontier: Frontier) -> str:
+    """The name of the quality on an axis, as far as the search says it."""
+    trusted = frontier.query.labels_from
+    return "top-1 accuracy" if trusted is None else agreement_with(trusted)
+
+
 def frontiers(
     ax: Axes,
     frontiers: Mapping[str, Frontier],
     *,
     singles: bool = True,
     label_points: bool = False,
-    quality: str = "top-1 accuracy",
+    quality: str | None = None,
 ) -> Axes:
     """Draw several frontiers over the same cost, each with its own colour, dashes and markers.
 
@@ -211,7 +218,8 @@ def frontiers(
         )
     evaluations_drawn = [*pool.values(), *(e for f in frontiers.values() for e in f)]
     name_axes(ax, costs[0], coordinates(evaluations_drawn, axis)[0], axis)
-    ax.set_ylabel(f"{quality} (%) on {sample(evaluations_drawn)}")
+    named = quality or _quality_of(next(iter(frontiers.values())))
+    ax.set_ylabel(f"{named} (%) on {sample(evaluations_drawn)}")
     name_points(ax, list(pool.values()) if label_points else [], {}, axis)
     return legend(ax)
 

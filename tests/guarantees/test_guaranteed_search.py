@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 import wisecommittee as wc
 from wisecommittee.committees.committee import Committee
 from wisecommittee.errors import AbsentError, AbsentNameError, CommitteeError, InfeasibleError, StoreError, UsageError
-from wisecommittee.searches.guarantees.hypothesis import Certain, Share
+from wisecommittee.searches.guarantees.hypothesis import BETTING_UP_TO_THE_DEAREST, Certain, Share
 from wisecommittee.searches.guarantees.options import GuaranteeOptions
 from wisecommittee.searches.guarantees.path import STEP, order_of_tests
 from wisecommittee.searches.guarantees.search import search_with_guarantee
@@ -317,7 +317,7 @@ def test_answers_have_classes_by_name_and_prices_per_unit(tmp_path):
     labels = store.labels("val")[testing]
     assert recall.n == int((labels == "spam").sum())
     assert 0 < precision.n < 150
-    assert (average.method, exceeding.n) == ("betting", 150)
+    assert (average.method, exceeding.n) == (BETTING_UP_TO_THE_DEAREST, 150)
     with pytest.raises(AbsentNameError, match=r"unknown class 'ham'.*Known: fine, spam"):
         searched(store, "recall of ham >= 0.7", query=query)
 

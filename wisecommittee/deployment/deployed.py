@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
@@ -22,8 +21,6 @@ from wisecommittee.deployment.units import Units
 from wisecommittee.errors import CommitteeError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
-from wisecommittee.runtime.decisions import Decisions
-from wisecommittee.runtime.members import Outputs
 from wisecommittee.runtime.membership import Membership
 from wisecommittee.runtime.runtime import Runtime
 from wisecommittee.store import LogitStore
@@ -75,6 +72,8 @@ class Deployed(Runtime):
     CommitteeError
         The committee exits by a stored score, or a member gives outputs that the committee cannot use.
     """
+
+    preprocesses: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -139,49 +138,26 @@ class Deployed(Runtime):
         """
         if self._checks.store is None:
             raise UsageError(f"{self.committee.label()}: nothing to compare with; deploy it with store=..")
-        units = Units.of_inputs(inputs, list(self.models.values()))
-        compare_outputs(self, units, list(unit_ids), self._checks.store, split)
+        compare_outputs(self, self.units(inputs), list(unit_ids), self._checks.store, split)
 
-    def __call__(
-        self,
-        inputs: torch.Tensor | Units | Sequence[Any],
-        unit_ids: Sequence[str] | None = None,
-        features: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None,
-    ) -> Decisions:
-        """Run the committee: every stage on the units that the policy sends to it (committees/walk.py).
+    def units(self, inputs: Any) -> Units:
+        """The inputs of a call, in the forms that the members take.
 
         Parameters
         ----------
         inputs : [n, ..]
             A tensor or array as every member takes it, or n images (PIL, or uint8 [H, W, 3]) for the members'
             preprocessing; functions among the members get the inputs unchanged.
-        unit_ids : text [n], optional
-            Needed only if the policy decides by unit ids.
-        features : {column: [n]}, optional
-            What is known of the units before any model runs: numbers, or text of categories. Needed only if the policy
-            decides by features.
-
-        Returns
-        -------
-        Decisions
-            Prediction, stage, confidence and probabilities of the n units.
-
-        Raises
-        ------
-        UsageError
-            The policy decides by unit ids or features, and there are not n of them.
-        CommitteeError
-            A member gives outputs of another kind or number than the committee was chosen on.
         """
-        return super().__call__(Units.of_inputs(inputs, list(self.models.values())), unit_ids, features)
+        return Units.of_inputs(inputs, list(self.models.values()))
+
+    def inputs_of(self, name: str, inputs: Units) -> Any:
+        """The inputs as a member takes them, preprocessed."""
+        return inputs.of(self.models[name])
 
     def kind(self, name: str) -> str:
         """Kind of a member's outputs: 'logits' or 'probabilities'."""
         return self.combination.members[name].kind
-
-    def outputs(self, name: str, inputs: Units) -> Outputs:
-        """The checked outputs of a member for these units."""
-        return self.members[name](name, inputs.of(self.models[name]), self.batch_size)
 
     def as_stored(self, name: str, units: Units) -> NDArray[np.float32]:
         """Outputs float32 [n, C] of a member, in the kind and with the columns of the stored outputs."""

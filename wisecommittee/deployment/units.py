@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wisecommittee.deployment.callables import Called
 from wisecommittee.errors import UsageError
 from wisecommittee.extraction.models.loaded import LoadedModel
-from wisecommittee.runtime.rows import count, taken
+from wisecommittee.runtime.rows import count, form, joined, taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +66,15 @@ class Units:
         kept = None if self.rows is None else taken(self.rows, rows)
         chosen = torch.from_numpy(rows)
         return Units({key: tensor[chosen.to(tensor.device)] for key, tensor in self.tensors.items()}, kept)
+
+    @property
+    def form(self) -> Hashable:
+        """Equal for inputs that can be joined."""
+        return tuple(None if part is None else form(part) for part in (self.tensors.get(None), self.rows))
+
+    def joined(self, others: Sequence[Units]) -> Units:
+        """These units, and then others of the same form; what has not been preprocessed for all of them is left out."""
+        parts = [self, *others]
+        keys = [key for key in self.tensors if all(key in part.tensors for part in others)]
+        rows = None if self.rows is None else joined([part.rows for part in parts])
+        return Units({key: torch.cat([part.tensors[key] for part in parts]) for key in keys}, rows)

@@ -25,15 +25,19 @@ class Decisions:
     stage : int64 [n]
         Stage at which each unit exits, from 0.
     confidence : float32 [n] or None
-        Confidence after the stages that have run; None if the committee has none.
+        Confidence after the stages that have run; None if the committee has none. The least float32 number for units
+        for which every member that has run has failed.
     probabilities : float32 [n, C] or None
-        Probabilities of the members that have run, combined; None if they answer.
+        Probabilities of the members that have run, combined; None if they answer. NaN for units for which every member
+        that has run has failed.
     ran : bool [n, K]
         The stages that have run.
     classes : tuple of str or None
         Names of the classes; None if unknown.
     costs : {name: float64 [n]}
-        What the members said that each unit has cost.
+        What the members said that each unit has cost, failed calls included.
+    failed : bool [n, K], optional
+        The stages in which a member has failed (`Runtime`, on_failure='escalate'); they are among those that have run.
     """
 
     prediction: NDArray[np.generic]
@@ -43,6 +47,7 @@ class Decisions:
     ran: NDArray[np.bool_]
     classes: tuple[str, ...] | None = None
     costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    failed: NDArray[np.bool_] | None = None
 
     @property
     def names(self) -> list[str]:

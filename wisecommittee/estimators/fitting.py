@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -121,21 +121,22 @@ def _classes(y: NDArray[Any]) -> NDArray[Any]:
 
 def _common_classes(members: Members) -> NDArray[Any]:
     """[C]: the classes of estimators that are fitted already."""
-    known: list[tuple[str, Sequence[Any]]] = []
+    known: list[tuple[str, NDArray[Any]]] = []
     for name, estimator in members.items():
         check_is_fitted(estimator)
-        known.append((name, estimator.classes_))
+        known.append((name, np.asarray(estimator.classes_)))
         if not np.array_equal(known[0][1], known[-1][1]):
             raise UsageError(
-                f"{known[0][0]} and {name} were fitted to other classes, {list(known[0][1])} and "
-                f"{list(known[-1][1])}; expected the same for all estimators"
+                f"{known[0][0]} and {name} were fitted to other classes, {known[0][1].tolist()} and "
+                f"{known[-1][1].tolist()}; expected the same for all estimators"
             )
-    return np.asarray(known[0][1])
+    return known[0][1]
 
 
 def _numbers(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
     """int64 [n]: the number of each sample's class."""
     places = np.searchsorted(classes, y).clip(max=len(classes) - 1)
     if len(unknown := np.flatnonzero(classes[places] != y)):
-        raise UsageError(f"y has the class {y[unknown[0]]!r}, which the estimators do not know: {list(classes)}")
+        strange = y[unknown[:1]].tolist()[0]
+        raise UsageError(f"y has the class {strange!r}, which the estimators do not know; they know {classes.tolist()}")
     return places.astype(np.int64)

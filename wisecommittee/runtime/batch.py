@@ -70,9 +70,9 @@ class RuntimeBatch:
     def state(self, route: Route) -> State:
         """What the policy may read, after the stages of a route."""
         combination, needs = self.runtime.combination, self.committee.policy.needs
-        alone = {}
+        alone, ran = {}, {name: self.ran[name] for k in route for name in self.committee.stages[k]}
         if needs & {"members", "member_scores"}:
-            alone = {name: combination.judge({name: ran}) for name, ran in self.ran.items()}
+            alone = {name: combination.judge({name: each}) for name, each in ran.items()}
         return State(
             route,
             len(self.committee.stages),
@@ -81,7 +81,7 @@ class RuntimeBatch:
             self.prediction if "prediction" in needs else None,
             {name: each.prediction for name, each in alone.items()} if "members" in needs else {},
             {name: each.score for name, each in alone.items()} if "member_scores" in needs else {},
-            combination.log_probabilities(self.ran) if "outputs" in needs else {},
+            combination.log_probabilities(ran) if "outputs" in needs else {},
             self.known.unit_ids,
             self.known.features,
         )

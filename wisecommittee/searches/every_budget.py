@@ -1,4 +1,4 @@
-"""What a search chooses within every budget, each as `search_and_choose` chooses within one, and what to expect of it."""
+"""What a search chooses within every budget, each as `search_and_choose` does, and what to expect of it."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wisecommittee.committees.committee import Committee
     from wisecommittee.committees.policies.thresholds import Thresholds
     from wisecommittee.deployment.deploy import deploy
+    from wisecommittee.estimators.committee_classifier import CommitteeClassifier
     from wisecommittee.extraction.extract import extract
     from wisecommittee.operations.audit import audit
     from wisecommittee.operations.groups import evaluate_by
@@ -62,6 +63,7 @@ _HOMES = {
     "audit": "wisecommittee.operations.audit",
     "deploy": "wisecommittee.deployment.deploy",
     "Runtime": "wisecommittee.runtime",
+    "CommitteeClassifier": "wisecommittee.estimators.committee_classifier",
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.calibrate",
     "import_answers": "wisecommittee.store.imports.answers",
@@ -81,6 +83,7 @@ _HOMES = {
 
 __all__ = [
     "Committee",
+    "CommitteeClassifier",
     "Evaluation",
     "Frontier",
     "GuaranteeOptions",

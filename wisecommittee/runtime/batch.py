@@ -80,11 +80,12 @@ class RuntimeBatch:
         """What the policy may read, after the stages of a route."""
         combination, needs = self.runtime.combination, self.committee.policy.needs
         alone, prediction = {}, None
+        ran = {name: self.ran[name] for k in route for name in self.committee.stages[k]}
         if "prediction" in needs and self.judged is not None:
             prediction = self.no_answer() if self.unsure else self.judged.prediction
         if needs & {"members", "member_scores"}:
             lost = Judged(self.no_answer(), np.full(len(self), LEAST, np.float32))
-            alone = {name: lost if ran.failed else combination.judge({name: ran}) for name, ran in self.ran.items()}
+            alone = {name: lost if each.failed else combination.judge({name: each}) for name, each in ran.items()}
         return State(
             route,
             len(self.committee.stages),
@@ -93,7 +94,7 @@ class RuntimeBatch:
             prediction,
             {name: each.prediction for name, each in alone.items()} if "members" in needs else {},
             {name: each.score for name, each in alone.items()} if "member_scores" in needs else {},
-            combination.log_probabilities(self.said) if "outputs" in needs else {},
+            combination.log_probabilities(ran) if "outputs" in needs else {},
             self.known.unit_ids,
             self.known.features,
         )

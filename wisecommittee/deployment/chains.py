@@ -7,7 +7,7 @@ a method `chain` that returns modules whose composition it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,11 @@ class Chain:
     blocks: tuple[nn.Module, ...]
     numbers: tuple[int, ...]
     shared: frozenset[int]
+
+    def divided(self, earlier: Iterable[Chain]) -> tuple[nn.Sequential, nn.Sequential]:
+        """The blocks that one of the earlier members has run too, and the other blocks."""
+        common = max((shared_blocks(self.numbers, other.numbers) for other in earlier), default=0)
+        return nn.Sequential(*self.blocks[:common]), nn.Sequential(*self.blocks[common:])
 
 
 def chains_of(models: Mapping[str, LoadedModel]) -> dict[str, Chain]:

@@ -206,32 +206,18 @@ def cost_model(
     per_unit : {model: float64 [N]} for models whose cost varies per unit. 'flops' is the union of blocks; any other
     cost is on the cards and adds up over members. stage : cost of every stage beside its members.
     """
-    varying = dict(per_unit or {})
-    # A column that is constant over units is a cost of the model, such as the price of a call.
-    constant = {model: float(column[0]) for model, column in varying.items() if len(column) and np.ptp(column) == 0}
-    if len(constant) == len(varying):
-        varying = {}
-    known = cost_names(cards)
-    table: list[Mapping[str, int | float]] = []
-    for card in cards:
-        if card.model in varying:
-            table.append({})
-        elif card.model in constant:
-            table.append({f"{card.model}\0{name}": constant[card.model]})
-        elif name == "flops" and card.blocks:
-            table.append(card.blocks)
-        elif name != "flops" and name in card.costs:
-            table.append({f"{model}\0{name}": value for model, value in _shares(card, name).items()})
-        else:
-            have = ", ".join(sorted(known)) or "none"
-            raise CostError(
-                f"{card.model} has no cost {name!r}; costs in this pool: {have}. "
-                f"Choose one with {option('cost')}, or add the column with `wisecommittee import --costs models.csv`"
-            )
-    if varying:
+    given = per_unit or {}
+    table = [block_costs(card, name, given.get(card.model)) for card in cards]
+    if absent := [card.model for card, charges in zip(cards, table, strict=True) if charges == {}]:
+        have = ", ".join(sorted(cost_names(cards))) or "none"
+        raise CostError(
+            f"{absent[0]} has no cost {name!r}; costs in this pool: {have}. "
+            f"Choose one with {option('cost')}, or add the column with `wisecommittee import --costs models.csv`"
+        )
+    if None in table:
         rows = [
-            varying[card.model] if card.model in varying else np.full(units, float(sum(costs.values())))
-            for card, costs in zip(cards, table, strict=True)
+            given[card.model] if charges is None else np.full(units, float(sum(charges.values())))
+            for card, charges in zip(cards, table, strict=True)
         ]
         matrix = np.stack(rows)
         if not np.isfinite(matrix).all() or (matrix < 0).any():
@@ -244,7 +230,31 @@ def cost_model(
         counted = np.array(integers, dtype=np.int64)[inverse.reshape(matrix.shape)] + overhead
         none = np.zeros(0, dtype=np.int64)
         return CostModel(name, unit, none, np.zeros((len(cards), 0), dtype=bool), counted, stage=overhead)
+    return of_blocks(name, [charges or {} for charges in table], units, stage)
 
+
+def block_costs(
+    card: ModelCard, name: str, per_unit: NDArray[np.float64] | None = None
+) -> Mapping[str, int | float] | None:
+    """{block: cost} of a model: a block that several models run is charged once. None where the cost varies per unit,
+    {} where the card does not have that cost.
+
+    per_unit : float64 [N], the cost of each unit. A column that is constant over units is a cost of the model, such as
+    the price of a call.
+    """
+    if per_unit is not None:
+        constant = len(per_unit) > 0 and np.ptp(per_unit) == 0
+        return {f"{card.model}\0{name}": float(per_unit[0])} if constant else None
+    if name == "flops":
+        return card.blocks
+    return {f"{model}\0{name}": value for model, value in _shares(card, name).items()} if name in card.costs else {}
+
+
+def of_blocks(name: str, table: Sequence[Mapping[str, int | float]], units: int, stage: float = 0) -> CostModel:
+    """The cost model of models that run these blocks, {block: cost} for each model, over `units` units.
+
+    stage : cost of every stage beside its members
+    """
     ids: dict[str, int | float] = {}
     for costs in table:
         for block, value in costs.items():
@@ -257,7 +267,7 @@ def cost_model(
                     f"{subject} costs {ids[block]} in one card and {value} in another; {remedy or 'give it two ids'}"
                 )
     names = list(ids)
-    overheads = [stage] * len(cards) if stage else []  # a committee has at most as many stages as there are models
+    overheads = [stage] * len(table) if stage else []  # a committee has at most as many stages as there are models
     integers, unit = fixed_point([*ids.values(), *overheads], headroom=units)
     uses = np.array([[block in costs for block in names] for costs in table], dtype=bool)
     overhead = integers[-1] if stage else 0

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.deployment.callables import Called
+from wisecommittee.deployment.chains import chains_of
 from wisecommittee.deployment.members import find_card
 from wisecommittee.deployment.memberships import class_names, membership
 from wisecommittee.deployment.replay import compare_outputs
+from wisecommittee.deployment.sharing import SharingMember
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import CommitteeError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
+from wisecommittee.runtime.decisions import Decisions
+from wisecommittee.runtime.known import Known
 from wisecommittee.runtime.membership import Membership
 from wisecommittee.runtime.runtime import Runtime
 from wisecommittee.store import LogitStore
@@ -48,7 +52,9 @@ class OutputChecks:
 class Deployed(Runtime):
     """A committee whose modules are on a device until it is closed: `with deploy(committee) as run: run(images)`.
 
-    Every member runs whole, also where members have blocks in common: those are computed once for each member.
+    Blocks that several members begin with run once for each unit, where their modules say what their blocks are
+    (chains.py); other members run whole. With such members at most `batch_size` units are under way at a time, because
+    what the blocks gave is kept on the device.
 
     Parameters
     ----------
@@ -100,6 +106,7 @@ class Deployed(Runtime):
         self._cards = {name: None if store is None else find_card(store, name) for name in committee.models}
         self._chosen_classes = classes
         self._stack = ExitStack()
+        chains = chains_of(self.models)  # compared on the CPU
         try:
             members = {
                 name: model.module.call
@@ -107,8 +114,11 @@ class Deployed(Runtime):
                 else self._stack.enter_context(Forward(model.module, name, self.device, precision=precision))
                 for name, model in self.models.items()
             }
+            self.sharing = {
+                name: SharingMember(self.models[name], members[name], chain) for name, chain in chains.items()
+            }
             named = class_names(self._cards.values(), self.models) if classes is None else classes
-            super().__init__(committee, members, batch_size=batch_size, classes=named)
+            super().__init__(committee, {**members, **self.sharing}, batch_size=batch_size, classes=named)
         except BaseException:
             self.close()
             raise
@@ -152,8 +162,25 @@ class Deployed(Runtime):
         return Units.of_inputs(inputs, list(self.models.values()))
 
     def inputs_of(self, name: str, inputs: Units) -> Any:
-        """The inputs as a member takes them, preprocessed."""
-        return inputs.of(self.models[name])
+        """The inputs as a member takes them: preprocessed; of a member that shares blocks, with what these gave."""
+        return inputs if name in self.sharing else inputs.of(self.models[name])
+
+    def __call__(
+        self,
+        inputs: Any,
+        unit_ids: Sequence[str] | None = None,
+        features: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None,
+    ) -> Decisions:
+        units = self.units(inputs)
+        if not self.sharing or len(units) <= self.batch_size:
+            return super().__call__(units, unit_ids, features)
+        known = Known.of(self.committee, unit_ids, features, len(units))
+        parts = []
+        for rows in np.split(np.arange(len(units)), range(self.batch_size, len(units), self.batch_size)):
+            part = known.only(rows)
+            ids = None if part.unit_ids is None else part.unit_ids.tolist()
+            parts.append(super().__call__(units.only(rows), ids, part.features))
+        return Decisions.joined(parts)
 
     def kind(self, name: str) -> str:
         """Kind of a member's outputs: 'logits' or 'probabilities'."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,21 @@ class Decisions:
     costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     failed: NDArray[np.bool_] | None = None
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The decisions on the units of all parts, one part after the other."""
+        first, costs = parts[0], sorted({cost for part in parts for cost in part.costs})
+        return cls(
+            np.concatenate([part.prediction for part in parts]),
+            np.concatenate([part.stage for part in parts]),
+            _joined([part.confidence for part in parts]),
+            _joined([part.probabilities for part in parts]),
+            np.concatenate([part.ran for part in parts]),
+            first.classes,
+            {cost: np.concatenate([part.costs.get(cost, np.zeros(len(part))) for part in parts]) for cost in costs},
+            np.concatenate([np.zeros_like(part.ran) if part.failed is None else part.failed for part in parts]),
+        )
+
     @property
     def names(self) -> list[str]:
         """Names of the predicted classes, else their numbers or the answers as text; "" without an answer."""
@@ -70,3 +86,8 @@ class Decisions:
         rows = zip(self.names[first], self.stage[first].tolist(), sure, strict=False)
         shown = "; ".join(f"{name or 'no answer'} at stage {stage}{sure}" for name, stage, sure in rows)
         return f"<Decisions of {counted(len(self), 'unit')}: {shown}{'; ..' if len(self) > SHOWN else ''}>"
+
+
+def _joined(parts: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+    arrays = [part for part in parts if part is not None]
+    return np.concatenate(arrays) if len(arrays) == len(parts) else None

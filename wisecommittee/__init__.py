@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wisecommittee.operations.monitor import monitor
     from wisecommittee.operations.retune import retune
     from wisecommittee.report import plot, tables
+    from wisecommittee.runtime import Runtime
     from wisecommittee.searches.calibration.calibrate import calibrate
     from wisecommittee.searches.choosing import search_and_choose
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
@@ -60,6 +61,7 @@ _HOMES = {
     "retune": "wisecommittee.operations.retune",
     "audit": "wisecommittee.operations.audit",
     "deploy": "wisecommittee.deployment.deploy",
+    "Runtime": "wisecommittee.runtime",
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.calibrate",
     "import_answers": "wisecommittee.store.imports.answers",
@@ -87,6 +89,7 @@ __all__ = [
     "LogitStore",
     "ModelCard",
     "Query",
+    "Runtime",
     "Selection",
     "Study",
     "Target",

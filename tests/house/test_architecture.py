@@ -29,6 +29,7 @@ FLOORS = {
     "tasks": 1,
     "kernels": 1,
     "store": 2,
+    "runtime": 2,
     "searches": 3,
     "extraction": 3,
     "deployment": 4,
@@ -44,7 +45,7 @@ TORCH_WING = {
         *("statistics", "committees", "tasks", "kernels", "store"),
     },
 }
-TORCH_WING["deployment"] = TORCH_WING["train"] = TORCH_WING["extraction"] | {"extraction"}
+TORCH_WING["deployment"] = TORCH_WING["train"] = TORCH_WING["extraction"] | {"extraction", "runtime"}
 ROOMS = {
     "numba": {"kernels"},
     "llvmlite": {"kernels"},

@@ -26,7 +26,9 @@ def stage_costs(committee: Committee, part: int = 0) -> dict[Route, float | None
     if None in charges.values():  # a cost that varies per unit adds up over members, whatever blocks they share
         known = [{model: float(sum(each.values()))} for model, each in zip(charges, known, strict=True)]
     fee = chosen.policy.fee(name)
-    model = replace(of_blocks(name, known, units=1), parallel=name in committee.parallel).finer(fee, 1)
+    model = replace(of_blocks(name, known, 1, committee.stage_overhead), parallel=name in committee.parallel).finer(
+        fee, 1
+    )
     place = {member: number for number, member in enumerate(charges)}
     costs: dict[Route, float | None] = {}
     for route in chosen.routes:
@@ -60,3 +62,12 @@ def costs_from_json(costs: object) -> Mapping[str, RecordedCost]:
             except CostError as error:
                 raise CommitteeError(f"committee: {error}") from error
     return costs
+
+
+def overhead_from_json(value: object) -> float:
+    """The field `stage_overhead` of a committee.json; CommitteeError for anything else."""
+    try:
+        check_cost(value, "the cost of a stage beside its members", free=True)
+    except CostError as error:
+        raise CommitteeError(f"committee: {error}") from error
+    return float(value)  # type: ignore[arg-type]

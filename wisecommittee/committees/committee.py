@@ -15,7 +15,7 @@ from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.cards import OLD_KINDS, check_cost, plain, split_model_name
-from wisecommittee.committees.charging import RecordedCost, costs_from_json, stage_costs
+from wisecommittee.committees.charging import RecordedCost, costs_from_json, overhead_from_json, stage_costs
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.fields import checked_object, listed, shown, typed
 from wisecommittee.committees.policies import policy_from_json
@@ -66,6 +66,8 @@ class Committee:
     costs : {model: number, {model: number} or None}
         What a unit costs, of members that are not charged by their blocks; None where that varies per unit. An object
         has the costs of the models for which counts of pixels stand. Evaluation takes the store's costs.
+    stage_overhead : float
+        What every stage costs for a unit beside its members. Evaluation takes that of the store.
     provenance : {"versions", "store", "query", "searched", ..} or None
         What it was chosen with (searches/provenance.py). Evaluation and deployment ignore it, and committees that
         differ in it alone are equal.
@@ -94,6 +96,7 @@ class Committee:
     guarantee: tuple[Mapping[str, Any], ...] = ()
     expected: Mapping[str, Any] | None = None
     costs: Mapping[str, RecordedCost] = field(default_factory=dict, compare=False)
+    stage_overhead: float = field(default=0.0, compare=False)
     provenance: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -263,6 +266,8 @@ class Committee:
             out["labels_from"] = self.labels_from
         if costs := {name: plain(self.costs[name]) for name in sorted(self.models) if name in self.costs}:
             out["costs"] = costs
+        if self.stage_overhead:
+            out["stage_overhead"] = self.stage_overhead
         if self.members:
             out["members"] = {name: plain(dict(value)) for name, value in sorted(self.members.items())}
             out["fingerprint"] = self.fingerprint
@@ -347,6 +352,7 @@ class Committee:
             guarantee=guarantee,
             expected=expected,
             costs=costs_from_json(data.get("costs", {})),
+            stage_overhead=overhead_from_json(data.get("stage_overhead", 0)),
             provenance=provenance,
             **texts,
         )

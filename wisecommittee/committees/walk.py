@@ -1,11 +1,12 @@
 """The cascade: units go from stage to stage until the policy lets them exit (Wang et al. 2022, Algorithm 1).
 
-The units are a UnitBatch: stored outputs (searches/exits.py) or deployed models (deployment/deployed.py).
+The units are a UnitBatch: stored outputs (searches/exits.py) or models at work (runtime/batch.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -55,6 +56,53 @@ class Exits(NamedTuple, Generic[AnyBatch]):
     state: State
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting(Generic[AnyBatch]):
+    """Units that wait for a stage.
+
+    policy : decides about them. after : {route: the stages that can follow}. route : the stages that they have run once
+    `stage` has run too; empty, with stage -1, before the first.
+    """
+
+    policy: Policy
+    after: Mapping[Route, Set[int]]
+    route: Route
+    stage: int
+    batch: AnyBatch
+
+    def decided(self, state: State) -> tuple[Exits[AnyBatch] | None, list[Waiting[AnyBatch]]]:
+        """The units that exit now, if any, and the others before their next stages.
+
+        state : State of the batch, after the stage.
+        """
+        policy, route, batch = self.policy, self.route, self.batch
+        going = _decided(policy, state, self.after.get(route, set()))
+        exits, ahead = None, []
+        if route and len(rows := np.flatnonzero(going == EXIT)):
+            exits = Exits(route, batch, rows, _answer(policy, state, rows) if policy.answers else None, state)
+        for stage in self.after.get(route, ()):
+            if len(rows := np.flatnonzero(going == stage)):
+                left = batch if len(rows) == len(batch) else batch.only(rows)
+                onwards = extended(route, stage, unordered=policy.unordered)
+                ahead.append(Waiting(policy, self.after, onwards, stage, left))
+        return exits, ahead
+
+
+def entering(committee: Committee, batch: AnyBatch) -> list[Waiting[AnyBatch]]:
+    """The units of a batch that have run nothing yet: a group for each part of a mixture, else one; none if empty."""
+    if isinstance(committee.policy, Mixing):
+        parts = [(part, *batch.of_part(number)) for number, part in enumerate(committee.parts)]
+        return [group for part, alone, rows in parts for group in entering(part, alone.only(rows))]
+    policy = committee.policy
+    if unknown := policy.needs - PROVIDED:
+        raise CommitteeError(
+            f"policy {policy.kind!r} needs {', '.join(sorted(unknown))}, which nothing provides; known: "
+            f"{', '.join(sorted(PROVIDED))}"
+        )
+    after = following(committee.routes, unordered=policy.unordered)
+    return [Waiting(policy, after, (), -1, batch)] if len(batch) else []
+
+
 def walk(committee: Committee, batch: AnyBatch) -> Iterator[Exits[AnyBatch]]:
     """Send the units of a batch from stage to stage until every one has exited.
 
@@ -69,29 +117,13 @@ def walk(committee: Committee, batch: AnyBatch) -> Iterator[Exits[AnyBatch]]:
     Exits
         Every unit of the first batch is yielded once.
     """
-    if isinstance(committee.policy, Mixing):
-        for number, part in enumerate(committee.parts):
-            alone, rows = batch.of_part(number)
-            yield from walk(part, alone.only(rows))
-        return
-    policy = committee.policy
-    if unknown := policy.needs - PROVIDED:
-        raise CommitteeError(
-            f"policy {policy.kind!r} needs {', '.join(sorted(unknown))}, which nothing provides; known: "
-            f"{', '.join(sorted(PROVIDED))}"
-        )
-    after = following(committee.routes, unordered=policy.unordered)
-    waiting: list[tuple[Route, int, AnyBatch]] = [((), -1, batch)] if len(batch) else []
+    waiting = entering(committee, batch)
     while waiting:
-        route, stage, batch = waiting.pop()
-        state = batch.run(route, stage)
-        going = _decided(policy, state, after.get(route, set()))
-        if route and len(rows := np.flatnonzero(going == EXIT)):
-            yield Exits(route, batch, rows, _answer(policy, state, rows) if policy.answers else None, state)
-        for stage in after.get(route, ()):
-            if len(rows := np.flatnonzero(going == stage)):
-                ahead = extended(route, stage, unordered=policy.unordered)
-                waiting.append((ahead, stage, batch if len(rows) == len(batch) else batch.only(rows)))
+        group = waiting.pop()
+        exits, ahead = group.decided(group.batch.run(group.route, group.stage))
+        if exits is not None:
+            yield exits
+        waiting += ahead
 
 
 def _answer(policy: Policy, state: State, rows: NDArray[np.int64]) -> NDArray[np.generic]:
@@ -104,7 +136,7 @@ def _answer(policy: Policy, state: State, rows: NDArray[np.int64]) -> NDArray[np
     return answer
 
 
-def _decided(policy: Policy, state: State, after: set[int]) -> NDArray[np.int64]:
+def _decided(policy: Policy, state: State, after: Set[int]) -> NDArray[np.int64]:
     """int64 [n]: EXIT or the next stage of every unit; after : the stages that may come next."""
     if not after:
         return np.full(len(state), EXIT)

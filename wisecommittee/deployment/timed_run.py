@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.deployment.comparison import Measured
-from wisecommittee.deployment.decisions import Decisions
 from wisecommittee.deployment.deployed import Deployed
 from wisecommittee.deployment.units import Units
 from wisecommittee.extraction.timing import Quartiles
+from wisecommittee.runtime.decisions import Decisions
 
 LEAST_PASSES, MOST_PASSES = 5, 1000
 

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wisecommittee.deployment.callables import Called, count, taken
+from wisecommittee.deployment.callables import Called
 from wisecommittee.errors import UsageError
 from wisecommittee.extraction.models.loaded import LoadedModel
+from wisecommittee.runtime.rows import count, taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class Choice:
             return self
         committee, split = self.val.committee, self.val.split
         cards = [store.card(model, split) for model in committee.models]
-        committee = replace(committee, costs=recorded_costs(store, split, cards, committee.cost))
+        committee = replace(committee, **recorded_costs(store, split, cards, committee.cost))
         committee = recorded(committee, {**self.frontier.record, "query": self.asked()})
         test = None if self.test is None else replace(self.test, committee=committee)
         return replace(self, val=replace(self.val, committee=committee), test=test)

@@ -116,7 +116,7 @@ class Frontier:
         costs = recorded_costs(store, self.query.split, used, self.cost)
 
         def of(e: Evaluation) -> Evaluation:
-            return replace(e, committee=recorded(replace(e.committee, costs=costs), record))
+            return replace(e, committee=recorded(replace(e.committee, **costs), record))
 
         return replace(
             self, evaluations=tuple(map(of, self.evaluations)), singles=tuple(map(of, self.singles)), record=record

@@ -98,11 +98,12 @@ def is_record(value: object) -> bool:
     return value is None or (isinstance(store, dict) and isinstance(store.get("outputs"), dict))
 
 
-def recorded_costs(store: LogitStore, split: str, cards: Iterable[StoredCard], name: str) -> dict[str, RecordedCost]:
-    """What a unit costs by the cards of a split, of models that are not charged by their blocks; as of
-    `Committee.costs`."""
+def recorded_costs(store: LogitStore, split: str, cards: Iterable[StoredCard], name: str) -> dict[str, Any]:
+    """The fields `costs`, of models that are not charged by their blocks, and `stage_overhead` of a Committee of these
+    models, by the cards of a split and the overhead that the store records."""
     charged = [card for card in cards if name != "flops" or name in card.contents.unit_costs]
-    return {card.model: _cost(card, store, split, name) for card in charged}
+    costs = {card.model: _cost(card, store, split, name) for card in charged}
+    return {"costs": costs, "stage_overhead": store.stage_overhead().costs.get(name, 0.0)}
 
 
 def _cost(card: StoredCard, store: LogitStore, split: str, name: str) -> RecordedCost:

@@ -107,7 +107,7 @@ def mixture(first: Committee, second: Committee, share: float, seed: int = 0) ->
     CommitteeError
         The two differ in confidence or combining rule, or mix themselves.
     """
-    bare = tuple(part.altered(members={}, costs={}) for part in (first, second))
+    bare = tuple(part.altered(members={}, costs={}, stage_overhead=0.0) for part in (first, second))
     policy = Mixing(bare, float(share), seed)
     return first.altered(
         stages=policy.stages,

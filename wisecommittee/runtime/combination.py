@@ -1,0 +1,134 @@
+"""The combination of the members that have run: prediction, confidence and probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.combine import Combine, normalised_logs, softmax
+from wisecommittee.committees.confidence import NO_CONFIDENCE, Confidence, scale_of
+from wisecommittee.committees.row_statistics import row_statistics
+from wisecommittee.committees.scale import Scale
+from wisecommittee.errors import ContentError
+from wisecommittee.runtime.members import Outputs
+from wisecommittee.runtime.membership import Membership
+
+Rows = NDArray[np.float32]  # [n, C]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a member has given for n units.
+
+    Parameters
+    ----------
+    rows : float32 [n, C] or None
+        Its summands; None for answers.
+    answers : int64 or text [n], or None
+    score : float32 [n] or None
+        The stored score that is the committee's confidence.
+    costs : {name: float64 [n]}
+        What the units have cost.
+    """
+
+    rows: Rows | None = None
+    answers: NDArray[np.generic] | None = None
+    score: NDArray[np.float32] | None = None
+    costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def only(self, at: NDArray[np.int64]) -> Self:
+        """Of the units at these positions."""
+        return replace(
+            self,
+            rows=None if self.rows is None else self.rows[at],
+            answers=None if self.answers is None else self.answers[at],
+            score=None if self.score is None else self.score[at],
+            costs={name: values[at] for name, values in self.costs.items()},
+        )
+
+
+class Judged(NamedTuple):
+    """prediction : integer class or text [n]; score : float32 [n] confidence as it is carried, 0 without one."""
+
+    prediction: NDArray[np.generic]
+    score: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """Combines the members that have run.
+
+    Parameters
+    ----------
+    rule : Combine
+    confidence : Confidence or str
+        A function of outputs, or the name of a stored score; 'none' for answers without one.
+    members : {model: Membership}
+    """
+
+    rule: Combine
+    confidence: Confidence | str
+    members: Mapping[str, Membership]
+
+    @property
+    def scale(self) -> Scale:
+        return scale_of(self.confidence)
+
+    def ran(self, name: str, outputs: Outputs) -> Ran:
+        """What is kept of the outputs of a member."""
+        member, score = self.members[name], None
+        if isinstance(self.confidence, str) and self.confidence != NO_CONFIDENCE:
+            score = member.score(outputs, self.confidence)
+        if member.kind != "answers":
+            return Ran(member.summands(outputs, self.rule), None, score, outputs.costs)
+        if outputs.answers is None:
+            raise ContentError(
+                f"{name}: gave rows of numbers; the committee was chosen on its answers, one for each unit"
+            )
+        return Ran(None, outputs.answers, score, outputs.costs)
+
+    def judge(self, ran: Mapping[str, Ran]) -> Judged:
+        """Prediction and confidence after these members, which stand in the order in which they ran."""
+        newest = ran[list(ran)[-1]]
+        if newest.answers is not None:
+            none = np.zeros(len(newest.answers), np.float32)
+            return Judged(newest.answers, none if newest.score is None else newest.score)
+        names, total = self._sum(ran)
+        space = self._space(names)
+        if isinstance(self.confidence, Confidence):
+            prediction, statistics = row_statistics(total, len(names), space, self.confidence.needs(space))
+            return Judged(prediction, self.confidence(statistics, space))
+        return Judged(total.argmax(axis=1), np.zeros(len(total), np.float32) if newest.score is None else newest.score)
+
+    def probabilities(self, ran: Mapping[str, Ran]) -> Rows:
+        """float32 [n, C] of the members that have run, combined."""
+        names, total = self._sum(ran)
+        mean = total / np.float32(len(names))
+        return softmax(mean) if self._space(names) == "logits" else mean
+
+    def log_probabilities(self, ran: Mapping[str, Ran]) -> dict[str, Rows]:
+        """float32 [n, C] of each member that has run, by itself: logarithms of its probabilities."""
+        return {
+            name: normalised_logs(each.rows, self._space([name])) for name, each in ran.items() if each.rows is not None
+        }
+
+    def _space(self, names: list[str]) -> str:
+        return self.rule.space[self.members[names[-1]].rows_kind]
+
+    def _sum(self, ran: Mapping[str, Ran]) -> tuple[list[str], Rows]:
+        """The members whose sum decides, in the order in which they are summed, and the sum float32 [n, C]."""
+        names = list(ran)[-1:] if self.rule.ordered else sorted(ran, key=lambda name: self.members[name].order)
+        rows = {name: ran[name].rows for name in names}
+        widths = {name: 0 if values is None else values.shape[1] for name, values in rows.items()}
+        if len(set(widths.values())) > 1:
+            counts = ", ".join(f"{name} {width:,}" for name, width in widths.items())
+            raise ContentError(f"the members have different numbers of classes: {counts}; name the common ones")
+        first, *others = (values for values in rows.values() if values is not None)
+        total = first
+        for values in others:
+            total = total + values
+        return names, total

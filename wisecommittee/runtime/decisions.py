@@ -1,0 +1,67 @@
+"""The decisions of a running committee."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
+from wisecommittee.errors import counted
+
+SHOWN = 3  # decisions that are printed
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Decisions:
+    """The decisions of a committee on n units.
+
+    Parameters
+    ----------
+    prediction : int64 or text [n]
+        Class numbers, or the answers of members that answer; -1 and "" for units without an answer.
+    stage : int64 [n]
+        Stage at which each unit exits, from 0.
+    confidence : float32 [n] or None
+        Confidence after the stages that have run; None if the committee has none.
+    probabilities : float32 [n, C] or None
+        Probabilities of the members that have run, combined; None if they answer.
+    ran : bool [n, K]
+        The stages that have run.
+    classes : tuple of str or None
+        Names of the classes; None if unknown.
+    costs : {name: float64 [n]}
+        What the members said that each unit has cost.
+    """
+
+    prediction: NDArray[np.generic]
+    stage: NDArray[np.int64]
+    confidence: NDArray[np.float32] | None
+    probabilities: NDArray[np.float32] | None
+    ran: NDArray[np.bool_]
+    classes: tuple[str, ...] | None = None
+    costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the predicted classes, else their numbers or the answers as text; "" without an answer."""
+        known = self.classes
+        if self.prediction.dtype.kind == "U":
+            return self.prediction.tolist()
+        named = ((c, str(c) if known is None else known[c]) for c in self.prediction.tolist())
+        return [NO_TEXT if c == NO_CLASS else name for c, name in named]
+
+    def __len__(self) -> int:
+        return len(self.prediction)
+
+    def __repr__(self) -> str:
+        """The first SHOWN decisions, and the number of units."""
+        first = slice(0, SHOWN)
+        sure = [""] * SHOWN
+        if self.confidence is not None:
+            sure = [f", confidence {value:.4g}" for value in self.confidence[first].tolist()]
+        rows = zip(self.names[first], self.stage[first].tolist(), sure, strict=False)
+        shown = "; ".join(f"{name or 'no answer'} at stage {stage}{sure}" for name, stage, sure in rows)
+        return f"<Decisions of {counted(len(self), 'unit')}: {shown}{'; ..' if len(self) > SHOWN else ''}>"

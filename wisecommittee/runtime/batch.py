@@ -35,7 +35,7 @@ class RuntimeBatch:
     known : Known
         Of the n units.
     ran : {member: Ran}
-        The members that have run, in the order in which they ran.
+        The members that have run, in the order in which they ran; of an unordered policy, in the order of the stages.
     prediction : integer class or text [n]
         After the newest stage.
     scores : tuple of float32 [n]
@@ -63,7 +63,10 @@ class RuntimeBatch:
 
     def put(self, new: Mapping[str, Ran]) -> None:
         """Keep what the members of a stage gave."""
-        self.ran = {**self.ran, **new}
+        ran = {**self.ran, **new}
+        if self.committee.policy.unordered:
+            ran = {name: ran[name] for name in self.committee.models if name in ran}
+        self.ran = ran
         self.prediction, score = self.runtime.combination.judge(self.ran)
         self.scores = (*self.scores, score)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -94,21 +95,31 @@ def transformers(torchvision):
     return pytest.importorskip("transformers")
 
 
-@pytest.fixture
-def imported_store(tmp_path, monkeypatch, run):
-    """A store with val and test, imported from files as a user would."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="session")
+def imported_files(shared_cache, tmp_path_factory):
+    """A folder with the files of three models and the store S, with val and test, that they were imported into."""
+    from wisecommittee import LogitStore, import_outputs
+
+    folder = tmp_path_factory.mktemp("imported")
     units, classes, rng = 200, 5, np.random.default_rng(0)
-    (tmp_path / "models.csv").write_text("model,flops,latency_ms\nsmall,100,1.5\nmid,400,2.5\nlarge,1600,7\n")
+    (folder / "models.csv").write_text("model,flops,latency_ms\nsmall,100,1.5\nmid,400,2.5\nlarge,1600,7\n")
     for split in ("val", "test"):
         labels = rng.integers(0, classes, units)
-        np.save(f"{split}_labels.npy", labels)
-        arrays = []
+        np.save(folder / f"{split}_labels.npy", labels)
+        files = []
         for k, name in enumerate(("small", "mid", "large")):
             logits = rng.normal(size=(units, classes)) + (1.2 + 0.7 * k) * np.eye(classes)[labels]
-            np.save(f"{split}_{name}.npy", logits.astype(np.float32))
-            arrays += ["--logits", f"{name}={split}_{name}.npy"]
-        common = ("--store", "S", "--split", split, "--labels", f"{split}_labels.npy", "--costs", "models.csv")
-        code, _, err = run("import", *common, *arrays)
-        assert code == 0, err
+            files.append(("logits", name, folder / f"{split}_{name}.npy"))
+            np.save(files[-1][-1], logits.astype(np.float32))
+        import_outputs(
+            LogitStore(folder / "S"), split, files, labels=folder / f"{split}_labels.npy", costs=folder / "models.csv"
+        )
+    return folder
+
+
+@pytest.fixture
+def imported_store(imported_files, tmp_path, monkeypatch):
+    """A store of the test's own with val and test, in the current folder, beside the files it was imported from."""
+    shutil.copytree(imported_files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "S"

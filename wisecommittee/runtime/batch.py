@@ -36,7 +36,8 @@ class RuntimeBatch:
     known : Known
         Of the n units.
     ran : {member: Ran}
-        The members that have run, in the order in which they ran; each has failed for all of the units or for none.
+        The members that have run, in the order in which they ran; of an unordered policy, in the order of the stages.
+        Each has failed for all of the units or for none.
     judged : Judged
         Prediction and confidence of those that have not failed.
     scores : tuple of float32 [n]
@@ -70,7 +71,10 @@ class RuntimeBatch:
 
     def put(self, new: Mapping[str, Ran]) -> None:
         """Keep what the members of a stage gave."""
-        self.ran, self.unsure = {**self.ran, **new}, any(ran.failed for ran in new.values())
+        ran = {**self.ran, **new}
+        if self.committee.policy.unordered:
+            ran = {name: ran[name] for name in self.committee.models if name in ran}
+        self.ran, self.unsure = ran, any(each.failed for each in new.values())
         least = np.full(len(self), LEAST, np.float32)
         said = self.said
         self.judged = self.runtime.combination.judge(said) if said else Judged(self.no_answer(), least)
@@ -80,12 +84,11 @@ class RuntimeBatch:
         """What the policy may read, after the stages of a route."""
         combination, needs = self.runtime.combination, self.committee.policy.needs
         alone, prediction = {}, None
-        ran = {name: self.ran[name] for k in route for name in self.committee.stages[k]}
         if "prediction" in needs and self.judged is not None:
             prediction = self.no_answer() if self.unsure else self.judged.prediction
         if needs & {"members", "member_scores"}:
             lost = Judged(self.no_answer(), np.full(len(self), LEAST, np.float32))
-            alone = {name: lost if each.failed else combination.judge({name: each}) for name, each in ran.items()}
+            alone = {name: lost if each.failed else combination.judge({name: each}) for name, each in self.ran.items()}
         return State(
             route,
             len(self.committee.stages),
@@ -94,7 +97,7 @@ class RuntimeBatch:
             prediction,
             {name: each.prediction for name, each in alone.items()} if "members" in needs else {},
             {name: each.score for name, each in alone.items()} if "member_scores" in needs else {},
-            combination.log_probabilities(ran) if "outputs" in needs else {},
+            combination.log_probabilities(self.ran) if "outputs" in needs else {},
             self.known.unit_ids,
             self.known.features,
         )

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from wisecommittee.committees.committee import Committee
     from wisecommittee.committees.policies.thresholds import Thresholds
     from wisecommittee.deployment.deploy import deploy
+    from wisecommittee.estimators.committee_classifier import CommitteeClassifier
     from wisecommittee.extraction.extract import extract
     from wisecommittee.operations.audit import audit
     from wisecommittee.operations.groups import evaluate_by
     from wisecommittee.operations.monitor import monitor
     from wisecommittee.operations.retune import retune
     from wisecommittee.report import plot, tables
+    from wisecommittee.runtime import Runtime
     from wisecommittee.searches.calibration.calibrate import calibrate
     from wisecommittee.searches.choosing import search_and_choose
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
@@ -60,6 +62,8 @@ _HOMES = {
     "retune": "wisecommittee.operations.retune",
     "audit": "wisecommittee.operations.audit",
     "deploy": "wisecommittee.deployment.deploy",
+    "Runtime": "wisecommittee.runtime",
+    "CommitteeClassifier": "wisecommittee.estimators.committee_classifier",
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.calibrate",
     "import_answers": "wisecommittee.store.imports.answers",
@@ -79,6 +83,7 @@ _HOMES = {
 
 __all__ = [
     "Committee",
+    "CommitteeClassifier",
     "Evaluation",
     "Frontier",
     "GuaranteeOptions",
@@ -87,6 +92,7 @@ __all__ = [
     "LogitStore",
     "ModelCard",
     "Query",
+    "Runtime",
     "Selection",
     "Study",
     "Target",

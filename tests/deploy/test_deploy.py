@@ -20,7 +20,6 @@ import wisecommittee as wc
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.deployment.comparison import Measured, Speedup
-from wisecommittee.deployment.decisions import Decisions
 from wisecommittee.deployment.deployed import Deployed
 from wisecommittee.deployment.measure import Loading, MeasureSetup, compare
 from wisecommittee.deployment.members import load_members
@@ -42,6 +41,7 @@ from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.extraction.timing import Quartiles
+from wisecommittee.runtime.decisions import Decisions
 from wisecommittee.searches.calibration.calibrate import calibrate
 from wisecommittee.searches.exits import exit_rows
 from wisecommittee.searches.members import members_pool
@@ -439,7 +439,7 @@ def test_latency_is_an_average_over_exits(pool, monkeypatch):
     calls = []
     monkeypatch.setattr(TimedRun, "elapsed", elapsed)
     with Deployed(committee, models, device="cpu") as run:
-        timed = TimedRun(run, Units({None: images}), ids)
+        timed = TimedRun(run, Units.of_tensors({None: images}), ids)
         found = measured(timed, labels, None, 0.001)
     average = float(np.dot(found.exit_ratios, [1, 10, 100]))
     assert found.latency.median == pytest.approx(average)

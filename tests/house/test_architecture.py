@@ -29,11 +29,13 @@ FLOORS = {
     "tasks": 1,
     "kernels": 1,
     "store": 2,
+    "runtime": 2,
     "searches": 3,
     "extraction": 3,
     "deployment": 4,
     "analyses": 4,
     "operations": 4,
+    "estimators": 4,
     "train": 4,
     "report": 5,
     "cli": 6,
@@ -44,7 +46,7 @@ TORCH_WING = {
         *("statistics", "committees", "tasks", "kernels", "store"),
     },
 }
-TORCH_WING["deployment"] = TORCH_WING["train"] = TORCH_WING["extraction"] | {"extraction"}
+TORCH_WING["deployment"] = TORCH_WING["train"] = TORCH_WING["extraction"] | {"extraction", "runtime"}
 ROOMS = {
     "numba": {"kernels"},
     "llvmlite": {"kernels"},
@@ -55,6 +57,8 @@ ROOMS = {
     "typer": {"cli"},
     "rich": {"cli"},
     "scipy": {"searches", "statistics"},
+    "sklearn": {"estimators", "extraction"},  # extraction: its digits
+    "joblib": {"estimators"},
     "distributed": {"searches"},
     "inspect_ai": {"store"},
     "zstandard": {"store"},
@@ -230,7 +234,7 @@ def test_folders_say_what_lives_there():
         assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
 
 
-HEAVY = ("torch", "matplotlib", "numba", "pandas", "scipy", "pyarrow")
+HEAVY = ("torch", "matplotlib", "numba", "pandas", "scipy", "pyarrow", "sklearn")
 
 
 def loaded_by(code: str) -> set[str]:

@@ -18,6 +18,7 @@ from wisecommittee.committees.confidence import LOG_FLOOR
 from wisecommittee.errors import UnknownNameError
 
 Rows = NDArray[np.float32]  # [.., C]
+PROBABILITY_TOLERANCE = 1e-3  # sums of real rows of probabilities differ from 1 by up to 3e-4
 
 
 def log_probabilities(rows: Rows) -> Rows:

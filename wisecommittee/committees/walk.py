@@ -1,11 +1,12 @@
 """The cascade: units go from stage to stage until the policy lets them exit (Wang et al. 2022, Algorithm 1).
 
-The units are a UnitBatch: stored outputs (searches/exits.py) or deployed models (deployment/deployed.py).
+The units are a UnitBatch: stored outputs (searches/exits.py) or members at work (runtime/batch.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -22,10 +23,6 @@ class UnitBatch(Protocol):
 
     def __len__(self) -> int: ...
 
-    def run(self, route: Route, stage: int) -> State:
-        """Run a stage, after the other stages of `route`; the empty route (stage -1) runs nothing."""
-        ...
-
     def only(self, rows: NDArray[np.int64]) -> Self:
         """The units at these positions of the batch."""
         ...
@@ -35,10 +32,19 @@ class UnitBatch(Protocol):
         ...
 
 
+class StoredBatch(UnitBatch, Protocol):
+    """Units whose outputs are at hand."""
+
+    def run(self, route: Route, stage: int) -> State:
+        """Run a stage, after the other stages of `route`; the empty route (stage -1) runs nothing."""
+        ...
+
+
 PROVIDED = frozenset(
     {"last_score", "prediction", "members", "member_scores", "outputs", "unit_ids", "features"}
 )  # what a policy may need
 AnyBatch = TypeVar("AnyBatch", bound=UnitBatch)
+AnyStored = TypeVar("AnyStored", bound=StoredBatch)
 
 
 class Exits(NamedTuple, Generic[AnyBatch]):
@@ -55,25 +61,54 @@ class Exits(NamedTuple, Generic[AnyBatch]):
     state: State
 
 
-def walk(committee: Committee, batch: AnyBatch) -> Iterator[Exits[AnyBatch]]:
-    """Send the units of a batch from stage to stage until every one has exited.
+@dataclass(frozen=True, slots=True)
+class Waiting(Generic[AnyBatch]):
+    """Units that wait for a stage.
 
-    Parameters
-    ----------
-    committee : Committee
-    batch : UnitBatch
-        Units that have run nothing yet.
-
-    Yields
-    ------
-    Exits
-        Every unit of the first batch is yielded once.
+    policy : decides about them. after : {route: the stages that can follow}. route : the stages that they have run once
+    `stage` has run too; empty, with stage -1, before the first.
     """
+
+    policy: Policy
+    after: Mapping[Route, Set[int]]
+    route: Route
+    stage: int
+    batch: AnyBatch
+
+    def decided(self, state: State) -> tuple[Exits[AnyBatch] | None, list[Waiting[AnyBatch]]]:
+        """The units that exit now, if any, and the others before their next stages.
+
+        state : State of the batch, after the stage.
+        """
+        return self.sent(state, self.going(state), answered=self.policy.answers)
+
+    def going(self, state: State) -> NDArray[np.int64]:
+        """int64 [n]: EXIT or the next stage of every unit, by the policy."""
+        return _decided(self.policy, state, self.after.get(self.route, set()))
+
+    def sent(
+        self, state: State, going: NDArray[np.int64], *, answered: bool
+    ) -> tuple[Exits[AnyBatch] | None, list[Waiting[AnyBatch]]]:
+        """As `decided`, where it is known what each unit does; going : int64 [n], EXIT or its next stage; answered :
+        whether the policy answers the units that exit."""
+        policy, route, batch = self.policy, self.route, self.batch
+        exits, ahead = None, []
+        if route and len(rows := np.flatnonzero(going == EXIT)):
+            exits = Exits(route, batch, rows, _answer(policy, state, rows) if answered else None, state)
+        taken = np.bincount(going.astype(np.int64, copy=False) - EXIT, minlength=1)  # units per stage, from EXIT on
+        for stage in np.flatnonzero(taken[1:]).tolist():
+            rows = np.flatnonzero(going == stage)
+            left = batch if len(rows) == len(batch) else batch.only(rows)
+            onwards = extended(route, stage, unordered=policy.unordered)
+            ahead.append(Waiting(policy, self.after, onwards, stage, left))
+        return exits, ahead
+
+
+def entering(committee: Committee, batch: AnyBatch) -> list[Waiting[AnyBatch]]:
+    """The units of a batch that have run nothing yet: a group for each part of a mixture, else one; none if empty."""
     if isinstance(committee.policy, Mixing):
-        for number, part in enumerate(committee.parts):
-            alone, rows = batch.of_part(number)
-            yield from walk(part, alone.only(rows))
-        return
+        parts = [(part, *batch.of_part(number)) for number, part in enumerate(committee.parts)]
+        return [group for part, alone, rows in parts for group in entering(part, alone.only(rows))]
     policy = committee.policy
     if unknown := policy.needs - PROVIDED:
         raise CommitteeError(
@@ -81,17 +116,30 @@ def walk(committee: Committee, batch: AnyBatch) -> Iterator[Exits[AnyBatch]]:
             f"{', '.join(sorted(PROVIDED))}"
         )
     after = following(committee.routes, unordered=policy.unordered)
-    waiting: list[tuple[Route, int, AnyBatch]] = [((), -1, batch)] if len(batch) else []
+    return [Waiting(policy, after, (), -1, batch)] if len(batch) else []
+
+
+def walk(committee: Committee, batch: AnyStored) -> Iterator[Exits[AnyStored]]:
+    """Send the units of a batch from stage to stage until every one has exited.
+
+    Parameters
+    ----------
+    committee : Committee
+    batch : StoredBatch
+        Units that have run nothing yet.
+
+    Yields
+    ------
+    Exits
+        Every unit of the first batch is yielded once.
+    """
+    waiting = entering(committee, batch)
     while waiting:
-        route, stage, batch = waiting.pop()
-        state = batch.run(route, stage)
-        going = _decided(policy, state, after.get(route, set()))
-        if route and len(rows := np.flatnonzero(going == EXIT)):
-            yield Exits(route, batch, rows, _answer(policy, state, rows) if policy.answers else None, state)
-        for stage in after.get(route, ()):
-            if len(rows := np.flatnonzero(going == stage)):
-                ahead = extended(route, stage, unordered=policy.unordered)
-                waiting.append((ahead, stage, batch if len(rows) == len(batch) else batch.only(rows)))
+        group = waiting.pop()
+        exits, ahead = group.decided(group.batch.run(group.route, group.stage))
+        if exits is not None:
+            yield exits
+        waiting += ahead
 
 
 def _answer(policy: Policy, state: State, rows: NDArray[np.int64]) -> NDArray[np.generic]:
@@ -104,7 +152,7 @@ def _answer(policy: Policy, state: State, rows: NDArray[np.int64]) -> NDArray[np
     return answer
 
 
-def _decided(policy: Policy, state: State, after: set[int]) -> NDArray[np.int64]:
+def _decided(policy: Policy, state: State, after: Set[int]) -> NDArray[np.int64]:
     """int64 [n]: EXIT or the next stage of every unit; after : the stages that may come next."""
     if not after:
         return np.full(len(state), EXIT)

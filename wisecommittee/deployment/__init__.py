@@ -1,5 +1,5 @@
-"""A committee at work: its torch modules on real inputs, stage by stage on the units that have not exited; its speed.
+"""A committee of torch modules: loads its members, runs them on a device, compares them with the store, measures them.
 
-May be added: another way to run the same decisions. The policy decides, as in an evaluation (committees/walk.py), and
-the tests compare the two unit by unit. Needs the extra `torch`.
+May be added: another place that members are loaded from. The runtime (runtime/) runs the stages. Needs the extra
+`torch`.
 """

@@ -17,11 +17,12 @@ from typing import Any
 from torch import nn
 
 from wisecommittee.committees.cards import StoredCard, split_model_name
-from wisecommittee.deployment.callables import Called, as_member, is_estimator
+from wisecommittee.deployment.callables import Called, as_member
 from wisecommittee.errors import CommitteeError, TrustError, UnknownNameError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import CLIPS
 from wisecommittee.extraction.models.spec import FILES, load_model, program_in, stored_weights
+from wisecommittee.runtime.estimators import is_estimator
 from wisecommittee.store import LogitStore
 
 Module = Any  # a spec, a torch module, a LoadedModel, a function or a scikit-learn estimator

@@ -27,13 +27,11 @@ from wisecommittee.extraction.data.spec import open_data, program_in_data
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.preprocess import Preprocess
 from wisecommittee.store import LogitStore
-from wisecommittee.store.checks import PROBABILITY_TOLERANCE
 
 if TYPE_CHECKING:
     from wisecommittee.deployment.deployed import Deployed
 
 REPLAYED = 32  # units
-NEARLY = 2e-2  # how far sums of probabilities in bfloat16 may be from 1
 CLOSE = 1e-2  # times the largest output: float16 and other devices differ less, other code and classes more
 
 
@@ -82,8 +80,8 @@ def compare_outputs(run: Deployed, units: Units, unit_ids: Sequence[str], store:
     for name in run.committee.models:
         if name not in store.models(split):
             continue
-        run.compared.add(name)  # the comparison settles whether it gives logits
-        stored, ours = np.asarray(store.outputs(name, split)[rows], np.float32), run.outputs(name, units)
+        run.trust_kind(name)  # the comparison settles whether it gives logits
+        stored, ours = np.asarray(store.outputs(name, split)[rows], np.float32), run.as_stored(name, units)
         if stored.shape != ours.shape:
             raise CommitteeError(
                 f"{name}: {ours.shape[1]} outputs, {split} has {stored.shape[1]} classes; name those with classes=.., "
@@ -110,19 +108,6 @@ def _centred(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     finite = np.isfinite(logits)
     sums = np.where(finite, logits, 0).sum(axis=1, dtype=np.float64, keepdims=True)
     return (logits - sums / np.maximum(1, finite.sum(axis=1, keepdims=True))).astype(np.float32)
-
-
-def look_like_probabilities(rows: NDArray[np.float32]) -> bool:
-    """Whether every row [n, C] is non-negative and sums to 1, as nearly as in bfloat16."""
-    sums = rows.sum(axis=1, dtype=np.float64)
-    return bool((rows >= 0).all() and (np.abs(sums - 1) <= NEARLY).all())
-
-
-def normalised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows [n, C] of probabilities; rows whose sum misses 1 by more than a store allows are divided by it."""
-    sums = rows.sum(axis=1, dtype=np.float64)
-    missing = np.abs(sums - 1) > PROBABILITY_TOLERANCE
-    return (rows / np.where(missing, sums, 1)[:, None]).astype(np.float32) if missing.any() else rows
 
 
 def data_spec(committee: Committee, store: LogitStore, split: str) -> str:
@@ -165,4 +150,4 @@ def load_units(data: Data, models: Sequence[LoadedModel]) -> tuple[Units, list[s
         tensors[key] = torch.cat([batch.inputs for batch in batches])
     unit_ids = [unit for batch in batches for unit in batch.unit_ids]
     labels = np.concatenate([batch.labels for batch in batches]).astype(np.int64)
-    return Units(tensors), unit_ids, labels
+    return Units.of_tensors(tensors), unit_ids, labels

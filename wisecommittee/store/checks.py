@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from wisecommittee.committees.combine import PROBABILITY_TOLERANCE
 from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted, option
 from wisecommittee.tasks.text import comparable, is_missing
 
-PROBABILITY_TOLERANCE = 1e-3  # sums of real rows differ from 1 by up to 3e-4
 ROUNDED_TOLERANCE = 0.02  # differences that rounding to bfloat16 makes; corrected before rows are stored (preparing.py)
 BLOCK_VALUES = 1 << 20  # values checked at a time: memory-mapped arrays stay on disk
 MAX_TEXT = 10_000  # characters of an id, an answer or a label: a row group of them is a few MB

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.errors import AlignmentError, ContentError, UsageError, counted
+from wisecommittee.errors import AlignmentError, ContentError, counted
 
 Features: TypeAlias = dict[str, NDArray[np.generic]]  # {column: float64 numbers or text categories [n]}
 CERTAIN = 20  # units from which on a column that equals all labels is not taken for chance
@@ -37,16 +37,6 @@ class FeatureTable:
             )
         order = np.fromiter((self.rows[unit] for unit in unit_ids), np.int64, len(unit_ids))
         return {name: values[order] for name, values in self.columns.items()}
-
-
-def as_feature(name: str, values: Any) -> NDArray[np.generic]:
-    """A column of a program as float64 numbers or text; UsageError for other values."""
-    array = np.asarray(values)
-    if array.dtype.kind in "iufb" and np.isfinite(array).all():
-        return array.astype(np.float64)
-    if array.dtype.kind in "UO" and all(isinstance(value, str) and value for value in array.ravel().tolist()):
-        return array.astype(np.str_)
-    raise UsageError(f"feature {name!r}: expected finite numbers, or text that is not empty, for each unit")
 
 
 def described(features: Mapping[str, NDArray[np.generic]]) -> dict[str, dict[str, Any]]:

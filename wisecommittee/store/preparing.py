@@ -12,8 +12,9 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from wisecommittee.committees.combine import PROBABILITY_TOLERANCE
 from wisecommittee.errors import ContentError, counted
-from wisecommittee.store.checks import BLOCK_VALUES, PROBABILITY_TOLERANCE, ROUNDED_TOLERANCE
+from wisecommittee.store.checks import BLOCK_VALUES, ROUNDED_TOLERANCE
 
 
 def prepared(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.fields import listed, shown
-from wisecommittee.errors import CommitteeError, option
+from wisecommittee.errors import CommitteeError, UsageError, option
 
 Features: TypeAlias = Mapping[str, NDArray[np.generic]]  # {column: float64 or text [n]}
 
@@ -151,3 +151,13 @@ def check_number(value: Any, what: str) -> None:
     """CommitteeError unless the value is a finite number of moderate size."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300 or math.isnan(value):
         raise CommitteeError(f"{what}: {shown(value)}; expected a finite number")
+
+
+def as_feature(name: str, values: Any) -> NDArray[np.generic]:
+    """A column of a program as float64 numbers or text; UsageError for other values."""
+    array = np.asarray(values)
+    if array.dtype.kind in "iufb" and np.isfinite(array).all():
+        return array.astype(np.float64)
+    if array.dtype.kind in "UO" and all(isinstance(value, str) and value for value in array.ravel().tolist()):
+        return array.astype(np.str_)
+    raise UsageError(f"feature {name!r}: expected finite numbers, or text that is not empty, for each unit")

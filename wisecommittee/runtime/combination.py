@@ -1,0 +1,187 @@
+"""The combination of the members that have run: prediction, confidence and probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.committees.combine import Combine, normalised_logs, softmax
+from wisecommittee.committees.confidence import NO_CONFIDENCE, Confidence, scale_of
+from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
+from wisecommittee.committees.row_statistics import row_statistics
+from wisecommittee.committees.scale import Scale
+from wisecommittee.errors import ContentError
+from wisecommittee.runtime.membership import Membership
+from wisecommittee.runtime.outputs import Outputs
+
+Rows = NDArray[np.float32]  # [n, C]
+
+
+Costs = Mapping[str, NDArray[np.float64]]  # {name: [n]}
+
+
+def both(one: Costs, other: Costs) -> dict[str, NDArray[np.float64]]:
+    """The sum of two costs of n units; a cost that is missing is 0."""
+    out = dict(one)
+    for name, values in other.items():
+        out[name] = out[name] + values if name in out else values
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a member has given for n units; neither rows nor answers if it failed.
+
+    Parameters
+    ----------
+    rows : float32 [n, C] or None
+        Its summands; None for answers.
+    answers : int64 or text [n], or None
+    score : float32 [n] or None
+        The stored score that is the committee's confidence.
+    costs : {name: float64 [n]}
+        What the units have cost.
+    """
+
+    rows: Rows | None = None
+    answers: NDArray[np.generic] | None = None
+    score: NDArray[np.float32] | None = None
+    costs: Costs = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the member failed for these units."""
+        return self.rows is None and self.answers is None
+
+    def with_costs(self, more: Costs) -> Self:
+        """With what the units have cost beside."""
+        return replace(self, costs=both(self.costs, more)) if more else self
+
+    def only(self, at: NDArray[np.int64]) -> Self:
+        """Of the units at these positions."""
+        return replace(
+            self,
+            rows=None if self.rows is None else self.rows[at],
+            answers=None if self.answers is None else self.answers[at],
+            score=None if self.score is None else self.score[at],
+            costs={name: values[at] for name, values in self.costs.items()},
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Ran], sizes: Sequence[int]) -> Ran:
+        """Of the units of all parts, for all of which the member failed, or for none; sizes : units of each part."""
+        costs = dict.fromkeys(cost for part in parts for cost in part.costs)
+        rows, answers, score = (
+            None if getattr(parts[0], name) is None else np.concatenate([getattr(part, name) for part in parts])
+            for name in ("rows", "answers", "score")
+        )
+        paid = {
+            cost: np.concatenate([p.costs.get(cost, np.zeros(size)) for p, size in zip(parts, sizes, strict=True)])
+            for cost in costs
+        }
+        return cls(rows, answers, score, paid)
+
+    @property
+    def form(self) -> Hashable:
+        """Equal for those that can be joined."""
+        rows, answers = self.rows, self.answers
+        return None if rows is None else rows.shape[1], None if answers is None else answers.dtype.kind
+
+
+class Judged(NamedTuple):
+    """prediction : integer class or text [n]; score : float32 [n] confidence as it is carried, 0 without one."""
+
+    prediction: NDArray[np.generic]
+    score: NDArray[np.float32]
+
+    def only(self, at: NDArray[np.int64]) -> Judged:
+        return Judged(self.prediction[at], self.score[at])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Judged]) -> Judged:
+        return cls(np.concatenate([part.prediction for part in parts]), np.concatenate([part.score for part in parts]))
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """Combines the members that have run.
+
+    Parameters
+    ----------
+    rule : Combine
+    confidence : Confidence or str
+        A function of outputs, or the name of a stored score; 'none' for answers without one.
+    members : {model: Membership}
+    """
+
+    rule: Combine
+    confidence: Confidence | str
+    members: Mapping[str, Membership]
+
+    @property
+    def scale(self) -> Scale:
+        return scale_of(self.confidence)
+
+    @property
+    def no_answer(self) -> str | int:
+        """In place of an answer: NO_TEXT if members answer, else NO_CLASS."""
+        return NO_TEXT if all(member.kind == "answers" for member in self.members.values()) else NO_CLASS
+
+    def ran(self, name: str, outputs: Outputs) -> Ran:
+        """What is kept of the outputs of a member."""
+        member, score = self.members[name], None
+        if isinstance(self.confidence, str) and self.confidence != NO_CONFIDENCE:
+            score = member.score(outputs, self.confidence)
+        if member.kind != "answers":
+            return Ran(member.summands(outputs, self.rule), None, score, outputs.costs)
+        if outputs.answers is None:
+            raise ContentError(
+                f"{name}: gave rows of numbers; the committee was chosen on its answers, one for each unit"
+            )
+        return Ran(None, outputs.answers, score, outputs.costs)
+
+    def judge(self, ran: Mapping[str, Ran]) -> Judged:
+        """Prediction and confidence after these members, which stand in the order in which they ran; none failed."""
+        newest = ran[list(ran)[-1]]
+        if newest.answers is not None:
+            none = np.zeros(len(newest.answers), np.float32)
+            return Judged(newest.answers, none if newest.score is None else newest.score)
+        names, total = self._sum(ran)
+        space = self._space(names)
+        if isinstance(self.confidence, Confidence):
+            prediction, statistics = row_statistics(total, len(names), space, self.confidence.needs(space))
+            return Judged(prediction, self.confidence(statistics, space))
+        return Judged(total.argmax(axis=1), np.zeros(len(total), np.float32) if newest.score is None else newest.score)
+
+    def probabilities(self, ran: Mapping[str, Ran]) -> Rows:
+        """float32 [n, C] of the members that have run, combined."""
+        names, total = self._sum(ran)
+        mean = total / np.float32(len(names))
+        return softmax(mean) if self._space(names) == "logits" else mean
+
+    def log_probabilities(self, ran: Mapping[str, Ran]) -> dict[str, Rows]:
+        """float32 [n, C] of each member that has run, by itself: logarithms of its probabilities."""
+        return {
+            name: normalised_logs(each.rows, self._space([name])) for name, each in ran.items() if each.rows is not None
+        }
+
+    def _space(self, names: list[str]) -> str:
+        return self.rule.space[self.members[names[-1]].rows_kind]
+
+    def _sum(self, ran: Mapping[str, Ran]) -> tuple[list[str], Rows]:
+        """The members whose sum decides, in the order in which they are summed, and the sum float32 [n, C]."""
+        names = list(ran)[-1:] if self.rule.ordered else sorted(ran, key=lambda name: self.members[name].order)
+        rows = {name: ran[name].rows for name in names}
+        widths = {name: 0 if values is None else values.shape[1] for name, values in rows.items()}
+        if len(set(widths.values())) > 1:
+            counts = ", ".join(f"{name} {width:,}" for name, width in widths.items())
+            raise ContentError(f"the members have different numbers of classes: {counts}; name the common ones")
+        first, *others = (values for values in rows.values() if values is not None)
+        total = first
+        for values in others:
+            total = total + values
+        return names, total

@@ -10,7 +10,7 @@ import typer
 from wisecommittee.errors import UsageError
 
 from .console import human, percent, print_json, progress, shares, table
-from .options import Json, several, whole_numbers
+from .options import Json, named_spec, several, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,7 @@ def bench_models(
         from wisecommittee.committees.committee import Committee
         from wisecommittee.deployment.measure import Loading, MeasureSetup, compare
 
-        chosen, specs = Committee.load(committee), dict(map(_named_spec, models or []))
+        chosen, specs = Committee.load(committee), dict(map(named_spec, models or []))
         loading = Loading(specs, preprocess, softmax, trust, force)
         setup = MeasureSetup(data=data, limit=limit, **common)
         with progress(quiet=as_json) as update:
@@ -123,13 +123,6 @@ def bench_models(
         print_json({"batch_size": batch_size, "models": [timing.to_json() for timing in timings]})
     else:
         show_timings(timings, batch_size)
-
-
-def _named_spec(text: str) -> tuple[str, str]:
-    name, equals, spec = text.partition("=")
-    if not (name and equals and spec):
-        raise UsageError(f"{text!r}: expected NAME=SPEC, the member and the model spec it is loaded from")
-    return name, spec
 
 
 def show_timings(timings: Sequence[Timing], batch_size: int) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from wisecommittee.committees.policies.thresholds import Thresholds
     from wisecommittee.deployment.deploy import deploy
     from wisecommittee.estimators.committee_classifier import CommitteeClassifier
+    from wisecommittee.exporting.check import check_export
+    from wisecommittee.exporting.export import export
     from wisecommittee.extraction.extract import extract
     from wisecommittee.operations.audit import audit
     from wisecommittee.operations.groups import evaluate_by
@@ -64,6 +66,8 @@ _HOMES = {
     "deploy": "wisecommittee.deployment.deploy",
     "Runtime": "wisecommittee.runtime",
     "CommitteeClassifier": "wisecommittee.estimators.committee_classifier",
+    "check_export": "wisecommittee.exporting.check",
+    "export": "wisecommittee.exporting.export",
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.calibrate",
     "import_answers": "wisecommittee.store.imports.answers",
@@ -100,11 +104,13 @@ __all__ = [
     "__version__",
     "audit",
     "calibrate",
+    "check_export",
     "compare_policies",
     "deploy",
     "evaluate",
     "evaluate_all",
     "evaluate_by",
+    "export",
     "extract",
     "import_answers",
     "import_features",

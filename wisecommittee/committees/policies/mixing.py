@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -59,6 +58,8 @@ class Mixing(Policy):
 
     def drawn(self, unit_ids: NDArray[np.generic]) -> NDArray[np.int64]:
         """int64 [n]: 1 for the units that run the second part, else 0. unit_ids : text [n]."""
+        import hashlib
+
         limit, start = int(self.share * RANGE), f"{self.seed}\0".encode()
         hashes = (hashlib.sha256(start + str(unit).encode()).digest()[:8] for unit in unit_ids.tolist())
         return np.array([int.from_bytes(each) < limit for each in hashes], np.int64)

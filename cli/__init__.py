@@ -38,6 +38,8 @@ COMMANDS = {  # name: module and function of the command; `train` is an app with
     "compare": ("compare", "compare"),
     "compare-policies": ("compare_policies", "compare_policies"),
     "bench-models": ("bench_models", "bench_models"),
+    "export": ("export", "export"),
+    "check-export": ("export", "check_export"),
     "split": ("maintain", "split"),
     "remove": ("maintain", "remove"),
     "train": ("train", "app"),

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from wisecommittee.committees.committee import Committee
     from wisecommittee.committees.policies.thresholds import Thresholds
     from wisecommittee.deployment.deploy import deploy
+    from wisecommittee.estimators.committee_classifier import CommitteeClassifier
+    from wisecommittee.exporting.check import check_export
+    from wisecommittee.exporting.export import export
     from wisecommittee.extraction.extract import extract
     from wisecommittee.operations.audit import audit
     from wisecommittee.operations.groups import evaluate_by
@@ -62,6 +65,9 @@ _HOMES = {
     "audit": "wisecommittee.operations.audit",
     "deploy": "wisecommittee.deployment.deploy",
     "Runtime": "wisecommittee.runtime",
+    "CommitteeClassifier": "wisecommittee.estimators.committee_classifier",
+    "check_export": "wisecommittee.exporting.check",
+    "export": "wisecommittee.exporting.export",
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.calibrate",
     "import_answers": "wisecommittee.store.imports.answers",
@@ -81,6 +87,7 @@ _HOMES = {
 
 __all__ = [
     "Committee",
+    "CommitteeClassifier",
     "Evaluation",
     "Frontier",
     "GuaranteeOptions",
@@ -97,11 +104,13 @@ __all__ = [
     "__version__",
     "audit",
     "calibrate",
+    "check_export",
     "compare_policies",
     "deploy",
     "evaluate",
     "evaluate_all",
     "evaluate_by",
+    "export",
     "extract",
     "import_answers",
     "import_features",

@@ -33,8 +33,10 @@ FLOORS = {
     "searches": 3,
     "extraction": 3,
     "deployment": 4,
+    "exporting": 5,
     "analyses": 4,
     "operations": 4,
+    "estimators": 4,
     "train": 4,
     "report": 5,
     "cli": 6,
@@ -46,16 +48,19 @@ TORCH_WING = {
     },
 }
 TORCH_WING["deployment"] = TORCH_WING["train"] = TORCH_WING["extraction"] | {"extraction", "runtime"}
+TORCH_WING["exporting"] = TORCH_WING["deployment"] | {"deployment"}
 ROOMS = {
     "numba": {"kernels"},
     "llvmlite": {"kernels"},
     "pyarrow": {"store", "extraction"},  # extraction: images in Parquet
     "matplotlib": {"report"},
-    "torch": {"extraction", "train", "deployment"},
+    "torch": {"extraction", "train", "deployment", "exporting"},
     "PIL": {"extraction", "train"},
     "typer": {"cli"},
     "rich": {"cli"},
     "scipy": {"searches", "statistics"},
+    "sklearn": {"estimators", "extraction"},  # extraction: its digits
+    "joblib": {"estimators"},
     "distributed": {"searches"},
     "inspect_ai": {"store"},
     "zstandard": {"store"},
@@ -231,7 +236,7 @@ def test_folders_say_what_lives_there():
         assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
 
 
-HEAVY = ("torch", "matplotlib", "numba", "pandas", "scipy", "pyarrow")
+HEAVY = ("torch", "matplotlib", "numba", "pandas", "scipy", "pyarrow", "sklearn")
 
 
 def loaded_by(code: str) -> set[str]:

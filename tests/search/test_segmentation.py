@@ -79,6 +79,9 @@ class CellStore:
 
     def require_split(self, split): ...
 
+    def units(self, split):
+        return SimpleNamespace(index=dict.fromkeys(self.unit_ids), hash="in memory")
+
     def cards(self, split):
         return tuple(sorted((card for card, _ in self.entries.values()), key=lambda card: card.key))
 

@@ -13,7 +13,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.model_names import split_model_name
 from wisecommittee.committees.scale import LARGEST
 from wisecommittee.errors import CommitteeError, ContentError, option
-from wisecommittee.runtime.members import Outputs
+from wisecommittee.runtime.outputs import Outputs
 
 if TYPE_CHECKING:
     from wisecommittee.committees.calibration import Calibration

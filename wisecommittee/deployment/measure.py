@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.comparison import Comparison, Measured
-from wisecommittee.deployment.deployed import Deployed, OutputChecks
+from wisecommittee.deployment.deployed import Deployed, OutputChecks, pass_size
 from wisecommittee.deployment.interleaved import at_batch_size
 from wisecommittee.deployment.members import Module, load_members, programs, refuse
 from wisecommittee.deployment.realised import AtBatchSize
@@ -61,7 +61,8 @@ class MeasureSetup:
     batch_size : int
         Units in a forward pass of offline batches.
     batch_sizes : tuple of int
-        Numbers of units in a call at which the committee and the single models are timed in turns; at most all units.
+        Numbers of units in a call at which the committee and the single models are timed in turns, in forward passes of
+        the size that `deploy` takes by default; at most all units.
     device : str
     seconds : float
         Approximate time of one measurement; every model is measured twice (latency and batches).
@@ -144,7 +145,7 @@ def compare(
         for size in sizes:
             report("measured", len(results) + len(at_sizes), len(subjects) + len(sizes))
             for each in timed:
-                each.run.batch_size = size
+                each.run.batch_size = pass_size(each.run.device)
             at_sizes.append(at_batch_size(timed, [each.flops for each in results], size, setup.seconds))
         where = device_name(timed[0].run.device)
     report("measured", len(subjects) + len(sizes), len(subjects) + len(sizes))

@@ -1,7 +1,7 @@
 """How much of a predicted saving becomes time: cascades of networks with random weights, in calls of 1 to 256 units.
 
-Networks of torchvision where it is installed, else residual networks of similar size. Inputs are random; thresholds let
-70 % of the units exit at the first stage, and half of the others at the second of three.
+Networks of torchvision where it is installed, else residual networks of similar size; images of 128 x 128 at random.
+Thresholds let 70 % of the units exit at the first stage, and half of the others at the second of three.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Net(NamedTuple):
     pixels: int
 
 
-def zoo(pixels: int = 160) -> dict[str, Net]:
+def zoo(pixels: int = 128) -> dict[str, Net]:
     """{name: network}; of torchvision, or else residual networks of the same names."""
     try:
         _without_detection()

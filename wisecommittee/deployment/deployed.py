@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
@@ -124,7 +125,9 @@ class Deployed(Runtime):
                 name: SharingMember(self.models[name], members[name], chain) for name, chain in chains.items()
             }
             named = class_names(self._cards.values(), self.models) if classes is None else classes
-            super().__init__(committee, {**members, **self.sharing}, batch_size=batch_size, classes=named)
+            super().__init__(
+                committee, {**members, **self.sharing}, batch_size=batch_size or pass_size(self.device), classes=named
+            )
         except BaseException:
             self.close()
             raise

@@ -26,6 +26,7 @@ from wisecommittee.extraction.models.macs import count_macs
 from wisecommittee.extraction.timing import device_name
 
 SIZES = tuple(int(size) for size in os.environ.get("REALISED_SIZES", "1,8,64,256").split(","))
+LAYOUT = os.environ.get("REALISED_LAYOUT", "contiguous")
 LEAVING = (0.7, 0.5)  # share of the units that exit at each stage but the last
 UNITS = 256
 CASCADES = (("mobilenet_v3_large", "resnet50"), ("resnet18", "resnet50"), ("resnet18", "resnet34", "resnet50"))
@@ -109,7 +110,7 @@ def cascade(names: Sequence[str]) -> tuple[list[TimedRun], list[float | None]]:
     committee = Committee(committee.stages, Thresholds(tuple(thresholds(scores))))
     alone = Committee(((names[-1],),))
     ids = [str(unit) for unit in range(UNITS)]
-    runs = [TimedRun(Deployed(each, models, device="cpu"), units, ids) for each in (committee, alone)]
+    runs = [TimedRun(Deployed(each, models, device="cpu", layout=LAYOUT), units, ids) for each in (committee, alone)]
     ran = runs[0].decide().ran.mean(axis=0)
     return runs, [float(np.dot(ran, [macs[name] for name in names])), float(macs[names[-1]])]
 
@@ -160,6 +161,7 @@ def run() -> list[dict]:
                     "device": device_name(torch.device("cpu")),
                     "threads": torch.get_num_threads(),
                     "torch": torch.__version__,
+                    "layout": LAYOUT,
                     "exit_ratios": leaving,
                     **found.to_json(),
                 }

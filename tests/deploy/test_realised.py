@@ -88,15 +88,13 @@ def subjects(clock, units=64):
     logits = torch.tensor([[0.2, 0.0, 0.0], [3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]]).repeat(units // 4, 1)
     ids, inputs = [str(unit) for unit in range(units)], Units.of_tensors({None: logits})
     committees = Committee((("small",), ("large",)), Thresholds((0.6,))), Committee((("large",),))
-    return [TimedRun(Deployed(committee, models, device="cpu"), inputs, ids) for committee in committees]
+    return [TimedRun(Deployed(c, models, device="cpu", batch_size=units), inputs, ids) for c in committees]
 
 
 @pytest.mark.parametrize("size", [1, 8, 64])
 def test_measured_and_predicted_savings_are_of_the_same_units(clock, size, monkeypatch):
     """On all 64 units of a round: 1 + 10 / 4 ms of passes against 10; a decision after each pass over a call."""
     runs = subjects(clock)
-    for each in runs:
-        each.run.batch_size = size
     monkeypatch.setattr(interleaved, "LEAST_UNITS", 64)
     found = at_batch_size(runs, [3.5, 10.0], size, 0.1)
     (single,) = found.singles

@@ -15,6 +15,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.deployment.chains import blocks_of, chains_of, equal_modules
 from wisecommittee.deployment.deployed import Deployed
+from wisecommittee.errors import UnknownNameError
 from wisecommittee.extraction.data.digits import digits
 from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.loaded import wrap_module
@@ -106,6 +107,20 @@ def test_the_multiply_adds_of_a_walk_are_those_that_evaluate_charges(stages, bat
         for unit in range(0, UNITS, 6):
             one, macs = counted(run, inputs[unit : unit + 1])
             assert macs == table.cost[one.stage[0]] * float(members_pool([committee], store, "val").cost.unit)
+
+
+def test_channels_last_decides_alike_and_shares_alike(pool):
+    models, inputs, store = pool
+    committee = committee_of(STAGES["the exits of a network"], store)
+    with Deployed(committee, models, device="cpu") as run:
+        expected = run(inputs)
+    with Deployed(committee, models, device="cpu", layout="channels_last") as run:
+        decisions, macs = counted(run, inputs)
+    np.testing.assert_array_equal(decisions.prediction, expected.prediction)
+    np.testing.assert_allclose(decisions.probabilities, expected.probabilities, atol=1e-5)
+    assert macs == evaluate(committee, store, "val").average_cost * UNITS
+    with pytest.raises(UnknownNameError, match="unknown layout 'fast'"):
+        Deployed(committee, models, layout="fast")
 
 
 def test_members_without_common_blocks_run_whole(pool):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.comparison import Comparison, Measured
-from wisecommittee.deployment.deployed import Deployed, OutputChecks, pass_size
+from wisecommittee.deployment.deployed import Deployed, OutputChecks
 from wisecommittee.deployment.interleaved import at_batch_size
 from wisecommittee.deployment.members import Module, load_members, programs, refuse
 from wisecommittee.deployment.realised import AtBatchSize
@@ -139,13 +139,12 @@ def compare(
             models = loaders.pop() if loaders else load(subject.models)
             inputs = units if subject is committee else load_units(data, list(models.values()))[0]
             run = stack.enter_context(Deployed(subject, models, **options))
-            timed.append(TimedRun(run, inputs, unit_ids))
-            results.append(measured(timed[-1], labels, store, setup.seconds))
+            results.append(measured(TimedRun(run, inputs, unit_ids), labels, store, setup.seconds))
+            usual = stack.enter_context(Deployed(subject, models, **options | {"batch_size": None}))
+            timed.append(TimedRun(usual, inputs, unit_ids))
         at_sizes = list[AtBatchSize]()
         for size in sizes:
             report("measured", len(results) + len(at_sizes), len(subjects) + len(sizes))
-            for each in timed:
-                each.run.batch_size = pass_size(each.run.device)
             at_sizes.append(at_batch_size(timed, [each.flops for each in results], size, setup.seconds))
         where = device_name(timed[0].run.device)
     report("measured", len(subjects) + len(sizes), len(subjects) + len(sizes))

@@ -35,8 +35,20 @@ STAGES = {
     "the leaves of an HNE one by one": [[f"{HNE}/{leaf}"] for leaf in range(4)],
     "leaves in tiers, out of order": [[f"{HNE}/2"], [f"{HNE}/3", f"{HNE}/0"], [f"{HNE}/1"]],
     "the exits of a network": [["exit/0"], ["exit/1"], ["exit/2"]],
+    "exits from the last to the first": [["exit/2"], ["exit/1"], ["exit/0"]],
     "exits that skip one, and leaves": [["exit/0"], [f"{HNE}/0"], ["exit/2", f"{HNE}/1"]],
 }
+
+
+class Shift(nn.Module):
+    """Adds a number to its input, in place."""
+
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def forward(self, x):
+        return x.add_(self.by)
 
 
 def early_exits():
@@ -45,10 +57,10 @@ def early_exits():
         torch.manual_seed(0)
         trunk = [
             nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6)),
-            nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(6, 8, 3, padding=1)),
-            nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(8, 8, 3, padding=1)),
+            nn.Sequential(Shift(0.5), nn.ReLU(inplace=True), nn.Conv2d(6, 8, 3, padding=1)),
+            nn.Sequential(Shift(-0.5), nn.ReLU(inplace=True), nn.Conv2d(8, 8, 3, padding=1)),
         ]
-        heads = [nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(64 * w, 10)) for w in (6, 8, 8)]
+        heads = [nn.Sequential(Shift(w - 6.5), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(64 * w, 10)) for w in (6, 8, 8)]
     models, image = [], torch.zeros(1, 1, 8, 8)
     for k, head in enumerate(heads):
         loaded, blocks, x = wrap_module(nn.Sequential(*trunk[: k + 1], head), f"exit/{k}"), {}, image
@@ -161,6 +173,9 @@ def test_only_equal_blocks_in_the_same_place_are_shared():
     assert not equal_modules(first, second)
     assert not equal_modules(nn.ReLU(), nn.LeakyReLU())
     assert not equal_modules(nn.LeakyReLU(0.1), nn.LeakyReLU(0.2))
+    assert not equal_modules(nn.Conv2d(1, 1, 1, padding=(1, 1)), nn.Conv2d(1, 1, 1, padding=(1, 2)))
+    kinds = [nn.Sequential(first), nn.ModuleList([first])]
+    assert not equal_modules(*kinds)
     named = {"a": nn.Sequential(first, head), "b": nn.Sequential(same, nn.ReLU()), "c": nn.Sequential(second, head)}
     models = {name: wrap_module(module, name) for name, module in named.items()}
     chains = chains_of(models)

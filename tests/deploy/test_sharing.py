@@ -64,8 +64,8 @@ def early_exits():
             nn.Sequential(Shift(-0.5), nn.ReLU(inplace=True), nn.Conv2d(8, 8, 3, padding=1)),
         ]
         heads = [
-            nn.Sequential(Shift(1.0 + n), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(64 * w, 10))
-            for w in (6, 8, 8, 6)
+            nn.Sequential(Shift(1.0 + number), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(64 * width, 10))
+            for number, width in enumerate((6, 8, 8, 6))
         ]
     models, image = [], torch.zeros(1, 1, 8, 8)
     for k, (head, deep) in enumerate(zip(heads, (1, 2, 3, 1), strict=True)):

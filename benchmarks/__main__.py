@@ -9,6 +9,7 @@ import sys
 NAMES = ("start", "import", "grid", "exact", "folds", "tables", "opponents", "process", "extract", "hne", "large")
 BY_NAME = (
     "logs",
+    "realised",
     "large32",
     "large32x25k",
     "five",
@@ -71,6 +72,10 @@ def benchmark(name: str) -> list[dict]:
         from benchmarks import bench_hne
 
         return bench_hne.run()
+    if name == "realised":
+        from benchmarks import bench_realised
+
+        return bench_realised.run()
     if name == "large" or name in BY_NAME:
         from benchmarks import bench_large
 

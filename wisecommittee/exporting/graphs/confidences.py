@@ -13,11 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wisecommittee.committees.row_statistics import DEEPEST, LEAST_REST
+from wisecommittee.committees.row_statistics import LEAST_REST
 from wisecommittee.committees.scale import DEEP, EDGE, LARGEST, LEAST, LEAST_AGAINST, LEAST_ENTROPY, MOST
 from wisecommittee.exporting.graphs.rows import LOWEST, Ranked, largest_of, log1p
 
-FLOAT_MOST, FLOAT_EDGE, FLOAT_DEEP, FLOAT_DEEPEST = map(float, (MOST, EDGE, DEEP, DEEPEST))
+FLOAT_MOST, FLOAT_EDGE, FLOAT_DEEP = map(float, (MOST, EDGE, DEEP))
+FLOAT_DEEPEST = -87.0  # exponents below it count as 0 in a sum of float32
 FAR = 1 / (32 * LEAST_AGAINST)  # carried odds beyond which their logarithm is carried
 FAR_LOG = -math.log(LEAST_AGAINST)
 OPEN = 2.0**-23  # rounding error of a mean of probabilities near 1

@@ -37,6 +37,7 @@ COMMANDS = {  # name: module and function of the command; `train` is an app with
     "tables": ("tables", "tables"),
     "compare": ("compare", "compare"),
     "compare-policies": ("compare_policies", "compare_policies"),
+    "serve": ("serve", "serve"),
     "bench-models": ("bench_models", "bench_models"),
     "split": ("maintain", "split"),
     "remove": ("maintain", "remove"),

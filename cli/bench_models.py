@@ -10,7 +10,7 @@ import typer
 from wisecommittee.errors import UsageError
 
 from .console import human, percent, print_json, progress, shares, table
-from .options import Json, several, whole_numbers
+from .options import Json, named_spec, several, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,7 @@ def bench_models(
         from wisecommittee.committees.committee import Committee
         from wisecommittee.deployment.measure import Loading, MeasureSetup, compare
 
-        chosen, specs = Committee.load(committee), dict(map(_named_spec, models or []))
+        chosen, specs = Committee.load(committee), dict(map(named_spec, models or []))
         loading = Loading(specs, preprocess, softmax, trust, force)
         if sizes_of_calls := whole_numbers("--batch-sizes", batch_sizes):
             common["batch_sizes"] = tuple(sizes_of_calls)
@@ -136,13 +136,6 @@ def bench_models(
         print_json(printed | ({} if overhead is None else {"stage_overhead": overhead.to_json()}))
     else:
         show_timings(timings, batch_size, overhead)
-
-
-def _named_spec(text: str) -> tuple[str, str]:
-    name, equals, spec = text.partition("=")
-    if not (name and equals and spec):
-        raise UsageError(f"{text!r}: expected NAME=SPEC, the member and the model spec it is loaded from")
-    return name, spec
 
 
 def show_timings(timings: Sequence[Timing], batch_size: int, overhead: StageOverhead | None) -> None:

@@ -165,3 +165,11 @@ def whole_numbers(option: str, given: Sequence[str] | None) -> list[int]:
             raise UsageError(f"{option} {text!r}: expected whole numbers above 0, separated by commas")
         numbers.append(int(number))
     return numbers
+
+
+def named_spec(text: str) -> tuple[str, str]:
+    """'b3=timm:resnet50' -> ('b3', 'timm:resnet50')"""
+    name, equals, spec = text.partition("=")
+    if not (name and equals and spec):
+        raise UsageError(f"{text!r}: expected NAME=SPEC, the member and the model spec it is loaded from")
+    return name, spec

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from wisecommittee.searches.search import search
     from wisecommittee.searches.selection import Selection
     from wisecommittee.searches.target import Target
+    from wisecommittee.serving.serve import serve
     from wisecommittee.store import LogitStore
     from wisecommittee.store.features import import_features
     from wisecommittee.store.imports.answers import import_answers
@@ -62,6 +63,7 @@ _HOMES = {
     "retune": "wisecommittee.operations.retune",
     "audit": "wisecommittee.operations.audit",
     "deploy": "wisecommittee.deployment.deploy",
+    "serve": "wisecommittee.serving.serve",
     "Runtime": "wisecommittee.runtime",
     "CommitteeClassifier": "wisecommittee.estimators.committee_classifier",
     "extract": "wisecommittee.extraction.extract",
@@ -116,6 +118,7 @@ __all__ = [
     "search",
     "search_and_choose",
     "search_with_guarantee",
+    "serve",
     "split_store",
     "tables",
 ]

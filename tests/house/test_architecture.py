@@ -38,6 +38,7 @@ FLOORS = {
     "estimators": 4,
     "train": 4,
     "report": 5,
+    "serving": 5.5,
     "cli": 6,
 }
 TORCH_WING = {
@@ -62,6 +63,9 @@ ROOMS = {
     "distributed": {"searches"},
     "inspect_ai": {"store"},
     "zstandard": {"store"},
+    "fastapi": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
 }
 
 

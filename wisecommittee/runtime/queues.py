@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -51,6 +52,8 @@ class Queues:
         Most milliseconds that a unit waits for others before a stage; infinity: until nothing else runs.
     max_waiting : int
         Most units that are accepted and not yet answered, of all requests.
+    watch : callable, optional
+        Gets (stage, from 0; number of units; seconds) of each batch when it has run a stage.
 
     Raises
     ------
@@ -73,19 +76,27 @@ class Queues:
     """
 
     def __init__(
-        self, runtime: Runtime, *, max_batch: int = 64, max_wait_ms: float = 5.0, max_waiting: int = 10_000
+        self,
+        runtime: Runtime,
+        *,
+        max_batch: int = 64,
+        max_wait_ms: float = 5.0,
+        max_waiting: int = 10_000,
+        watch: Callable[[int, int, float], None] = lambda stage, units, seconds: None,
     ) -> None:
         if max_batch < 1 or max_waiting < 1 or not max_wait_ms >= 0:
             raise UsageError(
                 f"max_batch {max_batch}, max_wait_ms {max_wait_ms}, max_waiting {max_waiting}: expected at least 1, 0 "
                 f"and 1"
             )
-        self.runtime, self.max_waiting = runtime, max_waiting
+        self.runtime, self.max_waiting, self._watch = runtime, max_waiting, watch
         self.max_batch, self.max_wait = max_batch, max_wait_ms / 1e3
         self._requests, self._queues = Requests(), dict[Any, StageQueue]()
         self._callers = {name: Caller(runtime, name) for name in runtime.members}
         self._running, self._busy = set[asyncio.Task[None]](), Counter[str]()
         self._closing = False
+        stages = enumerate(runtime.committee.stages)
+        self._stage_of = {name: number for number, names in stages for name in names}
 
     async def __aenter__(self) -> Self:
         return self
@@ -152,6 +163,13 @@ class Queues:
             return await request.future
         finally:
             self._leave(request)
+
+    def waiting(self) -> list[int]:
+        """The number of units that wait for each stage."""
+        units = [0] * len(self.runtime.committee.stages)
+        for queue in self._queues.values():
+            units[self._stage_of[queue.members[-1]]] += queue.units
+        return units
 
     def _refuse(self, units: int) -> None:
         """OverloadError if so many more units may not wait."""
@@ -234,9 +252,11 @@ class Queues:
 
     async def _run(self, group: Group, members: Sequence[str]) -> None:
         """Run a stage for a batch, and send its units on; whatever is raised ends the requests of the batch."""
-        batch = group.batch
+        batch, started = group.batch, time.perf_counter()
         try:
-            for part in await self._stage(group, members):
+            parts = await self._stage(group, members)
+            self._watch(self._stage_of[members[-1]], len(batch), time.perf_counter() - started)
+            for part in parts:
                 exits, ahead = decided(part)
                 if exits is not None:
                     self._requests.answer(exits, self.runtime.classes)

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from wisecommittee.committees.policies.thresholds import Thresholds
     from wisecommittee.deployment.deploy import deploy
     from wisecommittee.estimators.committee_classifier import CommitteeClassifier
+    from wisecommittee.exporting.check import check_export
+    from wisecommittee.exporting.export import export
     from wisecommittee.extraction.extract import extract
     from wisecommittee.operations.audit import audit
+    from wisecommittee.operations.diff import diff
+    from wisecommittee.operations.explain import explain, explain_all
     from wisecommittee.operations.groups import evaluate_by
     from wisecommittee.operations.monitor import monitor
     from wisecommittee.operations.retune import retune
@@ -61,11 +65,16 @@ _HOMES = {
     "evaluate_by": "wisecommittee.operations.groups",
     "monitor": "wisecommittee.operations.monitor",
     "retune": "wisecommittee.operations.retune",
+    "explain": "wisecommittee.operations.explain",
+    "explain_all": "wisecommittee.operations.explain",
+    "diff": "wisecommittee.operations.diff",
     "audit": "wisecommittee.operations.audit",
     "deploy": "wisecommittee.deployment.deploy",
     "serve": "wisecommittee.serving.serve",
     "Runtime": "wisecommittee.runtime",
     "CommitteeClassifier": "wisecommittee.estimators.committee_classifier",
+    "check_export": "wisecommittee.exporting.check",
+    "export": "wisecommittee.exporting.export",
     "extract": "wisecommittee.extraction.extract",
     "calibrate": "wisecommittee.searches.calibration.calibrate",
     "import_answers": "wisecommittee.store.imports.answers",
@@ -102,11 +111,16 @@ __all__ = [
     "__version__",
     "audit",
     "calibrate",
+    "check_export",
     "compare_policies",
     "deploy",
+    "diff",
     "evaluate",
     "evaluate_all",
     "evaluate_by",
+    "explain",
+    "explain_all",
+    "export",
     "extract",
     "import_answers",
     "import_features",

@@ -33,6 +33,7 @@ FLOORS = {
     "searches": 3,
     "extraction": 3,
     "deployment": 4,
+    "exporting": 5,
     "analyses": 4,
     "operations": 4,
     "estimators": 4,
@@ -48,12 +49,13 @@ TORCH_WING = {
     },
 }
 TORCH_WING["deployment"] = TORCH_WING["train"] = TORCH_WING["extraction"] | {"extraction", "runtime"}
+TORCH_WING["exporting"] = TORCH_WING["deployment"] | {"deployment"}
 ROOMS = {
     "numba": {"kernels"},
     "llvmlite": {"kernels"},
     "pyarrow": {"store", "extraction"},  # extraction: images in Parquet
     "matplotlib": {"report"},
-    "torch": {"extraction", "train", "deployment"},
+    "torch": {"extraction", "train", "deployment", "exporting"},
     "PIL": {"extraction", "train"},
     "typer": {"cli"},
     "rich": {"cli"},

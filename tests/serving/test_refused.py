@@ -192,7 +192,7 @@ def test_requests_that_overload_are_refused_and_the_others_answered():
         threads = [ask_aside(server, answers)]
         until(lambda: len(gate.sizes) > seen)
         threads.append(ask_aside(server, answers))
-        until(lambda: sum(server.service.waiting().values()) == 1)
+        until(lambda: server.service.waiting() == 2)
         refused = server.predict({"inputs": [ROW]})
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
         gate.open.set()
@@ -227,8 +227,8 @@ def test_a_client_that_has_gone_takes_its_units_along():
         )
         with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
             connection.sendall(head.encode() + body)
-            until(lambda: sum(server.service.waiting().values()) == 1)
-        until(lambda: sum(server.service.waiting().values()) == 0)
+            until(lambda: server.service.waiting() == 2)
+        until(lambda: server.service.waiting() == 1)
         gate.open.set()
         thread.join()
         assert answers == [200]

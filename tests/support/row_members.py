@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 import wisecommittee as wc
-from wisecommittee.committees.confidence import CONFIDENCES, NO_CONFIDENCE
+from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.runtime import Outputs
 from wisecommittee.searches.units import evaluate_units
 

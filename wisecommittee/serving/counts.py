@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,10 @@ class Counts:
     ----------
     committee : Committee
     waiting : callable
-        Gives {stage, from 1: number of units that wait for it}.
+        Gives the number of units that are accepted and not yet answered.
     """
 
-    def __init__(self, committee: Committee, waiting: Callable[[], Mapping[str, float]]) -> None:
+    def __init__(self, committee: Committee, waiting: Callable[[], float]) -> None:
         name = "wisecommittee_{}".format
         self.cost, self.stages = committee.cost, len(committee.stages)
         self.requests = Counter(name("requests_total"), "Requests to /predict, by status of the answer.")
@@ -36,7 +36,7 @@ class Counts:
         self.costs = Counter(name("cost_total"), "Cost of the units that were answered, as an evaluation charges it.")
         self.stage_seconds = Histogram(name("stage_seconds"), "Seconds that a batch takes in a stage.", SECONDS)
         self.batches = Histogram(name("batch_units"), "Units in a batch of a stage.", UNITS)
-        self.waiting = Gauge(name("waiting_units"), "Units that wait for a stage.", "stage", waiting)
+        self.waiting = Gauge(name("waiting_units"), "Units that are accepted and not yet answered.", waiting)
         for stage in range(self.stages):
             self.exits.add(0, stage=stage + 1)
         self.unanswered.add(0)

@@ -47,15 +47,15 @@ class Counter:
 
 
 class Gauge:
-    """Values read at the time of the question. read : gives {value of the label: number}."""
+    """A value read at the time of the question. read : gives it."""
 
     kind = "gauge"
 
-    def __init__(self, name: str, says: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
-        self.name, self.says, self.label, self.read = name, says, label, read
+    def __init__(self, name: str, says: str, read: Callable[[], float]) -> None:
+        self.name, self.says, self.read = name, says, read
 
     def samples(self) -> Iterator[Sample]:
-        yield from (("", ((self.label, each),), value) for each, value in self.read().items())
+        yield "", (), self.read()
 
 
 class Histogram:

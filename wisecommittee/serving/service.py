@@ -92,9 +92,9 @@ class Service:
         self._reader.shutdown(wait=False, cancel_futures=True)
         await self.queues.close(drain=False)
 
-    def waiting(self) -> dict[str, int]:
-        """{stage, from 1: number of units that wait for it}"""
-        return {str(stage + 1): units for stage, units in enumerate(self.queues.waiting())}
+    def waiting(self) -> int:
+        """Units that are accepted and not yet answered."""
+        return self.queues.statistics().waiting
 
     def _ran(self, stage: int, units: int, seconds: float) -> None:
         """A batch has run a stage, from 0."""

@@ -65,19 +65,7 @@ def in_batches(program: Any, inputs: Tensor, batch: int) -> Tensor:
 
 def load_exported(spec: str, path: str, name: str | None, random_weights: bool) -> LoadedModel:
     digest = _checked(spec, path, random_weights)
-    _refuse_pickles(spec, path)
-    level = logging.getLogger("torch.export").level
-    logging.getLogger("torch.export").setLevel(logging.ERROR)  # it prints a traceback and goes on
-    try:
-        with weights_only():
-            exported = torch.export.load(path)
-    except Exception as error:  # text of a damaged archive can raise anything
-        raise ContentError(
-            f"model {spec!r}: torch.export.load cannot read it without unpickling objects "
-            f"({first_line(error)}); write it with torch.export.save"
-        ) from error
-    finally:
-        logging.getLogger("torch.export").setLevel(level)
+    exported = read_program(f"model {spec!r}", path)
     inputs = exported.graph_signature.user_inputs
     values = {node.name: node.meta.get("val") for node in exported.graph.nodes if node.op == "placeholder"}
     if len(inputs) != 1 or not isinstance(values.get(inputs[0]), Tensor):
@@ -86,6 +74,23 @@ def load_exported(spec: str, path: str, name: str | None, random_weights: bool) 
     batch = shape[0] if isinstance(shape[0], int) else None
     size = tuple(shape[1:]) if all(isinstance(side, int) for side in shape[1:]) else None
     return LoadedModel.called(Path(path).stem, FromFile(exported.module(), batch), spec, digest, input_size=size)
+
+
+def read_program(what: str, path: str) -> Any:
+    """The torch.export.ExportedProgram in a .pt2 file; ContentError where it cannot be read without unpickling."""
+    _refuse_pickles(what, path)
+    level = logging.getLogger("torch.export").level
+    logging.getLogger("torch.export").setLevel(logging.ERROR)  # it prints a traceback and goes on
+    try:
+        with weights_only():
+            return torch.export.load(path)
+    except Exception as error:  # text of a damaged archive can raise anything
+        raise ContentError(
+            f"{what}: torch.export.load cannot read it without unpickling objects ({first_line(error)}); write it with "
+            f"torch.export.save"
+        ) from error
+    finally:
+        logging.getLogger("torch.export").setLevel(level)
 
 
 def load_torchscript(spec: str, path: str, name: str | None, random_weights: bool) -> LoadedModel:
@@ -113,15 +118,15 @@ def _checked(spec: str, path: str, random_weights: bool) -> str:
     return digest
 
 
-def _refuse_pickles(spec: str, path: str) -> None:
+def _refuse_pickles(what: str, path: str) -> None:
     """Asked of the reader that torch.export.load itself uses, so that both see the same records."""
     try:
         records = torch._C.PyTorchFileReader(path).get_all_records()
     except Exception as error:  # RuntimeError, or what becomes of names and versions that are no text
-        raise ContentError(f"model {spec!r}: no torch.export archive ({first_line(error)})") from error
+        raise ContentError(f"{what}: no torch.export archive ({first_line(error)})") from error
     for record in records:
         if any(mark in record for mark in PICKLED):
             raise ContentError(
-                f"model {spec!r}: its record {record!r} would be unpickled or loaded as a library; "
+                f"{what}: its record {record!r} would be unpickled or loaded as a library; "
                 f"expected an archive of a graph and plain tensors, from torch.export.save"
             )

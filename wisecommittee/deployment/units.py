@@ -99,7 +99,7 @@ class Units:
     @classmethod
     def of_numbers(cls, numbers: NDArray[np.float32]) -> Units:
         """Numbers [n, ..] that every member takes unchanged, also those that prepare images."""
-        return cls({None: torch.from_numpy(numbers)}, numbers)
+        return cls({None: Picked(torch.from_numpy(numbers))}, Picked(numbers))
 
     def of(self, model: LoadedModel) -> Any:
         """[n, ..]: the inputs of this model, preprocessed on first use."""

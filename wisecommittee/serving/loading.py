@@ -45,7 +45,7 @@ def deployed(
             f"{chosen.label()}: the shape of an input is not known, or not the same for all members; name it with "
             f"{option('input_size', placeholder='3,224,224')}"
         )
-    takes = Takes(one, pictures, Units.of_numbers, lambda images: Units({}, images))
+    takes = Takes(one, pictures, Units.of_numbers)
     return Served(run, takes, Charges(chosen))
 
 

@@ -38,6 +38,6 @@ class Served:
     def warm_up(self, batch: int) -> None:
         """Run every member on one unit, and on a batch of units."""
         for units in (1, batch):
-            inputs = self.takes.example(units)
+            inputs = self.runtime.units(self.takes.example(units))
             for name in self.committee.models:
                 self.runtime.outputs(name, inputs)

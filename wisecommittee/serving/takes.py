@@ -33,21 +33,18 @@ class Takes:
         Whether its members prepare images.
     of_numbers : callable
         From float32 [n, *shape] to the inputs of the runtime.
-    of_pictures : callable
-        From n images to the inputs of the runtime.
     """
 
     shape: tuple[int, ...] | None
     pictures: bool = False
     of_numbers: Callable[[NDArray[np.float32]], Any] = lambda numbers: numbers
-    of_pictures: Callable[[list[Any]], Any] = lambda pictures: pictures
 
     def numbers(self, given: NDArray[Any]) -> Taken:
         """Inputs from the numbers of n units; Refusal (422) for others than the members take."""
         is_picture = given.dtype == np.uint8 and (given.ndim == 3 or (given.ndim == 4 and given.shape[-1] in (1, 3, 4)))
         if self.pictures and is_picture and given.shape[1:] != self.shape:
             self._check(given, len(given) > 0)
-            return Taken(self.of_pictures(list(given)), len(given), given.nbytes)
+            return Taken(list(given), len(given), given.nbytes)
         fits = given.dtype.kind in "fiu" and self.shape is not None and given.shape[1:] == self.shape
         self._check(given, fits and len(given) > 0)
         with np.errstate(over="ignore"):
@@ -67,13 +64,13 @@ class Takes:
             image = decode(body)
         except CorruptImageError as error:
             raise Refusal(422, f"the image cannot be decoded ({error})") from error
-        return Taken(self.of_pictures([image]), 1, 3 * image.width * image.height)
+        return Taken([image], 1, 3 * image.width * image.height)
 
     def example(self, units: int) -> Any:
         """Inputs of so many units, all of them zeros or black."""
         if self.shape is not None:
             return self.of_numbers(np.zeros((units, *self.shape), np.float32))
-        return self.of_pictures([np.zeros((256, 256, 3), np.uint8)] * units)
+        return [np.zeros((256, 256, 3), np.uint8)] * units
 
     @property
     def words(self) -> str:

@@ -133,6 +133,12 @@ def test_ctrl_c_answers_what_is_under_way_and_needs_no_torch():
 # Addresses
 
 
+def test_answers_are_sent_without_delay():
+    """asyncio turns Nagle's algorithm off where the protocol is named, and only there: 40 ms for each answer."""
+    with listening(Settings(port=0)) as place:
+        assert place.proto == socket.IPPROTO_TCP
+
+
 def test_only_addresses_beyond_loopback_are_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -15,10 +15,12 @@ def listening(settings: Settings) -> socket.socket:
     """A socket bound to the address of the settings, before the members are loaded."""
     host, port = settings.host.strip("[]"), settings.port
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )[0]
     except (socket.gaierror, UnicodeError) as error:
         raise WiseCommitteeError(f"host {host!r}: no address of that name; name one with {option('host')}") from error
-    place = socket.socket(family, socket.SOCK_STREAM)
+    place = socket.socket(family, kind, protocol)  # asyncio sends without delay (TCP_NODELAY) if TCP is named
     try:
         if os.name == "posix":
             place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

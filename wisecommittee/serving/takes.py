@@ -48,7 +48,7 @@ class Takes:
         fits = given.dtype.kind in "fiu" and self.shape is not None and given.shape[1:] == self.shape
         self._check(given, fits and len(given) > 0)
         with np.errstate(over="ignore"):
-            numbers = np.ascontiguousarray(given, np.float32)
+            numbers = np.array(given, np.float32, order="C")  # a copy, since torch takes no read-only arrays
         if not np.isfinite(numbers).all():
             unit = int(np.flatnonzero(~np.isfinite(numbers.reshape(len(numbers), -1)).all(axis=1))[0])
             raise Refusal(422, f"inputs: unit {unit} has numbers that are not finite in 32 bits")

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from wisecommittee.operations.monitor import monitor
     from wisecommittee.operations.retune import retune
     from wisecommittee.report import plot, tables
-    from wisecommittee.runtime import Runtime
+    from wisecommittee.runtime import Member, Outputs, Runtime
+    from wisecommittee.runtime.queues import Queues
     from wisecommittee.searches.calibration.calibrate import calibrate
     from wisecommittee.searches.choosing import search_and_choose
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
@@ -72,6 +73,9 @@ _HOMES = {
     "deploy": "wisecommittee.deployment.deploy",
     "serve": "wisecommittee.serving.serve",
     "Runtime": "wisecommittee.runtime",
+    "Member": "wisecommittee.runtime",
+    "Outputs": "wisecommittee.runtime",
+    "Queues": "wisecommittee.runtime.queues",
     "CommitteeClassifier": "wisecommittee.estimators.committee_classifier",
     "check_export": "wisecommittee.exporting.check",
     "export": "wisecommittee.exporting.export",
@@ -101,8 +105,11 @@ __all__ = [
     "ImportedLog",
     "LogOptions",
     "LogitStore",
+    "Member",
     "ModelCard",
+    "Outputs",
     "Query",
+    "Queues",
     "Runtime",
     "Selection",
     "Study",

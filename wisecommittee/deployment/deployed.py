@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -137,9 +137,8 @@ class Deployed(Runtime):
             self.sharing = {
                 name: SharingMember(self.models[name], forwards[name], chain) for name, chain in chains.items()
             }
-            modules = {
-                name: Member(call, batch_size=self.pass_size) for name, call in {**forwards, **self.sharing}.items()
-            }
+            calls: dict[str, Callable[[Any], Any]] = {**forwards, **self.sharing}
+            modules = {name: Member(call, batch_size=self.pass_size) for name, call in calls.items()}
             functions = {name: m.module.call for name, m in self.models.items() if isinstance(m.module, Called)}
             named = class_names(self._cards.values(), self.models) if classes is None else classes
             super().__init__(committee, modules | functions, batch_size=batch_size or IN_CALLS, classes=named)

@@ -23,7 +23,7 @@ demo: $(VENV)/.demo   ## train a small pool on scikit-learn's digits, extract, s
 	$(BIN)/wisecommittee demo
 
 test: $(VENV)/.dev    ## everything the tests need, then the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/.dev   ## statistics over seeds of what training does, with their tables; minutes
 	$(BIN)/python -m pytest -m slow -s

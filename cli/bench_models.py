@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from wisecommittee.deployment.comparison import Comparison, Measured
     from wisecommittee.extraction.timing import Timing
+    from wisecommittee.store.stage_overhead import StageOverhead
 
 
 def bench_models(
@@ -47,6 +48,9 @@ def bench_models(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="With other weights and outputs too.")] = False,
     batch_size: Annotated[int, typer.Option(help="Units per pass when throughput is measured.")] = 64,
+    batch_sizes: Annotated[
+        list[str] | None, typer.Option(help="With --committee: units per call, for the realised saving. [1,8,64,256]")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
     store: Annotated[
         str | None, typer.Option(help="Write the costs to its cards. With --committee: where the members are.")
@@ -64,10 +68,12 @@ def bench_models(
 ) -> None:
     """Measure the latency of one unit and the time per unit in batches: median and quartiles, after a warm-up.
 
-    With --store the cards get the costs latency_ms and batch_ms (per unit), for `search --cost latency_ms`.
+    With --store the cards get the costs latency_ms and batch_ms (per unit), for `search --cost latency_ms`, and the
+    store what a stage costs beside its members, which such a search charges every stage.
 
     With --committee the committee runs on real units, every stage on those that are left, beside single models: average
-    latency at batch size 1, throughput in offline batches, and how much of its advantage in FLOPs becomes time.
+    latency at batch size 1, throughput in offline batches, and how much of its advantage in FLOPs becomes time, also in
+    calls of several sizes.
 
     **Examples**
 
@@ -83,6 +89,7 @@ def bench_models(
         raise UsageError("expected MODEL.., the models to measure, or --committee FILE")
     only_alone: dict[str, Any] = {"--name": name, "--sizes": sizes, "--views": views, "--input-size": input_size}
     only_together: dict[str, Any] = {"--against": against, "--data": data, "--preprocess": preprocess}
+    only_together |= {"--batch-sizes": batch_sizes}
     only_together |= {"--softmax": softmax, "--trust": trust}
     foreign = only_alone | {"--random-weights": random_weights} if committee else only_together
     if used := [option for option, value in foreign.items() if value]:
@@ -96,6 +103,8 @@ def bench_models(
 
         chosen, specs = Committee.load(committee), dict(map(named_spec, models or []))
         loading = Loading(specs, preprocess, softmax, trust, force)
+        if sizes_of_calls := whole_numbers("--batch-sizes", batch_sizes):
+            common["batch_sizes"] = tuple(sizes_of_calls)
         setup = MeasureSetup(data=data, limit=limit, **common)
         with progress(quiet=as_json) as update:
             singles = several("--against", against)
@@ -104,13 +113,15 @@ def bench_models(
             print_json(compared.to_json())
         else:
             show_comparison(compared)
+            show_realised(compared)
         return
-    from wisecommittee.extraction import bench
+    from wisecommittee.deployment import bench
 
+    opened = LogitStore(store) if store else None
     with progress(quiet=as_json) as update:
         timings = bench.bench_models(
             models or [],
-            LogitStore(store) if store else None,
+            opened,
             names=several("--name", name),
             sizes=whole_numbers("--sizes", sizes),
             views=several("--views", views),
@@ -119,13 +130,15 @@ def bench_models(
             progress=update,
             **common,
         )
+    overhead = None if opened is None else opened.stage_overhead()
     if as_json:
-        print_json({"batch_size": batch_size, "models": [timing.to_json() for timing in timings]})
+        printed = {"batch_size": batch_size, "models": [timing.to_json() for timing in timings]}
+        print_json(printed | ({} if overhead is None else {"stage_overhead": overhead.to_json()}))
     else:
-        show_timings(timings, batch_size)
+        show_timings(timings, batch_size, overhead)
 
 
-def show_timings(timings: Sequence[Timing], batch_size: int) -> None:
+def show_timings(timings: Sequence[Timing], batch_size: int, overhead: StageOverhead | None) -> None:
     columns = [("model", "left"), ("input", "right"), ("MACs", "right"), ("params", "right")]
     columns += [("latency ms", "right"), ("quartiles", "right"), ("ms per unit", "right"), ("quartiles", "right")]
     rows = [
@@ -145,7 +158,14 @@ def show_timings(timings: Sequence[Timing], batch_size: int) -> None:
     ]
     first = timings[0]
     conditions = f"{first.device}, torch {first.torch}, {first.threads} threads"
-    table(conditions, [*columns, ("units/s", "right")], rows, f"Batch 1, and batches of {batch_size}.")
+    caption = f"Batch 1, and batches of {batch_size}."
+    if overhead is not None:
+        latency, batch = (overhead.costs[name] for name in ("latency_ms", "batch_ms"))
+        caption += (
+            f" A stage costs {latency:.3g} ms beside its members, in batches {batch:.3g} ms per unit: recorded on the "
+            f"store and charged by searches over these costs."
+        )
+    table(conditions, [*columns, ("units/s", "right")], rows, caption)
 
 
 def show_comparison(compared: Comparison) -> None:
@@ -174,9 +194,43 @@ def show_comparison(compared: Comparison) -> None:
         ]
 
     conditions = f"{compared.device}, torch {compared.torch}, {compared.threads} threads"
+    ours = compared.committee
     caption = (
         f"{compared.units:,} units of {compared.split}; latency of batch size 1, throughput of offline batches of "
         f"{compared.batch_size}. Exits {shares(compared.committee.exit_ratios)} %. Speed-ups are the committee's over "
         f"the row's model; realised: how much of that in MACs shows in latency/throughput."
     )
+    if ours.flops and ours.charged and ours.flops > ours.charged:
+        caption += (
+            f" The members have blocks in common that their modules do not tell apart: these run once for each member, "
+            f"and an evaluation charges {human(ours.charged)}."
+        )
     table(conditions, columns, [row(measured) for measured in (compared.committee, *compared.singles)], caption)
+
+
+def show_realised(compared: Comparison) -> None:
+    """The saving in calls of several sizes, against what multiply-adds and forward passes predict."""
+    columns = [("units a call", "right"), ("against", "left"), ("ms", "right"), ("its ms", "right")]
+    columns += [("speed-up", "right"), ("quartiles", "right"), ("MACs say", "right"), ("realised", "right")]
+    columns += [("passes say", "right"), ("realised", "right")]
+    rows = [
+        [
+            f"{at.batch_size:,}",
+            single.model,
+            f"{at.time.median:.3g}",
+            f"{single.time.median:.3g}",
+            f"{single.speedup.median:.2f}x",
+            f"{single.speedup.q1:.2f}-{single.speedup.q3:.2f}",
+            "-" if single.by_flops is None else f"{single.by_flops:.2f}x",
+            "-" if single.of_flops is None else f"{single.of_flops:.2f}",
+            f"{single.by_latency.median:.2f}x",
+            f"{single.of_latency.median:.2f}",
+        ]
+        for at in compared.at_sizes
+        for single in at.singles
+    ]
+    caption = (
+        "Milliseconds per unit; both in turns on the same units, medians of rounds. Predicted by multiply-adds, and by "
+        "the forward passes of the stages alone, each on all units of a call; realised: measured over predicted."
+    )
+    table("Realised saving", columns, rows, caption)

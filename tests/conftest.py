@@ -6,7 +6,9 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +17,21 @@ os.environ.pop("COLUMNS", None)  # the width of tables is that of a file, whatev
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read by huggingface_hub when it is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+FIRST = ("extract", "train", "store", "statistics", "house")  # folders of tests, most of which run no kernel
 MISSING_OPERATOR = "operator torchvision::nms does not exist"
 SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
+TESTS = Path(__file__).parent
 _kept: list[object] = []  # a Library that is collected takes its schemas along
 _caches = itertools.count()
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that run no kernel come first. Of two workers that begin with half of the tests each (--dist worksteal),
+    the second compiles the kernels, and the first finds them compiled when it comes to run them."""
+    items.sort(key=lambda item: [*FIRST, folder := item.path.relative_to(TESTS).parts[0]].index(folder))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -94,21 +104,31 @@ def transformers(torchvision):
     return pytest.importorskip("transformers")
 
 
-@pytest.fixture
-def imported_store(tmp_path, monkeypatch, run):
-    """A store with val and test, imported from files as a user would."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="session")
+def imported_files(shared_cache, tmp_path_factory):
+    """A folder with the files of three models and the store S, with val and test, that they were imported into."""
+    from wisecommittee import LogitStore, import_outputs
+
+    folder = tmp_path_factory.mktemp("imported")
     units, classes, rng = 200, 5, np.random.default_rng(0)
-    (tmp_path / "models.csv").write_text("model,flops,latency_ms\nsmall,100,1.5\nmid,400,2.5\nlarge,1600,7\n")
+    (folder / "models.csv").write_text("model,flops,latency_ms\nsmall,100,1.5\nmid,400,2.5\nlarge,1600,7\n")
     for split in ("val", "test"):
         labels = rng.integers(0, classes, units)
-        np.save(f"{split}_labels.npy", labels)
-        arrays = []
+        np.save(folder / f"{split}_labels.npy", labels)
+        files = []
         for k, name in enumerate(("small", "mid", "large")):
             logits = rng.normal(size=(units, classes)) + (1.2 + 0.7 * k) * np.eye(classes)[labels]
-            np.save(f"{split}_{name}.npy", logits.astype(np.float32))
-            arrays += ["--logits", f"{name}={split}_{name}.npy"]
-        common = ("--store", "S", "--split", split, "--labels", f"{split}_labels.npy", "--costs", "models.csv")
-        code, _, err = run("import", *common, *arrays)
-        assert code == 0, err
+            files.append(("logits", name, folder / f"{split}_{name}.npy"))
+            np.save(files[-1][-1], logits.astype(np.float32))
+        import_outputs(
+            LogitStore(folder / "S"), split, files, labels=folder / f"{split}_labels.npy", costs=folder / "models.csv"
+        )
+    return folder
+
+
+@pytest.fixture
+def imported_store(imported_files, tmp_path, monkeypatch):
+    """A store of the test's own with val and test, in the current folder, beside the files it was imported from."""
+    shutil.copytree(imported_files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "S"

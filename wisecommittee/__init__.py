@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wisecommittee.committees.committee import Committee
     from wisecommittee.committees.policies.thresholds import Thresholds
     from wisecommittee.deployment.deploy import deploy
+    from wisecommittee.estimators.committee_classifier import CommitteeClassifier
     from wisecommittee.exporting.check import check_export
     from wisecommittee.exporting.export import export
     from wisecommittee.extraction.extract import extract
@@ -64,6 +65,7 @@ _HOMES = {
     "audit": "wisecommittee.operations.audit",
     "deploy": "wisecommittee.deployment.deploy",
     "Runtime": "wisecommittee.runtime",
+    "CommitteeClassifier": "wisecommittee.estimators.committee_classifier",
     "check_export": "wisecommittee.exporting.check",
     "export": "wisecommittee.exporting.export",
     "extract": "wisecommittee.extraction.extract",
@@ -85,6 +87,7 @@ _HOMES = {
 
 __all__ = [
     "Committee",
+    "CommitteeClassifier",
     "Evaluation",
     "Frontier",
     "GuaranteeOptions",

@@ -8,6 +8,7 @@ WiseCommitteeError            exit code 1: it could not be done
 ├── StoreError                the store, or something on its way into it, is not as it must be
 │   ├── AlignmentError        units of a model and of its split do not correspond one to one
 │   ├── ContentError          the values are wrong: NaN, another number of classes, rows that are no probabilities
+│   │   └── MemberError       a member of a running committee raised, ran out of time, or gave wrong values
 │   └── BusyError             another process is writing the same model
 ├── CommitteeError            a committee.json that is malformed or belongs to other models
 ├── InfeasibleError           no committee meets the constraints
@@ -16,6 +17,7 @@ WiseCommitteeError            exit code 1: it could not be done
 ├── CorruptImageError         bytes that are no image, or not a whole one, or one larger than Pillow's limit
 ├── OutOfMemoryError          a device has no room for the weights of a model
 ├── DivergedError             a training's loss is no number any more
+├── OverloadError             more units wait for a running committee than may, or it takes no more of them
 ├── TrustError                code named by a file, not by the caller, would run
 └── MissingExtraError         an optional dependency is not installed
 """
@@ -123,6 +125,10 @@ class ContentError(StoreError):
     pass
 
 
+class MemberError(ContentError):
+    pass
+
+
 class BusyError(StoreError):
     pass
 
@@ -152,6 +158,10 @@ class OutOfMemoryError(WiseCommitteeError):
 
 
 class DivergedError(WiseCommitteeError):
+    pass
+
+
+class OverloadError(WiseCommitteeError):
     pass
 
 

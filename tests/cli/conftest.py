@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a store with three models, imported from files as a user would."""
+"""What the tests of the command line share: a store with three models and the files it was imported from."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ import wisecommittee.cli  # noqa: E402
 from torch import nn  # noqa: E402
 
 from wisecommittee.committees.cards import ModelCard  # noqa: E402
+from wisecommittee.deployment.bench import bench_models  # noqa: E402
 from wisecommittee.errors import StoreError, UnknownNameError, UsageError, WiseCommitteeError  # noqa: E402
 from wisecommittee.extraction import timing as timing_module  # noqa: E402
-from wisecommittee.extraction.bench import bench_models  # noqa: E402
 from wisecommittee.extraction.models.loaded import wrap_module  # noqa: E402
 from wisecommittee.extraction.timing import Quartiles, device_name  # noqa: E402
 from wisecommittee.store import LogitStore  # noqa: E402

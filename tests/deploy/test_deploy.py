@@ -439,7 +439,7 @@ def test_latency_is_an_average_over_exits(pool, monkeypatch):
     calls = []
     monkeypatch.setattr(TimedRun, "elapsed", elapsed)
     with Deployed(committee, models, device="cpu") as run:
-        timed = TimedRun(run, Units({None: images}), ids)
+        timed = TimedRun(run, Units.of_tensors({None: images}), ids)
         found = measured(timed, labels, None, 0.001)
     average = float(np.dot(found.exit_ratios, [1, 10, 100]))
     assert found.latency.median == pytest.approx(average)

@@ -33,7 +33,8 @@ def test_the_command(nets, store, monkeypatch, capsys):
 @pytest.mark.parametrize("sizes", [["--sizes", "8,10"], ["--sizes", "8", "--sizes", "10"]])
 @pytest.mark.parametrize("views", [["--views", "center, flip"], ["--views", "center", "--views", "flip"]])
 def test_several_values_are_repeated_or_take_commas(sizes, views, monkeypatch):
-    from wisecommittee.extraction import bench, extract
+    from wisecommittee.deployment import bench
+    from wisecommittee.extraction import extract
 
     seen = {}
 

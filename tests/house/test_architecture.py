@@ -36,6 +36,7 @@ FLOORS = {
     "exporting": 5,
     "analyses": 4,
     "operations": 4,
+    "estimators": 4,
     "train": 4,
     "report": 5,
     "cli": 6,
@@ -58,6 +59,8 @@ ROOMS = {
     "typer": {"cli"},
     "rich": {"cli"},
     "scipy": {"searches", "statistics"},
+    "sklearn": {"estimators", "extraction"},  # extraction: its digits
+    "joblib": {"estimators"},
     "distributed": {"searches"},
     "inspect_ai": {"store"},
     "zstandard": {"store"},
@@ -233,7 +236,7 @@ def test_folders_say_what_lives_there():
         assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
 
 
-HEAVY = ("torch", "matplotlib", "numba", "pandas", "scipy", "pyarrow")
+HEAVY = ("torch", "matplotlib", "numba", "pandas", "scipy", "pyarrow", "sklearn")
 
 
 def loaded_by(code: str) -> set[str]:

@@ -50,6 +50,7 @@ from wisecommittee.store.card_files import _checksum
 from wisecommittee.store.imports.costs import import_costs
 from wisecommittee.store.imports.segmentation import Dense, cells_of, import_images, joint_card
 from wisecommittee.store.splitting import split_store
+from wisecommittee.store.stage_overhead import NO_OVERHEAD
 from wisecommittee.tasks import Segmentation
 from wisecommittee.tasks.intervals import normal_interval
 
@@ -73,7 +74,13 @@ class CellStore:
     def with_labels_from(self, model: str | None):
         return self
 
+    def stage_overhead(self):
+        return NO_OVERHEAD
+
     def require_split(self, split): ...
+
+    def units(self, split):
+        return SimpleNamespace(index=dict.fromkeys(self.unit_ids), hash="in memory")
 
     def cards(self, split):
         return tuple(sorted((card for card, _ in self.entries.values()), key=lambda card: card.key))

@@ -35,36 +35,41 @@ OPTIONS = {
 HEURISTICS = ("beam", "greedy")
 
 
-def agree(pool, *, threads=3, **options):
+def agree(pool, *, threads=None, overhead=0, **options):
     """Search these models with these options of `wisecommittee.search`, and by the oracle; compare the frontiers.
 
-    pool : (models of the oracle, labels). threads : of a second search, which must find the same. Where both find that
-    nothing keeps the limits, the answer is None; else it is the product's Frontier.
+    pool : (models of the oracle, labels). threads : 1 for an even number of units and 3 for an odd one, unless given.
+    overhead : what every stage costs beside its members. Where both find that nothing keeps the limits, the answer is
+    None; else it is the product's Frontier.
 
-    Exhaustive and exact searches find the oracle's points, and the same committee for each. Beam and greedy searches
-    find no point above the oracle's over every threshold, a beam of two stages at most all of them. All committees are
-    evaluated again by both sides.
+    Exhaustive and exact searches find the oracle's points, and the same committee for each, on any number of threads.
+    Beam and greedy searches find no point above the oracle's over every threshold, a beam of two stages at most all of
+    them, and the same on 1 thread and on 3. All committees are evaluated again by both sides.
     """
     models, labels = pool
     asked = OPTIONS | options
+    threads = threads or 1 + 2 * (len(labels) % 2)
     store = MemoryStore(models, labels)
+    store.overheads = {"flops": overhead} if overhead else {}
     if asked["family"] == "halting":
         models = [m for m in models if m.group]
     taking_part = [card for card in store.cards("val") if card.model in {m.name for m in models}]
     rule = {"combine": asked["combine"], "confidence": asked["confidence"]}
-    scores = product_scores(open_pool(store, "val", taking_part, **rule))
+    pool = open_pool(store, "val", taking_part, **rule)
+    scores = product_scores(pool)
     sequences = naive.family_sequences(models, asked["family"], asked["max_models"], asked["replicas"])
-    expected = oracle(models, labels, sequences, scores, asked)
+    if overhead:
+        sequences = naive.divided(sequences, pool.sequenced, thresholds=asked["family"] not in ("ensemble", "anytime"))
+    expected = oracle(models, labels, sequences, scores, asked, overhead)
     if not expected:
         with pytest.raises(InfeasibleError):
-            wc.search(store, threads=1, **asked)
+            wc.search(store, threads=threads, **asked)
         return None
-    frontier = wc.search(store, threads=1, **asked)
-    replays(frontier, store, models, labels, scores, asked)
-    again = wc.search(store, threads=threads, **asked)
-    assert again.evaluations == frontier.evaluations
+    frontier = wc.search(store, threads=threads, **asked)
+    replays(frontier, store, models, labels, scores, asked, overhead)
     points = points_of(frontier, len(labels))
     if asked["method"] in HEURISTICS:
+        assert wc.search(store, threads=4 - threads, **asked).evaluations == frontier.evaluations
         bounded(points, [(p.total_cost, p.correct) for p in expected])
         if asked["method"] == "beam" and asked["max_models"] <= 2:
             assert points == [(p.total_cost, p.correct) for p in expected]
@@ -87,7 +92,7 @@ def limits_of(asked):
     return naive.Limits(asked["max_worst_cost"], asked["max_percentile_cost"], asked["max_average"] or {}, shares)
 
 
-def oracle(models, labels, sequences, scores, asked):
+def oracle(models, labels, sequences, scores, asked, overhead):
     """The oracle's points under the same options; beam and greedy searches are bounded by every threshold."""
     limits = limits_of(asked)
     return naive.search(
@@ -103,6 +108,7 @@ def oracle(models, labels, sequences, scores, asked):
         shared=asked["shared_threshold"],
         exact=asked["exact"] or asked["method"] in HEURISTICS,
         scores=scores,
+        overhead=overhead,
     )
 
 
@@ -113,7 +119,7 @@ def points_of(frontier, units):
     return [(total, e.correct) for total, e in zip(totals, frontier, strict=True)]
 
 
-def replays(frontier, store, models, labels, scores, asked):
+def replays(frontier, store, models, labels, scores, asked, overhead):
     """The committees do what the frontier says: evaluated again by the product, from their JSON, and by the oracle."""
     read = [wc.Committee.from_json(json.loads(json.dumps(e.committee.to_json()))) for e in frontier]
     assert read == [e.committee for e in frontier]
@@ -124,11 +130,12 @@ def replays(frontier, store, models, labels, scores, asked):
     for e, (total, correct) in zip(frontier, points_of(frontier, len(labels)), strict=True):
         stages = [[by_name[name] for name in stage] for stage in e.committee.stages]
         rule = asked["combine"], asked["confidence"]
-        plain = naive.evaluate(stages, e.committee.thresholds.values, labels, *rule, scores=scores)
+        plain = naive.evaluate(stages, e.committee.thresholds.values, labels, *rule, scores=scores, overhead=overhead)
         assert (plain.correct, plain.total_cost, plain.worst_case) == (correct, total, e.worst_case_cost)
         assert [ratio * len(labels) for ratio in e.exit_ratios] == pytest.approx(plain.exits, abs=1e-9)
         prefixes = naive.prefixes_of(stages)
-        cost = [[naive.set_cost(prefix, i) for i in range(len(labels))] for prefix in prefixes]
+        units = range(len(labels))
+        cost = [[naive.set_cost(p, i) + overhead * k for i in units] for k, p in enumerate(prefixes, 1)]
         assert naive.keeps(limits, plain.exit_stage, prefixes, cost)
 
 

@@ -337,12 +337,13 @@ def prefix_scores(members, combine, confidence_name, scores):
     return [np.float32(v) for v in scores(tuple(m.name for m in members))]
 
 
-def evaluate(members_by_stage, thresholds, labels, combine, confidence_name, scores=None, carried=False):
+def evaluate(members_by_stage, thresholds, labels, combine, confidence_name, scores=None, carried=False, overhead=0):
     """The cascade of these stages: stage k runs its members and predicts with all members of stages 0..k.
 
     A unit exits at stage k iff its score there is >= thresholds[k] (float32, one per stage but the last). It pays for
-    everything that ran up to its exit. Nothing is merged or dropped. `scores` replaces the confidence, as it is carried
-    (as are thresholds if `carried`); neither is asked about the last stage.
+    everything that ran up to its exit, and for each of these stages the overhead. Nothing is merged or dropped.
+    `scores` replaces the confidence, as it is carried (as are thresholds if `carried`); neither is asked about the last
+    stage.
     """
     N = len(labels)
     if len(thresholds) != len(members_by_stage) - 1:
@@ -354,11 +355,12 @@ def evaluate(members_by_stage, thresholds, labels, combine, confidence_name, sco
     if scores is not None and not carried:
         confidences = [[shown(c, confidence_name) for c in row] for row in confidences]
     correct = [prefix_correct(prefix, labels, combine) for prefix in prefixes]
-    cost = [[set_cost(prefix, i) for i in range(N)] for prefix in prefixes]
+    cost = [[set_cost(prefix, i) + overhead * k for i in range(N)] for k, prefix in enumerate(prefixes, 1)]
     exit_stage = exit_stages(confidences, thresholds, N)
     total_correct, total_cost = tally(exit_stage, correct, cost)
     exits = [exit_stage.count(k) for k in range(len(prefixes))]
-    return Result(total_correct, total_cost, worst_cost(prefixes[-1], N), exits, exit_stage)
+    worst = worst_cost(prefixes[-1], N) + overhead * len(prefixes)
+    return Result(total_correct, total_cost, worst, exits, exit_stage)
 
 
 # The search
@@ -414,6 +416,29 @@ def stops(members, replicas):
 def doublings(members, replicas):
     """How many members of a group run in anytime inference: 1, 2, 4, .. and all; with "all" any number."""
     return [k for k in stops(members, replicas) if replicas == "all" or k == len(members) or k & (k - 1) == 0]
+
+
+def divided(sequences, ordered, thresholds=True):
+    """Every way to run the tiers of these sequences in order, several of them in one stage; without thresholds, all in
+    one stage. ordered : whether the order of the members of a stage matters.
+    """
+    known = {} if ordered else {frozenset(tier): tier for sequence in sequences for tier in sequence}
+    found = {}
+    for sequence in sequences:
+        for stages in divisions(sequence) if thresholds else [(tuple(itertools.chain(*sequence)),)]:
+            if not ordered:
+                stages = tuple(known.setdefault(frozenset(s), tuple(canonical(s))) for s in stages)
+            found[stages] = None
+    return list(found)
+
+
+def divisions(sequence):
+    """Every way to run the tiers of a sequence in order, several of them in one stage."""
+    if not sequence:
+        yield ()
+    for size in range(1, len(sequence) + 1):
+        for rest in divisions(sequence[size:]):
+            yield (tuple(itertools.chain(*sequence[:size])), *rest)
 
 
 def tier_sequences(models, max_stages, replicas):
@@ -547,6 +572,7 @@ def search(
     shared=False,
     exact=False,
     scores=None,
+    overhead=0,
 ):
     """The exact frontier of every combination with every one of its P**(n-1) level vectors, as a list of Point.
 
@@ -555,7 +581,7 @@ def search(
     axis : the cost of the frontier: "average"; "worst", the cost of the members that some unit runs; or "p99", "p60",
     .., what so many percent of the units do not exceed.
     exact : every threshold instead of P levels. shared : one threshold for all stages of a committee, over all
-    confidences of its compared stages.
+    confidences of its compared stages. overhead : what every stage costs beside its members.
 
     A vector is on the frontier iff none has at least as many correct at less cost and none has more correct at equal
     cost. One witness each, the least of: average cost, members in the combination, stages, cost of all members, names
@@ -572,7 +598,7 @@ def search(
         sequences = [tuple((m,) for m in c) for c in combinations(models, max_models, replicas)]
     for combination in sequences:
         prefixes = prefixes_of(combination)
-        worst = worst_cost(prefixes[-1], N)
+        worst = worst_cost(prefixes[-1], N) + overhead * len(prefixes)
         if limits.worst is not None and worst > limits.worst:
             continue
         for prefix in prefixes:
@@ -586,7 +612,7 @@ def search(
                 known[prefix] = scored, every if exact else levels(scored, P, confidence_name)
         confidences = [known[prefix][0] for prefix in prefixes[:-1]]
         correct = [right[prefix] for prefix in prefixes]
-        cost = [price[prefix] for prefix in prefixes]
+        cost = [[paid + overhead * stages for paid in price[prefix]] for stages, prefix in enumerate(prefixes, 1)]
         names = tuple(tuple((m.architecture, m.replica) for m in tier) for tier in combination)
 
         if shared and confidences:

@@ -20,6 +20,7 @@ from wisecommittee.searches.grid.sweep import GridSearch
 from wisecommittee.searches.stages.pool import Pool, open_pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
+from wisecommittee.store.stage_overhead import StageOverhead
 
 
 def cases(number: int) -> settings:
@@ -38,16 +39,23 @@ class MemoryStore:
         self._split, self._cost = split, cost
         self._models = {m.name: m for m in models}
         self.fields: dict[str, dict] = {}  # of the cards, by model
+        self.overheads: dict[str, float] = {}  # of a stage, by cost
         self._labels = np.array(labels) if not isinstance(labels[0], str) else np.array(labels, dtype=np.str_)
 
     def with_labels_from(self, model: str | None):
         return self
+
+    def stage_overhead(self) -> StageOverhead:
+        return StageOverhead(self.overheads)
 
     def require_split(self, split: str) -> None:
         assert split == self._split
 
     def models(self, split: str) -> tuple[str, ...]:
         return tuple(self._models)
+
+    def units(self, split: str) -> SimpleNamespace:
+        return SimpleNamespace(index=dict.fromkeys(range(len(self._labels))), hash="in memory", labels=self._labels)
 
     def card(self, model: str, split: str) -> StoredCard:
         m = self._models[model]
@@ -79,6 +87,9 @@ class MemoryStore:
     def cards(self, split: str) -> tuple[StoredCard, ...]:
         return tuple(sorted((self.card(m, split) for m in self._models), key=lambda card: card.key))
 
+    def units(self, split: str) -> SimpleNamespace:
+        return SimpleNamespace(index={str(unit): unit for unit in range(len(self._labels))}, hash="")
+
     def labels(self, split: str) -> np.ndarray:
         return self._labels
 
@@ -91,6 +102,9 @@ class MemoryStore:
     def unit_costs(self, model: str, split: str, name: str) -> np.ndarray:
         m = self._models[model]
         return np.array(m.further_costs.get(name, m.unit_costs), np.float64)
+
+    def features(self, split: str) -> dict[str, np.ndarray]:
+        return {}
 
     def answers(self, model: str, split: str) -> np.ndarray:
         return np.array([str(a) for a in self._models[model].answers], dtype=np.str_)
@@ -114,6 +128,9 @@ class TwoSplits:
     def with_labels_from(self, model: str | None) -> TwoSplits:
         assert model is None
         return self
+
+    def stage_overhead(self) -> StageOverhead:
+        return self._stores["val"].stage_overhead()
 
     def __getattr__(self, name: str):  # cards, labels, outputs, ..: all name the split
         def call(*arguments):

@@ -131,7 +131,7 @@ def replica_ensembles(study: Study) -> ReplicaEnsembles:
     for (name, k), drawn in sets.items():
         quality = [int(totals[node]) / (pool.task.scale * pool.units) for node in tables.nodes(drawn)]
         low, median, high = (float(q) for q in np.quantile(quality, (0.25, 0.5, 0.75)))
-        together = pool.cost.cumulative(np.array(drawn, np.int64))[:, -1]
+        together = pool.cost.of(drawn).worst(np.arange(len(drawn))[:, None])
         dearest = np.array([[pool.cost.worst(np.array([[m]]))[0] for m in ensemble] for ensemble in drawn]).max(axis=1)
         cost, parallel = (pool.cost.true(1) * float(np.median(values)) for values in (together, dearest))
         curves.setdefault(name, []).append(

@@ -15,6 +15,7 @@ from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
 from wisecommittee.committees.cards import OLD_KINDS, check_cost, plain, split_model_name
+from wisecommittee.committees.charging import RecordedCost, costs_from_json, overhead_from_json, stage_costs
 from wisecommittee.committees.confidence import threshold_above
 from wisecommittee.committees.fields import checked_object, listed, shown, typed
 from wisecommittee.committees.policies import policy_from_json
@@ -62,6 +63,14 @@ class Committee:
         Statements about the committee that were shown when it was chosen. Evaluation and deployment ignore them.
     expected : {"quality", "interval", "average_cost", "cost_interval", ..} or None
         The figures that were expected of new units when it was chosen. Evaluation and deployment ignore them.
+    costs : {model: number, {model: number} or None}
+        What a unit costs, of members that are not charged by their blocks; None where that varies per unit. An object
+        has the costs of the models for which counts of pixels stand. Evaluation takes the store's costs.
+    stage_overhead : float
+        What every stage costs for a unit beside its members. Evaluation takes that of the store.
+    provenance : {"versions", "store", "query", "searched", ..} or None
+        What it was chosen with (searches/provenance.py). Evaluation and deployment ignore it, and committees that
+        differ in it alone are equal.
 
     Raises
     ------
@@ -86,6 +95,9 @@ class Committee:
     parallel: tuple[str, ...] = ()
     guarantee: tuple[Mapping[str, Any], ...] = ()
     expected: Mapping[str, Any] | None = None
+    costs: Mapping[str, RecordedCost] = field(default_factory=dict, compare=False)
+    stage_overhead: float = field(default=0.0, compare=False)
+    provenance: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.stages or not all(self.stages):
@@ -178,7 +190,35 @@ class Committee:
             raise CommitteeError("at: name one of a threshold and above=..")
         value = threshold_above(above) if threshold is None else float(threshold)  # type: ignore[arg-type]
         policy = Thresholds((value,) * (len(self.stages) - 1))
-        return replace(self, policy=policy, guarantee=(), expected=None)
+        return self.altered(policy=policy)
+
+    def altered(self, **changes: Any) -> Committee:
+        """The committee with other values of these fields, without what was found of the committee that it was: its
+        guarantee, its expected figures and its provenance."""
+        return replace(self, **{"guarantee": (), "expected": None, "provenance": None, **changes})
+
+    def stage_costs(self, part: int = 0) -> dict[Route, float | None]:
+        """What a unit costs that exits after each route, as `evaluate` charges it.
+
+        Parameters
+        ----------
+        part : int
+            Of a mixture, the part whose routes are meant; each part has routes over its own stages.
+
+        Returns
+        -------
+        {tuple of int: float or None}
+            In units of the committee's cost: blocks that members share once, stages whose members run at the same time
+            as their dearest member, and what the policy itself costs. None where a member's cost varies per unit, or
+            the committee does not record it.
+
+        Examples
+        --------
+        >>> members = {"a": {"blocks": {"trunk": 8, "a": 2}}, "b": {"blocks": {"trunk": 8, "b": 5}}}
+        >>> Committee((("a",), ("b",)), Thresholds((0.8,)), members=members).stage_costs()
+        {(0,): 10.0, (0, 1): 15.0}
+        """
+        return stage_costs(self, part)
 
     @property
     def shape(self) -> str:
@@ -224,6 +264,10 @@ class Committee:
             out["chosen_on"] = self.chosen_on
         if self.labels_from is not None:
             out["labels_from"] = self.labels_from
+        if costs := {name: plain(self.costs[name]) for name in sorted(self.models) if name in self.costs}:
+            out["costs"] = costs
+        if self.stage_overhead:
+            out["stage_overhead"] = self.stage_overhead
         if self.members:
             out["members"] = {name: plain(dict(value)) for name, value in sorted(self.members.items())}
             out["fingerprint"] = self.fingerprint
@@ -231,6 +275,8 @@ class Committee:
             out["guarantee"] = [dict(each) for each in self.guarantee]
         if self.expected is not None:
             out["expected"] = dict(self.expected)
+        if self.provenance is not None:
+            out["provenance"] = dict(self.provenance)
         return out
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -290,9 +336,11 @@ class Committee:
         }
         members = _members_from_json(data.get("members", {}))
         guarantee = _guarantee_from_json(data.get("guarantee", []))
-        expected = data.get("expected")
+        expected, provenance = data.get("expected"), data.get("provenance")
         if not isinstance(expected, dict | None):
             raise CommitteeError('committee: "expected" must be an object of figures')
+        if not isinstance(provenance, dict | None):
+            raise CommitteeError('committee: "provenance" must be an object')
         parallel = data.get("parallel", [])
         if not isinstance(parallel, list) or not all(isinstance(name, str) for name in parallel):
             raise CommitteeError('committee: "parallel" must be a list of names of costs, ["latency_ms"]')
@@ -303,6 +351,9 @@ class Committee:
             parallel=tuple(parallel),
             guarantee=guarantee,
             expected=expected,
+            costs=costs_from_json(data.get("costs", {})),
+            stage_overhead=overhead_from_json(data.get("stage_overhead", 0)),
+            provenance=provenance,
             **texts,
         )
         if members and data.get("fingerprint") not in (None, committee.fingerprint):

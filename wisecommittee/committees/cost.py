@@ -35,10 +35,13 @@ class CostModel:
     uses : bool [M, B]
         Which blocks a model runs.
     per_unit : int64 [M, N] or None
-        Cost of each model on each unit if it varies; then sets of models add up and blocks are unused.
+        Cost of a stage of each model on each unit if it varies, with `stage`; then sets of models add up and blocks are
+        unused.
     parallel : bool
         The members of a stage run at the same time, so that a stage costs as much as its dearest member, as their
         latency does. Else their costs add up. The costs of stages always add up.
+    stage : int
+        Cost of every stage beside its members, such as the time in which units are gathered and decisions taken.
     """
 
     name: str
@@ -47,9 +50,11 @@ class CostModel:
     uses: NDArray[np.bool_]
     per_unit: NDArray[np.int64] | None = None
     parallel: bool = False
+    stage: int = 0
 
     def cumulative(self, sequences: NDArray[np.integer]) -> NDArray[np.int64]:
-        """int64 [.., n]: cost of the first 1..n members of each sequence of model indices [.., n] (not per unit)."""
+        """int64 [.., n]: cost of the first 1..n stages of each sequence [.., n] of models, one for each stage (not per
+        unit)."""
         shared = self.uses.sum(axis=0) > 1
         alone = self.uses[:, ~shared] @ self.blocks[~shared]  # cost of the blocks that no other model runs
         added = alone[sequences]
@@ -59,16 +64,17 @@ class CostModel:
         if shared.any():
             seen = np.logical_or.accumulate(self.uses[:, shared][sequences], axis=-2)
             total += seen @ self.blocks[shared]
-        return total
+        return total + self._overheads(total.shape[-1])
 
     def marginal(self, sequence: Sequence[int], units: int) -> list[NDArray[np.int64]]:
-        """int64 [N] for each member of a sequence: the cost it adds to a unit that has run the members before it."""
+        """int64 [N] for each stage of a sequence of models, one for each stage: the cost that it adds."""
         if self.per_unit is not None:
             return [self.per_unit[m] for m in sequence]
         return [np.full(units, step) for step in np.diff(self.cumulative(np.array(sequence, np.int64)), prepend=0)]
 
     def worst(self, sequences: NDArray[np.integer]) -> NDArray[np.int64]:
-        """int64 [..]: cost of all members of each sequence; if the cost varies per unit, for the dearest unit."""
+        """int64 [..]: cost of all stages of each sequence of models, one for each stage; if the cost varies per unit,
+        for the dearest unit."""
         if self.per_unit is None:
             return self.cumulative(sequences)[..., -1]
         flat = sequences.reshape(-1, sequences.shape[-1])
@@ -80,13 +86,14 @@ class CostModel:
         if self.per_unit is not None:
             return np.cumsum([self._together(stage) for stage in stages], axis=0)
         if self.parallel:
-            return np.cumsum([self._alone()[list(stage)].max() for stage in stages])
+            dearest = [self._alone()[list(stage)].max() for stage in stages]
+            return np.cumsum(dearest) + self._overheads(len(stages))
         used = np.zeros(len(self.blocks), dtype=bool)
         out = []
         for stage in stages:
             used = used | self.uses[list(stage)].any(axis=0)
             out.append(int(self.blocks[used].sum()))
-        return np.array(out, dtype=np.int64)
+        return np.array(out, dtype=np.int64) + self._overheads(len(stages))
 
     def of_units(self, rows: NDArray[np.int64]) -> CostModel:
         """The costs of these units only. rows : int64 [n] positions among the units."""
@@ -106,12 +113,16 @@ class CostModel:
     def _together(self, models: Sequence[int]) -> NDArray[np.int64]:
         """int64 [N]: the cost of one stage of these models, which varies per unit."""
         assert self.per_unit is not None
-        fees = self.per_unit[list(models)]
-        return np.asarray(fees.max(axis=0) if self.parallel else fees.sum(axis=0))
+        fees = self.per_unit[list(models)] - self.stage
+        return np.asarray(fees.max(axis=0) if self.parallel else fees.sum(axis=0)) + self.stage
 
     def _alone(self) -> NDArray[np.int64]:
-        """int64 [M]: the cost of each model by itself, the same for every unit."""
+        """int64 [M]: the cost of each model without that of a stage, the same for every unit."""
         return np.asarray(self.uses @ self.blocks)
+
+    def _overheads(self, stages: int) -> NDArray[np.int64]:
+        """int64 [K]: what the first 1..K stages cost beside their members."""
+        return self.stage * np.arange(1, stages + 1)
 
     def finer(self, amount: float | Fraction, units: int) -> CostModel:
         """The same costs in a unit of which `amount` is a whole multiple, so that sums over N units with it are
@@ -123,12 +134,18 @@ class CostModel:
             return self
         times = int(unit / finest)
         dearest = self.blocks if self.per_unit is None else self.per_unit.max(axis=1, initial=0)
-        if (int(dearest.sum()) * times + int(exact / finest)) * units >= INT64_SAFE:
+        most = int(dearest.sum()) + self.stage * len(self.uses)
+        if (most * times + int(exact / finest)) * units >= INT64_SAFE:
             raise CostError(
                 f"{float(amount)!r} {self.name} beside the costs of the models spans too many digits; round it"
             )
         per_unit = None if self.per_unit is None else self.per_unit * times
-        return replace(self, unit=finest, blocks=self.blocks * times, per_unit=per_unit)
+        return replace(self, unit=finest, blocks=self.blocks * times, per_unit=per_unit, stage=self.stage * times)
+
+    def coarser(self, shift: int) -> CostModel:
+        """The same costs divided by 2**shift and rounded down, in the same unit."""
+        per_unit = None if self.per_unit is None else self.per_unit >> shift
+        return replace(self, blocks=self.blocks >> shift, per_unit=per_unit, stage=self.stage >> shift)
 
     def integer(self, amount: float) -> int:
         """The integer cost of a true one, which is a whole multiple of the unit (see `finer`)."""
@@ -177,50 +194,67 @@ def fixed_point(values: Sequence[int | float], headroom: int = 1) -> tuple[list[
 
 
 def cost_model(
-    cards: Sequence[ModelCard], name: str, units: int, per_unit: Mapping[str, NDArray[np.float64]] | None = None
+    cards: Sequence[ModelCard],
+    name: str,
+    units: int,
+    per_unit: Mapping[str, NDArray[np.float64]] | None = None,
+    *,
+    stage: float = 0,
 ) -> CostModel:
     """The cost `name` of these cards, over `units` units.
 
     per_unit : {model: float64 [N]} for models whose cost varies per unit. 'flops' is the union of blocks; any other
-    cost is on the cards and adds up over members.
+    cost is on the cards and adds up over members. stage : cost of every stage beside its members.
     """
-    varying = dict(per_unit or {})
-    # A column that is constant over units is a cost of the model, such as the price of a call.
-    constant = {model: float(column[0]) for model, column in varying.items() if len(column) and np.ptp(column) == 0}
-    if len(constant) == len(varying):
-        varying = {}
-    known = cost_names(cards)
-    table: list[Mapping[str, int | float]] = []
-    for card in cards:
-        if card.model in varying:
-            table.append({})
-        elif card.model in constant:
-            table.append({f"{card.model}\0{name}": constant[card.model]})
-        elif name == "flops" and card.blocks:
-            table.append(card.blocks)
-        elif name != "flops" and name in card.costs:
-            table.append({f"{model}\0{name}": value for model, value in _shares(card, name).items()})
-        else:
-            have = ", ".join(sorted(known)) or "none"
-            raise CostError(
-                f"{card.model} has no cost {name!r}; costs in this pool: {have}. "
-                f"Choose one with {option('cost')}, or add the column with `wisecommittee import --costs models.csv`"
-            )
-    if varying:
+    given = per_unit or {}
+    table = [block_costs(card, name, given.get(card.model)) for card in cards]
+    if absent := [card.model for card, charges in zip(cards, table, strict=True) if charges == {}]:
+        have = ", ".join(sorted(cost_names(cards))) or "none"
+        raise CostError(
+            f"{absent[0]} has no cost {name!r}; costs in this pool: {have}. "
+            f"Choose one with {option('cost')}, or add the column with `wisecommittee import --costs models.csv`"
+        )
+    if None in table:
         rows = [
-            varying[card.model] if card.model in varying else np.full(units, float(sum(costs.values())))
-            for card, costs in zip(cards, table, strict=True)
+            given[card.model] if charges is None else np.full(units, float(sum(charges.values())))
+            for card, charges in zip(cards, table, strict=True)
         ]
         matrix = np.stack(rows)
         if not np.isfinite(matrix).all() or (matrix < 0).any():
             raise CostError(f"cost {name!r} varies per unit and holds negative or non-finite values")
         distinct, inverse = np.unique(matrix, return_inverse=True)
-        dearest = float(matrix.max(axis=1).sum()) / max(float(distinct.sum()), 1e-300)
-        integers, unit = fixed_point(distinct.tolist(), headroom=max(1, math.ceil(units * dearest)))
-        counted = np.array(integers, dtype=np.int64)[inverse.reshape(matrix.shape)]
+        dearest = float((matrix + stage).max(axis=1).sum()) / max(float(distinct.sum() + stage), 1e-300)
+        overheads = [stage] if stage else []
+        integers, unit = fixed_point(distinct.tolist() + overheads, headroom=max(1, math.ceil(units * dearest)))
+        overhead = integers[-1] if stage else 0
+        counted = np.array(integers, dtype=np.int64)[inverse.reshape(matrix.shape)] + overhead
         none = np.zeros(0, dtype=np.int64)
-        return CostModel(name, unit, none, np.zeros((len(cards), 0), dtype=bool), counted)
+        return CostModel(name, unit, none, np.zeros((len(cards), 0), dtype=bool), counted, stage=overhead)
+    return of_blocks(name, [charges or {} for charges in table], units, stage)
 
+
+def block_costs(
+    card: ModelCard, name: str, per_unit: NDArray[np.float64] | None = None
+) -> Mapping[str, int | float] | None:
+    """{block: cost} of a model: a block that several models run is charged once. None where the cost varies per unit,
+    {} where the card does not have that cost.
+
+    per_unit : float64 [N], the cost of each unit. A column that is constant over units is a cost of the model, such as
+    the price of a call.
+    """
+    if per_unit is not None:
+        constant = len(per_unit) > 0 and np.ptp(per_unit) == 0
+        return {f"{card.model}\0{name}": float(per_unit[0])} if constant else None
+    if name == "flops":
+        return card.blocks
+    return {f"{model}\0{name}": value for model, value in _shares(card, name).items()} if name in card.costs else {}
+
+
+def of_blocks(name: str, table: Sequence[Mapping[str, int | float]], units: int, stage: float = 0) -> CostModel:
+    """The cost model of models that run these blocks, {block: cost} for each model, over `units` units.
+
+    stage : cost of every stage beside its members
+    """
     ids: dict[str, int | float] = {}
     for costs in table:
         for block, value in costs.items():
@@ -233,9 +267,11 @@ def cost_model(
                     f"{subject} costs {ids[block]} in one card and {value} in another; {remedy or 'give it two ids'}"
                 )
     names = list(ids)
-    integers, unit = fixed_point(list(ids.values()), headroom=units)
+    overheads = [stage] * len(table) if stage else []  # a committee has at most as many stages as there are models
+    integers, unit = fixed_point([*ids.values(), *overheads], headroom=units)
     uses = np.array([[block in costs for block in names] for costs in table], dtype=bool)
-    return CostModel(name, unit, np.array(integers, dtype=np.int64), uses)
+    overhead = integers[-1] if stage else 0
+    return CostModel(name, unit, np.array(integers[: len(names)], dtype=np.int64), uses, stage=overhead)
 
 
 def cost_names(cards: Sequence[ModelCard]) -> set[str]:

@@ -105,6 +105,9 @@ class Policy(ABC):
     needs : frozenset of str
         Which of the fields after `scale` of a State it reads; "last_score" for the confidence after stages that no
         other follows.
+    needs_every_member : bool
+        Whether it can decide only where every member that has run has given outputs. Else a member that failed is one
+        without an answer and of the least confidence, LEAST.
     combines : bool
         Whether it reads `scores` or `prediction`, or the combination of the members answers.
     answers : bool
@@ -126,6 +129,10 @@ class Policy(ABC):
     @property
     def needs(self) -> frozenset[str]:
         return frozenset()
+
+    @property
+    def needs_every_member(self) -> bool:
+        return bool(self.needs & {"members", "member_scores", "outputs"})
 
     @property
     def combines(self) -> bool:

@@ -1,6 +1,6 @@
 """The cascade: units go from stage to stage until the policy lets them exit (Wang et al. 2022, Algorithm 1).
 
-The units are a UnitBatch: stored outputs (searches/exits.py) or models at work (runtime/batch.py).
+The units are a UnitBatch: stored outputs (searches/exits.py) or members at work (runtime/batch.py).
 """
 
 from __future__ import annotations
@@ -23,10 +23,6 @@ class UnitBatch(Protocol):
 
     def __len__(self) -> int: ...
 
-    def run(self, route: Route, stage: int) -> State:
-        """Run a stage, after the other stages of `route`; the empty route (stage -1) runs nothing."""
-        ...
-
     def only(self, rows: NDArray[np.int64]) -> Self:
         """The units at these positions of the batch."""
         ...
@@ -36,10 +32,19 @@ class UnitBatch(Protocol):
         ...
 
 
+class StoredBatch(UnitBatch, Protocol):
+    """Units whose outputs are at hand."""
+
+    def run(self, route: Route, stage: int) -> State:
+        """Run a stage, after the other stages of `route`; the empty route (stage -1) runs nothing."""
+        ...
+
+
 PROVIDED = frozenset(
     {"last_score", "prediction", "members", "member_scores", "outputs", "unit_ids", "features"}
 )  # what a policy may need
 AnyBatch = TypeVar("AnyBatch", bound=UnitBatch)
+AnyStored = TypeVar("AnyStored", bound=StoredBatch)
 
 
 class Exits(NamedTuple, Generic[AnyBatch]):
@@ -75,16 +80,27 @@ class Waiting(Generic[AnyBatch]):
 
         state : State of the batch, after the stage.
         """
+        return self.sent(state, self.going(state), answered=self.policy.answers)
+
+    def going(self, state: State) -> NDArray[np.int64]:
+        """int64 [n]: EXIT or the next stage of every unit, by the policy."""
+        return _decided(self.policy, state, self.after.get(self.route, set()))
+
+    def sent(
+        self, state: State, going: NDArray[np.int64], *, answered: bool
+    ) -> tuple[Exits[AnyBatch] | None, list[Waiting[AnyBatch]]]:
+        """As `decided`, where it is known what each unit does; going : int64 [n], EXIT or its next stage; answered :
+        whether the policy answers the units that exit."""
         policy, route, batch = self.policy, self.route, self.batch
-        going = _decided(policy, state, self.after.get(route, set()))
         exits, ahead = None, []
         if route and len(rows := np.flatnonzero(going == EXIT)):
-            exits = Exits(route, batch, rows, _answer(policy, state, rows) if policy.answers else None, state)
-        for stage in self.after.get(route, ()):
-            if len(rows := np.flatnonzero(going == stage)):
-                left = batch if len(rows) == len(batch) else batch.only(rows)
-                onwards = extended(route, stage, unordered=policy.unordered)
-                ahead.append(Waiting(policy, self.after, onwards, stage, left))
+            exits = Exits(route, batch, rows, _answer(policy, state, rows) if answered else None, state)
+        taken = np.bincount(going.astype(np.int64, copy=False) - EXIT, minlength=1)  # units per stage, from EXIT on
+        for stage in np.flatnonzero(taken[1:]).tolist():
+            rows = np.flatnonzero(going == stage)
+            left = batch if len(rows) == len(batch) else batch.only(rows)
+            onwards = extended(route, stage, unordered=policy.unordered)
+            ahead.append(Waiting(policy, self.after, onwards, stage, left))
         return exits, ahead
 
 
@@ -103,13 +119,13 @@ def entering(committee: Committee, batch: AnyBatch) -> list[Waiting[AnyBatch]]:
     return [Waiting(policy, after, (), -1, batch)] if len(batch) else []
 
 
-def walk(committee: Committee, batch: AnyBatch) -> Iterator[Exits[AnyBatch]]:
+def walk(committee: Committee, batch: AnyStored) -> Iterator[Exits[AnyStored]]:
     """Send the units of a batch from stage to stage until every one has exited.
 
     Parameters
     ----------
     committee : Committee
-    batch : UnitBatch
+    batch : StoredBatch
         Units that have run nothing yet.
 
     Yields

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from wisecommittee.deployment.realised import AtBatchSize
 from wisecommittee.extraction.timing import Quartiles, rounded
 
 
@@ -18,13 +19,16 @@ class Measured:
         Label of the committee.
     accuracy : float
     flops : float or None
-        Average multiply-adds per unit; None if those of a member are unknown.
+        Average multiply-adds per unit that are run; None if those of a member are unknown.
     latency : Quartiles
         Milliseconds of a unit that runs by itself, on average over units.
     batch : Quartiles
         Milliseconds per unit in offline batches.
     exit_ratios : tuple of float
         Share of the units that exit at each stage.
+    charged : float or None
+        Average multiply-adds per unit that an evaluation charges. It counts blocks that members have in common once;
+        `flops` is more where the modules do not say what their blocks are.
     """
 
     model: str
@@ -33,6 +37,7 @@ class Measured:
     latency: Quartiles
     batch: Quartiles
     exit_ratios: tuple[float, ...]
+    charged: float | None = None
 
     @property
     def throughput(self) -> float:
@@ -45,6 +50,7 @@ class Measured:
             "model": self.model,
             "accuracy": self.accuracy,
             "flops": self.flops,
+            "charged_flops": self.charged,
             **{name: rounded(spread.median) for name, spread in spreads.items()},
             **{f"{name}_quartiles": [rounded(spread.q1), rounded(spread.q3)] for name, spread in spreads.items()},
             "throughput": rounded(self.throughput),
@@ -75,7 +81,10 @@ class Speedup:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A committee and the single models that it is compared with, on `units` units of a split."""
+    """A committee and the single models that it is compared with, on `units` units of a split.
+
+    at_sizes : their times in calls of several sizes.
+    """
 
     committee: Measured
     singles: tuple[Measured, ...]
@@ -85,6 +94,7 @@ class Comparison:
     device: str
     threads: int
     torch: str
+    at_sizes: tuple[AtBatchSize, ...] = ()
 
     def speedup(self, single: Measured) -> Speedup:
         """The speed-up of the committee over one of the single models."""
@@ -101,4 +111,5 @@ class Comparison:
             **conditions,
             "committee": self.committee.to_json(),
             "singles": [{**s.to_json(), "speedup": self.speedup(s).to_json()} for s in self.singles],
+            "batch_sizes": [each.to_json() for each in self.at_sizes],
         }

@@ -6,24 +6,25 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.deployment.callables import Called
+from wisecommittee.deployment.chains import chains_of
 from wisecommittee.deployment.members import find_card
 from wisecommittee.deployment.memberships import class_names, membership
 from wisecommittee.deployment.replay import compare_outputs
+from wisecommittee.deployment.sharing import SharingMember
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import CommitteeError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.runtime.decisions import Decisions
-from wisecommittee.runtime.members import Outputs
+from wisecommittee.runtime.known import Known
 from wisecommittee.runtime.membership import Membership
 from wisecommittee.runtime.runtime import Runtime
 from wisecommittee.store import LogitStore
@@ -51,7 +52,9 @@ class OutputChecks:
 class Deployed(Runtime):
     """A committee whose modules are on a device until it is closed: `with deploy(committee) as run: run(images)`.
 
-    Every member runs whole, also where members have blocks in common: those are computed once for each member.
+    Blocks that several members begin with run once for each unit, where their modules say what their blocks are
+    (chains.py); other members run whole. With such members at most `batch_size` units are under way at a time, because
+    what the blocks gave is kept on the device.
 
     Parameters
     ----------
@@ -75,6 +78,8 @@ class Deployed(Runtime):
     CommitteeError
         The committee exits by a stored score, or a member gives outputs that the committee cannot use.
     """
+
+    preprocesses: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -101,6 +106,7 @@ class Deployed(Runtime):
         self._cards = {name: None if store is None else find_card(store, name) for name in committee.models}
         self._chosen_classes = classes
         self._stack = ExitStack()
+        chains = chains_of(self.models)  # compared on the CPU
         try:
             members = {
                 name: model.module.call
@@ -108,8 +114,11 @@ class Deployed(Runtime):
                 else self._stack.enter_context(Forward(model.module, name, self.device, precision=precision))
                 for name, model in self.models.items()
             }
+            self.sharing = {
+                name: SharingMember(self.models[name], members[name], chain) for name, chain in chains.items()
+            }
             named = class_names(self._cards.values(), self.models) if classes is None else classes
-            super().__init__(committee, members, batch_size=batch_size, classes=named)
+            super().__init__(committee, {**members, **self.sharing}, batch_size=batch_size, classes=named)
         except BaseException:
             self.close()
             raise
@@ -139,49 +148,43 @@ class Deployed(Runtime):
         """
         if self._checks.store is None:
             raise UsageError(f"{self.committee.label()}: nothing to compare with; deploy it with store=..")
-        units = Units.of_inputs(inputs, list(self.models.values()))
-        compare_outputs(self, units, list(unit_ids), self._checks.store, split)
+        compare_outputs(self, self.units(inputs), list(unit_ids), self._checks.store, split)
 
-    def __call__(
-        self,
-        inputs: torch.Tensor | Units | Sequence[Any],
-        unit_ids: Sequence[str] | None = None,
-        features: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None,
-    ) -> Decisions:
-        """Run the committee: every stage on the units that the policy sends to it (committees/walk.py).
+    def units(self, inputs: Any) -> Units:
+        """The inputs of a call, in the forms that the members take.
 
         Parameters
         ----------
         inputs : [n, ..]
             A tensor or array as every member takes it, or n images (PIL, or uint8 [H, W, 3]) for the members'
             preprocessing; functions among the members get the inputs unchanged.
-        unit_ids : text [n], optional
-            Needed only if the policy decides by unit ids.
-        features : {column: [n]}, optional
-            What is known of the units before any model runs: numbers, or text of categories. Needed only if the policy
-            decides by features.
-
-        Returns
-        -------
-        Decisions
-            Prediction, stage, confidence and probabilities of the n units.
-
-        Raises
-        ------
-        UsageError
-            The policy decides by unit ids or features, and there are not n of them.
-        CommitteeError
-            A member gives outputs of another kind or number than the committee was chosen on.
         """
-        return super().__call__(Units.of_inputs(inputs, list(self.models.values())), unit_ids, features)
+        return Units.of_inputs(inputs, list(self.models.values()))
+
+    def inputs_of(self, name: str, inputs: Units) -> Any:
+        """The inputs as a member takes them: preprocessed; of a member that shares blocks, with what these gave."""
+        return inputs if name in self.sharing else inputs.of(self.models[name])
+
+    def __call__(
+        self,
+        inputs: Any,
+        unit_ids: Sequence[str] | None = None,
+        features: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None,
+    ) -> Decisions:
+        units = self.units(inputs)
+        if not self.sharing or len(units) <= self.batch_size:
+            return super().__call__(units, unit_ids, features)
+        known = Known.of(self.committee, unit_ids, features, len(units))
+        parts = []
+        for rows in np.split(np.arange(len(units)), range(self.batch_size, len(units), self.batch_size)):
+            part = known.only(rows)
+            ids = None if part.unit_ids is None else part.unit_ids.tolist()
+            parts.append(super().__call__(units.only(rows), ids, part.features))
+        return Decisions.joined(parts)
 
     def kind(self, name: str) -> str:
         """Kind of a member's outputs: 'logits' or 'probabilities'."""
         return self.combination.members[name].kind
-
-    def outputs(self, name: str, inputs: Units) -> Outputs:
-        """The checked outputs of a member for these units."""
-        return self.members[name](name, inputs.of(self.models[name]), self.batch_size)
 
     def as_stored(self, name: str, units: Units) -> NDArray[np.float32]:
         """Outputs float32 [n, C] of a member, in the kind and with the columns of the stored outputs."""

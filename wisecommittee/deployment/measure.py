@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.comparison import Comparison, Measured
 from wisecommittee.deployment.deployed import Deployed, OutputChecks
-from wisecommittee.deployment.members import Module, find_card, load_members, programs, refuse
+from wisecommittee.deployment.interleaved import at_batch_size
+from wisecommittee.deployment.members import Module, load_members, programs, refuse
+from wisecommittee.deployment.realised import AtBatchSize
 from wisecommittee.deployment.replay import REPLAYED, compare_outputs, data_spec, load_units, stored_data
 from wisecommittee.deployment.timed_run import TimedRun, measured
 from wisecommittee.errors import AbsentNameError, AlignmentError, UsageError, option
@@ -57,6 +60,8 @@ class MeasureSetup:
         Largest number of units, drawn from the classes in proportion; None for all units.
     batch_size : int
         Units in a forward pass of offline batches.
+    batch_sizes : tuple of int
+        Numbers of units in a call at which the committee and the single models are timed in turns; at most all units.
     device : str
     seconds : float
         Approximate time of one measurement; every model is measured twice (latency and batches).
@@ -66,10 +71,13 @@ class MeasureSetup:
     data: str | Data | None = None
     limit: int | None = 500
     batch_size: int = 64
+    batch_sizes: tuple[int, ...] = (1, 8, 64, 256)
     device: str = "auto"
     seconds: float = 2.0
 
     def __post_init__(self) -> None:
+        if any(size < 1 for size in self.batch_sizes):
+            raise UsageError(f"batch sizes {', '.join(map(str, self.batch_sizes))}: expected whole numbers from 1")
         if not 0 < self.seconds <= 3600:
             raise UsageError(f"{self.seconds} seconds of measuring: expected a number above 0")
 
@@ -120,23 +128,31 @@ def compare(
             compare_outputs(run, units.only(np.arange(min(REPLAYED, len(units)))), unit_ids[:REPLAYED], store, split)
         right = float((run(units, unit_ids).prediction == labels).mean())
     names = named or _singles(store, split, rows, right)
-    todo = [committee, *(Committee(((name,),), members={}) for name in names)]
-    results: list[Measured] = []
-    for subject in todo:
-        if progress:
-            progress("measured", len(results), len(todo))
-        if subject is not committee:
-            loaded = load(subject.models)
-            units = load_units(data, list(loaded.values()))[0]
-        with Deployed(subject, loaded, **options) as run:
-            timed = TimedRun(run, units, unit_ids)
-            results.append(measured(timed, labels, _stage_flops(subject, store), setup.seconds))
-            where = device_name(run.device)
-    if progress:
-        progress("measured", len(todo), len(todo))
+    subjects, loaders = [committee, *(Committee(((name,),), members={}) for name in names)], [loaded]
+    sizes = sorted({min(size, len(units)) for size in setup.batch_sizes})
+    report = progress or (lambda task, done, total: None)
+    with ExitStack() as stack:
+        timed, results = list[TimedRun](), list[Measured]()
+        for subject in subjects:
+            report("measured", len(results), len(subjects) + len(sizes))
+            models = loaders.pop() if loaders else load(subject.models)
+            inputs = units if subject is committee else load_units(data, list(models.values()))[0]
+            run = stack.enter_context(Deployed(subject, models, **options))
+            timed.append(TimedRun(run, inputs, unit_ids))
+            results.append(measured(timed[-1], labels, store, setup.seconds))
+        at_sizes = list[AtBatchSize]()
+        for size in sizes:
+            report("measured", len(results) + len(at_sizes), len(subjects) + len(sizes))
+            for each in timed:
+                each.run.batch_size = size
+            at_sizes.append(at_batch_size(timed, [each.flops for each in results], size, setup.seconds))
+        where = device_name(timed[0].run.device)
+    report("measured", len(subjects) + len(sizes), len(subjects) + len(sizes))
     threads = torch.get_num_threads()
     first, *singles = results
-    return Comparison(first, tuple(singles), split, len(labels), setup.batch_size, where, threads, torch.__version__)
+    return Comparison(
+        first, tuple(singles), split, len(labels), setup.batch_size, where, threads, torch.__version__, tuple(at_sizes)
+    )
 
 
 def _options(
@@ -222,14 +238,3 @@ def _singles(store: LogitStore, split: str, rows: NDArray[np.int64], right: floa
     best = max(names, key=lambda name: accuracy[name])
     as_accurate = next((name for name in names if accuracy[name] >= right), best)
     return list(dict.fromkeys([as_accurate, best]))
-
-
-def _stage_flops(committee: Committee, store: LogitStore) -> list[float] | None:
-    """Multiply-adds of the members of each stage, run whole; None if those of a member are unknown."""
-    stages = []
-    for names in committee.stages:
-        cards = [find_card(store, name) for name in names]
-        if not all(card is not None and card.blocks for card in cards):
-            return None
-        stages.append(sum(sum(card.blocks.values()) for card in cards if card is not None))
-    return stages

@@ -150,4 +150,4 @@ def load_units(data: Data, models: Sequence[LoadedModel]) -> tuple[Units, list[s
         tensors[key] = torch.cat([batch.inputs for batch in batches])
     unit_ids = [unit for batch in batches for unit in batch.unit_ids]
     labels = np.concatenate([batch.labels for batch in batches]).astype(np.int64)
-    return Units(tensors), unit_ids, labels
+    return Units.of_tensors(tensors), unit_ids, labels

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from wisecommittee.deployment.comparison import Measured
 from wisecommittee.deployment.deployed import Deployed
+from wisecommittee.deployment.multiply_adds import MultiplyAdds
 from wisecommittee.deployment.units import Units
 from wisecommittee.extraction.timing import Quartiles
 from wisecommittee.runtime.decisions import Decisions
+from wisecommittee.store import LogitStore
 
 LEAST_PASSES, MOST_PASSES = 5, 1000
 
@@ -29,9 +31,12 @@ class TimedRun:
     def decide(self) -> Decisions:
         return self.run(self.units, self.unit_ids)
 
-    def only(self, row: int) -> TimedRun:
-        """The same committee on one of the units."""
-        return TimedRun(self.run, self.units.only(np.array([row])), self.unit_ids[row : row + 1])
+    def only(self, rows: NDArray[np.int64]) -> TimedRun:
+        """The same committee on the units at these positions, which are in memory one behind the other."""
+        units = self.units.only(rows)
+        for model in self.run.models.values():
+            units.of(model)
+        return TimedRun(self.run, units, [self.unit_ids[row] for row in rows.tolist()])
 
     def elapsed(self) -> float:
         """Milliseconds of one run; the decisions are on the CPU at its end, so the device has finished."""
@@ -40,23 +45,25 @@ class TimedRun:
         return 1e3 * (time.perf_counter() - started)
 
 
-def measured(timed: TimedRun, labels: NDArray[np.int64], flops: Sequence[float] | None, seconds: float) -> Measured:
+def measured(timed: TimedRun, labels: NDArray[np.int64], store: LogitStore | None, seconds: float) -> Measured:
     """Accuracy, exits and times of a deployed committee.
 
-    labels : int64 [n]; flops : multiply-adds of each stage, None if unknown; seconds : approximate time per
+    labels : int64 [n]; store : whose cards say the multiply-adds of the members; seconds : approximate time per
     measurement.
     """
     decisions = timed.decide()
     ratios = np.bincount(decisions.stage, minlength=decisions.ran.shape[1]) / len(decisions)
-    batch = _spread(lambda: timed.elapsed() / len(decisions), seconds)
-    latency = _spread(OneByOne(timed, decisions), seconds)
+    macs = None if store is None else MultiplyAdds.of(timed.run, store, timed.units, decisions)
+    batch = spread(lambda: timed.elapsed() / len(decisions), seconds)
+    latency = spread(OneByOne(timed, decisions), seconds)
     return Measured(
         timed.run.committee.label(),
         float((decisions.prediction == labels).mean()),
-        None if flops is None else float(np.dot(decisions.ran.mean(axis=0), flops)),
+        None if macs is None else macs.run,
         latency,
         batch,
         tuple(ratios.tolist()),
+        None if macs is None else macs.charged,
     )
 
 
@@ -76,12 +83,12 @@ class OneByOne:
         average = 0.0
         for rows in self.groups:
             row = int(rows[self.turn % len(rows)])
-            average += len(rows) / self.total * self.timed.only(row).elapsed()
+            average += len(rows) / self.total * self.timed.only(np.array([row])).elapsed()
         self.turn += 1
         return average
 
 
-def _spread(measure: Callable[[], float], seconds: float) -> Quartiles:
+def spread(measure: Callable[[], float], seconds: float) -> Quartiles:
     """Median and quartiles of repeated measurements, after a warm-up of a fifth of the time."""
     started = time.perf_counter()
     measure()

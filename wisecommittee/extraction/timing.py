@@ -123,24 +123,25 @@ def _quartiles(module: nn.Module, shape: tuple[int, ...], device: torch.device, 
     inputs = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device, dtype)
     taken: list[float] = []
     with torch.inference_mode():
-        _wait(device)
+        wait(device)
         started = time.perf_counter()
         warm = 0
         while warm < WARM_UP or time.perf_counter() - started < seconds / 5:
             module(inputs)
-            _wait(device)
+            wait(device)
             warm += 1
         started = time.perf_counter()
         while len(taken) < LEAST_RUNS or (len(taken) < MOST_RUNS and time.perf_counter() - started < seconds):
             before = time.perf_counter()
             module(inputs)
-            _wait(device)
+            wait(device)
             taken.append(time.perf_counter() - before)
     q1, median, q3 = np.quantile(np.array(taken) * 1e3 / shape[0], (0.25, 0.5, 0.75)).tolist()
     return Quartiles(q1, median, q3, len(taken))
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Until the device has finished what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -4,7 +4,7 @@ not needed, and nothing is said of accuracy."""
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from wisecommittee.operations.moving import moved_thresholds
 from wisecommittee.operations.outcomes import UnitOutcomes, outcomes_in, unit_outcomes
 from wisecommittee.operations.reference import reference_split
 from wisecommittee.searches.members import judged, members_pool
+from wisecommittee.searches.provenance import record_of_retuning
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import StoreLike, open_store
@@ -126,6 +127,9 @@ def retune(
     (table,) = committee_tables(pool, [chosen], threads=thread_count(threads))
     exits = np.bincount(reference.stage, minlength=len(chosen.stages))
     pairs, kept = moved_thresholds(table.score, exits, chosen.thresholds.pairs, scale_of(chosen.confidence))
-    moved = replace(chosen, policy=Thresholds.of(pairs), chosen_on=split, guarantee=(), expected=None)
+    cards = [source.card(model, split) for model in chosen.models]
+    query = {"store": source.files.uri, "split": split, "against": base}
+    provenance = record_of_retuning(source, cards, query, chosen.provenance)
+    moved = chosen.altered(policy=Thresholds.of(pairs), chosen_on=split, provenance=provenance)
     before, after = (outcomes_in(pool, each, threads) for each in (chosen, moved))
     return Retuned(moved, reference, before, after, kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.mixing import Mixing
-from wisecommittee.committees.policy import Route, State
-from wisecommittee.runtime.combination import Ran
+from wisecommittee.committees.policy import NO_CLASS, NO_TEXT, Route, State
+from wisecommittee.committees.scale import LEAST
+from wisecommittee.runtime.combination import Judged, Ran
 from wisecommittee.runtime.known import Known
-from wisecommittee.runtime.rows import taken
+from wisecommittee.runtime.rows import form, joined, taken
 
 if TYPE_CHECKING:
     from wisecommittee.runtime.runtime import Runtime
@@ -35,11 +36,14 @@ class RuntimeBatch:
     known : Known
         Of the n units.
     ran : {member: Ran}
-        The members that have run, in the order in which they ran.
-    prediction : integer class or text [n]
-        After the newest stage.
+        The members that have run, in the order in which they ran; of an unordered policy, in the order of the stages.
+        Each has failed for all of the units or for none.
+    judged : Judged
+        Prediction and confidence of those that have not failed.
     scores : tuple of float32 [n]
-        The confidence after each stage that has run.
+        The confidence after each stage that has run; the least float32 where a member of that stage failed.
+    unsure : bool
+        Whether a member of the newest stage failed.
     """
 
     runtime: Runtime
@@ -48,37 +52,49 @@ class RuntimeBatch:
     inputs: Any
     known: Known
     ran: Mapping[str, Ran] = field(default_factory=dict)
-    prediction: NDArray[np.generic] = field(default_factory=lambda: np.empty(0, np.int64))
+    judged: Judged | None = None
     scores: tuple[NDArray[np.float32], ...] = ()
+    unsure: bool = False
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def run(self, route: Route, stage: int) -> State:
-        """Run the members of a stage; their outputs stay in this batch."""
-        if route:
-            new = {name: self.runtime.ran(name, self.inputs) for name in self.committee.stages[stage]}
-            self.put(new)
-        return self.state(route)
+    @property
+    def said(self) -> dict[str, Ran]:
+        """The members that have run and not failed."""
+        return {name: ran for name, ran in self.ran.items() if not ran.failed}
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a member has failed."""
+        return any(ran.failed for ran in self.ran.values())
 
     def put(self, new: Mapping[str, Ran]) -> None:
         """Keep what the members of a stage gave."""
-        self.ran = {**self.ran, **new}
-        self.prediction, score = self.runtime.combination.judge(self.ran)
-        self.scores = (*self.scores, score)
+        ran = {**self.ran, **new}
+        if self.committee.policy.unordered:
+            ran = {name: ran[name] for name in self.committee.models if name in ran}
+        self.ran, self.unsure = ran, any(each.failed for each in new.values())
+        least = np.full(len(self), LEAST, np.float32)
+        said = self.said
+        self.judged = self.runtime.combination.judge(said) if said else Judged(self.no_answer(), least)
+        self.scores = (*self.scores, least if self.unsure else self.judged.score)
 
     def state(self, route: Route) -> State:
         """What the policy may read, after the stages of a route."""
         combination, needs = self.runtime.combination, self.committee.policy.needs
-        alone = {}
+        alone, prediction = {}, None
+        if "prediction" in needs and self.judged is not None:
+            prediction = self.no_answer() if self.unsure else self.judged.prediction
         if needs & {"members", "member_scores"}:
-            alone = {name: combination.judge({name: ran}) for name, ran in self.ran.items()}
+            lost = Judged(self.no_answer(), np.full(len(self), LEAST, np.float32))
+            alone = {name: lost if each.failed else combination.judge({name: each}) for name, each in self.ran.items()}
         return State(
             route,
             len(self.committee.stages),
             np.array(self.scores, np.float32).reshape(len(route), len(self)),
             combination.scale,
-            self.prediction if "prediction" in needs else None,
+            prediction,
             {name: each.prediction for name, each in alone.items()} if "members" in needs else {},
             {name: each.score for name, each in alone.items()} if "member_scores" in needs else {},
             combination.log_probabilities(self.ran) if "outputs" in needs else {},
@@ -101,6 +117,36 @@ class RuntimeBatch:
             inputs=taken(self.inputs, rows),
             known=self.known.only(rows),
             ran={name: each.only(rows) for name, each in self.ran.items()},
-            prediction=self.prediction[rows] if self.scores else self.prediction,
+            judged=None if self.judged is None else self.judged.only(rows),
             scores=tuple(score[rows] for score in self.scores),
         )
+
+    @property
+    def form(self) -> Hashable:
+        """Equal for units that can be joined, if the same part of the committee has run the same stages for them."""
+        return form(self.inputs), self.known.form, tuple(ran.form for ran in self.ran.values())
+
+    @classmethod
+    def joined(cls, parts: Sequence[RuntimeBatch]) -> RuntimeBatch:
+        """The units of all parts, which have the same form, in their order."""
+        first, sizes = parts[0], [len(part) for part in parts]
+        if len(parts) == 1:
+            return first
+        judged = [part.judged for part in parts if part.judged is not None]
+        return replace(
+            first,
+            index=np.concatenate([part.index for part in parts]),
+            inputs=joined([part.inputs for part in parts]),
+            known=Known.joined([part.known for part in parts]),
+            ran={name: Ran.joined([part.ran[name] for part in parts], sizes) for name in first.ran},
+            judged=Judged.joined(judged) if judged else None,
+            scores=tuple(map(np.concatenate, zip(*(part.scores for part in parts), strict=True))),
+        )
+
+    def no_answer(self) -> NDArray[np.generic]:
+        """No answer, for each unit, of the kind of the answers so far."""
+        kinds = {ran.answers.dtype.kind for ran in self.ran.values() if ran.answers is not None}
+        none: str | int = self.runtime.combination.no_answer
+        if kinds:
+            none = NO_TEXT if "U" in kinds else NO_CLASS
+        return np.full(len(self), none)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
@@ -11,18 +11,30 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.combine import Combine, normalised_logs, softmax
 from wisecommittee.committees.confidence import NO_CONFIDENCE, Confidence, scale_of
+from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
 from wisecommittee.committees.row_statistics import row_statistics
 from wisecommittee.committees.scale import Scale
 from wisecommittee.errors import ContentError
-from wisecommittee.runtime.members import Outputs
 from wisecommittee.runtime.membership import Membership
+from wisecommittee.runtime.outputs import Outputs
 
 Rows = NDArray[np.float32]  # [n, C]
 
 
+Costs = Mapping[str, NDArray[np.float64]]  # {name: [n]}
+
+
+def both(one: Costs, other: Costs) -> dict[str, NDArray[np.float64]]:
+    """The sum of two costs of n units; a cost that is missing is 0."""
+    out = dict(one)
+    for name, values in other.items():
+        out[name] = out[name] + values if name in out else values
+    return out
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a member has given for n units.
+    """What a member has given for n units; neither rows nor answers if it failed.
 
     Parameters
     ----------
@@ -38,7 +50,16 @@ class Ran:
     rows: Rows | None = None
     answers: NDArray[np.generic] | None = None
     score: NDArray[np.float32] | None = None
-    costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    costs: Costs = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the member failed for these units."""
+        return self.rows is None and self.answers is None
+
+    def with_costs(self, more: Costs) -> Self:
+        """With what the units have cost beside."""
+        return replace(self, costs=both(self.costs, more)) if more else self
 
     def only(self, at: NDArray[np.int64]) -> Self:
         """Of the units at these positions."""
@@ -50,12 +71,39 @@ class Ran:
             costs={name: values[at] for name, values in self.costs.items()},
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Ran], sizes: Sequence[int]) -> Ran:
+        """Of the units of all parts, for all of which the member failed, or for none; sizes : units of each part."""
+        costs = dict.fromkeys(cost for part in parts for cost in part.costs)
+        rows, answers, score = (
+            None if getattr(parts[0], name) is None else np.concatenate([getattr(part, name) for part in parts])
+            for name in ("rows", "answers", "score")
+        )
+        paid = {
+            cost: np.concatenate([p.costs.get(cost, np.zeros(size)) for p, size in zip(parts, sizes, strict=True)])
+            for cost in costs
+        }
+        return cls(rows, answers, score, paid)
+
+    @property
+    def form(self) -> Hashable:
+        """Equal for those that can be joined."""
+        rows, answers = self.rows, self.answers
+        return None if rows is None else rows.shape[1], None if answers is None else answers.dtype.kind
+
 
 class Judged(NamedTuple):
     """prediction : integer class or text [n]; score : float32 [n] confidence as it is carried, 0 without one."""
 
     prediction: NDArray[np.generic]
     score: NDArray[np.float32]
+
+    def only(self, at: NDArray[np.int64]) -> Judged:
+        return Judged(self.prediction[at], self.score[at])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Judged]) -> Judged:
+        return cls(np.concatenate([part.prediction for part in parts]), np.concatenate([part.score for part in parts]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +126,11 @@ class Combination:
     def scale(self) -> Scale:
         return scale_of(self.confidence)
 
+    @property
+    def no_answer(self) -> str | int:
+        """In place of an answer: NO_TEXT if members answer, else NO_CLASS."""
+        return NO_TEXT if all(member.kind == "answers" for member in self.members.values()) else NO_CLASS
+
     def ran(self, name: str, outputs: Outputs) -> Ran:
         """What is kept of the outputs of a member."""
         member, score = self.members[name], None
@@ -92,7 +145,7 @@ class Combination:
         return Ran(None, outputs.answers, score, outputs.costs)
 
     def judge(self, ran: Mapping[str, Ran]) -> Judged:
-        """Prediction and confidence after these members, which stand in the order in which they ran."""
+        """Prediction and confidence after these members, which stand in the order in which they ran; none failed."""
         newest = ran[list(ran)[-1]]
         if newest.answers is not None:
             none = np.zeros(len(newest.answers), np.float32)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +26,19 @@ class Decisions:
     stage : int64 [n]
         Stage at which each unit exits, from 0.
     confidence : float32 [n] or None
-        Confidence after the stages that have run; None if the committee has none.
+        Confidence after the stages that have run; None if the committee has none. The least float32 number for units
+        for which every member that has run has failed.
     probabilities : float32 [n, C] or None
-        Probabilities of the members that have run, combined; None if they answer.
+        Probabilities of the members that have run, combined; None if they answer. NaN for units for which every member
+        that has run has failed.
     ran : bool [n, K]
         The stages that have run.
     classes : tuple of str or None
         Names of the classes; None if unknown.
     costs : {name: float64 [n]}
-        What the members said that each unit has cost.
+        What the members said that each unit has cost, failed calls included.
+    failed : bool [n, K], optional
+        The stages in which a member has failed (`Runtime`, on_failure='escalate'); they are among those that have run.
     """
 
     prediction: NDArray[np.generic]
@@ -43,6 +48,22 @@ class Decisions:
     ran: NDArray[np.bool_]
     classes: tuple[str, ...] | None = None
     costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    failed: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The decisions on the units of all parts, one part after the other."""
+        first, costs = parts[0], sorted({cost for part in parts for cost in part.costs})
+        return cls(
+            np.concatenate([part.prediction for part in parts]),
+            np.concatenate([part.stage for part in parts]),
+            _joined([part.confidence for part in parts]),
+            _joined([part.probabilities for part in parts]),
+            np.concatenate([part.ran for part in parts]),
+            first.classes,
+            {cost: np.concatenate([part.costs.get(cost, np.zeros(len(part))) for part in parts]) for cost in costs},
+            np.concatenate([np.zeros_like(part.ran) if part.failed is None else part.failed for part in parts]),
+        )
 
     @property
     def names(self) -> list[str]:
@@ -65,3 +86,8 @@ class Decisions:
         rows = zip(self.names[first], self.stage[first].tolist(), sure, strict=False)
         shown = "; ".join(f"{name or 'no answer'} at stage {stage}{sure}" for name, stage, sure in rows)
         return f"<Decisions of {counted(len(self), 'unit')}: {shown}{'; ..' if len(self) > SHOWN else ''}>"
+
+
+def _joined(parts: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+    arrays = [part for part in parts if part is not None]
+    return np.concatenate(arrays) if len(arrays) == len(parts) else None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import NO_CONFIDENCE
 from wisecommittee.committees.policies.mixing import Mixing
+from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
 from wisecommittee.committees.walk import Exits
 from wisecommittee.runtime.batch import RuntimeBatch
 from wisecommittee.runtime.combination import Combination
@@ -17,39 +18,46 @@ from wisecommittee.runtime.decisions import Decisions
 
 
 class Gathering:
-    """The decisions on n units, until all have exited."""
+    """The decisions on n units, until all have exited; start : the index of the first in their batches."""
 
-    def __init__(self, committee: Committee, combination: Combination, units: int) -> None:
-        self.committee, self.combination, self.left = committee, combination, units
+    def __init__(self, committee: Committee, combination: Combination, units: int, start: int = 0) -> None:
+        self.committee, self.combination, self.left, self.start = committee, combination, units, start
         self.stage, self.ran = np.empty(units, np.int64), np.zeros((units, len(committee.stages)), np.bool_)
+        self.failed = np.zeros_like(self.ran)
         self.confidence = np.zeros(units, np.float32)
         self.probabilities: NDArray[np.float32] | None = None
         self.answers: list[tuple[NDArray[np.int64], NDArray[np.generic]]] = []
         self.costs: dict[str, NDArray[np.float64]] = {}
+        self._stages = {name: number for number, stage in enumerate(committee.stages) for name in stage}
 
     def put(self, exits: Exits[RuntimeBatch]) -> None:
         """Units that exit."""
         batch, rows, policy = exits.batch, exits.rows, self.committee.policy
-        at = batch.index[rows]
-        ran = {name: each.only(rows) for name, each in batch.ran.items()}
-        if all(each.rows is not None for each in ran.values()):
-            combined = self.combination.probabilities(ran)
+        at = batch.index[rows] - self.start
+        said = {name: each.only(rows) for name, each in batch.said.items()}
+        if said and all(each.rows is not None for each in said.values()):
+            combined = self.combination.probabilities(said)
             if self.probabilities is None:
-                self.probabilities = np.empty((len(self.stage), combined.shape[1]), np.float32)
+                self.probabilities = np.full((len(self.stage), combined.shape[1]), np.nan, np.float32)
             self.probabilities[at] = combined
-        for each in ran.values():
+        for each in batch.ran.values():
             for cost, paid in each.costs.items():
-                self.costs.setdefault(cost, np.zeros(len(self.stage)))[at] += paid
-        self.answers.append((at, batch.prediction[rows] if exits.answer is None else exits.answer))
-        self.confidence[at] = batch.scores[-1][rows]
+                self.costs.setdefault(cost, np.zeros(len(self.stage)))[at] += paid[rows]
+        assert batch.judged is not None
+        if exits.answer is not None or said:
+            self.answers.append((at, batch.judged.prediction[rows] if exits.answer is None else exits.answer))
+        self.confidence[at] = batch.judged.score[rows]
         route = exits.route if not isinstance(policy, Mixing) else policy.in_stages(batch.committee, exits.route)
         self.stage[at], self.ran[at[:, None], list(route)] = route[-1], True
+        for name in batch.ran.keys() - said.keys():
+            self.failed[at, self._stages[name]] = True
         self.left -= len(at)
 
     def decisions(self, classes: tuple[str, ...] | None) -> Decisions:
         """The decisions, once no unit is left."""
         kinds = [answer.dtype for _, answer in self.answers]
-        prediction = np.empty(len(self.stage), np.result_type(*kinds) if kinds else np.int64)
+        none = self.combination.no_answer if not kinds else NO_TEXT if kinds[0].kind == "U" else NO_CLASS
+        prediction = np.full(len(self.stage), none, np.result_type(*kinds) if kinds else None)
         for at, answer in self.answers:
             prediction[at] = answer
         has_confidence = self.combination.confidence != NO_CONFIDENCE
@@ -63,4 +71,5 @@ class Gathering:
             self.ran,
             named,
             self.costs,
+            self.failed,
         )

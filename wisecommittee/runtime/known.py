@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,3 +57,15 @@ class Known:
     def only(self, rows: NDArray[np.int64]) -> Known:
         unit_ids = None if self.unit_ids is None else self.unit_ids[rows]
         return Known(unit_ids, {name: values[rows] for name, values in self.features.items()})
+
+    @property
+    def form(self) -> Hashable:
+        """Equal for those that can be joined."""
+        return self.unit_ids is None, tuple((name, values.dtype.kind) for name, values in sorted(self.features.items()))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Known]) -> Known:
+        """Of the units of all parts, in their order."""
+        ids = [part.unit_ids for part in parts if part.unit_ids is not None]
+        columns = {name: np.concatenate([part.features[name] for part in parts]) for name in parts[0].features}
+        return cls(np.concatenate(ids) if ids else None, columns)

@@ -13,7 +13,7 @@ from wisecommittee.committees.combine import PROBABILITY_TOLERANCE, Combine, sof
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.scale import LARGEST
 from wisecommittee.errors import CommitteeError, ContentError, option
-from wisecommittee.runtime.members import Outputs
+from wisecommittee.runtime.outputs import Outputs
 
 Rows = NDArray[np.float32]  # [n, C]
 KINDS = ("logits", "probabilities", "answers")

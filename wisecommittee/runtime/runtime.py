@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,22 @@ from numpy.typing import NDArray
 from wisecommittee.committees.combine import combine_named
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import CONFIDENCES
-from wisecommittee.committees.walk import walk
+from wisecommittee.committees.walk import entering
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.runtime.batch import RuntimeBatch
-from wisecommittee.runtime.combination import Combination, Ran
+from wisecommittee.runtime.calls import call
+from wisecommittee.runtime.combination import Combination
 from wisecommittee.runtime.decisions import Decisions
+from wisecommittee.runtime.escalation import Group, decided
 from wisecommittee.runtime.gathering import Gathering
 from wisecommittee.runtime.known import Known
-from wisecommittee.runtime.members import Member, Outputs
+from wisecommittee.runtime.members import Member
 from wisecommittee.runtime.membership import Membership
+from wisecommittee.runtime.outputs import Outputs, joined
+from wisecommittee.runtime.replies import Given, divided, failure, given, is_endured
 from wisecommittee.runtime.rows import count
+
+ON_FAILURE = ("raise", "escalate")
 
 
 class Runtime:
@@ -39,6 +46,12 @@ class Runtime:
         Most units in a call of a member.
     classes : sequence of str, optional
         Names of the classes.
+    on_failure : str
+        What becomes of the units of a member that fails: that raises (after its retries), takes longer than its
+        time-out, or gives outputs of the wrong shape or that are not finite. 'raise': a MemberError. 'escalate': they
+        go on to the next stage, are charged what was spent, and the combination leaves the member out
+        (runtime/escalation.py); `Decisions.failed` says which. Outputs of another kind than the committee was chosen on
+        always raise.
 
     Raises
     ------
@@ -58,6 +71,8 @@ class Runtime:
     [1, 0]
     """
 
+    preprocesses: ClassVar[bool] = False  # whether `inputs_of` computes
+
     def __init__(
         self,
         committee: Committee | str | os.PathLike[str],
@@ -65,9 +80,12 @@ class Runtime:
         *,
         batch_size: int = 256,
         classes: Sequence[str] | None = None,
+        on_failure: str = "raise",
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size {batch_size}: expected at least 1")
+        if on_failure not in ON_FAILURE:
+            raise UnknownNameError("value of on_failure", on_failure, ON_FAILURE)
         self.committee = committee if isinstance(committee, Committee) else Committee.load(committee)
         names = self.committee.models
         if unknown := [name for name in members if name not in names]:
@@ -75,6 +93,7 @@ class Runtime:
         if missing := [name for name in names if name not in members]:
             raise UsageError(f"{self.committee.label()}: no callable for {', '.join(missing)}; name one for each")
         self.batch_size, self.classes = batch_size, None if classes is None else tuple(classes)
+        self.escalates = on_failure == "escalate"
         memberships = {name: self._membership(name, members[name]) for name in names}
         confidence = CONFIDENCES.get(self.committee.confidence, self.committee.confidence)
         self.combination = Combination(combine_named(self.committee.combine), confidence, memberships)
@@ -108,23 +127,68 @@ class Runtime:
             The policy decides by unit ids or features, and there are not n of them.
         CommitteeError
             A member gives outputs of another kind than the committee was chosen on.
-        ContentError
-            A member gives another number of outputs than it got units, or numbers that are not finite.
+        MemberError
+            A member raises, takes too long, gives another number of outputs than it got units, or numbers that are not
+            finite, and `on_failure` is 'raise'.
         """
+        inputs = self.units(inputs)
         n = count(inputs)
         known = Known.of(self.committee, unit_ids, features, n)
         gathering = Gathering(self.committee, self.combination, n)
-        for exits in walk(self.committee, RuntimeBatch(self, self.committee, np.arange(n), inputs, known)):
-            gathering.put(exits)
+        waiting = entering(self.committee, RuntimeBatch(self, self.committee, np.arange(n), inputs, known))
+        while waiting:
+            for group in self._run(waiting.pop()):
+                exits, ahead = decided(group)
+                waiting += ahead
+                if exits is not None:
+                    gathering.put(exits)
         return gathering.decisions(self.classes)
 
-    def outputs(self, name: str, inputs: Any) -> Outputs:
-        """The checked outputs of a member for these units."""
-        return self.members[name](name, inputs, self.batch_size)
+    async def decide(
+        self,
+        inputs: Any,
+        unit_ids: Sequence[str] | None = None,
+        features: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None,
+    ) -> Decisions:
+        """As a call, in an event loop: members that are coroutine functions are awaited, others run in threads, those
+        of a stage at the same time. For many requests at once: `runtime.queues.Queues`.
 
-    def ran(self, name: str, inputs: Any) -> Ran:
-        """What is kept of the outputs of a member for these units."""
-        return self.combination.ran(name, self.outputs(name, inputs))
+        Parameters, Returns, Raises
+        ---------------------------
+        As for a call.
+        """
+        from wisecommittee.runtime.queues import Queues
+
+        most = max(1, count(self.units(inputs)))
+        async with Queues(self, max_batch=self.batch_size, max_wait_ms=math.inf, max_waiting=most) as queues:
+            return await queues.decide(inputs, unit_ids, features)
+
+    def units(self, inputs: Any) -> Any:
+        """What a call is given as inputs, in the form in which batches hold it."""
+        return inputs
+
+    def inputs_of(self, name: str, inputs: Any) -> Any:
+        """The inputs of a batch as a member takes them."""
+        return inputs
+
+    def outputs(self, name: str, inputs: Any) -> Outputs:
+        """The checked outputs of a member for these units; MemberError if it fails."""
+        replies = call(name, self.members[name], self.inputs_of(name, inputs), self.batch_size)
+        for reply in replies:
+            if reply.error is not None:
+                raise reply.error
+        return joined([reply.outputs for reply in replies if reply.outputs is not None])
+
+    def _run(self, group: Group) -> list[Group]:
+        """Run the stage that the units wait for; MemberError if a member fails and `escalates` is not set."""
+        batch, new = group.batch, dict[str, Given]()
+        for name in batch.committee.stages[group.stage] if group.route else ():
+            replies = call(name, self.members[name], self.inputs_of(name, batch.inputs), self.batch_size)
+            new[name] = given(name, replies, len(batch), self.combination)
+            for reply in new[name].failures:
+                if not (self.escalates and is_endured(reply)):
+                    raise failure(reply, group.stage)
+        return [replace(group, batch=part) for part in divided(batch, new)] if new else [group]
 
     def _membership(self, name: str, given: Any) -> Membership:
         """How the outputs of a member enter the committee."""

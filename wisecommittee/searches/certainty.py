@@ -81,18 +81,18 @@ def abstaining(committee: Committee, least: Sequence[Pair | None]) -> Committee:
     for part in committee.parts:
         stop = start + len(part.stages)
         policy = Abstaining.of(part.policy, least[start:stop])
-        parts.append(replace(part, policy=policy, guarantee=(), expected=None))
+        parts.append(part.altered(policy=policy))
         start = stop
     if not isinstance(committee.policy, Mixing):
         return parts[0]
-    return replace(committee, policy=replace(committee.policy, parts=tuple(parts)), guarantee=(), expected=None)
+    return committee.altered(policy=replace(committee.policy, parts=tuple(parts)))
 
 
 def answering(committee: Committee) -> Committee:
     """The committee that answers every unit, and else does what this one does."""
     if isinstance(committee.policy, Mixing):
         parts = tuple(map(answering, committee.parts))
-        return replace(committee, policy=replace(committee.policy, parts=parts), guarantee=(), expected=None)
+        return committee.altered(policy=replace(committee.policy, parts=parts))
     if not isinstance(committee.policy, Abstaining):
         return committee
-    return replace(committee, policy=committee.policy.policy, guarantee=(), expected=None)
+    return committee.altered(policy=committee.policy.policy)

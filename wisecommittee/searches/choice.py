@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.searches.frontier import Frontier
+from wisecommittee.searches.provenance import recorded, recorded_costs
 from wisecommittee.searches.resampling.evidence import Evidence
 from wisecommittee.searches.selection import Selection
 from wisecommittee.searches.target import Target
+from wisecommittee.store import LogitStore
 
 if TYPE_CHECKING:
     from wisecommittee.searches.guarantees.certificate import Certificate
@@ -77,14 +79,27 @@ class Choice:
             out["averages"] = {name: evaluation.costs[name].average for name in query.max_average}
         return out
 
+    def asked(self) -> dict[str, Any]:
+        """The whole query as JSON: of the search, of the choice, and of the guarantee."""
+        target = {} if self.target is None else self.target.to_json()
+        guarantee = {} if self.certificate is None else self.certificate.asked.to_json()
+        return {**self.frontier.asked(), **target, **self.selection.to_json(), **guarantee}
+
+    def recorded(self, store: LogitStore) -> Choice:
+        """The choice whose committee says what it was chosen with, in the store that was searched."""
+        if self.frontier.record is None:
+            return self
+        committee, split = self.val.committee, self.val.split
+        cards = [store.card(model, split) for model in committee.models]
+        committee = replace(committee, **recorded_costs(store, split, cards, committee.cost))
+        committee = recorded(committee, {**self.frontier.record, "query": self.asked()})
+        test = None if self.test is None else replace(self.test, committee=committee)
+        return replace(self, val=replace(self.val, committee=committee), test=test)
+
     def to_json(self) -> dict[str, Any]:
         """The object `search --json` prints; without a target it also lists the frontier."""
         out: dict[str, Any] = {
-            "query": {
-                **self.frontier.asked(),
-                **({} if self.target is None else self.target.to_json()),
-                **self.selection.to_json(),
-            },
+            "query": self.asked(),
             "searched": dict(self.frontier.searched),
             "committee": self.val.committee.to_json(),
             "val": self.figures(self.val),
@@ -104,13 +119,12 @@ class Choice:
         if self.left_out is not None:
             out["left_out"] = dict(self.left_out)
         if self.certificate is not None:
-            out["query"] |= self.certificate.asked.to_json()
             out |= self.certificate.to_json()
         if self.target is None:
             expected = self.frontier.expected or (None,) * len(self.frontier)
             out["frontier"] = [
                 {
-                    "committee": e.committee.to_json(),
+                    "committee": replace(e.committee, provenance=None).to_json(),
                     "val": self.figures(e),
                     "expected": None if figures is None else figures.to_json(),
                 }

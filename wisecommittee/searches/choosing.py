@@ -120,12 +120,13 @@ def _choice(
     committee = selected.committee if expected is None else replace(selected.committee, expected=expected.to_json())
     frontier = replace(frontier, expected=selected.evidence.along)
     choice = with_committee(frontier, store, target, matched, committee, threads)
-    return replace(
+    choice = replace(
         choice,
         evidence=completed(selected, choice, store, threads),
         selection=selected.selection,
         best_on_val=best if selected.selection.choose == "robust" else None,
     )
+    return choice.recorded(store)
 
 
 def completed(selected: Selected, choice: Choice, store: LogitStore, threads: int | None) -> Evidence:
@@ -171,7 +172,7 @@ def choose(
     store = store.with_labels_from(frontier.query.labels_from)
     matched = matched_by(frontier, store, target, threads)
     chosen = meeting(frontier, target, matched)
-    return with_committee(frontier, store, target, matched, chosen.committee, threads)
+    return with_committee(frontier, store, target, matched, chosen.committee, threads).recorded(store)
 
 
 def with_committee(

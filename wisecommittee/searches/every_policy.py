@@ -158,4 +158,5 @@ def _frontier(problem: Problem, plans: Mapping[str, Plan], points: Points, raced
     searched["left_out"] = first.searched.get("left_out", 0)
     searched["seconds"] = round(sum(frontier.searched.get("seconds", 0) for frontier in every), 4)
     query = replace(problem.query, policy=AUTO_POLICY)
-    return Frontier(tuple(e for e, _ in points), first.singles, query, searched, first.store, first.quality)
+    frontier = Frontier(tuple(e for e, _ in points), first.singles, query, searched, first.store, first.quality)
+    return frontier.recorded(problem.pool.store, problem.cards)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from wisecommittee.committees.cards import StoredCard
 from wisecommittee.errors import InfeasibleError, StoreError, UsageError
 from wisecommittee.reading import FRONTIER
 from wisecommittee.searches.evaluation import FIGURES, Evaluation, figure_on, words_on
@@ -17,7 +18,9 @@ from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.expected_columns import expected_columns
 from wisecommittee.searches.frontier_file import read_frontier
 from wisecommittee.searches.hull import mixed
+from wisecommittee.searches.provenance import Record, record_of_search, recorded, recorded_costs
 from wisecommittee.searches.query import AXES, Query
+from wisecommittee.store import LogitStore
 from wisecommittee.store.parquet.tables import write_parquet
 
 if TYPE_CHECKING:
@@ -50,6 +53,8 @@ class Frontier:
     expected : tuple of Expected
         For each committee, the figures that the search without each fold gives at its cost; empty if they were not
         estimated.
+    record : {"versions", "store", "query", "searched"} or None
+        The provenance of its committees (provenance.py), with the outputs of all models.
 
     Examples
     --------
@@ -64,6 +69,7 @@ class Frontier:
     store: str = ""
     quality: str = ""
     expected: tuple[Expected, ...] = ()
+    record: Record | None = None
 
     def __post_init__(self) -> None:
         if len(self.expected) not in (0, len(self.evaluations)):
@@ -98,6 +104,23 @@ class Frontier:
     def asked(self) -> dict[str, Any]:
         """The query as JSON, with the URI of the store and the name of the quality."""
         return {"store": self.store, **self.query.to_json(), "quality": self.quality}
+
+    def recorded(self, store: LogitStore, cards: Sequence[StoredCard]) -> Frontier:
+        """The frontier whose committees record what they were chosen with, and what their members cost.
+
+        cards : of all models that were searched, in the store.
+        """
+        record = record_of_search(store, cards, self.asked(), self.searched)
+        members = {model for e in (*self.evaluations, *self.singles) for model in e.committee.models}
+        used = [card for card in cards if card.model in members]
+        costs = recorded_costs(store, self.query.split, used, self.cost)
+
+        def of(e: Evaluation) -> Evaluation:
+            return replace(e, committee=recorded(replace(e.committee, **costs), record))
+
+        return replace(
+            self, evaluations=tuple(map(of, self.evaluations)), singles=tuple(map(of, self.singles)), record=record
+        )
 
     def x(self, evaluation: Evaluation) -> float:
         """The cost of an evaluation along the frontier: its figure named `axis`, in units of the cost."""
@@ -168,7 +191,8 @@ class Frontier:
             raise UsageError(f"a mixture meets an average cost, and this frontier is over {figure}")
         from wisecommittee.searches.evaluate import evaluate
 
-        return evaluate(mixed(self.evaluations, float(limit), seed), self.store, self.query.split)
+        mixture = recorded(mixed(self.evaluations, float(limit), seed), self.record)
+        return evaluate(mixture, self.store, self.query.split)
 
     def skyline(self, x: str) -> tuple[Evaluation, ...]:
         """The committees of this frontier that no other of them beats over another cost, by rising cost and quality.
@@ -272,7 +296,7 @@ class Frontier:
         for kind, evaluations in (("frontier", self.evaluations), ("single", self.singles)):
             for index, e in enumerate(evaluations):
                 expected = self.expected[index : index + 1] if kind == "frontier" else ()
-                (low, high), committee = e.interval, e.committee.to_json()
+                (low, high), committee = e.interval, replace(e.committee, provenance=None).to_json()
                 rows.append(
                     {
                         "kind": kind,
@@ -307,7 +331,9 @@ class Frontier:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a Parquet file: the table of `to_frame`, with query and searched in the file's metadata."""
         further = list(self.evaluations[0].further)
-        about = json.dumps({"query": self.asked(), "searched": dict(self.searched), "further": further})
+        about = json.dumps(
+            {"query": self.asked(), "searched": dict(self.searched), "further": further, "record": self.record}
+        )
         write_parquet(path, self.to_frame(), {FRONTIER: about.encode()})
 
     @classmethod
@@ -328,6 +354,7 @@ class Frontier:
             contents.store,
             contents.quality,
             contents.expected,
+            contents.record,
         )
         if any(a.quality >= b.quality or frontier.x(a) >= frontier.x(b) for a, b in pairwise(frontier.evaluations)):
             raise StoreError(f"{os.fspath(path)!r}: its committees do not rise in cost and quality; write it again")

@@ -15,6 +15,7 @@ from wisecommittee.searches.evaluation import FIGURES, Cost, Evaluation
 from wisecommittee.searches.expected import Expected
 from wisecommittee.searches.expected_columns import has_expected, read_expected
 from wisecommittee.searches.file_checks import is_flag, is_number, is_text, is_texts, is_whole, number, share, sound
+from wisecommittee.searches.provenance import Record, all_recorded, is_record
 from wisecommittee.searches.query import Query
 from wisecommittee.store.parquet.tables import read_parquet
 
@@ -30,6 +31,7 @@ class FrontierFile:
     store: str
     quality: str
     expected: tuple[Expected, ...] = ()
+    record: Record | None = None
 
 
 def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
@@ -41,6 +43,7 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
         asked, searched = _fields(about, "query", _ASKED), _fields(about, "searched", _SEARCHED)
         query = Query.from_json(asked)
         further = sound(about.get("further", []), "further", is_texts)
+        record = sound(about.get("record"), "record", is_record)
         rows: dict[str, list[Evaluation]] = {"frontier": [], "single": []}
         committees = _Committees()
         expected: list[Expected] = []
@@ -64,9 +67,9 @@ def read_frontier(path: str | os.PathLike[str]) -> FrontierFile:
         raise StoreError(f"{file!r} holds no committee; write it again with `wisecommittee search --frontier`")
     if not rows["single"]:
         raise StoreError(f"{file!r} holds no single model, which committees are compared with; write it again")
-    evaluations, singles = tuple(rows["frontier"]), tuple(rows["single"])
+    evaluations, singles = (all_recorded(rows[kind], record) for kind in ("frontier", "single"))
     return FrontierFile(
-        evaluations, singles, query, searched, asked.get("store", ""), asked.get("quality", ""), tuple(expected)
+        evaluations, singles, query, searched, asked.get("store", ""), asked.get("quality", ""), tuple(expected), record
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from wisecommittee.committees.cards import StoredCard
@@ -20,13 +19,10 @@ def members_alone(committee: Committee) -> list[Committee]:
     if committee.shape == "single":
         return []
     return [
-        replace(
-            committee,
+        committee.altered(
             stages=((model,),),
             policy=Thresholds(),
             members={model: committee.members[model]} if model in committee.members else {},
-            guarantee=(),
-            expected=None,
         )
         for model in committee.models
     ]

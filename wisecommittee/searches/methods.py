@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any
 
 from wisecommittee.committees.committee import Committee
@@ -110,7 +109,7 @@ def fitting(
         raise UnknownNameError("policy", unknown[0], [Thresholds.kind, *POLICY_STRATEGIES])
     fit, refused = {}, {}
     for kind in (Thresholds.kind, *(k for k in POLICY_STRATEGIES if kinds is None or k in kinds)):
-        of_kind = replace(problem, query=replace(problem.query, policy=kind))
+        of_kind = problem.with_policy(kind)
         try:
             fit[kind] = of_kind, strategy_for(of_kind)
         except (UsageError, AbsentError) as error:

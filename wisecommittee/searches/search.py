@@ -142,5 +142,6 @@ def _reported(findings: Findings, problem: Problem, started: float) -> Frontier:
     replicas_matter = pool.task.width == 1 and not pool.parallel
     searched["left_out"] = left_out(cards, problem.sizes, problem.family, query.replicas) if replicas_matter else 0
     searched["seconds"] = round(time.perf_counter() - started, 4)
-    frontier = skyline(evaluations, figure_on(query.axis).of())
-    return Frontier(frontier, tuple(singles), query, searched, pool.store.files.uri, pool.task.name)
+    best = skyline(evaluations, figure_on(query.axis).of())
+    frontier = Frontier(best, tuple(singles), query, searched, pool.store.files.uri, pool.task.name)
+    return frontier.recorded(pool.store, cards)

@@ -15,6 +15,7 @@ from wisecommittee.store import checks
 from wisecommittee.store.card_files import decode_card
 from wisecommittee.store.feature_table import Features, FeatureTable, check_no_label
 from wisecommittee.store.layout import (
+    OVERHEAD,
     card_path,
     check_split_name,
     features_path,
@@ -24,6 +25,7 @@ from wisecommittee.store.layout import (
 )
 from wisecommittee.store.parquet.features_file import decode_features
 from wisecommittee.store.parquet.units_file import decode_units, units_hash
+from wisecommittee.store.stage_overhead import NO_OVERHEAD, StageOverhead, decode_overhead
 from wisecommittee.store.storage.files import MAX_JSON, Files, Stamp
 from wisecommittee.store.units import SplitUnits
 
@@ -81,6 +83,13 @@ class Catalog:
             raise StoreError(
                 f"store {self.files.uri!r} has no split {split!r}; splits: {splits} extract or import into it"
             )
+
+    def stage_overhead(self) -> StageOverhead:
+        """What every stage costs beside its members; nothing where it was not measured."""
+        try:
+            return decode_overhead(self.files.read(OVERHEAD, MAX_JSON), self.files.uri_of(OVERHEAD))
+        except FileNotFoundError:
+            return NO_OVERHEAD
 
     # Models and their cards
 

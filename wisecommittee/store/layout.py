@@ -1,5 +1,6 @@
 """Names in a store: of splits, of the folder of each model, and of the files and locks in them.
 
+stage_overhead.json                         what every stage costs beside its members
 <split>/units.parquet                       unit ids and labels of the split; the label is -1 for every
                                             unit of a split without labels
 <split>/groups.parquet                      columns by which units belong together
@@ -19,6 +20,7 @@ from wisecommittee.errors import StoreError, UsageError
 
 DEFAULT_STORE = "logits"
 MAX_NAME = 240  # bytes of a folder's name; file systems allow 255
+OVERHEAD = "stage_overhead.json"
 PREFIX = "model="
 DIVIDING = ".dividing"  # new splits of a division, before they are moved to their names (splitting.py)
 HELD = ".held-"  # prefix of a split while the one that replaces it is moved

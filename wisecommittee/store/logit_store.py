@@ -17,10 +17,11 @@ from wisecommittee.store.admission import Admission
 from wisecommittee.store.columns import StoredModel
 from wisecommittee.store.content import content_hash, content_sum
 from wisecommittee.store.incoming import CheckedModel, checked
-from wisecommittee.store.layout import DEFAULT_STORE, lock_name, model_folder
+from wisecommittee.store.layout import DEFAULT_STORE, OVERHEAD, lock_name, model_folder
 from wisecommittee.store.parquet import parts
 from wisecommittee.store.readers.features import read_feature_table
 from wisecommittee.store.rows import ModelRows, make_rows
+from wisecommittee.store.stage_overhead import StageOverhead, encode_overhead
 from wisecommittee.store.storage.opening import open_files
 from wisecommittee.store.trusting_catalog import TrustingCatalog
 from wisecommittee.store.writer import WriteJob, Writer
@@ -438,6 +439,10 @@ class LogitStore(TrustingCatalog):
             self.files.delete_temporaries(model_folder(split, read.model))
             self.admission.write_card(split, changed)
         return "card updated"
+
+    def record_overhead(self, overhead: StageOverhead) -> None:
+        """Write what every stage costs beside its members; it replaces what was measured before."""
+        self.admission.catalog.files.write(OVERHEAD, encode_overhead(overhead))
 
     def remove(self, model: str, split: str | None = None) -> tuple[str, ...]:
         """Remove a model from one split or from all splits. The units of a split are removed with its last model.

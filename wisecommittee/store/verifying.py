@@ -36,6 +36,7 @@ class _Verification:
             for name in self.files.names()
             if name == DIVIDING or name.startswith(HELD)
         ]
+        self._succeeds(self.catalog.stage_overhead)
         splits = [name for name in self.files.names() if is_split_name(name)]
         for split in splits:
             self._split(split)

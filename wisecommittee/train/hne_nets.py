@@ -43,6 +43,10 @@ class LeafNet(nn.Module):
             x, before = block(x), len(self.tree.nodes(index))
         return x
 
+    def chain(self) -> list[nn.Module]:
+        """Modules whose composition this network is: its blocks, if it has one leaf."""
+        return list(self.blocks) if len(self.tree.leaves) == 1 else [self]
+
     def part(self, leaves: Iterable[int]) -> LeafNet:
         """The network of these leaves. The first k leaves share the weights of this network, other leaves copy them."""
         tree = self.tree.part(leaves)

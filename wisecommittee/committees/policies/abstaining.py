@@ -74,6 +74,10 @@ class Abstaining(Policy):
         return self.policy.needs | answer | confidence
 
     @property
+    def needs_every_member(self) -> bool:
+        return self.policy.needs_every_member
+
+    @property
     def combines(self) -> bool:
         return self.policy.combines or not self.policy.answers
 

@@ -43,6 +43,7 @@ class Agreement(Policy):
     log_odds: tuple[tuple[Number, ...], ...] = ()
     kind: ClassVar[str] = "agreement"
     words: ClassVar[str] = "members vote, and units exit once enough of them agree"
+    needs_every_member: ClassVar[bool] = False
     combines: ClassVar[bool] = False
     answers: ClassVar[bool] = True
 

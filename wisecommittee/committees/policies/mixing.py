@@ -107,15 +107,11 @@ def mixture(first: Committee, second: Committee, share: float, seed: int = 0) ->
     CommitteeError
         The two differ in confidence or combining rule, or mix themselves.
     """
-    from dataclasses import replace
-
-    bare = tuple(replace(part, members={}, guarantee=(), expected=None) for part in (first, second))
+    bare = tuple(part.altered(members={}, costs={}, stage_overhead=0.0) for part in (first, second))
     policy = Mixing(bare, float(share), seed)
-    return replace(
-        first,
+    return first.altered(
         stages=policy.stages,
         policy=policy,
         members={**first.members, **second.members},
-        guarantee=(),
-        expected=None,
+        costs={**first.costs, **second.costs},
     )

@@ -14,7 +14,7 @@ cheapest on average is reported.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +57,7 @@ class CostAxis:
             prices = np.unique(np.concatenate(by_size))
         most = int(max(cost.worst(s).max() for s in sequences)) * units + 1
         shift = max(0, (len(prices) * most).bit_length() - INT64_SAFE.bit_length() + 1)
-        coarse = replace(
-            cost, blocks=cost.blocks >> shift, per_unit=None if cost.per_unit is None else cost.per_unit >> shift
-        )
-        return cls(name, units, coarse, cost, prices, (most >> shift) + 1, levels)
+        return cls(name, units, cost.coarser(shift), cost, prices, (most >> shift) + 1, levels)
 
     @property
     def allowed(self) -> int | None:

@@ -101,7 +101,8 @@ def search_with_guarantee(
     if selection.group_by is not None:
         certificate = certificate.of_groups(selection.group_by)
     choice = _choice(frontier, store, target, (chosen, certificate), matched, threads)
-    return replace(choice, selection=replace(selection, choose="best", folds=0), evidence=Evidence(note=NOTE))
+    choice = replace(choice, selection=replace(selection, choose="best", folds=0), evidence=Evidence(note=NOTE))
+    return choice.recorded(store)
 
 
 def _require_no_other_choice(selection: Selection) -> None:

@@ -241,13 +241,9 @@ def _committee_within(selection: Selection, limit: float, frontier: Frontier) ->
 def _robust(asked: Asked, crossfit: CrossFit | Skipped, selection: Selection) -> Chosen | None:
     """The committee that is expected to meet the target; None if that takes folds, and there are none."""
     problem, target, matched = asked.solution.problem, asked.target, asked.matched
-    quiet = replace(problem.execution, progress=None, notify=None)
-    tables = asked.solution.tables
-    known = replace(problem, execution=quiet, tables=tables)
-    prepared = robust_problem(known)
-    frontier = asked.frontier if prepared is known else solve(prepared, asked.solution.strategy).frontier
     if target is None:
         return None
+    frontier = robust_frontier(asked)
     if target.budget is not None and problem.query.policy != Thresholds.kind and isinstance(crossfit, CrossFit):
         rule = Budgeted.of(crossfit, target.budget, partial(_committee_within, selection))
         return Chosen(_committee_within(selection, rule.limit, frontier), rule)
@@ -258,6 +254,15 @@ def _robust(asked: Asked, crossfit: CrossFit | Skipped, selection: Selection) ->
     if matched is not None:
         return _matching(asked, crossfit, frontier, matched)
     return _reaching(crossfit, frontier, amount(target.kind, target.value))
+
+
+def robust_frontier(asked: Asked) -> Frontier:
+    """The frontier of a search that fits the noise of the choosing units less (robust.py)."""
+    problem = asked.solution.problem
+    quiet = replace(problem.execution, progress=None, notify=None)
+    known = replace(problem, execution=quiet, tables=asked.solution.tables)
+    prepared = robust_problem(known)
+    return asked.frontier if prepared is known else solve(prepared, asked.solution.strategy).frontier
 
 
 def _matching(asked: Asked, crossfit: CrossFit, frontier: Frontier, matched: Evaluation) -> Chosen:

@@ -213,7 +213,8 @@ def open_pool(
     Defaults: mean_logits and max_prob for rows over classes, `last` and the stored score 'confidence' for answers and
     counts, 'none' for answers without that score. cards : with the calibrations to use; labelled : whether the split
     must have labels; compared : whether committees compare a confidence, so that answers need the one that is named;
-    parallel : costs of which a stage takes that of its dearest member.
+    parallel : costs of which a stage takes that of its dearest member. Every stage is charged the overhead that the
+    store has for a cost.
     """
     kinds = {card.kind for card in cards}
     settled = next((noun for kind, noun in UNAVERAGED.items() if kind in kinds), None)
@@ -226,12 +227,13 @@ def open_pool(
         raise UsageError(f"{settled} cannot be averaged by {rule.name}; they go with `last`: the newest member answers")
     function = confidence_of(cards, confidence, settled, compared=compared)
     labels = store.labels(split) if labelled else store.units(split).labels
-    units = len(labels)
+    units, overheads = len(labels), store.stage_overhead().costs
 
     def charges_of(name: str) -> CostModel:
         varying = [card.model for card in cards if name in card.contents.unit_costs]
         per_unit = {model: store.unit_costs(model, split, name) for model in varying}
-        return replace(cost_model(cards, name, units, per_unit), parallel=name in parallel)
+        model = cost_model(cards, name, units, per_unit, stage=overheads.get(name, 0))
+        return replace(model, parallel=name in parallel)
 
     task, charges = task_of([SplitModel(store, split, card) for card in cards]), charges_of(cost)
     further = tuple(map(charges_of, (name for name in common_costs(cards) if name != cost)))

@@ -1,9 +1,10 @@
-"""Searches of committees whose stages run their members at the same time."""
+"""Searches of committees for which a stage of several models is not the same as several stages."""
 
 from __future__ import annotations
 
 from wisecommittee.committees.families.family import Family
 from wisecommittee.committees.families.together import together
+from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.errors import AbsentNameError, UsageError, option
 from wisecommittee.searches.query import Query
 from wisecommittee.searches.stages.pool import Pool
@@ -11,6 +12,7 @@ from wisecommittee.searches.workers.estimate import count_combinations
 
 MOST = 500_000  # divisions of combinations into stages: they are listed one by one
 FAMILIES = ("cascade", "ensemble")
+UNPROVEN = ("beam", "greedy")  # methods that take stages of one tier of the family
 
 
 def with_parallel(family: Family, pool: Pool, query: Query) -> Family:
@@ -43,13 +45,47 @@ def with_parallel(family: Family, pool: Pool, query: Query) -> Family:
         )
     if pool.combine.ordered:
         return family
-    most = query.max_models or family.stages or len(pool.cards)
-    sizes = range(1, min(most, len(pool.cards)) + 1)
+    if (divisions := _divisions(family, pool, query)) > MOST:
+        raise _too_many(divisions, asked, family, pool, query)
+    return together(family, _most(family, pool, query), sequenced=pool.sequenced)
+
+
+def with_overhead(family: Family, pool: Pool, query: Query) -> Family | None:
+    """The family of a query, in which every stage can add several models if stages have an overhead that counts.
+
+    A stage of several models has the overhead once; several stages, of which nobody leaves the first, have it several
+    times. None if there are too many divisions into stages to try, so that the query takes a method that proves
+    nothing.
+
+    Raises
+    ------
+    UsageError
+        The query asks for a method that tries every division, and there are too many.
+    """
+    limited = bool(query.max_average or query.limit)
+    counts = pool.cost.stage or (limited and any(charges.stage for charges in pool.further))
+    searched = query.policy == Thresholds.kind and query.method not in UNPROVEN
+    if not counts or not searched or query.parallel or family.stages == 1:
+        return family
+    if (divisions := _divisions(family, pool, query)) <= MOST:
+        return together(family, _most(family, pool, query), sequenced=pool.sequenced)
+    if query.method == "auto" and not query.exact and family.chains is not None:
+        return None
+    raise _too_many(divisions, f"the overhead of a stage in {pool.cost.name}", family, pool, query)
+
+
+def _most(family: Family, pool: Pool, query: Query) -> int:
+    return query.max_models or family.stages or len(pool.cards)
+
+
+def _divisions(family: Family, pool: Pool, query: Query) -> int:
+    sizes = range(1, min(_most(family, pool, query), len(pool.cards)) + 1)
     counts = count_combinations(pool.cards, sizes, family, query.replicas)
-    divisions = sum(number * 2 ** (size - 1) for size, number in counts.items())
-    if divisions > MOST:
-        raise UsageError(
-            f"{asked}: {divisions:,} divisions of these models into stages are more than {MOST:,}; lower "
-            f"{option('max_models', most)}, or choose fewer models with {option('models')}"
-        )
-    return together(family, most, sequenced=pool.sequenced)
+    return sum(number * 2 ** (size - 1) for size, number in counts.items())
+
+
+def _too_many(divisions: int, asked: str, family: Family, pool: Pool, query: Query) -> UsageError:
+    return UsageError(
+        f"{asked}: {divisions:,} divisions of these models into stages are more than {MOST:,}; lower "
+        f"{option('max_models', _most(family, pool, query))}, or choose fewer models with {option('models')}"
+    )

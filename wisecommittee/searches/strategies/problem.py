@@ -23,7 +23,7 @@ from wisecommittee.searches.limits import Limits, make_limits
 from wisecommittee.searches.query import Query, flops_limit_error
 from wisecommittee.searches.stages.pool import Pool, open_pool, select_cards
 from wisecommittee.searches.stages.stage_tables import StageTables
-from wisecommittee.searches.strategies.parallel import with_parallel
+from wisecommittee.searches.strategies.parallel import with_overhead, with_parallel
 from wisecommittee.searches.workers.estimate import Estimate, estimate
 from wisecommittee.searches.workers.execution import Execution
 from wisecommittee.store import LogitStore
@@ -58,6 +58,14 @@ class Problem:
         tables = None if tables is None else tables.of_units(rows)
         pool = self.pool.of_units(rows) if tables is None else tables.pool
         return replace(self, pool=pool, limits=make_limits(pool, self.query), tables=tables)
+
+    def with_policy(self, kind: str) -> Problem:
+        """The same query with another kind of policy."""
+        query = replace(self.query, policy=kind)
+        if not any(charges.stage for charges in (self.pool.cost, *self.pool.further)):
+            return replace(self, query=query)
+        posed = replace(pose(self.pool.store, query, self.execution), deadline=self.deadline)
+        return posed if self.pool.rows is None else posed.of_units(self.pool.rows)
 
     @property
     def cards(self) -> tuple[StoredCard, ...]:
@@ -146,6 +154,7 @@ def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:
         store, query.split, cards, combine=combine, confidence=confidence, cost=cost, parallel=parallel
     )  # fmt: skip
     family = with_parallel(family, pool, query)
+    family, query = _with_overhead(family, pool, query, execution)
     pool = pool.with_fees([query.router_cost])
     if not family.thresholded and pool.combine.ordered:
         raise UsageError("an ensemble needs a rule that averages; `last` has only cascades")
@@ -161,15 +170,32 @@ def pose(store: LogitStore, query: Query, execution: Execution) -> Problem:
         max_worst_cost=query.worst_limit,
         max_worst_flops=None,
     )
-    work = estimate(
-        cards,
+    work = _work(family, pool, query)
+    pool = replace(pool.with_tiers(family.tiers(cards, query.replicas)), detail=CostDetail.of(query))
+    return Problem(query, family, pool, make_limits(pool, query), work, execution, deadline)
+
+
+def _work(family: Family, pool: Pool, query: Query) -> Estimate:
+    """The work of an exhaustive search."""
+    return estimate(
+        pool.cards,
         pool.units,
         family,
-        max_models=max_models,
+        max_models=query.max_models or family.stages or len(pool.cards),
         levels=query.levels,
         replicas=query.replicas,
         ordered=pool.combine.ordered,
         shared=query.shared_threshold,
     )
-    pool = replace(pool.with_tiers(family.tiers(cards, query.replicas)), detail=CostDetail.of(query))
-    return Problem(query, family, pool, make_limits(pool, query), work, execution, deadline)
+
+
+def _with_overhead(family: Family, pool: Pool, query: Query, execution: Execution) -> tuple[Family, Query]:
+    """The family with stages of several models, where an overhead of stages makes them cheaper, and the query; its
+    method is a beam where trying all of them would take too long."""
+    divided = with_overhead(family, pool, query)
+    if divided is family:
+        return family, query
+    is_auto = query.method == "auto" and not query.exact and family.chains is not None
+    if divided is None or (is_auto and not _work(divided, pool, query).fits(execution.thread_count)):
+        return family, replace(query, method="beam")
+    return divided, query

@@ -122,8 +122,8 @@ def average_costs(pool: Pool) -> NDArray[np.float64]:
 
 
 def average_cost(pool: Pool, members: Route) -> float:
-    """The mean cost of these models together, over the units."""
-    return float(np.mean(pool.cost.stages([members])[-1])) * float(pool.cost.unit)
+    """The mean cost of these models, a stage each, over the units."""
+    return float(np.mean(pool.cost.stages([(m,) for m in members])[-1])) * float(pool.cost.unit)
 
 
 def steps_of(problem: Problem, sets: list[Route]) -> Steps:

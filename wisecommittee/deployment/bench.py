@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import torch
+
 from wisecommittee.committees.cards import StoredCard
+from wisecommittee.deployment.stage_overhead import measure_overhead
 from wisecommittee.errors import StoreError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.models.spec import load_model
@@ -17,6 +21,7 @@ from wisecommittee.extraction.timing import Timing, measure
 from wisecommittee.option_checks import flag, text, whole
 from wisecommittee.options import check_fields, described, from_options, takes_options
 from wisecommittee.store import LogitStore
+from wisecommittee.store.stage_overhead import StageOverhead
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,9 @@ def bench_models(
     models
         Model specs or loaded modules.
     store
-        The cards of these models get the costs latency_ms and batch_ms, and the conditions in meta["timing"];
-        everything is looked up before anything is measured.
+        The cards of these models get the costs latency_ms and batch_ms, and the conditions in meta["timing"]. The store
+        gets the overhead of a stage in both costs, which searches charge every stage. Everything is looked up before
+        anything is measured.
     settings
         Every option of the measurement; by default the defaults of `BenchSettings`.
     progress
@@ -105,9 +111,18 @@ def bench_models(
         for split, _ in bench.cards:
             assert store is not None
             store.update_card(split, store.card(bench.loaded.name, split), partial(_timed, timing=timing))
+    if store is not None:
+        store.record_overhead(_overhead(benches, device, settings))
     if progress:
         progress("measured models", len(timings), len(benches))
     return timings
+
+
+def _overhead(benches: Sequence[_Bench], device: torch.device, settings: BenchSettings) -> StageOverhead:
+    """The overhead of a stage, on units as large as the largest of these models takes."""
+    shape = max((bench.shape for bench in benches), key=math.prod)
+    classes = max((card.contents.classes or 2 for bench in benches for _, card in bench.cards), default=2)
+    return measure_overhead(shape, classes, device, settings.batch_size, settings.seconds)
 
 
 def _benches(

@@ -1,0 +1,101 @@
+"""The replies of the members of a stage, put together, and the units divided by the members that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wisecommittee.errors import CommitteeError, ContentError, MemberError, UsageError, counted
+from wisecommittee.runtime.attempts import Reply
+from wisecommittee.runtime.batch import RuntimeBatch
+from wisecommittee.runtime.combination import Combination, Ran
+from wisecommittee.runtime.outputs import joined
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a member gave for the n units of a batch.
+
+    Parameters
+    ----------
+    ran : Ran or None
+        Of the m units for which it did not fail.
+    at : int64 [n]
+        Position of each unit among the m; -1 where the member failed.
+    costs : {name: float64 [n]}
+        What its failed calls have cost.
+    failures : tuple of Reply
+        Those with an error.
+    """
+
+    ran: Ran | None
+    at: NDArray[np.int64]
+    costs: Mapping[str, NDArray[np.float64]]
+    failures: tuple[Reply, ...]
+
+    def of(self, rows: NDArray[np.int64]) -> Ran:
+        """For units at these positions, for all of which the member failed, or for none."""
+        paid = {name: values[rows] for name, values in self.costs.items()}
+        if self.ran is None or (len(rows) and self.at[rows[0]] < 0):
+            return Ran(costs=paid)
+        return self.ran.only(self.at[rows]).with_costs(paid)
+
+
+def given(name: str, replies: Iterable[Reply], units: int, combination: Combination) -> Given:
+    """From the replies of a member for n units.
+
+    Raises
+    ------
+    CommitteeError
+        It gave outputs of another kind than the committee was chosen on.
+    """
+    right = [reply for reply in replies if reply.outputs is not None]
+    failures = [reply for reply in replies if reply.outputs is None]
+    ran, at, costs = None, np.full(units, -1), dict[str, NDArray[np.float64]]()
+    if right:
+        rows = np.concatenate([reply.rows for reply in right])
+        try:
+            outputs = joined([reply.outputs for reply in right if reply.outputs is not None])
+            ran, at[rows] = combination.ran(name, outputs), np.arange(len(rows))
+        except ContentError as error:
+            failures += [Reply(reply.rows, None, error, reply.outputs.costs) for reply in right if reply.outputs]
+    for reply in [*replies, *(reply for reply in failures if reply not in replies)]:
+        for cost, values in reply.costs.items():
+            costs.setdefault(cost, np.zeros(units))[reply.rows] += values
+    return Given(ran, at, costs, tuple(failures))
+
+
+def is_endured(reply: Reply) -> bool:
+    """Whether units may go on without the member: not if it does not fit the committee, or is used wrongly."""
+    return not isinstance(reply.error, CommitteeError | UsageError)
+
+
+def failure(reply: Reply, stage: int) -> Exception:
+    """The error of a reply, with the stage and the number of units."""
+    error = reply.error
+    assert error is not None
+    if not is_endured(reply):
+        return error
+    named = MemberError(f"{error} (stage {stage}, {counted(len(reply.rows), 'unit')})")
+    named.__cause__ = error
+    return named
+
+
+def divided(batch: RuntimeBatch, given: Mapping[str, Given]) -> list[RuntimeBatch]:
+    """The batch after a stage; several if members failed for some of its units: one for each set of failed members."""
+    failed = np.array([each.at < 0 for each in given.values()])
+    everyone = np.arange(len(batch))
+    if not failed.any():
+        batch.put({name: each.of(everyone) for name, each in given.items()})
+        return [batch]
+    sets, which = np.unique(failed, axis=1, return_inverse=True)
+    parts = []
+    for number in range(sets.shape[1]):
+        rows = np.flatnonzero(which.ravel() == number)
+        part = batch.only(rows)
+        part.put({name: each.of(rows) for name, each in given.items()})
+        parts.append(part)
+    return parts

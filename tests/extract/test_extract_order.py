@@ -85,7 +85,7 @@ print("finished", finished)
 
 
 def test_killed_at_random_moments(nets, tmp_path):
-    command = [sys.executable, "-c", DRIVER, "user_nets:data", "20"]
+    command = [sys.executable, "-c", DRIVER, "user_nets:data", "8"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=HUNG, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     finished = int(done.stdout.split()[-1])

@@ -8,7 +8,7 @@ import pytest
 from fuzz.watch import Failure, failures
 
 KINDS = ("stores", "tables", "committees", "checkpoints")
-FEW, MANY, BATCH = 60, 3_000, 500
+FEW, MANY, BATCH = 30, 3_000, 500
 
 
 def check(found: list[Failure], of: int) -> None:

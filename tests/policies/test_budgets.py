@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -38,23 +40,28 @@ def store(tmp_path_factory):
     return made
 
 
-def folds_of(store, policy):
-    problem = pose(store, Query(policy=policy, cost="usd"), Execution(threads=1))
-    solution = solve(problem, strategy_for(problem))
-    crossfit = cross_fit(FoldSearches(solution, 4, 1, 0))
-    assert isinstance(crossfit, CrossFit)
-    return solution.frontier, crossfit
+@pytest.fixture(scope="module")
+def folds_of(store):
+    @functools.cache
+    def searched(policy):
+        problem = pose(store, Query(policy=policy, cost="usd"), Execution(threads=1))
+        solution = solve(problem, strategy_for(problem))
+        crossfit = cross_fit(FoldSearches(solution, 4, 1, 0))
+        assert isinstance(crossfit, CrossFit)
+        return solution.frontier, crossfit
+
+    return searched
 
 
 @pytest.mark.parametrize("policy", ["labels", "adaptive"])
 @pytest.mark.parametrize("mix", [False, True])
-def test_the_budget_is_the_largest_whose_committees_keep_it_on_their_folds(store, policy, mix):
+def test_the_budget_is_the_largest_whose_committees_keep_it_on_their_folds(folds_of, policy, mix):
     """By the definition: each unit pays for the committee that is chosen without its fold."""
 
     def choose(limit, frontier):
         return Mixed(limit, 0).of(frontier) if mix else Within(limit).of(frontier).committee
 
-    _, crossfit = folds_of(store, policy)
+    _, crossfit = folds_of(policy)
     (folds,), unit = crossfit.repeats, float(crossfit.pool.cost.unit)
     limits = [6.0 * (1 - STEP * step) for step in range(STEPS)]
     paid = np.empty((STEPS, UNITS))
@@ -70,14 +77,14 @@ def test_the_budget_is_the_largest_whose_committees_keep_it_on_their_folds(store
         assert rule(fold) == choose(max(keeping, default=limits[-1]), fold.frontier)
 
 
-def test_thresholds_are_chosen_within_the_budget_as_it_is(store):
-    frontier, _ = folds_of(store, "thresholds")
+def test_thresholds_are_chosen_within_the_budget_as_it_is(store, folds_of):
+    frontier, _ = folds_of("thresholds")
     asked = Query(cost="usd"), Target("target_cost", 6.0), Execution(threads=1), Selection(folds=4)
     assert search_and_choose(store, *asked).val.committee.stages == Within(6.0).of(frontier).committee.stages
 
 
-def test_a_choice_of_a_fitted_policy_lowers_the_budget(store):
-    frontier, crossfit = folds_of(store, "adaptive")
+def test_a_choice_of_a_fitted_policy_lowers_the_budget(store, folds_of):
+    frontier, crossfit = folds_of("adaptive")
     rule = Budgeted.of(crossfit, 6.0, lambda limit, each: Within(limit).of(each).committee)
     asked = Query(cost="usd", policy="adaptive"), Target("target_cost", 6.0), Execution(threads=1), Selection(folds=4)
     chosen = search_and_choose(store, *asked)

@@ -22,19 +22,19 @@ from wisecommittee.searches.search import search
 AXES = ["p30", "p60", "p99", "p99.9", "p100"]
 
 
-@cases(120)
+@cases(80)
 @given(pools(), st.integers(1, 3), st.integers(2, 5), st.booleans())
 def test_worst_case_equals_oracle(pool, max_models, levels, exact):
     agree(pool, axis="worst", max_models=max_models, levels=levels, exact=exact)
 
 
-@cases(120)
+@cases(80)
 @given(pools(per_unit=False), st.integers(1, 3), st.integers(2, 5), st.sampled_from(AXES), st.booleans())
 def test_percentile_equals_oracle(pool, max_models, levels, axis, exact):
     agree(pool, axis=axis, max_models=max_models, levels=levels, exact=exact)
 
 
-@cases(120)
+@cases(80)
 @given(pools(per_unit=True), st.integers(1, 3), st.integers(2, 5), st.sampled_from(AXES))
 def test_percentile_of_a_cost_that_varies_equals_oracle(pool, max_models, levels, axis):
     agree(pool, axis=axis, max_models=max_models, levels=levels)

@@ -32,7 +32,7 @@ from wisecommittee.searches.stages.pool import open_pool
 from wisecommittee.searches.stages.prefixes import build_prefixes
 from wisecommittee.searches.stages.stage_tables import correct_key, stage_tables
 
-CASES = cases(40)
+CASES = cases(30)
 METHODS = st.sampled_from(["beam", "greedy"])
 
 

@@ -26,7 +26,7 @@ def check_holds(models, labels, **options):
             assert e.correct - have <= round(found.searched["gap"] * n)
 
 
-@cases(60)
+@cases(40)
 @given(st.data(), st.sampled_from(RULES))
 def test_gap_holds(data, rule):
     kind, combine = rule
@@ -39,7 +39,7 @@ def test_gap_of_answers_holds(pool):
     check_holds(*pool)
 
 
-@cases(60)
+@cases(40)
 @given(pools(per_unit=False))
 def test_router_costs_are_those_of_loops(pool):
     models, labels = pool

@@ -20,7 +20,7 @@ from wisecommittee.searches.exact.profiles import UnitProfiles
 seeds = st.integers(0, 2**32 - 1)
 
 
-@cases(60)
+@cases(40)
 @given(seeds, st.integers(1, 40))
 def test_levels_are_the_gain_confidences(seed, units):
     rng = np.random.default_rng(seed)
@@ -33,7 +33,7 @@ def test_levels_are_the_gain_confidences(seed, units):
     assert bins[:, 1].tolist() == [sum(number < order[i] for number in numbers) for i in turn]
 
 
-@cases(60)
+@cases(40)
 @given(seeds, st.integers(1, 60), st.sampled_from([1, 3, 32]))
 def test_confidences_are_numbered_and_cut(seed, units, most):
     rng = np.random.default_rng(seed)

@@ -30,7 +30,7 @@ def test_exact_equals_brute_force(pool, max_models, confidence):
     agree(pool, max_models=max_models, levels=2, exact=True, confidence=confidence)
 
 
-@cases(60)
+@cases(30)
 @given(pools("answers"), st.integers(2, 3), st.integers(2, 6))
 def test_exact_answers_equal_brute_force(pool, max_models, levels):
     options = {"combine": "last", "confidence": "confidence"}

@@ -32,7 +32,7 @@ def limits_of(percentile, averages, worst=None):
     return {"max_percentile_cost": percentile, "max_average": averages, "max_worst_cost": worst}
 
 
-@cases(60)
+@cases(40)
 @given(
     pools(per_unit=False),
     st.integers(1, 3),
@@ -51,7 +51,7 @@ def test_grid_with_limits_equals_oracle(pool, max_models, levels, confidence, li
         assert all(e.costs[name].average <= most for name, most in (limits["max_average"] or {}).items())
 
 
-@cases(60)
+@cases(40)
 @given(SMALL, st.integers(2, 3), st.builds(limits_of, PERCENTILES, AVERAGES))
 def test_exact_with_limits_equals_oracle(pool, max_models, limits):
     agree(with_further_costs(pool, len(pool[1])), max_models=max_models, levels=2, exact=True, **limits)
@@ -98,7 +98,7 @@ def test_four_members_with_limits_on_costs_that_vary_equal_oracle(pool, shares, 
     agree(pool, max_models=4, levels=3, limit=shares, max_average=averages, combine=combine)
 
 
-@cases(60)
+@cases(40)
 @given(pools(), st.integers(1, 3), st.integers(2, 4), SHARES, st.sampled_from(["p60", "p99", "worst"]))
 def test_limits_on_costs_that_vary_hold_along_any_axis(pool, max_models, levels, shares, axis):
     pool = with_further_costs(pool, len(pool[1]), varying=True)

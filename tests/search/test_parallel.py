@@ -60,7 +60,7 @@ def best_points(models, labels, max_models, levels, scores, family, usd_limit=No
     return points
 
 
-@cases(60)
+@cases(40)
 @given(
     pools(per_unit=False),
     st.integers(1, 3),

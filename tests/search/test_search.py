@@ -62,20 +62,20 @@ def test_mean_logits_equals_oracle(pool, max_models, levels, confidence, replica
     agree(pool, max_models=max_models, levels=levels, **options)
 
 
-@cases(120)
+@cases(80)
 @given(pools("probabilities"), st.integers(1, 3), st.integers(2, 5), st.sampled_from(sorted(CONFIDENCES)))
 def test_mean_probs_equals_oracle(pool, max_models, levels, confidence):
     agree(pool, max_models=max_models, levels=levels, combine="mean_probs", confidence=confidence)
 
 
-@cases(120)
+@cases(80)
 @given(pools("answers"), st.integers(1, 3), st.integers(2, 5), st.sampled_from(["canonical", "all"]))
 def test_answers_equal_oracle(pool, max_models, levels, replicas):
     options = {"combine": "last", "confidence": "confidence", "replicas": replicas}
     agree(pool, max_models=max_models, levels=levels, **options)
 
 
-@cases(120)
+@cases(80)
 @given(pools(), st.integers(2, 3), st.integers(2, 5), st.sampled_from(["max_prob", "logit_gap", "confidence"]))
 def test_last_equals_oracle(pool, max_models, levels, confidence):
     agree(pool, max_models=max_models, levels=levels, combine="last", confidence=confidence)
@@ -120,7 +120,7 @@ def test_every_mode_answers_every_question_as_the_oracle(mode, question):
     options = {"max_models": 3, "levels": 4, **MODES[mode], **QUESTIONS[question]}
     groups = options.pop("groups", False)
 
-    @cases(8)
+    @cases(6)
     @given(joint_pools() if groups else pools(per_unit=False))
     def compared(pool):
         models, labels = with_further_costs(pool)
@@ -129,7 +129,7 @@ def test_every_mode_answers_every_question_as_the_oracle(mode, question):
     compared()
 
 
-@cases(60)
+@cases(30)
 @given(pools(), st.integers(2, 4), st.sampled_from(["canonical", "all"]))
 def test_four_members_equal_oracle(pool, levels, replicas):
     agree(pool, max_models=4, levels=levels, replicas=replicas)

@@ -29,7 +29,7 @@ def as_lists(units, changes, starts):
     return [dict(zip(units[a:b].tolist(), changes[a:b].tolist(), strict=True)) for a, b in pairs]
 
 
-@cases(60)
+@cases(40)
 @given(seeds, st.integers(1, 200))
 def test_changes_are_those_of_the_lines(seed, units):
     rng = np.random.default_rng(seed)

@@ -189,7 +189,7 @@ class CommitteeClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
         try:
             return Runtime(chosen, members, batch_size=samples)(rows)
         except WiseCommitteeError as error:
-            raise error.__cause__ or error from None
+            raise _first_cause(error) from None
 
     def predict(self, X: Any) -> NDArray[Any]:
         """[n]: the classes of n samples."""
@@ -236,3 +236,10 @@ class CommitteeClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
     def _every_budget_of_fit(self) -> EveryBudget:
         check_is_fitted(self)
         return self._every_budget
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The error that an estimator raised, which the runtime wraps."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

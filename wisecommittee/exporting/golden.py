@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,8 +118,10 @@ def _random(models: Sequence[LoadedModel], wanted: Wanted, reason: str) -> Golde
                 f"{list(shapes[model.preprocess_key])}; give units, {option('inputs', placeholder='FILE')}"
             )
     generator = torch.Generator().manual_seed(0)
-    tensors = {
+    tensors: Mapping[str | None, torch.Tensor] = {
         key: torch.randn(wanted.units, *shape, generator=generator) for key, shape in shapes.items()
     }
     ids = tuple(f"random/{number}" for number in range(wanted.units))
-    return GoldenUnits(Units.of_tensors(tensors), ids, f"random tensors, seed 0, because {reason}; no real unit was tried")
+    return GoldenUnits(
+        Units.of_tensors(tensors), ids, f"random tensors, seed 0, because {reason}; no real unit was tried"
+    )

@@ -13,6 +13,7 @@ from wisecommittee.committees.combine import PROBABILITY_TOLERANCE, Combine, sof
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.scale import LARGEST
 from wisecommittee.errors import CommitteeError, ContentError, option
+from wisecommittee.runtime.members import Member
 from wisecommittee.runtime.outputs import Outputs
 
 Rows = NDArray[np.float32]  # [n, C]
@@ -60,6 +61,11 @@ class Membership:
         calibration = recorded.get("calibration")
         fitted = Calibration.from_json(calibration) if calibration else None
         return cls(name, (*split_model_name(name), name), kind, fitted)
+
+    def used_as(self, member: Member) -> Membership:
+        """The same, with what a member says of its outputs."""
+        columns = None if member.columns is None else np.array(member.columns, np.int64)
+        return replace(self, columns=columns, softmax=member.softmax)
 
     def of_known_kind(self) -> Membership:
         """The same, but logits may look like probabilities: they have been compared with the stored ones."""

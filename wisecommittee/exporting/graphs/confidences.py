@@ -59,7 +59,6 @@ def carried_odds(value: Tensor, against: Tensor, minus_log: Tensor) -> Tensor:
 
 
 def carried_entropy(value: Tensor) -> Tensor:
-    """Carried numbers of neg_entropy."""
     return torch.where(value > -LEAST_ENTROPY, (-torch.log(-value)).clamp(max=FLOAT_MOST), value)
 
 
@@ -119,8 +118,7 @@ def _stored_neg_entropy(ranked: Ranked, size: int) -> Tensor:
 
 
 Function = Callable[[Ranked, int], Tensor]
-# {name: (of sums of logits, of sums of probabilities)}
-CONFIDENCES: dict[str, tuple[Function, Function]] = {
+CONFIDENCES: dict[str, tuple[Function, Function]] = {  # of sums of logits, of sums of probabilities
     "max_prob": (_max_prob, _stored_max_prob),
     "prob_gap": (_prob_gap, _stored_prob_gap),
     "logit_gap": (_logit_gap, _stored_logit_gap),

@@ -6,7 +6,20 @@ import json
 import subprocess
 import sys
 
-NAMES = ("start", "import", "grid", "exact", "folds", "tables", "opponents", "process", "extract", "hne", "large")
+NAMES = (
+    "start",
+    "import",
+    "grid",
+    "exact",
+    "folds",
+    "tables",
+    "opponents",
+    "process",
+    "extract",
+    "export",
+    "hne",
+    "large",
+)
 BY_NAME = (
     "logs",
     "realised",
@@ -68,6 +81,10 @@ def benchmark(name: str) -> list[dict]:
         from benchmarks import bench_extract
 
         return bench_extract.run()
+    if name == "export":
+        from benchmarks import bench_export
+
+        return bench_export.run()
     if name == "hne":
         from benchmarks import bench_hne
 

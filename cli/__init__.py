@@ -28,6 +28,8 @@ COMMANDS = {  # name: module and function of the command; `train` is an app with
     "verify": ("models", "verify"),
     "search": ("search", "search"),
     "evaluate": ("evaluate", "evaluate"),
+    "explain": ("explain", "explain"),
+    "diff": ("diff", "diff"),
     "monitor": ("monitor", "monitor"),
     "retune": ("retune", "retune"),
     "audit": ("audit", "audit"),

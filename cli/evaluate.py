@@ -65,6 +65,7 @@ def evaluate(
     from wisecommittee.searches.evaluate import evaluate_all
     from wisecommittee.searches.members import judged, members_alone
     from wisecommittee.store import LogitStore
+    from wisecommittee.store.staleness import warn_if_stale
 
     if by_file is not None and by is None:
         raise UsageError(f"--by-file {str(by_file)!r}: name its column with --by COLUMN")
@@ -83,6 +84,7 @@ def evaluate(
         )
     if chosen.chosen_on not in (None, split) and (why := copied(source, str(chosen.chosen_on), split)) is not None:
         warnings.warn(f"these figures of {split} are no test: {why}", stacklevel=2)
+    warn_if_stale(chosen, source)
     result, *alone = evaluate_all([chosen, *members_alone(chosen)], source, split, force=force, cost=cost)
     if units:
         from wisecommittee.report.frame import write_rows

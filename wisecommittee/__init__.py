@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wisecommittee.exporting.export import export
     from wisecommittee.extraction.extract import extract
     from wisecommittee.operations.audit import audit
+    from wisecommittee.operations.diff import diff
+    from wisecommittee.operations.explain import explain, explain_all
     from wisecommittee.operations.groups import evaluate_by
     from wisecommittee.operations.monitor import monitor
     from wisecommittee.operations.retune import retune
@@ -62,6 +64,9 @@ _HOMES = {
     "evaluate_by": "wisecommittee.operations.groups",
     "monitor": "wisecommittee.operations.monitor",
     "retune": "wisecommittee.operations.retune",
+    "explain": "wisecommittee.operations.explain",
+    "explain_all": "wisecommittee.operations.explain",
+    "diff": "wisecommittee.operations.diff",
     "audit": "wisecommittee.operations.audit",
     "deploy": "wisecommittee.deployment.deploy",
     "Runtime": "wisecommittee.runtime",
@@ -107,9 +112,12 @@ __all__ = [
     "check_export",
     "compare_policies",
     "deploy",
+    "diff",
     "evaluate",
     "evaluate_all",
     "evaluate_by",
+    "explain",
+    "explain_all",
     "export",
     "extract",
     "import_answers",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from policy_committees import PRICES, SEARCHED, TRUNK, N, make_store, searched
 
 import wisecommittee as wc
 from wisecommittee import Committee, LogitStore, ModelCard, Query, Selection, Thresholds
@@ -18,28 +19,10 @@ from wisecommittee.searches.members import members_pool
 from wisecommittee.searches.provenance import recorded_costs
 from wisecommittee.searches.stages.exit_table import committee_tables
 
-N = 240
-TRUNK = {"a": {"trunk": 8, "a": 2}, "b": {"trunk": 8, "b": 15}, "c": {"c": 61.5}}
-PRICES = {"a": 0.0007, "b": 0.0013, "c": 0.011}
-
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Three models of two classes; a and b share a trunk. `tokens` varies per unit, of a and b alone."""
-    rng = np.random.default_rng(3)
-    labels, length = rng.integers(0, 2, N), rng.normal(size=N)
-    store = LogitStore(tmp_path_factory.mktemp("stage-costs") / "logits")
-    for sharp, name in enumerate(TRUNK, start=1):
-        ease = np.where(length < 0, 2, 0.3 * sharp)  # of short units for all models, of long ones for c
-        logits = (rng.normal(size=(N, 2)) + ease[:, None] * np.eye(2)[labels]).astype(np.float32)
-        card = ModelCard(name, blocks=TRUNK[name], costs={"usd": PRICES[name], "tokens": 7.25})
-        varying = {} if name == "c" else {"unit_costs": {"tokens": rng.integers(1, 90, N) / 4}}
-        store.add(card, "val", outputs=logits, labels=labels, **varying)
-    table = store.files.local.parent / "features.csv"
-    rows = [f"{unit},{value:.3f}" for unit, value in zip(range(N), length, strict=True)]
-    table.write_text("\n".join(["unit_id,length", *rows]) + "\n")
-    wc.import_features(store, "val", table)
-    return store
+    return make_store(tmp_path_factory.mktemp("stage-costs"))
 
 
 def paid(committee, store):
@@ -63,13 +46,9 @@ def check(committee, store):
 
 
 @pytest.mark.parametrize("cost", ["flops", "usd"])
-@pytest.mark.parametrize("policy", ["thresholds", "agreement", "window", "labels", "router", "deferral", "adaptive"])
+@pytest.mark.parametrize("policy", SEARCHED)
 def test_of_every_kind_of_policy(policy, cost, store):
-    fee = {"router_cost": 0.25 if cost == "flops" else 0.00003} if policy == "router" else {}
-    query = Query(policy=policy, cost=cost, max_models=3, levels=6, **fee)
-    found = wc.search(store, query)
-    committee = max((e.committee for e in found if e.committee.policy.kind == policy), key=lambda c: len(c.stages))
-    check(committee, store)
+    check(searched(store, policy, cost), store)
 
 
 def test_of_a_mixture_and_of_a_committee_that_abstains(store):
@@ -83,14 +62,14 @@ def test_of_stages_whose_members_run_at_the_same_time(store):
     members = {name: {"blocks": blocks} for name, blocks in TRUNK.items()}
     committee = Committee((("a", "b"), ("c",)), Thresholds((0.8,)), cost="usd", members=members)
     costs = recorded_costs(store, "val", store.cards("val"), "usd")
-    check(replace(committee, costs=costs), store)
-    check(replace(committee, costs=costs, parallel=("usd",)), store)
+    check(replace(committee, **costs), store)
+    check(replace(committee, **costs, parallel=("usd",)), store)
     check(replace(committee, cost="flops", parallel=("flops",)), store)
 
 
 def test_a_cost_that_varies_per_unit_is_null(store):
     committee = Committee((("c",), ("a",), ("b",)), Thresholds((0.9, 0.9)), cost="tokens")
-    committee = replace(committee, costs=recorded_costs(store, "val", store.cards("val"), "tokens"))
+    committee = replace(committee, **recorded_costs(store, "val", store.cards("val"), "tokens"))
     assert committee.to_json()["costs"] == {"a": None, "b": None, "c": 7.25}
     assert committee.stage_costs() == {(0,): 7.25, (0, 1): None, (0, 1, 2): None}
     assert all(cost == 7.25 for _, route, cost in paid(committee, store) if route == (0,))
@@ -105,7 +84,7 @@ def test_blocks_are_not_shared_beside_a_cost_that_varies(tmp_path):
         store.add(ModelCard(name, blocks=TRUNK[name]), "val", outputs=outputs, labels=np.arange(N) % 2, **varying)
     members = {name: {"blocks": blocks} for name, blocks in TRUNK.items()}
     committee = Committee((("a",), ("b",), ("c",)), Thresholds((0.6, 0.6)), members=members)
-    committee = replace(committee, costs=recorded_costs(store, "val", store.cards("val"), "flops"))
+    committee = replace(committee, **recorded_costs(store, "val", store.cards("val"), "flops"))
     known = committee.stage_costs()
     assert known == {(0,): 10, (0, 1): 33, (0, 1, 2): None}
     assert all(known[route] in (None, cost) for _, route, cost in paid(committee, store))

@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -314,9 +315,9 @@ def commands(folder):
 
 
 @pytest.mark.parametrize("name", list(commands("")))
-def test_every_command_prints_text_only(name, run, committee, tmp_path, monkeypatch):
+def test_every_command_prints_text_only(name, run, store, committee, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = filled(tmp_path / "S\u202e", hostile_cards(HOSTILE))
+    made = LogitStore(shutil.copytree(store.files.local, tmp_path / "S\u202e"))
     committee.save("committee.json")
     (tmp_path / "hostile.csv").write_text("mo\x1b[2Jdel,flops\x9b\n\u202ea,1\n", encoding="utf-8")
     Committee((("\x1b[2J\u202ea",),)).save("hostile.json")
@@ -328,9 +329,9 @@ def test_every_command_prints_text_only(name, run, committee, tmp_path, monkeypa
             assert "".join(shown(f"{architecture}/0").split()) in together
 
 
-def test_json_is_exact(run, committee, tmp_path, monkeypatch):
+def test_json_is_exact(run, store, committee, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = filled(tmp_path / "S", hostile_cards(HOSTILE))
+    made = LogitStore(shutil.copytree(store.files.local, tmp_path / "S"))
     committee.save("committee.json")
     said = json.loads(run("models", "--store", made.files.uri, "--json").out)
     assert {entry["model"] for entry in said["models"]} == {f"{name}/{r}" for name in HOSTILE for r in range(3)}

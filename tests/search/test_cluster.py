@@ -67,7 +67,7 @@ class Slow:
         return self.sweep.chunk(before, groups, control)
 
 
-@pytest.mark.parametrize("everybody", [False, True])
+@pytest.mark.parametrize("everybody", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_killed_worker_changes_nothing(everybody):
     """Also if all workers die, and with them everything that was shared."""
     from wisecommittee.searches.workers.cluster import Cluster

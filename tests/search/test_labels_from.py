@@ -103,7 +103,7 @@ COMMANDS = (
     ("search", *SMALL, "--folds", "3"),
     ("search", *SMALL, "--target-accuracy", "0.6", "--choose", "best", "--folds", "0"),
     ("search", *SMALL, "--match", "big", "--folds", "4"),
-    ("search", *SMALL, "--policy", "auto", "--target-cost", "40", "--folds", "2"),
+    ("search", *SMALL, "--policy", "labels", "--target-cost", "40", "--folds", "2"),
     ("search", *SMALL, "--target-cost", "40", "--reference", "medium", "--folds", "3", "--seed", "3"),
     ("search", *SMALL, "--guarantee", "accuracy >= best_single - 0.2"),
     ("search", *SMALL, "--guarantee", "accuracy >= 0.5", "--guarantee-split", "live"),
@@ -114,7 +114,15 @@ COMMANDS = (
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_the_figures_are_those_of_a_store_whose_labels_are_the_predictions(run, pair, command):
-    _, (plain, replaced) = pair
+    same_figures(run, *pair[1], command)
+
+
+def test_every_policy_is_fitted_to_the_predictions(run, tmp_path):
+    command = ("search", *SMALL, "--policy", "auto", "--target-cost", "40", "--folds", "2")
+    same_figures(run, *stores(tmp_path, answers), command)
+
+
+def same_figures(run, plain, replaced, command):
     seen = printed(run, *command, "--store", plain.files.uri, "--labels-from", "big")
     other = printed(run, *command, "--store", replaced.files.uri)
     for value in (seen, other):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.fields import plain
+from wisecommittee.committees.reasons import Reason
 from wisecommittee.committees.scale import LEAST, STORED, Scale
 
 EXIT = -1  # in place of the next stage
@@ -195,6 +196,17 @@ class Policy(ABC):
     def conditions(self, stages: int, confidence: str) -> list[str]:
         """The condition to exit at each stage but the last, as text."""
         return [f"its policy, {self.kind}, says so"] * (stages - 1)
+
+    def reasons(self, state: State, confidence: str) -> list[Reason]:
+        """Why `next` decides as it does about the unit of a state of one; nothing beside the condition by default.
+
+        confidence : the name of the committee's confidence.
+        """
+        return []
+
+    def answer_reasons(self, state: State, confidence: str) -> list[Reason]:
+        """Why the unit of a state of one, which exits, is answered as it is; nothing by default."""
+        return []
 
     def to_json(self) -> dict[str, Any]:
         values = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.init}  # type: ignore[arg-type]

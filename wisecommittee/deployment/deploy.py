@@ -14,6 +14,7 @@ from wisecommittee.deployment.replay import replay as replay_units
 from wisecommittee.errors import UsageError
 from wisecommittee.extraction.data.data import Data
 from wisecommittee.store import StoreLike, open_store
+from wisecommittee.store.staleness import warn_if_stale
 
 
 def deploy(
@@ -72,6 +73,8 @@ def deploy(
         raise UsageError(f"replay {replay}: expected a number of units, 0 for none")
     store = None if store is None else open_store(store)
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
+    if store is not None:
+        warn_if_stale(chosen, store)
     loaded = load_members(
         chosen.models, models, store, preprocess=preprocess, recorded=chosen.members, trust=trust, force=force
     )

@@ -16,6 +16,7 @@ from wisecommittee.operations.reference import find_reference, reference_split
 from wisecommittee.operations.watching import watched_values
 from wisecommittee.searches.members import judged
 from wisecommittee.store import StoreLike, open_store
+from wisecommittee.store.staleness import warn_if_stale
 from wisecommittee.tasks.task import agreement_with
 
 
@@ -70,6 +71,7 @@ def monitor(
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
     source = open_store(store)
     source.require_split(split)
+    warn_if_stale(chosen, source)
     if labels is None:
         source = judged([chosen], source, split)
     elif source.labels_from is not None:

@@ -21,6 +21,7 @@ from wisecommittee.searches.provenance import record_of_retuning
 from wisecommittee.searches.stages.exit_table import committee_tables
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import StoreLike, open_store
+from wisecommittee.store.staleness import warn_if_stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ def retune(
         raise CommitteeError(f"{chosen.label()} has one stage and no threshold to move")
     source = open_store(store)
     source.require_split(split)
+    warn_if_stale(chosen, source)
     source = judged([chosen], source, split)
     base = reference_split(chosen, source, split, against)
     reference = unit_outcomes(chosen, source, base, force=force, threads=threads)

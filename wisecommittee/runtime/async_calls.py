@@ -12,6 +12,7 @@ from wisecommittee.runtime.attempts import Attempts, Reply, TimeOut
 from wisecommittee.runtime.calls import parts
 from wisecommittee.runtime.members import Member
 from wisecommittee.runtime.rows import taken
+from wisecommittee.runtime.tally import Tally
 from wisecommittee.runtime.threads import Threads
 
 if TYPE_CHECKING:
@@ -27,13 +28,14 @@ class Caller:
     ----------
     runtime : Runtime
     name : str
+    tally : Tally
+        Counts its failed calls.
     """
 
-    def __init__(self, runtime: Runtime, name: str) -> None:
-        self.runtime, self.name = runtime, name
+    def __init__(self, runtime: Runtime, name: str, tally: Tally) -> None:
+        self.runtime, self.name, self._tally = runtime, name, tally
         self.member: Member = runtime.members[name]
         self.threads = None if self.member.is_coroutine else Threads()
-        self.failures = 0  # of calls, repeated ones included
         self._room = asyncio.Semaphore(self.member.most_calls)
 
     def close(self) -> None:
@@ -91,8 +93,8 @@ class Caller:
                 failure = RuntimeError(f"the call was cancelled: {error}")  # by the callable itself
             except Exception as error:
                 failure = error
-            self.failures += 1
             pause = attempts.refused(failure)
+            self._tally.called(self.name, again=pause is not None)
             if pause is None:
                 return [attempts.given_up(failure)]
             await asyncio.sleep(pause)

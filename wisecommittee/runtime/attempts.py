@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import ContentError, MemberError, WiseCommitteeError
-from wisecommittee.runtime.combination import Costs, both
+from wisecommittee.runtime.checks import checked, unusable
 from wisecommittee.runtime.members import Member
-from wisecommittee.runtime.outputs import Outputs, checked, of_one, unusable
+from wisecommittee.runtime.outputs import Outputs, of_one
+from wisecommittee.runtime.ran import Costs, both
 
 LASTING = (WiseCommitteeError, TypeError, AttributeError, NameError, NotImplementedError)  # raised again if repeated
 

@@ -13,8 +13,8 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policy import NO_CLASS, NO_TEXT, Route, State
 from wisecommittee.committees.scale import LEAST
-from wisecommittee.runtime.combination import Judged, Ran
 from wisecommittee.runtime.known import Known
+from wisecommittee.runtime.ran import Judged, Ran
 from wisecommittee.runtime.rows import form, joined, taken
 
 if TYPE_CHECKING:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.errors import UsageError
 from wisecommittee.runtime.attempts import Attempts, Reply, TimeOut
+from wisecommittee.runtime.escalation import Group
 from wisecommittee.runtime.members import Member
+from wisecommittee.runtime.replies import Given, divided, failure, given, is_endured
 from wisecommittee.runtime.rows import count, slices, unit
+
+if TYPE_CHECKING:
+    from wisecommittee.runtime.runtime import Runtime
 
 
 def call(name: str, member: Member, inputs: Any, batch_size: int) -> list[Reply]:
@@ -24,6 +30,24 @@ def call(name: str, member: Member, inputs: Any, batch_size: int) -> list[Reply]
         It is a coroutine function.
     """
     return [reply for rows, part in parts(member, inputs, batch_size) for reply in _replies(name, member, rows, part)]
+
+
+def ran(runtime: Runtime, group: Group) -> list[Group]:
+    """The units after the stage that they wait for, divided by the members that failed.
+
+    Raises
+    ------
+    MemberError
+        A member failed, and units of the runtime do not go on without it.
+    """
+    batch, new = group.batch, dict[str, Given]()
+    for name in batch.committee.stages[group.stage] if group.route else ():
+        replies = call(name, runtime.members[name], runtime.inputs_of(name, batch.inputs), runtime.batch_size)
+        new[name] = given(name, replies, len(batch), runtime.combination)
+        for reply in new[name].failures:
+            if not (runtime.escalates and is_endured(reply)):
+                raise failure(reply, group.stage)
+    return [replace(group, batch=part) for part in divided(batch, new)] if new else [group]
 
 
 def parts(member: Member, inputs: Any, batch_size: int) -> Iterator[tuple[NDArray[np.int64], Any]]:

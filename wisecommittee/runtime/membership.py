@@ -13,6 +13,7 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.model_names import split_model_name
 from wisecommittee.committees.scale import LARGEST
 from wisecommittee.errors import CommitteeError, ContentError, option
+from wisecommittee.runtime.members import Member
 from wisecommittee.runtime.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ class Membership:
 
             fitted = Calibration.from_json(calibration)
         return cls(name, (*split_model_name(name), name), kind, fitted)
+
+    def used_as(self, member: Member) -> Membership:
+        """The same, with what a member says of its outputs."""
+        columns = None if member.columns is None else np.array(member.columns, np.int64)
+        return replace(self, columns=columns, softmax=member.softmax)
 
     def of_known_kind(self) -> Membership:
         """The same, but logits may look like probabilities: they have been compared with the stored ones."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from wisecommittee.errors import CommitteeError, ContentError, MemberError, UsageError, counted
 from wisecommittee.runtime.attempts import Reply
 from wisecommittee.runtime.batch import RuntimeBatch
-from wisecommittee.runtime.combination import Combination, Ran
-from wisecommittee.runtime.outputs import joined
+from wisecommittee.runtime.combination import Combination
+from wisecommittee.runtime.ran import Ran, both
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Given:
     at : int64 [n]
         Position of each unit among the m; -1 where the member failed.
     costs : {name: float64 [n]}
-        What its failed calls have cost.
+        What its calls have cost where it failed.
     failures : tuple of Reply
         Those with an error.
     """
@@ -38,10 +38,10 @@ class Given:
 
     def of(self, rows: NDArray[np.int64]) -> Ran:
         """For units at these positions, for all of which the member failed, or for none."""
-        paid = {name: values[rows] for name, values in self.costs.items()}
         if self.ran is None or (len(rows) and self.at[rows[0]] < 0):
-            return Ran(costs=paid)
-        return self.ran.only(self.at[rows]).with_costs(paid)
+            return Ran(costs={name: values[rows] for name, values in self.costs.items()})
+        at = self.at[rows]
+        return self.ran if np.array_equal(at, np.arange(len(self.at))) else self.ran.only(at)
 
 
 def given(name: str, replies: Iterable[Reply], units: int, combination: Combination) -> Given:
@@ -52,19 +52,28 @@ def given(name: str, replies: Iterable[Reply], units: int, combination: Combinat
     CommitteeError
         It gave outputs of another kind than the committee was chosen on.
     """
-    right = [reply for reply in replies if reply.outputs is not None]
-    failures = [reply for reply in replies if reply.outputs is None]
-    ran, at, costs = None, np.full(units, -1), dict[str, NDArray[np.float64]]()
-    if right:
-        rows = np.concatenate([reply.rows for reply in right])
+    failures, answered = list[Reply](), list[tuple[NDArray[np.int64], Ran]]()
+    for reply in replies:
+        if reply.outputs is None:
+            failures.append(reply)
+            continue
         try:
-            outputs = joined([reply.outputs for reply in right if reply.outputs is not None])
-            ran, at[rows] = combination.ran(name, outputs), np.arange(len(rows))
+            ran = combination.ran(name, reply.outputs)
+            if answered and ran.form != answered[0][1].form:
+                raise ContentError(f"{name}: gave outputs of another form than in another call; expected the same")
         except ContentError as error:
-            failures += [Reply(reply.rows, None, error, reply.outputs.costs) for reply in right if reply.outputs]
-    for reply in [*replies, *(reply for reply in failures if reply not in replies)]:
+            failures.append(Reply(reply.rows, None, error, both(reply.costs, reply.outputs.costs)))
+        else:
+            answered.append((reply.rows, ran.with_costs(reply.costs)))
+    at, costs = np.full(units, -1), dict[str, NDArray[np.float64]]()
+    for reply in failures:
         for cost, values in reply.costs.items():
             costs.setdefault(cost, np.zeros(units))[reply.rows] += values
+    if not answered:
+        return Given(None, at, costs, tuple(failures))
+    rows = np.concatenate([rows for rows, _ in answered])
+    at[rows] = np.arange(len(rows))
+    ran = Ran.joined([ran for _, ran in answered], [len(rows) for rows, _ in answered])
     return Given(ran, at, costs, tuple(failures))
 
 

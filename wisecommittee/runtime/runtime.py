@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,16 +16,15 @@ from wisecommittee.committees.confidence import CONFIDENCES
 from wisecommittee.committees.walk import entering
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.runtime.batch import RuntimeBatch
-from wisecommittee.runtime.calls import call
+from wisecommittee.runtime.calls import call, ran
 from wisecommittee.runtime.combination import Combination
 from wisecommittee.runtime.decisions import Decisions
-from wisecommittee.runtime.escalation import Group, decided
+from wisecommittee.runtime.escalation import decided
 from wisecommittee.runtime.gathering import Gathering
 from wisecommittee.runtime.known import Known
 from wisecommittee.runtime.members import Member
 from wisecommittee.runtime.membership import Membership
 from wisecommittee.runtime.outputs import Outputs, joined
-from wisecommittee.runtime.replies import Given, divided, failure, given, is_endured
 from wisecommittee.runtime.rows import count
 
 ON_FAILURE = ("raise", "escalate")
@@ -137,7 +135,7 @@ class Runtime:
         gathering = Gathering(self.committee, self.combination, n)
         waiting = entering(self.committee, RuntimeBatch(self, self.committee, np.arange(n), inputs, known))
         while waiting:
-            for group in self._run(waiting.pop()):
+            for group in ran(self, waiting.pop()):
                 exits, ahead = decided(group)
                 waiting += ahead
                 if exits is not None:
@@ -179,21 +177,7 @@ class Runtime:
                 raise reply.error
         return joined([reply.outputs for reply in replies if reply.outputs is not None])
 
-    def _run(self, group: Group) -> list[Group]:
-        """Run the stage that the units wait for; MemberError if a member fails and `escalates` is not set."""
-        batch, new = group.batch, dict[str, Given]()
-        for name in batch.committee.stages[group.stage] if group.route else ():
-            replies = call(name, self.members[name], self.inputs_of(name, batch.inputs), self.batch_size)
-            new[name] = given(name, replies, len(batch), self.combination)
-            for reply in new[name].failures:
-                if not (self.escalates and is_endured(reply)):
-                    raise failure(reply, group.stage)
-        return [replace(group, batch=part) for part in divided(batch, new)] if new else [group]
-
     def _membership(self, name: str, given: Any) -> Membership:
         """How the outputs of a member enter the committee."""
         membership = Membership.of(name, self.committee)
-        if not isinstance(given, Member):
-            return membership
-        columns = None if given.columns is None else np.array(given.columns, np.int64)
-        return replace(membership, columns=columns, softmax=given.softmax)
+        return membership.used_as(given) if isinstance(given, Member) else membership

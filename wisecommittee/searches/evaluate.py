@@ -22,6 +22,7 @@ from wisecommittee.searches.stages.stage_tables import StageTables
 from wisecommittee.searches.table_costs import CostFigures, TableCosts
 from wisecommittee.searches.workers.threads import thread_count
 from wisecommittee.store import StoreLike, open_store
+from wisecommittee.store.staleness import warn_if_stale
 from wisecommittee.tasks import Task
 
 
@@ -66,7 +67,8 @@ def evaluate(
     StoreError
         The store has no such split.
     """
-    chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
+    chosen, store = committee if isinstance(committee, Committee) else Committee.load(committee), open_store(store)
+    warn_if_stale(chosen, store)
     return evaluate_all([chosen], store, split, force=force, cost=cost, threads=threads, detail=detail)[0]
 
 

@@ -42,14 +42,20 @@ def contents(store: LogitStore, split: str, cards: Sequence[StoredCard]) -> dict
     Returns
     -------
     {"split", "units", "units_hash", "outputs", "fingerprint"}
-        units : their number; units_hash : of their ids and labels; outputs : {model: hash of its outputs}, also of the
-        model that labels are from; fingerprint : of all of these.
+        units : their number; units_hash : of the ids and labels of the split; outputs : {model: hash of its outputs},
+        also of the model that labels are from; fingerprint : of all of these.
     """
     hashes = {card.model: card.contents.content for card in cards}
     if store.labels_from is not None and store.labels_from not in hashes:
         hashes[store.labels_from] = store.card(store.labels_from, split).contents.content
     units = store.units(split)
-    out = {"split": split, "units": len(units.index), "units_hash": units.hash, "outputs": dict(sorted(hashes.items()))}
+    written_for = next((card.contents.units for card in cards if card.contents.units), units.hash)
+    out = {
+        "split": split,
+        "units": len(units.index),
+        "units_hash": written_for,
+        "outputs": dict(sorted(hashes.items())),
+    }
     return out | {"fingerprint": hashlib.sha256(json.dumps(out, sort_keys=True).encode()).hexdigest()[:16]}
 
 

@@ -14,6 +14,7 @@ from wisecommittee.committees.fields import shown
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policies.thresholds import Thresholds, check_log_odds, condition
 from wisecommittee.committees.policy import NO_CLASS, NO_TEXT, Policy, Route, State, reaches
+from wisecommittee.committees.reasons import Reason, compared
 from wisecommittee.errors import CommitteeError, counted
 
 MOST = 3.4e38  # of float32
@@ -104,6 +105,21 @@ class Abstaining(Policy):
         (threshold,) = scale.carried([least], [odds])
         return np.where(reaches(score, threshold), given, nothing)
 
+    def reasons(self, state: State, confidence: str) -> list[Reason]:
+        return self.policy.reasons(state, confidence)
+
+    def answer_reasons(self, state: State, confidence: str) -> list[Reason]:
+        inner, least = self.policy.answer_reasons(state, confidence), self.least[state.stage]
+        if least is None:
+            return [*inner, Reason("no unit that exits here is answered")]
+        score, scale = self.policy.certainty(state)
+        odds = self.least_log_odds[state.stage] if self.least_log_odds else None
+        compares = compared(self._certainty_name(confidence), scale, score[0], least, odds)
+        return [*inner, compares._replace(text=f"to be answered: {compares.text}")]
+
+    def _certainty_name(self, confidence: str) -> str:
+        return "the confidence of its answer" if _has_its_own(self.policy) else confidence
+
     def routes(self, stages: int) -> Sequence[Route]:
         return self.policy.routes(stages)
 
@@ -134,7 +150,7 @@ class Abstaining(Policy):
 
     def least_conditions(self, confidence: str) -> list[str | None]:
         """For every stage the condition to answer a unit that exits there, as text; None: none is answered."""
-        name = "the confidence of its answer" if _has_its_own(self.policy) else confidence
+        name = self._certainty_name(confidence)
         odds = self.least_log_odds or (None,) * len(self.least)
         pairs = zip(self.least, odds, strict=True)
         return [None if least is None else condition(name, least, log_odds) for least, log_odds in pairs]

@@ -22,6 +22,7 @@ from wisecommittee.committees.posterior import (
     value_features,
     weighted,
 )
+from wisecommittee.committees.reasons import Reason
 from wisecommittee.committees.scale import STORED, Scale
 from wisecommittee.errors import CommitteeError
 
@@ -113,16 +114,31 @@ class Adaptive(Policy):
         return ["no further answer is worth its cost"] * (stages - 1)
 
     def next(self, state: State) -> NDArray[np.int64]:
+        best, ahead = self._values(state)
+        going = np.full(len(state), EXIT)
+        for stage, value in ahead:
+            going[value > best] = stage
+            best = np.maximum(best, value)
+        return going
+
+    def _values(self, state: State) -> tuple[NDArray[np.float64], list[tuple[int, NDArray[np.float64]]]]:
+        """The value of stopping [n], and (stage, value of going on with it [n]) of each stage that may run next."""
         known, evidence = self._state(state.route), self._evidence(state)
         posterior = known.posterior(evidence)
         features = value_features(posterior, evidence, by_answer=self.by_answer)
         best = posterior[: evidence.answerable].max(axis=0) + weighted(known.stopping, features[:STOPPING])
-        going = np.full(len(state), EXIT)
-        for stage, weights in known.values:
-            value = weighted(weights, features)
-            going[value > best] = stage
-            best = np.maximum(best, value)
-        return going
+        return best, [(stage, weighted(weights, features)) for stage, weights in known.values]
+
+    def reasons(self, state: State, confidence: str) -> list[Reason]:
+        stopping, ahead = self._values(state)
+        going = [
+            Reason(f"going on with stage {stage + 1} {value[0]:.6g}", float(stopping[0] - value[0]))
+            for stage, value in ahead
+        ]
+        return [Reason(f"stopping is worth {stopping[0]:.6g}"), *going]
+
+    def answer_reasons(self, state: State, confidence: str) -> list[Reason]:
+        return [Reason(f"the likeliest answer has a posterior of {self.certainty(state)[0][0]:.6g}")]
 
     def answer(self, state: State) -> NDArray[np.generic]:
         evidence = self._evidence(state)

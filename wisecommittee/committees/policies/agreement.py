@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.fields import is_float32, shown
 from wisecommittee.committees.policies.thresholds import check_log_odds
 from wisecommittee.committees.policy import ALWAYS, NO_CLASS, NO_TEXT, Policy, State, reaches
+from wisecommittee.committees.reasons import Reason, compared
 from wisecommittee.errors import CommitteeError
 
 Number = float | None
@@ -72,6 +73,22 @@ class Agreement(Policy):
         score = state.member_scores.get(newest, np.zeros(len(state), np.float32))
         threshold = carried[np.maximum(votes, 1) - 1]
         return state.exit_where(reaches(score, threshold) & ((votes > 0) | (threshold != np.float32(ALWAYS))))
+
+    def reasons(self, state: State, confidence: str) -> list[Reason]:
+        votes = int(count_votes([*state.members.values()]).max())
+        column, newest = max(votes, 1) - 1, [*state.members][-1]
+        said = Reason(f"{votes} of {len(state.members)} members agree")
+        if newest not in state.member_scores:  # no threshold compares a confidence
+            return [said]
+        value = self.thresholds[state.stage][column]
+        odds = self.log_odds[state.stage][column] if self.log_odds else None
+        compares = compared(confidence, state.scale, state.member_scores[newest][0], value, odds)
+        return [said, compares._replace(text=f"{newest}: {compares.text}")]
+
+    def answer_reasons(self, state: State, confidence: str) -> list[Reason]:
+        votes = count_votes([*state.members.values()])[:, 0]
+        chosen = int(self.quoted(state)[0])
+        return [Reason(f"{votes[chosen]} of {len(votes)} members say what {[*state.members][chosen]} says")]
 
     def quoted(self, state: State) -> NDArray[np.int64]:
         votes = count_votes([*state.members.values()])

@@ -21,6 +21,7 @@ from wisecommittee.committees.policies.evidence import (
     numbers,
 )
 from wisecommittee.committees.policy import Policy, State, reaches
+from wisecommittee.committees.reasons import Reason, bounded
 from wisecommittee.committees.scale import Scale
 from wisecommittee.errors import CommitteeError
 
@@ -83,12 +84,20 @@ class Deferral(Policy):
         return isinstance(self._parameters.answering, Rule)
 
     def next(self, state: State) -> NDArray[np.int64]:
+        return state.exit_where(reaches(-self._gain(state), self.thresholds[state.stage]))
+
+    def _gain(self, state: State) -> NDArray[np.float32]:
+        """float32 [n]: the estimated gain of the next stage."""
         evidence, parameters = self._evidence(state), self._parameters
         if parameters.answered:
             answer = parameters.answering.output(state, evidence)
             evidence = np.concatenate([evidence, parameters.answered[state.stage].columns(answer)], axis=1)
-        score = -linear(evidence, parameters.gains[state.stage]).astype(np.float32)
-        return state.exit_where(reaches(score, self.thresholds[state.stage]))
+        return np.asarray(linear(evidence, parameters.gains[state.stage]).astype(np.float32))
+
+    def reasons(self, state: State, confidence: str) -> list[Reason]:
+        gain, most = self._gain(state), -self.thresholds[state.stage]
+        met = bool(reaches(-gain, self.thresholds[state.stage])[0])
+        return [bounded("estimated gain of the next stage", float(gain[0]), most, met=met, most=True)]
 
     def answer(self, state: State) -> NDArray[np.generic]:
         return self._parameters.answering.output(state, self._evidence(state)).label

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from wisecommittee.committees.fields import is_float32, is_whole, shown
 from wisecommittee.committees.policies.thresholds import check_log_odds
 from wisecommittee.committees.policy import ALWAYS, EXIT, Policy, Route, State, reaches
+from wisecommittee.committees.reasons import Reason, compared
 from wisecommittee.committees.scale import LEAST
 from wisecommittee.errors import CommitteeError
 
@@ -78,6 +79,14 @@ class Labels(Policy):
         column = self._columns(state.prediction)
         exits = reaches(state.scores[-1], carried[column]) & (state.scores[-1] != np.float32(LEAST))
         return np.where(exits, EXIT, np.array(self.following[line])[column])
+
+    def reasons(self, state: State, confidence: str) -> list[Reason]:
+        assert state.prediction is not None
+        line, column = self.after.index(state.route), int(self._columns(state.prediction)[0])
+        odds = self.log_odds[line][column] if self.log_odds else None
+        compares = compared(confidence, state.scale, state.scores[-1, 0], self.thresholds[line][column], odds)
+        label = state.prediction[0] if column < len(self.labels) else "any other label"
+        return [compares._replace(text=f"{compares.text}, the threshold of {label}")]
 
     def _columns(self, prediction: NDArray[np.generic]) -> NDArray[np.int64]:
         """int64 [n]: the place of each predicted label in `labels`, and the last place for all others."""

@@ -58,11 +58,14 @@ class Mixing(Policy):
 
     def drawn(self, unit_ids: NDArray[np.generic]) -> NDArray[np.int64]:
         """int64 [n]: 1 for the units that run the second part, else 0. unit_ids : text [n]."""
+        limit = int(self.share * RANGE)
+        return np.array([self.draw(str(unit)) < limit for unit in unit_ids.tolist()], np.int64)
+
+    def draw(self, unit: str) -> int:
+        """The number below RANGE that is drawn for a unit: a hash of the seed and its id."""
         import hashlib
 
-        limit, start = int(self.share * RANGE), f"{self.seed}\0".encode()
-        hashes = (hashlib.sha256(start + str(unit).encode()).digest()[:8] for unit in unit_ids.tolist())
-        return np.array([int.from_bytes(each) < limit for each in hashes], np.int64)
+        return int.from_bytes(hashlib.sha256(f"{self.seed}\0{unit}".encode()).digest()[:8])
 
     def in_stages(self, part: Committee, route: Route) -> Route:
         """The stages of the whole committee that a route of a part has run."""

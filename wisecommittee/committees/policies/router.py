@@ -15,12 +15,16 @@ from wisecommittee.committees.policies.feature_terms import (
     Terms,
     check_number,
     objects,
+    term_matrix,
     terms_from_json,
     terms_to_json,
     weighted_terms,
 )
 from wisecommittee.committees.policy import EXIT, Policy, Route, State, reaches
+from wisecommittee.committees.reasons import Reason, compared
 from wisecommittee.errors import CommitteeError
+
+SHOWN = 3  # features among the reasons of a router
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,37 @@ class Router(Policy):
 
     def chosen(self, state: State) -> NDArray[np.int64]:
         """int64 [n]: the part that each unit is sent to, by its number."""
+        return self.estimates(state).argmax(axis=0)
+
+    def estimates(self, state: State) -> NDArray[np.float64]:
+        """float64 [parts, n]: the estimated value of each part for each unit."""
         cascades = self.cascades()
         weights = np.array([part.weights for part in cascades], np.float64).reshape(len(cascades), -1)
         start = np.array([part.start for part in cascades], np.float64)
-        return weighted_terms(self.terms(), state.features, weights, start).argmax(axis=0)
+        return weighted_terms(self.terms(), state.features, weights, start)
+
+    def reasons(self, state: State, confidence: str) -> list[Reason]:
+        cascades, values = self.cascades(), self.estimates(state)[:, 0]
+        chosen = int(values.argmax())
+        part, done = cascades[chosen], len(state.route)
+        out = [] if done and len({each.stages[0] for each in cascades}) > 1 else self._why(state, values)
+        if not done or done == len(part.stages):
+            return out
+        odds = part.log_odds[done - 1] if part.log_odds else None
+        return [*out, compared(confidence, state.scale, state.scores[-1, 0], part.thresholds[done - 1], odds)]
+
+    def _why(self, state: State, values: NDArray[np.float64]) -> list[Reason]:
+        """The two best parts of a unit, and the features that speak most for the best of them."""
+        order = np.argsort(-values, kind="stable").tolist()
+        best = Reason(f"cascade {order[0] + 1} of {len(order)} has the highest estimate, {values[order[0]]:.6g}")
+        if len(order) == 1:
+            return [best]
+        cascades, terms = self.cascades(), term_matrix(self.terms(), state.features, 1)[0]
+        apart = terms * (np.array(cascades[order[0]].weights) - np.array(cascades[order[1]].weights))
+        ends = np.cumsum([column.width for column in self.terms()])[:-1]
+        by_column = {c.name: float(p.sum()) for c, p in zip(self.terms(), np.split(apart, ends), strict=True)}
+        most = sorted(by_column.items(), key=lambda item: -abs(item[1]))[:SHOWN]
+        features = [Reason(f"{name} = {state.features[name][0]} speaks {gain:+.6g} for it") for name, gain in most]
+        second = values[order[1]]
+        ahead = Reason(f"ahead of cascade {order[1] + 1}, {second:.6g}", float(values[order[0]] - second))
+        return [best, ahead, *features]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wisecommittee.committees.confidence import NO_CONFIDENCE, scale_of
 from wisecommittee.committees.policy import Policy, State, reaches
+from wisecommittee.committees.reasons import Reason, compared
 from wisecommittee.errors import CommitteeError, counted
 
 
@@ -59,6 +60,10 @@ class Thresholds(Policy):
         value, log_odds = self.pairs[state.stage]
         (threshold,) = state.scale.carried([value], [log_odds])
         return state.exit_where(reaches(state.scores[-1], threshold))
+
+    def reasons(self, state: State, confidence: str) -> list[Reason]:
+        value, log_odds = self.pairs[state.stage]
+        return [compared(confidence, state.scale, state.scores[-1, 0], value, log_odds)]
 
     def check(self, stages: int, confidence: str) -> None:
         if len(self.values) != stages - 1:

@@ -14,6 +14,7 @@ from wisecommittee.committees.confidence import scale_of
 from wisecommittee.committees.fields import is_float32, is_whole, shown
 from wisecommittee.committees.policies.thresholds import check_log_odds
 from wisecommittee.committees.policy import Policy, State, reaches
+from wisecommittee.committees.reasons import Reason, bounded, compared
 from wisecommittee.committees.scale import LEAST
 from wisecommittee.errors import CommitteeError
 
@@ -75,6 +76,18 @@ class Window(Policy):
         assert state.prediction is not None
         side = (state.prediction == np.int64(self.positive)).astype(np.int64)
         return state.exit_where(reaches(score, carried[side]))
+
+    def reasons(self, state: State, confidence: str) -> list[Reason]:
+        k, score = state.stage, state.scores[-1, 0]
+        if self.positive is None:
+            low, high = self.low[k], self.high[k]
+            under = [] if low is None else [bounded(confidence, score, low, met=score <= np.float32(low), most=True)]
+            return [*under, *([] if high is None else [compared(confidence, state.scale, score, high)])]
+        assert state.prediction is not None
+        positive = bool(state.prediction[0] == self.positive)
+        compares = compared(confidence, state.scale, score, *self._sides([k])[positive])
+        side = f"the class is {'the positive one' if positive else 'another'}"
+        return [compares._replace(text=f"{compares.text}, where {side}")]
 
     def _sides(self, stages: Iterable[int]) -> list[tuple[Number, Number]]:
         """(threshold on max_prob, log-odds or None) for units predicted as another class, and for units predicted as

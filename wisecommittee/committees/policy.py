@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import plain
+from wisecommittee.committees.fields import plain
 from wisecommittee.committees.reasons import Reason
 from wisecommittee.committees.scale import LEAST, STORED, Scale
 
@@ -114,6 +114,8 @@ class Policy(ABC):
         Whether it reads `scores` or `prediction`, or the combination of the members answers.
     answers : bool
         Whether `answer` predicts, instead of the combination of the members that have run.
+    abstains : bool
+        Whether units may get no answer.
     unordered : bool
         Whether only the set of stages that have run matters, not their order. Routes are then sets, written ascending,
         and a unit may go from any of them to any other of them that has one stage more.
@@ -148,6 +150,10 @@ class Policy(ABC):
 
     @property
     def answers(self) -> bool:
+        return False
+
+    @property
+    def abstains(self) -> bool:
         return False
 
     @property

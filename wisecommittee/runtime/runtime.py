@@ -17,6 +17,7 @@ from wisecommittee.committees.walk import entering
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.runtime.batch import RuntimeBatch
 from wisecommittee.runtime.calls import call, ran
+from wisecommittee.runtime.charges import Charges
 from wisecommittee.runtime.combination import Combination
 from wisecommittee.runtime.decisions import Decisions
 from wisecommittee.runtime.escalation import decided
@@ -91,6 +92,7 @@ class Runtime:
         if missing := [name for name in names if name not in members]:
             raise UsageError(f"{self.committee.label()}: no callable for {', '.join(missing)}; name one for each")
         self.batch_size, self.classes = batch_size, None if classes is None else tuple(classes)
+        self.charges = Charges.of(self.committee)
         self.escalates = on_failure == "escalate"
         memberships = {name: self._membership(name, members[name]) for name in names}
         confidence = CONFIDENCES.get(self.committee.confidence, self.committee.confidence)
@@ -132,7 +134,7 @@ class Runtime:
         inputs = self.units(inputs)
         n = count(inputs)
         known = Known.of(self.committee, unit_ids, features, n)
-        gathering = Gathering(self.committee, self.combination, n)
+        gathering = Gathering(self.charges, self.combination, n)
         waiting = entering(self.committee, RuntimeBatch(self, self.committee, np.arange(n), inputs, known))
         while waiting:
             for group in ran(self, waiting.pop()):
@@ -157,12 +159,13 @@ class Runtime:
         """
         from wisecommittee.runtime.queues import Queues
 
-        most = max(1, count(self.units(inputs)))
+        inputs = self.units(inputs)
+        most = max(1, count(inputs))
         async with Queues(self, max_batch=self.batch_size, max_wait_ms=math.inf, max_waiting=most) as queues:
             return await queues.decide(inputs, unit_ids, features)
 
     def units(self, inputs: Any) -> Any:
-        """What a call is given as inputs, in the form in which batches hold it."""
+        """The inputs of a call in the form in which batches hold them; inputs in that form unchanged."""
         return inputs
 
     def inputs_of(self, name: str, inputs: Any) -> Any:

@@ -42,6 +42,7 @@ class Abstaining(Policy):
     least_log_odds: tuple[float | None, ...] = ()
     kind: ClassVar[str] = "abstaining"
     answers: ClassVar[bool] = True
+    abstains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         inner = self.policy

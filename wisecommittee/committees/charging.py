@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wisecommittee.committees.cards import check_cost
-from wisecommittee.committees.cost import of_blocks
-from wisecommittee.committees.fields import shown
+from wisecommittee.committees.fields import check_cost, shown
 from wisecommittee.committees.policy import Route
 from wisecommittee.errors import CommitteeError, CostError
 
@@ -20,6 +18,8 @@ RecordedCost = float | Mapping[str, float] | None  # {model: cost} of counts of 
 
 def stage_costs(committee: Committee, part: int = 0) -> dict[Route, float | None]:
     """What a unit costs that exits after each route; as of `Committee.stage_costs`."""
+    from wisecommittee.committees.cost import of_blocks
+
     chosen, name = committee.parts[part], committee.cost
     charges = {model: _blocks(committee, model) for model in chosen.models}
     known = [each or {} for each in charges.values()]
@@ -47,6 +47,12 @@ def _blocks(committee: Committee, model: str) -> Mapping[str, float] | None:
         return cost if cost is None or isinstance(cost, Mapping) else {f"{model}\0": cost}
     blocks = committee.members.get(model, {}).get("blocks") if committee.cost == "flops" else None
     return blocks or None
+
+
+def member_cost(committee: Committee, model: str) -> float | None:
+    """What a member costs for a unit by itself, in the committee's cost; None where that varies, or is not recorded."""
+    blocks = _blocks(committee, model)
+    return None if blocks is None else float(sum(blocks.values()))
 
 
 def costs_from_json(costs: object) -> Mapping[str, RecordedCost]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -64,6 +63,8 @@ class Mixing(Policy):
 
     def draw(self, unit: str) -> int:
         """The number below RANGE that is drawn for a unit: a hash of the seed and its id."""
+        import hashlib
+
         return int.from_bytes(hashlib.sha256(f"{self.seed}\0{unit}".encode()).digest()[:8])
 
     def in_stages(self, part: Committee, route: Route) -> Route:

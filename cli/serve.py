@@ -91,4 +91,4 @@ def serve(
             say=say,
         )
     except KeyboardInterrupt:
-        leave("interrupted; the requests under way were answered first")
+        leave("interrupted; requests under way were waited for")

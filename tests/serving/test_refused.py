@@ -215,6 +215,19 @@ def test_a_request_that_takes_too_long_is_given_up():
         assert server.service.counts.failures.values[("reason", "timeout"),] == 1
 
 
+def test_a_member_that_hangs_does_not_keep_the_server():
+    gate, answers = Gate(), []
+    with running(served(a=gate), drain_s=0.1, max_wait_ms=0) as server:
+        gate.open.clear()
+        seen = len(gate.sizes)
+        thread = ask_aside(server, answers)
+        until(lambda: len(gate.sizes) > seen)
+    thread.join()
+    gate.open.set()
+    assert answers == [503]
+    assert server.said[1:] == ["gave up 1 request without an answer after 0.1 s"]
+
+
 def test_a_client_that_has_gone_takes_its_units_along():
     gate = Gate()
     with running(served(a=gate), max_wait_ms=0) as server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -80,6 +81,8 @@ async def _predicted(service: Service, request: Request) -> Response:
             )  # fmt: skip
             work = service.decide(kind, body, query.getlist("unit_id"), query.get("features"), share)
             answered = await first_of(work, _gone(request), settings.timeout_s)
+    except asyncio.CancelledError:  # requests are waited for long enough at the end of the server
+        return _refusal(service, Refusal(503, "the server ends and cannot wait for the decision", retry=1))
     except Exception as error:
         return _refusal(service, error)
     if answered is None:

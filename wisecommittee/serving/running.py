@@ -32,7 +32,7 @@ class Server(uvicorn.Server):
     """uvicorn with the limits of a service."""
 
     def __init__(self, service: Service, say: Callable[[str], None]) -> None:
-        drain = max(1, round(service.settings.drain_s))
+        drain = service.settings.drain_s
         config: dict[str, Any] = {"http": "h11", "ws": "none", "lifespan": "off", "timeout_graceful_shutdown": drain}
         config |= {"log_config": None, "log_level": "warning", "access_log": False}
         config |= {"server_header": False, "proxy_headers": False}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -19,7 +18,6 @@ from wisecommittee.serving.served import Served
 from wisecommittee.serving.settings import Settings
 
 AT_ONCE = 1 << 15  # bytes of numbers that are read within the event loop; larger bodies and images in a thread
-log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 

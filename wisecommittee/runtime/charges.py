@@ -34,9 +34,7 @@ class Charges:
     def of(cls, committee: Committee) -> Self:
         return cls(committee, tuple(committee.stage_costs(part) for part in range(len(committee.parts))))
 
-    def paid(
-        self, part: Committee, route: Route, ran: Mapping[str, Ran], units: int
-    ) -> dict[str, NDArray[np.float64]]:
+    def paid(self, part: Committee, route: Route, ran: Mapping[str, Ran], units: int) -> dict[str, NDArray[np.float64]]:
         """{cost: float64 [n]}: what n units cost that exit after a route of a part.
 
         The committee's cost is that of committee.json, NaN where it does not say, unless members reported theirs.

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from wisecommittee.operations.monitor import monitor
     from wisecommittee.operations.retune import retune
     from wisecommittee.report import plot, tables
-    from wisecommittee.runtime import Runtime
+    from wisecommittee.runtime import Member, Outputs, Runtime
+    from wisecommittee.runtime.queues import Queues
     from wisecommittee.searches.calibration.calibrate import calibrate
     from wisecommittee.searches.choosing import search_and_choose
     from wisecommittee.searches.evaluate import evaluate, evaluate_all
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from wisecommittee.searches.search import search
     from wisecommittee.searches.selection import Selection
     from wisecommittee.searches.target import Target
+    from wisecommittee.serving.serve import serve
     from wisecommittee.store import LogitStore
     from wisecommittee.store.features import import_features
     from wisecommittee.store.imports.answers import import_answers
@@ -69,7 +71,11 @@ _HOMES = {
     "diff": "wisecommittee.operations.diff",
     "audit": "wisecommittee.operations.audit",
     "deploy": "wisecommittee.deployment.deploy",
+    "serve": "wisecommittee.serving.serve",
     "Runtime": "wisecommittee.runtime",
+    "Member": "wisecommittee.runtime",
+    "Outputs": "wisecommittee.runtime",
+    "Queues": "wisecommittee.runtime.queues",
     "CommitteeClassifier": "wisecommittee.estimators.committee_classifier",
     "check_export": "wisecommittee.exporting.check",
     "export": "wisecommittee.exporting.export",
@@ -99,8 +105,11 @@ __all__ = [
     "ImportedLog",
     "LogOptions",
     "LogitStore",
+    "Member",
     "ModelCard",
+    "Outputs",
     "Query",
+    "Queues",
     "Runtime",
     "Selection",
     "Study",
@@ -130,6 +139,7 @@ __all__ = [
     "search",
     "search_and_choose",
     "search_with_guarantee",
+    "serve",
     "split_store",
     "tables",
 ]

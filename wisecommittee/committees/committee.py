@@ -16,7 +16,7 @@ from wisecommittee.committees.model_names import OLD_KINDS, split_model_name
 from wisecommittee.committees.policies import policy_from_json
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.committees.policy import Policy, Route
+from wisecommittee.committees.policy import MOST_STAGES, Policy, Route
 from wisecommittee.errors import AbsentError, CommitteeError, WiseCommitteeError
 
 COMMITTEE_VERSION = 1
@@ -101,6 +101,8 @@ class Committee:
             raise CommitteeError("a committee needs at least one stage, and each stage at least one model")
         if twice := sorted(name for name, count in Counter(self.models).items() if count > 1):
             raise CommitteeError(f"{listed(twice)} stands more than once in the stages; a model runs once")
+        if len(self.stages) > MOST_STAGES:
+            raise CommitteeError(f"{len(self.stages):,} stages; expected at most {MOST_STAGES:,}")
         if not isinstance(self.policy, Policy):
             raise CommitteeError(f"policy {shown(self.policy)}; expected a policy, such as Thresholds((0.8,))")
         self.policy.check(len(self.stages), self.confidence)
@@ -126,9 +128,9 @@ class Committee:
         """The sequences of stages after which a unit can exit, in lexicographic order; of a cascade that runs its
         stages in order, (0,), (0, 1), .., (0, .., K - 1)."""
         policy, listed_routes = self.policy, self.policy.routes(len(self.stages))
-        every = {route[:n] for route in listed_routes for n in range(1, len(route) + 1)}
-        if policy.unordered:
-            every = set(listed_routes)
+        every = set(listed_routes)
+        if not policy.unordered:
+            every |= {route[:n] for route in listed_routes for n in range(1, len(route))}
         order = "ascending" if policy.unordered else "different"
         for route in every:
             sound = len(set(route)) == len(route) and set(route) <= set(range(len(self.stages)))

@@ -96,6 +96,11 @@ class Units:
             return cls({None: Picked(torch.from_numpy(np.ascontiguousarray(inputs)))}, Picked(inputs))
         return cls({}, Picked(inputs))
 
+    @classmethod
+    def of_numbers(cls, numbers: NDArray[np.float32]) -> Units:
+        """Numbers [n, ..] that every member takes unchanged, also those that prepare images."""
+        return cls({None: Picked(torch.from_numpy(numbers))}, Picked(numbers))
+
     def of(self, model: LoadedModel) -> Any:
         """[n, ..]: the inputs of this model, preprocessed on first use."""
         if isinstance(model.module, Called) and self.rows is not None:
@@ -110,11 +115,12 @@ class Units:
         return self.tensors[key].get()
 
     def only(self, rows: NDArray[np.int64]) -> Units:
-        """The units at these positions. Nothing is copied before a member needs it."""
+        """The units at these positions. Nothing is copied before a member needs it. The dicts are copied first, since
+        members in threads add to them."""
         return Units(
-            {key: each.only(rows) for key, each in self.tensors.items()},
+            {key: each.only(rows) for key, each in self.tensors.copy().items()},
             None if self.rows is None else self.rows.only(rows),
-            {block: each.only(rows) for block, each in self.activations.items()},
+            {block: each.only(rows) for block, each in self.activations.copy().items()},
         )
 
     @property

@@ -160,12 +160,13 @@ class Runtime:
         """
         from wisecommittee.runtime.queues import Queues
 
-        most = max(1, count(self.units(inputs)))
+        inputs = self.units(inputs)
+        most = max(1, count(inputs))
         async with Queues(self, max_batch=self.batch_size, max_wait_ms=math.inf, max_waiting=most) as queues:
             return await queues.decide(inputs, unit_ids, features)
 
     def units(self, inputs: Any) -> Any:
-        """What a call is given as inputs, in the form in which batches hold it."""
+        """The inputs of a call in the form in which batches hold them; inputs in that form unchanged."""
         return inputs
 
     def inputs_of(self, name: str, inputs: Any) -> Any:

@@ -84,6 +84,10 @@ class Abstaining(Policy):
         return self.policy.combines or not self.policy.answers
 
     @property
+    def numbers_per_unit(self) -> int:
+        return self.policy.numbers_per_unit
+
+    @property
     def unordered(self) -> bool:
         return self.policy.unordered
 

@@ -6,9 +6,23 @@ import json
 import subprocess
 import sys
 
-NAMES = ("start", "import", "grid", "exact", "folds", "tables", "opponents", "process", "extract", "hne", "large")
+NAMES = (
+    "start",
+    "import",
+    "grid",
+    "exact",
+    "folds",
+    "tables",
+    "opponents",
+    "process",
+    "extract",
+    "export",
+    "hne",
+    "large",
+)
 BY_NAME = (
     "logs",
+    "realised",
     "large32",
     "large32x25k",
     "five",
@@ -67,10 +81,18 @@ def benchmark(name: str) -> list[dict]:
         from benchmarks import bench_extract
 
         return bench_extract.run()
+    if name == "export":
+        from benchmarks import bench_export
+
+        return bench_export.run()
     if name == "hne":
         from benchmarks import bench_hne
 
         return bench_hne.run()
+    if name == "realised":
+        from benchmarks import bench_realised
+
+        return bench_realised.run()
     if name == "large" or name in BY_NAME:
         from benchmarks import bench_large
 

@@ -39,6 +39,7 @@ COMMANDS = {  # name: module and function of the command; `train` is an app with
     "tables": ("tables", "tables"),
     "compare": ("compare", "compare"),
     "compare-policies": ("compare_policies", "compare_policies"),
+    "serve": ("serve", "serve"),
     "bench-models": ("bench_models", "bench_models"),
     "export": ("export", "export"),
     "check-export": ("export", "check_export"),

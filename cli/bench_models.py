@@ -210,27 +210,27 @@ def show_comparison(compared: Comparison) -> None:
 
 def show_realised(compared: Comparison) -> None:
     """The saving in calls of several sizes, against what multiply-adds and forward passes predict."""
-    columns = [("units a call", "right"), ("against", "left"), ("ms", "right"), ("its ms", "right")]
-    columns += [("speed-up", "right"), ("quartiles", "right"), ("MACs say", "right"), ("realised", "right")]
-    columns += [("passes say", "right"), ("realised", "right")]
+    columns = [("units", "right"), ("against", "left"), ("ms", "right"), ("its ms", "right"), ("speed-up", "right")]
+    columns += [("MACs predict", "right"), ("passes predict", "right")]
+
+    def predicted(speedup: float | None, realised: float | None) -> str:
+        return "-" if speedup is None or realised is None else f"{speedup:.2f}x: {100 * realised:.0f} %"
+
     rows = [
         [
             f"{at.batch_size:,}",
             single.model,
             f"{at.time.median:.3g}",
             f"{single.time.median:.3g}",
-            f"{single.speedup.median:.2f}x",
-            f"{single.speedup.q1:.2f}-{single.speedup.q3:.2f}",
-            "-" if single.by_flops is None else f"{single.by_flops:.2f}x",
-            "-" if single.of_flops is None else f"{single.of_flops:.2f}",
-            f"{single.by_latency.median:.2f}x",
-            f"{single.of_latency.median:.2f}",
+            f"{single.speedup.q1:.2f}x to {single.speedup.q3:.2f}x",
+            predicted(single.by_flops, single.of_flops),
+            predicted(single.by_latency.median, single.of_latency.median),
         ]
         for at in compared.at_sizes
         for single in at.singles
     ]
     caption = (
-        "Milliseconds per unit; both in turns on the same units, medians of rounds. Predicted by multiply-adds, and by "
-        "the forward passes of the stages alone, each on all units of a call; realised: measured over predicted."
+        "Calls of so many units; milliseconds per unit, both in turns on the same units; speed-up: its quartiles over "
+        "rounds. Predicted by multiply-adds, and by forward passes of the stages alone; %: measured over predicted."
     )
     table("Realised saving", columns, rows, caption)

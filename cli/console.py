@@ -59,6 +59,8 @@ EXTRAS = {
     "onnxscript": "onnx",
     "distributed": "cluster",
     "optuna": "tune",
+    "fastapi": "serve",
+    "uvicorn": "serve",
 }
 Update = Callable[[str, int, int | None], None]
 

@@ -10,7 +10,7 @@ import typer
 
 from . import options
 from .console import check_folder, out, print_json
-from .show import show_evaluations, show_members, show_recorded, show_thresholds
+from .show import show_evaluations, show_members, show_note, show_recorded, show_thresholds
 from .show_groups import show_groups
 
 
@@ -64,6 +64,7 @@ def evaluate(
     from wisecommittee.searches.doctor import copied
     from wisecommittee.searches.evaluate import evaluate_all
     from wisecommittee.searches.members import judged, members_alone
+    from wisecommittee.searches.small_networks import small_networks
     from wisecommittee.store import LogitStore
     from wisecommittee.store.staleness import warn_if_stale
 
@@ -99,6 +100,7 @@ def evaluate(
         singles = [{"model": e.committee.models[0], **e.figures()} for e in alone]
         trusted = {"labels_from": source.labels_from, "left_out": source.left_out(split)}
         figures = {**result.figures(), **(trusted if source.labels_from else {})}
+        figures["small_networks"] = small_networks([result])
         print_json({"committee": result.committee.to_json(), "split": split, **figures, "members": singles, **grouped})
         return
     constant = [name for name in result.further if name not in result.distributions]
@@ -106,6 +108,7 @@ def evaluate(
     show_thresholds(result)
     show_recorded(chosen)
     show_members(result, alone)
+    show_note(small_networks([result]))
     if by is not None and groups is not None:
         show_groups(result, groups, by)
     if units:

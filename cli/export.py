@@ -12,7 +12,7 @@ from .console import out, print_json, say
 
 if TYPE_CHECKING:
     from wisecommittee.exporting.check import Checked
-    from wisecommittee.exporting.export import Exported
+    from wisecommittee.exporting.exported import Exported
 
 
 def export(

@@ -63,6 +63,13 @@ def show_choice(choice: Choice, store: LogitStore) -> None:
             show_statements(choice.certificate, choice.selection.seed, choice.selection.group_by)
     else:
         show_frontier(choice.frontier, store)
+    show_note(choice.small_networks)
+
+
+def show_note(note: str | None) -> None:
+    """A sentence below the tables, if there is one."""
+    if note is not None:
+        out.print(f"note: {note}")
 
 
 def _limited(query: Query, e: Evaluation) -> dict[str, float]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from wisecommittee.searches.search import search
     from wisecommittee.searches.selection import Selection
     from wisecommittee.searches.target import Target
+    from wisecommittee.serving.serve import serve
     from wisecommittee.store import LogitStore
     from wisecommittee.store.features import import_features
     from wisecommittee.store.imports.answers import import_answers
@@ -70,6 +71,7 @@ _HOMES = {
     "diff": "wisecommittee.operations.diff",
     "audit": "wisecommittee.operations.audit",
     "deploy": "wisecommittee.deployment.deploy",
+    "serve": "wisecommittee.serving.serve",
     "Runtime": "wisecommittee.runtime",
     "Member": "wisecommittee.runtime",
     "Outputs": "wisecommittee.runtime",
@@ -137,6 +139,7 @@ __all__ = [
     "search",
     "search_and_choose",
     "search_with_guarantee",
+    "serve",
     "split_store",
     "tables",
 ]

@@ -24,7 +24,6 @@ WiseCommitteeError            exit code 1: it could not be done
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -110,6 +109,8 @@ def _unknown(noun: str, name: str, known: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The name that is likely meant."""
+    import difflib
+
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.4)), None)
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,7 +23,7 @@ MOST_UNPACKED = 250  # times its size, beyond ANY_SIZE; outputs of networks are 
 FRONTIER = b"wisecommittee_frontier"  # the field of a Parquet file's metadata that makes it a frontier
 MAX_DEPTH = 24  # of lists and objects in each other
 MAX_DIGITS = 40  # of a whole number
-_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)  # in one pass, also without end
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -142,8 +143,8 @@ def _whole(digits: str) -> int:
 def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(pairs)
     if len(out) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"field {next(name for name in names if names.count(name) > 1)[:80]!r} stands twice")
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"field {twice[:80]!r} stands twice")
     return out
 
 

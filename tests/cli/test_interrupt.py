@@ -218,7 +218,7 @@ GridSearch.chunk = slow
 AFTER = {
     "in the grid": (PAIRS, ()),
     "in the proof": (
-        PAIRS.replace("exhaustive import GridSearch", "exact import ExactSearch as GridSearch"),
+        PAIRS.replace("grid.sweep import GridSearch", "exact.proof import ExactSearch as GridSearch"),
         ("--exact",),
     ),
     "in the grid of a shared threshold": (PAIRS, ("--shared-threshold",)),

@@ -514,9 +514,18 @@ def command(monkeypatch, capsys, *arguments):
 
 def test_the_command(nets, monkeypatch, capsys):
     quick = ["--committee", "committee.json", "--seconds", "0.01", "--device", "cpu", "--limit", "30", "--trust"]
-    code, out, err = command(monkeypatch, capsys, *quick, "--against", "small/*,big", "--json")
+    several = ["--against", "small/*,big", "--batch-sizes", "1,4,1000"]
+    code, out, err = command(monkeypatch, capsys, *quick, *several, "--json")
     assert (code, err) == (0, "")
     printed = json.loads(out)
+    assert [each["batch_size"] for each in printed["batch_sizes"]] == [1, 4, 30]  # there are 30 units
+    for each in printed["batch_sizes"]:
+        assert [single["model"] for single in each["singles"]] == ["small/0", "small/1", "big"]
+        single = each["singles"][0]
+        flops = printed["singles"][0]["flops"] / printed["committee"]["flops"]
+        assert single["predicted"]["flops"] == pytest.approx(flops, rel=1e-5)
+        assert single["realised"]["flops"] == pytest.approx(single["speedup"] / flops, rel=1e-4)
+    assert printed["committee"]["charged_flops"] == printed["committee"]["flops"]
     assert [single["model"] for single in printed["singles"]] == ["small/0", "small/1", "big"]
     assert printed["committee"]["model"] == "small/1 | big"
     assert set(printed["singles"][0]["speedup"]) == {
@@ -530,6 +539,7 @@ def test_the_command(nets, monkeypatch, capsys):
     monkeypatch.setattr("wisecommittee.cli.bench_models.table", lambda _, columns, *__: shown.extend(dict(columns)))
     command(monkeypatch, capsys, *quick)
     assert {"speed-up in MACs", "speed-up in latency", "speed-up in units/s"} < set(shown)
+    assert {"units", "MACs predict", "passes predict"} < set(shown)
 
 
 @pytest.mark.parametrize(
@@ -538,6 +548,7 @@ def test_the_command(nets, monkeypatch, capsys):
         ([], 2, "expected MODEL.., the models to measure, or --committee FILE"),
         (["a:b", "--against", "x"], 2, "--against does not go without --committee"),
         (["a:b", "--trust"], 2, "--trust does not go without --committee"),
+        (["a:b", "--batch-sizes", "8"], 2, "--batch-sizes does not go without --committee"),
         (["--committee", "committee.json"], 1, "the store names code, which would run here: small/1: 'deployed_nets:"),
         (["--committee", "committee.json", "--sizes", "224"], 2, "--sizes does not go with --committee"),
         (["--committee", "committee.json", "--random-weights"], 2, "--random-weights does not go with --committee"),

@@ -15,6 +15,9 @@ from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.deployment.chains import blocks_of, chains_of, equal_modules
 from wisecommittee.deployment.deployed import Deployed
+from wisecommittee.deployment.multiply_adds import MultiplyAdds
+from wisecommittee.deployment.units import Units
+from wisecommittee.errors import UnknownNameError
 from wisecommittee.extraction.data.digits import digits
 from wisecommittee.extraction.extract import extract
 from wisecommittee.extraction.models.loaded import wrap_module
@@ -34,24 +37,40 @@ STAGES = {
     "the leaves of an HNE one by one": [[f"{HNE}/{leaf}"] for leaf in range(4)],
     "leaves in tiers, out of order": [[f"{HNE}/2"], [f"{HNE}/3", f"{HNE}/0"], [f"{HNE}/1"]],
     "the exits of a network": [["exit/0"], ["exit/1"], ["exit/2"]],
+    "exits from the last to the first": [["exit/2"], ["exit/1"], ["exit/0"]],
+    "several exits at one block": [["exit/0"], ["exit/3", "exit/1"], ["exit/2"]],
     "exits that skip one, and leaves": [["exit/0"], [f"{HNE}/0"], ["exit/2", f"{HNE}/1"]],
 }
 
 
+class Shift(nn.Module):
+    """Adds a number to its input, in place."""
+
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def forward(self, x):
+        return x.add_(self.by)
+
+
 def early_exits():
-    """Three exits of one network: Sequentials that hold the same blocks, some of which change their input in place."""
+    """Exits of one network: Sequentials that hold the same blocks, some of which change their input in place."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         trunk = [
             nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6)),
-            nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(6, 8, 3, padding=1)),
-            nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(8, 8, 3, padding=1)),
+            nn.Sequential(Shift(0.5), nn.ReLU(inplace=True), nn.Conv2d(6, 8, 3, padding=1)),
+            nn.Sequential(Shift(-0.5), nn.ReLU(inplace=True), nn.Conv2d(8, 8, 3, padding=1)),
         ]
-        heads = [nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(64 * w, 10)) for w in (6, 8, 8)]
+        heads = [
+            nn.Sequential(Shift(1.0 + number), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(64 * width, 10))
+            for number, width in enumerate((6, 8, 8, 6))
+        ]
     models, image = [], torch.zeros(1, 1, 8, 8)
-    for k, head in enumerate(heads):
-        loaded, blocks, x = wrap_module(nn.Sequential(*trunk[: k + 1], head), f"exit/{k}"), {}, image
-        for name, block in [*((f"trunk{t}", trunk[t]) for t in range(k + 1)), (f"head{k}", head)]:
+    for k, (head, deep) in enumerate(zip(heads, (1, 2, 3, 1), strict=True)):
+        loaded, blocks, x = wrap_module(nn.Sequential(*trunk[:deep], head), f"exit/{k}"), {}, image
+        for name, block in [*((f"trunk{t}", trunk[t]) for t in range(deep)), (f"head{k}", head)]:
             blocks[f"exit:{name}"] = count_macs(block, x)
             x = block(x)
         models.append(replace(loaded, blocks=blocks))
@@ -103,9 +122,25 @@ def test_the_multiply_adds_of_a_walk_are_those_that_evaluate_charges(stages, bat
         np.testing.assert_array_equal(decisions.stage, exits)
         np.testing.assert_array_equal(decisions.prediction, table.prediction[exits, np.arange(UNITS)])
         assert macs == evaluate(committee, store, "val").average_cost * UNITS
+        figures = MultiplyAdds.of(run, store, Units.of_tensors({None: inputs}), decisions)
+        assert [figures.run, figures.charged] == [pytest.approx(macs / UNITS, rel=1e-12)] * 2
         for unit in range(0, UNITS, 6):
             one, macs = counted(run, inputs[unit : unit + 1])
             assert macs == table.cost[one.stage[0]] * float(members_pool([committee], store, "val").cost.unit)
+
+
+def test_channels_last_decides_alike_and_shares_alike(pool):
+    models, inputs, store = pool
+    committee = committee_of(STAGES["the exits of a network"], store)
+    with Deployed(committee, models, device="cpu") as run:
+        expected = run(inputs)
+    with Deployed(committee, models, device="cpu", layout="channels_last") as run:
+        decisions, macs = counted(run, inputs)
+    np.testing.assert_array_equal(decisions.prediction, expected.prediction)
+    np.testing.assert_allclose(decisions.probabilities, expected.probabilities, atol=1e-5)
+    assert macs == evaluate(committee, store, "val").average_cost * UNITS
+    with pytest.raises(UnknownNameError, match="unknown layout 'fast'"):
+        Deployed(committee, models, layout="fast")
 
 
 def test_members_without_common_blocks_run_whole(pool):
@@ -132,6 +167,9 @@ def test_modules_that_do_not_say_their_blocks_run_whole(pool):
     with Deployed(committee, wrapped, device="cpu") as run:
         assert not run.sharing
         decisions, macs = counted(run, inputs)
+        figures = MultiplyAdds.of(run, store, Units.of_tensors({None: inputs}), decisions)
+    assert figures.run == pytest.approx(macs / UNITS)
+    assert figures.charged == pytest.approx(evaluate(committee, store, "val").average_cost)
     whole = np.array([sum(models[name].blocks.values()) for name in committee.models])
     assert macs == (decisions.ran * whole).sum()
     assert macs > evaluate(committee, store, "val").average_cost * UNITS
@@ -146,6 +184,9 @@ def test_only_equal_blocks_in_the_same_place_are_shared():
     assert not equal_modules(first, second)
     assert not equal_modules(nn.ReLU(), nn.LeakyReLU())
     assert not equal_modules(nn.LeakyReLU(0.1), nn.LeakyReLU(0.2))
+    assert not equal_modules(nn.Conv2d(1, 1, 1, padding=(1, 1)), nn.Conv2d(1, 1, 1, padding=(1, 2)))
+    kinds = [nn.Sequential(first), nn.ModuleList([first])]
+    assert not equal_modules(*kinds)
     named = {"a": nn.Sequential(first, head), "b": nn.Sequential(same, nn.ReLU()), "c": nn.Sequential(second, head)}
     models = {name: wrap_module(module, name) for name, module in named.items()}
     chains = chains_of(models)

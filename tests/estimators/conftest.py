@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -21,16 +23,28 @@ def digits():
     return train_test_split(X, y, train_size=300, test_size=600, random_state=0, stratify=y)
 
 
+def committee(**options) -> CommitteeClassifier:
+    estimators = [
+        ("tree", DecisionTreeClassifier(max_depth=8, random_state=0)),
+        ("nb", GaussianNB()),
+        ("knn", KNeighborsClassifier(5)),
+    ]
+    return CommitteeClassifier(estimators, COSTS, **{"levels": 20, "cv": 3, "random_state": 0, **options})
+
+
 @pytest.fixture
 def asked():
     """asked(max_cost=5): a classifier that is not fitted."""
+    return committee
 
-    def make(**options):
-        estimators = [
-            ("tree", DecisionTreeClassifier(max_depth=8, random_state=0)),
-            ("nb", GaussianNB()),
-            ("knn", KNeighborsClassifier(5)),
-        ]
-        return CommitteeClassifier(estimators, COSTS, **{"levels": 20, "cv": 3, "random_state": 0, **options})
 
-    return make
+@pytest.fixture(scope="session")
+def kept(digits):
+    X, _, y, _ = digits
+    return pickle.dumps(committee(max_cost=5).fit(X, y))
+
+
+@pytest.fixture
+def fitted(kept):
+    """A classifier with max_cost=5, fitted to the digits."""
+    return pickle.loads(kept)

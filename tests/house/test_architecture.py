@@ -39,6 +39,7 @@ FLOORS = {
     "estimators": 4,
     "train": 4,
     "report": 5,
+    "serving": 5.5,
     "cli": 6,
 }
 TORCH_WING = {
@@ -64,6 +65,9 @@ ROOMS = {
     "distributed": {"searches"},
     "inspect_ai": {"store"},
     "zstandard": {"store"},
+    "fastapi": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
 }
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from wisecommittee.committees.cards import KINDS
+from wisecommittee.committees.model_names import KINDS
 from wisecommittee.errors import UsageError
 from wisecommittee.tasks import TASKS, Answers, Classification, GradedAnswers, Segmentation, task_of
 from wisecommittee.tasks.answers import steps_of

@@ -18,8 +18,6 @@ without the units of its fold (cross-fitting).
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -87,6 +85,9 @@ class Calibration:
     @property
     def digest(self) -> str:
         """Hash of method and parameters, without the folds."""
+        import hashlib
+        import json
+
         return hashlib.sha256(json.dumps([self.method, self.parameters], sort_keys=True).encode()).hexdigest()[:16]
 
     def without_folds(self) -> Calibration:
@@ -209,5 +210,7 @@ def method_named(name: str) -> str:
 
 def unit_folds(unit_ids: Iterable[str]) -> NDArray[np.int8]:
     """Fold [N] of every unit, from the hash of its id alone."""
+    import hashlib
+
     hashes = (hashlib.blake2b(unit.encode(), digest_size=8).digest() for unit in unit_ids)
     return np.fromiter((int.from_bytes(h, "little") % FOLDS for h in hashes), np.int8)

@@ -8,16 +8,9 @@ from dataclasses import fields
 from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
-from wisecommittee.committees.cards import (
-    CARD_VERSION,
-    MAX_COUNT,
-    OLD_KINDS,
-    Contents,
-    PartFile,
-    StoredCard,
-    check_cost,
-)
-from wisecommittee.committees.fields import checked_object, listed, shown, typed
+from wisecommittee.committees.cards import CARD_VERSION, MAX_COUNT, Contents, PartFile, StoredCard
+from wisecommittee.committees.fields import check_cost, checked_object, listed, shown, typed
+from wisecommittee.committees.model_names import OLD_KINDS
 from wisecommittee.errors import CostError, StoreError
 
 

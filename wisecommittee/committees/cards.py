@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from wisecommittee.committees.calibration import Calibration
-from wisecommittee.committees.fields import shown
-from wisecommittee.errors import CostError, StoreError
+from wisecommittee.committees.fields import check_cost, plain, shown
+from wisecommittee.committees.model_names import KINDS, split_model_name
+from wisecommittee.errors import StoreError
 from wisecommittee.text import HIDDEN
 
 CARD_VERSION = 1
 MAX_COUNT = 1 << 53  # largest replica, parameter count and position: JSON numbers are exact below
-KINDS = ("logits", "probabilities", "answers", "cell_counts")
-OLD_KINDS = {"statistics": "cell_counts"}  # earlier spellings, as cards and committees may have them
-_REPLICA_NAME = re.compile(r"(?P<architecture>.+)/(?P<replica>[0-9]+)")
-
-
-def split_model_name(model: str) -> tuple[str, int]:
-    """'b3/0' -> ('b3', 0), from this name alone (replicas.py reads all names); a name without a number is replica 0."""
-    match = _REPLICA_NAME.fullmatch(model)
-    return (match["architecture"], int(match["replica"])) if match else (model, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +205,7 @@ class StoredCard(ModelCard):
         return replace(self, contents=replace(self.contents, calibration=calibration))
 
     def to_json(self) -> dict[str, Any]:
-        return {**ModelCard.to_json(self), "contents": plain(self.contents)}
+        return {**ModelCard.to_json(self), "contents": _contents_to_json(self.contents)}
 
 
 def check_name(noun: str, name: str) -> None:
@@ -231,26 +222,9 @@ def check_name(noun: str, name: str) -> None:
         )
 
 
-def check_cost(value: object, what: str, *, free: bool = False) -> None:
-    """CostError unless a cost is a finite number above 0; `free` allows 0."""
-    expected = "a finite number from 0" if free else "a finite number above 0"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise CostError(f"{what} is {shown(value)}; expected {expected}")
-    if value < 0 or (value == 0 and not free) or not value < 1e300:
-        raise CostError(f"{what} is {shown(value)}; expected {expected}")
-
-
-def plain(value: Any) -> Any:
-    """Frozen dataclasses, mappings and tuples as JSON values."""
-    if value is None or isinstance(value, (str, int, float)):  # most of them: a frontier has tens of thousands
-        return value
-    if isinstance(value, Calibration):
-        return value.to_json()
-    if isinstance(value, (PartFile, Contents)):
-        values = {f.name: plain(getattr(value, f.name)) for f in fields(value)}
-        return {name: v for name, v in values.items() if name not in ("calibration", "units") or v is not None}
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [plain(v) for v in value]
-    return value
+def _contents_to_json(contents: Contents) -> dict[str, Any]:
+    values = {f.name: getattr(contents, f.name) for f in fields(contents)}
+    values["parts"] = [{"file": part.file, "rows": part.rows, "sha256": part.sha256} for part in contents.parts]
+    if contents.calibration is not None:
+        values["calibration"] = contents.calibration.to_json()
+    return {name: plain(v) for name, v in values.items() if name not in ("calibration", "units") or v is not None}

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wisecommittee.committees.cards import check_cost
-from wisecommittee.committees.cost import of_blocks
-from wisecommittee.committees.fields import shown
+from wisecommittee.committees.fields import check_cost, shown
 from wisecommittee.committees.policy import Route
 from wisecommittee.errors import CommitteeError, CostError
 
@@ -20,6 +18,8 @@ RecordedCost = float | Mapping[str, float] | None  # {model: cost} of counts of 
 
 def stage_costs(committee: Committee, part: int = 0) -> dict[Route, float | None]:
     """What a unit costs that exits after each route; as of `Committee.stage_costs`."""
+    from wisecommittee.committees.cost import of_blocks
+
     chosen, name = committee.parts[part], committee.cost
     charges = {model: _blocks(committee, model) for model in chosen.models}
     known = [each or {} for each in charges.values()]

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any
 
-from wisecommittee.committees.calibration import Calibration
-from wisecommittee.committees.cards import OLD_KINDS, check_cost, plain, split_model_name
 from wisecommittee.committees.charging import RecordedCost, costs_from_json, overhead_from_json, stage_costs
 from wisecommittee.committees.confidence import threshold_above
-from wisecommittee.committees.fields import checked_object, listed, shown, typed
+from wisecommittee.committees.fields import check_cost, checked_object, listed, plain, shown, typed
+from wisecommittee.committees.model_names import OLD_KINDS, split_model_name
 from wisecommittee.committees.policies import policy_from_json
-from wisecommittee.committees.policies.abstaining import Abstaining
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.committees.policy import Policy, Route
+from wisecommittee.committees.policy import MOST_STAGES, Policy, Route
 from wisecommittee.errors import AbsentError, CommitteeError, WiseCommitteeError
-from wisecommittee.reading import parse_json, read_text, recognised
-from wisecommittee.writing import written_whole
 
 COMMITTEE_VERSION = 1
 MAX_COMMITTEE = 4 << 20  # bytes of a committee.json
@@ -104,6 +96,8 @@ class Committee:
             raise CommitteeError("a committee needs at least one stage, and each stage at least one model")
         if twice := sorted(name for name, count in Counter(self.models).items() if count > 1):
             raise CommitteeError(f"{listed(twice)} stands more than once in the stages; a model runs once")
+        if len(self.stages) > MOST_STAGES:
+            raise CommitteeError(f"{len(self.stages):,} stages; expected at most {MOST_STAGES:,}")
         if not isinstance(self.policy, Policy):
             raise CommitteeError(f"policy {shown(self.policy)}; expected a policy, such as Thresholds((0.8,))")
         self.policy.check(len(self.stages), self.confidence)
@@ -122,16 +116,16 @@ class Committee:
     @property
     def abstains(self) -> bool:
         """Whether units may get no answer."""
-        return any(isinstance(part.policy, Abstaining) for part in self.parts)
+        return any(part.policy.abstains for part in self.parts)
 
     @property
     def routes(self) -> tuple[Route, ...]:
         """The sequences of stages after which a unit can exit, in lexicographic order; of a cascade that runs its
         stages in order, (0,), (0, 1), .., (0, .., K - 1)."""
         policy, listed_routes = self.policy, self.policy.routes(len(self.stages))
-        every = {route[:n] for route in listed_routes for n in range(1, len(route) + 1)}
-        if policy.unordered:
-            every = set(listed_routes)
+        every = set(listed_routes)
+        if not policy.unordered:
+            every |= {route[:n] for route in listed_routes for n in range(1, len(route))}
         order = "ascending" if policy.unordered else "different"
         for route in every:
             sound = len(set(route)) == len(route) and set(route) <= set(range(len(self.stages)))
@@ -228,6 +222,9 @@ class Committee:
     @property
     def fingerprint(self) -> str:
         """sha256 of the identity of its members: weights where known, blocks and kind."""
+        import hashlib
+        import json
+
         identity = {name: dict(self.members.get(name, {})) for name in sorted(self.models)}
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -281,6 +278,10 @@ class Committee:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a committee.json, the file that `deploy` and `evaluate` take."""
+        import json
+
+        from wisecommittee.writing import written_whole
+
         text = json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n"
         with written_whole(path, CommitteeError) as file:
             file.write(text.encode())
@@ -304,6 +305,11 @@ class Committee:
         CommitteeError
             The file is no committee; the message names the field that is wrong.
         """
+        import shlex
+        from pathlib import Path
+
+        from wisecommittee.reading import parse_json, read_text, recognised
+
         file = Path(path)
         remedy = f"write one with `wisecommittee search --target-accuracy 0.9 --save {shlex.quote(str(file))}`"
         try:
@@ -416,6 +422,8 @@ def _guarantee_from_json(guarantee: Any) -> tuple[Mapping[str, Any], ...]:
 def _members_from_json(members: Any) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(members, dict) or not all(isinstance(m, dict) for m in members.values()):
         raise CommitteeError('committee: "members" must be an object of objects')
+    from wisecommittee.committees.calibration import Calibration
+
     for model, member in members.items():
         try:
             for name in ("kind", "weights"):

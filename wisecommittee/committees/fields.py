@@ -1,11 +1,12 @@
-"""Checks for the fields of a JSON object that may have been written by anybody, and one-line texts for wrong values."""
+"""Checks for the fields of a JSON object that may have been written by anybody, one-line texts for wrong values, and
+plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from wisecommittee.errors import WiseCommitteeError
+from wisecommittee.errors import CostError, WiseCommitteeError
 
 
 def typed(
@@ -55,3 +56,23 @@ def is_float32(value: Any) -> bool:
     """Whether a JSON value is a number that float32 holds."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and abs(value) <= 3.4028234663852886e38
+
+
+def check_cost(value: object, what: str, *, free: bool = False) -> None:
+    """CostError unless a cost is a finite number above 0; `free` allows 0."""
+    expected = "a finite number from 0" if free else "a finite number above 0"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise CostError(f"{what} is {shown(value)}; expected {expected}")
+    if value < 0 or (value == 0 and not free) or not value < 1e300:
+        raise CostError(f"{what} is {shown(value)}; expected {expected}")
+
+
+def plain(value: Any) -> Any:
+    """Mappings and tuples as JSON values."""
+    if value is None or isinstance(value, (str, int, float)):  # most of them: a frontier has tens of thousands
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(v) for v in value]
+    return value

@@ -16,13 +16,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.cards import plain
+from wisecommittee.committees.fields import plain
 from wisecommittee.committees.reasons import Reason
 from wisecommittee.committees.scale import LEAST, STORED, Scale
 
 EXIT = -1  # in place of the next stage
 NO_CLASS, NO_TEXT = -1, ""  # in place of a predicted class, and of a text, where a committee gives no answer
 ALWAYS = LEAST  # a threshold that every confidence reaches
+MOST_STAGES = 1024  # of a committee: its routes take the square of them
 Route = tuple[int, ...]  # the stages that a unit has run, from 0, in the order in which they ran
 
 
@@ -113,6 +114,8 @@ class Policy(ABC):
         Whether it reads `scores` or `prediction`, or the combination of the members answers.
     answers : bool
         Whether `answer` predicts, instead of the combination of the members that have run.
+    abstains : bool
+        Whether units may get no answer.
     unordered : bool
         Whether only the set of stages that have run matters, not their order. Routes are then sets, written ascending,
         and a unit may go from any of them to any other of them that has one stage more.
@@ -136,11 +139,21 @@ class Policy(ABC):
         return bool(self.needs & {"members", "member_scores", "outputs"})
 
     @property
+    def numbers_per_unit(self) -> int:
+        """About how many numbers `next` and `answer` hold for each unit, so that units are decided in blocks that fit
+        into memory."""
+        return 0
+
+    @property
     def combines(self) -> bool:
         return True
 
     @property
     def answers(self) -> bool:
+        return False
+
+    @property
+    def abstains(self) -> bool:
         return False
 
     @property
@@ -220,10 +233,10 @@ def following(routes: Sequence[Route], *, unordered: bool) -> dict[Route, set[in
     """{route: the stages that can run after it}; the empty route is among them."""
     listed, out = set(routes), dict[Route, set[int]]()
     for route in routes:
-        for stage in route if unordered else route[-1:]:
-            before = tuple(k for k in route if k != stage) if unordered else route[:-1]
+        for place in range(len(route)) if unordered else range(len(route) - 1, len(route)):
+            before = route[:place] + route[place + 1 :]
             if not before or before in listed:
-                out.setdefault(before, set()).add(stage)
+                out.setdefault(before, set()).add(route[place])
     return out
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.float32]  # [n, C]
 MASKED = np.finfo(np.float32).min  # stored for a class that a model never predicts
 LEAST_REST = 1e-30  # a smaller sum of exponentials is replaced by its logarithm
-DEEPEST = -87.0  # exponents below it count as 0 in a sum of float32
+NOTHING = np.float32(-174)  # float32 has no number as small as its exponential
 MOST = 3e38
 
 
@@ -41,39 +41,47 @@ def row_statistics(
     statistics : {name: float32 [n]}
     """
     every, best = np.arange(len(total)), total.argmax(axis=1)
-    top = total[every, best]
+    top, names = total[every, best], set(wanted)
+    size32 = np.float32(size)
     out: dict[str, NDArray[np.float32]] = {}
-    names = set(wanted)
     if "top" in names:
-        out["top"] = top / np.float32(size)
+        out["top"] = top / size32
     if "plogp" in names:
         out["plogp"] = _plogp(total, size)
-    if not names & {"second", "rest", "spread"}:
-        return best, out
-    others = total.copy()
-    others[every, best] = -np.inf
+    if space == "logits" and names & {"rest", "spread"}:
+        out |= _of_exponentials(total, best, size, names)
+    elif "rest" in names:
+        out["rest"] = _without(total, best, 0).sum(axis=1, dtype=np.float64).astype(np.float32) * (1 / size32)
     if "second" in names:
-        out["second"] = others.max(axis=1) / np.float32(size)
-    if space == "probabilities":
-        others[every, best] = 0
-        if "rest" in names:
-            out["rest"] = others.sum(axis=1, dtype=np.float64).astype(np.float32) * (np.float32(1) / np.float32(size))
-    elif names & {"rest", "spread"}:
-        with np.errstate(over="ignore"):
-            exponents = (others - top[:, None]) * (np.float32(1) / np.float32(size))
-        out |= _of_exponentials(exponents, "spread" in names)
-        if (small := np.flatnonzero(out["rest"] < LEAST_REST)).size:
-            _put_logarithms(out, small, others[small], top[small], size)
+        out["second"] = _without(total, best, -np.inf).max(axis=1) / size32
     return best, {name: out[name] for name in out if name in names}
 
 
-def _of_exponentials(exponents: Rows, spread: bool) -> dict[str, NDArray[np.float32]]:
-    """rest = sum exp(z), and spread = sum exp(z) * z, over exponents z [n, C] where that of the top class is -inf."""
+def _without(rows: Rows, best: NDArray[np.int64], value: float) -> Rows:
+    """A copy of rows [n, C] with this value at class best [n] of each row."""
+    out = rows.copy()
+    out[np.arange(len(rows)), best] = value
+    return out
+
+
+def _of_exponentials(
+    total: Rows, best: NDArray[np.int64], size: int, names: set[str]
+) -> dict[str, NDArray[np.float32]]:
+    """The statistics `rest` and, if it is among the names, `spread` of sums of logits."""
+    every = np.arange(len(total))
+    top = total[every, best]
+    with np.errstate(over="ignore"):
+        exponents = total - top[:, None]
+        exponents *= np.float32(1) / np.float32(size)
     terms = np.exp(exponents)
+    terms[every, best] = 0
     out = {"rest": terms.sum(axis=1, dtype=np.float64).astype(np.float32)}
-    if spread:
-        products = terms * np.maximum(exponents, np.float32(2 * DEEPEST))
-        out["spread"] = np.where(exponents > DEEPEST, products, 0).sum(axis=1, dtype=np.float64).astype(np.float32)
+    if "spread" in names:
+        np.maximum(exponents, NOTHING, out=exponents)  # finite, where terms are 0
+        exponents *= terms
+        out["spread"] = exponents.sum(axis=1, dtype=np.float64).astype(np.float32)
+    if (small := np.flatnonzero(out["rest"] < LEAST_REST)).size:
+        _put_logarithms(out, small, _without(total[small], best[small], -np.inf), top[small], size)
     return out
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +34,7 @@ DEEP = -np.log(LEAST_ENTROPY)
 ROUNDING = 4e-6  # relative difference of the odds, and of the entropy, between two programs
 STEPS = 8 * 2.0**-24  # least distance of two confidences that any float32 softmax keeps on two sides of their middle
 WIDEST = 100  # most roundings between the numbers that `lowest` replaces by one
+FEW = 64  # most thresholds that are remembered together
 _NOWHERE = np.float32(np.inf)
 _FAR = 1 / (32 * LEAST_AGAINST)
 _FAR_LOG = -np.log(LEAST_AGAINST)
@@ -192,6 +194,11 @@ class Scale:
         thresholds : confidences [n]; log_odds : [n] the number that replaces the threshold, or None; may be empty.
         """
         wanted = np.asarray(thresholds, np.float32)
+        if wanted.size <= FEW:  # a policy asks for the same ones at every batch of units
+            return _carried(self, tuple(wanted.tolist()), tuple(log_odds)).copy()
+        return self._all_carried(wanted, log_odds)
+
+    def _all_carried(self, wanted: Carried, log_odds: Sequence[float | None]) -> Carried:
         out = wanted.copy()
         beyond = wanted > self.edge
         if beyond.any():
@@ -243,6 +250,12 @@ class Scale:
         whole = np.zeros(len(ordered))
         whole[inside] = number
         return _least_of_runs(ordered, starts | (np.diff(whole, prepend=0) != 0))
+
+
+@lru_cache(maxsize=1 << 12)
+def _carried(scale: Scale, thresholds: tuple[float, ...], log_odds: tuple[float | None, ...]) -> Carried:
+    """As `Scale.carried`; the result is shared."""
+    return scale._all_carried(np.array(thresholds, np.float32), log_odds)
 
 
 def _least_of_runs(ordered: Carried, starts: NDArray[np.bool_]) -> Carried:

@@ -5,7 +5,7 @@ The units are a UnitBatch: stored outputs (searches/exits.py) or members at work
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -40,6 +40,7 @@ class StoredBatch(UnitBatch, Protocol):
         ...
 
 
+MOST_NUMBERS = 1 << 26  # that a policy holds at a time, half a gigabyte; a small file can ask for any number of them
 PROVIDED = frozenset(
     {"last_score", "prediction", "members", "member_scores", "outputs", "unit_ids", "features"}
 )  # what a policy may need
@@ -142,8 +143,17 @@ def walk(committee: Committee, batch: AnyStored) -> Iterator[Exits[AnyStored]]:
         waiting += ahead
 
 
+def _in_blocks(decide: Callable[[State], NDArray[np.generic]], policy: Policy, state: State) -> NDArray[np.generic]:
+    """What a method of the policy says of every unit, asked of as many at a time as memory allows."""
+    step = max(1, MOST_NUMBERS // max(1, policy.numbers_per_unit))
+    if len(state) <= step:
+        return decide(state)
+    blocks = [np.arange(start, min(start + step, len(state))) for start in range(0, len(state), step)]
+    return np.concatenate([np.asarray(decide(state.only(rows))) for rows in blocks])
+
+
 def _answer(policy: Policy, state: State, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-    answer = np.asarray(policy.answer(state if len(rows) == len(state) else state.only(rows)))
+    answer = np.asarray(_in_blocks(policy.answer, policy, state if len(rows) == len(state) else state.only(rows)))
     if answer.shape != rows.shape or answer.dtype.kind not in "iuU":
         raise CommitteeError(
             f"policy {policy.kind!r} answers {answer.dtype} {list(answer.shape)} for {len(rows):,} units; expected a "
@@ -158,7 +168,7 @@ def _decided(policy: Policy, state: State, after: Set[int]) -> NDArray[np.int64]
         return np.full(len(state), EXIT)
     if not state.route and len(after) == 1:
         return np.full(len(state), next(iter(after)))
-    going = np.asarray(policy.next(state))
+    going = np.asarray(_in_blocks(policy.next, policy, state))
     if going.shape != (len(state),) or going.dtype.kind not in "iu":
         raise CommitteeError(
             f"policy {policy.kind!r} answers with {going.dtype} {list(going.shape)} for {len(state):,} units; expected "

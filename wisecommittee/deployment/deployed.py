@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
@@ -20,11 +21,12 @@ from wisecommittee.deployment.memberships import class_names, membership
 from wisecommittee.deployment.replay import compare_outputs
 from wisecommittee.deployment.sharing import SharingMember
 from wisecommittee.deployment.units import Units
-from wisecommittee.errors import CommitteeError, UsageError, option
+from wisecommittee.errors import CommitteeError, UnknownNameError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel
 from wisecommittee.extraction.run.forward import Forward, pick_device
 from wisecommittee.runtime.decisions import Decisions
 from wisecommittee.runtime.known import Known
+from wisecommittee.runtime.members import Member
 from wisecommittee.runtime.membership import Membership
 from wisecommittee.runtime.runtime import Runtime
 from wisecommittee.store import LogitStore
@@ -49,12 +51,22 @@ class OutputChecks:
     force: bool = False
 
 
+LAYOUTS = ("contiguous", "channels_last")
+IN_CALLS = 256  # units in a call of a function
+
+
+def pass_size(device: torch.device) -> int:
+    """Units in a forward pass. On a CPU few: what the layers of many units give leaves the caches, and its memory is
+    asked of the system at every layer (a ResNet-50 takes 1.6 to 2 times as long per unit in passes of 64 as of 8)."""
+    return 16 if device.type == "cpu" else 256
+
+
 class Deployed(Runtime):
     """A committee whose modules are on a device until it is closed: `with deploy(committee) as run: run(images)`.
 
     Blocks that several members begin with run once for each unit, where their modules say what their blocks are
-    (chains.py); other members run whole. With such members at most `batch_size` units are under way at a time, because
-    what the blocks gave is kept on the device.
+    (chains.py); other members run whole. With such members at most the units of a forward pass are under way at a time,
+    because what the blocks gave is kept on the device.
 
     Parameters
     ----------
@@ -65,8 +77,11 @@ class Deployed(Runtime):
         'auto', 'cpu', 'cuda', ..: where the modules run.
     precision : str
         Precision of the forward passes, as of `extract`.
-    batch_size : int
-        Units in a forward pass.
+    batch_size : int, optional
+        Units in a forward pass, and in a call of a function; by default `pass_size` in passes, 256 in calls.
+    layout : str
+        'contiguous' or 'channels_last', of images and of the weights that meet them. Convolutions are often faster with
+        the second (a MobileNetV3 by a third, on a CPU); their outputs differ by rounding.
     classes : sequence of str, optional
         Names of the classes that the committee decides between, where a model has more outputs.
     checks : OutputChecks
@@ -88,12 +103,15 @@ class Deployed(Runtime):
         *,
         device: str = "auto",
         precision: str = "float32",
-        batch_size: int = 256,
+        batch_size: int | None = None,
+        layout: str = "contiguous",
         classes: Sequence[str] | None = None,
         checks: OutputChecks = OutputChecks(),
     ) -> None:
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch size {batch_size}: expected at least 1")
+        if layout not in LAYOUTS:
+            raise UnknownNameError("layout", layout, LAYOUTS)
         if committee.confidence not in CONFIDENCES:
             raise CommitteeError(
                 f"{committee.label()}: exits by {committee.confidence!r}, a score kept in the store, which its "
@@ -102,23 +120,28 @@ class Deployed(Runtime):
             )
         self.models = {name: models[name] for name in committee.models}
         self.device, self._checks = pick_device(device), checks
+        self.pass_size = batch_size or pass_size(self.device)
         store = checks.store
         self._cards = {name: None if store is None else find_card(store, name) for name in committee.models}
         self._chosen_classes = classes
         self._stack = ExitStack()
         chains = chains_of(self.models)  # compared on the CPU
         try:
-            members = {
-                name: model.module.call
-                if isinstance(model.module, Called)
-                else self._stack.enter_context(Forward(model.module, name, self.device, precision=precision))
+            forwards = {
+                name: self._stack.enter_context(
+                    Forward(model.module, name, self.device, precision=precision, layout=layout)
+                )
                 for name, model in self.models.items()
+                if not isinstance(model.module, Called)
             }
             self.sharing = {
-                name: SharingMember(self.models[name], members[name], chain) for name, chain in chains.items()
+                name: SharingMember(self.models[name], forwards[name], chain) for name, chain in chains.items()
             }
+            calls: dict[str, Callable[[Any], Any]] = {**forwards, **self.sharing}
+            modules = {name: Member(call, batch_size=self.pass_size) for name, call in calls.items()}
+            functions = {name: m.module.call for name, m in self.models.items() if isinstance(m.module, Called)}
             named = class_names(self._cards.values(), self.models) if classes is None else classes
-            super().__init__(committee, {**members, **self.sharing}, batch_size=batch_size, classes=named)
+            super().__init__(committee, modules | functions, batch_size=batch_size or IN_CALLS, classes=named)
         except BaseException:
             self.close()
             raise
@@ -172,11 +195,11 @@ class Deployed(Runtime):
         features: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None,
     ) -> Decisions:
         units = self.units(inputs)
-        if not self.sharing or len(units) <= self.batch_size:
+        if not self.sharing or len(units) <= self.pass_size:
             return super().__call__(units, unit_ids, features)
         known = Known.of(self.committee, unit_ids, features, len(units))
         parts = []
-        for rows in np.split(np.arange(len(units)), range(self.batch_size, len(units), self.batch_size)):
+        for rows in np.split(np.arange(len(units)), range(self.pass_size, len(units), self.pass_size)):
             part = known.only(rows)
             ids = None if part.unit_ids is None else part.unit_ids.tolist()
             parts.append(super().__call__(units.only(rows), ids, part.features))

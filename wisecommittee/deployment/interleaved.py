@@ -104,7 +104,7 @@ def _forward(timed: TimedRun, stage: int) -> float:
     earlier = [name for k in range(stage) for name in run.committee.stages[k]]
     for name in run.committee.stages[stage]:
         model, rest = run.models[name], run.models[name].module
-        parts = [_on(run.device, part) for part in slices(timed.units.of(model), run.batch_size)]
+        parts = [_on(run.device, part) for part in slices(timed.units.of(model), run.pass_size)]
         with torch.inference_mode():
             if name in run.sharing:
                 before, rest = run.sharing[name].chain.divided(

@@ -61,7 +61,8 @@ class MeasureSetup:
     batch_size : int
         Units in a forward pass of offline batches.
     batch_sizes : tuple of int
-        Numbers of units in a call at which the committee and the single models are timed in turns; at most all units.
+        Numbers of units in a call at which the committee and the single models are timed in turns, in forward passes of
+        the size that `deploy` takes by default; at most all units.
     device : str
     seconds : float
         Approximate time of one measurement; every model is measured twice (latency and batches).
@@ -138,13 +139,12 @@ def compare(
             models = loaders.pop() if loaders else load(subject.models)
             inputs = units if subject is committee else load_units(data, list(models.values()))[0]
             run = stack.enter_context(Deployed(subject, models, **options))
-            timed.append(TimedRun(run, inputs, unit_ids))
-            results.append(measured(timed[-1], labels, store, setup.seconds))
+            results.append(measured(TimedRun(run, inputs, unit_ids), labels, store, setup.seconds))
+            usual = stack.enter_context(Deployed(subject, models, **options | {"batch_size": None}))
+            timed.append(TimedRun(usual, inputs, unit_ids))
         at_sizes = list[AtBatchSize]()
         for size in sizes:
             report("measured", len(results) + len(at_sizes), len(subjects) + len(sizes))
-            for each in timed:
-                each.run.batch_size = size
             at_sizes.append(at_batch_size(timed, [each.flops for each in results], size, setup.seconds))
         where = device_name(timed[0].run.device)
     report("measured", len(subjects) + len(sizes), len(subjects) + len(sizes))

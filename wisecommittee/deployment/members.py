@@ -16,7 +16,8 @@ from typing import Any
 
 from torch import nn
 
-from wisecommittee.committees.cards import StoredCard, split_model_name
+from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.model_names import split_model_name
 from wisecommittee.deployment.callables import Called, as_member
 from wisecommittee.errors import CommitteeError, TrustError, UnknownNameError, UsageError, option
 from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module

@@ -96,6 +96,11 @@ class Units:
             return cls({None: Picked(torch.from_numpy(np.ascontiguousarray(inputs)))}, Picked(inputs))
         return cls({}, Picked(inputs))
 
+    @classmethod
+    def of_numbers(cls, numbers: NDArray[np.float32]) -> Units:
+        """Numbers [n, ..] that every member takes unchanged, also those that prepare images."""
+        return cls({None: Picked(torch.from_numpy(numbers))}, Picked(numbers))
+
     def of(self, model: LoadedModel) -> Any:
         """[n, ..]: the inputs of this model, preprocessed on first use."""
         if isinstance(model.module, Called) and self.rows is not None:

@@ -72,9 +72,11 @@ class CommitteeClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
     committee_ : Committee
         The choice for the present `max_cost` or `target_accuracy`; `committee_.save(path)` writes a committee.json.
     expected_ : Expected or None
-        Accuracy and average cost of the choice on new samples, cross-fitted, with 95 % intervals. The estimators behind
-        these figures were fitted without a fold, to fewer samples than `estimators_`. Samples are taken to be
-        independent. None with fewer than 4 samples.
+        Accuracy and average cost of the choice on new samples, cross-fitted, with 95 % intervals. They are of
+        estimators that were fitted without a fold, to fewer samples than `estimators_`, and mostly a little low.
+        Intervals are of new samples and of the choice, not of fitting anew, as is usual of cross-validation: they hold
+        somewhat less often than they say (docs/scikit-learn.md). Samples are taken to be independent. None with fewer
+        than 4 samples.
     frontier_ : DataFrame
         Every choice that some `max_cost` leads to, and every estimator by itself (estimators/table.py).
     n_features_in_ : int
@@ -189,7 +191,7 @@ class CommitteeClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
         try:
             return Runtime(chosen, members, batch_size=samples)(rows)
         except WiseCommitteeError as error:
-            raise _first_cause(error) from None
+            raise _of_estimator(error) from None
 
     def predict(self, X: Any) -> NDArray[Any]:
         """[n]: the classes of n samples."""
@@ -238,8 +240,8 @@ class CommitteeClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
         return self._every_budget
 
 
-def _first_cause(error: BaseException) -> BaseException:
-    """The error that an estimator raised, which the runtime wraps."""
-    while error.__cause__ is not None:
+def _of_estimator(error: BaseException) -> BaseException:
+    """The error that an estimator raised, which the runtime wraps; else the error itself."""
+    while isinstance(error, WiseCommitteeError) and error.__cause__ is not None:
         error = error.__cause__
     return error

@@ -13,7 +13,8 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 
-from wisecommittee.committees.cards import ModelCard, check_cost
+from wisecommittee.committees.cards import ModelCard
+from wisecommittee.committees.fields import check_cost
 from wisecommittee.errors import UnknownNameError, UsageError, option
 from wisecommittee.store.memory_store import MemoryStore
 

@@ -17,53 +17,14 @@ from wisecommittee.deployment.members import Module
 from wisecommittee.errors import UnknownNameError, WiseCommitteeError
 from wisecommittee.exporting.check import check_export
 from wisecommittee.exporting.describing import described, described_mixture
+from wisecommittee.exporting.exported import Exported
 from wisecommittee.exporting.folder import check_place, whole_folder
 from wisecommittee.exporting.golden import Wanted, golden_units
 from wisecommittee.exporting.manifest import write_manifest
-from wisecommittee.exporting.plan import plan_of
+from wisecommittee.exporting.planning import plan_of
 from wisecommittee.exporting.targets import Target, target_named
 from wisecommittee.exporting.vectors import write_vectors
 from wisecommittee.store import LogitStore, StoreLike, open_store
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """A folder that has been written.
-
-    Parameters
-    ----------
-    folder : Path
-    target : str
-    files : tuple of str
-        The graphs.
-    units : int
-        Golden units, which the files decide as the deployed committee does.
-    source : str
-        Where the golden units come from.
-    checked : tuple of str
-        How the files have been run: 'stages', 'cascade', 'members'.
-    notes : tuple of str
-        What could not be written.
-    """
-
-    folder: Path
-    target: str
-    files: tuple[str, ...]
-    units: int
-    source: str
-    checked: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "folder": str(self.folder),
-            "target": self.target,
-            "files": list(self.files),
-            "units": self.units,
-            "source": self.source,
-            "checked": list(self.checked),
-            "notes": list(self.notes),
-        }
 
 
 def export(

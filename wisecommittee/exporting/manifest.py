@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wisecommittee.committees.fields import checked_object, is_whole, shown
-from wisecommittee.errors import ContentError
+from wisecommittee.errors import ContentError, WiseCommitteeError
 from wisecommittee.exporting.files import GraphFile, TensorSpec
 from wisecommittee.reading import open_regular, parse_json, read_text
 from wisecommittee.writing import written_whole
@@ -73,7 +73,7 @@ def is_export(folder: Path) -> bool:
     try:
         content = parse_json(read_text(folder / NAME, limit=MAX_MANIFEST))
         listed = set(content["files"]) if content["version"] == VERSION else set()
-    except (ContentError, OSError, ValueError, TypeError, KeyError):
+    except (WiseCommitteeError, OSError, ValueError, TypeError, KeyError):
         return False
     return _files_in(folder) <= listed | {NAME}
 

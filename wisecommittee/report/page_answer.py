@@ -26,7 +26,9 @@ def answer(study: Study, choice: Choice) -> str:
         for stage, condition in zip(committee.stages, committee.conditions(), strict=False)
     ]
     parts = [_verdict(study, choice), f"<p><b>{escape(committee.label())}</b></p>", *rules, _table(study, choice)]
-    return f'<div class="answer">{"".join(parts)}<p class="note">{escape(_note(choice))}</p></div>'
+    notes = [_note(choice), *([f"Note: {small}."] if (small := choice.small_networks) else [])]
+    parts += [f'<p class="note">{escape(note)}</p>' for note in notes]
+    return f'<div class="answer">{"".join(parts)}</div>'
 
 
 def _certificate(certificate: Certificate) -> str:

@@ -93,7 +93,9 @@ class Combination:
             counts = ", ".join(f"{name} {width:,}" for name, width in widths.items())
             raise ContentError(f"the members have different numbers of classes: {counts}; name the common ones")
         first, *others = (values for values in rows.values() if values is not None)
-        total = first
-        for values in others:
-            total = total + values
+        if not others:
+            return names, first
+        total = first + others[0]
+        for values in others[1:]:
+            total += values
         return names, total

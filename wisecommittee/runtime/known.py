@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
-from wisecommittee.committees.policies.feature_terms import as_feature
 from wisecommittee.errors import UsageError
 
 
@@ -48,6 +47,8 @@ class Known:
                     f"{committee.label()}: its policy decides by features; give them, features={{column: a value for "
                     f"each unit}}"
                 )
+            from wisecommittee.committees.policies.feature_terms import as_feature
+
             columns = {name: as_feature(name, values) for name, values in features.items()}
         for name, values in columns.items():
             if values.shape != (units,):

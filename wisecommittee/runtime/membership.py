@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.calibration import Calibration, as_logits
-from wisecommittee.committees.cards import split_model_name
-from wisecommittee.committees.combine import PROBABILITY_TOLERANCE, Combine, softmax
+from wisecommittee.committees.combine import PROBABILITY_TOLERANCE, Combine, log_probabilities, softmax
 from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.model_names import split_model_name
 from wisecommittee.committees.scale import LARGEST
 from wisecommittee.errors import CommitteeError, ContentError, option
 from wisecommittee.runtime.members import Member
 from wisecommittee.runtime.outputs import Outputs
+
+if TYPE_CHECKING:
+    from wisecommittee.committees.calibration import Calibration
 
 Rows = NDArray[np.float32]  # [n, C]
 KINDS = ("logits", "probabilities", "answers")
@@ -58,8 +61,11 @@ class Membership:
         kind = str(recorded.get("kind") or kind or "logits")
         if kind not in KINDS:
             raise CommitteeError(f"{name}: its outputs are {kind}, which no model computes for one unit at a time")
-        calibration = recorded.get("calibration")
-        fitted = Calibration.from_json(calibration) if calibration else None
+        fitted = None
+        if calibration := recorded.get("calibration"):
+            from wisecommittee.committees.calibration import Calibration
+
+            fitted = Calibration.from_json(calibration)
         return cls(name, (*split_model_name(name), name), kind, fitted)
 
     def used_as(self, member: Member) -> Membership:
@@ -93,7 +99,7 @@ class Membership:
             raise ContentError(f"{self.name}: gave answers; the committee was chosen on its {self.kind}, [n, classes]")
         rows = self.as_stored(outputs.rows)
         if self.calibration is not None:
-            rows = self.calibration.rows(as_logits(rows, self.kind))
+            rows = self.calibration.rows(log_probabilities(rows) if self.kind == "probabilities" else rows)
         return rule.summand[self.rows_kind](rows.astype(np.float32, copy=False))
 
     def score(self, outputs: Outputs, confidence: str) -> NDArray[np.float32]:
@@ -132,8 +138,9 @@ class Membership:
 
 def look_like_probabilities(rows: Rows) -> bool:
     """Whether every row [n, C] is non-negative and sums to 1, as nearly as in bfloat16."""
-    sums = rows.sum(axis=1, dtype=np.float64)
-    return bool((rows >= 0).all() and (np.abs(sums - 1) <= NEARLY).all())
+    if not (rows >= 0).all():
+        return False
+    return bool((np.abs(rows.sum(axis=1, dtype=np.float64) - 1) <= NEARLY).all())
 
 
 def normalised(rows: Rows) -> Rows:

@@ -11,6 +11,7 @@ from wisecommittee.searches.frontier import Frontier
 from wisecommittee.searches.provenance import recorded, recorded_costs
 from wisecommittee.searches.resampling.evidence import Evidence
 from wisecommittee.searches.selection import Selection
+from wisecommittee.searches.small_networks import small_networks
 from wisecommittee.searches.target import Target
 from wisecommittee.store import LogitStore
 
@@ -96,6 +97,12 @@ class Choice:
         test = None if self.test is None else replace(self.test, committee=committee)
         return replace(self, val=replace(self.val, committee=committee), test=test)
 
+    @property
+    def small_networks(self) -> str | None:
+        """A sentence if a saving in multiply-adds may not be one of time: of the committee, or without a target of any
+        on the frontier."""
+        return small_networks([self.val, *(self.frontier if self.target is None else ())])
+
     def to_json(self) -> dict[str, Any]:
         """The object `search --json` prints; without a target it also lists the frontier."""
         out: dict[str, Any] = {
@@ -111,6 +118,7 @@ class Choice:
                 "matched": self._reference(self.matched),
             },
             "speedup": self.speedup,
+            "small_networks": self.small_networks,
             **self.evidence.to_json(self.selection.margin),
             "best_on_val": None
             if self.best_on_val is None

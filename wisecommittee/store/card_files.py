@@ -12,7 +12,8 @@ import re
 from typing import Any
 
 from wisecommittee.committees.card_json import card_from_json
-from wisecommittee.committees.cards import OLD_KINDS, ModelCard, StoredCard
+from wisecommittee.committees.cards import ModelCard, StoredCard
+from wisecommittee.committees.model_names import OLD_KINDS
 from wisecommittee.errors import StoreError, WiseCommitteeError, option
 from wisecommittee.reading import parse_json
 from wisecommittee.store import checks

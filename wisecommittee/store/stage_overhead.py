@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wisecommittee.committees.cards import check_cost
-from wisecommittee.committees.fields import checked_object, typed
+from wisecommittee.committees.fields import check_cost, checked_object, typed
 from wisecommittee.errors import CostError, StoreError
 from wisecommittee.reading import parse_json
 from wisecommittee.store.layout import OVERHEAD

@@ -6,35 +6,36 @@ May be added: a file with a frozen, slotted subclass of `Policy` (committees/pol
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
-from typing import Any
+from importlib import import_module
+from typing import Any, cast
 
 from wisecommittee.committees.fields import listed, shown
-from wisecommittee.committees.policies.abstaining import Abstaining
-from wisecommittee.committees.policies.adaptive import Adaptive
-from wisecommittee.committees.policies.agreement import Agreement
-from wisecommittee.committees.policies.deferral import Deferral
-from wisecommittee.committees.policies.labels import Labels
 from wisecommittee.committees.policies.mixing import Mixing
-from wisecommittee.committees.policies.router import Router
 from wisecommittee.committees.policies.thresholds import Thresholds
-from wisecommittee.committees.policies.window import Window
 from wisecommittee.committees.policy import Policy
 from wisecommittee.errors import CommitteeError
 
-POLICIES: dict[str, type[Policy]] = {
-    policy.kind: policy
-    for policy in (
-        Thresholds,
-        Mixing,
-        Abstaining,
-        Agreement,
-        Window,
-        Labels,
-        Router,
-        Deferral,
-        Adaptive,
-    )
+ABSTAINING = "abstaining"
+POLICIES: dict[str, type[Policy] | str] = {  # a name stands for the class in the file KIND.py: loaded when it is needed
+    "thresholds": Thresholds,
+    "mixing": Mixing,
+    ABSTAINING: "Abstaining",
+    "agreement": "Agreement",
+    "window": "Window",
+    "labels": "Labels",
+    "router": "Router",
+    "deferral": "Deferral",
+    "adaptive": "Adaptive",
 }
+
+
+def policy_of_kind(kind: str) -> type[Policy]:
+    """The class of a kind of policy."""
+    named = POLICIES[kind]
+    if isinstance(named, str):
+        file = import_module(f"wisecommittee.committees.policies.{kind}")
+        named = POLICIES[kind] = cast(type[Policy], getattr(file, named))
+    return named
 
 
 def policy_from_json(data: Any) -> Policy:
@@ -43,7 +44,7 @@ def policy_from_json(data: Any) -> Policy:
         raise CommitteeError(f'"policy" is {shown(data)}; expected an object with the text "kind"')
     if data["kind"] not in POLICIES:
         raise CommitteeError(f"policy of kind {shown(data['kind'])}; known: {', '.join(sorted(POLICIES))}")
-    policy = POLICIES[data["kind"]]
+    policy = policy_of_kind(data["kind"])
     known = {f.name: f for f in fields(policy) if f.init}  # type: ignore[arg-type]
     given = {name: value for name, value in data.items() if name != "kind"}
     if unknown := sorted(set(given) - set(known)):
@@ -51,7 +52,7 @@ def policy_from_json(data: Any) -> Policy:
     required = {f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING}
     if missing := sorted(required - set(given)):
         raise CommitteeError(f"policy {policy.kind!r}: field {listed(missing)} is missing")
-    if policy is Abstaining:
+    if policy.kind == ABSTAINING:
         given["policy"] = _inner_policy(given["policy"])
     try:
         return policy(**{name: _frozen(value) for name, value in given.items()})
@@ -61,8 +62,8 @@ def policy_from_json(data: Any) -> Policy:
 
 def _inner_policy(data: Any) -> Policy:
     """The policy of a committee that abstains."""
-    if isinstance(data, dict) and data.get("kind") in (Abstaining.kind, Mixing.kind):
-        raise CommitteeError(f"policy {Abstaining.kind!r} of a policy {data['kind']!r}; expected another kind")
+    if isinstance(data, dict) and data.get("kind") in (ABSTAINING, Mixing.kind):
+        raise CommitteeError(f"policy {ABSTAINING!r} of a policy {data['kind']!r}; expected another kind")
     return policy_from_json(data)
 
 

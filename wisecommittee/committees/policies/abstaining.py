@@ -42,6 +42,7 @@ class Abstaining(Policy):
     least_log_odds: tuple[float | None, ...] = ()
     kind: ClassVar[str] = "abstaining"
     answers: ClassVar[bool] = True
+    abstains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         inner = self.policy
@@ -81,6 +82,10 @@ class Abstaining(Policy):
     @property
     def combines(self) -> bool:
         return self.policy.combines or not self.policy.answers
+
+    @property
+    def numbers_per_unit(self) -> int:
+        return self.policy.numbers_per_unit
 
     @property
     def unordered(self) -> bool:

@@ -99,6 +99,10 @@ class Adaptive(Policy):
             {"members"} | ({"outputs"} if self.pooled else set()) | ({"member_scores"} if ranked else set())
         )
 
+    @property
+    def numbers_per_unit(self) -> int:
+        return 4 * (len(self.labels) + len(self.others) + len(self.ranks) + 1)
+
     def routes(self, stages: int) -> list[Route]:
         return [tuple(state["stages"]) for state in self.states]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from wisecommittee.committees.fields import shown
 from wisecommittee.committees.policies.feature_terms import objects
-from wisecommittee.committees.policy import Route
+from wisecommittee.committees.policy import MOST_STAGES, Route
 from wisecommittee.committees.posterior import STOPPING, TERMS, Floats, Posterior, value_size
 from wisecommittee.errors import CommitteeError
 
@@ -50,7 +50,11 @@ class KnownState:
         if not {"stages", "bias", "votes", "stopping"} <= set(data) <= FIELDS:
             raise CommitteeError(f"states: fields {shown(sorted(data))}; expected {', '.join(sorted(FIELDS))}")
         stages = data["stages"]
-        if not isinstance(stages, tuple) or not stages or not all(type(k) is int and 0 <= k < 1 << 16 for k in stages):
+        if (
+            not isinstance(stages, tuple)
+            or not stages
+            or not all(type(k) is int and 0 <= k < MOST_STAGES for k in stages)
+        ):
             raise CommitteeError(f"states: stages {shown(stages)}; expected whole numbers from 0")
         if any(a >= b for a, b in itertools.pairwise(stages)):
             raise CommitteeError(f"states: stages {shown(stages)}; expected an ascending list")

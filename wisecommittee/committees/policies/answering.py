@@ -22,10 +22,14 @@ Evidence = NDArray[np.float64]  # [n, F], of the members that have run
 
 
 class Answering(Protocol):
-    """needs : the fields of a State that it reads beside members and member_scores."""
+    """needs : the fields of a State that it reads beside members and member_scores. numbers_per_unit : about how many
+    numbers it holds for each unit."""
 
     @property
     def needs(self) -> frozenset[str]: ...
+
+    @property
+    def numbers_per_unit(self) -> int: ...
 
     def output(self, state: State, evidence: Evidence) -> Output:
         """After the newest stage of the state."""
@@ -45,6 +49,7 @@ class Rule:
     """The combining rule of the committee answers."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"prediction"})
+    numbers_per_unit: ClassVar[int] = 0
 
     def output(self, state: State, evidence: Evidence) -> Output:
         assert state.prediction is not None
@@ -75,6 +80,10 @@ class Posterior:
     classes: NDArray[np.generic]
     coefficients: tuple[NDArray[np.float64], ...]
     needs: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def numbers_per_unit(self) -> int:
+        return len(self.classes)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -111,6 +120,7 @@ class Weights:
     mean: str
     weights: tuple[NDArray[np.float64], ...]
     needs: ClassVar[frozenset[str]] = frozenset({"outputs"})
+    numbers_per_unit: ClassVar[int] = 0  # those of the outputs, which are there
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

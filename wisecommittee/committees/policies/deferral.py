@@ -74,6 +74,12 @@ class Deferral(Policy):
         return self._parameters.answering.needs | {"members", "member_scores"}
 
     @property
+    def numbers_per_unit(self) -> int:
+        parameters = self._parameters
+        sources = sum(source.width for source in parameters.answered)
+        return 3 * (members_width(parameters.members) + sources) + parameters.answering.numbers_per_unit
+
+    @property
     def answers(self) -> bool:
         """Whether it answers itself."""
         return not self.combines

@@ -20,11 +20,12 @@ from wisecommittee.committees.policies.feature_terms import (
     terms_to_json,
     weighted_terms,
 )
-from wisecommittee.committees.policy import EXIT, Policy, Route, State, reaches
+from wisecommittee.committees.policy import EXIT, MOST_STAGES, Policy, Route, State, reaches
 from wisecommittee.committees.reasons import Reason, compared
 from wisecommittee.errors import CommitteeError
 
 SHOWN = 3  # features among the reasons of a router
+MOST_PARTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Part:
         for name in ("stages", "thresholds", "log_odds", "weights"):
             if not isinstance(getattr(self, name), tuple):
                 raise CommitteeError(f"parts: {name} {shown(getattr(self, name))}; expected a list")
-        if not all(type(stage) is int and 0 <= stage < 1 << 16 for stage in self.stages):
+        if not all(type(stage) is int and 0 <= stage < MOST_STAGES for stage in self.stages):
             raise CommitteeError(f"parts: stages {shown(self.stages)}; expected whole numbers from 0")
         if not self.stages or len(set(self.stages)) != len(self.stages):
             raise CommitteeError(f"parts: stages {shown(self.stages)}; expected one stage or more, each once")
@@ -107,6 +108,8 @@ class Router(Policy):
         cascades = self.cascades()
         if not cascades:
             raise CommitteeError("a router without parts; expected one or more")
+        if len(cascades) > MOST_PARTS:
+            raise CommitteeError(f"a router of {len(cascades):,} parts; expected at most {MOST_PARTS:,}")
         for part in cascades:
             if len(part.weights) != width:
                 raise CommitteeError(f"parts: {len(part.weights):,} weights; expected {width:,}, one for each term")
@@ -146,6 +149,10 @@ class Router(Policy):
         names = [column.name for column in self.terms()]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return f"by {', '.join(names[:3])}{more} each unit runs one of {len(self.parts)} cascades"
+
+    @property
+    def numbers_per_unit(self) -> int:
+        return len(self.parts)
 
     def fee(self, cost: str) -> float:
         return float(self.costs.get(cost, 0.0))

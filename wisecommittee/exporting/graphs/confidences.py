@@ -13,11 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wisecommittee.committees.row_statistics import DEEPEST, LEAST_REST
+from wisecommittee.committees.row_statistics import LEAST_REST
 from wisecommittee.committees.scale import DEEP, EDGE, LARGEST, LEAST, LEAST_AGAINST, LEAST_ENTROPY, MOST
 from wisecommittee.exporting.graphs.rows import LOWEST, Ranked, largest_of, log1p
 
-FLOAT_MOST, FLOAT_EDGE, FLOAT_DEEP, FLOAT_DEEPEST = map(float, (MOST, EDGE, DEEP, DEEPEST))
+FLOAT_MOST, FLOAT_EDGE, FLOAT_DEEP = map(float, (MOST, EDGE, DEEP))
+FLOAT_DEEPEST = -87.0  # exponents below it count as 0 in a sum of float32
 FAR = 1 / (32 * LEAST_AGAINST)  # carried odds beyond which their logarithm is carried
 FAR_LOG = -math.log(LEAST_AGAINST)
 OPEN = 2.0**-23  # rounding error of a mean of probabilities near 1
@@ -45,7 +46,7 @@ class Others(NamedTuple):
         gap = (-z.amax(dim=1)).clamp(max=FLOAT_MOST)
         terms, tails = torch.exp(z), torch.exp(z + gap[:, None])
         tail = tails.sum(dim=1)
-        spread = torch.where(z > FLOAT_DEEPEST, terms * z.clamp(min=2 * FLOAT_DEEPEST), 0.0).sum(dim=1)
+        spread = torch.where(z > FLOAT_DEEPEST, terms * z, 0.0).sum(dim=1)
         mean = torch.where(tails > 0, tails * z, 0.0).sum(dim=1) / tail.clamp(min=SMALLEST)
         minus_log = (gap - torch.log(tail)).clamp(max=FLOAT_MOST)
         return cls(terms.sum(dim=1), minus_log, tail, spread, mean, gap)
@@ -83,7 +84,7 @@ def _neg_entropy(ranked: Ranked, size: int) -> Tensor:
     others = Others.of(ranked, size)
     value = carried_entropy(others.spread / (1 + others.rest) - log1p(others.rest))
     log = others.minus_log - torch.log(1 - others.mean)
-    deep = torch.where(log > FLOAT_DEEP, log.clamp(max=FLOAT_MOST), carried_entropy(-torch.exp(-log)))
+    deep = torch.where(log > FLOAT_DEEP, log.clamp(max=FLOAT_MOST), -torch.exp(-log))
     return torch.where(others.rest < LEAST_REST, deep, value)
 
 
@@ -114,12 +115,11 @@ def _stored_logit_gap(ranked: Ranked, size: int) -> Tensor:
 
 def _stored_neg_entropy(ranked: Ranked, size: int) -> Tensor:
     p = torch.where(ranked.is_top, ranked.top[:, None], ranked.others) * (1 / size)
-    return carried_entropy(torch.where(p > 0, p * torch.log(torch.where(p > 0, p, 1.0)), 0.0).sum(dim=1))
+    return carried_entropy((p * torch.log(torch.where(p > 0, p, 1.0))).sum(dim=1))
 
 
 Function = Callable[[Ranked, int], Tensor]
-# {name: (of sums of logits, of sums of probabilities)}
-CONFIDENCES: dict[str, tuple[Function, Function]] = {
+CONFIDENCES: dict[str, tuple[Function, Function]] = {  # of sums of logits, of sums of probabilities
     "max_prob": (_max_prob, _stored_max_prob),
     "prob_gap": (_prob_gap, _stored_prob_gap),
     "logit_gap": (_logit_gap, _stored_logit_gap),

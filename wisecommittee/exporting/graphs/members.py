@@ -29,7 +29,8 @@ class MemberGraph(nn.Module):
         given: Any = self.module(inputs.to(self.dtype) if inputs.is_floating_point() else inputs)
         return logits_of(given).float()
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, *tensors: Tensor) -> Tensor:
+        (inputs,) = tensors
         rows = self.outputs(inputs)
         if self.membership.kind == "probabilities":
             rows = softmax(rows) if self.softmax_behind else _normalised(rows)

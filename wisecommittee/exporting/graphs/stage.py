@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from wisecommittee.committees.combine import combine_named
 from wisecommittee.committees.committee import Committee
 from wisecommittee.exporting.graphs.confidences import judge, shown
-from wisecommittee.exporting.graphs.decisions import Decision, Seen
 from wisecommittee.exporting.graphs.members import MemberGraph
+from wisecommittee.exporting.graphs.seen import Decision, Seen
 
 
 @dataclass(frozen=True, slots=True)

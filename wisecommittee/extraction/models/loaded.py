@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from wisecommittee.committees.cards import split_model_name
+from wisecommittee.committees.model_names import split_model_name
 from wisecommittee.errors import ContentError, UsageError, option
 from wisecommittee.extraction.models.classes import select_classes
 from wisecommittee.extraction.models.macs import run_on_meta

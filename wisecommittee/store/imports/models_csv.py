@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from wisecommittee.committees.cards import MAX_COUNT, ModelCard, check_cost, split_model_name
+from wisecommittee.committees.cards import MAX_COUNT, ModelCard
+from wisecommittee.committees.fields import check_cost
+from wisecommittee.committees.model_names import split_model_name
 from wisecommittee.errors import AbsentNameError, CostError, StoreError, UsageError, counted
 from wisecommittee.reading import parse_json
 from wisecommittee.store.imports.prices import PRICES, Prices, prices_in

@@ -7,6 +7,7 @@ Any exception of numpy, zipfile or zlib on a damaged file becomes one error with
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
 import zipfile
@@ -36,6 +37,18 @@ def load_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
         if not needed:
             return np.empty(shape, dtype)
         array = np.memmap(source, dtype, "r", start, shape, "F" if fortran else "C")
+        return _native(array, what, WRITE_NPY)
+
+
+def npy_in(data: bytes, what: str) -> NDArray[Any]:
+    """The array of one dimension or more in the bytes of a .npy file, which it shares; read-only."""
+    source = io.BytesIO(data)
+    with _explained(what, WRITE_NPY):
+        shape, fortran, dtype = _header(source)
+        start, needed = source.tell(), math.prod(shape) * dtype.itemsize
+        if needed != len(data) - start:
+            raise ContentError(f"{what}: {needed:,} bytes announced, {len(data) - start:,} sent; {WRITE_NPY}")
+        array = np.frombuffer(data, dtype, offset=start).reshape(shape, order="F" if fortran else "C")
         return _native(array, what, WRITE_NPY)
 
 

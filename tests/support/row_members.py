@@ -57,4 +57,6 @@ def check_as_evaluated(committee, store, split, **options):
         exact = committee.confidence not in CONFIDENCES
         expected = table["confidence"].to_numpy()
         np.testing.assert_allclose(decisions.confidence, expected, rtol=0 if exact else ROUNDING, atol=1e-6)
+    if committee.cost in decisions.costs:
+        np.testing.assert_allclose(decisions.costs[committee.cost], table["cost"], rtol=1e-12)
     return decisions.stage

@@ -49,6 +49,12 @@ def _blocks(committee: Committee, model: str) -> Mapping[str, float] | None:
     return blocks or None
 
 
+def member_cost(committee: Committee, model: str) -> float | None:
+    """What a member costs for a unit by itself, in the committee's cost; None where that varies, or is not recorded."""
+    blocks = _blocks(committee, model)
+    return None if blocks is None else float(sum(blocks.values()))
+
+
 def costs_from_json(costs: object) -> Mapping[str, RecordedCost]:
     """The field `costs` of a committee.json; CommitteeError for anything else."""
     if not isinstance(costs, dict):

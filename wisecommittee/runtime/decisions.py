@@ -36,7 +36,8 @@ class Decisions:
     classes : tuple of str or None
         Names of the classes; None if unknown.
     costs : {name: float64 [n]}
-        What the members said that each unit has cost, failed calls included.
+        What each unit has cost: the committee's cost as committee.json charges it, NaN where it does not say, and
+        costs that members reported, failed calls included. A member that reports the committee's cost is charged that.
     failed : bool [n, K], optional
         The stages in which a member has failed (`Runtime`, on_failure='escalate'); they are among those that have run.
     """

@@ -7,12 +7,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.confidence import NO_CONFIDENCE
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
 from wisecommittee.committees.walk import Exits
 from wisecommittee.runtime.batch import RuntimeBatch
+from wisecommittee.runtime.charges import Charges
 from wisecommittee.runtime.combination import Combination
 from wisecommittee.runtime.decisions import Decisions
 
@@ -20,8 +20,9 @@ from wisecommittee.runtime.decisions import Decisions
 class Gathering:
     """The decisions on n units, until all have exited; start : the index of the first in their batches."""
 
-    def __init__(self, committee: Committee, combination: Combination, units: int, start: int = 0) -> None:
-        self.committee, self.combination, self.left, self.start = committee, combination, units, start
+    def __init__(self, charges: Charges, combination: Combination, units: int, start: int = 0) -> None:
+        self.committee = committee = charges.committee
+        self.charges, self.combination, self.left, self.start = charges, combination, units, start
         self.stage, self.ran = np.empty(units, np.int64), np.zeros((units, len(committee.stages)), np.bool_)
         self.failed = np.zeros_like(self.ran)
         self.confidence = np.zeros(units, np.float32)
@@ -45,9 +46,8 @@ class Gathering:
             if self.probabilities is None:
                 self.probabilities = np.full((len(self.stage), combined.shape[1]), np.nan, np.float32)
             self.probabilities[at] = combined
-        for each in batch.ran.values():
-            for cost, paid in each.costs.items():
-                self.costs.setdefault(cost, np.zeros(len(self.stage)))[at] += paid[rows]
+        for cost, paid in self.charges.paid(batch.committee, exits.route, batch.ran, len(batch)).items():
+            self.costs.setdefault(cost, np.zeros(len(self.stage)))[at] = paid[rows]
         assert batch.judged is not None
         if exits.answer is not None or said:
             self.answers.append((at, batch.judged.prediction[rows] if exits.answer is None else exits.answer))

@@ -129,7 +129,7 @@ class Queues:
         n = count(inputs)
         known = Known.of(committee, unit_ids, features, n)
         self._refuse(n)
-        gathering = Gathering(committee, runtime.combination, n, self._engine.requests.next_index(n))
+        gathering = Gathering(runtime.charges, runtime.combination, n, self._engine.requests.next_index(n))
         if not n:
             return gathering.decisions(runtime.classes)
         try:

@@ -17,6 +17,7 @@ from wisecommittee.committees.walk import entering
 from wisecommittee.errors import UnknownNameError, UsageError
 from wisecommittee.runtime.batch import RuntimeBatch
 from wisecommittee.runtime.calls import call, ran
+from wisecommittee.runtime.charges import Charges
 from wisecommittee.runtime.combination import Combination
 from wisecommittee.runtime.decisions import Decisions
 from wisecommittee.runtime.escalation import decided
@@ -91,6 +92,7 @@ class Runtime:
         if missing := [name for name in names if name not in members]:
             raise UsageError(f"{self.committee.label()}: no callable for {', '.join(missing)}; name one for each")
         self.batch_size, self.classes = batch_size, None if classes is None else tuple(classes)
+        self.charges = Charges.of(self.committee)
         self.escalates = on_failure == "escalate"
         memberships = {name: self._membership(name, members[name]) for name in names}
         confidence = CONFIDENCES.get(self.committee.confidence, self.committee.confidence)
@@ -132,7 +134,7 @@ class Runtime:
         inputs = self.units(inputs)
         n = count(inputs)
         known = Known.of(self.committee, unit_ids, features, n)
-        gathering = Gathering(self.committee, self.combination, n)
+        gathering = Gathering(self.charges, self.combination, n)
         waiting = entering(self.committee, RuntimeBatch(self, self.committee, np.arange(n), inputs, known))
         while waiting:
             for group in ran(self, waiting.pop()):

@@ -31,6 +31,11 @@ class Gathering:
         self.costs: dict[str, NDArray[np.float64]] = {}
         self._stages = {name: number for number, stage in enumerate(committee.stages) for name in stage}
 
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """int64 [n]: the indices of the units in their batches."""
+        return self.start + np.arange(len(self.stage))
+
     def put(self, exits: Exits[RuntimeBatch]) -> None:
         """Units that exit."""
         batch, rows, policy = exits.batch, exits.rows, self.committee.policy

@@ -87,9 +87,6 @@ class MemoryStore:
     def cards(self, split: str) -> tuple[StoredCard, ...]:
         return tuple(sorted((self.card(m, split) for m in self._models), key=lambda card: card.key))
 
-    def units(self, split: str) -> SimpleNamespace:
-        return SimpleNamespace(index=dict.fromkeys(range(len(self._labels))), hash="in memory", labels=self._labels)
-
     def labels(self, split: str) -> np.ndarray:
         return self._labels
 

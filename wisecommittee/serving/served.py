@@ -36,7 +36,7 @@ class Served:
         return cls(runtime, Takes(tuple(shape)), Charges(runtime.committee))
 
     def warm_up(self, batch: int) -> None:
-        """Run every member on one unit, and on a batch of units; coroutine functions, which call others, are not run."""
+        """Run every member on one unit, and on a batch; coroutine functions, which call others, are not run."""
         for units in (1, batch):
             inputs = self.runtime.units(self.takes.example(units))
             for name in self.committee.models:

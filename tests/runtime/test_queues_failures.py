@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -248,7 +249,9 @@ def test_a_router_whose_only_member_failed_runs_the_others_in_order():
     chosen = Runtime(COMMITTEES["router"], FUNCTIONS)(x, features=features)
     only_b = (chosen.ran == [False, True, False]).all(axis=1)
     assert only_b.any()
-    decisions = with_broken("b", COMMITTEES["router"])(x, features=features)
+    cards = {name: {"kind": "logits", "blocks": {name: cost}} for name, cost in (("a", 1), ("b", 10), ("c", 100))}
+    decisions = with_broken("b", replace(COMMITTEES["router"], members=cards))(x, features=features)
+    assert decisions.costs["flops"].tolist() == (decisions.ran @ [1, 10, 100]).tolist()
     assert decisions.ran[only_b].tolist() == [[True, True, False]] * int(only_b.sum())
     assert decisions.prediction[only_b].tolist() == FUNCTIONS["a"](x).argmax(axis=1)[only_b].tolist()
 

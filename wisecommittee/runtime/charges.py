@@ -45,7 +45,10 @@ class Charges:
         number = next(i for i, each in enumerate(self.committee.parts) if each is part)
         known = self.routes[number].get(route)
         if own not in out and any(value is not None for value in self.routes[number].values()):
-            out[own] = np.full(units, np.nan if known is None else known)
+            if route not in self.routes[number]:  # taken because members failed
+                out[own] = self._reported(own, part, route, ran, units)
+            else:
+                out[own] = np.full(units, np.nan if known is None else known)
         return out
 
     def _reported(

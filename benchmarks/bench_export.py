@@ -21,7 +21,7 @@ from wisecommittee.exporting.onnx_cascade import whole_cascade
 from wisecommittee.exporting.replay import run_cascade, run_stages
 from wisecommittee.exporting.run_onnx import opened
 
-BATCHES, SIDE, EXITING = (1, 8, 64, 256), 32, 0.7
+BATCHES, IMAGES, SIDE, EXITING = (1, 8, 64, 256), 1024, 32, 0.7
 
 
 def net(width: int) -> nn.Module:
@@ -36,7 +36,7 @@ def run() -> list[dict]:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     nets = {"small": net(8), "large": net(48)}
-    images = torch.randn(max(BATCHES), 3, SIDE, SIDE)
+    images = torch.randn(IMAGES, 3, SIDE, SIDE)
     with torch.no_grad():
         sure = nets["small"](images).softmax(dim=1).amax(dim=1)
     committee = Committee((("small",), ("large",)), Thresholds((float(sure.quantile(1 - EXITING)),)))

@@ -226,7 +226,7 @@ def loaded(committee):
 
 
 def test_policies_that_graphs_do_not_hold_decide_in_the_runtime(tmp_path):
-    skipping = Labels((0,), ((0,),), ((None, 0.9),), ((1, 2),))
+    skipping = Labels((2,), ((0,),), ((None, 0.9),), ((1, 2),))
     committee = Committee((("small",), ("middle",), ("large/0",)), skipping)
     done = wc.export(committee, "pt2", tmp_path / "out", named(committee), wanted=Wanted(X[:40]))
     assert done.checked == ("members",)

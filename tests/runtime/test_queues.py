@@ -120,6 +120,29 @@ def test_a_stage_runs_when_it_is_full_or_its_oldest_unit_has_waited():
     assert (statistics.waiting, statistics.requests["answered"]) == (0, 4)
 
 
+def test_units_that_come_while_the_member_is_busy_run_together_once_it_is_free():
+    x, _, _ = units(1)
+    sizes = []
+
+    async def call(rows):
+        sizes.append(len(rows))
+        await asyncio.sleep(1.0)
+        return FUNCTIONS["a"](rows)
+
+    runtime = Runtime(CASCADE, {"a": Member(call, at_once=1), "b": slow("b")})
+
+    async def main():
+        async with Queues(runtime, max_wait_ms=0) as queues:
+            requests = []
+            for _ in range(5):
+                requests.append(asyncio.create_task(queues.decide(x)))
+                await asyncio.sleep(0.2)
+            await asyncio.gather(*requests)
+
+    run(main())
+    assert sizes == [1, 4]
+
+
 def test_units_of_several_requests_share_the_batches_of_the_later_stage():
     x, _, _ = units(64)
     sizes = []

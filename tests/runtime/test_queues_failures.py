@@ -207,6 +207,13 @@ def test_a_failed_member_leaves_out_of_the_combination_those_beside_it_stay():
     assert decisions.stage.tolist() == expected.stage.tolist()
 
 
+def test_units_go_on_even_where_the_policy_lets_every_unit_exit():
+    x, _, _ = units(20)
+    committee = Committee((("a",), ("b",)), Thresholds((LEAST,)))
+    assert not Runtime(committee, {m: FUNCTIONS[m] for m in "ab"})(x).stage.any()
+    assert with_broken("a", committee)(x).stage.all()
+
+
 def test_policies_that_need_all_outputs_run_the_rest_in_order_and_the_combination_answers():
     x, ids, features = units(100)
     mean = Runtime(Committee((("b", "c"),), Thresholds()), {name: FUNCTIONS[name] for name in "bc"})(x)

@@ -54,6 +54,9 @@ class MemoryStore:
     def models(self, split: str) -> tuple[str, ...]:
         return tuple(self._models)
 
+    def units(self, split: str) -> SimpleNamespace:
+        return SimpleNamespace(index={str(unit): unit for unit in range(len(self._labels))}, hash="in memory")
+
     def card(self, model: str, split: str) -> StoredCard:
         m = self._models[model]
         varying = [name for name, told in m.further_costs.items() if isinstance(told, list)]

@@ -20,6 +20,7 @@ from wisecommittee.committees.policy import MOST_STAGES, Policy, Route
 from wisecommittee.errors import AbsentError, CommitteeError, WiseCommitteeError
 
 COMMITTEE_VERSION = 1
+FORMS = ("free_form", "ignore_case")  # of answers, as tasks/text.py names them
 MAX_COMMITTEE = 4 << 20  # bytes of a committee.json
 
 
@@ -60,6 +61,9 @@ class Committee:
         has the costs of the models for which counts of pixels stand. Evaluation takes the store's costs.
     stage_overhead : float
         What every stage costs for a unit beside its members. Evaluation takes that of the store.
+    answer_form : str or None
+        How the store compares the members' answers: 'free_form' or 'ignore_case' (tasks/text.py); None: as they stand,
+        but for white space. A runtime compares them in the same way.
     provenance : {"versions", "store", "query", "searched", ..} or None
         What it was chosen with (searches/provenance.py). Evaluation and deployment ignore it, and committees that
         differ in it alone are equal.
@@ -89,6 +93,7 @@ class Committee:
     expected: Mapping[str, Any] | None = None
     costs: Mapping[str, RecordedCost] = field(default_factory=dict, compare=False)
     stage_overhead: float = field(default=0.0, compare=False)
+    answer_form: str | None = field(default=None, compare=False)
     provenance: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -265,6 +270,8 @@ class Committee:
             out["costs"] = costs
         if self.stage_overhead:
             out["stage_overhead"] = self.stage_overhead
+        if self.answer_form is not None:
+            out["answer_form"] = self.answer_form
         if self.members:
             out["members"] = {name: plain(dict(value)) for name, value in sorted(self.members.items())}
             out["fingerprint"] = self.fingerprint
@@ -347,6 +354,9 @@ class Committee:
             raise CommitteeError('committee: "expected" must be an object of figures')
         if not isinstance(provenance, dict | None):
             raise CommitteeError('committee: "provenance" must be an object')
+        form = data.get("answer_form")
+        if form not in (None, *FORMS):
+            raise CommitteeError(f'committee: "answer_form" is {shown(form)}; expected {" or ".join(FORMS)}')
         parallel = data.get("parallel", [])
         if not isinstance(parallel, list) or not all(isinstance(name, str) for name in parallel):
             raise CommitteeError('committee: "parallel" must be a list of names of costs, ["latency_ms"]')
@@ -358,6 +368,7 @@ class Committee:
             guarantee=guarantee,
             expected=expected,
             costs=costs_from_json(data.get("costs", {})),
+            answer_form=form,
             stage_overhead=overhead_from_json(data.get("stage_overhead", 0)),
             provenance=provenance,
             **texts,

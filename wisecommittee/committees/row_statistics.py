@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.float32]  # [n, C]
 MASKED = np.finfo(np.float32).min  # stored for a class that a model never predicts
 LEAST_REST = 1e-30  # a smaller sum of exponentials is replaced by its logarithm
-NOTHING = np.float32(-174)  # float32 has no number as small as its exponential
+DEEPEST = -87.0  # exponentials of numbers below it do not count in a sum of float32
 MOST = 3e38
 
 
@@ -77,7 +77,7 @@ def _of_exponentials(
     terms[every, best] = 0
     out = {"rest": terms.sum(axis=1, dtype=np.float64).astype(np.float32)}
     if "spread" in names:
-        np.maximum(exponents, NOTHING, out=exponents)  # finite, where terms are 0
+        np.maximum(exponents, np.float32(2 * DEEPEST), out=exponents)  # finite, where terms are 0
         exponents *= terms
         out["spread"] = exponents.sum(axis=1, dtype=np.float64).astype(np.float32)
     if (small := np.flatnonzero(out["rest"] < LEAST_REST)).size:

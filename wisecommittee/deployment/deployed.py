@@ -57,7 +57,7 @@ IN_CALLS = 256  # units in a call of a function
 
 def pass_size(device: torch.device) -> int:
     """Units in a forward pass. On a CPU few: what the layers of many units give leaves the caches, and its memory is
-    asked of the system at every layer (a ResNet-50 takes 1.6 to 2 times as long per unit in passes of 64 as of 8)."""
+    asked of the system at every layer (a ResNet-50 takes 1.5 to 2 times as long per unit in passes of 64 as of 8)."""
     return 16 if device.type == "cpu" else 256
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,11 +28,14 @@ class Combination:
     confidence : Confidence or str
         A function of outputs, or the name of a stored score; 'none' for answers without one.
     members : {model: Membership}
+    form : callable
+        From the text of an answer to the one by which it is compared.
     """
 
     rule: Combine
     confidence: Confidence | str
     members: Mapping[str, Membership]
+    form: Callable[[str], str] = str
 
     @property
     def scale(self) -> Scale:
@@ -54,7 +57,8 @@ class Combination:
             raise ContentError(
                 f"{name}: gave rows of numbers; the committee was chosen on its answers, one for each unit"
             )
-        return Ran(None, outputs.answers, score, outputs.costs)
+        compared = np.array([self.form(str(answer)) for answer in outputs.answers.tolist()], np.str_)
+        return Ran(None, compared, score, outputs.costs, outputs.answers)
 
     def judge(self, ran: Mapping[str, Ran]) -> Judged:
         """Prediction and confidence after these members, which stand in the order in which they ran; none failed."""

@@ -31,6 +31,11 @@ class Gathering:
         self.costs: dict[str, NDArray[np.float64]] = {}
         self._stages = {name: number for number, stage in enumerate(committee.stages) for name in stage}
 
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """int64 [n]: the indices of the units in their batches."""
+        return self.start + np.arange(len(self.stage))
+
     def put(self, exits: Exits[RuntimeBatch]) -> None:
         """Units that exit."""
         batch, rows, policy = exits.batch, exits.rows, self.committee.policy
@@ -45,7 +50,7 @@ class Gathering:
             self.costs.setdefault(cost, np.zeros(len(self.stage)))[at] = paid[rows]
         assert batch.judged is not None
         if exits.answer is not None or said:
-            self.answers.append((at, batch.judged.prediction[rows] if exits.answer is None else exits.answer))
+            self.answers.append((at, as_given(exits)))
         self.confidence[at] = batch.judged.score[rows]
         route = exits.route if not isinstance(policy, Mixing) else policy.in_stages(batch.committee, exits.route)
         self.stage[at], self.ran[at[:, None], list(route)] = route[-1], True
@@ -73,3 +78,22 @@ class Gathering:
             self.costs,
             self.failed,
         )
+
+
+def as_given(exits: Exits[RuntimeBatch]) -> NDArray[np.generic]:
+    """The predictions for units that exit: classes; or answers as the quoted member gave them, else the newest member
+    whose answer is the same, and the answer as it is compared if there is none."""
+    batch, rows = exits.batch, exits.rows
+    assert batch.judged is not None
+    answer = batch.judged.prediction[rows] if exits.answer is None else exits.answer
+    if answer.dtype.kind != "U":
+        return answer
+    out = answer.astype(np.object_)
+    policy = batch.committee.policy
+    quoted = policy.quoted(exits.state) if policy.answers else None
+    for number, ran in enumerate(batch.ran.values()):
+        if ran.given is not None and ran.answers is not None:
+            same = (ran.answers[rows] == answer) & (answer != NO_TEXT)
+            chosen = same if quoted is None else same & (quoted[rows] == number)
+            out[chosen] = ran.given[rows][chosen]
+    return np.array(out.tolist()) if len(out) else answer

@@ -7,27 +7,20 @@ on each request alone.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
-from wisecommittee.committees.walk import entering
 from wisecommittee.errors import OverloadError, UsageError, counted
-from wisecommittee.runtime.async_calls import Caller
 from wisecommittee.runtime.batch import RuntimeBatch
 from wisecommittee.runtime.decisions import Decisions
-from wisecommittee.runtime.escalation import Group, decided
+from wisecommittee.runtime.engine import Engine
 from wisecommittee.runtime.gathering import Gathering
 from wisecommittee.runtime.known import Known
-from wisecommittee.runtime.replies import Given, divided, failure, given, is_endured
-from wisecommittee.runtime.requests import NOBODY, Request, Requests
 from wisecommittee.runtime.rows import count
-from wisecommittee.runtime.schedule import Schedule, Waits
+from wisecommittee.runtime.schedule import Waits
 from wisecommittee.runtime.statistics import QueueStatistics
 from wisecommittee.runtime.tally import Tally
 
@@ -61,6 +54,8 @@ class Queues:
 
     Examples
     --------
+    >>> import asyncio
+    >>> import numpy as np
     >>> from wisecommittee.committees.committee import Committee
     >>> from wisecommittee.committees.policies.thresholds import Thresholds
     >>> from wisecommittee.runtime import Runtime
@@ -89,10 +84,8 @@ class Queues:
                 f"and 1"
             )
         self.runtime, self.max_waiting = runtime, max_waiting
-        self._requests, self._tally = Requests(), Tally(runtime.committee, watch)
-        self._schedule = Schedule(runtime, Waits(max_batch, max_wait_ms / 1e3), self._run)
-        self._callers = {name: Caller(runtime, name, self._tally) for name in runtime.members}
-        self._closed = False
+        self._tally, self._closed = Tally(runtime.committee, watch), False
+        self._engine = Engine(runtime, Waits(max_batch, max_wait_ms / 1e3), self._tally)
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,17 +97,8 @@ class Queues:
 
     async def close(self, *, drain: bool = True) -> None:
         """Take no more requests; answer the accepted ones, or with drain=False end them with an OverloadError."""
-        self._closed = self._schedule.in_haste = True
-        try:
-            if drain and self._requests:
-                self._schedule.start_due()
-                await asyncio.wait([request.future for request in self._requests])
-        finally:
-            for request in self._requests:
-                self._fail(request, OverloadError("the queues were closed before the request was answered"))
-            await self._schedule.stop()
-            for caller in self._callers.values():
-                caller.close()
+        self._closed = True
+        await self._engine.close(drain=drain)
 
     async def decide(
         self,
@@ -145,33 +129,27 @@ class Queues:
         n = count(inputs)
         known = Known.of(committee, unit_ids, features, n)
         self._refuse(n)
-        gathering = Gathering(runtime.charges, runtime.combination, n, self._requests.next_index(n))
+        gathering = Gathering(runtime.charges, runtime.combination, n, self._engine.requests.next_index(n))
         if not n:
             return gathering.decisions(runtime.classes)
-        request = self._requests.add(gathering)
         try:
-            batch = RuntimeBatch(runtime, committee, request.index, inputs, known)
-            for group in entering(committee, batch):
-                self._send([group] if group.route else decided(group)[1])
-            self._schedule.start_due()
-            return self._tally.answered(await request.future)
+            batch = RuntimeBatch(runtime, committee, gathering.index, inputs, known)
+            return self._tally.answered(await self._engine.decisions(gathering, batch))
         except BaseException as error:
             self._tally.ended(error)
             raise
-        finally:
-            self._leave(request)
 
     def waiting(self) -> list[int]:
         """The number of units that wait for each stage."""
-        return self._tally.by_stage(self._schedule.queues.values())
+        return self._tally.by_stage(self._engine.schedule.queues.values())
 
     def statistics(self) -> QueueStatistics:
         """What the queues have done so far."""
-        return self._tally.statistics(self._requests.units)
+        return self._tally.statistics(self._engine.requests.units)
 
     def _refuse(self, units: int) -> None:
         """OverloadError if so many more units may not wait."""
-        waiting = self._requests.units
+        waiting = self._engine.requests.units
         if not self._closed and waiting + units <= self.max_waiting:
             return
         self._tally.requests["refused"] += 1
@@ -181,52 +159,3 @@ class Queues:
             f"{counted(units, 'unit')} more than the {waiting:,} that wait; at most {self.max_waiting:,} may "
             f"(max_waiting): try again later, or with fewer units"
         )
-
-    async def _run(self, group: Group) -> None:
-        """Run a stage for a batch, and send its units on; whatever is raised ends the requests of the batch."""
-        try:
-            for part in await self._stage(group):
-                exits, ahead = decided(part)
-                if exits is not None:
-                    self._tally.exited(exits)
-                    self._requests.answer(exits, self.runtime.classes)
-                self._send(ahead)
-        except Exception as error:
-            for request in self._requests.of(group.batch.index):
-                self._fail(request, error)
-
-    async def _stage(self, group: Group) -> list[Group]:
-        """The units after the stage, divided by the members that failed."""
-        batch, runtime = group.batch, self.runtime
-        owner, members = self._requests.owner(batch.index), batch.committee.stages[group.stage]
-        started = asyncio.get_running_loop().time()
-        replies = await asyncio.gather(*(self._callers[name](batch.inputs, owner) for name in members))
-        new = dict[str, Given]()
-        for name, each in zip(members, replies, strict=True):
-            new[name] = given(name, each, len(batch), runtime.combination)
-            for reply in new[name].failures:
-                if not (runtime.escalates and is_endured(reply)):
-                    for request in self._requests.of(batch.index[reply.rows]):
-                        self._fail(request, failure(reply, group.stage))
-        self._tally.ran(members, new, len(batch), asyncio.get_running_loop().time() - started)
-        return [replace(group, batch=part) for part in divided(batch, new)]
-
-    def _send(self, groups: Sequence[Group]) -> None:
-        """Units into the queues of their next stages; those of requests that are gone are left out."""
-        for group in groups:
-            there = self._requests.owner(group.batch.index) != NOBODY
-            if there.all():
-                self._schedule.put(group)
-            elif there.any():
-                self._schedule.put(replace(group, batch=group.batch.only(np.flatnonzero(there))))
-
-    def _fail(self, request: Request, error: Exception) -> None:
-        """End a request with an error; its other units leave the queues."""
-        if not request.future.done():
-            request.future.set_exception(error)
-        self._leave(request)
-
-    def _leave(self, request: Request) -> None:
-        """The units of a request that have not started leave the queues."""
-        if self._requests.remove(request):
-            self._schedule.leave_out(request.index)

@@ -29,17 +29,21 @@ class Ran:
     ----------
     rows : float32 [n, C] or None
         Its summands; None for answers.
-    answers : int64 or text [n], or None
+    answers : text [n] or None
+        In the form by which they are compared.
     score : float32 [n] or None
         The stored score that is the committee's confidence.
     costs : {name: float64 [n]}
         What the units have cost.
+    given : int64 or text [n], or None
+        The answers as the member gave them.
     """
 
     rows: Rows | None = None
     answers: NDArray[np.generic] | None = None
     score: NDArray[np.float32] | None = None
     costs: Costs = field(default_factory=dict)
+    given: NDArray[np.generic] | None = None
 
     @property
     def failed(self) -> bool:
@@ -58,6 +62,7 @@ class Ran:
             answers=None if self.answers is None else self.answers[at],
             score=None if self.score is None else self.score[at],
             costs={name: values[at] for name, values in self.costs.items()},
+            given=None if self.given is None else self.given[at],
         )
 
     @classmethod
@@ -66,15 +71,15 @@ class Ran:
         if len(parts) == 1:
             return parts[0]
         costs = dict.fromkeys(cost for part in parts for cost in part.costs)
-        rows, answers, score = (
+        rows, answers, score, given = (
             None if getattr(parts[0], name) is None else np.concatenate([getattr(part, name) for part in parts])
-            for name in ("rows", "answers", "score")
+            for name in ("rows", "answers", "score", "given")
         )
         paid = {
             cost: np.concatenate([p.costs.get(cost, np.zeros(size)) for p, size in zip(parts, sizes, strict=True)])
             for cost in costs
         }
-        return cls(rows, answers, score, paid)
+        return cls(rows, answers, score, paid, given)
 
     @property
     def form(self) -> Hashable:

@@ -25,11 +25,6 @@ class Request:
     gathering: Gathering
     future: asyncio.Future[Decisions]
 
-    @property
-    def index(self) -> NDArray[np.int64]:
-        """int64 [n]: the indices of its units."""
-        return self.gathering.start + np.arange(len(self.gathering.stage))
-
 
 class Requests:
     """The requests that are accepted and not yet answered."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -96,7 +96,8 @@ class Runtime:
         self.escalates = on_failure == "escalate"
         memberships = {name: self._membership(name, members[name]) for name in names}
         confidence = CONFIDENCES.get(self.committee.confidence, self.committee.confidence)
-        self.combination = Combination(combine_named(self.committee.combine), confidence, memberships)
+        form = _form(self.committee) if any(each.kind == "answers" for each in memberships.values()) else str
+        self.combination = Combination(combine_named(self.committee.combine), confidence, memberships, form)
         self.members = {name: Member.of(name, members[name], memberships[name].kind) for name in names}
 
     def __call__(
@@ -184,3 +185,10 @@ class Runtime:
         """How the outputs of a member enter the committee."""
         membership = Membership.of(name, self.committee)
         return membership.used_as(given) if isinstance(given, Member) else membership
+
+
+def _form(committee: Committee) -> Callable[[str], str]:
+    """The form by which the committee's answers are compared."""
+    from wisecommittee.tasks.text import form_named
+
+    return form_named(committee.answer_form)

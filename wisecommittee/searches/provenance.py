@@ -15,7 +15,7 @@ from typing import Any
 
 from wisecommittee.committees.cards import StoredCard
 from wisecommittee.committees.charging import RecordedCost
-from wisecommittee.committees.committee import Committee
+from wisecommittee.committees.committee import FORMS, Committee
 from wisecommittee.committees.cost import block_costs
 from wisecommittee.searches.evaluation import Evaluation
 from wisecommittee.store import LogitStore
@@ -105,11 +105,13 @@ def is_record(value: object) -> bool:
 
 
 def recorded_costs(store: LogitStore, split: str, cards: Iterable[StoredCard], name: str) -> dict[str, Any]:
-    """The fields `costs`, of models that are not charged by their blocks, and `stage_overhead` of a Committee of these
-    models, by the cards of a split and the overhead that the store records."""
+    """The fields `costs`, of models that are not charged by their blocks, `stage_overhead` and `answer_form` of a
+    Committee of these models, by the cards of a split and the overhead that the store records."""
+    cards = list(cards)
     charged = [card for card in cards if name != "flops" or name in card.contents.unit_costs]
     costs = {card.model: _cost(card, store, split, name) for card in charged}
-    return {"costs": costs, "stage_overhead": store.stage_overhead().costs.get(name, 0.0)}
+    form = next((card.meta["answer_form"] for card in cards if card.meta.get("answer_form") in FORMS), None)
+    return {"costs": costs, "stage_overhead": store.stage_overhead().costs.get(name, 0.0), "answer_form": form}
 
 
 def _cost(card: StoredCard, store: LogitStore, split: str, name: str) -> RecordedCost:

@@ -66,6 +66,16 @@ def voting_form(text: str) -> str:
     return text
 
 
+def answer_form(*, free_form: bool = False, ignore_case: bool = False) -> str | None:
+    """The name of the rule by which answers are compared, as cards and committees have it; None for `comparable`."""
+    return "free_form" if free_form else "ignore_case" if ignore_case else None
+
+
+def form_named(name: str | None) -> Callable[[str], str]:
+    """The function of a name that `answer_form` gives."""
+    return form_of_answers(free_form=name == "free_form", ignore_case=name == "ignore_case")
+
+
 def form_of_answers(*, free_form: bool = False, ignore_case: bool = False) -> Callable[[str], str]:
     """The function that brings answers and labels to the text by which they are compared."""
     return voting_form if free_form else partial(comparable, ignore_case=ignore_case)

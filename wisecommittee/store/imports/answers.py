@@ -37,7 +37,7 @@ from wisecommittee.store.imports.prices import Prices
 from wisecommittee.store.imports.putting import origin, put_together, warn_of_numbering
 from wisecommittee.store.logit_store import LogitStore
 from wisecommittee.store.rows import ModelRows
-from wisecommittee.tasks.text import form_of_answers
+from wisecommittee.tasks.text import answer_form, form_of_answers
 
 
 def import_answers(
@@ -120,6 +120,8 @@ def import_answers(
         ready = []
         for model, rows, unanswered in _answered(table, prices, missing):
             card = with_fields(cards[model], kind="answers", origin=origin(answers))
+            if (name := answer_form(free_form=free_form, ignore_case=ignore_case)) is not None:
+                card = with_fields(card, meta={**card.meta, "answer_form": name})
             known: ArrayLike = np.full(len(rows), checks.NO_LABEL, np.int64)
             if not unlabelled:
                 known = [form(truth[unit]) for unit in rows.unit_ids]

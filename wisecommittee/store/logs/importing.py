@@ -23,6 +23,7 @@ from wisecommittee.store.logs.spec import LogSpec, log_spec
 from wisecommittee.store.logs.spill import spilling
 from wisecommittee.store.logs.survey import survey
 from wisecommittee.store.logs.truth import labels_of_file, labels_of_log, truth_of
+from wisecommittee.tasks.text import answer_form
 
 
 def import_log(
@@ -101,6 +102,8 @@ def import_log(
             given = labels_of_file(labels, units, ids, free_form=free_form, class_names=names)
         truth = truth_of(spill, units, given, unlabelled=unlabelled)
         cards, prices = cards_of(models, costs, [f"{spec.format.name} {spec.path.name}" for spec in specs])
+        if (name := answer_form(free_form=free_form, ignore_case=options.ignore_case)) is not None:
+            cards = {model: with_fields(card, meta={**card.meta, "answer_form": name}) for model, card in cards.items()}
         pool = LogPool(spill, models, units, ids, truth, fate, cards, prices, needs_cost=not dry_run)
         table = pool.features() if features is None else table_of(features)
         making = _Making(store, split, pool, progress)

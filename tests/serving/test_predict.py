@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from linear_members import CASCADE, IDS, MEMBERS, NAMES, STAGES, UNITS, X, served
+from linear_members import CASCADE, IDS, MEMBERS, NAMES, UNITS, X, served
 from servers import running
 
-import wisecommittee as wc
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.abstaining import Abstaining
 from wisecommittee.committees.policies.agreement import Agreement
@@ -20,7 +19,6 @@ from wisecommittee.committees.policies.mixing import mixture
 from wisecommittee.committees.policies.router import Router
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.units import evaluate_units
-from wisecommittee.serving.charges import Charges
 
 LENGTHS = (np.linalg.norm(X, axis=1) - 3).round(4)
 COLUMN = {"name": "length", "center": 0.0, "scale": 1.0, "low": -3.0, "high": 3.0, "knots": ()}
@@ -119,19 +117,3 @@ def test_costs_that_nothing_says_are_null():
     with running(served(bare)) as server:
         assert {unit["cost"] for unit in server.predict({"inputs": X.tolist()}).json["units"]} == {None}
         assert 'cost="usd"' not in server.ask("GET", "/metrics").body.decode()
-
-
-def test_costs_that_members_say_are_charged_with_what_the_policy_costs():
-    router = replace(COMMITTEES["router"], cost="usd", policy=Router((COLUMN,), PARTS, {"usd": 0.5}))
-    decisions = wc.Runtime(router, {n: (lambda x, n=n: outputs(n, x)) for n in "abc"})(X, None, {"length": LENGTHS})
-    usd = {"a": 1.0, "b": 2.0, "c": 4.0}
-    expected = [0.5 + sum(usd[STAGES[k][0]] for k in np.flatnonzero(ran)) for ran in decisions.ran]
-    assert Charges(router)(decisions, None).tolist() == expected
-
-
-def outputs(name, x):
-    from linear_members import WEIGHTS
-
-    from wisecommittee.runtime import Outputs
-
-    return Outputs(x @ WEIGHTS[name], costs={"usd": np.full(len(x), {"a": 1.0, "b": 2.0, "c": 4.0}[name])})

@@ -6,25 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
 from wisecommittee.runtime.decisions import Decisions
 
 
-def answer(
-    committee: Committee, decisions: Decisions, cost: NDArray[np.float64] | None, unit_ids: Sequence[str] | None
-) -> dict[str, Any]:
+def answer(committee: Committee, decisions: Decisions, unit_ids: Sequence[str] | None) -> dict[str, Any]:
     """{"units": [one for each unit], "cost": name of the cost}, JSON values.
 
     Each unit has "prediction" (class number or text; null without an answer), "class" (its name; null if unknown),
     "stage" (where it exits, from 1, as in `evaluate --units`), "confidence" and "cost" (null if unknown) and "members"
     (that ran, in the order of the stages), and its "unit_id" if the request named it.
-
-    cost : float64 [n] or None.
     """
-    units = len(decisions)
+    units, cost = len(decisions), decisions.costs.get(committee.cost)
     routes, route = np.unique(decisions.ran, axis=0, return_inverse=True)
     members = [
         [name for names, has_run in zip(committee.stages, ran, strict=True) if has_run for name in names]

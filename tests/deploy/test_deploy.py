@@ -531,13 +531,20 @@ def test_the_command(nets, monkeypatch, capsys):
     assert set(printed["singles"][0]["speedup"]) == {
         *("flops", "latency", "throughput", "latency_realised", "throughput_realised")
     }
+    from wisecommittee.cli import bench_models
+
+    shown: list[str] = []
+    printed_table = bench_models.table
+
+    def noted(first, columns, *rest):
+        shown.extend(dict(columns))
+        return printed_table(first, columns, *rest)
+
+    monkeypatch.setattr(bench_models, "table", noted)
     code, out, _ = command(monkeypatch, capsys, *quick, "small/1=deployed_nets:small")
     assert code == 0
     assert "small/1 | big" in out
     assert "30 units of val; latency of batch size 1" in " ".join(out.split())
-    shown: list[str] = []
-    monkeypatch.setattr("wisecommittee.cli.bench_models.table", lambda _, columns, *__: shown.extend(dict(columns)))
-    command(monkeypatch, capsys, *quick)
     assert {"speed-up in MACs", "speed-up in latency", "speed-up in units/s"} < set(shown)
     assert {"units", "MACs predict", "passes predict"} < set(shown)
 

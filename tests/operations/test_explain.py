@@ -17,7 +17,7 @@ from wisecommittee.operations.explain import explain_all, wrong_units
 from wisecommittee.searches.units import evaluate_units
 from wisecommittee.store.checks import NO_LABEL
 
-SOME = list(range(0, N, 8))
+SOME = list(range(0, N, 16))
 
 
 @pytest.fixture(scope="module")

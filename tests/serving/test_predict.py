@@ -20,7 +20,7 @@ from wisecommittee.committees.policies.mixing import mixture
 from wisecommittee.committees.policies.router import Router
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.units import evaluate_units
-from wisecommittee.serving.charges import Charges
+from wisecommittee.serving.answers import answer
 
 LENGTHS = (np.linalg.norm(X, axis=1) - 3).round(4)
 COLUMN = {"name": "length", "center": 0.0, "scale": 1.0, "low": -3.0, "high": 3.0, "knots": ()}
@@ -126,7 +126,7 @@ def test_costs_that_members_say_are_charged_with_what_the_policy_costs():
     decisions = wc.Runtime(router, {n: (lambda x, n=n: outputs(n, x)) for n in "abc"})(X, None, {"length": LENGTHS})
     usd = {"a": 1.0, "b": 2.0, "c": 4.0}
     expected = [0.5 + sum(usd[STAGES[k][0]] for k in np.flatnonzero(ran)) for ran in decisions.ran]
-    assert Charges(router)(decisions, None).tolist() == expected
+    assert [unit["cost"] for unit in answer(router, decisions, None)["units"]] == expected
 
 
 def outputs(name, x):

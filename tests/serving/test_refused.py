@@ -292,7 +292,7 @@ def test_a_member_that_fails_is_named_and_the_server_goes_on(member, says, caplo
 
 def test_a_defect_of_the_server_tells_its_log_and_not_the_client(caplog):
     with running(served()) as server:
-        server.service.served.charges._costs = None
+        server.service.counts.costs = None
         answer = server.predict({"inputs": [ROW]})
     assert (answer.status, answer.json) == (500, {"error": "the server failed on this request; its log says more"})
     assert any(record.exc_info for record in caplog.records)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policy import NO_CLASS, NO_TEXT
@@ -25,7 +24,7 @@ class Counts:
 
     def __init__(self, committee: Committee, waiting: Callable[[], float]) -> None:
         name = "wisecommittee_{}".format
-        self.cost, self.stages = committee.cost, len(committee.stages)
+        self.stages = len(committee.stages)
         self.requests = Counter(name("requests_total"), "Requests to /predict, by status of the answer.")
         self.failures = Counter(name("failures_total"), "Requests without decisions, by reason.")
         self.request_seconds = Histogram(
@@ -33,7 +32,7 @@ class Counts:
         )
         self.exits = Counter(name("exits_total"), "Units by the stage at which they exit, from 1.")
         self.unanswered = Counter(name("unanswered_total"), "Units to which the policy gives no answer.")
-        self.costs = Counter(name("cost_total"), "Cost of the units that were answered, as an evaluation charges it.")
+        self.costs = Counter(name("cost_total"), "Cost of the units that were answered, where it is known.")
         self.stage_seconds = Histogram(name("stage_seconds"), "Seconds that a batch takes in a stage.", SECONDS)
         self.batches = Histogram(name("batch_units"), "Units in a batch of a stage.", UNITS)
         self.waiting = Gauge(name("waiting_units"), "Units that are accepted and not yet answered.", waiting)
@@ -41,15 +40,14 @@ class Counts:
             self.exits.add(0, stage=stage + 1)
         self.unanswered.add(0)
 
-    def answered(self, decisions: Decisions, cost: NDArray[np.float64] | None) -> None:
+    def answered(self, decisions: Decisions) -> None:
         """Count the decisions of a request."""
         for stage, units in enumerate(np.bincount(decisions.stage, minlength=self.stages).tolist()):
             self.exits.add(units, stage=stage + 1)
         none = NO_TEXT if decisions.prediction.dtype.kind == "U" else NO_CLASS
         self.unanswered.add(int(np.count_nonzero(decisions.prediction == none)))
-        said = {name: values for name, values in decisions.costs.items() if name != self.cost}
-        for name, values in (said if cost is None else {self.cost: cost, **said}).items():
-            self.costs.add(float(values.sum()), cost=name)
+        for name, values in decisions.costs.items():
+            self.costs.add(float(np.nansum(values)), cost=name)
 
     def exits_at(self) -> list[int]:
         """Units that have exited at each stage."""

@@ -11,7 +11,6 @@ from wisecommittee.deployment.deploy import deploy
 from wisecommittee.deployment.members import Module, find_card
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import UsageError, option
-from wisecommittee.serving.charges import Charges
 from wisecommittee.serving.served import Served
 from wisecommittee.serving.takes import Takes
 from wisecommittee.store import LogitStore, StoreLike, open_store
@@ -46,7 +45,7 @@ def deployed(
             f"{option('input_size', placeholder='3,224,224')}"
         )
     takes = Takes(one, pictures, Units.of_numbers)
-    return Served(run, takes, Charges(chosen))
+    return Served(run, takes)
 
 
 def _stored_shape(store: LogitStore | None, name: str) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""A committee that is ready to be served: its runtime, the inputs that it takes, and what units cost."""
+"""A committee that is ready to be served: its runtime, and the inputs that it takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.runtime.runtime import Runtime
-from wisecommittee.serving.charges import Charges
 from wisecommittee.serving.takes import Takes
 
 
@@ -19,12 +18,10 @@ class Served:
     ----------
     runtime : Runtime
     takes : Takes
-    charges : Charges
     """
 
     runtime: Runtime
     takes: Takes
-    charges: Charges
 
     @property
     def committee(self) -> Committee:
@@ -33,7 +30,7 @@ class Served:
     @classmethod
     def of_runtime(cls, runtime: Runtime, shape: Sequence[int]) -> Served:
         """A runtime whose members take float32 [n, *shape]."""
-        return cls(runtime, Takes(tuple(shape)), Charges(runtime.committee))
+        return cls(runtime, Takes(tuple(shape)))
 
     def warm_up(self, batch: int) -> None:
         """Run every member on one unit, and on a batch; coroutine functions, which call others, are not run."""

@@ -81,9 +81,8 @@ class Service:
             decisions = await self.queues.decide(units.inputs, units.unit_ids, units.features)
         except OverloadError as error:
             raise Refusal(503, str(error), retry=1) from error
-        cost = self.served.charges(decisions, units.unit_ids)
-        self.counts.answered(decisions, cost)
-        return answer(self.served.committee, decisions, cost, units.unit_ids)
+        self.counts.answered(decisions)
+        return answer(self.served.committee, decisions, units.unit_ids)
 
     async def close(self) -> None:
         """Give up what is under way."""

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from linear_members import CASCADE, IDS, MEMBERS, NAMES, STAGES, UNITS, X, served
+from linear_members import CASCADE, IDS, MEMBERS, NAMES, UNITS, X, served
 from servers import running
 
-import wisecommittee as wc
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.abstaining import Abstaining
 from wisecommittee.committees.policies.agreement import Agreement
@@ -20,7 +19,6 @@ from wisecommittee.committees.policies.mixing import mixture
 from wisecommittee.committees.policies.router import Router
 from wisecommittee.committees.policies.thresholds import Thresholds
 from wisecommittee.searches.units import evaluate_units
-from wisecommittee.serving.answers import answer
 
 LENGTHS = (np.linalg.norm(X, axis=1) - 3).round(4)
 COLUMN = {"name": "length", "center": 0.0, "scale": 1.0, "low": -3.0, "high": 3.0, "knots": ()}
@@ -121,17 +119,12 @@ def test_costs_that_nothing_says_are_null():
         assert 'cost="usd"' not in server.ask("GET", "/metrics").body.decode()
 
 
-def test_costs_that_members_say_are_charged_with_what_the_policy_costs():
-    router = replace(COMMITTEES["router"], cost="usd", policy=Router((COLUMN,), PARTS, {"usd": 0.5}))
-    decisions = wc.Runtime(router, {n: (lambda x, n=n: outputs(n, x)) for n in "abc"})(X, None, {"length": LENGTHS})
-    usd = {"a": 1.0, "b": 2.0, "c": 4.0}
-    expected = [0.5 + sum(usd[STAGES[k][0]] for k in np.flatnonzero(ran)) for ran in decisions.ran]
-    assert [unit["cost"] for unit in answer(router, decisions, None)["units"]] == expected
-
-
-def outputs(name, x):
-    from linear_members import WEIGHTS
-
-    from wisecommittee.runtime import Outputs
-
-    return Outputs(x @ WEIGHTS[name], costs={"usd": np.full(len(x), {"a": 1.0, "b": 2.0, "c": 4.0}[name])})
+def test_a_cost_that_some_stages_do_not_say_is_null_where_a_unit_ran_them():
+    partly = replace(CASCADE, cost="usd", costs={"a": 0.5, "b": 2.0, "c": None})
+    with running(served(partly)) as server:
+        answer = server.predict({"inputs": X.tolist()})
+        counted = server.ask("GET", "/metrics").body.decode()
+    assert answer.status == 200
+    costs = [{1: 0.5, 2: 2.5, 3: None}[unit["stage"]] for unit in answer.json["units"]]
+    assert [unit["cost"] for unit in answer.json["units"]] == costs
+    assert f'cost_total{{cost="usd"}} {sum(cost or 0.0 for cost in costs):g}' in counted

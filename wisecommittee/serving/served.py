@@ -33,7 +33,7 @@ class Served:
         return cls(runtime, Takes(tuple(shape)))
 
     def warm_up(self, batch: int) -> None:
-        """Run every member on one unit, and on a batch; coroutine functions, which call others, are not run."""
+        """Run every member on one unit, and on a batch; but no coroutine functions, which call services."""
         for units in (1, batch):
             inputs = self.runtime.units(self.takes.example(units))
             for name in self.committee.models:

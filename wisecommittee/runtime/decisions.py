@@ -23,24 +23,25 @@ class Decisions:
     Parameters
     ----------
     prediction : int64 or text [n]
-        Class numbers, or the answers of members that answer; -1 and "" for units without an answer.
+        Class numbers, or answers as the members gave them; -1 or "" for units without an answer.
     stage : int64 [n]
         Stage at which each unit exits, from 0.
     confidence : float32 [n] or None
-        Confidence after the stages that have run; None if the committee has none. The least float32 number for units
-        for which every member that has run has failed.
+        Confidence after the stages that have run; None if the policy uses none. The least float32 number for units for
+        which every member failed.
     probabilities : float32 [n, C] or None
-        Probabilities of the members that have run, combined; None if they answer. NaN for units for which every member
-        that has run has failed.
+        Combined probabilities of the members that have run; None if members give answers. NaN for units for which every
+        member failed.
     ran : bool [n, K]
-        The stages that have run.
+        The stages that each unit has run, of K.
     classes : tuple of str or None
         Names of the classes; None if unknown.
     costs : {name: float64 [n]}
-        What each unit has cost: the committee's cost as committee.json charges it, NaN where it does not say, and
-        costs that members reported, failed calls included. A member that reports the committee's cost is charged that.
+        What each unit has cost: the committee's cost as committee.json charges it (NaN where it does not say), and the
+        costs that members report in their `Outputs`, failed calls included. Where a member reports the committee's
+        cost, that replaces the number of committee.json.
     failed : bool [n, K], optional
-        The stages in which a member has failed (`Runtime`, on_failure='escalate'); they are among those that have run.
+        The stages in which a member failed (`Runtime(.., on_failure='escalate')`); they are in `ran` too.
     """
 
     prediction: NDArray[np.generic]

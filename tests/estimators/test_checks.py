@@ -13,6 +13,6 @@ TREES = [
 ]
 
 
-@parametrize_with_checks([CommitteeClassifier(TREES, {"stump": 1, "tree": 4}, cv=2, levels=10)])
+@parametrize_with_checks([CommitteeClassifier(TREES, {"stump": 1, "tree": 4}, cv=2, levels=4)])
 def test_of_scikit_learn(estimator, check):
     check(estimator)

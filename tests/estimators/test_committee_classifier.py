@@ -36,10 +36,10 @@ def store_with(outputs, labels, costs, split):
     return store
 
 
-@pytest.mark.parametrize("policy", ["thresholds", "adaptive"])
-def test_decisions_are_those_of_an_evaluation_of_the_same_outputs(digits, asked, policy):
+@pytest.mark.parametrize(("policy", "options"), [("thresholds", {}), ("adaptive", {"max_models": 2, "levels": 4})])
+def test_decisions_are_those_of_an_evaluation_of_the_same_outputs(digits, asked, policy, options):
     X, others, y, labels = digits
-    fitted = asked(policy=policy, max_cost=9).fit(X, y)
+    fitted = asked(policy=policy, max_cost=9, **options).fit(X, y)
     outputs = {name: member.predict_proba(others) for name, member in fitted.named_estimators_.items()}
     expected = evaluate_units(fitted.committee_, store_with(outputs, labels, fitted.costs_, "test"), "test")
     assert expected["stage"].nunique() > 1
@@ -279,7 +279,7 @@ def test_routed_metadata_reach_estimators_and_groups_stay_whole(digits):
 def test_what_is_wrong_is_named(digits, asked, options, error, text):
     X, _, y, _ = digits
     with pytest.raises(error, match=text):
-        asked().set_params(**options).fit(X, y)
+        asked().set_params(**options).fit(X[:100], y[:100])
 
 
 def test_estimators_without_probabilities_are_refused_with_the_remedy(digits):

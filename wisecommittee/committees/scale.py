@@ -35,6 +35,7 @@ ROUNDING = 4e-6  # relative difference of the odds, and of the entropy, between 
 STEPS = 8 * 2.0**-24  # least distance of two confidences that any float32 softmax keeps on two sides of their middle
 WIDEST = 100  # most roundings between the numbers that `lowest` replaces by one
 FEW = 64  # most thresholds that are remembered together
+POINTS = 1024  # numbers tried at once in the search for the carried number of a threshold
 _NOWHERE = np.float32(np.inf)
 _FAR = 1 / (32 * LEAST_AGAINST)
 _FAR_LOG = -np.log(LEAST_AGAINST)
@@ -211,14 +212,17 @@ class Scale:
     def _least(self, wanted: Carried) -> Carried:
         """The least carried numbers above the edge whose confidence is at least `wanted`.
 
-        By bisection over float32 numbers: positive ones, read as integers, have the same order.
+        By cutting the range of float32 numbers into equal parts again and again: positive ones, read as integers, have
+        the same order.
         """
+        parts = max(2, POINTS // len(wanted))
         low = np.full(wanted.shape, self.start.view(np.int32), np.int64)
         high = np.full(wanted.shape, np.float32(np.inf).view(np.int32), np.int64)
         while (high - low > 1).any():
-            middle = (low + high) // 2
-            reached = self.shown(middle.astype(np.int32).view(np.float32)) >= wanted
-            low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+            edges = low[:, None] + (high - low)[:, None] * np.arange(parts + 1) // parts
+            reached = self.shown(edges[:, 1:-1].astype(np.int32).view(np.float32)) >= wanted[:, None]
+            first = np.arange(len(wanted)), (~reached).sum(axis=1)
+            low, high = edges[first], edges[:, 1:][first]
         return high.astype(np.int32).view(np.float32)
 
     def lowest(self, ordered: Carried) -> Carried:

@@ -69,7 +69,7 @@ def test_the_search_is_that_of_the_units_that_choose(store, parts):
 
 def test_the_figures_and_p_values_are_those_of_the_units_that_test(store, parts):
     choice = searched(store, ACCURATE, "P(cost > 60) <= 0.5", "agreement with large >= 0.7")
-    plain = replace(choice.val.committee, guarantee=())
+    plain = choice.val.committee.altered()
     figures = wc.evaluate(plain, parts[1], "val")
     assert choice.certificate.figures.figures() == figures.figures()
     ours = evaluate_units(plain, parts[1], "val")
@@ -149,7 +149,7 @@ def test_a_target_limits_what_is_tested(store):
 
 def test_an_ensemble_to_match_is_measured_on_the_units_that_choose(store, parts):
     choice = searched(store, "average_flops <= 190", target=Target("match_ensemble", ("middle", "large")))
-    together = replace(choice.matched.committee, members={})
+    together = choice.matched.committee.altered(members={})
     assert choice.matched.correct == wc.evaluate(together, parts[0], "val").correct
 
 

@@ -18,7 +18,7 @@ from wisecommittee.searches.calibration.calibrate import calibrate
 from wisecommittee.searches.certainty import abstaining
 from wisecommittee.searches.units import evaluate_units
 
-N, CLASSES, SPLITS = 200, 3, ("val", "test")
+N, CLASSES, SPLITS = 120, 3, ("val", "test")
 SHARP = {"a": (0.5, 10), "b": (1.0, 30), "c": (1.6, 90)}  # {architecture: (signal, multiply-adds)}
 
 
@@ -54,22 +54,32 @@ def stores(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def for_calibration(tmp_path_factory):
+    """Stores whose members are calibrated by one method after the other."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    return {kind: filled(folder, kind) for kind in ("logits", "probabilities")}
+
+
+@pytest.fixture(scope="module")
 def binary(tmp_path_factory):
     return filled(tmp_path_factory.mktemp("binary"), classes=2)
 
 
-def several(frontier, most=4):
+def searched(store, most=3, levels=4, **query):
     """Committees from the whole length of a frontier, with more than one stage where there are any."""
+    frontier = wc.search(store, levels=levels, max_models=3, threads=1, **query)
     found = [e.committee for e in frontier if len(e.committee.stages) > 1] or [e.committee for e in frontier]
-    return found[:: max(1, len(found) // most)]
+    return [found[i] for i in sorted({round(i) for i in np.linspace(0, len(found) - 1, most)})]
 
 
-def check_all(store, committees, splits=SPLITS):
+def check_all(store, committees):
     assert committees
-    stages = [
-        check_as_evaluated(committee, store, split, batch_size=64) for committee in committees for split in splits
-    ]
+    stages = [check_as_evaluated(committee, store, "test", batch_size=50) for committee in committees]
     assert any(len(np.unique(stage)) > 1 for stage in stages) or all(len(c.stages) == 1 for c in committees)
+
+
+def named(query):
+    return "-".join(map(str, query.values())) or "thresholds"
 
 
 QUERIES = [
@@ -92,25 +102,33 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=lambda query: "-".join(map(str, query.values())) or "thresholds")
-@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+OF_PROBABILITIES = [
+    {},
+    {"combine": "mean_probs"},
+    {"combine": "last", "confidence": "prob_gap"},
+    {"confidence": "logit_gap"},
+    {"policy": "agreement"},
+]
+KINDS = [("logits", query) for query in QUERIES] + [("probabilities", query) for query in OF_PROBABILITIES]
+
+
+@pytest.mark.parametrize(("kind", "query"), KINDS, ids=lambda given: given if isinstance(given, str) else named(given))
 def test_every_unit_is_decided_as_evaluated(kind, query, stores):
-    store = stores[kind]
-    check_all(store, several(wc.search(store, levels=6, max_models=3, threads=1, **query)))
+    check_all(stores[kind], searched(stores[kind], **query))
 
 
 def test_a_window_on_the_positive_class(binary):
-    check_all(binary, several(wc.search(binary, policy="window", combine="last", levels=6, max_models=3, threads=1)))
+    check_all(binary, searched(binary, policy="window", combine="last"))
 
 
 @pytest.mark.parametrize("method", ["temperature", "platt", "isotonic"])
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
-def test_members_are_calibrated_as_in_the_store(kind, method, tmp_path):
-    store = filled(tmp_path, kind)
+def test_members_are_calibrated_as_in_the_store(kind, method, for_calibration):
+    store = for_calibration[kind]
     calibrate(store, ["*"], method, force=True)
-    found = several(wc.search(store, calibrated=True, levels=6, max_models=3, threads=1), most=2)
-    assert all("calibration" in member for member in found[-1].members.values())
-    check_all(store, found, splits=["test"])  # val is calibrated by folds
+    found = searched(store, most=2, calibrated=True)
+    assert {member["calibration"]["method"] for member in found[-1].members.values()} == {method}
+    check_all(store, found)
 
 
 def test_members_of_a_stage_answer_together(stores):
@@ -123,11 +141,11 @@ def test_members_of_a_stage_answer_together(stores):
 
 def test_committees_that_mix_and_that_abstain(stores):
     store = stores["logits"]
-    found = several(wc.search(store, levels=6, max_models=3, threads=1))
+    found = searched(store)
     mixed = mixture(found[0], found[-1], 0.4)
     check_as_evaluated(mixed, store, "test", batch_size=30)
     for policy in ("thresholds", "deferral"):
-        (chosen, *_) = several(wc.search(store, policy=policy, levels=6, max_models=3, threads=1))
+        chosen = searched(store, policy=policy)[0]
         silent = abstaining(chosen, [(0.7, None)] * len(chosen.stages))
         check_as_evaluated(silent, store, "test")
         assert "" in decide(silent, store, "test", np.arange(N)).names
@@ -138,16 +156,22 @@ def chosen(stores):
     """A committee of every kind of policy."""
     store = stores["logits"]
     kinds = ("thresholds", "agreement", "labels", "router", "deferral", "adaptive")
-    found = [several(wc.search(store, policy=kind, levels=6, max_models=3, threads=1))[-1] for kind in kinds]
-    return [*found, mixture(found[0], found[3], 0.5) if found[3].combine == found[0].combine else found[0]]
+    found = [searched(store, policy=kind)[-1] for kind in kinds]
+    return [*found, mixture(found[0], found[3], 0.5)]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture(scope="module")
+def whole(chosen, stores):
+    """The decisions of each of these committees on all units, in their order."""
+    return [decide(committee, stores["logits"], "test", np.arange(N)) for committee in chosen]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_decisions_depend_neither_on_batches_nor_on_the_order_of_the_units(data, chosen, stores):
-    committee, store = data.draw(st.sampled_from(chosen)), stores["logits"]
+def test_decisions_depend_neither_on_batches_nor_on_the_order_of_the_units(data, chosen, whole, stores):
+    number = data.draw(st.integers(0, len(chosen) - 1))
+    committee, whole, store = chosen[number], whole[number], stores["logits"]
     rows = np.array(data.draw(st.permutations(range(N)))[: data.draw(st.integers(1, N))])
-    whole = decide(committee, store, "test", np.arange(N))
     some = decide(committee, store, "test", rows, batch_size=data.draw(st.integers(1, 70)))
     assert some.prediction.tolist() == whole.prediction[rows].tolist()
     assert some.stage.tolist() == whole.stage[rows].tolist()
@@ -208,7 +232,7 @@ def answered(tmp_path_factory):
 @pytest.mark.parametrize("policy", ["thresholds", "agreement", "labels", "deferral", "adaptive"])
 def test_free_form_answers_vote_by_their_form_and_are_returned_as_they_were_given(policy, answered, tmp_path):
     store, said = answered
-    for number, committee in enumerate(several(wc.search(store, policy=policy, levels=5, max_models=3, threads=1))):
+    for number, committee in enumerate(searched(store, levels=5, policy=policy)):
         committee.save(tmp_path / f"{number}.json")
         again = Committee.load(tmp_path / f"{number}.json")
         assert again.answer_form == "free_form"

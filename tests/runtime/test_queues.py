@@ -192,7 +192,10 @@ def test_inputs_of_different_forms_run_apart_and_those_of_one_form_together():
         shapes.append(type(rows).__name__ + str(len(rows)))
         return FUNCTIONS["a"](np.array(rows))
 
-    runtime = Runtime(CASCADE, {"a": call, "b": lambda rows: FUNCTIONS["b"](np.array(rows))})
+    async def last(rows):
+        return FUNCTIONS["b"](np.array(rows))
+
+    runtime = Runtime(CASCADE, {"a": call, "b": last})
     expected = Runtime(CASCADE, {m: FUNCTIONS[m] for m in "ab"})(x)
 
     async def main():
@@ -200,7 +203,7 @@ def test_inputs_of_different_forms_run_apart_and_those_of_one_form_together():
             parts = [x[:2], x[2:3].tolist(), tuple(x[3:4].tolist()), x[4:6]]
             return await asyncio.gather(*map(queues.decide, parts))
 
-    decisions = asyncio.run(main())
+    decisions = run(main())
     assert sorted(shapes) == ["list2", "ndarray4"]
     assert np.concatenate([each.stage for each in decisions]).tolist() == expected.stage.tolist()
 

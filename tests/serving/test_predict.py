@@ -117,3 +117,14 @@ def test_costs_that_nothing_says_are_null():
     with running(served(bare)) as server:
         assert {unit["cost"] for unit in server.predict({"inputs": X.tolist()}).json["units"]} == {None}
         assert 'cost="usd"' not in server.ask("GET", "/metrics").body.decode()
+
+
+def test_a_cost_that_some_stages_do_not_say_is_null_where_a_unit_ran_them():
+    partly = replace(CASCADE, cost="usd", costs={"a": 0.5, "b": 2.0, "c": None})
+    with running(served(partly)) as server:
+        answer = server.predict({"inputs": X.tolist()})
+        counted = server.ask("GET", "/metrics").body.decode()
+    assert answer.status == 200
+    costs = [{1: 0.5, 2: 2.5, 3: None}[unit["stage"]] for unit in answer.json["units"]]
+    assert [unit["cost"] for unit in answer.json["units"]] == costs
+    assert f'cost_total{{cost="usd"}} {sum(cost or 0.0 for cost in costs):g}' in counted

@@ -48,6 +48,9 @@ class MemoryStore:
     def stage_overhead(self) -> StageOverhead:
         return StageOverhead(self.overheads)
 
+    def has_split(self, split: str) -> bool:
+        return split == self._split
+
     def require_split(self, split: str) -> None:
         assert split == self._split
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,24 +23,25 @@ class Decisions:
     Parameters
     ----------
     prediction : int64 or text [n]
-        Class numbers, or the answers of members that answer; -1 and "" for units without an answer.
+        Class numbers, or answers as the members gave them; -1 or "" for units without an answer.
     stage : int64 [n]
         Stage at which each unit exits, from 0.
     confidence : float32 [n] or None
-        Confidence after the stages that have run; None if the committee has none. The least float32 number for units
-        for which every member that has run has failed.
+        Confidence after the stages that have run; None if the policy uses none. The least float32 number for units for
+        which every member failed.
     probabilities : float32 [n, C] or None
-        Probabilities of the members that have run, combined; None if they answer. NaN for units for which every member
-        that has run has failed.
+        Combined probabilities of the members that have run; None if members give answers. NaN for units for which every
+        member failed.
     ran : bool [n, K]
-        The stages that have run.
+        The stages that each unit has run, of K.
     classes : tuple of str or None
         Names of the classes; None if unknown.
     costs : {name: float64 [n]}
-        What each unit has cost: the committee's cost as committee.json charges it, NaN where it does not say, and
-        costs that members reported, failed calls included. A member that reports the committee's cost is charged that.
+        What each unit has cost: the committee's cost as committee.json charges it (NaN where it does not say), and the
+        costs that members report in their `Outputs`, failed calls included. Where a member reports the committee's
+        cost, that replaces the number of committee.json.
     failed : bool [n, K], optional
-        The stages in which a member has failed (`Runtime`, on_failure='escalate'); they are among those that have run.
+        The stages in which a member failed (`Runtime(.., on_failure='escalate')`); they are in `ran` too.
     """
 
     prediction: NDArray[np.generic]
@@ -75,6 +77,30 @@ class Decisions:
         named = ((c, str(c) if known is None else known[c]) for c in self.prediction.tolist())
         return [NO_TEXT if c == NO_CLASS else name for c, name in named]
 
+    def to_json(self) -> dict[str, Any]:
+        """The decisions as values of strict JSON: numbers that are not finite are null.
+
+        Returns
+        -------
+        dict
+            "prediction": [n] class numbers or texts, null without an answer; "class": [n] names of the predicted
+            classes, or null if the classes have no names; "stage": [n] stage at which each unit exits, from 1 as in
+            `evaluate --units`; "confidence": [n], or null if the committee has none; "costs": {name: [n]}; "failed":
+            [n] lists of the stages, from 1, in which a member has failed.
+        """
+        is_named = self.classes is not None and self.prediction.dtype.kind != "U"
+        failed = [list[int]() for _ in range(len(self))]
+        if self.failed is not None:
+            failed = [(np.flatnonzero(stages) + 1).tolist() for stages in self.failed]
+        return {
+            "prediction": [None if p in (NO_CLASS, NO_TEXT) else p for p in self.prediction.tolist()],
+            "class": [name or None for name in self.names] if is_named else None,
+            "stage": (self.stage + 1).tolist(),
+            "confidence": None if self.confidence is None else _numbers(self.confidence),
+            "costs": {name: _numbers(values) for name, values in self.costs.items()},
+            "failed": failed,
+        }
+
     def __len__(self) -> int:
         return len(self.prediction)
 
@@ -87,6 +113,11 @@ class Decisions:
         rows = zip(self.names[first], self.stage[first].tolist(), sure, strict=False)
         shown = "; ".join(f"{name or 'no answer'} at stage {stage}{sure}" for name, stage, sure in rows)
         return f"<Decisions of {counted(len(self), 'unit')}: {shown}{'; ..' if len(self) > SHOWN else ''}>"
+
+
+def _numbers(values: NDArray[np.floating]) -> list[float | None]:
+    """The values, None in place of those that are not finite."""
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _joined(parts: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:

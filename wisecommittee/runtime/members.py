@@ -19,36 +19,40 @@ CALLS_AT_ONCE = 8  # of a coroutine function
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A model of a committee: a callable, and how it is called.
-
-    A time-out ends a call of a coroutine function. A call of another function cannot be ended: it goes on in its
-    thread, and what it returns is not used.
+    """A callable that computes the outputs of a model, and how a runtime calls it.
 
     Parameters
     ----------
     call : callable or scikit-learn estimator
-        From the inputs of n units to float [n, C], to n answers, or to `Outputs`. A coroutine function is awaited
-        (`Runtime.decide`, `Queues`); others run in threads there.
+        Takes the inputs of n units and returns float [n, C], n answers, or `Outputs`. A coroutine function needs
+        `Runtime.decide` or `Queues`, which await it and run other callables in threads.
     softmax : bool
-        Put a softmax behind a model that was chosen on its probabilities and gives logits.
-    columns : sequence of int, optional
-        The outputs that the committee uses; by default all.
+        Apply a softmax to what `call` returns: for a committee that was chosen on probabilities of a model that returns
+        logits.
+    columns : tuple of int, optional
+        The columns of [n, C] that the committee uses, in its order of the classes; by default all.
     batch_size : int, optional
-        Most units in a call; by default that of the runtime.
+        Most units in one call; by default the batch size of the runtime.
     each : bool
-        Call it for each unit by itself: with an element of a list, a row of an array or a table; it returns float [C],
-        an answer, or `Outputs` of that unit.
+        Call it for one unit at a time, with an element of a list or a row of an array or table. It then returns
+        float [C], an answer, or `Outputs` of that one unit.
     at_once : int, optional
-        Most calls at the same time; by default 8 of a coroutine function, and 1 of another, since few models may be
-        called from several threads.
+        Most calls at the same time, in `Runtime.decide` and `Queues`; by default 8 for a coroutine function and 1 for
+        another callable, since few models may be called from several threads.
     timeout : float, optional
-        Most seconds of a call; by default no limit.
+        Most seconds for one call, after which the call has failed; by default no limit. A coroutine is cancelled then.
+        Another function cannot be stopped: it goes on in its thread, and its result is thrown away.
     retries : int
-        How often a failed call is repeated: one that raised or ran out of time. Not after a TypeError, AttributeError,
-        NameError or NotImplementedError, nor after outputs that cannot be used.
+        How many times a call is repeated that raised or ran out of time. A TypeError, AttributeError, NameError or
+        NotImplementedError is not repeated, and neither are outputs of the wrong shape or that are not finite.
     backoff : float or callable
-        Seconds before the first repetition, doubled before each further one, times a random number from 1/2 to 1; or a
-        function from the number of the repetition, from 1, to seconds.
+        Seconds before the first repetition, doubled for each further one and multiplied by a random number from 1/2 to
+        1; or a function that takes the number of the repetition (1, 2, ..) and returns seconds.
+
+    Raises
+    ------
+    UsageError
+        A number is out of its range.
     """
 
     call: Callable[[Any], Any]
@@ -72,7 +76,7 @@ class Member:
 
     @classmethod
     def of(cls, name: str, given: Any, kind: str) -> Member:
-        """A member from what the caller of a runtime names; kind : 'logits', 'probabilities' or 'answers'."""
+        """The member for a value of a runtime's `members`; kind : of its outputs, as of `Membership`."""
         member = given if isinstance(given, Member) else cls(given)
         if is_estimator(member.call):
             return replace(member, call=called(name, member.call, kind))
@@ -85,7 +89,7 @@ class Member:
 
     @property
     def is_coroutine(self) -> bool:
-        """Whether the callable is a coroutine function."""
+        """Whether the callable is a coroutine function (`async def`)."""
         call: Any = self.call
         while hasattr(call, "func") and not hasattr(call, "__code__"):
             call = call.func  # functools.partial
@@ -98,7 +102,7 @@ class Member:
         return self.at_once or (CALLS_AT_ONCE if self.is_coroutine else 1)
 
     def pause(self, repetition: int) -> float:
-        """Seconds before the repetition of that number, from 1."""
+        """Seconds to wait before a repetition; repetition : its number, from 1."""
         if callable(self.backoff):
             return self.backoff(repetition)
         return self.backoff * 2 ** (repetition - 1) * (1 + random.random()) / 2

@@ -14,20 +14,26 @@ from wisecommittee.errors import ContentError
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a member returns for n units, where an array of its outputs does not say all.
+    """What a callable returns for n units, with scores or costs beside its rows or answers.
 
-    A member that is called for each unit by itself gives values of that unit in place of arrays of n.
+    A callable that gets one unit at a time (`Member(.., each=True)`) gives float [C], one answer, and one number for
+    each score and cost.
 
     Parameters
     ----------
     rows : float [n, C], optional
-        Logits or probabilities of the classes.
-    answers : n texts or class numbers, optional
-        Instead of rows.
+        Logits or probabilities, as the store holds them of this model. Either `rows` or `answers` is given.
+    answers : text or int [n], optional
+        Texts or class numbers.
     scores : {name: float [n]}
-        Confidences under the names that the store had for them.
+        Scores of this model by their names in the store. A committee that exits by a stored score needs that one.
     costs : {name: float [n]}
-        What each unit has cost, such as {"usd": ..}.
+        What each unit has cost, such as {"usd": [..]}. The committee's cost replaces what committee.json says of this
+        model; other costs are added up in `Decisions.costs`.
+
+    Examples
+    --------
+    >>> said = Outputs(answers=["yes", "no"], scores={"confidence": [0.9, 0.4]}, costs={"usd": [0.002, 0.003]})
     """
 
     rows: Any = None
@@ -36,11 +42,11 @@ class Outputs:
     costs: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """The number of units, of checked outputs."""
+        """The number of units; of outputs that a runtime has checked."""
         return len(self.answers if self.rows is None else self.rows)
 
     def only(self, at: NDArray[np.int64]) -> Outputs:
-        """Checked outputs of the units at these positions."""
+        """The outputs of the units at these positions; of outputs that a runtime has checked."""
         return Outputs(
             None if self.rows is None else self.rows[at],
             None if self.answers is None else self.answers[at],

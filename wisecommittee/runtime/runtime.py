@@ -32,34 +32,38 @@ ON_FAILURE = ("raise", "escalate")
 
 
 class Runtime:
-    """A committee whose members are callables.
+    """Runs a committee on real inputs, with a callable for each of its models.
+
+    Each stage runs on the units that have not exited before it. Predictions, stages and costs are those that `evaluate`
+    reports for the same outputs.
 
     Parameters
     ----------
     committee : Committee or path
         A path is the path of a committee.json.
     members : {model: callable, Member or scikit-learn estimator}
-        Every member. A callable takes the inputs of n units, a part of what the runtime is called with, and returns
-        float [n, C] as they were stored (logits or probabilities), n answers, or `Outputs`.
+        One for each model of the committee. A callable takes the inputs of n units (a slice or selection of what the
+        runtime is called with) and returns what the store holds of the model: logits or probabilities [n, C], or n
+        answers; or `Outputs`, which can also carry scores and costs. A `Member` adds time-outs, retries and the like.
     batch_size : int
-        Most units in a call of a member.
+        Most units in one call of a member.
     classes : sequence of str, optional
-        Names of the classes.
+        Names of the C classes, in the order of the columns.
     on_failure : str
-        What becomes of the units of a member that fails: that raises (after its retries), takes longer than its
-        time-out, or gives outputs of the wrong shape or that are not finite. 'raise': a MemberError. 'escalate': they
-        go on to the next stage, are charged what was spent, and the combination leaves the member out
-        (runtime/escalation.py); `Decisions.failed` says which. Outputs of another kind than the committee was chosen on
-        always raise.
+        What happens to units for which a member fails. A member fails if its call raises (after its retries), takes
+        longer than its time-out, or returns outputs of the wrong shape or with numbers that are not finite. 'raise': a
+        MemberError is raised. 'escalate': these units run the next stage; they are charged for the failed call, the
+        combination leaves the failed member out, and `Decisions.failed` names the stage. Outputs of another kind than
+        the committee was chosen on (probabilities in place of logits) raise in both cases.
 
     Raises
     ------
     UnknownNameError
         `members` names a model that is not in the committee.
     UsageError
-        A member is missing or cannot be called, or the batch size is below 1.
+        A model has no callable, a value of `members` cannot be called, or the batch size is below 1.
     CommitteeError
-        The committee cannot run: its members' outputs are counts of pixels.
+        The committee cannot run on inputs: the outputs of its members are counts of pixels.
 
     Examples
     --------
@@ -106,17 +110,17 @@ class Runtime:
         unit_ids: Sequence[str] | None = None,
         features: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None,
     ) -> Decisions:
-        """Run the committee: every stage on the units that the policy sends to it (committees/walk.py).
+        """Decide n units: run each stage on the units that the policy sends to it.
 
         Parameters
         ----------
         inputs : n units
             A list, an array [n, ..], a tensor, a sparse matrix or a table of n rows.
         unit_ids : text [n], optional
-            Needed only if the policy decides by unit ids.
+            Needed only by policies that decide by unit ids (mixtures).
         features : {column: [n]}, optional
-            What is known of the units before any model runs: numbers, or text of categories. Needed only if the policy
-            decides by features.
+            What is known of the units before any model runs: numbers, or categories as text. Needed only by policies
+            that decide by features (routers).
 
         Returns
         -------
@@ -125,12 +129,12 @@ class Runtime:
         Raises
         ------
         UsageError
-            The policy decides by unit ids or features, and there are not n of them.
+            The policy decides by unit ids or features, and they are missing or not n; or a member is a coroutine
+            function (await `decide`).
         CommitteeError
             A member gives outputs of another kind than the committee was chosen on.
         MemberError
-            A member raises, takes too long, gives another number of outputs than it got units, or numbers that are not
-            finite, and `on_failure` is 'raise'.
+            A member fails, and `on_failure` is 'raise'.
         """
         inputs = self.units(inputs)
         n = count(inputs)
@@ -151,8 +155,10 @@ class Runtime:
         unit_ids: Sequence[str] | None = None,
         features: Mapping[str, Sequence[Any] | NDArray[Any]] | None = None,
     ) -> Decisions:
-        """As a call, in an event loop: members that are coroutine functions are awaited, others run in threads, those
-        of a stage at the same time. For many requests at once: `runtime.queues.Queues`.
+        """Decide n units, as a call does, without blocking the event loop.
+
+        Coroutine functions are awaited and other callables run in threads; the members of a stage run at the same time.
+        `Queues` decides many requests at once.
 
         Parameters, Returns, Raises
         ---------------------------
@@ -166,15 +172,15 @@ class Runtime:
             return await queues.decide(inputs, unit_ids, features)
 
     def units(self, inputs: Any) -> Any:
-        """The inputs of a call in the form in which batches hold them; inputs in that form unchanged."""
+        """The inputs of a call in the form that batches hold; inputs in that form are returned unchanged."""
         return inputs
 
     def inputs_of(self, name: str, inputs: Any) -> Any:
-        """The inputs of a batch as a member takes them."""
+        """The inputs of a batch, prepared for a member."""
         return inputs
 
     def outputs(self, name: str, inputs: Any) -> Outputs:
-        """The checked outputs of a member for these units; MemberError if it fails."""
+        """The outputs of a member for these inputs, checked; MemberError if the member fails."""
         replies = call(name, self.members[name], self.inputs_of(name, inputs), self.batch_size)
         for reply in replies:
             if reply.error is not None:

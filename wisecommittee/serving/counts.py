@@ -32,7 +32,7 @@ class Counts:
         )
         self.exits = Counter(name("exits_total"), "Units by the stage at which they exit, from 1.")
         self.unanswered = Counter(name("unanswered_total"), "Units to which the policy gives no answer.")
-        self.costs = Counter(name("cost_total"), "Cost of the units that were answered, as an evaluation charges it.")
+        self.costs = Counter(name("cost_total"), "Cost of the units that were answered, where it is known.")
         self.stage_seconds = Histogram(name("stage_seconds"), "Seconds that a batch takes in a stage.", SECONDS)
         self.batches = Histogram(name("batch_units"), "Units in a batch of a stage.", UNITS)
         self.waiting = Gauge(name("waiting_units"), "Units that are accepted and not yet answered.", waiting)
@@ -47,7 +47,7 @@ class Counts:
         none = NO_TEXT if decisions.prediction.dtype.kind == "U" else NO_CLASS
         self.unanswered.add(int(np.count_nonzero(decisions.prediction == none)))
         for name, values in decisions.costs.items():
-            self.costs.add(float(values.sum()), cost=name)
+            self.costs.add(float(np.nansum(values)), cost=name)
 
     def exits_at(self) -> list[int]:
         """Units that have exited at each stage."""

@@ -282,6 +282,18 @@ def test_what_is_wrong_is_named(digits, asked, options, error, text):
         asked().set_params(**options).fit(X[:100], y[:100])
 
 
+class Unfit(GaussianNB):
+    def fit(self, X, y, sample_weight=None):
+        raise AssertionError("fitted")
+
+
+@pytest.mark.parametrize("options", [{"levels": 1}, {"costs": {"other": 1}}])
+def test_what_is_wrong_is_named_before_anything_is_fitted(digits, options):
+    X, _, y, _ = digits
+    with pytest.raises(UsageError):
+        CommitteeClassifier([("nb", Unfit())], **{"costs": {"nb": 1}, **options}).fit(X[:100], y[:100])
+
+
 def test_estimators_without_probabilities_are_refused_with_the_remedy(digits):
     X, _, y, _ = digits
     members = [("nb", GaussianNB()), ("svc", LinearSVC())]

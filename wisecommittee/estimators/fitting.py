@@ -20,10 +20,11 @@ from wisecommittee.estimators.members import (
     COST,
     SPLIT,
     Members,
-    costs_of,
     fitted,
     left_out_probabilities,
+    measured_costs,
     require_probabilities,
+    stated_costs,
     store_of,
 )
 from wisecommittee.searches.every_budget import EveryBudget, choose_within_every_budget
@@ -55,6 +56,9 @@ def fit_committee(asked: CommitteeClassifier, X: Any, y: Any, fit_params: Mappin
     check_classification_targets(y)
     members = {name: estimator for name, estimator in asked.estimators if not isinstance(estimator, str)}
     require_probabilities(members)
+    query = _query(asked)  # options and costs that are not valid are refused before anything is fitted
+    names = [name for name, _ in asked.estimators]
+    costs = None if asked.costs is None else stated_costs(asked.costs, members, names)
     known = {name: value for name, value in fit_params.items() if value is not None}
     routed = _routed(asked, members, known)
     groups = routed.splitter.split.get(GROUPS)
@@ -68,18 +72,13 @@ def fit_committee(asked: CommitteeClassifier, X: Any, y: Any, fit_params: Mappin
         cv = check_cv(asked.cv, y=y, classifier=True)
         splits = list(cv.split(X, y, **routed.splitter.split))
         outputs = left_out_probabilities(members, X, y, splits, params, asked.n_jobs)
-    costs = costs_of(asked.costs, done, [name for name, _ in asked.estimators], X)
+    costs = measured_costs(done, X) if costs is None else costs
     store = store_of(outputs, _numbers(y, classes), costs)
-    return Fit(classes, Bunch(**done), costs, _chosen(asked, store, groups))
+    return Fit(classes, Bunch(**done), costs, _chosen(asked, query, store, groups))
 
 
-def _chosen(asked: CommitteeClassifier, store: MemoryStore, groups: Any) -> EveryBudget:
-    """The choice within every budget. groups : [n] of the samples, or None."""
-    parts = len(store.labels(SPLIT))
-    if groups is not None:
-        write_groups(store, SPLIT, store.unit_ids(SPLIT), {GROUPS: list(map(str, groups))})
-        parts = len(set(groups))
-    query = Query(
+def _query(asked: CommitteeClassifier) -> Query:
+    return Query(
         split=SPLIT,
         max_models=asked.max_models,
         levels=asked.levels,
@@ -89,6 +88,14 @@ def _chosen(asked: CommitteeClassifier, store: MemoryStore, groups: Any) -> Ever
         cost=COST,
         replicas="all",
     )
+
+
+def _chosen(asked: CommitteeClassifier, query: Query, store: MemoryStore, groups: Any) -> EveryBudget:
+    """The choice within every budget. groups : [n] of the samples, or None."""
+    parts = len(store.labels(SPLIT))
+    if groups is not None:
+        write_groups(store, SPLIT, store.unit_ids(SPLIT), {GROUPS: list(map(str, groups))})
+        parts = len(set(groups))
     selection = Selection(
         folds=None if parts >= 2 * FOLDS else parts // 2 if parts >= 4 else 0,
         group_by=None if groups is None else GROUPS,

@@ -65,8 +65,8 @@ def left_out_probabilities(
     return dict(zip(members, each, strict=True))
 
 
-def costs_of(costs: Mapping[str, float] | None, members: Members, named: Sequence[str], X: Any) -> dict[str, float]:
-    """{member: cost of a sample}: as given, else measured in milliseconds. named : the members and those dropped.
+def stated_costs(costs: Mapping[str, float], members: Members, named: Sequence[str]) -> dict[str, float]:
+    """{member: cost of a sample} as given. named : the members and those dropped.
 
     Raises
     ------
@@ -77,8 +77,6 @@ def costs_of(costs: Mapping[str, float] | None, members: Members, named: Sequenc
     CostError
         A cost is no finite number from 0.
     """
-    if costs is None:
-        return {name: _milliseconds(estimator, X) for name, estimator in members.items()}
     if not isinstance(costs, Mapping):
         raise UsageError(f"{option('costs', costs)}; expected {{name: number}} with the cost of each estimator")
     if unknown := [name for name in costs if name not in named]:
@@ -92,6 +90,11 @@ def costs_of(costs: Mapping[str, float] | None, members: Members, named: Sequenc
         check_cost(number, f"cost of {name}", free=True)
         out[name] = float(number)
     return out
+
+
+def measured_costs(members: Members, X: Any) -> dict[str, float]:
+    """{member: milliseconds of a sample}; members : fitted."""
+    return {name: _milliseconds(estimator, X) for name, estimator in members.items()}
 
 
 def _milliseconds(estimator: Any, X: Any) -> float:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -26,6 +28,8 @@ def run_until_told(served: Served, settings: Settings, place: socket.socket, say
     service.warm_up()
     server = Server(service, say)
     asyncio.run(server.serve(sockets=[place]))
+    if server.interrupted:  # asyncio says so too, unless the signal came while its handlers were exchanged
+        raise KeyboardInterrupt
 
 
 class Server(uvicorn.Server):
@@ -37,7 +41,11 @@ class Server(uvicorn.Server):
         config |= {"log_config": None, "log_level": "warning", "access_log": False}
         config |= {"server_header": False, "proxy_headers": False}
         super().__init__(uvicorn.Config(application(service), **config))
-        self.service, self.say = service, say
+        self.service, self.say, self.interrupted = service, say, False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.interrupted = self.interrupted or sig == signal.SIGINT
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -369,7 +369,11 @@ def test_members_come_from_their_cards(nets, tmp_path):
 @pytest.mark.parametrize(
     ("modules", "error", "message"),
     [
-        ({}, UsageError, r"big: there is no model spec that it could be loaded from; name one, big=SPEC"),
+        (
+            {},
+            UsageError,
+            r"big: there is no model spec that it could be loaded from; name one, big=SPEC.*, or the store",
+        ),
         ({"bigg": "deployed_nets:large"}, UnknownNameError, "unknown member 'bigg'; did you mean 'big'"),
         ({"big": "deployed_nets:larg"}, UnknownNameError, "did you mean 'large'"),
     ],

@@ -343,7 +343,7 @@ def test_no_unit_is_lost_or_answered_twice(seed, on_failure):
         else:
             ends["decisions"] += 1
             assert len(decisions) == len(rows)
-            alone = expected_of("thresholds")(x[rows], [ids[i] for i in rows], features)
+            alone = expected_of("thresholds")(x[rows], [ids[i] for i in rows], None)
             sound = ~decisions.failed.any(axis=1)
             assert decisions.prediction[sound].tolist() == alone.prediction[sound].tolist()
             assert decisions.stage[sound].tolist() == alone.stage[sound].tolist()
@@ -393,3 +393,21 @@ def test_importing_the_runtime_loads_no_event_loop():
 
     code = "import sys, wisecommittee.runtime; print(*({'asyncio', 'concurrent.futures', 'logging'} & {*sys.modules}))"
     assert not subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("inputs", [None, 3.0, np.float32(3), np.array(3)])
+def test_inputs_that_hold_no_units_are_refused_with_what_is_expected(inputs):
+    runtime = Runtime(CASCADE, {name: FUNCTIONS[name] for name in "ab"})
+    message = f"inputs: a {type(inputs).__name__}; expected n units, in a list"
+    with pytest.raises(UsageError, match=message):
+        runtime(inputs)
+    with pytest.raises(UsageError, match=message):
+        run(runtime.decide(inputs))
+
+
+def test_ids_and_features_are_counted_whether_or_not_the_policy_reads_them():
+    runtime, (x, ids, _) = Runtime(CASCADE, {name: FUNCTIONS[name] for name in "ab"}), units(6)
+    with pytest.raises(UsageError, match="5 unit ids for 6 units; expected one each"):
+        runtime(x, ids[:5])
+    with pytest.raises(UsageError, match=r"feature 'length': shape \[7\] for 6 units; expected one each"):
+        runtime(x, features={"length": np.arange(7.0)})

@@ -36,7 +36,7 @@ def with_broken(names, committee, **options):
 def test_an_error_names_member_stage_units_and_cause():
     x, _, _ = units(20)
     runtime = Runtime(CASCADE, {"a": FUNCTIONS["a"], "b": broken})
-    message = r"b: calling it raised ConnectionError: the service is away \(stage 1, \d+ units\)"
+    message = r"b: calling it raised ConnectionError: the service is away \(stage 2, \d+ units\)"
     with pytest.raises(MemberError, match=message) as raised:
         runtime(x)
     assert isinstance(raised.value.__cause__.__cause__, ConnectionError)
@@ -67,8 +67,8 @@ def test_the_inputs_of_one_request_do_not_spoil_another_one(poison):
 
     error, *decisions = run(main())
     assert isinstance(error, MemberError)
-    text = "a: nan in row 1, class 1; expected numbers (stage 0, 1 unit)"
-    assert str(error) == text if np.isnan(poison) else "ValueError: seven (stage 0, 2 units)" in str(error)
+    text = "a: nan in row 1, class 1; expected numbers (stage 1, 1 unit)"
+    assert str(error) == text if np.isnan(poison) else "ValueError: seven (stage 1, 2 units)" in str(error)
     for number, each in enumerate(decisions):
         same(each, Runtime(CASCADE, {m: FUNCTIONS[m] for m in "ab"})(x[3 * number : 3 * number + 3]))
 
@@ -137,7 +137,7 @@ def test_a_call_that_takes_too_long_is_cancelled_and_repeated():
     decisions, time = run(main())
     same(decisions, Runtime(CASCADE, {m: FUNCTIONS[m] for m in "ab"})(x))
     assert (calls, cancelled, time) == (3, 2, 30 + 5 + 30 + 5 + 1)
-    with pytest.raises(MemberError, match=r"a: no answer within 0.5 s \(stage 0, 4 units\)"):
+    with pytest.raises(MemberError, match=r"a: no answer within 0.5 s \(stage 1, 4 units\)"):
         run(Runtime(CASCADE, {"a": Member(slow("a", lambda: 1.0).call, timeout=0.5), "b": slow("b")}).decide(x))
 
 

@@ -165,7 +165,7 @@ def test_the_page_says_what_is_served(page):
     assert "expected average flops 25.5" in text
     assert "units 10" in text
     assert "requests answered with 200 1" in text
-    assert "requests failed by request 1" in text
+    assert "requests without decisions: request 1" in text
     assert "No authentication" in text
 
 

@@ -44,7 +44,7 @@ REFUSED = {
     "no inputs": (422, {"unit_ids": []}, JSON, 'an object with "inputs"'),
     "no object": (422, [ROW], JSON, 'an object with "inputs"'),
     "an unknown field": (422, {"inputs": [ROW], "input_ids": []}, JSON, "unknown field 'input_ids'"),
-    "no units": (422, {"inputs": []}, JSON, "expected numbers of shape [n, 8]"),
+    "no units": (422, {"inputs": []}, JSON, "which holds no unit; expected numbers of shape [n, 8]"),
     "one unit without its list": (422, {"inputs": ROW}, JSON, "float64 of shape [8]; expected numbers of shape [n, 8]"),
     "another shape": (422, {"inputs": [ROW[:7]]}, JSON, "shape [1, 7]; expected numbers of shape [n, 8]"),
     "ragged lists": (422, {"inputs": [ROW, ROW[:7]]}, JSON, "lists of different lengths"),
@@ -69,7 +69,7 @@ REFUSED = {
     "an array with more behind it": (422, npy(X) + b"\0", NPY, "bytes announced"),
     "an array that claims much": (422, announcing((99999999, 99999999)), NPY, "bytes announced"),
     "NaN in an array": (422, npy(np.full((1, INPUTS), np.nan)), NPY, "not finite"),
-    "an array of no units": (422, npy(X[:0]), NPY, "shape [0, 8]"),
+    "an array of no units": (422, npy(X[:0]), NPY, "shape [0, 8], which holds no unit"),
 }  # fmt: skip
 
 
@@ -103,6 +103,7 @@ def test_paths_methods_and_hosts(method, path, status, headers, server):
     answer = server.ask(method, path, **headers)
     assert answer.status == status
     assert status == 200 or [*answer.json] == ["error"]
+    assert status not in (404, 405) or "POST /predict" in answer.json["error"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
@@ -136,7 +137,7 @@ def test_a_body_in_chunks_is_counted_while_it_is_read(server):
 
 def test_a_body_that_does_not_come_is_not_waited_for():
     with (
-        running(served(), timeout_s=0.2) as server,
+        running(served(), timeout=0.2) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection,
     ):
         head = (
@@ -205,7 +206,7 @@ def test_requests_that_overload_are_refused_and_the_others_answered():
 
 def test_a_request_that_takes_too_long_is_given_up():
     gate = Gate()
-    with running(served(a=gate), timeout_s=0.2) as server:
+    with running(served(a=gate), timeout=0.2) as server:
         gate.open.clear()
         answer = server.predict({"inputs": [ROW]})
         gate.open.set()

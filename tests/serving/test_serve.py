@@ -50,7 +50,8 @@ def test_a_port_that_is_in_use_is_named(run, tmp_path):
     [
         (("none.json",), 1, "none.json: no such file"),
         (("committee.json", "--max-body-mb", "0"), 2, "--max-body-mb 0; expected a number above 0"),
-        (("committee.json", "--timeout", "nan"), 2, "expected a finite number from 0"),
+        (("committee.json", "--timeout", "nan"), 2, "--timeout nan; expected a finite number from 0"),
+        (("committee.json", "--store", "nowhere"), 1, "there is no store at 'nowhere'"),
         (("committee.json", "--port", "70000"), 2, "--port"),
         (("committee.json", "a"), 2, "'a': expected NAME=SPEC"),
         (("committee.json", "--input-size", "3,x"), 2, "--input-size 'x': expected whole numbers"),
@@ -226,6 +227,12 @@ def test_shapes_that_nothing_says_are_asked_for():
         pass
     with pytest.raises(UsageError, match="input_size"):
         wc.serve(wc.Runtime(CASCADE, functions()), settings=Settings(port=0))
+
+
+@pytest.mark.parametrize("given", [{"port": 0}, {"models": {}}, {"store": "logits"}])
+def test_what_a_runtime_would_not_read_is_refused(given):
+    with pytest.raises(UsageError, match=f"{next(iter(given))}: a Runtime .* served as it is"):
+        wc.serve(wc.Runtime(CASCADE, functions()), input_size=(INPUTS,), settings=Settings(port=0), **given)
 
 
 def test_code_that_only_a_card_names_is_not_run(store, tmp_path):

@@ -144,7 +144,7 @@ def _source(
     kind = str(recorded.get("kind") or (card.kind if card is not None else "logits"))
     module, named = given, {}
     if module is None:
-        module = named[name] = _origin(name, card)
+        module = named[name] = _origin(name, card, store)
     lender, noted = preprocess, card.meta.get("preprocess_of") if card is not None else None
     if lender is None and noted and getattr(given, "preprocess", None) is None:
         lender = named[f"preprocessing of {name}"] = str(noted)
@@ -156,13 +156,18 @@ def _source(
     return _Source(name, module, card, str(expected) if expected else None, kind, lender, named)
 
 
-def _origin(name: str, card: StoredCard | None) -> str:
+def _origin(name: str, card: StoredCard | None, store: LogitStore | None) -> str:
+    if card is None and store is not None:
+        store.require()
     origin = None if card is None else card.origin
     if origin and (":" in origin or Path(origin).suffix in FILES):
         return origin
+    elsewhere = (
+        "" if store is not None else f", or the store whose card names one, {option('store', placeholder='FOLDER')}"
+    )
     raise UsageError(
         f"{name}: {'its card names' if card else 'there is'} no model spec that it could be loaded from"
-        f"{f' ({origin})' if origin else ''}; name one, {name}=SPEC, such as {name}=timm:resnet50@weights.pt"
+        f"{f' ({origin})' if origin else ''}; name one, {name}=SPEC, such as {name}=timm:resnet50@weights.pt{elsewhere}"
     )
 
 

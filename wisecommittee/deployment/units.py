@@ -88,9 +88,9 @@ class Units:
             return inputs
         if isinstance(inputs, torch.Tensor):
             return cls.of_tensors({None: inputs})
-        inputs = inputs if hasattr(inputs, "shape") else list(inputs)
         if not count(inputs):
             raise UsageError("no inputs; expected a tensor or array [n, ..], or one image or more")
+        inputs = inputs if hasattr(inputs, "shape") else list(inputs)
         is_array = isinstance(inputs, np.ndarray) and inputs.dtype.kind in "fiub"
         if is_array and all(model.preprocess is None for model in models):
             return cls({None: Picked(torch.from_numpy(np.ascontiguousarray(inputs)))}, Picked(inputs))

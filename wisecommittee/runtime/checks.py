@@ -20,7 +20,8 @@ def checked(name: str, given: Any, units: int) -> Outputs:
         is_answers = is_answers or (isinstance(values, np.ndarray) and values.dtype.kind in "USO")
         given = Outputs(answers=values) if is_answers else Outputs(rows=values)
     if (given.rows is None) == (given.answers is None):
-        raise ContentError(f"{name}: gave {'neither' if given.rows is None else 'both'} rows and answers; expected one")
+        gave = "neither rows nor answers" if given.rows is None else "both rows and answers"
+        raise ContentError(f"{name}: gave {gave}; expected one of them")
     scores = {key: _column(name, f"score {key!r}", values, units, np.float32) for key, values in given.scores.items()}
     costs = {key: _column(name, f"cost {key!r}", values, units, np.float64) for key, values in given.costs.items()}
     if wrong := [key for key, values in costs.items() if not np.isfinite(values).all()]:

@@ -29,15 +29,19 @@ class Known:
         Raises
         ------
         UsageError
-            The policy decides by unit ids or features, and there are not n of them.
+            There are not n unit ids or n values of a feature; or there are none, and the policy decides by them.
         """
+        if unit_ids is not None and len(unit_ids) != units:
+            raise UsageError(f"{len(unit_ids):,} unit ids for {units:,} units; expected one each")
+        for name, values in (features or {}).items():
+            if (shape := np.shape(values)) != (units,):
+                raise UsageError(f"feature {name!r}: shape {list(shape)} for {units:,} units; expected one each")
         needs = frozenset().union(*(part.policy.needs for part in committee.parts), committee.policy.needs)
         ids, columns = None, dict[str, NDArray[np.generic]]()
         if "unit_ids" in needs:
-            if unit_ids is None or len(unit_ids) != units:
-                count = "none" if unit_ids is None else f"{len(unit_ids):,}"
+            if unit_ids is None:
                 raise UsageError(
-                    f"{committee.label()}: the policy {committee.policy.kind!r} decides by unit ids; {count} for "
+                    f"{committee.label()}: the policy {committee.policy.kind!r} decides by unit ids; none for "
                     f"{units:,} units, give one for each"
                 )
             ids = np.array(unit_ids, np.str_)
@@ -50,9 +54,6 @@ class Known:
             from wisecommittee.committees.policies.feature_terms import as_feature
 
             columns = {name: as_feature(name, values) for name, values in features.items()}
-        for name, values in columns.items():
-            if values.shape != (units,):
-                raise UsageError(f"feature {name!r}: shape {list(values.shape)} for {units:,} units; expected one each")
         return cls(ids, columns)
 
     def only(self, rows: NDArray[np.int64]) -> Known:

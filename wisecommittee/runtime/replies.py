@@ -83,12 +83,12 @@ def is_endured(reply: Reply) -> bool:
 
 
 def failure(reply: Reply, stage: int) -> Exception:
-    """The error of a reply, with the stage and the number of units."""
+    """The error of a reply, with the stage (counted from 1, as for people) and the number of units."""
     error = reply.error
     assert error is not None
     if not is_endured(reply):
         return error
-    named = MemberError(f"{error} (stage {stage}, {counted(len(reply.rows), 'unit')})")
+    named = MemberError(f"{error} (stage {stage + 1}, {counted(len(reply.rows), 'unit')})")
     named.__cause__ = error
     return named
 

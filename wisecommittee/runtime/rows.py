@@ -14,8 +14,13 @@ from wisecommittee.errors import UsageError
 
 
 def count(inputs: Any) -> int:
-    """The number of units."""
-    return int(inputs.shape[0]) if hasattr(inputs, "shape") else len(inputs)
+    """The number of units; UsageError for a value that holds no units."""
+    try:
+        return int(inputs.shape[0]) if hasattr(inputs, "shape") else len(inputs)
+    except (TypeError, IndexError):
+        raise UsageError(
+            f"inputs: a {type(inputs).__name__}; expected n units, in a list, an array [n, ..], a tensor or a table"
+        ) from None
 
 
 def taken(inputs: Any, chosen: NDArray[np.int64]) -> Any:

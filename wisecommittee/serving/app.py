@@ -25,6 +25,7 @@ from wisecommittee.text import as_json
 from wisecommittee.version import __version__
 
 log = logging.getLogger(__name__)
+PATHS = "this server has POST /predict and GET /, /health, /metrics, /committee.json, /openapi.json"
 
 
 def application(service: Service) -> FastAPI:
@@ -55,7 +56,7 @@ def application(service: Service) -> FastAPI:
 
     async def refused(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
-            return _json({"error": str(error.detail)}, error.status_code, error.headers)
+            return _json({"error": f"{error.detail}; {PATHS}"}, error.status_code, error.headers)
         return _json({"error": Refusal.of(error).line}, 500)
 
     app = FastAPI(title="wisecommittee", version=__version__, docs_url=None, redoc_url=None)
@@ -77,10 +78,10 @@ async def _predicted(service: Service, request: Request) -> Response:
         with service.room.share() as share:
             body = await read_body(
                 request.stream(), request.headers.get("content-length"), share,
-                largest=settings.max_body, seconds=settings.timeout_s,
+                largest=settings.max_body, seconds=settings.timeout,
             )  # fmt: skip
             work = service.decide(kind, body, query.getlist("unit_id"), query.get("features"), share)
-            answered = await first_of(work, _gone(request), settings.timeout_s)
+            answered = await first_of(work, _gone(request), settings.timeout)
     except asyncio.CancelledError:  # requests are waited for long enough at the end of the server
         return _refusal(service, Refusal(503, "the server ends and cannot wait for the decision", retry=1))
     except Exception as error:

@@ -111,7 +111,10 @@ def _counted(service: Service) -> list[str]:
     """Counts since the start of the server."""
     counts, units = service.counts, sum(service.counts.exits_at())
     rows: list[Row] = [["units", f"{units:,}"]]
-    for metric, words in ((counts.requests, "requests answered with"), (counts.failures, "requests failed by")):
+    for metric, words in (
+        (counts.requests, "requests answered with"),
+        (counts.failures, "requests without decisions:"),
+    ):
         rows += [[f"{words} {labels[0][1]}", f"{int(value):,}"] for labels, value in sorted(metric.values.items())]
     for labels, value in sorted(counts.costs.values.items()):
         rows.append([f"average {labels[0][1]} of a unit", f"{value / max(units, 1):.4g}"])

@@ -66,6 +66,12 @@ def serve(
             from wisecommittee.serving.loading import deployed
 
             served = deployed(committee, models, shape=input_size, batch_size=settings.max_batch, **loading)
+        elif models is not None or loading:
+            given = ", ".join(loading if models is None else ["models", *loading])
+            raise UsageError(
+                f"{given}: a Runtime has its members and is served as it is; leave it out, and give address and limits "
+                f"as {option('settings', placeholder='Settings(port=8000)')}"
+            )
         elif input_size is None:
             raise UsageError(f"a runtime is served with {option('input_size', placeholder='SHAPE')} of one unit")
         else:

@@ -17,7 +17,7 @@ CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "max_wait_ms": amount,
     "max_waiting": whole(1),
     "max_body_mb": amount,
-    "timeout_s": amount,
+    "timeout": amount,
     "drain_s": amount,
 }
 
@@ -40,7 +40,7 @@ class Settings:
         Most units that wait; requests beyond them are refused with status 503.
     max_body_mb : float
         Largest body of a request, in millions of bytes.
-    timeout_s : float
+    timeout : float
         Longest time in seconds until a request is answered.
     drain_s : float
         Longest time in seconds that requests under way are waited for at the end.
@@ -57,13 +57,13 @@ class Settings:
     max_wait_ms: float = 5.0
     max_waiting: int = 4096
     max_body_mb: float = 16.0
-    timeout_s: float = 30.0
+    timeout: float = 30.0
     drain_s: float = 10.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             CHECKS[field.name](field.name, getattr(self, field.name))
-        for name in ("max_body_mb", "timeout_s"):
+        for name in ("max_body_mb", "timeout"):
             if not getattr(self, name):
                 raise UsageError(f"{option(name, 0)}; expected a number above 0")
 

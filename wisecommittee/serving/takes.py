@@ -81,7 +81,8 @@ class Takes:
 
     def _check(self, given: NDArray[Any], fits: bool) -> None:
         if not fits:
-            raise Refusal(422, f"inputs: {given.dtype} of shape {list(given.shape)}; expected {self.words}")
+            empty = ", which holds no unit" if given.shape[:1] == (0,) else ""
+            raise Refusal(422, f"inputs: {given.dtype} of shape {list(given.shape)}{empty}; expected {self.words}")
 
 
 def numbers_of_json(value: Any) -> NDArray[Any]:

@@ -73,6 +73,19 @@ def test_the_inputs_of_one_request_do_not_spoil_another_one(poison):
         same(each, Runtime(CASCADE, {m: FUNCTIONS[m] for m in "ab"})(x[3 * number : 3 * number + 3]))
 
 
+@pytest.mark.parametrize("combine", ["mean_logits", "last"])
+def test_another_number_of_classes_is_a_failure_of_the_member(combine):
+    """With the rule 'last' nothing would add the rows up, and the classes of the members would be mixed unseen."""
+    x, _, _ = units(30)
+    committee = replace(CASCADE, combine=combine)
+    members = {"a": FUNCTIONS["a"], "b": lambda rows: FUNCTIONS["b"](rows)[:, :2]}
+    with pytest.raises(MemberError, match=r"b: gave 2 classes, a 3; .* \(stage 2, \d+ units\)"):
+        Runtime(committee, members)(x)
+    decisions = Runtime(committee, members, on_failure="escalate")(x)
+    assert decisions.failed[:, 1].any()
+    assert (decisions.prediction == FUNCTIONS["a"](x).argmax(axis=1)).all()
+
+
 def test_failed_calls_are_repeated_after_doubled_pauses():
     times, failures = [], 3
 

@@ -43,7 +43,7 @@ def ran(runtime: Runtime, group: Group) -> list[Group]:
     batch, new = group.batch, dict[str, Given]()
     for name in batch.committee.stages[group.stage] if group.route else ():
         replies = call(name, runtime.members[name], runtime.inputs_of(name, batch.inputs), runtime.batch_size)
-        new[name] = given(name, replies, len(batch), runtime.combination)
+        new[name] = given(name, replies, batch, new)
         for reply in new[name].failures:
             if not (runtime.escalates and is_endured(reply)):
                 raise failure(reply, group.stage)

@@ -91,12 +91,7 @@ class Combination:
     def _sum(self, ran: Mapping[str, Ran]) -> tuple[list[str], Rows]:
         """The members whose sum decides, in the order in which they are summed, and the sum float32 [n, C]."""
         names = list(ran)[-1:] if self.rule.ordered else sorted(ran, key=lambda name: self.members[name].order)
-        rows = {name: ran[name].rows for name in names}
-        widths = {name: 0 if values is None else values.shape[1] for name, values in rows.items()}
-        if len(set(widths.values())) > 1:
-            counts = ", ".join(f"{name} {width:,}" for name, width in widths.items())
-            raise ContentError(f"the members have different numbers of classes: {counts}; name the common ones")
-        first, *others = (values for values in rows.values() if values is not None)
+        first, *others = (rows for name in names if (rows := ran[name].rows) is not None)
         if not others:
             return names, first
         total = first + others[0]

@@ -86,7 +86,7 @@ class Engine:
         replies = await asyncio.gather(*(self._callers[name](batch.inputs, owner) for name in members))
         new = dict[str, Given]()
         for name, each in zip(members, replies, strict=True):
-            new[name] = given(name, each, len(batch), runtime.combination)
+            new[name] = given(name, each, batch, new)
             for reply in new[name].failures:
                 if not (runtime.escalates and is_endured(reply)):
                     for request in self.requests.of(batch.index[reply.rows]):

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from wisecommittee.errors import CommitteeError, ContentError, MemberError, UsageError, counted
 from wisecommittee.runtime.attempts import Reply
 from wisecommittee.runtime.batch import RuntimeBatch
-from wisecommittee.runtime.combination import Combination
 from wisecommittee.runtime.ran import Ran, both
 
 
@@ -44,14 +43,16 @@ class Given:
         return self.ran if np.array_equal(at, np.arange(len(self.at))) else self.ran.only(at)
 
 
-def given(name: str, replies: Iterable[Reply], units: int, combination: Combination) -> Given:
-    """From the replies of a member for n units.
+def given(name: str, replies: Iterable[Reply], batch: RuntimeBatch, before: Mapping[str, Given]) -> Given:
+    """From the replies of a member for the units of a batch. before : those of other members of the stage.
 
     Raises
     ------
     CommitteeError
         It gave outputs of another kind than the committee was chosen on.
     """
+    combination, units = batch.runtime.combination, len(batch)
+    others = {**batch.ran, **{other: each.ran for other, each in before.items() if each.ran is not None}}
     failures, answered = list[Reply](), list[tuple[NDArray[np.int64], Ran]]()
     for reply in replies:
         if reply.outputs is None:
@@ -59,6 +60,7 @@ def given(name: str, replies: Iterable[Reply], units: int, combination: Combinat
             continue
         try:
             ran = combination.ran(name, reply.outputs)
+            _check_classes(name, ran, others)
             if answered and ran.form != answered[0][1].form:
                 raise ContentError(f"{name}: gave outputs of another form than in another call; expected the same")
         except ContentError as error:
@@ -75,6 +77,16 @@ def given(name: str, replies: Iterable[Reply], units: int, combination: Combinat
     at[rows] = np.arange(len(rows))
     ran = Ran.joined([ran for _, ran in answered], [len(rows) for rows, _ in answered])
     return Given(ran, at, costs, tuple(failures))
+
+
+def _check_classes(name: str, ran: Ran, others: Mapping[str, Ran]) -> None:
+    """ContentError if a member gives another number of classes than one that has run."""
+    for other, before in others.items():
+        if ran.rows is not None and before.rows is not None and ran.rows.shape[1] != before.rows.shape[1]:
+            raise ContentError(
+                f"{name}: gave {ran.rows.shape[1]:,} classes, {other} {before.rows.shape[1]:,}; expected the same of "
+                f"all members; name the classes in common"
+            )
 
 
 def is_endured(reply: Reply) -> bool:

@@ -10,7 +10,7 @@ import typer
 from wisecommittee.errors import UsageError
 
 from .console import human, percent, print_json, progress, shares, table
-from .options import Json, named_spec, several, whole_numbers
+from .options import Force, Json, LentPreprocess, Softmax, Trust, named_spec, several, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,17 +36,10 @@ def bench_models(
         str | None, typer.Option(help="Data spec for --committee. Default: what its members were extracted from.")
     ] = None,
     limit: Annotated[int, typer.Option(help="Units for --committee, at most; of every class its share.")] = 500,
-    preprocess: Annotated[
-        str | None, typer.Option(help="Model spec whose preprocessing serves members that bring none.")
-    ] = None,
-    softmax: Annotated[
-        bool, typer.Option("--softmax", help="Put one behind members chosen on probabilities that give logits.")
-    ] = False,
-    trust: Annotated[
-        bool,
-        typer.Option("--trust", help="Run code that only the store's cards name: Python modules, .pt2 and .ts files."),
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="With other weights and outputs too.")] = False,
+    preprocess: LentPreprocess = None,
+    softmax: Softmax = False,
+    trust: Trust = False,
+    force: Force = False,
     batch_size: Annotated[int, typer.Option(help="Units per pass when throughput is measured.")] = 64,
     batch_sizes: Annotated[
         list[str] | None, typer.Option(help="With --committee: units per call, for the realised saving. [1,8,64,256]")

@@ -27,7 +27,7 @@ def export(
     folder: Annotated[
         Path, typer.Option("--out", help="Folder to write: new, empty, or an earlier export, which is replaced.")
     ] = Path("exported"),
-    store: Annotated[str | None, typer.Option(help="Store whose cards name the members and their data.")] = None,
+    store: options.MembersStore = None,
     inputs: Annotated[
         Path | None, typer.Option(help="Golden units: a .npy of tensors as the members take them, or of images.")
     ] = None,
@@ -38,17 +38,10 @@ def export(
         str | None, typer.Option(help="Shape of one unit, 3,224,224, for random golden units where it is unknown.")
     ] = None,
     units: Annotated[int, typer.Option(help="Golden units, at most.")] = 64,
-    preprocess: Annotated[
-        str | None, typer.Option(help="Model spec whose preprocessing serves members that bring none.")
-    ] = None,
-    softmax: Annotated[
-        bool, typer.Option("--softmax", help="Put one behind members chosen on probabilities that give logits.")
-    ] = False,
-    trust: Annotated[
-        bool,
-        typer.Option("--trust", help="Run code that only the store's cards name: Python modules, .pt2 and .ts files."),
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="With other weights and outputs too.")] = False,
+    preprocess: options.LentPreprocess = None,
+    softmax: options.Softmax = False,
+    trust: options.Trust = False,
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Write a committee as one graph for each stage and one for the whole cascade, with its decisions in them.

@@ -20,6 +20,27 @@ Store = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of a table.")]
+MembersStore = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="Store whose cards say where members are loaded from; their outputs are compared with it.",
+        envvar="WISECOMMITTEE_STORE",
+        show_default="logits, unless all members are named",
+    ),
+]
+LentPreprocess = Annotated[
+    str | None,
+    typer.Option("--preprocess", help="Model spec whose preprocessing serves members that bring none."),
+]
+Softmax = Annotated[
+    bool, typer.Option("--softmax", help="Put one behind members chosen on probabilities that give logits.")
+]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Run code that only the store's cards name: Python modules, .pt2 and .ts files."),
+]
+Force = Annotated[bool, typer.Option("--force", help="With other weights and outputs too.")]
 Threads = Annotated[
     int | None,
     typer.Option(

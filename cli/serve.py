@@ -18,19 +18,8 @@ def serve(
         list[str] | None,
         typer.Argument(metavar="NAME=SPEC..", help="Members and the specs they are loaded from, instead of the cards."),
     ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            "--store",
-            help="Store whose cards say where members are loaded from; their outputs are compared with it.",
-            envvar="WISECOMMITTEE_STORE",
-            show_default="logits, unless all members are named",
-        ),
-    ] = None,
-    trust: Annotated[
-        bool,
-        typer.Option("--trust", help="Run code that only the store's cards name: Python modules, .pt2 and .ts files."),
-    ] = False,
+    store: options.MembersStore = None,
+    trust: options.Trust = False,
     host: Annotated[
         str, typer.Option(help="Address to listen on; beyond loopback anybody who reaches it can use it.")
     ] = "127.0.0.1",
@@ -47,13 +36,9 @@ def serve(
     input_size: Annotated[
         str | None, typer.Option(help="Shape of one unit, 3,224,224, where neither models nor store say it.")
     ] = None,
-    preprocess: Annotated[
-        str | None, typer.Option(help="Model spec whose preprocessing serves members that bring none.")
-    ] = None,
-    softmax: Annotated[
-        bool, typer.Option("--softmax", help="Put one behind members chosen on probabilities that give logits.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="With other weights and outputs too.")] = False,
+    preprocess: options.LentPreprocess = None,
+    softmax: options.Softmax = False,
+    force: options.Force = False,
     device: options.Device = "auto",
 ) -> None:
     """Serve a committee over HTTP: POST /predict with JSON, .npy or an image; GET /health, /metrics and / (a page).

@@ -198,6 +198,14 @@ def test_costs_that_members_report_take_the_place_of_those_of_the_file():
     assert np.isnan(paid[1])
 
 
+def test_a_cost_that_nothing_says_is_unknown_and_not_0():
+    committee = Committee((("a",), ("b",)), Thresholds((0.9,)), cost="usd")
+    rows = np.array([[9.0, 0.0], [0.0, 0.1]])
+    b = lambda x: Outputs(x, costs={"usd": [0.5] * len(x)})  # noqa: E731
+    paid = wc.Runtime(committee, {"a": lambda x: x, "b": b})(rows).costs["usd"]
+    assert np.isnan(paid).tolist() == [True, True]
+
+
 SAID = {
     "a": ["**Paris**.", "so \\boxed{1,234.0}", "no", "x"],
     "b": ["paris", "1234", "yes", "y"],

@@ -17,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from wisecommittee.committees.cards import StoredCard
+from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.model_names import split_model_name
 from wisecommittee.deployment.callables import Called, as_member
 from wisecommittee.errors import CommitteeError, TrustError, UnknownNameError, UsageError, option
@@ -24,7 +25,7 @@ from wisecommittee.extraction.models.loaded import LoadedModel, wrap_module
 from wisecommittee.extraction.models.preprocess import CLIPS
 from wisecommittee.extraction.models.spec import FILES, load_model, program_in, stored_weights
 from wisecommittee.runtime.estimators import is_estimator
-from wisecommittee.store import LogitStore
+from wisecommittee.store import LogitStore, StoreLike, open_store
 
 Module = Any  # a spec, a torch module, a LoadedModel, a function or a scikit-learn estimator
 VARIANT = re.compile(r"(?:@([0-9]+))?(?:\+([a-z]+))?")  # b3@240+flip: an input size and a view of b3
@@ -129,6 +130,15 @@ def refuse(named: Mapping[str, str]) -> None:
             f"{option('trust', True)}, or name what you trust yourself: NAME=SPEC, "
             f"{option('data', placeholder='SPEC')}"
         )
+
+
+def store_of_members(
+    committee: Committee, models: Mapping[str, Module] | None, store: StoreLike | None
+) -> LogitStore | None:
+    """The store whose cards say where members are loaded from: by default the usual one, unless `models` has all."""
+    if store is not None:
+        return open_store(store)
+    return None if set(committee.models) <= set(models or ()) else LogitStore()
 
 
 def find_card(store: LogitStore, name: str) -> StoredCard | None:

@@ -13,7 +13,7 @@ import torch
 from wisecommittee.committees.committee import Committee
 from wisecommittee.committees.policies.mixing import Mixing
 from wisecommittee.deployment.deploy import deploy
-from wisecommittee.deployment.members import Module
+from wisecommittee.deployment.members import Module, store_of_members
 from wisecommittee.errors import UnknownNameError, WiseCommitteeError
 from wisecommittee.exporting.check import check_export
 from wisecommittee.exporting.describing import described, described_mixture
@@ -24,7 +24,7 @@ from wisecommittee.exporting.manifest import write_manifest
 from wisecommittee.exporting.planning import plan_of
 from wisecommittee.exporting.targets import Target, target_named
 from wisecommittee.exporting.vectors import write_vectors
-from wisecommittee.store import LogitStore, StoreLike, open_store
+from wisecommittee.store import LogitStore, StoreLike
 
 
 def export(
@@ -54,7 +54,7 @@ def export(
     models : {member: spec or torch module}, optional
         The cards of the store say where the other members are loaded from.
     store : LogitStore or path, optional
-        The store that the committee was searched in.
+        The store that the committee was searched in; by default the usual one, unless `models` has every member.
     wanted : Wanted
         The golden units.
     trust : bool
@@ -80,7 +80,7 @@ def export(
         torch cannot trace a member.
     """
     target, chosen = target_named(to), committee if isinstance(committee, Committee) else Committee.load(committee)
-    given, place = None if store is None else open_store(store), Path(out)
+    given, place = store_of_members(chosen, models, store), Path(out)
     if unknown := [name for name in models or {} if name not in chosen.models]:
         raise UnknownNameError("member", unknown[0], chosen.models)
     check_place(place)

@@ -47,7 +47,8 @@ class Gathering:
                 self.probabilities = np.full((len(self.stage), combined.shape[1]), np.nan, np.float32)
             self.probabilities[at] = combined
         for cost, paid in self.charges.paid(batch.committee, exits.route, batch.ran, len(batch)).items():
-            self.costs.setdefault(cost, np.zeros(len(self.stage)))[at] = paid[rows]
+            unknown = np.nan if cost == self.committee.cost else 0.0
+            self.costs.setdefault(cost, np.full(len(self.stage), unknown))[at] = paid[rows]
         assert batch.judged is not None
         if exits.answer is not None or said:
             self.answers.append((at, as_given(exits)))

@@ -8,12 +8,12 @@ from typing import Any
 
 from wisecommittee.committees.committee import Committee
 from wisecommittee.deployment.deploy import deploy
-from wisecommittee.deployment.members import Module, find_card
+from wisecommittee.deployment.members import Module, find_card, store_of_members
 from wisecommittee.deployment.units import Units
 from wisecommittee.errors import UsageError, option
 from wisecommittee.serving.served import Served
 from wisecommittee.serving.takes import Takes
-from wisecommittee.store import LogitStore, StoreLike, open_store
+from wisecommittee.store import LogitStore, StoreLike
 
 
 def deployed(
@@ -30,12 +30,9 @@ def deployed(
     models nor the store say it. options : as of `deploy`.
     """
     chosen = committee if isinstance(committee, Committee) else Committee.load(committee)
-    if store is not None:
-        store = open_store(store)
-    elif not set(chosen.models) <= set(models or ()):
-        store = LogitStore()
-    run = deploy(chosen, models, store=store, **options)
-    shapes = {model.unit_shape or _stored_shape(store, name) for name, model in run.models.items()}
+    source = store_of_members(chosen, models, store)
+    run = deploy(chosen, models, store=source, **options)
+    shapes = {model.unit_shape or _stored_shape(source, name) for name, model in run.models.items()}
     pictures = all(model.preprocess is not None for model in run.models.values())
     one = tuple(shape) if shape else shapes.pop() if len(shapes) == 1 else None
     if one is None and not pictures:

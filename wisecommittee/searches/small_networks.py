@@ -21,7 +21,7 @@ def small_networks(evaluations: Iterable[Evaluation]) -> str | None:
     if not small:
         return None
     return (
-        f"below {SMALL / 1e6:.0f} M multiply-adds per unit, what a cascade saves may be no time: every stage takes "
-        f"about 0.3 ms for one unit beside its networks. `wisecommittee bench-models --committee FILE` measures it; "
-        f"`search --cost latency_ms` charges it"
+        f"below {SMALL / 1e6:.0f} M multiply-adds per unit, what a cascade saves may be no time: beside its networks "
+        f"every stage took about 0.3 ms for one unit on one CPU. `wisecommittee bench-models --committee FILE` "
+        f"measures it here; `search --cost latency_ms` charges it"
     )
